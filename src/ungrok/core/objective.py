@@ -1,0 +1,106 @@
+"""How a batch becomes logits, per-example losses and per-example correctness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ungrok.core.errors import RecipeError
+
+Batch = Any
+"""What an iterable of the user's yields: ``(inputs, targets)`` for classifiers, a dict for language models."""
+
+Batches = Iterable[Batch]
+
+
+class Objective(Protocol):
+    """The contract between data, model and everything that takes a loss.
+
+    A batch holds ``size(batch)`` examples. ``logits`` runs the model; ``losses`` gives one loss per example, whose plain
+    mean is what training minimizes; ``correct`` and ``predictions`` give one value per example.
+    """
+
+    def move(self, batch: Batch, device: torch.device) -> Batch:
+        """Return the batch on ``device``."""
+
+    def size(self, batch: Batch) -> int:
+        """Return the number of examples."""
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return the model's raw output for the batch."""
+
+    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return one loss per example, shape (n,)."""
+
+    def predictions(self, logits: Tensor) -> Tensor:
+        """Return the predicted class per example, shape (n,), int64."""
+
+    def targets(self, batch: Batch) -> Tensor:
+        """Return what ``predictions`` should equal, shape (n,), int64."""
+
+    def relabel(self, batch: Batch, targets: Tensor) -> Batch:
+        """Return the same inputs with other targets."""
+
+
+class Classification:
+    """Single-label classification with cross-entropy or mean squared error on one-hot targets.
+
+    Batches are ``(inputs, targets)`` with targets int64 of shape (n,); logits have shape (n, classes). The squared error
+    of an example is averaged over classes, as ``torch.nn.MSELoss`` does.
+
+    Args:
+        loss: ``"cross_entropy"`` or ``"mse"``.
+        precision: ``"float64"`` computes the loss from logits cast to float64, which moves the softmax-saturation
+            floor from 1e-7 to 1e-16; ``"float32"`` leaves the logits as they are.
+
+    """
+
+    def __init__(
+        self,
+        loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+        precision: Literal["float32", "float64"] = "float32",
+    ) -> None:
+        if loss not in ("cross_entropy", "mse"):
+            raise RecipeError(f"loss: {loss!r} is not known; allowed: cross_entropy, mse")
+        self.loss = loss
+        self.precision = precision
+
+    def move(self, batch: Batch, device: torch.device) -> Batch:
+        """Return ``(inputs, targets)`` on ``device``."""
+        inputs, targets = batch
+        return inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+
+    def size(self, batch: Batch) -> int:
+        """Return the number of targets."""
+        return int(batch[1].shape[0])
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return the logits, shape (n, classes)."""
+        out: Tensor = model(batch[0])
+        return out
+
+    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return one loss per example, shape (n,)."""
+        targets = batch[1]
+        if self.precision == "float64":
+            logits = logits.double()
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(logits, targets, reduction="none")
+        return (logits - F.one_hot(targets, logits.shape[1]).to(logits.dtype)).square().mean(dim=1)
+
+    def predictions(self, logits: Tensor) -> Tensor:
+        """Return the arg-max class, shape (n,)."""
+        return logits.argmax(dim=1)
+
+    def targets(self, batch: Batch) -> Tensor:
+        """Return the targets, shape (n,)."""
+        targets: Tensor = batch[1]
+        return targets
+
+    def relabel(self, batch: Batch, targets: Tensor) -> Batch:
+        """Return ``(inputs, targets)`` with the targets given."""
+        return batch[0], targets

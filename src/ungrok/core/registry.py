@@ -1,0 +1,75 @@
+"""Named kinds: the one place where built-in classes and plug-ins meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import metadata
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args
+
+from pydantic import Field
+
+from ungrok.core.errors import unknown
+from ungrok.core.schema import Schema
+
+T = TypeVar("T", bound=Schema)
+C = TypeVar("C", bound=type[Schema])
+
+
+class Registry(Generic[T]):
+    """Classes of one family by the value of their ``kind`` field.
+
+    A class takes part by declaring ``kind: Literal["name"] = "name"`` and being registered, either with the decorator
+    :meth:`register` or through the entry-point group given here.
+
+    Args:
+        what: The family's name in error messages, for instance ``"unlearner"``.
+        group: Entry-point group that plug-ins use, for instance ``"ungrok.unlearners"``.
+
+    """
+
+    def __init__(self, what: str, group: str) -> None:
+        self.what = what
+        self.group = group
+        self._classes: dict[str, type[T]] = {}
+        self._loaded = False
+
+    def register(self, cls: C) -> C:
+        """Add a class under the name that its ``kind`` field allows, and return it unchanged."""
+        name = get_args(cls.model_fields["kind"].annotation)[0]
+        if self._classes.get(name, cls) is not cls:
+            raise ValueError(f"two {self.what}s are called {name!r}")
+        self._classes[name] = cls  # type: ignore[assignment]
+        return cls
+
+    def _load(self) -> None:
+        if not self._loaded:
+            self._loaded = True
+            for point in metadata.entry_points(group=self.group):
+                self.register(point.load())
+
+    def names(self) -> list[str]:
+        """Return the registered names in alphabetical order."""
+        self._load()
+        return sorted(self._classes)
+
+    def get(self, name: str) -> type[T]:
+        """Return the class called ``name``.
+
+        Raises:
+            RecipeError: If there is none; the message lists the names and the nearest one.
+
+        """
+        self._load()
+        if name not in self._classes:
+            raise unknown(self.what, name, self._classes)
+        return self._classes[name]
+
+    def union(self) -> Any:
+        """Return the pydantic annotation that accepts any registered class, discriminated on ``kind``."""
+        classes = tuple(self._classes[name] for name in self.names())
+        return Annotated[Union[classes], Field(discriminator="kind")] if len(classes) > 1 else classes[0]  # noqa: UP007
+
+
+def summary(cls: Callable[..., object]) -> str:
+    """Return the first line of a class's docstring."""
+    return (cls.__doc__ or "").strip().split("\n")[0]

@@ -1,0 +1,100 @@
+"""Scores: the cached output of one model on one split, from which every metric is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.objective import Batches, Objective
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into eval mode, and give every submodule its own mode back afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device of the model's first parameter, or the CPU for a model without any."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one model gave on one split, one entry per example, on the CPU.
+
+    Args:
+        losses: float, shape (n,): the objective's own loss.
+        predictions: int64, shape (n,): the predicted class; −1 where a logit is not finite.
+        targets: int64, shape (n,).
+        logits: float, shape (n, classes), or None where only the summaries were kept.
+
+    """
+
+    losses: Tensor
+    predictions: Tensor
+    targets: Tensor
+    logits: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def diverged(self) -> bool:
+        """True where any logit or loss was not finite."""
+        return bool((self.predictions < 0).any()) or not bool(torch.isfinite(self.losses).all())
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of correct predictions in [0, 1]; None for a diverged model or an empty split."""
+        if self.diverged or len(self) == 0:
+            return None
+        return (self.predictions == self.targets).double().mean().item()
+
+    @property
+    def loss(self) -> float | None:
+        """Mean loss; None for a diverged model or an empty split."""
+        if self.diverged or len(self) == 0:
+            return None
+        return self.losses.double().mean().item()
+
+    def of(self, index: Tensor) -> Scores:
+        """Return the scores of the examples that ``index`` (int64 or bool) selects."""
+        logits = None if self.logits is None else self.logits[index]
+        return Scores(self.losses[index], self.predictions[index], self.targets[index], logits)
+
+
+def score(model: nn.Module, batches: Batches, objective: Objective, *, keep_logits: bool = True) -> Scores:
+    """Run a model over a split in eval mode, without gradients, and keep what metrics need.
+
+    The model's mode is restored, submodule by submodule.
+
+    Raises:
+        RecipeError: If ``batches`` is empty.
+
+    """
+    device = device_of(model)
+    columns: list[tuple[Tensor, ...]] = []
+    with evaluating(model), torch.no_grad():
+        for raw in batches:
+            batch = objective.move(raw, device)
+            logits = objective.logits(model, batch)
+            finite = torch.isfinite(logits).flatten(1).all(dim=1)
+            predictions = objective.predictions(logits).masked_fill(~finite, -1)
+            kept = (objective.losses(logits, batch), predictions, objective.targets(batch))
+            columns.append((*kept, logits) if keep_logits else kept)
+    if not columns:
+        raise RecipeError("no batches to score: the split is empty")
+    joined = [torch.cat(parts).cpu() for parts in zip(*columns, strict=True)]
+    return Scores(*joined)

@@ -1,0 +1,20 @@
+"""Data splits, device-resident batches and forget splits."""
+
+from ungrok.data import arithmetic, digits, vision
+from ungrok.data.base import PROBLEMS, Data, Problem, Split
+from ungrok.data.batches import TensorBatches
+from ungrok.data.forget import FORGET_RULES, ForgetRule, ForgetSplit
+
+__all__ = [
+    "FORGET_RULES",
+    "PROBLEMS",
+    "Data",
+    "ForgetRule",
+    "ForgetSplit",
+    "Problem",
+    "Split",
+    "TensorBatches",
+    "arithmetic",
+    "digits",
+    "vision",
+]

@@ -1,0 +1,164 @@
+"""Forget splits: which training examples are to be forgotten, by a named rule and its own seed."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.registry import Registry
+from ungrok.core.schema import Schema
+from ungrok.core.seeds import generator
+from ungrok.data.base import Data
+
+SMALL = 30
+"""Forget sets with fewer examples get a warning: one example is then more than 3 points of UA."""
+
+
+@dataclass(frozen=True)
+class ForgetSplit:
+    """Disjoint, sorted int64 indices into the training split that together cover it.
+
+    Args:
+        forget: What is to be forgotten.
+        retain: Everything else.
+        classes: Classes with at least one forget example, sorted.
+
+    """
+
+    forget: Tensor
+    retain: Tensor
+    classes: tuple[int, ...]
+
+    def bystanders(self, targets: Tensor) -> Tensor | None:
+        """Return a bool mask of the examples of untouched classes, or None where every class is touched."""
+        mask = ~torch.isin(targets, torch.tensor(self.classes, dtype=targets.dtype))
+        return mask if bool(mask.any()) else None
+
+
+class ForgetRule(Schema):
+    """A named way to choose forget examples."""
+
+    kind: str
+    name: str | None = Field(None, description="label in tables; made from the rule when null")
+
+    @property
+    def label(self) -> str:
+        """The name shown in tables."""
+        return self.name or self.default_label()
+
+    def default_label(self) -> str:
+        """Return a label made from the rule's own settings."""
+        return self.kind
+
+    @abstractmethod
+    def choose(self, data: Data, draw: torch.Generator) -> Tensor:
+        """Return the int64 indices of the forget examples, in any order."""
+
+    def split(self, data: Data, seed: int) -> ForgetSplit:
+        """Return forget and retain indices; all randomness comes from ``seed``.
+
+        Raises:
+            NotApplicable: If forget or retain would be empty.
+
+        """
+        forget = self.choose(data, generator(seed, "forget", self.kind)).unique()
+        mask = torch.ones(len(data.train), dtype=torch.bool)
+        mask[forget] = False
+        retain = mask.nonzero().squeeze(1)
+        if len(forget) == 0 or len(retain) == 0:
+            raise NotApplicable(
+                f"forget split {self.label!r} of {len(data.train)} training examples leaves "
+                f"{len(forget)} to forget and {len(retain)} to retain; both must hold some"
+            )
+        touched = data.train.targets.cpu()[forget].unique().tolist()
+        return ForgetSplit(forget, retain, tuple(touched))
+
+
+FORGET_RULES: Registry[ForgetRule] = Registry("forget rule", "ungrok.forget_rules")
+
+
+def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) -> Tensor:
+    """Return a random ``fraction`` of one class's training indices, at least one where the class has any."""
+    members = (data.train.targets.cpu() == label).nonzero().squeeze(1)
+    count = max(1, round(fraction * len(members)))
+    return members[torch.randperm(len(members), generator=draw)[:count]]
+
+
+@FORGET_RULES.register
+class WholeClass(ForgetRule):
+    """All training examples of one class; the retrained oracle then knows nothing of it (UA* = 0)."""
+
+    kind: Literal["class"] = "class"
+    label_to_forget: int | None = Field(None, ge=0, description="the class; drawn by the seed when null")
+
+    def choose(self, data: Data, draw: torch.Generator) -> Tensor:
+        """Return the members of the class."""
+        chosen = self.label_to_forget
+        if chosen is None:
+            chosen = int(torch.randint(data.classes, (1,), generator=draw))
+        elif chosen >= data.classes:
+            raise RecipeError(f"forget.label_to_forget: {chosen} is not a class; allowed: 0 to {data.classes - 1}")
+        return _of_class(data, chosen, 1.0, draw)
+
+
+@FORGET_RULES.register
+class SomeClasses(ForgetRule):
+    """A fraction of the samples of k classes drawn by the seed; the paper's rule with k = 2."""
+
+    kind: Literal["classes"] = "classes"
+    classes: int = Field(2, ge=1, description="number of classes touched")
+    fraction: float = Field(0.5, gt=0, le=1, description="share of each touched class that is forgotten")
+
+    def default_label(self) -> str:
+        """Return for instance ``classes-2-0.5``."""
+        return f"classes-{self.classes}-{self.fraction:g}"
+
+    def choose(self, data: Data, draw: torch.Generator) -> Tensor:
+        """Return the drawn members of the drawn classes."""
+        if self.classes > data.classes:
+            raise RecipeError(f"forget.classes: {self.classes} asked, the problem has {data.classes}")
+        chosen = torch.randperm(data.classes, generator=draw)[: self.classes].sort().values
+        return torch.cat([_of_class(data, int(c), self.fraction, draw) for c in chosen])
+
+
+@FORGET_RULES.register
+class AtRandom(ForgetRule):
+    """Training examples drawn uniformly over all classes: a share, or an exact number."""
+
+    kind: Literal["random"] = "random"
+    fraction: float | None = Field(None, gt=0, lt=1, description="share of the training set")
+    size: int | None = Field(None, ge=1, description="number of examples")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> AtRandom:
+        if (self.fraction is None) == (self.size is None):
+            raise ValueError("give either fraction or size")
+        return self
+
+    def default_label(self) -> str:
+        """Return for instance ``random-0.1``."""
+        return f"random-{self.size if self.fraction is None else format(self.fraction, 'g')}"
+
+    def choose(self, data: Data, draw: torch.Generator) -> Tensor:
+        """Return the drawn indices."""
+        count = self.size if self.fraction is None else round(self.fraction * len(data.train))
+        return torch.randperm(len(data.train), generator=draw)[:count]
+
+
+@FORGET_RULES.register
+class Mislabeled(ForgetRule):
+    """The examples whose labels the problem corrupted before training (``problem.label_noise``)."""
+
+    kind: Literal["mislabeled"] = "mislabeled"
+
+    def choose(self, data: Data, draw: torch.Generator) -> Tensor:  # noqa: ARG002
+        """Return the corrupted indices."""
+        if len(data.mislabeled) == 0:
+            raise NotApplicable("forget: kind mislabeled needs problem.label_noise above 0")
+        return data.mislabeled

@@ -1,0 +1,6 @@
+"""Plain ``nn.Module`` factories; no training code."""
+
+from ungrok.models import cnn, mlp
+from ungrok.models.base import MODELS, Model
+
+__all__ = ["MODELS", "Model", "cnn", "mlp"]

@@ -1,0 +1,1 @@
+"""Studies: recipe, plan, store, engine, claims."""

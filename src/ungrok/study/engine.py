@@ -1,0 +1,169 @@
+"""The engine: runs a plan's jobs on dask.distributed, or in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ungrok.core.errors import DamagedFile, UngrokError
+from ungrok.study.jobs import execute
+from ungrok.study.store import Job, Store
+
+Report = Callable[[str], None]
+
+COST = {"train": 60.0, "stage": 1.0, "oracle": 1.5, "unlearn": 4.0, "evaluate": 0.2}
+"""Rough relative cost of a job by kind, for the progress bar only."""
+
+
+def default_workers() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pending(store: Store, jobs: list[Job], say: Report) -> list[Job]:
+    """Return the jobs that are not finished, after checking every file of those that are.
+
+    A damaged folder is named, discarded and made again.
+    """
+
+    def check(job: Job) -> str | None:
+        try:
+            store.open(job.key)
+        except DamagedFile as error:
+            return str(error)
+        return None
+
+    present = [job for job in jobs if store.has(job.key)]
+    with ThreadPoolExecutor(default_workers()) as pool:
+        for job, damage in zip(present, pool.map(check, present), strict=True):
+            if damage:
+                say(f"damaged: {damage}; making {job.label} again")
+                store.discard(job.key)
+    return [job for job in jobs if not store.has(job.key)]
+
+
+def run(
+    jobs: list[Job],
+    store: Store,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    say: Report = lambda text: print(text, file=sys.stderr),
+) -> int:
+    """Bring every job into the store and return how many had to run.
+
+    Args:
+        jobs: Inputs before the jobs that read them.
+        store: Where results go.
+        workers: Worker processes of one thread each; 0 runs in this process; None takes one per processor.
+        scheduler: Address, or scheduler file, of an existing dask cluster that sees the store's folder.
+        say: Takes one line of text for the user.
+
+    Raises:
+        UngrokError: The first error of a job, with the job's name.
+
+    """
+    store.prepare()
+    todo = pending(store, jobs, say)
+    count = len(todo)
+    while todo:
+        try:
+            with _progress(todo) as advance:
+                if workers == 0 and scheduler is None:
+                    for job in todo:
+                        _execute_here(store, job)
+                        advance(job)
+                else:
+                    _on_cluster(todo, store, workers or min(default_workers(), len(todo)), scheduler, advance)
+        except DamagedFile:
+            # Damage that came up while running: checking again names it and removes it.
+            before, todo = len(todo), pending(store, jobs, say)
+            if len(todo) == before:
+                raise
+        else:
+            todo = []
+    return count
+
+
+def _execute_here(store: Store, job: Job) -> None:
+    try:
+        execute(store, job)
+    except UngrokError as error:
+        raise type(error)(f"{job.label}: {error}") from error
+
+
+def remote(root: str, job: Job, *_: Any) -> str:
+    """Run one job in a worker; further arguments only carry the order of the graph."""
+    _execute_here(Store(Path(root)), job)
+    return job.key
+
+
+def _on_cluster(
+    todo: list[Job], store: Store, workers: int, scheduler: str | None, advance: Callable[[Job], None]
+) -> None:
+    from dask.distributed import Client, as_completed
+
+    with _client(workers, scheduler) as client:
+        assert isinstance(client, Client)
+        futures: dict[str, Any] = {}
+        for rank, job in enumerate(todo):
+            inputs = [futures[key] for key in job.inputs.values() if key in futures]
+            futures[job.key] = client.submit(
+                remote, str(store.root), job, *inputs, key=job.key, pure=False, priority=-rank
+            )
+        by_key = {job.key: job for job in todo}
+        for future in as_completed(list(futures.values())):
+            try:
+                advance(by_key[future.result()])
+            except BaseException:
+                client.cancel(list(futures.values()), force=True)
+                raise
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    import dask
+    from dask.distributed import Client, LocalCluster
+
+    if scheduler:
+        source = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+        try:
+            client = Client(**source, timeout=30)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UngrokError(f"--scheduler {scheduler!r}: no dask scheduler answers ({error})") from error
+        with client:
+            yield client
+        return
+    quiet = {"distributed.worker.multiprocessing-method": "spawn", "distributed.comm.timeouts.connect": "60s"}
+    with (
+        dask.config.set(quiet),
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0, silence_logs=50
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _progress(todo: list[Job]) -> Iterator[Callable[[Job], None]]:
+    """Show a bar with the time left where the output is a terminal, and nothing where it is not."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        total = sum(COST[job.kind] for job in todo)
+        task = bar.add_task("jobs", total=total)
+
+        def advance(job: Job) -> None:
+            bar.update(task, advance=COST[job.kind], description=job.kind)
+
+        yield advance

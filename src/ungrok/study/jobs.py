@@ -1,0 +1,225 @@
+"""What each kind of job computes: pure functions of a spec and finished inputs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+from ungrok.core.files import load_tensors, save_tensors
+from ungrok.core.objective import Objective
+from ungrok.core.scores import Scores, score
+from ungrok.core.seeds import derive
+from ungrok.data.base import PROBLEMS, Data, Split
+from ungrok.data.batches import TensorBatches
+from ungrok.data.forget import FORGET_RULES, ForgetSplit
+from ungrok.evaluate.path import path_rows
+from ungrok.models.base import MODELS
+from ungrok.study.recipe import BatchSizes, Observation
+from ungrok.study.store import Finished, Job, Store, explained
+from ungrok.train import Run, Trajectory, TransitionRule, Training, find_transition, materialize, stage_step
+from ungrok.train.loop import EVALUATION_BATCH
+from ungrok.unlearn import UNLEARNERS
+from ungrok.unlearn.base import OneShot
+
+SECONDS = "seconds"
+"""Key under which a job returns what must not become part of its result."""
+
+SPLITS = ("train", "validation", "test")
+Tick = Callable[[float], None]
+
+_one_at_a_time = threading.Lock()
+_data: dict[str, Data] = {}
+
+
+def _parse(registry: Any, block: dict[str, Any]) -> Any:
+    return registry.get(block["kind"]).model_validate(block)
+
+
+def load_data(block: dict[str, Any]) -> Data:
+    """Return a problem's data, kept in memory for the next job of this process."""
+    text = TypeAdapter(dict[str, Any]).dump_json(block).decode()
+    if text not in _data:
+        _data.clear()
+        _data[text] = _parse(PROBLEMS, block).load()
+    return _data[text]
+
+
+def forget_split(data: Data, block: dict[str, Any]) -> ForgetSplit:
+    """Return the forget split that a spec describes: a rule's settings and its seed."""
+    rule = {key: value for key, value in block.items() if key != "seed"}
+    split: ForgetSplit = _parse(FORGET_RULES, rule).split(data, block["seed"])
+    return split
+
+
+def build_run(spec: dict[str, Any]) -> Run:
+    """Return the fresh training run that the spec of a train job describes."""
+    data = load_data(spec["problem"])
+    training = Training.model_validate(spec["trajectory"])
+    network = _parse(MODELS, spec["model"]).build(
+        tuple(data.train.inputs.shape[1:]), data.classes, derive(spec["training_seed"], "init")
+    )
+    if spec["without"] is not None:
+        retain = forget_split(data, spec["without"]).retain
+        data = Data(data.train.of(retain), data.validation, data.test, data.classes, data.mislabeled)
+    device = torch.device(spec["device"])
+    return Run(network.to(device), data.to(device), training, derive(spec["training_seed"], "training"))
+
+
+def trajectory_of(finished: Finished) -> Trajectory:
+    """Return the trajectory that a finished train job recorded."""
+    return Trajectory(finished.path, finished.result)
+
+
+def train(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
+    """Train to the end and keep the path."""
+    run = build_run(spec)
+    return run.record(folder, tick=lambda step: tick(step / run.training.steps))
+
+
+def stage(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
+    """Find the step of a stage and keep the model there."""
+    source = inputs["trajectory"]
+    trajectory = trajectory_of(source)
+    rule = TransitionRule.model_validate(spec["transition"])
+    transition = find_transition(trajectory.metrics, rule, diverged=trajectory.status == "diverged")
+    step, reason = stage_step(spec["stage"], trajectory.metrics, transition)
+    if step is not None:
+        run = materialize(build_run(source.job["spec"]), trajectory, step)
+        save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
+    return {"step": step, "reason": reason, "training": source.job["spec"]}
+
+
+def _scores(model: nn.Module, data: Data, objective: Objective) -> dict[str, Scores]:
+    splits: list[Split] = [data.train, data.validation, data.test]
+    return {
+        name: score(model, TensorBatches(split, EVALUATION_BATCH), objective)
+        for name, split in zip(SPLITS, splits, strict=True)
+    }
+
+
+def oracle(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
+    """Bring the model trained without the forget data to the step of a stage, and score it on all data."""
+    step, source = inputs["stage"].result["step"], inputs["trajectory"]
+    trajectory = trajectory_of(source)
+    if step is None or step > trajectory.steps:
+        return {"step": None, "reason": inputs["stage"].result["reason"] or f"the oracle {trajectory.status}"}
+    run = materialize(build_run(source.job["spec"]), trajectory, step)
+    data = load_data(source.job["spec"]["problem"]).to(next(run.model.parameters()).device)
+    found = _scores(run.model, data, run.objective)
+    save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
+    save_tensors(folder / "scores.safetensors", _tensors([found], keep_logits=True))
+    return {"step": step, "reason": ""}
+
+
+def _tensors(places: list[dict[str, Scores]], *, keep_logits: bool = False) -> dict[str, Tensor]:
+    """Stack the scores along a path: predictions int16 and losses float32, shape (places, n); targets once."""
+    out: dict[str, Tensor] = {}
+    for name in SPLITS:
+        out[f"{name}.predictions"] = torch.stack([place[name].predictions.to(torch.int16) for place in places])
+        out[f"{name}.losses"] = torch.stack([place[name].losses.float() for place in places])
+        out[f"{name}.targets"] = places[0][name].targets
+        if keep_logits and places[-1][name].logits is not None:
+            out[f"{name}.logits"] = places[-1][name].logits.float()  # type: ignore[union-attr]
+    return out
+
+
+def observed(total: int, rule: Observation) -> set[int]:
+    """Return the updates at which a path of ``total`` updates is looked at."""
+    grid, update = set(range(min(total, rule.every_until) + 1)), rule.every_until
+    while update < total:
+        grid.add(update)
+        update = max(update + 1, int(update * (1 + rule.spacing)))
+    return grid | {total}
+
+
+def unlearn(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:
+    """Walk one unlearning path and keep the scores at the observed places."""
+    source = inputs["stage"]
+    if source.result["step"] is None:
+        return {"status": "no stage", "reason": source.result["reason"], "doses": [], "updates": []}
+    training = source.result["training"]
+    run = build_run(training)
+    run.model.load_state_dict(load_tensors(source.path / "model.safetensors"))
+    data = run.data
+    split = forget_split(load_data(training["problem"]), spec["forget"])
+    method, seed = _parse(UNLEARNERS, spec["unlearn"]), spec["seed"]
+    sizes = BatchSizes.model_validate(spec["batches"])
+    path = method.path(
+        run.model,
+        TensorBatches(data.train.of(split.forget), sizes.forget, derive(seed, "forget")),
+        TensorBatches(data.train.of(split.retain), sizes.retain, derive(seed, "retain")),
+        run.objective,
+        validation=TensorBatches(data.validation, sizes.validation, derive(seed, "validation")),
+        seed=seed,
+    )
+    places, doses, updates, status, timing = [_scores(run.model, data, run.objective)], [0.0], [0], "completed", 0.0
+    one_shot = isinstance(method, OneShot)
+    looked_at = set() if one_shot else observed(int(path.budget), Observation.model_validate(spec["observe"]))
+    started = time.perf_counter()
+    for step in path:
+        if not one_shot and step.updates not in looked_at:
+            continue
+        timing += time.perf_counter() - started
+        places.append(_scores(step.model, data, run.objective))
+        doses.append(float(step.dose))
+        updates.append(step.updates)
+        tick(len(doses) / (len(looked_at) or len(doses) + 1))
+        if any(places[-1][name].diverged for name in SPLITS):
+            status = "diverged"
+            break
+        started = time.perf_counter()
+    tensors = _tensors(places, keep_logits=True) | {"forget": split.forget, "retain": split.retain}
+    save_tensors(folder / "path.safetensors", tensors)
+    return {
+        "status": status,
+        "reason": "",
+        "doses": doses,
+        "updates": updates,
+        "classes": list(split.classes),
+        "one_shot": one_shot,
+        "budget": path.budget,
+        SECONDS: {"updates": timing},
+    }
+
+
+def evaluate(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
+    """Turn the scores along a path into rows."""
+    path = inputs["path"]
+    if not path.result["doses"]:
+        return {"rows": []}
+    oracle_scores = None
+    if "oracle" in inputs and inputs["oracle"].result["step"] is not None:
+        oracle_scores = load_tensors(inputs["oracle"].path / "scores.safetensors")
+    return {"rows": path_rows(load_tensors(path.path / "path.safetensors"), path.result, spec["targets"], oracle_scores)}
+
+
+KINDS = {"train": train, "stage": stage, "oracle": oracle, "unlearn": unlearn, "evaluate": evaluate}
+
+
+def execute(store: Store, job: Job, tick: Tick = lambda _: None) -> None:
+    """Run one job on one thread, unless it is finished already, and put its folder into the store.
+
+    Raises:
+        StoreError: If the store cannot be read or written; DamagedFile if an input is damaged.
+
+    """
+    with explained(store.root), _one_at_a_time, store.lock(job.key):
+        if store.has(job.key):
+            return
+        inputs = {role: store.open(key) for role, key in job.inputs.items()}
+        started = time.perf_counter()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            result = KINDS[job.kind](job.spec, inputs, store.partial(job), tick)
+        finally:
+            torch.set_num_threads(threads)
+        parts = result.pop(SECONDS, {})
+        store.finish(job, result, {"total": time.perf_counter() - started, **parts})

@@ -1,0 +1,211 @@
+"""The plan: every job of a study, with its inputs, before any of them runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.schema import Schema
+from ungrok.core.seeds import derive
+from ungrok.data.base import Data
+from ungrok.data.forget import SMALL, ForgetRule
+from ungrok.study.recipe import BASE, Recipe
+from ungrok.study.store import Job
+from ungrok.unlearn import Unlearner
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unlearning path of the grid and where its results are found."""
+
+    seed: int
+    arm: str
+    stage: str
+    forget: str
+    method: str
+    path: str
+    rows: str
+
+
+@dataclass
+class Plan:
+    """The job graph of a study.
+
+    Args:
+        recipe: What it was made from.
+        jobs: By key, inputs before the jobs that read them.
+        trajectories: (arm, seed) to the key of the training job.
+        stages: (arm, seed, stage) to the key of the stage job.
+        oracles: (arm, seed, forget label, stage) to the key of the oracle job.
+        noise: Like ``oracles``, for the second oracle.
+        cells: The unlearning paths.
+        warnings: What a reader of the report must know, for instance small forget sets.
+
+    """
+
+    recipe: Recipe
+    jobs: dict[str, Job] = field(default_factory=dict)
+    trajectories: dict[tuple[str, int], str] = field(default_factory=dict)
+    stages: dict[tuple[str, int, str], str] = field(default_factory=dict)
+    oracles: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
+    noise: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
+    cells: list[Cell] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, job: Job) -> str:
+        """Add a job, once, and return its key."""
+        self.jobs.setdefault(job.key, job)
+        return job.key
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of jobs by kind."""
+        return dict(Counter(job.kind for job in self.jobs.values()))
+
+    def needed_for(self, *keys: str) -> list[Job]:
+        """Return the jobs that the given ones depend on, and themselves, inputs first."""
+        wanted: set[str] = set()
+        stack = list(keys)
+        while stack:
+            key = stack.pop()
+            if key not in wanted:
+                wanted.add(key)
+                stack.extend(self.jobs[key].inputs.values())
+        return [job for key, job in self.jobs.items() if key in wanted]
+
+
+def device_of(recipe: Recipe) -> str:
+    """Return the device that the recipe's jobs run on.
+
+    Raises:
+        RecipeError: If it asks for one that is not there.
+
+    """
+    if recipe.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if recipe.device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("device: 'cuda' is not available on this machine; allowed here: cpu, auto")
+    return recipe.device
+
+
+def _train(recipe: Recipe, arm: str, seed: int, without: ForgetRule | None = None, stream: str = "training") -> Job:
+    problem, model, training = recipe.for_arm(arm)
+    spec = {
+        "problem": problem.to_dict(),
+        "model": model.to_dict(),
+        "trajectory": training.to_dict(),
+        "device": device_of(recipe),
+        "training_seed": derive(seed, stream),
+        "without": None if without is None else _anonymous(without) | {"seed": derive(seed, "forget")},
+    }
+    what = f"without {without.label}" if without else "trajectory"
+    return Job("train", spec, {}, f"{what}, {arm}, seed {seed}")
+
+
+def _anonymous(part: Schema) -> dict[str, Any]:
+    """Return a block without its label, which does not change what it computes."""
+    return {key: value for key, value in part.to_dict().items() if key != "name"}
+
+
+def make_plan(recipe: Recipe) -> Plan:
+    """Return the whole job graph of a recipe; nothing is read or run."""
+    plan = Plan(recipe)
+    for arm in (BASE, *recipe.arms):
+        for seed in recipe.seeds:
+            _plan_seed(plan, arm, seed)
+    if recipe.sweep:
+        _plan_sweep(plan)
+    return plan
+
+
+def _plan_seed(plan: Plan, arm: str, seed: int) -> None:
+    recipe = plan.recipe
+    trajectory = plan.trajectories[arm, seed] = plan.add(_train(recipe, arm, seed))
+    for stage in map(str, recipe.stages):
+        plan.stages[arm, seed, stage] = _add_stage(plan, trajectory, arm, seed, stage)
+    for rule in recipe.forget:
+        oracle = plan.add(_train(recipe, arm, seed, rule))
+        second = None
+        if seed in recipe.seeds[: recipe.noise_seeds]:
+            second = plan.add(_train(recipe, arm, seed, rule, "noise"))
+        for stage in map(str, recipe.stages):
+            where = (arm, seed, rule.label, stage)
+            for table, trained in ((plan.oracles, oracle), (plan.noise, second)):
+                if trained:
+                    inputs = {"trajectory": trained, "stage": plan.stages[arm, seed, stage]}
+                    table[where] = plan.add(Job("oracle", {}, inputs, f"oracle of {' '.join(map(str, where))}"))
+            for method in recipe.unlearn:
+                _add_cell(plan, arm, seed, stage, rule, method, plan.oracles[where])
+
+
+def _add_stage(plan: Plan, trajectory: str, arm: str, seed: int, stage: str) -> str:
+    spec = {"stage": stage, "transition": plan.recipe.transition.to_dict()}
+    return plan.add(Job("stage", spec, {"trajectory": trajectory}, f"stage {stage}, {arm}, seed {seed}"))
+
+
+def _add_cell(
+    plan: Plan, arm: str, seed: int, stage: str, rule: ForgetRule, method: Unlearner, oracle: str | None
+) -> None:
+    recipe = plan.recipe
+    label = f"{method.label} from {stage}, {rule.label}, {arm}, seed {seed}"
+    spec = {
+        "unlearn": _anonymous(method),
+        "forget": _anonymous(rule) | {"seed": derive(seed, "forget")},
+        "seed": derive(seed, "unlearning"),
+        "batches": recipe.batches.to_dict(),
+        "observe": recipe.observe.to_dict(),
+    }
+    path = plan.add(Job("unlearn", spec, {"stage": plan.stages[arm, seed, stage]}, label))
+    inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
+    rows = plan.add(Job("evaluate", {"targets": recipe.claims.targets}, inputs, f"scores of {label}"))
+    plan.cells.append(Cell(seed, arm, stage, rule.label, method.label, path, rows))
+
+
+def _plan_sweep(plan: Plan) -> None:
+    recipe = plan.recipe
+    assert recipe.sweep is not None
+    method = recipe.unlearn[recipe.unlearn_labels().index(recipe.sweep.unlearn)]
+    rule = recipe.forget[recipe.forget_labels().index(recipe.sweep.forget)]
+    kept = [step for step in recipe.trajectory.kept() if step >= recipe.trajectory.steps / 100]
+    chosen = np.unique(np.linspace(0, len(kept) - 1, recipe.sweep.points).round().astype(int))
+    for seed in recipe.seeds[: recipe.sweep.seeds]:
+        for position in chosen:
+            stage = f"step-{kept[position]}"
+            if (BASE, seed, stage) not in plan.stages:
+                key = _add_stage(plan, plan.trajectories[BASE, seed], BASE, seed, stage)
+                plan.stages[BASE, seed, stage] = key
+                _add_cell(plan, BASE, seed, stage, rule, method, None)
+
+
+def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
+    """Load the data and try every forget split and model shape, before any training.
+
+    Returns:
+        The base arm's data, and warnings for the report.
+
+    Raises:
+        UngrokError: If a split cannot be made or the model does not fit the data.
+
+    """
+    warnings: list[str] = []
+    device_of(recipe)
+    for arm in reversed((BASE, *recipe.arms)):
+        problem, model, _ = recipe.for_arm(arm)
+        data = problem.load()
+        network = model.build(tuple(data.train.inputs.shape[1:]), data.classes, 0)
+        try:
+            with torch.no_grad():
+                network(data.train.inputs[:2])
+        except RuntimeError as error:
+            shape = tuple(data.train.inputs.shape[1:])
+            raise RecipeError(f"model: kind {model.kind!r} does not take inputs of shape {shape} ({error})") from None
+        for rule in recipe.forget:
+            sizes = [len(rule.split(data, derive(seed, "forget")).forget) for seed in recipe.seeds]
+            if min(sizes) < SMALL:
+                text = f"forget split {rule.label!r} holds only {min(sizes)} examples"
+                warnings.append(f"{text}; under {SMALL}, one example moves UA by more than 3 points.")
+    return data, list(dict.fromkeys(warnings))

@@ -1,0 +1,20 @@
+"""Training along a path: loop, optimizers, trajectories, transitions, stages."""
+
+from ungrok.train.loop import Run, Training
+from ungrok.train.optimizers import OPTIMIZERS, Optimizer
+from ungrok.train.stages import stage_step
+from ungrok.train.trajectory import Trajectory, materialize
+from ungrok.train.transition import Transition, TransitionRule, find_transition
+
+__all__ = [
+    "OPTIMIZERS",
+    "Optimizer",
+    "Run",
+    "Training",
+    "Trajectory",
+    "Transition",
+    "TransitionRule",
+    "find_transition",
+    "materialize",
+    "stage_step",
+]

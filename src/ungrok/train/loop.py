@@ -1,0 +1,252 @@
+"""The training loop: a function of its arguments alone, resumable bit-exactly from any checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ungrok.core.errors import DamagedFile
+from ungrok.core.files import checksum, load_tensors, read_json, save_tensors, write_json
+from ungrok.core.objective import Classification, Objective
+from ungrok.core.schema import Schema
+from ungrok.core.scores import evaluating, score
+from ungrok.core.seeds import PrivateRandomState, derive
+from ungrok.data.base import Data, Split
+from ungrok.data.batches import TensorBatches
+from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
+
+if TYPE_CHECKING:
+    AnyOptimizer = Optimizer
+else:
+    AnyOptimizer = OPTIMIZERS.union()
+
+EVALUATION_BATCH = 2048
+PROGRESS = "progress.json"
+
+
+class Training(Schema):
+    """How a model is trained and how densely its path is recorded."""
+
+    optimizer: AnyOptimizer = AdamW()
+    steps: int = Field(10_000, ge=1, description="updates")
+    batch_size: int | None = Field(None, ge=1, description="examples per update; the whole training set when null")
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    loss_precision: Literal["float32", "float64"] = "float32"
+    evaluate_every: float = Field(0.05, gt=0, le=1, description="relative distance of evaluated steps")
+    checkpoint_every: float = Field(0.25, gt=0, description="relative distance of kept checkpoints")
+    checkpoint_from: int = Field(10, ge=1, description="first kept checkpoint after step 0")
+
+    def objective(self) -> Objective:
+        """Return the objective that the loss settings describe."""
+        return Classification(self.loss, self.loss_precision)
+
+    def evaluated(self) -> list[int]:
+        """Return the evaluated steps: 0, each step at first, then log-spaced, and the last."""
+        return log_grid(self.steps, self.evaluate_every)
+
+    def kept(self) -> list[int]:
+        """Return the steps whose checkpoint is kept: 0, log-spaced ones, and the last."""
+        return log_grid(self.steps, self.checkpoint_every, self.checkpoint_from)
+
+
+def log_grid(last: int, spacing: float, first: int = 1) -> list[int]:
+    """Return 0, then integers from ``first`` to ``last`` whose gap is 1 or at most ``spacing`` of the smaller one."""
+    grid, step = [0], first
+    while step < last:
+        grid.append(step)
+        step = max(step + 1, int(step * (1 + spacing)))
+    return [*grid, last]
+
+
+class Run:
+    """One training run in memory: model, optimizer, data order, and the number of updates made.
+
+    Args:
+        model: Freshly initialized, already on its device.
+        data: On the same device; only ``train`` is trained on.
+        training: Optimizer, steps and grids.
+        seed: Seed of the batch order and of stochastic layers.
+
+    """
+
+    def __init__(self, model: nn.Module, data: Data, training: Training, seed: int) -> None:
+        self.model = model
+        self.data = data
+        self.training = training
+        self.objective = training.objective()
+        shuffle = derive(seed, "order") if training.batch_size is not None else None
+        self.batches = TensorBatches(data.train, training.batch_size, shuffle)
+        self.optimizer = training.optimizer.build([p for p in model.parameters() if p.requires_grad])
+        self.random = PrivateRandomState(derive(seed, "layers"))
+        self.step = 0
+        with self.random:
+            pass
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that later updates depend on, as named tensors."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            for name, value in slots.items():
+                if value is not None:
+                    tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+        tensors |= {f"random.{i}": value for i, value in enumerate(self.random.states)}
+        return tensors | {"step": torch.tensor(self.step)}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Continue from what :meth:`state` returned."""
+        self.model.load_state_dict(model_state(tensors))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, slot = name.split(".", 2)
+                slots.setdefault(int(index), {})[slot] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        count = sum(name.startswith("random.") for name in tensors)
+        self.random.states = [tensors[f"random.{i}"] for i in range(count)]
+        self.step = int(tensors["step"])
+
+    def advance(self, to: int) -> None:
+        """Make updates until ``to`` have been made."""
+        config, model, optimizer, objective = self.training.optimizer, self.model, self.optimizer, self.objective
+        varying = config.schedule != "constant" or config.warmup > 0
+        model.train()
+        with self.random:
+            while self.step < to:
+                epoch, position = divmod(self.step, len(self.batches))
+                for batch in self.batches.epoch(epoch, position):
+                    if varying:
+                        for group in optimizer.param_groups:
+                            group["lr"] = config.lr_at(self.step, self.training.steps)
+                    loss = objective.losses(objective.logits(model, batch), batch).mean()
+                    optimizer.zero_grad(set_to_none=True)
+                    loss.backward()
+                    optimizer.step()
+                    self.step += 1
+                    if self.step == to:
+                        break
+
+    def measure(self) -> dict[str, float | int | None]:
+        """Return loss and accuracy on each split, weight norm and gradient norm at the current step.
+
+        The gradient norm is that of the mean training loss over all training examples, in eval mode. Values that are
+        not finite are None.
+        """
+        row: dict[str, float | int | None] = {"step": self.step, "epoch": self.step / len(self.batches)}
+        row["gradient_norm"] = self._gradient_norm()
+        splits = {"train": self.data.train, "validation": self.data.validation, "test": self.data.test}
+        for name, split in splits.items():
+            scores = score(self.model, TensorBatches(split, EVALUATION_BATCH), self.objective, keep_logits=False)
+            row[f"{name}_loss"], row[f"{name}_accuracy"] = scores.loss, scores.accuracy
+        with torch.no_grad():
+            norm = torch.stack([p.double().square().sum() for p in self.model.parameters()]).sum().sqrt()
+        row["weight_norm"] = norm.item() if torch.isfinite(norm) else None
+        return row
+
+    def _gradient_norm(self) -> float | None:
+        split: Split = self.data.train
+        self.optimizer.zero_grad(set_to_none=True)
+        with evaluating(self.model):
+            for batch in TensorBatches(split, EVALUATION_BATCH):
+                losses = self.objective.losses(self.objective.logits(self.model, batch), batch)
+                (losses.sum() / len(split)).backward()
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        norm = torch.stack([g.double().square().sum() for g in gradients]).sum().sqrt()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm.item() if torch.isfinite(norm) else None
+
+    def record(
+        self, folder: Path, *, save_after: float = 20.0, tick: Callable[[int], None] | None = None
+    ) -> dict[str, Any]:
+        """Train to the end, keeping metrics and checkpoints under ``folder``; go on from whatever is there.
+
+        Args:
+            folder: Exists; may hold the files of an interrupted run of the same training.
+            save_after: Seconds after which a rolling checkpoint is written between kept ones.
+            tick: Called with the step reached, now and then.
+
+        Returns:
+            ``{"status": "completed" | "diverged", "steps": int, "rows": [...], "checkpoints": [...]}``.
+
+        """
+        log = _Log(folder)
+        log.resume(self)
+        evaluated, kept = set(self.training.evaluated()), set(self.training.kept())
+        stops = sorted(evaluated | kept | set(range(0, self.training.steps, 1000)))
+        saved = time.monotonic()
+        for stop in stops:
+            if stop < self.step or (stop == self.step and log.rows and log.rows[-1]["step"] == stop):
+                continue
+            self.advance(stop)
+            if stop in evaluated:
+                log.rows.append(self.measure())
+                if log.rows[-1]["train_loss"] is None or log.rows[-1]["gradient_norm"] is None:
+                    return log.result("diverged", self.step)
+            if stop in kept:
+                log.keep(self)
+                saved = time.monotonic()
+            elif time.monotonic() - saved > save_after:
+                log.roll(self)
+                saved = time.monotonic()
+            if tick:
+                tick(stop)
+        return log.result("completed", self.step)
+
+
+def model_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the model's part of a checkpoint, as ``load_state_dict`` takes it."""
+    return {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
+
+
+def checkpoint_name(step: int) -> str:
+    """Return the file name of a kept checkpoint."""
+    return f"step-{step:09d}.safetensors"
+
+
+class _Log:
+    """Rows and checkpoints of a run under way, with checksums, so that a damaged file is passed over."""
+
+    rolling = "resume.safetensors"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+        self.sums: dict[str, str] = {}
+
+    def resume(self, run: Run) -> None:
+        if not (self.folder / PROGRESS).exists():
+            return
+        try:
+            progress = read_json(self.folder / PROGRESS)
+        except DamagedFile:
+            return
+        for name, known in sorted(progress["files"].items(), key=lambda item: -item[1]["step"]):
+            path = self.folder / name
+            if path.exists() and checksum(path) == known["sha256"]:
+                run.restore(load_tensors(path))
+                self.rows = [row for row in progress["rows"] if row["step"] <= run.step]
+                self.sums = {n: k for n, k in progress["files"].items() if k["step"] <= run.step}
+                return
+
+    def _save(self, run: Run, name: str) -> None:
+        save_tensors(self.folder / name, run.state())
+        self.sums[name] = {"step": run.step, "sha256": checksum(self.folder / name)}
+        write_json(self.folder / PROGRESS, {"rows": self.rows, "files": self.sums})
+
+    def keep(self, run: Run) -> None:
+        self._save(run, checkpoint_name(run.step))
+
+    def roll(self, run: Run) -> None:
+        self._save(run, self.rolling)
+
+    def result(self, status: str, step: int) -> dict[str, Any]:
+        (self.folder / self.rolling).unlink(missing_ok=True)
+        (self.folder / PROGRESS).unlink(missing_ok=True)
+        steps = sorted(known["step"] for name, known in self.sums.items() if name != self.rolling)
+        return {"status": status, "steps": step, "rows": self.rows, "checkpoints": steps}

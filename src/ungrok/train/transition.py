@@ -1,0 +1,154 @@
+"""Where delayed generalisation happens on a trajectory.
+
+Only training and validation accuracy are read; test accuracy never is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ungrok.core.schema import Schema
+
+Status = Literal["not_memorized", "memorized_only", "no_delay", "grokked", "collapsed", "diverged"]
+
+
+class TransitionRule(Schema):
+    """Thresholds that define memorizing and grokking."""
+
+    memorized: float = Field(0.99, gt=0, le=1, description="training accuracy that counts as memorized")
+    grokked: float = Field(0.9, gt=0, le=1, description="validation accuracy that counts as grokked")
+    relative: bool = Field(False, description="read `grokked` as a share of the highest validation accuracy reached")
+    sustained: int = Field(3, ge=1, description="evaluations in a row that must hold the level")
+    min_delay: float = Field(1.2, ge=1, description="least ratio of grokked to memorized step that counts as delay")
+    collapse: float = Field(0.1, gt=0, lt=1, description="sustained fall below the level that counts as collapse")
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """An evaluated step at which a level is first held, and the interval (after, step] that contains the true one."""
+
+    step: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Transition:
+    """The transition of one trajectory.
+
+    Args:
+        status: ``not_memorized``: training accuracy never reaches its level. ``memorized_only``: validation accuracy
+            never holds its level. ``no_delay``: it does, but not ``min_delay`` times later. ``grokked``: it does.
+            ``collapsed``: it did and fell again. ``diverged``: training ended in non-finite numbers.
+        memorized: First step at which training accuracy reaches its level.
+        grokked: First step from which validation accuracy holds its level for ``sustained`` evaluations.
+        level: The validation level, absolute.
+        delay: Ratio of the two steps.
+        change_point: Step that best splits validation accuracy over log-steps into two constant parts.
+        change_point_r2: Share of the variance that this split explains, in [0, 1].
+        onset: Last evaluated step before the jump: validation accuracy still within a tenth of the way from its value
+            at the memorized step (or at the grokked step's start, if earlier) to its highest value.
+
+    """
+
+    status: Status
+    memorized: Crossing | None
+    grokked: Crossing | None
+    level: float | None
+    delay: float | None
+    change_point: float | None
+    change_point_r2: float | None
+    onset: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return asdict(self)
+
+
+def change_point(steps: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Fit a two-level step function over log-steps by weighted least squares.
+
+    Each evaluation weighs as much as the stretch of log-steps around it, so a denser grid does not pull the split.
+
+    Args:
+        steps: Increasing, positive, shape (n,).
+        values: Shape (n,).
+
+    Returns:
+        The geometric middle of the gap in which the level changes, and R² of the fit; None for fewer than three steps
+        or constant values.
+
+    """
+    if len(steps) < 3 or np.ptp(values) == 0:
+        return None
+    x = np.log(steps)
+    weights = np.gradient(x)
+    w, wy = np.cumsum(weights), np.cumsum(weights * values)
+    total = float((weights * (values - wy[-1] / w[-1]) ** 2).sum())
+    between = wy[:-1] ** 2 / w[:-1] + (wy[-1] - wy[:-1]) ** 2 / (w[-1] - w[:-1]) - wy[-1] ** 2 / w[-1]
+    best = int(np.argmax(between))
+    return float(np.exp((x[best] + x[best + 1]) / 2)), float(np.clip(between[best] / total, 0, 1))
+
+
+def _first_held(steps: NDArray[np.int64], holds: NDArray[np.bool_], times: int) -> Crossing | None:
+    """Return the first step that starts ``times`` true values in a row."""
+    if len(holds) < times:
+        return None
+    runs = np.lib.stride_tricks.sliding_window_view(holds, times).all(axis=1)
+    if not runs.any():
+        return None
+    first = int(runs.argmax())
+    return Crossing(int(steps[first]), int(steps[first - 1]) if first else 0)
+
+
+def _onset(steps: NDArray[np.int64], validation: NDArray[np.float64], memorized: int, grokked: int) -> int:
+    """Return the last evaluated step at which the jump has not begun."""
+    before = validation[steps < grokked]
+    start = min(memorized, int(steps[steps < grokked][-1])) if len(before) else 0
+    low, high = float(validation[steps == start][0]) if len(before) else 0.0, float(validation.max())
+    quiet = before <= low + 0.1 * (high - low)
+    return int(steps[: len(before)][quiet][-1]) if quiet.any() else int(steps[0])
+
+
+def find_transition(metrics: pd.DataFrame, rule: TransitionRule, *, diverged: bool = False) -> Transition:
+    """Locate memorization and grokking on the metrics of a trajectory.
+
+    Args:
+        metrics: Columns ``step``, ``train_accuracy``, ``validation_accuracy``, one row per evaluated step.
+        rule: The thresholds.
+        diverged: Whether training ended in non-finite numbers.
+
+    """
+    rows = metrics.dropna(subset=["train_accuracy", "validation_accuracy"])
+    steps = rows["step"].to_numpy(dtype=np.int64)
+    train, validation = (rows[f"{name}_accuracy"].to_numpy(dtype=np.float64) for name in ("train", "validation"))
+    level = rule.grokked * (float(validation.max()) if rule.relative and len(rows) else 1.0)
+    memorized = _first_held(steps, train >= rule.memorized, 1)
+    grokked = _first_held(steps, validation >= level, rule.sustained)
+    positive = steps > 0
+    change = change_point(steps[positive].astype(float), validation[positive])
+    onset = _onset(steps, validation, memorized.step, grokked.step) if memorized and grokked else None
+    fallen = _first_held(
+        steps[steps > grokked.step], validation[steps > grokked.step] < level - rule.collapse, rule.sustained
+    ) if grokked else None
+    status: Status
+    if diverged:
+        status = "diverged"
+    elif memorized is None:
+        status = "not_memorized"
+    elif grokked is None:
+        status = "memorized_only"
+    elif fallen:
+        status = "collapsed"
+    elif grokked.step < rule.min_delay * max(1, memorized.step):
+        status = "no_delay"
+    else:
+        status = "grokked"
+    delay = grokked.step / max(1, memorized.step) if memorized and grokked else None
+    found = change or (None, None)
+    return Transition(status, memorized, grokked, level, delay, *found, onset)

@@ -1,0 +1,249 @@
+"""The contract of every unlearning method, and the two shapes that most of them have."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.objective import Batch, Batches, Objective
+from ungrok.core.registry import Registry
+from ungrok.core.schema import Schema
+from ungrok.core.scores import device_of
+from ungrok.core.seeds import PrivateRandomState, derive
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": lambda p, lr, momentum, wd: torch.optim.SGD(p, lr, momentum=momentum, weight_decay=wd),
+    "adam": lambda p, lr, _, wd: torch.optim.Adam(p, lr, weight_decay=wd),
+    "adamw": lambda p, lr, _, wd: torch.optim.AdamW(p, lr, weight_decay=wd),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One place on an unlearning path.
+
+    Args:
+        updates: Optimizer updates made so far; 0 all along the path of a one-shot method.
+        dose: How far along the path this is: ``updates``, or the strength of a one-shot method.
+        model: The live model, in whatever mode the caller leaves it; valid until the path is resumed.
+        loss_tensor: The loss that the last update minimized, a detached scalar, or None.
+
+    """
+
+    updates: int
+    dose: float
+    model: nn.Module
+    loss_tensor: Tensor | None = None
+
+    @property
+    def loss(self) -> float | None:
+        """The loss that the last update minimized; reading it waits for the device."""
+        return None if self.loss_tensor is None else self.loss_tensor.item()
+
+    def snapshot(self) -> nn.Module:
+        """Return a copy of the model that later updates do not touch."""
+        return copy.deepcopy(self.model)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a method works with: its own copy of the model, and the caller's iterables in the caller's order."""
+
+    model: nn.Module
+    original: nn.Module
+    forget: Batches
+    retain: Batches
+    validation: Batches
+    objective: Objective
+    factory: Callable[[], nn.Module] | None
+    base: nn.Module | None
+    seed: int
+
+    def batches(self, name: Literal["forget", "retain", "validation"]) -> Iterator[Batch]:
+        """Yield one pass over a set, on the model's device."""
+        device = device_of(self.model)
+        for batch in getattr(self, name):
+            yield self.objective.move(batch, device)
+
+    def endless(self, name: Literal["forget", "retain", "validation"]) -> Iterator[Batch]:
+        """Yield passes over a set, one after another, without end."""
+        while True:
+            yield from self.batches(name)
+
+    def mean_loss(self, batch: Batch) -> Tensor:
+        """Return the mean of the objective's own loss of the live model over a batch."""
+        return self.objective.losses(self.objective.logits(self.model, batch), batch).mean()
+
+
+class Unlearner(Schema):
+    """An unlearning algorithm with its hyper-parameters.
+
+    :meth:`path` is a generator that yields after every update (iterative methods) or strength (one-shot methods). The
+    model handed in is never changed, the caller's random state never moves, and all randomness comes from ``seed``.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("retain",)
+    """Optional inputs the method cannot do without: retain, validation, factory, base."""
+
+    kind: str
+    name: str | None = Field(None, description="label in tables; the kind when null")
+
+    @property
+    def label(self) -> str:
+        """The name shown in tables."""
+        return self.name or self.kind
+
+    @abstractmethod
+    def budget(self, material: Material) -> float:
+        """Return the dose at which the path ends."""
+
+    @abstractmethod
+    def steps(self, material: Material) -> Iterator[Step]:
+        """Yield the path; called once all inputs have been checked."""
+
+    def path(
+        self,
+        model: nn.Module,
+        forget: Batches,
+        retain: Batches | None,
+        objective: Objective,
+        *,
+        validation: Batches | None = None,
+        factory: Callable[[], nn.Module] | None = None,
+        base: nn.Module | None = None,
+        seed: int = 0,
+    ) -> Path:
+        """Return the path that leaves ``model``; its ``budget`` is the dose at which it ends.
+
+        Args:
+            model: Where the path starts; not changed.
+            forget: Re-iterable of batches to forget, on any device.
+            retain: Re-iterable of batches to keep.
+            objective: How a batch becomes logits and losses.
+            validation: Re-iterable of held-out batches.
+            factory: Returns a freshly initialized model of the same shape.
+            base: The model before it saw the data.
+            seed: The only source of randomness.
+
+        Raises:
+            RecipeError: If an input that the method needs is missing or empty, or can be iterated only once.
+            NotApplicable: If the method does not apply to this model.
+
+        """
+        given = {"retain": retain, "validation": validation, "factory": factory, "base": base}
+        for need in self.needs:
+            if given[need] is None:
+                raise RecipeError(f"{self.kind} needs {need}=, which was not given")
+        for role, batches in {"forget": forget, "retain": retain, "validation": validation}.items():
+            _check(role, batches)
+        work = copy.deepcopy(model)
+        if not any(p.requires_grad for p in work.parameters()):
+            raise NotApplicable(f"{self.kind}: every parameter of the model is frozen")
+        material = Material(
+            work, model, forget, retain or (), validation or (), objective, factory, base, derive(seed, self.kind)
+        )
+        return Path(self.steps(material), self.budget(material))
+
+
+class Path(Iterator[Step]):
+    """An iterator over the steps of one path.
+
+    Args:
+        steps: The generator behind it.
+        budget: The dose at which the path ends, known before it starts.
+
+    """
+
+    def __init__(self, steps: Iterator[Step], budget: float) -> None:
+        self._steps = steps
+        self.budget = budget
+
+    def __next__(self) -> Step:
+        return next(self._steps)
+
+
+UNLEARNERS: Registry[Unlearner] = Registry("unlearner", "ungrok.unlearners")
+
+
+def _check(role: str, batches: Batches | None) -> None:
+    if batches is None:
+        return
+    if iter(batches) is batches:
+        raise RecipeError(f"{role}: an iterator can be used only once; give a list or a DataLoader")
+    if next(iter(batches), None) is None:
+        raise RecipeError(f"{role}: holds no batches")
+
+
+def length(batches: Batches) -> int:
+    """Return the number of batches in one pass, by counting where there is no ``len``."""
+    return len(batches) if hasattr(batches, "__len__") else sum(1 for _ in batches)
+
+
+class Iterative(Unlearner):
+    """A method that makes optimizer updates, one loss each; frozen parameters stay frozen."""
+
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: float = Field(1e-2, gt=0, description="learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD; other optimizers ignore it")
+    weight_decay: float = Field(5e-4, ge=0, description="added to the gradient (decoupled for adamw)")
+    epochs: int | None = Field(None, ge=1, description="length of the path in passes; give this or updates")
+    updates: int | None = Field(None, ge=1, description="length of the path in updates")
+    batchnorm: Literal["train", "eval"] = "train"
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Any:
+        if self.epochs is not None and self.updates is not None:
+            raise ValueError("give either epochs or updates")
+        return self
+
+    default_epochs: ClassVar[int] = 5
+
+    @abstractmethod
+    def updates_per_epoch(self, material: Material) -> int:
+        """Return the number of updates in one pass."""
+
+    @abstractmethod
+    def losses(self, material: Material, total: int) -> Iterator[Tensor]:
+        """Yield the loss of each update in turn, without end or up to ``total``."""
+
+    def budget(self, material: Material) -> int:
+        """Return the number of updates on the path."""
+        return self.updates or (self.epochs or self.default_epochs) * self.updates_per_epoch(material)
+
+    def steps(self, material: Material) -> Iterator[Step]:
+        """Yield after every update."""
+        model, total = material.model, self.budget(material)
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        optimizer = OPTIMIZERS[self.optimizer](parameters, self.lr, self.momentum, self.weight_decay)
+        random = PrivateRandomState(material.seed)
+        losses = islice(self.losses(material, total), total)
+        for update in range(1, total + 1):
+            self.set_mode(model)
+            with random, torch.enable_grad():
+                loss = next(losses)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+            optimizer.step()
+            yield Step(update, update, model, loss.detach())
+
+    def set_mode(self, model: nn.Module) -> None:
+        """Put the model into training mode, batch normalization as ``batchnorm`` says."""
+        model.train()
+        if self.batchnorm == "eval":
+            for module in model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+
+
+class OneShot(Unlearner):
+    """A method that makes one jump, whose strength is the dose; one random draw per seed, scaled along the doses."""

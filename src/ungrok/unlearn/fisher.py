@@ -1,0 +1,81 @@
+"""Fisher forgetting: noise where the retain set does not hold the weights in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ungrok.core.gradients import diagonal_fisher
+from ungrok.core.scores import evaluating
+from ungrok.unlearn.base import UNLEARNERS, Material, OneShot, Step
+
+STRENGTHS = (1e-9, 3e-9, 1e-8, 3e-8, 1e-7, 3e-7, 1e-6, 3e-6, 1e-5)
+
+
+def noise_variance(fisher: Tensor, outputs: int) -> Tensor:
+    """Turn a parameter's diagonal Fisher information into the variance of its noise at strength 1.
+
+    ``1/(F + 1e-8)`` clamped at 1e3 (1e2 in the last layer), averaged over dim 1 for matrices and kernels, times 10 for
+    the last layer and for one-dimensional parameters. A parameter belongs to the last layer if its first dimension is
+    the number of outputs.
+
+    Args:
+        fisher: The parameter's shape, non-negative.
+        outputs: Number of logits.
+
+    """
+    last = fisher.shape[0] == outputs
+    variance = (1 / (fisher + 1e-8)).clamp(max=1e2 if last else 1e3)
+    if variance.ndim > 1:
+        variance = variance.mean(dim=1, keepdim=True).expand_as(fisher)
+    return variance * (10 if last or fisher.ndim == 1 else 1)
+
+
+@UNLEARNERS.register
+class Fisher(OneShot):
+    """Add to every weight noise whose variance is the inverse of its Fisher information on the retain set.
+
+    Formula: ``θ ← θ0 + √(α·v)·z``, z standard normal, v from :func:`noise_variance` of the diagonal Fisher information on
+    the retain set, its expectation taken over the model's own predictive distribution: ``F = E_r Σ_y p(y|x)·(∂ log p(y|x))²``.
+    Paper: Golatkar et al. 2020 (arXiv 1911.04933).
+    Public source: AdityaGolatkar/SelectiveForgetting; OPTML-Group/Unlearn-Saliency, ``fisher_new``.
+    Deviations: the source also resets the output row of a wholly forgotten class; this does not, since it is told only
+    which data to forget. One draw of z serves every strength, so that the path is a path.
+    Defaults: α from 1e-9 to 1e-5; the sources use 1e-7 (SCRUB repository) and 1e-6 (SSD repository).
+    Cost: one backward pass per class over the retain data; none over the forget data.
+    """
+
+    kind: Literal["fisher"] = "fisher"
+    strengths: tuple[float, ...] = Field(STRENGTHS, min_length=1, description="α, increasing, no unit")
+    chunk: int = Field(32, ge=1, description="examples whose gradients are held at once")
+
+    def budget(self, material: Material) -> float:  # noqa: ARG002
+        """Return the largest strength."""
+        return max(self.strengths)
+
+    def steps(self, material: Material) -> Iterator[Step]:
+        """Yield the model at each strength, in increasing order."""
+        model = material.model
+        with evaluating(model):
+            fisher, outputs = diagonal_fisher(model, material.batches("retain"), material.objective, self.chunk)
+        draw = torch.Generator().manual_seed(material.seed)
+        start, noise = {}, {}
+        for name, parameter in model.named_parameters():
+            if name in fisher:
+                z = torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype).to(parameter.device)
+                start[name] = parameter.detach().clone()
+                noise[name] = noise_variance(fisher[name], outputs).sqrt() * z
+        for strength in sorted(self.strengths):
+            _shift(model, start, noise, strength**0.5)
+            yield Step(0, strength, model)
+
+
+@torch.no_grad()
+def _shift(model: nn.Module, start: dict[str, Tensor], noise: dict[str, Tensor], scale: float) -> None:
+    for name, parameter in model.named_parameters():
+        if name in start:
+            parameter.copy_(start[name] + scale * noise[name])
