@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args
 
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
 from ungrok.core.errors import unknown
 from ungrok.core.schema import Schema
@@ -35,7 +36,8 @@ class Registry(Generic[T]):
 
     def register(self, cls: C) -> C:
         """Add a class under the name that its ``kind`` field allows, and return it unchanged."""
-        name = get_args(cls.model_fields["kind"].annotation)[0]
+        fields: dict[str, FieldInfo] = getattr(cls, "model_fields")  # noqa: B009 (mypy mistakes the bound)
+        name = get_args(fields["kind"].annotation)[0]
         if self._classes.get(name, cls) is not cls:
             raise ValueError(f"two {self.what}s are called {name!r}")
         self._classes[name] = cls  # type: ignore[assignment]

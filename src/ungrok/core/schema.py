@@ -23,7 +23,9 @@ class Schema(BaseModel):
             for key in value:
                 if key not in cls.model_fields:
                     allowed = ", ".join(cls.model_fields)
-                    raise ValueError(f"no such key {key!r} (value {value[key]!r}); allowed: {allowed}{nearest(str(key), cls.model_fields)}")
+                    raise ValueError(
+                        f"no such key {key!r} (value {value[key]!r}); allowed: {allowed}{nearest(str(key), cls.model_fields)}"
+                    )
         return value
 
     def to_dict(self) -> dict[str, Any]:

@@ -85,9 +85,7 @@ class Vision(Problem):
         """Return the three splits and the number of classes."""
         if self.dataset not in HUB:
             raise unknown("problem.dataset", self.dataset, HUB)
-        *parts, classes = _load(
-            self.dataset, self.train_size, self.validation_size, self.test_size, self.data_seed
-        )
+        *parts, classes = _load(self.dataset, self.train_size, self.validation_size, self.test_size, self.data_seed)
         train, validation, test = (Split(_unit(part.inputs), part.targets) for part in parts)
         return train, validation, test, classes
 

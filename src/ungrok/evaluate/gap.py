@@ -8,7 +8,7 @@ NAMES = ("UA", "RA", "TA")
 
 
 def oracle_gap(model: Mapping[str, float | None], oracle: Mapping[str, float | None]) -> float | None:
-    """Return the mean of |UA − UA*|, |RA − RA*| and |TA − TA*|; None where any is missing.
+    """Return the mean of ``|UA − UA*|``, ``|RA − RA*|`` and ``|TA − TA*|``; None where any is missing.
 
     This is the "average gap" of Fan et al. 2024 (SalUn, arXiv 2310.12508) without its membership term.
     """

@@ -10,8 +10,8 @@ from torch import Tensor
 from ungrok.core.scores import Scores
 from ungrok.evaluate.accuracy import Accuracies, accuracies
 from ungrok.evaluate.gap import oracle_gap
-from ungrok.evaluate.targets import first_passage, target_column
 from ungrok.evaluate.rewind import rewind
+from ungrok.evaluate.targets import first_passage, target_column
 
 
 def _at(tensors: dict[str, Tensor], name: str, place: int) -> Scores:
@@ -62,3 +62,8 @@ def path_rows(
         row["oracle_gap"] = oracle_gap(place.to_dict(), reference)
         rows.append(row)
     return rows
+
+
+def oracle_accuracies(scores: dict[str, Tensor], forget: Tensor, retain: Tensor, classes: Sequence[int]) -> Accuracies:
+    """Return the accuracies of an oracle from its stored scores (one place) on a forget split."""
+    return _summary(scores, 0, {"forget": forget, "retain": retain, "classes": classes})

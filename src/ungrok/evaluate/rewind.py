@@ -19,8 +19,11 @@ def rewind(forget_accuracy: Sequence[float | None], reference_accuracy: Sequence
         None if no place, or no reference, is finite.
 
     """
-    finite = [i for i, (ua, ref) in enumerate(zip(forget_accuracy, reference_accuracy, strict=True))
-              if ua is not None and ref is not None]
+    finite = [
+        i
+        for i, (ua, ref) in enumerate(zip(forget_accuracy, reference_accuracy, strict=True))
+        if ua is not None and ref is not None
+    ]
     if not finite:
         return None
     reference = reference_accuracy[finite[-1]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ungrok.core.errors import DamagedFile, UngrokError
 from ungrok.study.jobs import execute
@@ -56,7 +55,7 @@ def run(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
-    say: Report = lambda text: print(text, file=sys.stderr),
+    say: Report = lambda _: None,
 ) -> int:
     """Bring every job into the store and return how many had to run.
 
@@ -65,7 +64,7 @@ def run(
         store: Where results go.
         workers: Worker processes of one thread each; 0 runs in this process; None takes one per processor.
         scheduler: Address, or scheduler file, of an existing dask cluster that sees the store's folder.
-        say: Takes one line of text for the user.
+        say: Takes one line of text for the user; by default nothing is said.
 
     Raises:
         UngrokError: The first error of a job, with the job's name.
@@ -146,7 +145,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     with (
         dask.config.set(quiet),
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0, silence_logs=50
+            n_workers=workers, threads_per_worker=1, dashboard_address=":0", memory_limit=0, silence_logs=50
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -157,8 +156,14 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
 def _progress(todo: list[Job]) -> Iterator[Callable[[Job], None]]:
     """Show a bar with the time left where the output is a terminal, and nothing where it is not."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         total = sum(COST[job.kind] for job in todo)
         task = bar.add_task("jobs", total=total)

@@ -23,7 +23,7 @@ from ungrok.evaluate.path import path_rows
 from ungrok.models.base import MODELS
 from ungrok.study.recipe import BatchSizes, Observation
 from ungrok.study.store import Finished, Job, Store, explained
-from ungrok.train import Run, Trajectory, TransitionRule, Training, find_transition, materialize, stage_step
+from ungrok.train import Run, Training, Trajectory, TransitionRule, find_transition, materialize, stage_step
 from ungrok.train.loop import EVALUATION_BATCH
 from ungrok.unlearn import UNLEARNERS
 from ungrok.unlearn.base import OneShot
@@ -197,7 +197,9 @@ def evaluate(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, ti
     oracle_scores = None
     if "oracle" in inputs and inputs["oracle"].result["step"] is not None:
         oracle_scores = load_tensors(inputs["oracle"].path / "scores.safetensors")
-    return {"rows": path_rows(load_tensors(path.path / "path.safetensors"), path.result, spec["targets"], oracle_scores)}
+    return {
+        "rows": path_rows(load_tensors(path.path / "path.safetensors"), path.result, spec["targets"], oracle_scores)
+    }
 
 
 KINDS = {"train": train, "stage": stage, "oracle": oracle, "unlearn": unlearn, "evaluate": evaluate}

@@ -15,6 +15,7 @@ from ungrok.core.seeds import derive
 from ungrok.data.base import Data
 from ungrok.data.forget import SMALL, ForgetRule
 from ungrok.study.recipe import BASE, Recipe
+from ungrok.study.statistics import smallest_p
 from ungrok.study.store import Job
 from ungrok.unlearn import Unlearner
 
@@ -208,4 +209,10 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
             if min(sizes) < SMALL:
                 text = f"forget split {rule.label!r} holds only {min(sizes)} examples"
                 warnings.append(f"{text}; under {SMALL}, one example moves UA by more than 3 points.")
+    least = smallest_p(len(recipe.seeds)) * len(recipe.unlearn)
+    if recipe.claims.compare and least >= recipe.claims.alpha:
+        warnings.append(
+            f"{len(recipe.seeds)} seeds with {len(recipe.unlearn)} methods cannot give a Holm-adjusted p below "
+            f"{recipe.claims.alpha:g}: the smallest is {least:.3g}."
+        )
     return data, list(dict.fromkeys(warnings))

@@ -23,13 +23,15 @@ from ungrok.train.transition import TransitionRule
 from ungrok.unlearn import UNLEARNERS, Unlearner
 
 if TYPE_CHECKING:
-    AnyProblem, AnyModel, AnyForgetRule, AnyUnlearner = Problem, Model, ForgetRule, Unlearner
+    AnyProblem = Problem
+    AnyModel = Model
+    AnyForgetRule = ForgetRule
+    AnyUnlearner = Unlearner
 else:
     AnyProblem, AnyModel = PROBLEMS.union(), MODELS.union()
     AnyForgetRule, AnyUnlearner = FORGET_RULES.union(), UNLEARNERS.union()
 
 BASE = "base"
-ORACLE = "oracle"
 
 
 class Side(Schema):
@@ -60,7 +62,7 @@ class Claims(Schema):
     """What is compared, at which levels of forgetting, and when a difference counts."""
 
     compare: list[tuple[Side, Side]] = Field([], description="pairs: from, to")
-    targets: list[float | Literal["oracle"]] = Field([0.1, 0.5, ORACLE], min_length=1)
+    targets: list[float | Literal["oracle"]] = Field([0.1, 0.5, "oracle"], min_length=1)
     dose: float = Field(1.0, gt=0, le=1, description="share of the path at which doses are matched")
     alpha: float = Field(0.05, gt=0, lt=1, description="significance level; intervals cover 1 − alpha")
     margins: Margins = Margins()
@@ -72,7 +74,8 @@ class Claims(Schema):
             return value
         return [
             tuple(side if isinstance(side, Mapping | Side) else {"stage": side} for side in pair)
-            if isinstance(pair, list | tuple) else pair
+            if isinstance(pair, list | tuple)
+            else pair
             for pair in value
         ]
 
@@ -165,8 +168,9 @@ class Recipe(Schema):
         arms = [BASE, *self.arms]
         for key, name, allowed in self._references(arms):
             if name not in allowed:
-                raise ValueError(f"{key}: {name!r} is not in this recipe; allowed: {', '.join(allowed)}"
-                                 f"{nearest(name, allowed)}")
+                raise ValueError(
+                    f"{key}: {name!r} is not in this recipe; allowed: {', '.join(allowed)}{nearest(name, allowed)}"
+                )
         for arm in arms:
             self.for_arm(arm)
         return self
@@ -302,7 +306,8 @@ def validate(content: dict[str, Any]) -> Recipe:
         RecipeError: On the first thing that is wrong.
 
     """
-    return _validate(Recipe, content)
+    recipe: Recipe = _validate(Recipe, content)
+    return recipe
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -359,10 +364,12 @@ def _explain(error: ValidationError, content: Any, prefix: str) -> str:
     """Put the first validation error into one sentence: key, value, what is allowed, nearest name."""
     errors = error.errors(include_url=False)
     first = errors[0]
-    parts, here = [prefix] if prefix else [], content
+    parts: list[str] = [prefix] if prefix else []
+    here: Any = content
+    part: Any
     for part in first["loc"]:
         # pydantic puts the chosen union member into the location; the recipe has no such key.
-        if isinstance(here, dict) and part in here or isinstance(here, list | tuple) and isinstance(part, int):
+        if (isinstance(here, dict) and part in here) or (isinstance(here, list) and isinstance(part, int)):
             parts.append(str(part))
             here = here[part]
         elif part == first["loc"][-1] and first["type"] == "missing":
@@ -383,7 +390,9 @@ def _explain(error: ValidationError, content: Any, prefix: str) -> str:
             text = str(context.get("error", first["msg"]))
         case "literal_error":
             names = [name.strip(" '") for name in re.split(r",| or ", allowed)]
-            text = f"{first['input']!r} is not allowed; allowed: {', '.join(names)}{nearest(str(first['input']), names)}"
+            text = (
+                f"{first['input']!r} is not allowed; allowed: {', '.join(names)}{nearest(str(first['input']), names)}"
+            )
         case _:
             text = f"{first['input']!r} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""

@@ -217,7 +217,7 @@ class _Log:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
-        self.sums: dict[str, str] = {}
+        self.sums: dict[str, dict[str, Any]] = {}
 
     def resume(self, run: Run) -> None:
         if not (self.folder / PROGRESS).exists():

@@ -85,7 +85,8 @@ def orthogonalize(gradient: Tensor, weight: Tensor) -> Tensor:
     """
     w, g = weight.flatten(), gradient.flatten()
     orthogonal = g - (w @ g) / (w @ w + 1e-30) * w
-    return (orthogonal * (g.norm() / (orthogonal.norm() + 1e-30))).view_as(gradient)
+    kept: Tensor = (orthogonal * (g.norm() / (orthogonal.norm() + 1e-30))).view_as(gradient)
+    return kept
 
 
 class OrthogonalAdamW(torch.optim.AdamW):

@@ -133,9 +133,13 @@ def find_transition(metrics: pd.DataFrame, rule: TransitionRule, *, diverged: bo
     positive = steps > 0
     change = change_point(steps[positive].astype(float), validation[positive])
     onset = _onset(steps, validation, memorized.step, grokked.step) if memorized and grokked else None
-    fallen = _first_held(
-        steps[steps > grokked.step], validation[steps > grokked.step] < level - rule.collapse, rule.sustained
-    ) if grokked else None
+    fallen = (
+        _first_held(
+            steps[steps > grokked.step], validation[steps > grokked.step] < level - rule.collapse, rule.sustained
+        )
+        if grokked
+        else None
+    )
     status: Status
     if diverged:
         status = "diverged"
@@ -150,5 +154,5 @@ def find_transition(metrics: pd.DataFrame, rule: TransitionRule, *, diverged: bo
     else:
         status = "grokked"
     delay = grokked.step / max(1, memorized.step) if memorized and grokked else None
-    found = change or (None, None)
-    return Transition(status, memorized, grokked, level, delay, *found, onset)
+    at, r2 = change or (None, None)
+    return Transition(status, memorized, grokked, level, delay, at, r2, onset)

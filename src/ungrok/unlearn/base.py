@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Literal
@@ -186,7 +186,7 @@ def _check(role: str, batches: Batches | None) -> None:
 
 def length(batches: Batches) -> int:
     """Return the number of batches in one pass, by counting where there is no ``len``."""
-    return len(batches) if hasattr(batches, "__len__") else sum(1 for _ in batches)
+    return len(batches) if isinstance(batches, Sized) else sum(1 for _ in batches)
 
 
 class Iterative(Unlearner):

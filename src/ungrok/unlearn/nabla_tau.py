@@ -36,7 +36,7 @@ class NablaTau(Iterative):
 
     def losses(self, material: Material, total: int) -> Iterator[Tensor]:
         """Yield the adaptive loss over triples of retain, forget and validation batches."""
-        streams = zip(*(material.endless(s) for s in ("retain", "forget", "validation")), strict=False)  # type: ignore[arg-type]
+        streams = zip(*(material.endless(s) for s in ("retain", "forget", "validation")), strict=False)
         for update, (retain, forget, validation) in enumerate(streams):
             alpha = self.alpha * (1 - update / total)
             with torch.no_grad():

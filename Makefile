@@ -1,0 +1,31 @@
+# torch's CPU build is chosen by constraints.txt where the index has one.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: install study test lint docs clean
+
+install: $(VENV)/installed
+study: install
+	$(BIN)/ungrok study digits
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+docs: $(VENV)/installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+clean:
+	rm -rf $(VENV) docs/_build build dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+$(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -e .
+	touch $@
+$(VENV)/installed-%: $(VENV)/installed
+	$(PIP) -e '.[$*]'
+	touch $@

@@ -1,0 +1,318 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ungrok.core.errors import StoreError, UngrokError, unknown
+from ungrok.core.registry import summary
+from ungrok.data import PROBLEMS, vision
+from ungrok.evaluate.accuracy import Accuracies
+from ungrok.models import MODELS
+from ungrok.report import write_report
+from ungrok.study import engine, outputs
+from ungrok.study.claims import CLAIMS
+from ungrok.study.estimate import estimate
+from ungrok.study.plan import Plan, make_plan, preflight
+from ungrok.study.recipe import BASE, Recipe, load, shipped, to_yaml
+from ungrok.study.results import collect, transition_of
+from ungrok.study.store import Store
+from ungrok.unlearn import UNLEARNERS
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Machine unlearning as a function of when a model's training stopped.",
+)
+
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a path to a YAML file.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, for instance trajectory.steps=2000."),
+]
+StoreDir = Annotated[Path | None, typer.Option("--store", help="Folder of finished jobs; studies may share it.")]
+OutDir = Annotated[Path | None, typer.Option("--out", help="Where the study writes; default runs/<recipe>-<hash>.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Worker processes, one thread each; 0 runs in this process; default: one per processor."),
+]
+Scheduler = Annotated[str | None, typer.Option(help="Address, or scheduler file, of an existing dask cluster.")]
+Seed = Annotated[int | None, typer.Option(help="A seed of the recipe; default: its first.")]
+ArmName = Annotated[str, typer.Option("--arm", help="An arm of the recipe.")]
+Stage = Annotated[str | None, typer.Option(help="A stage of the recipe; default: its first.")]
+Forget = Annotated[str | None, typer.Option(help="Label of a forget split; default: the first.")]
+Method = Annotated[str | None, typer.Option(help="Label of a method; default: the first.")]
+
+
+def say(text: str) -> None:
+    """Print one line for the user, apart from results."""
+    typer.echo(text, err=True)
+
+
+def _folders(recipe: Recipe, out: Path | None, store: Path | None) -> tuple[Path, Store]:
+    out = out or Path("runs") / f"{recipe.name.replace('/', '-')}-{recipe.hash}"
+    return out, Store(store or out.parent / "store")
+
+
+def _planned(recipe: Recipe) -> Plan:
+    _, warnings = preflight(recipe)
+    plan = make_plan(recipe)
+    plan.warnings += warnings
+    return plan
+
+
+@app.command()
+def study(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    out: OutDir = None,
+    store: StoreDir = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+) -> None:
+    """Run a whole study and write its report; what is finished already is not done again."""
+    content = load(recipe, overrides or ())
+    folder, where = _folders(content, out, store)
+    plan = _planned(content)
+    say(f"{content.name}: {_counts(plan)}")
+    ran = engine.run(list(plan.jobs.values()), where, workers=workers, scheduler=scheduler, say=say)
+    say(f"{ran} jobs ran, {len(plan.jobs) - ran} were finished already")
+    typer.echo(_write(folder, plan, where, workers))
+
+
+def _write(folder: Path, plan: Plan, store: Store, workers: int | None) -> Path:
+    results = collect(plan, store)
+    verdicts = outputs.verdicts_of(plan, store, results)
+    made = outputs.provenance(store, results, workers)
+    outputs.write_tables(folder, plan, results, verdicts, made)
+    for claim in CLAIMS:
+        decided = [v["verdict"] for v in verdicts if v["claim"] == claim]
+        counts = ", ".join(f"{decided.count(word)} {word}" for word in ("supported", "refuted", "inconclusive"))
+        say(f"  {claim}: {counts}")
+    return write_report(folder, plan, results, verdicts, made, outputs.budgets(plan, store))
+
+
+def _counts(plan: Plan) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in plan.counts().items()) + " jobs"
+
+
+@app.command()
+def check(recipe: RecipeName, overrides: Overrides = None) -> None:
+    """Validate a recipe and print its plan: jobs, checkpoints, disk, rough time on this machine."""
+    content = load(recipe, overrides or ())
+    data, warnings = preflight(content)
+    plan = make_plan(content)
+    cost = estimate(plan, data)
+    total, workers = sum(cost.seconds.values()), engine.default_workers()
+    typer.echo(f"{content.name}: {len(plan.jobs)} jobs ({_counts(plan)})")
+    typer.echo(f"data: {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test")
+    typer.echo(f"checkpoints: {cost.checkpoints}")
+    typer.echo(f"disk: about {cost.bytes / 1e6:.0f} MB")
+    parts = ", ".join(f"{kind} {_duration(seconds)}" for kind, seconds in cost.seconds.items() if seconds)
+    typer.echo(f"time: about {_duration(total)} of one processor ({parts}); {_duration(total / workers)} on {workers}")
+    for warning in warnings:
+        typer.echo(f"warning: {warning}")
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@app.command()
+def show(recipe: RecipeName, overrides: Overrides = None) -> None:
+    """Print the resolved recipe with every default, as YAML."""
+    typer.echo(to_yaml(load(recipe, overrides or ())), nl=False)
+
+
+def _one_of(option: str, value: Any, allowed: list[Any]) -> Any:
+    if value is None:
+        return allowed[0]
+    if value not in allowed:
+        raise unknown(option, value, map(str, allowed))
+    return value
+
+
+def _select(
+    recipe: str, overrides: list[str] | None, store: Path | None, seed: int | None, arm: str
+) -> tuple[Plan, Store, int, str]:
+    content = load(recipe, overrides or ())
+    plan = _planned(content)
+    return (
+        plan,
+        _folders(content, None, store)[1],
+        _one_of("--seed", seed, content.seeds),
+        _one_of("--arm", arm, [BASE, *content.arms]),
+    )
+
+
+@app.command()
+def train(
+    recipe: RecipeName, overrides: Overrides = None, seed: Seed = None, arm: ArmName = BASE, store: StoreDir = None
+) -> None:
+    """Train one trajectory of a study and print where it stands."""
+    plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
+    key = plan.trajectories[arm, seed]
+    engine.run(plan.needed_for(key), where, workers=0, say=say)
+    finished = where.open(key)
+    typer.echo(json.dumps(transition_of(plan, finished).to_dict(), indent=1))
+    typer.echo(finished.path)
+
+
+@app.command()
+def unlearn(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    arm: ArmName = BASE,
+    stage: Stage = None,
+    forget: Forget = None,
+    method: Method = None,
+    store: StoreDir = None,
+) -> None:
+    """Walk one unlearning path of a study (training first where needed) and print it."""
+    _walk(recipe, overrides, seed, arm, stage, forget, method, store, ["dose", "UA", "RA", "TA", "forget_loss"])
+
+
+@app.command()
+def evaluate(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    arm: ArmName = BASE,
+    stage: Stage = None,
+    forget: Forget = None,
+    method: Method = None,
+    store: StoreDir = None,
+) -> None:
+    """Compare one unlearning path of a study with its oracle and print every measured place."""
+    _walk(recipe, overrides, seed, arm, stage, forget, method, store, None)
+
+
+def _walk(
+    recipe: str,
+    overrides: list[str] | None,
+    seed: int | None,
+    arm: str,
+    stage: str | None,
+    forget: str | None,
+    method: str | None,
+    store: Path | None,
+    columns: list[str] | None,
+) -> None:
+    plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
+    content = plan.recipe
+    wanted = (
+        seed,
+        arm,
+        _one_of("--stage", stage, list(map(str, content.stages))),
+        _one_of("--forget", forget, content.forget_labels()),
+        _one_of("--method", method, content.unlearn_labels()),
+    )
+    cell = next(c for c in plan.cells if (c.seed, c.arm, c.stage, c.forget, c.method) == wanted)
+    engine.run(plan.needed_for(cell.rows), where, workers=0, say=say)
+    rows = where.open(cell.rows).result["rows"]
+    if not rows:
+        raise UngrokError(f"no stage {cell.stage!r}: {where.open(cell.path).result['reason']}")
+    names = columns or list(rows[0])
+    typer.echo(",".join(names))
+    for row in rows:
+        typer.echo(",".join("" if row[name] is None else f"{row[name]}" for name in names))
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a study.")]) -> None:
+    """Write the tables and the report of a finished study again, from what is stored."""
+    recipe, store, made = outputs.reopen(folder)
+    plan = _planned(recipe)
+    missing = [job for job in plan.jobs.values() if not store.has(job.key)]
+    if missing:
+        raise StoreError(f"{store.root}: {len(missing)} of {len(plan.jobs)} jobs are not there; run the study again")
+    typer.echo(_write(folder, plan, store, made["workers"]))
+
+
+LISTS: dict[str, Callable[[], dict[str, str]]] = {
+    "datasets": lambda: (
+        {name: summary(PROBLEMS.get(name)) for name in PROBLEMS.names()}
+        | {f"vision dataset={name}": row[0] for name, row in vision.HUB.items()}
+    ),
+    "models": lambda: {name: summary(MODELS.get(name)) for name in MODELS.names()},
+    "methods": lambda: {name: summary(UNLEARNERS.get(name)) for name in UNLEARNERS.names()},
+    "metrics": lambda: _metrics(),
+    "claims": lambda: CLAIMS,
+    "recipes": lambda: {name: _headline(path) for name, path in shipped().items()},
+}
+
+
+def _metrics() -> dict[str, str]:
+    """Return the metrics and what the docstring of :class:`Accuracies` says of each."""
+    described = {}
+    for line in (inspect.getdoc(Accuracies) or "").splitlines():
+        name, colon, text = line.strip().partition(": ")
+        if colon and name in Accuracies.__dataclass_fields__:
+            described[name] = text
+    named = {
+        name: described.get(name, "Mean loss, in the objective's own unit.") for name in Accuracies.__dataclass_fields__
+    }
+    return named | {
+        "oracle_gap": "Mean of |UA − UA*|, |RA − RA*|, |TA − TA*|; smaller is nearer to retraining.",
+        "ues": "The paper's (UA_o − UA_u) / ((TA_o − TA_u)(RA_o − RA_u)); unstable.",
+    }
+
+
+def _headline(path: Path) -> str:
+    return path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="|".join(LISTS), help="What to list.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what recipes may name."""
+    if what not in LISTS:
+        raise unknown("list", what, LISTS)
+    entries = LISTS[what]()
+    if as_json:
+        typer.echo(json.dumps(entries, indent=1, ensure_ascii=False))
+        return
+    console = Console()
+    if console.is_terminal:
+        table = Table("name", what, box=None, pad_edge=False)
+        for name, text in entries.items():
+            table.add_row(name, text)
+        console.print(table)
+    else:
+        for name, text in entries.items():
+            typer.echo(f"{name}\t{text}")
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one line and exit code 2, a broken store is exit code 1."""
+    try:
+        app()
+    except UngrokError as error:
+        say(f"error: {error}")
+        sys.exit(1 if isinstance(error, StoreError) else 2)
+    except KeyboardInterrupt:
+        say("interrupted; run the same command again to go on from here")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""What a study will cost, from a few updates timed here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ungrok.data.base import Data
+from ungrok.study.jobs import build_run, observed
+from ungrok.study.plan import Plan
+from ungrok.train import Training
+from ungrok.train.loop import Run
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Rough cost of a study.
+
+    Args:
+        seconds: Of one processor, by job kind.
+        bytes: On disk.
+        checkpoints: Training checkpoints kept, over all trajectories.
+
+    """
+
+    seconds: dict[str, float]
+    bytes: int
+    checkpoints: int
+
+
+def _timed(action: Callable[[], object], seconds: float = 0.5) -> float:
+    """Return the mean seconds of an action, repeated for about ``seconds`` after one warm-up."""
+    action()
+    count, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        action()
+        count += 1
+    return (time.perf_counter() - started) / count
+
+
+def estimate(plan: Plan, data: Data) -> Estimate:
+    """Time an update and an evaluation of each kind of training, and add up the plan."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _add_up(plan, data)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _add_up(plan: Plan, data: Data) -> Estimate:
+    seconds = dict.fromkeys(plan.counts(), 0.0)
+    size = checkpoints = 0
+    cost: dict[str, tuple[float, float, int]] = {}
+    for job in plan.jobs.values():
+        if job.kind != "train":
+            continue
+        kind = str({k: job.spec[k] for k in ("problem", "model", "trajectory")})
+        if kind not in cost:
+            cost[kind] = _unit_costs(build_run(job.spec))
+        update, look, weights = cost[kind]
+        training = Training.model_validate(job.spec["trajectory"])
+        seconds["train"] += training.steps * update + len(training.evaluated()) * look
+        checkpoints += len(training.kept())
+        # Weights and two moments; SGD keeps one.
+        size += 3 * weights * len(training.kept())
+    update, look, weights = next(iter(cost.values()))
+    replay = plan.recipe.trajectory.steps * plan.recipe.trajectory.checkpoint_every / 4 * update
+    examples = len(data.train) + len(data.validation) + len(data.test)
+    for kind in ("stage", "oracle"):
+        seconds[kind] = plan.counts().get(kind, 0) * replay
+        size += plan.counts().get(kind, 0) * weights
+    for job in plan.jobs.values():
+        if job.kind == "unlearn":
+            spec = job.spec["unlearn"]
+            updates = spec.get("updates") or 10 * (spec.get("epochs") or 5)
+            places = len(observed(updates, plan.recipe.observe)) if "updates" in spec else len(spec["strengths"])
+            seconds["unlearn"] += (updates * update if "updates" in spec else 0) + places * look
+            size += places * examples * 6
+    return Estimate(seconds, size, checkpoints)
+
+
+def _unit_costs(run: Run) -> tuple[float, float, int]:
+    """Return seconds per update, seconds per evaluation, and bytes of weights."""
+    update = _timed(lambda: run.advance(run.step + 1))
+    look = _timed(run.measure)
+    return update, look, sum(p.numel() * p.element_size() for p in run.model.parameters())

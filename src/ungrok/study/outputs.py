@@ -1,0 +1,146 @@
+"""What a study writes beside its report: tables at fixed places, and where they came from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.files import read_json, write_json, write_text
+from ungrok.study.claims import judge
+from ungrok.study.plan import Plan
+from ungrok.study.recipe import Recipe, load, to_yaml
+from ungrok.study.results import Results
+from ungrok.study.store import Store, explained
+
+PACKAGES = ("ungrok", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pydantic", "safetensors", "dask")
+
+
+def budgets(plan: Plan, store: Store) -> dict[str, tuple[float, float]]:
+    """Return, per method label, the dose at which every path ends and the dose at which doses are matched.
+
+    Where paths differ in length (an epoch is longer with more data), the shortest counts.
+    """
+    found: dict[str, list[tuple[float, float]]] = {}
+    for cell in plan.cells:
+        record = store.open(cell.path).result
+        if not record["doses"]:
+            continue
+        budget, share = record["budget"], plan.recipe.claims.dose
+        if record["one_shot"]:
+            strengths = record["doses"][1:]
+            matched = strengths[max(0, round(share * len(strengths)) - 1)]
+        else:
+            matched = max(1, round(share * budget))
+        found.setdefault(cell.method, []).append((budget, matched))
+    return {method: (min(b for b, _ in pairs), min(d for _, d in pairs)) for method, pairs in found.items()}
+
+
+def verdicts_of(plan: Plan, store: Store, results: Results) -> list[dict[str, Any]]:
+    """Return the verdicts of a study whose tables have been collected."""
+    return judge(results.rows, plan.recipe, budgets(plan, store))
+
+
+def provenance(store: Store, results: Results, workers: int | None) -> dict[str, Any]:
+    """Return versions, commit, hardware, threads, the store, and seconds per job kind."""
+    seconds = results.timings.groupby("kind")["seconds"].agg(["count", "sum"])
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "commit": _commit(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "processors": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads_per_job": 1,
+        "workers": workers,
+        "store": str(store.root),
+        "jobs": {
+            kind: {"count": int(row["count"]), "seconds": round(float(row["sum"]), 3)}
+            for kind, row in seconds.iterrows()
+        },
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Return the commit of the source tree this runs from, with ``+`` if it was changed since."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=10)
+        return done.stdout.strip()
+
+    try:
+        # An installed copy may lie inside somebody else's repository.
+        if not git("ls-files", "--", __file__):
+            return None
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(here)) else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[dict[str, Any]], made: dict[str, Any]) -> None:
+    """Write the tables, the recipe, the verdicts and the provenance under ``out``.
+
+    Raises:
+        StoreError: If the folder cannot be written.
+
+    """
+    with explained(out):
+        (out / "report").mkdir(parents=True, exist_ok=True)
+        aside = out / ".results.parquet.tmp"
+        results.rows.to_parquet(aside, index=False)
+        aside.replace(out / "results.parquet")
+        for name, table in (
+            ("results", results.rows),
+            ("transitions", results.transitions),
+            ("oracles", results.oracles),
+            ("timings", results.timings),
+        ):
+            write_text(out / f"{name}.csv", _csv(table))
+        write_text(out / "recipe.yaml", to_yaml(plan.recipe))
+        write_json(out / "provenance.json", made)
+        write_text(
+            out / "report" / "verdicts.json", json.dumps(verdicts, indent=1, allow_nan=False, ensure_ascii=False)
+        )
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+
+
+def reopen(out: Path) -> tuple[Recipe, Store, dict[str, Any]]:
+    """Return recipe, store and provenance of a study that has been written to ``out``.
+
+    Raises:
+        RecipeError: If ``out`` holds no study.
+
+    """
+    if not (out / "recipe.yaml").is_file():
+        raise RecipeError(f"{out}: holds no study (no recipe.yaml)")
+    made = read_json(out / "provenance.json")
+    return load(str(out / "recipe.yaml")), Store(Path(made["store"])), made

@@ -1,0 +1,181 @@
+"""From finished jobs to tables; everything here is read from the store, nothing is computed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ungrok.core.files import load_tensors
+from ungrok.core.seeds import derive
+from ungrok.evaluate.path import oracle_accuracies
+from ungrok.study.jobs import load_data, trajectory_of
+from ungrok.study.plan import Plan
+from ungrok.study.store import Finished, Store
+from ungrok.train import Transition, TransitionRule, find_transition
+
+KEYS = ["seed", "arm", "stage", "step", "forget", "method"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of one study.
+
+    Args:
+        rows: One row per observed place of every unlearning path.
+        transitions: One row per trajectory of the study.
+        oracles: One row per oracle and stage: its own transition status, accuracies, and the second oracle's.
+        curves: The metrics of every trajectory: arm, seed and one row per evaluated step.
+        timings: One row per job.
+
+    """
+
+    rows: pd.DataFrame
+    transitions: pd.DataFrame
+    oracles: pd.DataFrame
+    curves: pd.DataFrame
+    timings: pd.DataFrame
+
+
+def collect(plan: Plan, store: Store) -> Results:
+    """Read the tables of a study whose jobs are all finished."""
+    opened: dict[str, Finished] = {}
+
+    def get(key: str) -> Finished:
+        if key not in opened:
+            opened[key] = store.open(key)
+        return opened[key]
+
+    return Results(
+        rows=_rows(plan, get),
+        transitions=_transitions(plan, get),
+        oracles=_oracles(plan, get),
+        curves=_curves(plan, get),
+        timings=_timings(plan, get),
+    )
+
+
+Get = Callable[[str], Finished]
+
+
+def _rows(plan: Plan, get: Get) -> pd.DataFrame:
+    frames = []
+    for cell in plan.cells:
+        rows = get(cell.rows).result["rows"]
+        if rows:
+            step = get(plan.stages[cell.arm, cell.seed, cell.stage]).result["step"]
+            place = dict(zip(KEYS, (cell.seed, cell.arm, cell.stage, step, cell.forget, cell.method), strict=True))
+            frames.append(pd.DataFrame([place | row for row in rows]))
+    if not frames:
+        return pd.DataFrame(columns=[*KEYS, "dose"])
+    table = pd.concat(frames, ignore_index=True)
+    numbers = [
+        c for c in map(str, table) if c not in KEYS and not c.startswith("reached") and c not in ("diverged", "rewound")
+    ]
+    table[numbers] = table[numbers].astype("float64")
+    flags = [c for c in map(str, table) if c.startswith("reached")]
+    table[flags] = table[flags].astype("boolean")
+    table["updates"] = table["updates"].astype("Int64")
+    return table
+
+
+def transition_of(plan: Plan, trajectory: Finished) -> Transition:
+    """Return the transition of a finished train job under the recipe's rule."""
+    path = trajectory_of(trajectory)
+    rule: TransitionRule = plan.recipe.transition
+    return find_transition(path.metrics, rule, diverged=path.status == "diverged")
+
+
+def _flat(transition: Transition) -> dict[str, Any]:
+    row: dict[str, Any] = {"status": transition.status}
+    for name in ("memorized", "grokked"):
+        crossing = getattr(transition, name)
+        row[f"{name}_step"] = crossing.step if crossing else None
+        row[f"{name}_after"] = crossing.after if crossing else None
+    return row | {
+        "delay": transition.delay,
+        "level": transition.level,
+        "change_point": transition.change_point,
+        "change_point_r2": transition.change_point_r2,
+        "onset": transition.onset,
+    }
+
+
+def _transitions(plan: Plan, get: Get) -> pd.DataFrame:
+    table = []
+    for (arm, seed), key in plan.trajectories.items():
+        finished = get(key)
+        last = trajectory_of(finished).metrics.iloc[-1]
+        stages = {
+            f"stage_{name}": get(plan.stages[arm, seed, name]).result["step"] for name in map(str, plan.recipe.stages)
+        }
+        final = {f"final_{name}_accuracy": last[f"{name}_accuracy"] for name in ("train", "validation", "test")}
+        table.append({"seed": seed, "arm": arm} | _flat(transition_of(plan, finished)) | stages | final)
+    frame = pd.DataFrame(table)
+    whole = [c for c in map(str, frame) if c.endswith(("_step", "_after")) or c.startswith("stage_") or c == "onset"]
+    frame[whole] = frame[whole].astype("Int64")
+    return frame
+
+
+def _oracles(plan: Plan, get: Get) -> pd.DataFrame:
+    table = []
+    for (arm, seed, forget, stage), key in plan.oracles.items():
+        finished = get(key)
+        row: dict[str, Any] = {"seed": seed, "arm": arm, "forget": forget, "stage": stage}
+        row["step"] = finished.result["step"]
+        row |= {
+            f"oracle_{k}": v
+            for k, v in _flat(transition_of(plan, get(finished.job["inputs"]["trajectory"]))).items()
+            if k in ("status", "memorized_step", "grokked_step")
+        }
+        row |= _oracle_scores(plan, finished, arm, forget, seed, "")
+        if (arm, seed, forget, stage) in plan.noise:
+            row |= _oracle_scores(plan, get(plan.noise[arm, seed, forget, stage]), arm, forget, seed, "second_")
+        table.append(row)
+    frame = pd.DataFrame(table)
+    whole = ["step", "oracle_memorized_step", "oracle_grokked_step"]
+    frame[whole] = frame[whole].astype("Int64")
+    return frame
+
+
+def _oracle_scores(plan: Plan, finished: Finished, arm: str, forget: str, seed: int, prefix: str) -> dict[str, Any]:
+    if finished.result["step"] is None:
+        return {f"{prefix}{name}": None for name in ("UA", "RA", "TA")}
+    data = load_data(plan.recipe.for_arm(arm)[0].to_dict())
+    rule = plan.recipe.forget[plan.recipe.forget_labels().index(forget)]
+    split = rule.split(data, derive(seed, "forget"))
+    scores = load_tensors(finished.path / "scores.safetensors")
+    found = oracle_accuracies(scores, split.forget, split.retain, split.classes)
+    return {f"{prefix}{name}": getattr(found, name) for name in ("UA", "RA", "TA")}
+
+
+def _curves(plan: Plan, get: Get) -> pd.DataFrame:
+    frames = []
+    for (arm, seed), key in plan.trajectories.items():
+        metrics = trajectory_of(get(key)).metrics
+        metrics.insert(0, "arm", arm)
+        metrics.insert(1, "seed", seed)
+        frames.append(metrics)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _timings(plan: Plan, get: Get) -> pd.DataFrame:
+    table = []
+    for key, job in plan.jobs.items():
+        finished = get(key)
+        seconds = finished.seconds
+        row: dict[str, Any] = {"kind": job.kind, "job": job.label, "key": key, "seconds": seconds.get("total")}
+        if job.kind == "train":
+            row |= _per_update(None, seconds.get("total"), finished.result["steps"])
+        if job.kind == "unlearn" and finished.result["doses"]:
+            row |= _per_update(job.spec["unlearn"]["kind"], seconds.get("updates"), finished.result["updates"][-1])
+        table.append(row)
+    columns = ["kind", "job", "key", "seconds", "method", "updates", "seconds_per_update"]
+    return pd.DataFrame(table).reindex(columns=columns)
+
+
+def _per_update(method: str | None, seconds: float | None, updates: int) -> dict[str, Any]:
+    per = seconds / updates if seconds is not None and updates else None
+    return {"method": method, "updates": updates, "seconds_per_update": per}

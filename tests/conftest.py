@@ -1,0 +1,23 @@
+"""What several folders of tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+
+@pytest.fixture
+def mirror() -> Path:
+    """Return the local mirror of the hub, or skip."""
+    root = os.environ.get("UNGROK_DATASETS")
+    if not root:
+        pytest.skip("needs a mirror of the hub under UNGROK_DATASETS")
+    return Path(root)
+
+
+# Shared runners stall at times; a slow draw is no failure, and CI must not depend on luck.
+settings.register_profile("ungrok", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ungrok")

@@ -1,0 +1,195 @@
+"""Crashes, damage and different numbers of workers must not change a byte of a result."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ungrok.core.errors import StoreError
+from ungrok.study import engine, outputs
+from ungrok.study.plan import make_plan
+from ungrok.study.results import collect
+from ungrok.study.store import Store
+
+TINY = Path(__file__).with_name("tiny.yaml")
+
+
+def run(recipe, store: Path, **options) -> int:
+    return engine.run(list(make_plan(recipe).jobs.values()), Store(store), **{"workers": 0, **options})
+
+
+def table(recipe, store: Path, out: Path) -> bytes:
+    plan = make_plan(recipe)
+    results = collect(plan, Store(store))
+    outputs.write_tables(out, plan, results, outputs.verdicts_of(plan, Store(store), results), {})
+    return (out / "results.parquet").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    """Return the store of the tiny study, run in this process."""
+    from ungrok.study.recipe import load
+
+    root = tmp_path_factory.mktemp("undisturbed")
+    run(load(str(TINY)), root / "store")
+    return root / "store"
+
+
+def test_a_second_run_finds_everything_done(tiny, undisturbed):
+    assert run(tiny(), undisturbed) == 0
+
+
+def test_changed_claims_train_and_unlearn_nothing(tiny, undisturbed):
+    before = make_plan(tiny())
+    for override, kinds in (
+        ("claims.alpha=0.1", set()),
+        ("claims.dose=0.5", set()),
+        ("claims.targets=[0.3]", {"evaluate"}),
+    ):
+        plan = make_plan(tiny(override))
+        assert {job.kind for key, job in plan.jobs.items() if key not in before.jobs} == kinds
+
+
+def test_studies_share_equal_jobs(tiny):
+    small, large = (make_plan(tiny(f"seeds={seeds}", "noise_seeds=0")).jobs for seeds in ("[0]", "[0, 7]"))
+    assert set(small) < set(large)
+    more = make_plan(tiny("seeds=[0]", "noise_seeds=0", "stages=[pre_grok, grokked, final]")).jobs
+    assert set(small) < set(more)
+
+
+def test_workers_do_not_change_a_byte(tiny, undisturbed, tmp_path):
+    expected = table(tiny(), undisturbed, tmp_path / "0")
+    for workers in (1, 2):
+        store = tmp_path / f"store-{workers}"
+        assert run(tiny(), store, workers=workers) == len(make_plan(tiny()).jobs)
+        assert table(tiny(), store, tmp_path / str(workers)) == expected
+
+
+def test_an_existing_cluster_gives_the_same_bytes(tiny, undisturbed, tmp_path):
+    from dask.distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0", silence_logs=50) as cluster:
+        run(tiny("seeds=[0]"), tmp_path / "store", scheduler=cluster.scheduler_address)
+    run(tiny("seeds=[0]"), undisturbed)
+    expected = table(tiny("seeds=[0]"), undisturbed, tmp_path / "a")
+    assert table(tiny("seeds=[0]"), tmp_path / "store", tmp_path / "b") == expected
+
+
+def _study(out: Path, *more: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "ungrok.cli", "study", str(TINY), *more, "--out", str(out), "--workers", "1"]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+
+def _wait_for_training(store: Path) -> None:
+    """Return once a training has kept a checkpoint and goes on."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if list(store.glob(".partial/train-*/progress.json")):
+            return
+        time.sleep(0.02)
+    raise AssertionError("no training started")
+
+
+def _workers(parent: int) -> list[int]:
+    """Return the processes below ``parent`` that run dask workers, by their command lines."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+            command = stat.with_name("cmdline").read_text()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and "spawn_main" in command:
+            found.append(int(stat.parent.name))
+    return found
+
+
+LONG = ("seeds=[0]", "trajectory.steps=4000", "model.width=128")
+
+
+@pytest.fixture(scope="module")
+def long_table(tmp_path_factory) -> bytes:
+    from ungrok.study.recipe import load
+
+    root = tmp_path_factory.mktemp("long")
+    recipe = load(str(TINY), LONG)
+    run(recipe, root / "store")
+    return table(recipe, root / "store", root / "out")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes through /proc")
+@pytest.mark.parametrize("victim", ["worker", "study"])
+def test_kill_9_in_mid_training_changes_nothing(victim, long_table, tmp_path):
+    out = tmp_path / "out"
+    study = _study(out, *LONG)
+    _wait_for_training(tmp_path / "store")
+    if victim == "worker":
+        (worker,) = _workers(study.pid)
+        os.kill(worker, signal.SIGKILL)
+    else:
+        os.kill(study.pid, signal.SIGKILL)
+        study.communicate(timeout=60)
+        assert not (out / "results.parquet").exists()
+        study = _study(out, *LONG)
+    said, _ = study.communicate(timeout=240)
+    assert study.returncode == 0, said
+    assert (out / "results.parquet").read_bytes() == long_table
+
+
+def test_a_damaged_checkpoint_is_named_and_made_again(tiny, undisturbed, tmp_path):
+    expected = table(tiny(), undisturbed, tmp_path / "before")
+    job = next(job for job in make_plan(tiny()).jobs.values() if job.kind == "train")
+    victim = Store(undisturbed).folder(job.key) / "step-000000010.safetensors"
+    content = bytearray(victim.read_bytes())
+    content[-5] ^= 1
+    victim.write_bytes(content)
+    said: list[str] = []
+    assert run(tiny(), undisturbed, say=said.append) == 1
+    assert any(str(victim) in line and job.label in line for line in said)
+    assert victim.read_bytes() != bytes(content)
+    assert table(tiny(), undisturbed, tmp_path / "after") == expected
+
+
+def test_a_full_disk_leaves_the_store_readable(tiny, undisturbed, tmp_path, monkeypatch):
+    from ungrok.train import loop
+
+    recipe, real, calls = tiny(), loop.save_tensors, []
+
+    def full(path, tensors):
+        calls.append(path)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, tensors)
+
+    monkeypatch.setattr(loop, "save_tensors", full)
+    with pytest.raises(StoreError, match="trajectory, base, seed 0: .*no space left on the device"):
+        run(recipe, tmp_path / "store")
+    assert run(recipe, tmp_path / "store") == len(make_plan(recipe).jobs)
+    assert table(recipe, tmp_path / "store", tmp_path / "a") == table(recipe, undisturbed, tmp_path / "b")
+
+
+def test_a_diverging_study_is_recorded_not_crashed(tiny, tmp_path):
+    recipe = tiny("seeds=[0]", "trajectory.optimizer={kind: sgd, lr: 1e30}", "trajectory.batch_size=null")
+    run(recipe, tmp_path / "store")
+    plan = make_plan(recipe)
+    results = collect(plan, Store(tmp_path / "store"))
+    assert results.transitions["status"].tolist() == ["diverged"]
+    assert results.rows.empty
+    verdicts = outputs.verdicts_of(plan, Store(tmp_path / "store"), results)
+    assert {v["verdict"] for v in verdicts} == {"inconclusive"}
+
+
+def test_a_diverging_path_is_recorded_not_crashed(tiny, tmp_path):
+    recipe = tiny("seeds=[0]", "unlearn=[{kind: gradient_ascent, lr: 1e20, updates: 5}]")
+    run(recipe, tmp_path / "store")
+    rows = collect(make_plan(recipe), Store(tmp_path / "store")).rows
+    assert rows.groupby("stage")["diverged"].last().all()
+    assert rows[rows["diverged"]]["UA"].isna().all()
+    assert not rows[rows["diverged"]]["reached_0.1"].any()

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from ungrok.core.errors import DamagedFile, StoreError
+from ungrok.study.store import VERSIONS, Job, Store, explained
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "store")
+    store.prepare()
+    return store
+
+
+JOB = Job("train", {"a": 1}, {}, "a label")
+
+
+def finish(store: Store, job: Job = JOB, seconds: float = 1.0) -> None:
+    (store.partial(job) / "data.bin").write_bytes(b"0123456789")
+    store.finish(job, {"answer": 42}, {"total": seconds})
+
+
+def test_key_is_the_hash_of_kind_spec_inputs_and_code_version(monkeypatch):
+    assert JOB.key == Job("train", {"a": 1}, {}, "another label").key
+    others = [Job("train", {"a": 2}), Job("stage", {"a": 1}), Job("train", {"a": 1}, {"trajectory": "x"})]
+    keys = {JOB.key, *(job.key for job in others)}
+    assert len(keys) == 4
+    monkeypatch.setitem(VERSIONS, "train", VERSIONS["train"] + 1)
+    assert Job("train", {"a": 1}).key not in keys
+
+
+def test_a_job_is_absent_until_it_is_finished(store):
+    store.partial(JOB)
+    assert not store.has(JOB.key)
+    finish(store)
+    found = store.open(JOB.key)
+    assert (found.result, found.job["spec"], found.seconds) == ({"answer": 42}, {"a": 1}, {"total": 1.0})
+    assert not (store.root / ".partial" / JOB.key).exists()
+
+
+def test_seconds_do_not_enter_the_manifest(tmp_path):
+    manifests = []
+    for seconds in (1.0, 2.0):
+        store = Store(tmp_path / str(seconds))
+        store.prepare()
+        finish(store, seconds=seconds)
+        manifests.append((store.folder(JOB.key) / "manifest.json").read_bytes())
+    assert manifests[0] == manifests[1]
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [flip, lambda p: p.write_bytes(p.read_bytes()[:-1]), lambda p: p.unlink()])
+@pytest.mark.parametrize("name", ["data.bin", "result.json"])
+def test_damage_is_noticed_and_named(store, damage, name):
+    finish(store)
+    store.open(JOB.key)
+    damage(store.folder(JOB.key) / name)
+    with pytest.raises(DamagedFile, match=name):
+        store.open(JOB.key)
+    with pytest.raises(DamagedFile, match=name):
+        Store(store.root).open(JOB.key)
+
+
+def test_a_damaged_manifest_is_damage(store):
+    finish(store)
+    (store.folder(JOB.key) / "manifest.json").write_text("{")
+    with pytest.raises(DamagedFile, match=r"manifest\.json"):
+        store.open(JOB.key)
+
+
+def test_a_folder_that_cannot_be_written_is_explained(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file"):
+        Store(tmp_path / "file" / "store").prepare()
+
+
+def test_a_full_disk_is_explained(tmp_path):
+    with pytest.raises(StoreError, match="no space left on the device; what is finished stays readable"), explained(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,0 +1,128 @@
+"""The command line, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ungrok import cli
+
+TINY = str(Path(__file__).parent / "study" / "tiny.yaml")
+FAST = ["seeds=[0]", "noise_seeds=0"]
+
+
+def call(capsys, monkeypatch, *words: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["ungrok", *words])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    said = capsys.readouterr()
+    return int(stop.value.code or 0), said.out, said.err
+
+
+@pytest.fixture
+def ungrok(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: call(capsys, monkeypatch, *words)
+
+
+def test_study_writes_its_files_at_fixed_places(ungrok, tmp_path):
+    code, out, err = ungrok("study", TINY, *FAST, "--workers", "0", "--out", "here/tiny")
+    assert code == 0, err
+    assert out == "here/tiny/report/index.html\n"
+    assert "Traceback" not in err
+    written = {str(p.relative_to("here/tiny")) for p in Path("here/tiny").rglob("*") if p.is_file()}
+    assert written >= {
+        "report/index.html", "report/verdicts.json", "results.parquet", "results.csv", "transitions.csv", "timings.csv",
+        "recipe.yaml", "provenance.json",
+    }  # fmt: skip
+    assert (tmp_path / "here" / "store").is_dir()
+    made = json.loads(Path("here/tiny/provenance.json").read_text())
+    assert made["jobs"]["train"]["count"] == 2
+    assert made["versions"]["torch"]
+
+    first = Path("here/tiny/results.parquet").read_bytes()
+    code, _, err = ungrok("study", TINY, *FAST, "--workers", "0", "--out", "here/tiny")
+    assert code == 0
+    assert "0 jobs ran" in err
+    code, out, _ = ungrok("report", "here/tiny")
+    assert (code, out) == (0, "here/tiny/report/index.html\n")
+    assert Path("here/tiny/results.parquet").read_bytes() == first
+
+    code, out, _ = ungrok("evaluate", TINY, *FAST, "--store", "here/store", "--method", "scrub", "--stage", "grokked")
+    header, start, *rest = out.splitlines()
+    assert code == 0
+    assert header.startswith("dose,updates,UA,RA,TA,bystander_accuracy")
+    assert start.startswith("0.0,0,")
+    assert rest[-1].startswith("20.0,20,")
+    code, out, _ = ungrok("train", TINY, *FAST, "--store", "here/store")
+    assert json.loads(out[: out.rindex("}") + 1])["status"] == "grokked"
+    code, out, _ = ungrok("unlearn", TINY, *FAST, "--store", "here/store")
+    assert out.splitlines()[0] == "dose,UA,RA,TA,forget_loss"
+
+
+def test_show_prints_a_recipe_that_loads(ungrok, tmp_path):
+    code, out, _ = ungrok("show", "digits", "trajectory.steps=123")
+    assert code == 0
+    assert yaml.safe_load(out)["trajectory"]["steps"] == 123
+    (tmp_path / "copy.yaml").write_text(out)
+    assert ungrok("show", "copy.yaml")[1] == out
+
+
+def test_check_prints_the_plan(ungrok):
+    code, out, _ = ungrok("check", TINY)
+    assert code == 0
+    assert "45 jobs (5 train, 4 stage, 6 oracle, 12 unlearn, 12 evaluate jobs)".split(" jobs (")[1] in out
+    assert all(word in out for word in ("checkpoints:", "disk: about", "time: about", "warning: forget split 'class'"))
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["study", "digist"], ["digist", "did you mean 'digits'"]),
+        (["study", "digits", "model.kind=mpl"], ["model.kind", "did you mean 'mlp'"]),
+        (["study", "nothing.yaml"], ["nothing.yaml"]),
+        (["study", "digits", "problem.train_size=1500", "problem.validation_size=400"], ["1797", "lower"]),
+        (["study", "digits", "forget=[{kind: mislabeled}]", "sweep=null"], ["label_noise"]),
+        (["study", "modular", "model={kind: cnn}"], ["model", "cnn", "shape"]),
+        (["study", "digits", "device=cuda"], ["device", "cuda"]),
+        (["train", "digits", "--seed", "77"], ["--seed", "77", "0"]),
+        (["unlearn", "digits", "--method", "scurb"], ["--method", "did you mean 'scrub'"]),
+        (["list", "method"], ["method", "did you mean 'methods'"]),
+        (["report", "."], ["recipe.yaml"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(ungrok, words, parts):
+    code, out, err = ungrok(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert all(part in err for part in parts), err
+
+
+def test_an_unwritable_store_is_one_line_and_exit_code_1(ungrok, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = ungrok("study", TINY, *FAST, "--workers", "0", "--out", "out", "--store", "file/store")
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: store ")
+
+
+@pytest.mark.parametrize("what", list(cli.LISTS))
+def test_list_is_json_on_request(ungrok, what):
+    code, out, _ = ungrok("list", what, "--json")
+    entries = json.loads(out)
+    assert code == 0
+    assert entries
+    assert all(entries.values())
+    code, plain, _ = ungrok("list", what)
+    assert [line.split("\t")[0] for line in plain.splitlines()] == list(entries)
+
+
+def test_the_module_runs_as_a_program():
+    done = subprocess.run([sys.executable, "-m", "ungrok.cli", "list", "claims"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("efficiency\t")
