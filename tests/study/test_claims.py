@@ -17,9 +17,7 @@ SEEDS = list(range(8))
 
 
 def recipe(tiny, *overrides):
-    return tiny(
-        f"seeds={SEEDS}", "unlearn=[{kind: gradient_ascent}]", "claims.targets=[0.1, oracle]", *overrides
-    )
+    return tiny(f"seeds={SEEDS}", "unlearn=[{kind: gradient_ascent}]", "claims.targets=[0.1, oracle]", *overrides)
 
 
 def path(seed, stage, hit, *, ra=0.9, ta=0.8, ua0=1.0, oracle=0.2, end=None, method="gradient_ascent"):
@@ -49,7 +47,7 @@ def verdicts(recipe, *paths):
     rows = pd.DataFrame([row for rows in paths for row in rows])
     for flag in ("reached_0.1", "reached_oracle"):
         rows[flag] = rows[flag].astype("boolean")
-    found = judge(rows, recipe, {m: (BUDGET, DOSE) for m in recipe.unlearn_labels()})
+    found = judge(rows, recipe, dict.fromkeys(recipe.unlearn_labels(), (BUDGET, DOSE)))
     assert all(
         list(v) == ["claim", "comparison", "setting", "effect", "unit", "ci_low", "ci_high", "n_seeds", "p_value",
                     "verdict", "note"]
@@ -63,7 +61,9 @@ def pick(found, claim, metric, at="UA ≤ 0.1", method="gradient_ascent"):
 
 
 def pairs(before, after, **kwargs):
-    return [path(s, stage, hit[s], **kwargs) for stage, hit in (("pre_grok", before), ("grokked", after)) for s in SEEDS]
+    return [
+        path(s, stage, hit[s], **kwargs) for stage, hit in (("pre_grok", before), ("grokked", after)) for s in SEEDS
+    ]
 
 
 def test_fewer_updates_after_grokking_support_efficiency(tiny):
@@ -116,7 +116,9 @@ def test_nothing_to_forget_is_left_out_and_counted(tiny):
 
 
 def test_without_an_oracle_its_target_is_undefined(tiny):
-    found = pick(verdicts(recipe(tiny), *pairs([30] * 8, [60] * 8, oracle=None)), "efficiency", "updates", "UA ≤ oracle")
+    found = pick(
+        verdicts(recipe(tiny), *pairs([30] * 8, [60] * 8, oracle=None)), "efficiency", "updates", "UA ≤ oracle"
+    )
     assert (found["verdict"], found["n_seeds"]) == ("inconclusive", 0)
     assert "no oracle in 8 of 8 pairs" in found["note"]
 

@@ -169,7 +169,7 @@ def test_a_full_disk_leaves_the_store_readable(tiny, undisturbed, tmp_path, monk
         real(path, tensors)
 
     monkeypatch.setattr(loop, "save_tensors", full)
-    with pytest.raises(StoreError, match="trajectory, base, seed 0: .*no space left on the device"):
+    with pytest.raises(StoreError, match=r"trajectory, base, seed 0: .*no space left on the device"):
         run(recipe, tmp_path / "store")
     assert run(recipe, tmp_path / "store") == len(make_plan(recipe).jobs)
     assert table(recipe, tmp_path / "store", tmp_path / "a") == table(recipe, undisturbed, tmp_path / "b")

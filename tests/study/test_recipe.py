@@ -68,7 +68,13 @@ def test_kind_then_key_of_the_new_kind(tiny):
 
 
 def test_numbers_in_exponent_notation_are_numbers():
-    assert parse_yaml("a: 1e-3\nb: 1.0E+2\nc: .5e1\nd: 1e\ne: 12") == {"a": 1e-3, "b": 100.0, "c": 5.0, "d": "1e", "e": 12}
+    assert parse_yaml("a: 1e-3\nb: 1.0E+2\nc: .5e1\nd: 1e\ne: 12") == {
+        "a": 1e-3,
+        "b": 100.0,
+        "c": 5.0,
+        "d": "1e",
+        "e": 12,
+    }
 
 
 def test_a_list_of_rates_becomes_one_method_each(tiny):

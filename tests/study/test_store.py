@@ -83,5 +83,8 @@ def test_a_folder_that_cannot_be_written_is_explained(tmp_path):
 
 
 def test_a_full_disk_is_explained(tmp_path):
-    with pytest.raises(StoreError, match="no space left on the device; what is finished stays readable"), explained(tmp_path):
+    with (
+        pytest.raises(StoreError, match="no space left on the device; what is finished stays readable"),
+        explained(tmp_path),
+    ):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -75,10 +75,23 @@ class Scores:
         return Scores(self.losses[index], self.predictions[index], self.targets[index], logits)
 
 
-def score(model: nn.Module, batches: Batches, objective: Objective, *, keep_logits: bool = True) -> Scores:
-    """Run a model over a split in eval mode, without gradients, and keep what metrics need.
+def score(
+    model: nn.Module,
+    batches: Batches,
+    objective: Objective,
+    *,
+    keep_logits: bool = True,
+    on_losses: Callable[[Tensor], None] | None = None,
+) -> Scores:
+    """Run a model over a split in eval mode and keep what metrics need; its mode is restored, submodule by submodule.
 
-    The model's mode is restored, submodule by submodule.
+    Args:
+        model: Any classifier.
+        batches: One pass over the split.
+        objective: How a batch becomes logits and losses.
+        keep_logits: Whether the scores hold the logits.
+        on_losses: Takes each batch's losses, shape (n,), with their graph, so that a gradient costs no second forward
+            pass; without it no gradients are computed.
 
     Raises:
         RecipeError: If ``batches`` is empty.
@@ -86,14 +99,17 @@ def score(model: nn.Module, batches: Batches, objective: Objective, *, keep_logi
     """
     device = device_of(model)
     columns: list[tuple[Tensor, ...]] = []
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), torch.set_grad_enabled(on_losses is not None):
         for raw in batches:
             batch = objective.move(raw, device)
             logits = objective.logits(model, batch)
             finite = torch.isfinite(logits).flatten(1).all(dim=1)
             predictions = objective.predictions(logits).masked_fill(~finite, -1)
-            kept = (objective.losses(logits, batch), predictions, objective.targets(batch))
-            columns.append((*kept, logits) if keep_logits else kept)
+            losses = objective.losses(logits, batch)
+            if on_losses:
+                on_losses(losses)
+            kept = (losses.detach(), predictions, objective.targets(batch))
+            columns.append((*kept, logits.detach()) if keep_logits else kept)
     if not columns:
         raise RecipeError("no batches to score: the split is empty")
     joined = [torch.cat(parts).cpu() for parts in zip(*columns, strict=True)]

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ungrok.core.errors import DamagedFile, UngrokError
 from ungrok.study.jobs import execute
 from ungrok.study.store import Job, Store
 
 Report = Callable[[str], None]
+
+ATTEMPTS = 3
 
 COST = {"train": 60.0, "stage": 1.0, "oracle": 1.5, "unlearn": 4.0, "evaluate": 0.2}
 """Rough relative cost of a job by kind, for the progress bar only."""
@@ -73,23 +75,29 @@ def run(
     store.prepare()
     todo = pending(store, jobs, say)
     count = len(todo)
-    while todo:
+    for attempt in range(1, ATTEMPTS + 1):
         try:
-            with _progress(todo) as advance:
-                if workers == 0 and scheduler is None:
-                    for job in todo:
-                        _execute_here(store, job)
-                        advance(job)
-                else:
-                    _on_cluster(todo, store, workers or min(default_workers(), len(todo)), scheduler, advance)
+            _run_all(todo, store, workers, scheduler)
         except DamagedFile:
             # Damage that came up while running: checking again names it and removes it.
-            before, todo = len(todo), pending(store, jobs, say)
-            if len(todo) == before:
+            if attempt == ATTEMPTS:
                 raise
+            todo = pending(store, jobs, say)
         else:
-            todo = []
+            break
     return count
+
+
+def _run_all(todo: list[Job], store: Store, workers: int | None, scheduler: str | None) -> None:
+    if not todo:
+        return
+    with _progress(todo) as advance:
+        if workers == 0 and scheduler is None:
+            for job in todo:
+                _execute_here(store, job)
+                advance(job)
+        else:
+            _on_cluster(todo, store, workers or min(default_workers(), len(todo)), scheduler, advance)
 
 
 def _execute_here(store: Store, job: Job) -> None:
@@ -97,6 +105,9 @@ def _execute_here(store: Store, job: Job) -> None:
         execute(store, job)
     except UngrokError as error:
         raise type(error)(f"{job.label}: {error}") from error
+    except Exception as error:
+        error.add_note(f"in the job: {job.label}")
+        raise
 
 
 def remote(root: str, job: Job, *_: Any) -> str:
@@ -108,7 +119,7 @@ def remote(root: str, job: Job, *_: Any) -> str:
 def _on_cluster(
     todo: list[Job], store: Store, workers: int, scheduler: str | None, advance: Callable[[Job], None]
 ) -> None:
-    from dask.distributed import Client, as_completed
+    from dask.distributed import Client, KilledWorker, as_completed
 
     with _client(workers, scheduler) as client:
         assert isinstance(client, Client)
@@ -122,6 +133,11 @@ def _on_cluster(
         for future in as_completed(list(futures.values())):
             try:
                 advance(by_key[future.result()])
+            except KilledWorker as error:
+                label = by_key[future.key].label
+                raise UngrokError(
+                    f"{label}: its worker was killed again and again; is there too little memory?"
+                ) from error
             except BaseException:
                 client.cancel(list(futures.values()), force=True)
                 raise

@@ -35,12 +35,12 @@ def budgets(plan: Plan, store: Store) -> dict[str, tuple[float, float]]:
         record = store.open(cell.path).result
         if not record["doses"]:
             continue
-        budget, share = record["budget"], plan.recipe.claims.dose
+        budget, claims = record["budget"], plan.recipe.claims
         if record["one_shot"]:
-            strengths = record["doses"][1:]
-            matched = strengths[max(0, round(share * len(strengths)) - 1)]
+            strengths = plan.jobs[cell.path].spec["unlearn"]["strengths"]
+            matched = strengths[max(0, round(claims.strength * len(strengths)) - 1)]
         else:
-            matched = max(1, round(share * budget))
+            matched = max(1, round(claims.dose * budget))
         found.setdefault(cell.method, []).append((budget, matched))
     return {method: (min(b for b, _ in pairs), min(d for _, d in pairs)) for method, pairs in found.items()}
 

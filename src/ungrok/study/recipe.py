@@ -63,7 +63,8 @@ class Claims(Schema):
 
     compare: list[tuple[Side, Side]] = Field([], description="pairs: from, to")
     targets: list[float | Literal["oracle"]] = Field([0.1, 0.5, "oracle"], min_length=1)
-    dose: float = Field(1.0, gt=0, le=1, description="share of the path at which doses are matched")
+    dose: float = Field(1.0, gt=0, le=1, description="share of the updates at which doses are matched")
+    strength: float = Field(0.5, gt=0, le=1, description="share of the list of strengths at which they are matched")
     alpha: float = Field(0.05, gt=0, lt=1, description="significance level; intervals cover 1 − alpha")
     margins: Margins = Margins()
 

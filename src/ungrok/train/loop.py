@@ -15,7 +15,7 @@ from ungrok.core.errors import DamagedFile
 from ungrok.core.files import checksum, load_tensors, read_json, save_tensors, write_json
 from ungrok.core.objective import Classification, Objective
 from ungrok.core.schema import Schema
-from ungrok.core.scores import evaluating, score
+from ungrok.core.scores import Scores, score
 from ungrok.core.seeds import PrivateRandomState, derive
 from ungrok.data.base import Data, Split
 from ungrok.data.batches import TensorBatches
@@ -139,27 +139,21 @@ class Run:
         not finite are None.
         """
         row: dict[str, float | int | None] = {"step": self.step, "epoch": self.step / len(self.batches)}
-        row["gradient_norm"] = self._gradient_norm()
-        splits = {"train": self.data.train, "validation": self.data.validation, "test": self.data.test}
-        for name, split in splits.items():
-            scores = score(self.model, TensorBatches(split, EVALUATION_BATCH), self.objective, keep_logits=False)
+        count = len(self.data.train)
+        self.optimizer.zero_grad(set_to_none=True)
+        train = self._score(self.data.train, lambda losses: (losses.sum() / count).backward())
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        row["gradient_norm"] = _norm(gradients)
+        self.optimizer.zero_grad(set_to_none=True)
+        row["weight_norm"] = _norm([p.detach() for p in self.model.parameters()])
+        found = {"train": train, "validation": self._score(self.data.validation), "test": self._score(self.data.test)}
+        for name, scores in found.items():
             row[f"{name}_loss"], row[f"{name}_accuracy"] = scores.loss, scores.accuracy
-        with torch.no_grad():
-            norm = torch.stack([p.double().square().sum() for p in self.model.parameters()]).sum().sqrt()
-        row["weight_norm"] = norm.item() if torch.isfinite(norm) else None
         return row
 
-    def _gradient_norm(self) -> float | None:
-        split: Split = self.data.train
-        self.optimizer.zero_grad(set_to_none=True)
-        with evaluating(self.model):
-            for batch in TensorBatches(split, EVALUATION_BATCH):
-                losses = self.objective.losses(self.objective.logits(self.model, batch), batch)
-                (losses.sum() / len(split)).backward()
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = torch.stack([g.double().square().sum() for g in gradients]).sum().sqrt()
-        self.optimizer.zero_grad(set_to_none=True)
-        return norm.item() if torch.isfinite(norm) else None
+    def _score(self, split: Split, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
+        batches = TensorBatches(split, EVALUATION_BATCH)
+        return score(self.model, batches, self.objective, keep_logits=False, on_losses=on_losses)
 
     def record(
         self, folder: Path, *, save_after: float = 20.0, tick: Callable[[int], None] | None = None
@@ -197,6 +191,12 @@ class Run:
             if tick:
                 tick(stop)
         return log.result("completed", self.step)
+
+
+def _norm(tensors: list[Tensor]) -> float | None:
+    """Return the Euclidean norm of several tensors together, summed in float64; None where it is not finite."""
+    norm = torch.stack([t.double().square().sum() for t in tensors]).sum().sqrt()
+    return norm.item() if torch.isfinite(norm) else None
 
 
 def model_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
