@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 
@@ -21,3 +22,6 @@ def mirror() -> Path:
 # Shared runners stall at times; a slow draw is no failure, and CI must not depend on luck.
 settings.register_profile("ungrok", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ungrok")
+
+# As the jobs of a study do: for models this small, a second thread costs more than it gives.
+torch.set_num_threads(1)

@@ -86,7 +86,7 @@ def test_check_prints_the_plan(ungrok):
         (["study", "digist"], ["digist", "did you mean 'digits'"]),
         (["study", "digits", "model.kind=mpl"], ["model.kind", "did you mean 'mlp'"]),
         (["study", "nothing.yaml"], ["nothing.yaml"]),
-        (["study", "digits", "problem.train_size=1500", "problem.validation_size=400"], ["1797", "lower"]),
+        (["study", "digits", "problem.train_size=1500", "problem.validation_size=400"], ["1500", "1797"]),
         (["study", "digits", "forget=[{kind: mislabeled}]", "sweep=null"], ["label_noise"]),
         (["study", "modular", "model={kind: cnn}"], ["model", "cnn", "shape"]),
         (["study", "digits", "device=cuda"], ["device", "cuda"]),

@@ -98,6 +98,15 @@ def test_censoring_turns_the_ratio_into_restricted_updates(tiny):
     assert found["verdict"] == "refuted"
 
 
+def test_censored_strengths_are_compared_in_logs(tiny):
+    weak, strong = [1e-6] * 8, [1e-4] * 7 + [None]
+    paths = [path(s, stage, hit[s]) for stage, hit in (("pre_grok", weak), ("grokked", strong)) for s in SEEDS]
+    rows = [[{**row, "updates": None} for row in rows] for rows in paths]
+    found = pick(verdicts(recipe(tiny), *rows), "efficiency", "strength")
+    assert found["effect"] == pytest.approx((7 * math.log(1e-2) + math.log(1e-8)) / 8)
+    assert found["unit"] == "log ratio of strength, restricted to 100"
+
+
 def test_everything_censored_is_inconclusive(tiny):
     found = verdicts(recipe(tiny), *pairs([None] * 8, [None] * 8))
     for claim, metric in (("efficiency", "updates"), ("collateral", "RA")):

@@ -33,8 +33,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write plain JSON types, keys sorted, atomically."""
-    write_text(path, json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n")
+    """Write plain JSON types atomically, keys in the order given."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -106,14 +106,14 @@ def cut(whole: Split, sizes: dict[str, int | None], seed: int) -> list[Split]:
         seed: Seed of the shuffle.
 
     Raises:
-        RecipeError: If there are too few examples, or none left for the last part.
+        RecipeError: If there are too few examples, or a part would be empty.
 
     """
     order = torch.randperm(len(whole), generator=generator(seed, "split"))
     wanted = sum(size or 0 for size in sizes.values())
-    if wanted > len(whole) or (None in sizes.values() and wanted == len(whole)):
+    if wanted > len(whole) or 0 in sizes.values() or (None in sizes.values() and wanted == len(whole)):
         parts = ", ".join(f"{name} {'the rest' if size is None else size}" for name, size in sizes.items())
-        raise RecipeError(f"problem: {parts} asked of {len(whole)} examples; lower one of them")
+        raise RecipeError(f"problem: {parts} asked of {len(whole)} examples; every part must hold some")
     bounds, start = [], 0
     for size in sizes.values():
         stop = len(whole) if size is None else start + size

@@ -25,21 +25,22 @@ class TensorBatches:
 
     def __init__(self, split: Split, batch_size: int | None = None, seed: int | None = None) -> None:
         self.split = split
-        self.batch_size = len(split) if batch_size is None else min(batch_size, len(split))
+        self.batch_size = max(1, len(split) if batch_size is None else min(batch_size, len(split)))
         self.seed = seed
         self._next = 0
 
     def __len__(self) -> int:
-        return -(-len(self.split) // self.batch_size) if len(self.split) else 0
+        return -(-len(self.split) // self.batch_size)
 
     def epoch(self, number: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one epoch, from batch ``first`` on."""
-        if self.seed is None:
-            parts = [slice(i, i + self.batch_size) for i in range(0, len(self.split), self.batch_size)]
-            yield from ((self.split.inputs[p], self.split.targets[p]) for p in parts[first:])
-            return
-        order = torch.randperm(len(self.split), generator=generator(self.seed, "epoch", number))
-        for index in order.to(self.split.targets.device).split(self.batch_size)[first:]:
+        order = None
+        if self.seed is not None:
+            order = torch.randperm(len(self.split), generator=generator(self.seed, "epoch", number))
+            order = order.to(self.split.targets.device)
+        for start in range(first * self.batch_size, len(self.split), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            index = part if order is None else order[part]
             yield self.split.inputs[index], self.split.targets[index]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:

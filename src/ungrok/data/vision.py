@@ -60,7 +60,9 @@ def _load(dataset: str, train: int, validation: int, test: int | None, seed: int
     )
     parts = [_decode(source.select(part.inputs.tolist()), image, label) for part in order]
     held_out = _table(identifier, config, test_split)
-    if test is not None and test < len(held_out):
+    if test is not None:
+        if test > len(held_out):
+            raise RecipeError(f"problem.test_size: {test} asked of {len(held_out)} test images")
         held_out = held_out.select(range(test))
     classes: int = source.features[label].num_classes
     return parts[0], parts[1], _decode(held_out, image, label), classes

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from ungrok.core.errors import RecipeError
 from ungrok.models.base import MODELS, Model
 
 
@@ -23,6 +24,8 @@ class CNN(Model):
 
     def module(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Return the network for images of ``shape`` (channels, height, width)."""
+        if len(shape) != 3:
+            raise RecipeError(f"model: kind 'cnn' takes images (channels, height, width), not inputs of shape {shape}")
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise((shape[0], *self.channels)):
             layers += [nn.Conv2d(fan_in, fan_out, 3, stride=self.stride, padding=1), nn.ReLU()]

@@ -182,29 +182,34 @@ def _join(*notes: str) -> str:
 def _efficiency(
     pairs: Pairs, target: float | str, at: str, method: str, claims: Claims, budget: float, note: str
 ) -> Finding:
-    what = "strength" if pairs and pairs[0][0].one_shot else "updates"
-
-    def times(side: int) -> Times:
-        hits = [pair[side].at(target) for pair in pairs]
-        return Times(
-            np.array([budget if hit is None else hit["dose"] for hit in hits], dtype=float),
-            np.array([hit is not None for hit in hits], dtype=bool),
-        )
-
-    margin = claims.margins.efficiency
+    one_shot = bool(pairs) and pairs[0][0].one_shot
+    what, margin = "strength" if one_shot else "updates", claims.margins.efficiency
     if not pairs:
         return Finding("efficiency", what, at, method, None, "", margin, note, 0)
-    before, after = times(0), times(1)
+    before, after = (_times([pair[side].at(target) for pair in pairs], budget) for side in (0, 1))
     if not (before.reached.any() or after.reached.any()):
         return Finding("efficiency", what, at, method, None, "", margin, _join("everything censored", note), len(pairs))
-    estimate, unit = log_ratio(before, after, budget, claims.alpha)
-    if unit == "log ratio":
-        unit = f"log ratio of {what}"
-    else:
+    estimate, kind = log_ratio(before, after, budget, claims.alpha)
+    unit = f"log ratio of {what}"
+    if kind != "log ratio" and one_shot:
+        # Strengths span decades: their restricted difference is taken in logs, shifted to be positive.
+        least = min(before.time.min(), after.time.min())
+        a, b = (Times(1 + np.log(times.time / least), times.reached) for times in (before, after))
+        estimate, _ = log_ratio(a, b, float(1 + np.log(budget / least)), claims.alpha)
+        unit += f", restricted to {budget:g}"
+    elif kind != "log ratio":
         unit, margin = f"{what}, restricted to {budget:g}", margin * float(before.time.mean())
     low = min(float(np.median(before.time)), float(np.median(after.time)))
-    coarse = f"median of only {low:g} updates" if what == "updates" and low < COARSE else ""
+    coarse = f"median of only {low:g} updates" if not one_shot and low < COARSE else ""
     return Finding("efficiency", what, at, method, estimate, unit, margin, _join(coarse, note), len(pairs))
+
+
+def _times(hits: Sequence[dict[str, Any] | None], budget: float) -> Times:
+    """Return the doses at which a target was reached; the budget, marked, where it was not."""
+    return Times(
+        np.array([budget if hit is None else hit["dose"] for hit in hits], dtype=float),
+        np.array([hit is not None for hit in hits], dtype=bool),
+    )
 
 
 Value = float | None

@@ -226,13 +226,15 @@ class _Log:
             progress = read_json(self.folder / PROGRESS)
         except DamagedFile:
             return
-        for name, known in sorted(progress["files"].items(), key=lambda item: -item[1]["step"]):
+        for name, known in sorted(progress["files"].items(), key=lambda item: item[1]["step"]):
             path = self.folder / name
             if path.exists() and checksum(path) == known["sha256"]:
-                run.restore(load_tensors(path))
-                self.rows = [row for row in progress["rows"] if row["step"] <= run.step]
-                self.sums = {n: k for n, k in progress["files"].items() if k["step"] <= run.step}
-                return
+                self.sums[name] = known
+            elif name != self.rolling:
+                break  # replay from before it, so that every kept checkpoint is whole in the end
+        if self.sums:
+            run.restore(load_tensors(self.folder / list(self.sums)[-1]))
+            self.rows = [row for row in progress["rows"] if row["step"] <= run.step]
 
     def _save(self, run: Run, name: str) -> None:
         save_tensors(self.folder / name, run.state())

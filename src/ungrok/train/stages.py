@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 
 from ungrok.core.errors import unknown
@@ -48,4 +49,4 @@ def stage_step(stage: str, metrics: pd.DataFrame, transition: Transition) -> tup
     if stage == "grokked":
         return transition.grokked.step if transition.grokked else None, ""
     early = metrics[metrics["step"] <= transition.onset]
-    return int(early["step"].iloc[int(early["validation_accuracy"].to_numpy(dtype=float).argmax())]), ""
+    return int(early["step"].iloc[int(np.nanargmax(early["validation_accuracy"].to_numpy(dtype=float)))]), ""

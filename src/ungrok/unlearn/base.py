@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Literal
@@ -19,7 +19,7 @@ from ungrok.core.objective import Batch, Batches, Objective
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
 from ungrok.core.scores import device_of
-from ungrok.core.seeds import PrivateRandomState, derive
+from ungrok.core.seeds import PrivateRandomState, derive, seeded
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": lambda p, lr, momentum, wd: torch.optim.SGD(p, lr, momentum=momentum, weight_decay=wd),
@@ -70,10 +70,18 @@ class Material:
     seed: int
 
     def batches(self, name: Literal["forget", "retain", "validation"]) -> Iterator[Batch]:
-        """Yield one pass over a set, on the model's device."""
-        device = device_of(self.model)
+        """Yield one pass over a set, on the model's device.
+
+        Raises:
+            RecipeError: If the pass holds no batches: what the caller gave can be iterated only once.
+
+        """
+        device, empty = device_of(self.model), True
         for batch in getattr(self, name):
+            empty = False
             yield self.objective.move(batch, device)
+        if empty:
+            raise RecipeError(f"{name}: holds no batches when iterated again; give a list or a DataLoader")
 
     def endless(self, name: Literal["forget", "retain", "validation"]) -> Iterator[Batch]:
         """Yield passes over a set, one after another, without end."""
@@ -144,15 +152,14 @@ class Unlearner(Schema):
         for need in self.needs:
             if given[need] is None:
                 raise RecipeError(f"{self.kind} needs {need}=, which was not given")
-        for role, batches in {"forget": forget, "retain": retain, "validation": validation}.items():
-            _check(role, batches)
-        work = copy.deepcopy(model)
-        if not any(p.requires_grad for p in work.parameters()):
+        if not any(p.requires_grad for p in model.parameters()):
             raise NotApplicable(f"{self.kind}: every parameter of the model is frozen")
-        material = Material(
-            work, model, forget, retain or (), validation or (), objective, factory, base, derive(seed, self.kind)
-        )
-        return Path(self.steps(material), self.budget(material))
+        with seeded(seed):  # a DataLoader draws from the global random state whenever it is iterated
+            for role, batches in {"forget": forget, "retain": retain, "validation": validation}.items():
+                _check(role, batches)
+            work, own = copy.deepcopy(model), derive(seed, self.kind)
+            material = Material(work, model, forget, retain or (), validation or (), objective, factory, base, own)
+            return Path(self.steps(material), self.budget(material))
 
 
 class Path(Iterator[Step]):
@@ -186,7 +193,10 @@ def _check(role: str, batches: Batches | None) -> None:
 
 def length(batches: Batches) -> int:
     """Return the number of batches in one pass, by counting where there is no ``len``."""
-    return len(batches) if isinstance(batches, Sized) else sum(1 for _ in batches)
+    try:
+        return len(batches)  # type: ignore[arg-type]
+    except TypeError:
+        return sum(1 for _ in batches)
 
 
 class Iterative(Unlearner):
@@ -222,10 +232,11 @@ class Iterative(Unlearner):
 
     def steps(self, material: Material) -> Iterator[Step]:
         """Yield after every update."""
-        model, total = material.model, self.budget(material)
+        model, random = material.model, PrivateRandomState(material.seed)
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimizer = OPTIMIZERS[self.optimizer](parameters, self.lr, self.momentum, self.weight_decay)
-        random = PrivateRandomState(material.seed)
+        with random:
+            total = self.budget(material)
         losses = islice(self.losses(material, total), total)
         for update in range(1, total + 1):
             self.set_mode(model)

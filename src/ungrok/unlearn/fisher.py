@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ungrok.core.gradients import diagonal_fisher
 from ungrok.core.scores import evaluating
+from ungrok.core.seeds import seeded
 from ungrok.unlearn.base import UNLEARNERS, Material, OneShot, Step
 
 STRENGTHS = (1e-9, 3e-9, 1e-8, 3e-8, 1e-7, 3e-7, 1e-6, 3e-6, 1e-5)
@@ -28,11 +30,11 @@ def noise_variance(fisher: Tensor, outputs: int) -> Tensor:
         outputs: Number of logits.
 
     """
-    last = fisher.shape[0] == outputs
+    last = fisher.shape[:1] == (outputs,)
     variance = (1 / (fisher + 1e-8)).clamp(max=1e2 if last else 1e3)
     if variance.ndim > 1:
         variance = variance.mean(dim=1, keepdim=True).expand_as(fisher)
-    return variance * (10 if last or fisher.ndim == 1 else 1)
+    return variance * (10 if last or fisher.ndim < 2 else 1)
 
 
 @UNLEARNERS.register
@@ -50,17 +52,25 @@ class Fisher(OneShot):
     """
 
     kind: Literal["fisher"] = "fisher"
-    strengths: tuple[float, ...] = Field(STRENGTHS, min_length=1, description="α, increasing, no unit")
+    strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        STRENGTHS, min_length=1, description="α, increasing, no unit"
+    )
     chunk: int = Field(32, ge=1, description="examples whose gradients are held at once")
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Fisher:
+        if any(b <= a for a, b in pairwise(self.strengths)):
+            raise ValueError("strengths must increase")
+        return self
 
     def budget(self, material: Material) -> float:  # noqa: ARG002
         """Return the largest strength."""
-        return max(self.strengths)
+        return self.strengths[-1]
 
     def steps(self, material: Material) -> Iterator[Step]:
         """Yield the model at each strength, in increasing order."""
         model = material.model
-        with evaluating(model):
+        with seeded(material.seed), evaluating(model):
             fisher, outputs = diagonal_fisher(model, material.batches("retain"), material.objective, self.chunk)
         draw = torch.Generator().manual_seed(material.seed)
         start, noise = {}, {}
@@ -69,7 +79,7 @@ class Fisher(OneShot):
                 z = torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype).to(parameter.device)
                 start[name] = parameter.detach().clone()
                 noise[name] = noise_variance(fisher[name], outputs).sqrt() * z
-        for strength in sorted(self.strengths):
+        for strength in self.strengths:
             _shift(model, start, noise, strength**0.5)
             yield Step(0, strength, model)
 

@@ -1,0 +1,177 @@
+"""What tables and figures read: the paths of a study by place, and when each reached its target."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ungrok.report.text import MISSING, bracketed, number
+from ungrok.study.claims import LOR, Track
+from ungrok.study.plan import Plan
+from ungrok.study.recipe import BASE, Recipe, Side
+from ungrok.study.results import Results
+from ungrok.study.statistics import Times
+
+Tracks = dict[int, Track]
+Place = tuple[str, str, str, str]
+"""Arm, stage, forget split, method."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """When the paths of one place, one per seed, reached a target.
+
+    Args:
+        times: Dose at which the target was reached, by seed.
+        censored: Number of paths that ended above the target.
+        nothing: Number of paths that started at or below it.
+        undefined: Number of paths without an oracle that would define it.
+        budget: Dose at which paths end.
+
+    """
+
+    times: dict[int, float]
+    censored: int
+    nothing: int
+    undefined: int
+    budget: float
+
+    @property
+    def at_risk(self) -> int:
+        """Number of paths that had something to forget."""
+        return len(self.times) + self.censored
+
+    @property
+    def n(self) -> int:
+        """Number of paths."""
+        return self.at_risk + self.nothing + self.undefined
+
+    def median(self) -> str:
+        """Return the median over the paths at risk; ``> x`` where all that is known is that it lies above."""
+        ordered = [*sorted(self.times.values()), *[math.inf] * self.censored]
+        if not ordered:
+            return MISSING
+        lower, upper = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+        if math.isinf(upper):
+            return f"> {number(self.budget if math.isinf(lower) else lower)}"
+        return number((lower + upper) / 2)
+
+    def range(self) -> str:
+        """Return the least and the largest dose over the paths at risk; empty where they say no more than the median."""
+        if self.at_risk < 2 or not self.times:
+            return ""
+        most = f"> {number(self.budget)}" if self.censored else number(max(self.times.values()))
+        return bracketed(number(min(self.times.values())), most)
+
+    def survival(self) -> Times | None:
+        """Return the times with their censoring, or None where no path is at risk."""
+        if not self.at_risk:
+            return None
+        times = np.array([*self.times.values(), *[self.budget] * self.censored], dtype=float)
+        return Times(times, np.arange(self.at_risk) < len(self.times))
+
+
+@dataclass(frozen=True)
+class View:
+    """One study as the report sees it.
+
+    Args:
+        plan: The study's plan.
+        results: Its tables.
+        verdicts: Its verdicts.
+        budgets: Per method label, the dose at which paths end and the dose at which doses are matched.
+
+    """
+
+    plan: Plan
+    results: Results
+    verdicts: list[dict[str, Any]]
+    budgets: dict[str, tuple[float, float]]
+    _reached: dict[Any, Reach] = field(default_factory=dict, repr=False)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The study's recipe."""
+        return self.plan.recipe
+
+    @property
+    def arms(self) -> list[str]:
+        """All arms, the base first."""
+        return [BASE, *self.recipe.arms]
+
+    @property
+    def stages(self) -> list[str]:
+        """The recipe's own stages; those of a sweep are not among them."""
+        return [str(stage) for stage in self.recipe.stages]
+
+    @property
+    def series(self) -> list[tuple[str, str]]:
+        """Every arm and stage."""
+        return [(arm, stage) for arm in self.arms for stage in self.stages]
+
+    @property
+    def methods(self) -> list[str]:
+        """The labels of methods that left at least one path."""
+        return [label for label in self.recipe.unlearn_labels() if label in self.budgets]
+
+    @property
+    def primary(self) -> float | str:
+        """The first target that is a number, or the first at all."""
+        targets = self.recipe.claims.targets
+        return next((target for target in targets if not isinstance(target, str)), targets[0])
+
+    @cached_property
+    def paths(self) -> dict[Place, Tracks]:
+        """Every unlearning path, by place and seed."""
+        found: dict[Place, Tracks] = {}
+        for key, rows in self.results.rows.groupby(LOR, sort=True, dropna=False):
+            seed, arm, stage, forget, method = map(str, key)
+            track = Track(rows.sort_values("dose", kind="stable"))
+            found.setdefault((arm, stage, forget, method), {})[int(seed)] = track
+        return found
+
+    def tracks(self, arm: str, stage: str, forget: str, method: str) -> Tracks:
+        """Return the paths of one place by seed, in the recipe's order of seeds."""
+        found = self.paths.get((arm, stage, forget, method), {})
+        return {seed: found[seed] for seed in self.recipe.seeds if seed in found}
+
+    def one_shot(self, method: str) -> bool:
+        """Return whether the method's dose is a strength."""
+        return any(
+            track.one_shot for place, tracks in self.paths.items() if place[3] == method for track in tracks.values()
+        )
+
+    def reach(self, arm: str, stage: str, forget: str, method: str, target: float | str | None = None) -> Reach:
+        """Return when the paths of one place reached a target; the primary one by default."""
+        target = self.primary if target is None else target
+        key = (arm, stage, forget, method, target)
+        if key not in self._reached:
+            self._reached[key] = self._reach(self.tracks(arm, stage, forget, method), method, target)
+        return self._reached[key]
+
+    def _reach(self, tracks: Tracks, method: str, target: float | str) -> Reach:
+        states = {seed: track.status(target) for seed, track in tracks.items()}
+        hits = {seed: tracks[seed].at(target) for seed, state in states.items() if state == "reached"}
+        times = {seed: float(row["dose"]) for seed, row in hits.items() if row}
+        censored, nothing, undefined = (
+            list(states.values()).count(state) for state in ("censored", "nothing", "undefined")
+        )
+        budget = self.budgets[method][0] if method in self.budgets else math.nan
+        return Reach(times, censored, nothing, undefined, budget)
+
+    def comparisons(self) -> list[tuple[Side, Side, str, str]]:
+        """Return every comparison: left, right, and the forget split of each."""
+        found = []
+        for left, right in self.recipe.claims.compare:
+            one = left.forget or right.forget
+            splits = [one] if one else self.recipe.forget_labels()
+            found += [(left, right, left.forget or split, right.forget or split) for split in splits]
+        return found
+
+    def label(self, arm: str, stage: str) -> str:
+        """Return the name of an arm's stage as tables show it."""
+        return Side(stage=stage, arm=arm).label

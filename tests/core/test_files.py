@@ -1,0 +1,100 @@
+"""Files are whole or absent, and a damaged one says so by name."""
+
+import pytest
+import torch
+from torch import nn
+
+from ungrok.core import files
+from ungrok.core.errors import DamagedFile, UngrokError
+from ungrok.core.files import checksum, load_tensors, read_json, save_tensors, tensor_names, write_json, write_text
+
+
+def test_tensors_come_back_bit_for_bit(tmp_path):
+    tensors = {
+        "float": torch.randn(2, 3),
+        "double": torch.randn(4, dtype=torch.float64),
+        "ints": torch.arange(5, dtype=torch.int16),
+        "bytes": torch.get_rng_state(),
+        "scalar": torch.tensor(3),
+        "empty": torch.zeros(0, 4),
+        "nan": torch.tensor([float("nan"), -0.0]),
+    }
+    save_tensors(tmp_path / "t.safetensors", tensors)
+    found = load_tensors(tmp_path / "t.safetensors")
+    assert sorted(found) == tensor_names(tmp_path / "t.safetensors") == sorted(tensors)
+    for name, tensor in tensors.items():
+        assert found[name].dtype == tensor.dtype
+        assert found[name].shape == tensor.shape
+        assert found[name].numpy().tobytes() == tensor.numpy().tobytes()
+
+
+def test_tied_and_overlapping_memory(tmp_path):
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    model[1].weight = model[0].weight
+    base = torch.arange(12.0).view(3, 4)
+    views = {"row": base[1], "columns": base[:, ::2], "transposed": base.t()}
+    save_tensors(tmp_path / "t.safetensors", {**model.state_dict(), **views})
+    found = load_tensors(tmp_path / "t.safetensors")
+    assert torch.equal(found["0.weight"], found["1.weight"])
+    assert found["0.weight"].data_ptr() != found["1.weight"].data_ptr()
+    assert all(torch.equal(found[name], view) for name, view in views.items())
+    model.load_state_dict({name: found[name] for name in model.state_dict()})
+    assert model[0].weight is model[1].weight
+
+
+@pytest.mark.parametrize("keep", [0, 7, 0.5, 0.99])
+def test_a_truncated_file_is_named(tmp_path, keep):
+    path = tmp_path / "model.safetensors"
+    save_tensors(path, {"x": torch.randn(100)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: keep if isinstance(keep, int) else int(keep * len(whole))])
+    with pytest.raises(DamagedFile, match=r"model\.safetensors: not a valid safetensors file") as error:
+        load_tensors(path)
+    assert isinstance(error.value, UngrokError)
+
+
+def test_damaged_json_is_named(tmp_path):
+    (tmp_path / "m.json").write_text('{"a": 1')
+    with pytest.raises(DamagedFile, match=r"m\.json"):
+        read_json(tmp_path / "m.json")
+
+
+@pytest.mark.parametrize(
+    ("write", "old", "new"),
+    [
+        (save_tensors, {"x": torch.zeros(3)}, {"x": torch.ones(3)}),
+        (write_json, {"x": 0}, {"x": 1}),
+        (write_text, "old", "new"),
+    ],
+)
+def test_a_write_that_fails_leaves_the_old_content(tmp_path, monkeypatch, write, old, new):
+    path = tmp_path / "f"
+    write(path, old)
+    before = path.read_bytes()
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.Path, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        write(path, new)
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+    write(path, new)
+    assert path.read_bytes() != before
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_json_is_exact_and_finite(tmp_path):
+    path = tmp_path / "m.json"
+    value = {"b": 0.1 + 0.2, "a": [None, True, 1e-300]}
+    write_json(path, value)
+    assert read_json(path) == value
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"a": float("nan")})
+    assert read_json(path) == value
+
+
+def test_checksum_is_sha256(tmp_path):
+    (tmp_path / "f").write_bytes(b"abc")
+    assert checksum(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

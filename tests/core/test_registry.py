@@ -1,0 +1,84 @@
+"""Named kinds: duplicates, wrong names, plug-ins and the discriminated union."""
+
+from importlib import metadata
+from typing import Literal
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.registry import Registry, summary
+from ungrok.core.schema import Schema
+
+
+class Apple(Schema):
+    """A fruit.
+
+    Not shown.
+    """
+
+    kind: Literal["apple"] = "apple"
+    seeds: int = 5
+
+
+class Banana(Schema):
+    kind: Literal["banana"] = "banana"
+
+
+@pytest.fixture
+def registry():
+    found = Registry("fruit", "ungrok.no_such_group")
+    for cls in (Banana, Apple):
+        assert found.register(cls) is cls
+    return found
+
+
+def test_names_are_sorted_and_classes_found(registry):
+    assert registry.names() == ["apple", "banana"]
+    assert registry.get("banana") is Banana
+
+
+def test_registering_twice_is_fine_but_two_of_one_name_are_not(registry):
+    registry.register(Apple)
+
+    class Other(Schema):
+        kind: Literal["apple"] = "apple"
+
+    with pytest.raises(ValueError, match="two fruits are called 'apple'"):
+        registry.register(Other)
+
+
+def test_unknown_name_lists_the_names_and_the_nearest(registry):
+    with pytest.raises(RecipeError, match=r"fruit: 'appel' is not known; allowed: apple, banana.*mean 'apple'"):
+        registry.get("appel")
+    with pytest.raises(RecipeError, match=r"allowed: apple, banana$"):
+        registry.get("zzzz")
+
+
+def test_union_picks_the_class_by_kind_and_never_switches(registry):
+    union = TypeAdapter(registry.union())
+    assert union.validate_python({"kind": "apple", "seeds": 3}) == Apple(seeds=3)
+    assert union.validate_python({"kind": "banana"}) == Banana()
+    for wrong in ({"kind": "banana", "seeds": 3}, {"kind": "pear"}, {"seeds": 3}):
+        with pytest.raises(ValidationError):
+            union.validate_python(wrong)
+
+
+def test_union_of_one_class_validates_too():
+    alone = Registry("fruit", "ungrok.no_such_group")
+    alone.register(Apple)
+    assert TypeAdapter(alone.union()).validate_python({"kind": "apple"}) == Apple()
+
+
+def test_plug_ins_come_from_entry_points(monkeypatch):
+    class Point:
+        def load(self):
+            return Banana
+
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [Point()] if group == "fruits" else [])
+    assert Registry("fruit", "fruits").names() == ["banana"]
+    assert Registry("fruit", "other").names() == []
+
+
+def test_summary_is_the_first_line():
+    assert summary(Apple) == "A fruit."

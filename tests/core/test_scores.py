@@ -1,0 +1,118 @@
+"""Scores: one pass in eval mode, and non-finite logits that are never an arg-max."""
+
+from contextlib import suppress
+
+import pytest
+import torch
+from torch import nn
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.objective import Classification
+from ungrok.core.scores import Scores, device_of, evaluating, score
+
+OBJECTIVE = Classification()
+
+
+@pytest.fixture
+def mixed():
+    """A model whose submodules are in different modes."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3))
+    model.train()
+    model[1].eval()
+    return model
+
+
+def batches(n=10, size=4, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    inputs, targets = torch.randn(n, 3, generator=draw), torch.randint(3, (n,), generator=draw)
+    return list(zip(inputs.split(size), targets.split(size), strict=True))
+
+
+def test_modes_come_back_submodule_by_submodule(mixed):
+    modes = [module.training for module in mixed.modules()]
+    score(mixed, batches(), OBJECTIVE)
+    assert [module.training for module in mixed.modules()] == modes == [True, True, False, True, True]
+    with suppress(KeyError), evaluating(mixed):
+        assert not any(module.training for module in mixed.modules())
+        raise KeyError
+    assert [module.training for module in mixed.modules()] == modes
+
+
+def test_scores_are_those_of_eval_mode_whatever_the_batches(mixed):
+    buffers = {name: value.clone() for name, value in mixed.named_buffers()}
+    found, whole = score(mixed, batches(size=3), OBJECTIVE), score(mixed, batches(size=10), OBJECTIVE)
+    mixed.eval()
+    ((inputs, targets),) = batches(size=10)
+    logits = mixed(inputs)
+    assert torch.allclose(found.logits, logits, atol=1e-6)
+    assert torch.equal(found.predictions, logits.argmax(1))
+    assert torch.equal(found.targets, targets)
+    assert found.accuracy == whole.accuracy == (logits.argmax(1) == targets).double().mean().item()
+    assert found.loss == pytest.approx(nn.functional.cross_entropy(logits, targets).item(), rel=1e-5)
+    assert all(torch.equal(value, buffers[name]) for name, value in mixed.named_buffers())
+
+
+def test_no_graph_no_gradients_and_the_callers_random_state_stays(mixed):
+    before = torch.get_rng_state()
+    found = score(mixed, batches(), OBJECTIVE)
+    assert not found.logits.requires_grad
+    assert not found.losses.requires_grad
+    assert all(p.grad is None for p in mixed.parameters())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.is_grad_enabled()
+
+
+def test_on_losses_gives_the_gradient_of_the_same_pass(mixed):
+    found = score(mixed, batches(), OBJECTIVE, on_losses=lambda losses: losses.sum().backward(), keep_logits=False)
+    gradients = [p.grad for p in mixed.parameters()]
+    mixed.eval()
+    ((inputs, targets),) = batches(size=10)
+    expected = torch.autograd.grad(
+        nn.functional.cross_entropy(mixed(inputs), targets, reduction="sum"), list(mixed.parameters())
+    )
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients, expected, strict=True))
+    assert found.logits is None
+    assert not found.losses.requires_grad
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_non_finite_logit_is_divergence_not_a_prediction(bad):
+    logits = torch.tensor([[0.0, 1.0], [bad, 3.0], [2.0, 0.0]])
+    found = score(nn.Identity(), [(logits, torch.tensor([1, 1, 0]))], OBJECTIVE)
+    assert found.predictions.tolist() == [1, -1, 0]
+    assert found.diverged
+    assert found.accuracy is None
+    assert found.loss is None
+    healthy = found.of(torch.tensor([0, 2]))
+    assert not healthy.diverged
+    assert healthy.accuracy == 1
+
+
+def test_a_loss_that_overflows_is_divergence_too():
+    found = score(nn.Identity(), [(torch.tensor([[1e30, 0.0]]), torch.tensor([0]))], Classification("mse"))
+    assert found.predictions.tolist() == [0]
+    assert found.diverged
+    assert found.accuracy is None
+
+
+def test_selection_by_index_and_mask():
+    scores = Scores(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), torch.eye(3))
+    for index in (torch.tensor([0, 1]), torch.tensor([True, True, False])):
+        part = scores.of(index)
+        assert len(part) == 2
+        assert (part.accuracy, part.loss) == (0.5, 1.5)
+        assert torch.equal(part.logits, torch.eye(3)[:2])
+    nothing = scores.of(torch.zeros(3, dtype=torch.bool))
+    assert nothing.accuracy is None
+    assert nothing.loss is None
+    assert not nothing.diverged
+
+
+def test_nothing_to_score():
+    with pytest.raises(RecipeError, match="empty"):
+        score(nn.Identity(), [], OBJECTIVE)
+
+
+def test_device_of_a_model_without_parameters_is_the_cpu():
+    assert device_of(nn.Identity()).type == "cpu"
+    assert device_of(nn.Linear(1, 1, device="meta")).type == "meta"

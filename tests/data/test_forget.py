@@ -1,0 +1,134 @@
+"""Forget splits: disjoint, complete, sorted, and what each rule promises."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.data.base import Data, Split
+from ungrok.data.forget import FORGET_RULES, AtRandom, Mislabeled, SomeClasses, WholeClass
+
+NONE = torch.zeros(0, dtype=torch.int64)
+
+
+def data_of(targets, classes, mislabeled=NONE):
+    split = Split(torch.arange(len(targets)).float(), torch.tensor(targets))
+    return Data(split, split, split, classes, mislabeled)
+
+
+BALANCED = data_of([c for c in range(5) for _ in range(11)], 5)
+
+rules = st.one_of(
+    st.builds(WholeClass),
+    st.builds(SomeClasses, classes=st.integers(1, 4), fraction=st.floats(0.01, 1)),
+    st.builds(AtRandom, fraction=st.floats(0.01, 0.99)),
+    st.builds(AtRandom, size=st.integers(1, 30)),
+)
+
+
+@given(rules, st.lists(st.integers(0, 3), min_size=2, max_size=40), st.integers(0, 10))
+def test_every_split_is_disjoint_complete_sorted_and_repeatable(rule, targets, seed):
+    data = data_of(targets, 4)
+    before = torch.get_rng_state()
+    try:
+        split = rule.split(data, seed)
+    except NotApplicable:
+        assume(False)
+    assert torch.equal(torch.get_rng_state(), before)
+    for part in (split.forget, split.retain):
+        assert part.dtype == torch.int64
+        assert len(part) > 0
+        assert torch.equal(part, part.sort().values)
+    assert torch.equal(torch.cat([split.forget, split.retain]).sort().values, torch.arange(len(targets)))
+    assert split.classes == tuple(sorted({targets[i] for i in split.forget}))
+    again = rule.split(data, seed)
+    assert torch.equal(again.forget, split.forget)
+
+
+@pytest.mark.parametrize("rule", [WholeClass(), SomeClasses(), AtRandom(fraction=0.2)], ids=lambda rule: rule.label)
+def test_another_seed_chooses_others(rule):
+    assert len({tuple(rule.split(BALANCED, seed).forget.tolist()) for seed in range(8)}) > 1
+
+
+@pytest.mark.parametrize("label", [None, 0, 4])
+def test_class_rule_takes_all_of_one_class(label):
+    split = WholeClass(label_to_forget=label).split(BALANCED, 3)
+    (chosen,) = split.classes
+    assert label in (None, chosen)
+    assert (BALANCED.train.targets[split.forget] == chosen).all()
+    assert not (BALANCED.train.targets[split.retain] == chosen).any()
+    assert torch.equal(split.bystanders(torch.arange(5)), torch.arange(5) != chosen)
+
+
+@given(st.integers(1, 5), st.floats(0.01, 1), st.integers(0, 5))
+def test_classes_rule_takes_the_same_share_of_each_touched_class(classes, fraction, seed):
+    rule = SomeClasses(classes=classes, fraction=fraction)
+    each = max(1, round(fraction * 11))
+    assume(not (classes == 5 and each == 11))
+    split = rule.split(BALANCED, seed)
+    counts = torch.bincount(BALANCED.train.targets[split.forget], minlength=5)
+    assert sorted(counts.tolist()) == [0] * (5 - classes) + [each] * classes
+    assert len(split.classes) == classes
+    assert (split.bystanders(BALANCED.test.targets) is None) == (classes == 5)
+
+
+@pytest.mark.parametrize(("rule", "count"), [(AtRandom(fraction=0.2), 11), (AtRandom(size=7), 7)])
+def test_random_rule_takes_exactly_so_many_of_all_classes(rule, count):
+    drawn = torch.cat([rule.split(BALANCED, seed).forget for seed in range(40)])
+    assert len(drawn) == 40 * count
+    assert len(drawn.unique()) == len(BALANCED.train)
+
+
+def test_mislabeled_rule_is_the_corrupted_examples():
+    data = replace(BALANCED, mislabeled=torch.tensor([3, 17, 40]))
+    assert Mislabeled().split(data, 0).forget.tolist() == [3, 17, 40]
+
+
+@pytest.mark.parametrize(
+    ("rule", "error", "message"),
+    [
+        (WholeClass(label_to_forget=5), RecipeError, "label_to_forget: 5 is not a class; allowed: 0 to 4"),
+        (SomeClasses(classes=6), RecipeError, "classes: 6 asked, the problem has 5"),
+        (SomeClasses(classes=5, fraction=1), NotApplicable, "55 to forget and 0 to retain"),
+        (AtRandom(size=55), NotApplicable, "55 to forget and 0 to retain"),
+        (AtRandom(fraction=0.001), NotApplicable, "'random-0.001' of 55 .* 0 to forget"),
+        (Mislabeled(), NotApplicable, "label_noise above 0"),
+    ],
+    ids=lambda value: getattr(value, "label", None),
+)
+def test_impossible_splits(rule, error, message):
+    with pytest.raises(error, match=message):
+        rule.split(BALANCED, 0)
+
+
+def test_a_class_without_training_examples_cannot_be_forgotten():
+    with pytest.raises(NotApplicable, match="0 to forget"):
+        WholeClass(label_to_forget=4).split(data_of([0, 1, 1], 5), 0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"fraction": 0.1, "size": 3}])
+def test_random_rule_wants_one_of_fraction_and_size(settings):
+    with pytest.raises(ValidationError, match="either fraction or size"):
+        AtRandom(**settings)
+
+
+@pytest.mark.parametrize(
+    ("rule", "label"),
+    [
+        (WholeClass(), "class"),
+        (SomeClasses(), "classes-2-0.5"),
+        (AtRandom(fraction=0.1), "random-0.1"),
+        (AtRandom(size=20), "random-20"),
+        (AtRandom(size=20, name="few"), "few"),
+    ],
+)
+def test_labels(rule, label):
+    assert rule.label == label
+
+
+def test_all_rules_are_registered():
+    assert FORGET_RULES.names() == ["class", "classes", "mislabeled", "random"]

@@ -1,0 +1,97 @@
+"""Model factories: scale, seeds, shapes."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from ungrok.core.errors import RecipeError
+from ungrok.models import MODELS
+from ungrok.models.cnn import CNN
+from ungrok.models.mlp import MLP
+
+IMAGE = (2, 8, 8)
+MODELS_OF = [MLP(width=7), MLP(depth=1), CNN(channels=(3, 4)), CNN(channels=(2,), stride=1, hidden=(5,))]
+
+
+@pytest.mark.parametrize("model", MODELS_OF, ids=str)
+def test_output_shape_dtype_and_mode(model):
+    network = model.build(IMAGE, 5, 0)
+    out = network(torch.randn(6, *IMAGE))
+    assert out.shape == (6, 5)
+    assert all(p.dtype == torch.float32 and p.requires_grad for p in network.parameters())
+    assert network.training
+
+
+@pytest.mark.parametrize("model", MODELS_OF, ids=str)
+@pytest.mark.parametrize("scale", [8.0, 0.3])
+def test_init_scale_multiplies_every_parameter_exactly(model, scale):
+    plain = model.build(IMAGE, 5, 3)
+    scaled = model.model_copy(update={"init_scale": scale}).build(IMAGE, 5, 3)
+    for (name, one), (other, big) in zip(plain.named_parameters(), scaled.named_parameters(), strict=True):
+        assert name == other
+        assert torch.equal(one * scale, big)
+        assert big.any()
+
+
+@pytest.mark.parametrize("model", MODELS_OF, ids=str)
+def test_the_seed_alone_decides_the_weights(model):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    one = model.build(IMAGE, 5, 3).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    same, other = model.build(IMAGE, 5, 3).state_dict(), model.build(IMAGE, 5, 4).state_dict()
+    for name, value in one.items():
+        assert torch.equal(value, same[name])
+        assert not torch.equal(value, other[name])
+
+
+def test_initial_weights_are_those_of_pytorch():
+    torch.manual_seed(3)
+    expected = [nn.Linear(4, 6), nn.Linear(6, 2)]
+    network = MLP(width=6, depth=2).build((4,), 2, 3)
+    for mine, theirs in zip((m for m in network if isinstance(m, nn.Linear)), expected, strict=True):
+        assert torch.equal(mine.weight, theirs.weight)
+        assert torch.equal(mine.bias, theirs.bias)
+
+
+@pytest.mark.parametrize(("bias", "names"), [(True, {"weight", "bias"}), (False, {"weight"})])
+def test_bias(bias, names):
+    network = MLP(width=4, bias=bias).build(IMAGE, 3, 0)
+    assert {name.split(".")[-1] for name, _ in network.named_parameters()} == names
+    # Without biases a ReLU network is homogeneous.
+    x = torch.randn(5, *IMAGE)
+    assert torch.allclose(network(2 * x), 2 * network(x), atol=1e-6) is not bias
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_mlp_depth_and_width(depth):
+    layers = [m for m in MLP(width=6, depth=depth).build((3,), 2, 0) if isinstance(m, nn.Linear)]
+    assert [layer.in_features for layer in layers] == [3, *[6] * (depth - 1)]
+    assert [layer.out_features for layer in layers] == [*[6] * (depth - 1), 2]
+
+
+def test_cnn_layers():
+    network = CNN(channels=(3, 4), stride=2, hidden=(5,)).build((1, 9, 9), 2, 0)
+    shapes = [tuple(p.shape) for p in network.parameters() if p.ndim > 1]
+    assert shapes == [(3, 1, 3, 3), (4, 3, 3, 3), (5, 4 * 3 * 3), (2, 5)]
+    assert not any(isinstance(m, nn.BatchNorm2d | nn.Dropout) for m in network.modules())
+    kinds = [type(m) for m in network]
+    assert kinds[-1] is nn.Linear
+    assert kinds.count(nn.ReLU) == 3
+
+
+def test_cnn_wants_images():
+    with pytest.raises(RecipeError, match=r"'cnn' takes images .*\(22,\)"):
+        CNN().build((22,), 11, 0)
+
+
+@pytest.mark.parametrize("settings", [{"init_scale": 0}, {"width": 0}, {"depth": 0}, {"widht": 3}])
+def test_settings_out_of_range(settings):
+    with pytest.raises(ValidationError):
+        MLP(**settings)
+
+
+def test_registered():
+    assert MODELS.names() == ["cnn", "mlp"]

@@ -1,0 +1,155 @@
+"""Studies made by hand: a plan from a real recipe, and results from a rule that says when each path reaches UA 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ungrok.evaluate.targets import target_column
+from ungrok.report.view import View
+from ungrok.study.claims import judge
+from ungrok.study.plan import make_plan
+from ungrok.study.recipe import validate
+from ungrok.study.results import KEYS, Results
+
+BUDGET, DOSE = 100.0, 50.0
+STEPS = {"pre_grok": 100, "memorized": 80, "grokked": 400, "final": 1000}
+GRID = [0, 10, 50, 100, 200, 400, 1000]
+
+Hit = Callable[[Any], float | None]
+
+
+def recipe(**changes):
+    content = {
+        "name": "by-hand",
+        "seeds": [0, 1, 2, 3, 4, 5, 6, 7],
+        "problem": {"kind": "digits"},
+        "model": {"kind": "mlp"},
+        "trajectory": {"steps": 1000},
+        "stages": ["pre_grok", "grokked"],
+        "forget": [{"kind": "class"}],
+        "unlearn": [{"kind": "gradient_ascent"}],
+        "claims": {"compare": [["pre_grok", "grokked"]], "targets": [0.1, "oracle"]},
+    }
+    return validate(content | changes)
+
+
+def step_of(stage):
+    return STEPS[stage] if stage in STEPS else int(stage[5:])
+
+
+def path(cell, hit, targets, *, ua0=1.0, diverges=False):
+    """Return the rows of a path whose UA falls from ``ua0`` to 0, RA and TA by 0.1, at dose ``hit``."""
+    rows = []
+    for dose in sorted({0.0, 1.0, DOSE, BUDGET, *([hit] if hit else [])}):
+        done = hit is not None and dose >= hit
+        broken = diverges and dose == BUDGET
+        ua, ra, ta = (np.nan,) * 3 if broken else (0.0, 0.9, 0.8) if done else (ua0, 1.0, 0.9)
+        reached = {target_column(t): ua0 <= (0.2 if t == "oracle" else t) or done for t in targets}
+        rows.append(
+            {
+                "seed": cell.seed, "arm": cell.arm, "stage": cell.stage, "step": step_of(cell.stage),
+                "forget": cell.forget, "method": cell.method, "dose": float(dose),
+                "updates": None if cell.method == "fisher" else int(dose), "UA": ua, "RA": ra, "TA": ta,
+                "bystander_accuracy": ta, "validation_accuracy": ta, "diverged": broken, "rewound": dose == DOSE,
+                "oracle_UA": 0.2, "oracle_RA": 1.0, "oracle_TA": 0.8, "oracle_gap": abs(ua - 0.2) / 3, **reached,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def results(plan, hit, *, absent=lambda cell: False, **kwargs):
+    targets = plan.recipe.claims.targets
+    rows = [row for cell in plan.cells if not absent(cell) for row in path(cell, hit(cell), targets, **kwargs)]
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*KEYS, "dose"])
+    for column in [c for c in table if c.startswith("reached")]:
+        table[column] = table[column].astype("boolean")
+    if rows:
+        table["updates"] = table["updates"].astype("Int64")
+    return Results(table, transitions(plan, absent), oracles(plan), curves(plan), timings(plan))
+
+
+class Where:
+    def __init__(self, arm, seed, stage):
+        self.arm, self.seed, self.stage, self.forget, self.method = arm, seed, stage, None, None
+
+
+def transitions(plan, absent):
+    rows = []
+    for arm, seed in plan.trajectories:
+        stages = {
+            f"stage_{s}": None if absent(Where(arm, seed, s)) else step_of(s) for s in map(str, plan.recipe.stages)
+        }
+        gone = stages.get("stage_grokked", 1) is None
+        rows.append(
+            {
+                "seed": seed, "arm": arm, "status": "memorized_only" if gone else "grokked",
+                "memorized_step": 50, "memorized_after": 10, "grokked_step": None if gone else 400,
+                "grokked_after": None if gone else 200, "delay": None if gone else 8.0, "level": 0.9,
+                "change_point": 141.4, "change_point_r2": 0.9, "onset": None if gone else 100, **stages,
+                "final_train_accuracy": 1.0, "final_validation_accuracy": 0.95, "final_test_accuracy": 0.94,
+            }
+        )  # fmt: skip
+    frame = pd.DataFrame(rows)
+    whole = [c for c in frame if c.endswith(("_step", "_after")) or c.startswith("stage_") or c == "onset"]
+    frame[whole] = frame[whole].astype("Int64")
+    return frame.astype({"delay": float})
+
+
+def oracles(plan):
+    rows = []
+    for arm, seed, forget, stage in plan.oracles:
+        second = (arm, seed, forget, stage) in plan.noise
+        rows.append(
+            {
+                "seed": seed, "arm": arm, "forget": forget, "stage": stage, "step": step_of(stage),
+                "oracle_status": "grokked" if seed else "memorized_only", "UA": 0.2, "RA": 1.0, "TA": 0.8,
+                "second_UA": 0.26 if second else None, "second_RA": 0.97 if second else None,
+                "second_TA": 0.8 if second else None,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def curves(plan):
+    frames = []
+    for arm, seed in plan.trajectories:
+        x = np.array(GRID) / 1000
+        frame = pd.DataFrame(
+            {"arm": arm, "seed": seed, "step": GRID, "weight_norm": 10 - x, "gradient_norm": 1 - x / 2}
+        )
+        for name in ("train", "validation", "test"):
+            frame[f"{name}_accuracy"], frame[f"{name}_loss"] = 0.1 + 0.9 * x, 2 - x
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def timings(plan):
+    """Return 0.01 s per training step and 0.5 s per update of unlearning."""
+    pace = {"train": 0.01, "unlearn": 0.5}
+    rows = [
+        {"kind": j.kind, "key": k, "seconds": 1.0, "seconds_per_update": pace.get(j.kind)} for k, j in plan.jobs.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def view(recipe, hit, **kwargs):
+    plan = make_plan(recipe)
+    found = results(plan, hit, **kwargs)
+    budgets = {m: (BUDGET, DOSE) for m in recipe.unlearn_labels() if (found.rows["method"] == m).any()}
+    return View(plan, found, judge(found.rows, recipe, budgets), budgets)
+
+
+def later_is_slower(cell):
+    """Reach the target at update 10 + seed from an early stage, and 20 later from any other."""
+    return 10.0 + cell.seed + (0 if cell.stage == "pre_grok" else 20)
+
+
+@pytest.fixture
+def study():
+    """Return a function that makes a study: recipe keys, a rule for the hits, and options of :func:`results`."""
+    return lambda hit=later_is_slower, options=None, **changes: view(recipe(**changes), hit, **(options or {}))

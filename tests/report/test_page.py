@@ -1,0 +1,113 @@
+"""The page: it stands alone, holds every section in order, and shows verdicts as given."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+from ungrok.core.errors import StoreError
+from ungrok.report import write_report
+from ungrok.report.page import answer
+
+SECTIONS = ["verdicts", "figures", "oracle", "updates", "transitions", "cost", "warnings", "recipe", "provenance"]
+MADE = {"versions": {"torch": "2.13"}, "workers": 2}
+
+
+class Page(HTMLParser):
+    """Tags, links and text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.sections, self.words, self._cell = set(), [], [], [], None
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "data", "action", "srcset")]
+        self.sections += [value for name, value in attrs if name == "id" and tag == "h2"]
+
+    def handle_data(self, data):
+        if self.lasttag != "style":
+            self.words.append(data)
+
+
+def written(view, out):
+    path = write_report(out, view.plan, view.results, view.verdicts, MADE, view.budgets)
+    assert path == out / "report" / "index.html"
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_stands_alone(study, tmp_path):
+    text = written(study(), tmp_path)
+    page = Page(text)
+    assert page.links
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
+    assert not {"script", "link", "iframe", "object", "base"} & page.tags
+    assert not any(word in text for word in ("://", "@import", "url("))
+    assert page.sections == SECTIONS
+    assert {link[1:] for link in page.links if link.startswith("#")} == set(SECTIONS)
+
+
+def test_figures_are_kept_for_papers(study, tmp_path):
+    text = written(study(), tmp_path)
+    names = {path.stem for path in (tmp_path / "report" / "figures").glob("*.png")}
+    assert names == {"training", "dose-class", "survival-pre_grok-grokked-class", "frontier-class"}
+    assert names == {path.stem for path in (tmp_path / "report" / "figures").glob("*.pdf")}
+    assert text.count("<figure ") == len(names)
+
+
+def test_the_same_study_gives_the_same_bytes(study, tmp_path):
+    view = study()
+    assert written(view, tmp_path / "a") == written(view, tmp_path / "b")
+    for name in ("training.pdf", "dose-class.png"):
+        first, second = ((tmp_path / run / "report" / "figures" / name).read_bytes() for run in "ab")
+        assert first == second, name
+
+
+def test_verdicts_and_words_are_shown(study, tmp_path):
+    view = study()
+    page = Page(written(view, tmp_path))
+    assert page.text.count("a larger UA means more is remembered") == 1
+    assert "needs fewer updates is supported in 0, refuted in 1 and inconclusive in 0 of 1 setting" in page.text
+    for claim, words in (("efficiency", "0 supported, 2 refuted, 0 inconclusive"), ("stability", "3 inconclusive")):
+        assert claim in page.text
+        assert words in page.text
+    assert "versions torch 2.13" in page.text
+    assert "init_scale: 1.0" in page.text
+
+
+def test_a_study_without_its_later_stage_says_so(study, tmp_path):
+    page = Page(written(study(options={"absent": lambda cell: cell.stage == "grokked"}), tmp_path))
+    assert "no seed has both stages" in page.text
+    assert "Stage grokked is missing in 8 of 8 seeds (memorized_only)" in page.text
+
+
+def test_a_study_without_any_path_still_has_a_page(study, tmp_path):
+    page = Page(written(study(options={"absent": lambda cell: True}), tmp_path))
+    assert page.sections == SECTIONS
+    assert "No unlearning path exists." in page.text
+
+
+def test_without_comparisons_there_is_no_verdict(study, tmp_path):
+    view = study(claims={"targets": [0.1]})
+    assert answer(view) == ["Nothing was compared, so there is no verdict."]
+    assert "No comparison could be judged." in Page(written(view, tmp_path)).text
+
+
+def test_one_seed_has_unbounded_intervals(study, tmp_path):
+    page = Page(written(study(seeds=[3]), tmp_path))
+    assert "[−∞, ∞]" in page.text
+
+
+def test_labels_are_escaped(study, tmp_path):
+    text = written(study(unlearn=[{"kind": "gradient_ascent", "name": "a<script>b"}]), tmp_path)
+    assert "a&lt;script&gt;b" in text
+    assert "script" not in Page(text).tags
+
+
+def test_a_folder_that_cannot_be_written_is_named(study, tmp_path):
+    (tmp_path / "report").write_text("in the way")
+    with pytest.raises(StoreError, match=str(tmp_path)):
+        written(study(), tmp_path)

@@ -1,0 +1,106 @@
+"""Stages are chosen on validation accuracy, before the jump where they say so."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ungrok.core.errors import RecipeError
+from ungrok.train.stages import STAGES, stage_name, stage_step
+from ungrok.train.transition import TransitionRule, find_transition
+
+STEPS = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+RULE = TransitionRule()
+LATE = [0.1, 0.1, 0.1, 0.2, 0.24, 0.27, 0.25, 0.21, 0.95, 0.96, 0.97]
+
+
+def metrics(validation, memorized=5):
+    train = [1.0 if step >= memorized else 0.5 for step in STEPS]
+    test = np.linspace(1, 0, len(STEPS))
+    return pd.DataFrame(
+        {"step": STEPS, "train_accuracy": train, "validation_accuracy": validation, "test_accuracy": test}
+    )
+
+
+def stages(rows, **flags):
+    transition = find_transition(rows, RULE, **flags)
+    return {stage: stage_step(stage, rows, transition) for stage in STAGES}
+
+
+def test_stages_of_a_grokked_run():
+    found = stages(metrics(LATE))
+    assert found == {"pre_grok": (20, ""), "memorized": (5, ""), "grokked": (200, ""), "final": (1000, "")}
+
+
+def test_the_earliest_of_equals():
+    validation = [0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.2, 0.95, 0.96, 0.97]
+    assert stages(metrics(validation))["pre_grok"] == (5, "")
+
+
+def test_no_test_column_is_needed():
+    rows = metrics(LATE)
+    assert stages(rows.drop(columns="test_accuracy")) == stages(rows)
+
+
+def test_a_step_without_a_validation_value_is_not_the_best():
+    rows = metrics([0.1, 0.1, None, 0.2, 0.24, 0.27, 0.25, 0.21, 0.95, 0.96, 0.97])
+    assert stages(rows)["pre_grok"] == (20, "")
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags", "missing"),
+    [
+        (metrics([0.1] * 11, memorized=2000), {}, {"pre_grok", "memorized", "grokked"}),
+        (metrics([0.1] * 11), {}, {"pre_grok", "grokked"}),
+        (metrics([0.1] * 4 + [0.95] * 7), {}, set()),
+        (metrics([0.1] * 3 + [0.95] * 8), {}, {"pre_grok", "grokked"}),
+        (metrics(LATE), {"diverged": True}, {"pre_grok", "grokked", "final"}),
+    ],
+    ids=["not_memorized", "memorized_only", "grokked", "no_delay", "diverged"],
+)
+def test_a_missing_stage_gives_its_reason(request, rows, flags, missing):
+    found = stages(rows, **flags)
+    assert {stage for stage, (step, _) in found.items() if step is None} == missing
+    status = request.node.callspec.id
+    assert {reason for step, reason in found.values() if step is None} <= {status, "training diverged"}
+    assert all(reason == "" for step, reason in found.values() if step is not None)
+
+
+def test_a_collapsed_run_still_has_its_stages():
+    found = stages(metrics([0.1, 0.1, 0.1, 0.15, 0.2, 0.95, 0.95, 0.95, 0.1, 0.1, 0.1]))
+    assert found["pre_grok"] == (10, "")
+    assert found["grokked"] == (20, "")
+
+
+accuracies = st.lists(st.integers(0, 20).map(lambda k: k / 20), min_size=len(STEPS), max_size=len(STEPS))
+
+
+@given(accuracies, st.sampled_from(STEPS))
+def test_pre_grok_is_never_after_the_onset_and_the_best_until_then(validation, memorized):
+    rows = metrics(validation, memorized)
+    transition = find_transition(rows, RULE)
+    step, _ = stage_step("pre_grok", rows, transition)
+    if step is not None:
+        assert step <= transition.onset < transition.grokked.step
+        until = [value for at, value in zip(STEPS, validation, strict=True) if at <= transition.onset]
+        assert validation[STEPS.index(step)] == max(until)
+
+
+@pytest.mark.parametrize(("stage", "found"), [("step-0", 0), ("step-7", 7), ("step-1000", 1000), ("step-1001", None)])
+def test_a_step_by_number(stage, found):
+    rows = metrics(LATE)
+    step, reason = stage_step(stage, rows, find_transition(rows, RULE))
+    assert step == found
+    assert reason == ("" if found is not None else "the trajectory ends at step 1000")
+
+
+@pytest.mark.parametrize(("stage", "name"), [(5, "step-5"), ("step-12", "step-12"), *((s, s) for s in STAGES)])
+def test_names(stage, name):
+    assert stage_name(stage) == name
+
+
+@pytest.mark.parametrize("stage", ["pregrok", -3, "step-", "step-1.5", "step--1"])
+def test_unknown_names(stage):
+    with pytest.raises(RecipeError, match=r"stage: .* is not known; allowed: .*pre_grok.*step-N"):
+        stage_name(stage)
