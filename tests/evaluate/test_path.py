@@ -54,6 +54,14 @@ def test_accuracies_at_each_place(rows):
     assert column(rows, "diverged") == [False, False, False, True]
 
 
+@pytest.mark.parametrize("bad", [place([0, 0, 0, 0, -1, 1, 2, 2]), place([0] * 8, test=(0, -1, 1, 2))])
+def test_divergence_on_any_of_the_sets_counts(bad):
+    record = {"doses": [0.0], "updates": [0], "classes": [0], "one_shot": False}
+    (row,) = path_rows(tensors([bad]), record, [0.5], None)
+    assert row["diverged"]
+    assert row["UA"] == 1.0
+
+
 def test_where_on_the_path(rows):
     assert column(rows, "dose") == [0.0, 1.0, 5.0, 9.0]
     assert column(rows, "updates") == [0, 1, 5, 9]

@@ -49,7 +49,10 @@ def test_nothing_is_cut_off_covered_or_too_small(study, changes):
     for name, figure in drawn(study(lambda cell: 40.0 if cell.seed else None, **changes)).items():
         assert all(text.get_fontsize() >= 8 for text, _ in texts(figure)), name
         ticks = {
-            text for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for text in axis.get_ticklabels(which="both")
+            text
+            for axes in figure.axes
+            for axis in (axes.xaxis, axes.yaxis)
+            for text in axis.get_ticklabels(which="both")
         }
         labels = [box.padded(-1) for text, box in texts(figure) if text not in ticks]
         assert not any(a.overlaps(b) for a, b in itertools.combinations(labels, 2)), name

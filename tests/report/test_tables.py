@@ -54,6 +54,12 @@ def test_too_few_seeds_leave_the_interval_unbounded(study):
     assert "too few seeds" in plain(table.rows[0])[-1]
 
 
+def test_columns_without_a_verdict_are_left_out(study):
+    (table,) = tables.headline(study(options={"absent": lambda cell: cell.stage == "grokked"}))
+    assert table.columns == ["method", "updates"]
+    assert [plain(row) for row in table.rows] == [["gradient_ascent", "inconclusive/no seed has both stages"]]
+
+
 def test_the_answer_counts_class_like_splits_only(study):
     forget = [{"kind": "class"}, {"kind": "classes", "classes": 2, "fraction": 0.5}, {"kind": "random", "size": 20}]
     view = study(forget=forget)

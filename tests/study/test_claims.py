@@ -184,6 +184,12 @@ def test_ues_says_how_unstable_it_is(tiny):
     assert "negative in 1 of 16" in found["note"]
 
 
+def test_a_stage_given_as_a_number_is_a_step(tiny):
+    changed = recipe(tiny, "stages=[pre_grok, 100]", "claims.compare=[[pre_grok, 100]]")
+    paths = [path(s, stage, hit) for stage, hit in (("pre_grok", 60), ("step-100", 30)) for s in SEEDS]
+    assert pick(verdicts(changed, *paths), "efficiency", "updates")["n_seeds"] == 8
+
+
 def test_five_seeds_cannot_decide(tiny):
     small = recipe(tiny, "seeds=[0, 1, 2, 3, 4]")
     found = pick(verdicts(small, *pairs([20] * 8, [40 + s for s in SEEDS])), "efficiency", "updates")

@@ -371,7 +371,7 @@ def doses(view: View, arm: str, forget: str) -> Iterator[Picture]:
     _legend(figure, [*_handles(view, arm, forget), *(h for h in extra if h.get_label() in {"target", *marks})])
     how = (
         "The further left a line falls, the less it takes to forget: bold is the median over seeds while at least half are "
-        f"finite, faint lines are seeds, and k/n says how many of n seeds had not reached {level(view.primary)} at the end."
+        f"finite, faint lines are seeds, and k/n says how many of n seeds never reached {level(view.primary)}."
     )
     title = f"UA against dose, forget split {forget}{_of_arm(view, arm)}"
     yield Picture(slug("dose", *_arm_slug(arm), forget), title, how, figure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ def write_report(
     view = View(plan, results, verdicts, budgets)
     page = out / "report" / "index.html"
     with explained(out), mpl.rc_context(STYLE):
-        (page.parent / "figures").mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(page.parent / "figures", ignore_errors=True)
+        (page.parent / "figures").mkdir(parents=True)
         shown = [_save(picture, page.parent / "figures") for picture in figures.pictures(view)]
         write_text(page, render(view, shown, provenance))
     return page

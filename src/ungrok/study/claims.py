@@ -27,6 +27,7 @@ from ungrok.study.statistics import (
     spread_ratio,
     verdict,
 )
+from ungrok.train.stages import stage_name
 
 CLAIMS = {
     "efficiency": "From the later stage, fewer updates (or less strength) reach a target level of forgetting.",
@@ -137,7 +138,9 @@ def _splits(recipe: Recipe, left: Side, right: Side) -> list[tuple[str, str]]:
 def _paired(
     tracks: dict[Any, Track], seeds: Sequence[int], left: tuple[Side, str], right: tuple[Side, str], method: str
 ) -> Pairs:
-    keys = [[(seed, side.arm, str(side.stage), forget, method) for side, forget in (left, right)] for seed in seeds]
+    keys = [
+        [(seed, side.arm, stage_name(side.stage), forget, method) for side, forget in (left, right)] for seed in seeds
+    ]
     return [(tracks[a], tracks[b]) for a, b in keys if a in tracks and b in tracks]
 
 
