@@ -134,5 +134,20 @@ def test_anything_that_can_be_iterated_again(model, spy, given):
 
 @pytest.mark.parametrize("method", [Finetune(updates=20), SCRUB(updates=20)])
 def test_running_dry_is_an_error_not_a_hang(model, method):
-    with pytest.raises(RecipeError, match="retain: holds no batches when iterated again"):
+    with pytest.raises(RecipeError, match="retain: holds no batches, or none when iterated again"):
         list(method.path(model, batches(2), Once(), OBJECTIVE))
+
+
+def test_the_first_pass_over_the_data_is_the_methods_own(model, spy):
+    first = []
+
+    class Watched:
+        def __iter__(self):
+            first.append(len(first))
+            return iter(batches(3))
+
+        def __len__(self):
+            return 3
+
+    spy(epochs=1).path(model, Watched(), None, OBJECTIVE)
+    assert first == []

@@ -157,9 +157,16 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         with client:
             yield client
         return
-    quiet = {"distributed.worker.multiprocessing-method": "spawn", "distributed.comm.timeouts.connect": "60s"}
+    environment = "distributed.nanny.pre-spawn-environ"
+    settings = {
+        "distributed.worker.multiprocessing-method": "spawn",
+        "distributed.comm.timeouts.connect": "60s",
+        # dask has malloc give memory back at once; for a training loop that is a page fault at every step.
+        f"{environment}.MALLOC_TRIM_THRESHOLD_": 2**28,
+        f"{environment}.MALLOC_MMAP_THRESHOLD_": 2**28,
+    }
     with (
-        dask.config.set(quiet),
+        dask.config.set(settings),
         LocalCluster(
             n_workers=workers, threads_per_worker=1, dashboard_address=":0", memory_limit=0, silence_logs=50
         ) as cluster,

@@ -85,6 +85,8 @@ def orthogonalize(gradient: Tensor, weight: Tensor) -> Tensor:
     """
     w, g = weight.flatten(), gradient.flatten()
     orthogonal = g - (w @ g) / (w @ w + 1e-30) * w
+    if len(g) == 1:  # nothing is orthogonal to a single weight; rescaling would blow up the rounding error
+        return torch.zeros_like(gradient)
     kept: Tensor = (orthogonal * (g.norm() / (orthogonal.norm() + 1e-30))).view_as(gradient)
     return kept
 

@@ -73,7 +73,7 @@ class Material:
         """Yield one pass over a set, on the model's device.
 
         Raises:
-            RecipeError: If the pass holds no batches: what the caller gave can be iterated only once.
+            RecipeError: If the pass holds no batches: the set is empty, or can be iterated only once.
 
         """
         device, empty = device_of(self.model), True
@@ -81,7 +81,7 @@ class Material:
             empty = False
             yield self.objective.move(batch, device)
         if empty:
-            raise RecipeError(f"{name}: holds no batches when iterated again; give a list or a DataLoader")
+            raise RecipeError(f"{name}: holds no batches, or none when iterated again; give a list or a DataLoader")
 
     def endless(self, name: Literal["forget", "retain", "validation"]) -> Iterator[Batch]:
         """Yield passes over a set, one after another, without end."""
@@ -185,18 +185,24 @@ UNLEARNERS: Registry[Unlearner] = Registry("unlearner", "ungrok.unlearners")
 def _check(role: str, batches: Batches | None) -> None:
     if batches is None:
         return
-    if iter(batches) is batches:
+    # Neither check may iterate: the first pass is the method's.
+    if isinstance(batches, Iterator):
         raise RecipeError(f"{role}: an iterator can be used only once; give a list or a DataLoader")
-    if next(iter(batches), None) is None:
+    if _size(batches) == 0:
         raise RecipeError(f"{role}: holds no batches")
+
+
+def _size(batches: Batches) -> int | None:
+    try:
+        return len(batches)  # type: ignore[arg-type]
+    except TypeError:  # a DataLoader over an unsized data set has a len, but it fails
+        return None
 
 
 def length(batches: Batches) -> int:
     """Return the number of batches in one pass, by counting where there is no ``len``."""
-    try:
-        return len(batches)  # type: ignore[arg-type]
-    except TypeError:
-        return sum(1 for _ in batches)
+    size = _size(batches)
+    return sum(1 for _ in batches) if size is None else size
 
 
 class Iterative(Unlearner):
