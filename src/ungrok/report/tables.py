@@ -418,7 +418,10 @@ def grok_rates(view: View) -> Table:
             here = oracles[(oracles["arm"] == arm) & (oracles["forget"] == forget)]
             rows.append([arm, f"oracles, without {forget}", *_rate_cells(list(here["oracle_status"]), alpha)])
     interval_name = f"{1 - alpha:.0%} interval (Wilson)"
-    how = "A trajectory counts as grokked if validation accuracy holds its level, late, to the end; all other ends are listed."
+    how = (
+        "A trajectory counts as grokked if validation accuracy holds its level, late, to the end; all other ends are "
+        "listed. An oracle that never saw a class cannot hold an absolute level on validation data with that class in it."
+    )
     return Table(
         "How many grokked", how, ["arm", "trained on", "grokked", "share", interval_name, "others"], rows, keys=2
     )

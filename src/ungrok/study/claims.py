@@ -292,6 +292,9 @@ def _gap(places: Places, at: str, method: str, claims: Claims, note: str) -> Fin
 
 
 def _stability(places: Places, at: str, method: str, claims: Claims) -> Iterator[Finding]:
+    levels = [np.mean([_number(row, "UA") or 0.0 for row in side]) for side in zip(*places, strict=True)]
+    # A stage that has not moved yet spreads little: say how far each has come.
+    context = f"mean UA {levels[0]:.2f} → {levels[1]:.2f} at this dose"
     for name in ("UA", "RA", "TA"):
         left, right = ([_number(row, name) for row in side] for side in zip(*places, strict=True))
         estimate, note = None, ""
@@ -302,6 +305,7 @@ def _stability(places: Places, at: str, method: str, claims: Claims) -> Iterator
                 estimate = spread_ratio(np.array(left), np.array(right), claims.alpha)
             except ValueError as error:
                 note = str(error)
+        note = _join(note, context)
         unit, margin = "log ratio of standard deviations", claims.margins.stability
         yield Finding("stability", name, at, method, estimate, unit, margin, note, len(places))
 
@@ -380,4 +384,5 @@ def _verdict(f: Finding, p_value: float | None, comparison: str, forget: str, al
 def _json(estimate: Estimate | None, name: str) -> float | None:
     """Return a value of an estimate, or None for what JSON cannot hold: an interval without an end."""
     value = None if estimate is None else float(getattr(estimate, name))
-    return value if value is not None and isfinite(value) else None
+    # Adding zero turns −0.0 into 0.0.
+    return value + 0.0 if value is not None and isfinite(value) else None
