@@ -108,7 +108,46 @@ def test_an_unwritable_store_is_one_line_and_exit_code_1(ungrok, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = ungrok("study", TINY, *FAST, "--workers", "0", "--out", "out", "--store", "file/store")
     assert code == 1
-    assert err.splitlines()[-1].startswith("error: store ")
+    assert err.splitlines()[-1].startswith("error: ")
+    assert str(Path("file", "store")) in err
+
+
+def test_an_unwritable_out_is_found_before_any_work(ungrok, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = ungrok("study", TINY, *FAST, "--workers", "0", "--out", "file")
+    assert code == 1
+    assert err.count("\n") == 1
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_recipe_that_is_not_text_is_one_line(ungrok, tmp_path):
+    (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00")
+    code, _, err = ungrok("show", "r.yaml")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_a_scheduler_file_that_is_none_is_one_line(ungrok, tmp_path):
+    (tmp_path / "s.json").write_text("{}")
+    code, _, err = ungrok("study", TINY, *FAST, "--scheduler", "s.json", "--out", "o")
+    assert code == 2
+    assert err.splitlines()[-1].startswith("error: --scheduler 's.json'")
+
+
+def test_a_study_that_was_moved_finds_its_store(ungrok, tmp_path):
+    assert ungrok("study", TINY, *FAST, "--workers", "0", "--out", "a/tiny")[0] == 0
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert ungrok("report", "b/tiny")[0] == 0
+    (tmp_path / "b" / "store").rename(tmp_path / "elsewhere")
+    code, _, err = ungrok("report", "b/tiny")
+    assert code == 1
+    assert "--store" in err
+    assert ungrok("report", "b/tiny", "--store", "elsewhere")[0] == 0
+
+
+def test_a_study_in_which_everything_diverges_has_a_report(ungrok):
+    code, _, err = ungrok("study", TINY, *FAST, "trajectory.optimizer.lr=1e30", "--workers", "0", "--out", "o")
+    assert code == 0, err
+    assert "diverged" in Path("o/report/index.html").read_text()
 
 
 @pytest.mark.parametrize("what", list(cli.LISTS))

@@ -86,17 +86,19 @@ def study(
     """Run a whole study and write its report; what is finished already is not done again."""
     content = load(recipe, overrides or ())
     folder, where = _folders(content, out, store)
+    outputs.claim_folder(folder)
     plan = _planned(content)
     say(f"{content.name}: {_counts(plan)}")
     ran = engine.run(list(plan.jobs.values()), where, workers=workers, scheduler=scheduler, say=say)
     say(f"{ran} jobs ran, {len(plan.jobs) - ran} were finished already")
-    typer.echo(_write(folder, plan, where, workers))
+    used = None if scheduler else engine.default_workers() if workers is None else workers
+    typer.echo(_write(folder, plan, where, used, scheduler))
 
 
-def _write(folder: Path, plan: Plan, store: Store, workers: int | None) -> Path:
+def _write(folder: Path, plan: Plan, store: Store, workers: int | None, scheduler: str | None) -> Path:
     results = collect(plan, store)
     verdicts = outputs.verdicts_of(plan, store, results)
-    made = outputs.provenance(store, results, workers)
+    made = outputs.provenance(store, results, workers, scheduler)
     outputs.write_tables(folder, plan, results, verdicts, made)
     for claim in CLAIMS:
         decided = [v["verdict"] for v in verdicts if v["claim"] == claim]
@@ -236,14 +238,17 @@ def _walk(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a study.")]) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a study.")], store: StoreDir = None
+) -> None:
     """Write the tables and the report of a finished study again, from what is stored."""
-    recipe, store, made = outputs.reopen(folder)
+    recipe, where, made = outputs.reopen(folder, store)
     plan = _planned(recipe)
-    missing = [job for job in plan.jobs.values() if not store.has(job.key)]
+    missing = [job for job in plan.jobs.values() if not where.has(job.key)]
     if missing:
-        raise StoreError(f"{store.root}: {len(missing)} of {len(plan.jobs)} jobs are not there; run the study again")
-    typer.echo(_write(folder, plan, store, made["workers"]))
+        count = f"{len(missing)} of {len(plan.jobs)} jobs"
+        raise StoreError(f"{where.root}: {count} are not there; name the store with --store, or run the study again")
+    typer.echo(_write(folder, plan, where, made["workers"], made["scheduler"]))
 
 
 LISTS: dict[str, Callable[[], dict[str, str]]] = {

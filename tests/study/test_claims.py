@@ -109,10 +109,11 @@ def test_censored_strengths_are_compared_in_logs(tiny):
 
 def test_everything_censored_is_inconclusive(tiny):
     found = verdicts(recipe(tiny), *pairs([None] * 8, [None] * 8))
-    for claim, metric in (("efficiency", "updates"), ("collateral", "RA")):
+    notes = ("everything censored", "no pair in which both reached the target")
+    for (claim, metric), note in zip((("efficiency", "updates"), ("collateral", "RA")), notes, strict=True):
         one = pick(found, claim, metric)
         assert (one["verdict"], one["effect"], one["p_value"]) == ("inconclusive", None, None)
-        assert "everything censored" in one["note"]
+        assert note in one["note"]
 
 
 def test_nothing_to_forget_is_left_out_and_counted(tiny):
@@ -204,6 +205,21 @@ def test_holm_counts_the_methods_of_one_family(tiny):
     found = verdicts(two, *paths)
     assert pick(found, "efficiency", "updates")["p_value"] == 2 * 2 / 2**8
     assert pick(found, "efficiency", "updates", method="finetune")["p_value"] > 0.05
+
+
+def test_a_method_without_an_estimate_stays_in_its_family(tiny):
+    two = tiny(f"seeds={SEEDS}", "unlearn=[{kind: gradient_ascent}, {kind: finetune}]", "claims.targets=[0.1]")
+    paths = pairs([40 + s for s in SEEDS], [20] * 8) + pairs([None] * 8, [None] * 8, method="finetune")
+    found = verdicts(two, *paths)
+    assert pick(found, "efficiency", "updates")["p_value"] == 2 * 2 / 2**8
+    assert pick(found, "efficiency", "updates", method="finetune")["p_value"] is None
+
+
+def test_a_target_reached_beyond_the_common_budget_is_censored(tiny):
+    found = pick(verdicts(recipe(tiny), *pairs([110] * 8, [120] * 8)), "efficiency", "updates")
+    assert "everything censored" in found["note"]
+    found = pick(verdicts(recipe(tiny), *pairs([30] * 8, [120] * 8)), "efficiency", "updates")
+    assert found["effect"] == pytest.approx(30 - 100)
 
 
 def test_no_seed_with_both_stages_is_said(tiny):

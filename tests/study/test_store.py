@@ -88,3 +88,18 @@ def test_a_full_disk_is_explained(tmp_path):
         explained(tmp_path),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_job_whose_manifest_is_lost_can_be_finished_again(store):
+    finish(store)
+    (store.folder(JOB.key) / "manifest.json").unlink()
+    assert not store.has(JOB.key)
+    finish(store)
+    assert store.open(JOB.key).result == {"answer": 42}
+
+
+def test_discarding_leaves_nothing_that_looks_finished(store, monkeypatch):
+    finish(store)
+    monkeypatch.setattr("ungrok.study.store.shutil.rmtree", lambda *_, **__: None)
+    store.discard(JOB.key)
+    assert not store.folder(JOB.key).exists()

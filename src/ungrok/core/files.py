@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -68,9 +68,3 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise DamagedFile(f"{path}: not a valid safetensors file ({error})") from error
-
-
-def tensor_names(path: Path) -> list[str]:
-    """Return the names in a safetensors file without reading the data."""
-    with safe_open(path, framework="pt") as file:
-        return list(file.keys())

@@ -35,11 +35,6 @@ class ForgetSplit:
     retain: Tensor
     classes: tuple[int, ...]
 
-    def bystanders(self, targets: Tensor) -> Tensor | None:
-        """Return a bool mask of the examples of untouched classes, or None where every class is touched."""
-        mask = ~torch.isin(targets, torch.tensor(self.classes, dtype=targets.dtype))
-        return mask if bool(mask.any()) else None
-
 
 class ForgetRule(Schema):
     """A named way to choose forget examples."""

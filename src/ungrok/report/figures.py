@@ -135,7 +135,9 @@ def _steps_axis(axes: Axes, first: float, last: float, decades: float = 2.5) -> 
 
 def _log_ticks(axis: XAxis | YAxis, low: float, high: float, decades: float) -> None:
     """Label powers of ten, and 2 and 5 times them where the range spans fewer decades than given."""
-    wide = math.log10(high / low) > decades
+    if not 0 < low < high < math.inf:  # nothing finite was drawn
+        return
+    wide = math.log10(high) - math.log10(low) > decades
     axis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5), numticks=9 if axis.axis_name == "x" else 5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())
@@ -195,7 +197,8 @@ def training(view: View) -> Picture:
         axes.set_ylabel(label)
     low, high = grid[1, 0].get_ylim()
     _log_ticks(grid[1, 0].yaxis, low, high, 1.3)
-    grid[2, 0].set_ylim(0, 1.08 * (view.results.curves["weight_norm"].astype(float).max() or 1))
+    heaviest = view.results.curves["weight_norm"].astype(float).max()
+    grid[2, 0].set_ylim(0, 1.08 * heaviest if heaviest > 0 else 1)
     names = [Line2D([], [], color=c, linestyle=s, label=name) for name, (c, s) in SPLITS.items()]
     figure.legend(handles=names, loc="outside lower center", ncols=3)
     how = (
@@ -218,7 +221,8 @@ def _curve_panels(column: Sequence[Axes], curves: pd.DataFrame) -> None:
         _band(loss, curves, f"{name}_loss", shade, style)
     _band(norm, curves, "weight_norm", SPLITS["train"][0], "-")
     _accuracy_axis(accuracy)
-    loss.set_yscale("log")
+    if (curves[[f"{name}_loss" for name in SPLITS]].astype(float) > 0).to_numpy().any():
+        loss.set_yscale("log")
 
 
 def _band(axes: Axes, curves: pd.DataFrame, name: str, shade: str, style: Any) -> None:

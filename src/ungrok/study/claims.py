@@ -60,7 +60,7 @@ class Track:
         return bool(self.rows["updates"].isna().all())
 
     def status(self, target: float | str) -> str:
-        """Return ``undefined`` (no oracle), ``nothing`` (at or below the target from the start), ``reached`` or ``censored``."""
+        """Return ``undefined`` (no oracle), ``nothing`` (at or below from the start), ``reached`` or ``censored``."""
         flags = self.rows[target_column(target)]
         if flags.isna().any():
             return "undefined"
@@ -208,11 +208,9 @@ def _efficiency(
 
 
 def _times(hits: Sequence[dict[str, Any] | None], budget: float) -> Times:
-    """Return the doses at which a target was reached; the budget, marked, where it was not."""
-    return Times(
-        np.array([budget if hit is None else hit["dose"] for hit in hits], dtype=float),
-        np.array([hit is not None for hit in hits], dtype=bool),
-    )
+    """Return the doses at which a target was reached; the budget, marked, where it was not reached within it."""
+    doses = np.array([np.inf if hit is None else hit["dose"] for hit in hits], dtype=float)
+    return Times(np.minimum(doses, budget), doses <= budget)
 
 
 Value = float | None
@@ -277,7 +275,7 @@ def _collateral(
             values = [(_drop(a, a.at(target), name, share), _drop(b, b.at(target), name, share)) for a, b in pairs]
             unknown = [(_drop_bounds(a, name, share), _drop_bounds(b, name, share)) for a, b in pairs]
             estimate = _bounded(values, unknown, claims.alpha)
-            reason = "" if estimate or not pairs else "everything censored"
+            reason = "" if estimate or not pairs else "no pair in which both reached the target"
             metric, unit = (f"{name} share", "share of the starting accuracy") if share else (name, "accuracy")
             margin = claims.margins.collateral
             yield Finding("collateral", metric, at, method, estimate, unit, margin, _join(reason, note), len(pairs))
@@ -354,16 +352,16 @@ def _verdicts(findings: list[Finding], comparison: str, forget: str, alpha: floa
     out = []
     for _, group in groupby(sorted(findings, key=family), key=family):
         members = list(group)
-        tested = [f for f in members if f.estimate is not None]
-        adjusted = dict(zip(map(id, tested), holm([f.estimate.p_value for f in tested if f.estimate]), strict=True))
-        out += [_verdict(f, adjusted.get(id(f)), comparison, forget, alpha) for f in members]
+        # A method without an estimate stays in the family, or the others' verdicts would depend on it.
+        adjusted = holm([f.estimate.p_value if f.estimate else 1.0 for f in members])
+        out += [_verdict(f, p, comparison, forget, alpha) for f, p in zip(members, adjusted, strict=True)]
     order = list(CLAIMS)
     return sorted(out, key=lambda v: order.index(v["claim"]))
 
 
-def _verdict(f: Finding, p_value: float | None, comparison: str, forget: str, alpha: float) -> dict[str, Any]:
+def _verdict(f: Finding, p_value: float, comparison: str, forget: str, alpha: float) -> dict[str, Any]:
     decided, reason = "inconclusive", ""
-    if f.estimate is not None and p_value is not None:
+    if f.estimate is not None:
         decided, reason = verdict(f.estimate, p_value, f.margin, alpha)
     setting = {"forget": forget, "method": f.method, "metric": f.metric, "at": f.at}
     return {
@@ -375,7 +373,7 @@ def _verdict(f: Finding, p_value: float | None, comparison: str, forget: str, al
         "ci_low": _json(f.estimate, "low"),
         "ci_high": _json(f.estimate, "high"),
         "n_seeds": f.n,
-        "p_value": p_value,
+        "p_value": None if f.estimate is None else p_value,
         "verdict": decided,
         "note": _join(reason, f.note),
     }

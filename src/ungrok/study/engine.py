@@ -7,16 +7,25 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ungrok.core.errors import DamagedFile, UngrokError
-from ungrok.study.jobs import execute
+from ungrok.core.schema import digest
+from ungrok.study.jobs import Tick, execute
 from ungrok.study.store import Job, Store
 
 Report = Callable[[str], None]
+
+
+class Advance(Protocol):
+    """Takes a job and the share of it that is done."""
+
+    def __call__(self, job: Job, share: float = 1.0) -> None:
+        """Move the bar."""
+
 
 ATTEMPTS = 3
 
@@ -94,15 +103,15 @@ def _run_all(todo: list[Job], store: Store, workers: int | None, scheduler: str 
     with _progress(todo) as advance:
         if workers == 0 and scheduler is None:
             for job in todo:
-                _execute_here(store, job)
+                _execute_here(store, job, lambda share, job=job: advance(job, share))  # type: ignore[misc]
                 advance(job)
         else:
             _on_cluster(todo, store, workers or min(default_workers(), len(todo)), scheduler, advance)
 
 
-def _execute_here(store: Store, job: Job) -> None:
+def _execute_here(store: Store, job: Job, tick: Tick = lambda _: None) -> None:
     try:
-        execute(store, job)
+        execute(store, job, tick)
     except UngrokError as error:
         raise type(error)(f"{job.label}: {error}") from error
     except Exception as error:
@@ -110,29 +119,29 @@ def _execute_here(store: Store, job: Job) -> None:
         raise
 
 
-def remote(root: str, job: Job, *_: Any) -> str:
+def remote(root: str, job: Job, *_: Any) -> None:
     """Run one job in a worker; further arguments only carry the order of the graph."""
     _execute_here(Store(Path(root)), job)
-    return job.key
 
 
-def _on_cluster(
-    todo: list[Job], store: Store, workers: int, scheduler: str | None, advance: Callable[[Job], None]
-) -> None:
+def _on_cluster(todo: list[Job], store: Store, workers: int, scheduler: str | None, advance: Advance) -> None:
     from dask.distributed import Client, KilledWorker, as_completed
 
+    # One scheduler may serve several stores: the same job there is another task.
+    task = {job.key: f"{job.key}-{digest(str(store.root))}" for job in todo}
     with _client(workers, scheduler) as client:
         assert isinstance(client, Client)
         futures: dict[str, Any] = {}
         for rank, job in enumerate(todo):
             inputs = [futures[key] for key in job.inputs.values() if key in futures]
             futures[job.key] = client.submit(
-                remote, str(store.root), job, *inputs, key=job.key, pure=False, priority=-rank
+                remote, str(store.root), job, *inputs, key=task[job.key], pure=False, priority=-rank
             )
-        by_key = {job.key: job for job in todo}
+        by_key = {task[job.key]: job for job in todo}
         for future in as_completed(list(futures.values())):
             try:
-                advance(by_key[future.result()])
+                future.result()
+                advance(by_key[future.key])
             except KilledWorker as error:
                 label = by_key[future.key].label
                 raise UngrokError(
@@ -152,7 +161,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         source = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
         try:
             client = Client(**source, timeout=30)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:
             raise UngrokError(f"--scheduler {scheduler!r}: no dask scheduler answers ({error})") from error
         with client:
             yield client
@@ -176,7 +185,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
 
 
 @contextmanager
-def _progress(todo: list[Job]) -> Iterator[Callable[[Job], None]]:
+def _progress(todo: list[Job]) -> Iterator[Advance]:
     """Show a bar with the time left where the output is a terminal, and nothing where it is not."""
     console = Console(stderr=True)
     columns = (
@@ -191,7 +200,11 @@ def _progress(todo: list[Job]) -> Iterator[Callable[[Job], None]]:
         total = sum(COST[job.kind] for job in todo)
         task = bar.add_task("jobs", total=total)
 
-        def advance(job: Job) -> None:
-            bar.update(task, advance=COST[job.kind], description=job.kind)
+        done: dict[str, float] = {}
+
+        def advance(job: Job, share: float = 1.0) -> None:
+            """Note that ``share`` of a job is done."""
+            done[job.key] = share * COST[job.kind]
+            bar.update(task, completed=sum(done.values()), description=job.kind)
 
         yield advance

@@ -50,7 +50,7 @@ def verdicts_of(plan: Plan, store: Store, results: Results) -> list[dict[str, An
     return judge(results.rows, plan.recipe, budgets(plan, store))
 
 
-def provenance(store: Store, results: Results, workers: int | None) -> dict[str, Any]:
+def provenance(store: Store, results: Results, workers: int | None, scheduler: str | None = None) -> dict[str, Any]:
     """Return versions, commit, hardware, threads, the store, and seconds per job kind."""
     seconds = results.timings.groupby("kind")["seconds"].agg(["count", "sum"])
     return {
@@ -62,6 +62,7 @@ def provenance(store: Store, results: Results, workers: int | None) -> dict[str,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads_per_job": 1,
         "workers": workers,
+        "scheduler": scheduler,
         "store": str(store.root),
         "jobs": {
             kind: {"count": int(row["count"]), "seconds": round(float(row["sum"]), 3)}
@@ -133,14 +134,34 @@ def _csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
 
 
-def reopen(out: Path) -> tuple[Recipe, Store, dict[str, Any]]:
+def claim_folder(out: Path) -> None:
+    """Make sure that ``out`` can be written, before anything is run for it.
+
+    Raises:
+        StoreError: If it cannot.
+
+    """
+    with explained(out):
+        (out / "report").mkdir(parents=True, exist_ok=True)
+        write_text(out / "report" / ".writable", "")
+        (out / "report" / ".writable").unlink()
+
+
+def reopen(out: Path, store: Path | None = None) -> tuple[Recipe, Store, dict[str, Any]]:
     """Return recipe, store and provenance of a study that has been written to ``out``.
+
+    Args:
+        out: The study's folder.
+        store: Its store; by default the one it was made with or, if that is gone, the folder ``store`` beside ``out``.
 
     Raises:
         RecipeError: If ``out`` holds no study.
 
     """
-    if not (out / "recipe.yaml").is_file():
-        raise RecipeError(f"{out}: holds no study (no recipe.yaml)")
+    for name in ("recipe.yaml", "provenance.json"):
+        if not (out / name).is_file():
+            raise RecipeError(f"{out}: holds no study (no {name})")
     made = read_json(out / "provenance.json")
-    return load(str(out / "recipe.yaml")), Store(Path(made["store"])), made
+    used = Path(made["store"])
+    chosen = store or (used if used.is_dir() else out.parent / "store")
+    return load(str(out / "recipe.yaml")), Store(chosen), made

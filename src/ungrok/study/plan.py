@@ -209,7 +209,7 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
             if min(sizes) < SMALL:
                 text = f"forget split {rule.label!r} holds only {min(sizes)} examples"
                 warnings.append(f"{text}; under {SMALL}, one example moves UA by more than 3 points.")
-    least = smallest_p(len(recipe.seeds)) * len(recipe.unlearn)
+    least = min(1.0, smallest_p(len(recipe.seeds)) * len(recipe.unlearn))
     if recipe.claims.compare and least >= recipe.claims.alpha:
         warnings.append(
             f"{len(recipe.seeds)} seeds with {len(recipe.unlearn)} methods cannot give a Holm-adjusted p below "

@@ -16,6 +16,7 @@ from ungrok.core.errors import RecipeError, nearest, unknown
 from ungrok.core.schema import Schema, digest
 from ungrok.data.base import PROBLEMS, Problem
 from ungrok.data.forget import FORGET_RULES, ForgetRule
+from ungrok.evaluate.targets import target_column
 from ungrok.models.base import MODELS, Model
 from ungrok.train.loop import Training
 from ungrok.train.stages import stage_name
@@ -80,9 +81,20 @@ class Claims(Schema):
             for pair in value
         ]
 
+    @field_validator("compare")
+    @classmethod
+    def _pairs(cls, value: list[tuple[Side, Side]]) -> list[tuple[Side, Side]]:
+        labels = [(left.label, right.label) for left, right in value]
+        if len(set(labels)) < len(labels):
+            raise ValueError("a pair stands more than once")
+        return value
+
     @field_validator("targets")
     @classmethod
     def _levels(cls, value: list[float | str]) -> list[float | str]:
+        labels = [target_column(target) for target in value]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"{value}: a target stands more than once")
         for target in value:
             if isinstance(target, float) and not 0 <= target < 1:
                 raise ValueError(f"{target} is not a level of UA; allowed: 0 <= level < 1, or 'oracle'")
@@ -166,6 +178,8 @@ class Recipe(Schema):
             repeated = {label for label in labels if labels.count(label) > 1}
             if repeated:
                 raise ValueError(f"{key}: two entries are called {min(repeated)!r}; give one a name")
+        if BASE in self.arms:
+            raise ValueError(f"arms: {BASE!r} is the recipe itself; give the arm another name")
         arms = [BASE, *self.arms]
         for key, name, allowed in self._references(arms):
             if name not in allowed:
@@ -223,6 +237,8 @@ def _expand_lr(entry: Any) -> list[Any]:
     """Turn one method with a list of learning rates into one method each, named after its rate."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("lr"), list):
         return [entry]
+    if not entry["lr"] or not all(isinstance(lr, int | float) for lr in entry["lr"]):
+        raise ValueError(f"lr: {entry['lr']!r} of {entry.get('kind')!r} is not a list of numbers")
     label = entry.get("name") or entry.get("kind")
     return [{**entry, "lr": lr, "name": f"{label} lr={float(lr):g}"} for lr in entry["lr"]]
 
@@ -292,7 +308,11 @@ def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
         RecipeError: On the first thing that is wrong.
 
     """
-    content = parse_yaml(find(name).read_text(encoding="utf-8"))
+    try:
+        text = find(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe: {name!r} cannot be read as UTF-8 text ({error})") from None
+    content = parse_yaml(text)
     if not isinstance(content, dict):
         raise RecipeError(f"recipe: {name} does not hold a mapping")
     for override in overrides:
@@ -370,7 +390,9 @@ def _explain(error: ValidationError, content: Any, prefix: str) -> str:
     part: Any
     for part in first["loc"]:
         # pydantic puts the chosen union member into the location; the recipe has no such key.
-        if (isinstance(here, dict) and part in here) or (isinstance(here, list) and isinstance(part, int)):
+        if (isinstance(here, dict) and part in here) or (
+            isinstance(here, list) and isinstance(part, int) and part < len(here)
+        ):
             parts.append(str(part))
             here = here[part]
         elif part == first["loc"][-1] and first["type"] == "missing":
@@ -389,6 +411,8 @@ def _explain(error: ValidationError, content: Any, prefix: str) -> str:
             text = "is missing"
         case "value_error":
             text = str(context.get("error", first["msg"]))
+        case "model_attributes_type" | "model_type":
+            text = f"{first['input']!r} is not a block of keys, for instance {{kind: ...}}"
         case "literal_error":
             names = [name.strip(" '") for name in re.split(r",| or ", allowed)]
             text = (

@@ -117,8 +117,12 @@ class Store:
         return Finished(folder)
 
     def discard(self, key: str) -> None:
-        """Remove a finished job, so that it is made again."""
-        shutil.rmtree(self.folder(key))
+        """Remove a finished job, so that it is made again; a kill on the way leaves nothing that looks finished."""
+        aside = self.root / ".partial" / f"discarded-{key}"
+        with explained(self.root):
+            shutil.rmtree(aside, ignore_errors=True)
+            self.folder(key).rename(aside)
+            shutil.rmtree(aside)
 
     def prepare(self) -> None:
         """Create the folders.
@@ -155,6 +159,8 @@ class Store:
         sums = {str(p.relative_to(folder)): checksum(p) for p in sorted(folder.rglob("*")) if p.is_file()}
         write_text(folder / TIMING, canonical(seconds) + "\n")
         write_text(folder / MANIFEST, json.dumps(sums, indent=1) + "\n")
+        if self.folder(job.key).exists():  # its manifest is lost, or another process was faster
+            self.discard(job.key)
         folder.rename(self.folder(job.key))
 
 
@@ -171,6 +177,8 @@ def explained(path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        advice = "no space left on the device" if full else str(error)
-        raise StoreError(f"store {path}: {advice}; what is finished stays readable: free it and run again") from error
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+            advice = "no space left on the device; what is finished stays readable: free some space and run again"
+        else:
+            advice = str(error)
+        raise StoreError(f"{path}: {advice}") from error

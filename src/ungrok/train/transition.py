@@ -147,10 +147,10 @@ def find_transition(metrics: pd.DataFrame, rule: TransitionRule, *, diverged: bo
         status = "not_memorized"
     elif grokked is None:
         status = "memorized_only"
-    elif fallen:
-        status = "collapsed"
     elif grokked.step < rule.min_delay * max(1, memorized.step):
         status = "no_delay"
+    elif fallen:
+        status = "collapsed"
     else:
         status = "grokked"
     delay = grokked.step / max(1, memorized.step) if memorized and grokked else None
