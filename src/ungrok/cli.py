@@ -248,7 +248,7 @@ def report(
     if missing:
         count = f"{len(missing)} of {len(plan.jobs)} jobs"
         raise StoreError(f"{where.root}: {count} are not there; name the store with --store, or run the study again")
-    typer.echo(_write(folder, plan, where, made["workers"], made["scheduler"]))
+    typer.echo(_write(folder, plan, where, made.get("workers"), made.get("scheduler")))
 
 
 LISTS: dict[str, Callable[[], dict[str, str]]] = {
