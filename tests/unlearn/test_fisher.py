@@ -52,8 +52,8 @@ def batches(size=20, seed=0):
     return list(zip(inputs.split(size), targets.split(size), strict=True))
 
 
-def walk(model, seed=0, size=20, strengths=(1e-4, 4e-4, 1e-2), forget=None):
-    path = Fisher(strengths=strengths).path(model, forget or batches(seed=1), batches(size), OBJECTIVE, seed=seed)
+def walk(model, seed=0, size=20, alpha=(1e-4, 4e-4, 1e-2), forget=None):
+    path = Fisher(alpha=alpha).path(model, forget or batches(seed=1), batches(size), OBJECTIVE, seed=seed)
     return [nn.utils.parameters_to_vector(step.model.parameters()).detach().clone() for step in path]
 
 
@@ -65,7 +65,7 @@ def test_path_lies_on_a_ray_and_grows_with_the_root_of_the_strength(model):
 
 
 def test_a_strength_does_not_depend_on_the_others(model):
-    assert torch.equal(walk(model)[1], walk(model, strengths=(4e-4,))[0])
+    assert torch.equal(walk(model)[1], walk(model, alpha=(4e-4,))[0])
 
 
 def test_seed_decides(model):
@@ -86,10 +86,10 @@ def test_forget_data_are_not_used(model):
 
 def test_the_noise_has_the_variance_it_should(model):
     """Over seeds, (θ − θ0)²/α averages to v."""
-    alpha, count = 1e-3, 400
+    one, count = 1e-3, 400
     start = nn.utils.parameters_to_vector(model.parameters()).detach()
     squares = torch.stack(
-        [(walk(model, seed, strengths=(alpha,))[0] - start).square() / alpha for seed in range(count)]
+        [(walk(model, seed, alpha=(one,))[0] - start).square() / one for seed in range(count)]
     )
     fisher, outputs = diagonal_fisher(model.eval(), iter(batches()), OBJECTIVE)
     expected = torch.cat([noise_variance(value, outputs).flatten() for value in fisher.values()])
@@ -105,12 +105,17 @@ def test_importance_is_taken_in_eval_mode(model):
 
 
 def test_strengths_are_doses_and_cost_no_updates(model):
-    path = Fisher(strengths=(1e-8, 1e-6)).path(model, batches(), batches(), OBJECTIVE)
+    path = Fisher(alpha=(1e-8, 1e-6)).path(model, batches(), batches(), OBJECTIVE)
     assert path.budget == 1e-6
     assert [(step.updates, step.dose, step.loss) for step in path] == [(0, 1e-8, None), (0, 1e-6, None)]
 
 
-@pytest.mark.parametrize("strengths", [(), (-1e-8,), (0.0, 1e-8), (1e-6, 1e-8), (1e-8, 1e-8)])
-def test_strengths_must_be_positive_and_increase(strengths):
-    with pytest.raises(ValidationError, match="strengths"):
-        Fisher(strengths=strengths)
+@pytest.mark.parametrize("alpha", [(), (-1e-8,), (0.0, 1e-8), (1e-8, 1e-8)])
+def test_strengths_must_be_positive_and_distinct(alpha):
+    with pytest.raises(ValidationError, match="alpha"):
+        Fisher(alpha=alpha)
+
+
+def test_one_strength_needs_no_list(model):
+    assert Fisher(alpha=1e-7).doses() == (1e-7,)
+    assert Fisher(alpha=(1e-5, 1e-7)).doses() == (1e-7, 1e-5)

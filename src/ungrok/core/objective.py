@@ -27,6 +27,12 @@ class Objective(Protocol):
     def move(self, batch: Batch, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
 
+    def check(self, batch: Batch, shape: torch.Size) -> None:
+        """Raise RecipeError if a batch cannot be learned from by a model whose logits have this shape, examples first."""
+
+    def index(self, batch: Batch) -> Tensor | None:
+        """Return the identities of the examples, shape (n,), int64, or None where the batch carries none."""
+
     def size(self, batch: Batch) -> int:
         """Return the number of examples."""
 
@@ -49,8 +55,9 @@ class Objective(Protocol):
 class Classification:
     """Single-label classification with cross-entropy or mean squared error on one-hot targets.
 
-    Batches are ``(inputs, targets)`` with targets int64 of shape (n,); logits have shape (n, classes). The squared error
-    of an example is averaged over classes, as ``torch.nn.MSELoss`` does.
+    Batches are ``(inputs, targets)`` with targets int64 of shape (n,), or ``(inputs, targets, index)`` with the identities
+    of the examples; logits have shape (n, classes). The squared error of an example is averaged over classes, as
+    ``torch.nn.MSELoss`` does.
 
     Args:
         loss: ``"cross_entropy"`` or ``"mse"``.
@@ -70,9 +77,29 @@ class Classification:
         self.precision = precision
 
     def move(self, batch: Batch, device: torch.device) -> Batch:
-        """Return ``(inputs, targets)`` on ``device``."""
-        inputs, targets = batch
-        return inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+        """Return the batch on ``device``."""
+        return tuple(part.to(device, non_blocking=True) for part in batch)
+
+    def check(self, batch: Batch, shape: torch.Size) -> None:
+        """Raise RecipeError unless inputs are finite, and targets are classes, one for each input."""
+        inputs, targets = batch[:2]
+        if targets.dtype != torch.int64 or targets.ndim != 1:
+            raise RecipeError(
+                f"targets are {targets.dtype} of shape {tuple(targets.shape)}; allowed: int64 of shape (n,)"
+            )
+        if len(inputs) != len(targets):
+            raise RecipeError(f"a batch holds {len(inputs)} inputs but {len(targets)} targets")
+        if len(shape) != 2:
+            raise RecipeError(f"the model's output has shape {tuple(shape)}; allowed: (n, classes)")
+        if inputs.is_floating_point() and not torch.isfinite(inputs).all():
+            raise RecipeError("inputs hold NaN or infinity")
+        if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < shape[1]:
+            bad = int(targets.min()) if int(targets.min()) < 0 else int(targets.max())
+            raise RecipeError(f"targets hold {bad}; allowed: 0 to {shape[1] - 1}, the classes of the model")
+
+    def index(self, batch: Batch) -> Tensor | None:
+        """Return the third part of the batch, if there is one."""
+        return batch[2] if len(batch) > 2 else None
 
     def size(self, batch: Batch) -> int:
         """Return the number of targets."""
@@ -102,5 +129,5 @@ class Classification:
         return targets
 
     def relabel(self, batch: Batch, targets: Tensor) -> Batch:
-        """Return ``(inputs, targets)`` with the targets given."""
-        return batch[0], targets
+        """Return the batch with the targets given."""
+        return (batch[0], targets, *batch[2:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args
 
@@ -65,6 +65,10 @@ class Registry(Generic[T]):
         if name not in self._classes:
             raise unknown(self.what, name, self._classes)
         return self._classes[name]
+
+    def parse(self, block: Mapping[str, Any]) -> T:
+        """Return the instance that a block of settings with a ``kind`` describes."""
+        return self.get(block["kind"]).model_validate(block)
 
     def union(self) -> Any:
         """Return the pydantic annotation that accepts any registered class, discriminated on ``kind``."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ungrok.core.errors import nearest
 
@@ -41,3 +42,46 @@ def canonical(value: Any) -> str:
 def digest(value: Any) -> str:
     """Return 24 hexadecimal digits (96 bits) of the SHA-256 of the canonical text of ``value``."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:24]
+
+
+def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
+    """Put the first validation error into one sentence: key, value, what is allowed, nearest name."""
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    parts: list[str] = [prefix] if prefix else []
+    here: Any = content
+    part: Any
+    for part in first["loc"]:
+        # pydantic puts the chosen union member into the location; the recipe has no such key.
+        if (isinstance(here, dict) and part in here) or (
+            isinstance(here, list) and isinstance(part, int) and part < len(here)
+        ):
+            parts.append(str(part))
+            here = here[part]
+        elif part == first["loc"][-1] and first["type"] == "missing":
+            parts.append(str(part))
+    key, context = ".".join(parts), first.get("ctx", {})
+    allowed = str(context.get("expected_tags") or context.get("expected") or "")
+    match first["type"]:
+        case "union_tag_invalid":
+            names = [name.strip().strip("'") for name in allowed.split(",")]
+            text = f"{context['tag']!r} is not known; allowed: {', '.join(names)}{nearest(context['tag'], names)}"
+            key += ".kind"
+        case "union_tag_not_found":
+            text = "is missing; it names what the block is"
+            key += ".kind"
+        case "missing":
+            text = "is missing"
+        case "value_error":
+            text = str(context.get("error", first["msg"]))
+        case "model_attributes_type" | "model_type":
+            text = f"{first['input']!r} is not a block of keys, for instance {{kind: ...}}"
+        case "literal_error":
+            names = [name.strip(" '") for name in re.split(r",| or ", allowed)]
+            text = (
+                f"{first['input']!r} is not allowed; allowed: {', '.join(names)}{nearest(str(first['input']), names)}"
+            )
+        case _:
+            text = f"{first['input']!r} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{key}: {text}{more}" if key else f"{text}{more}"

@@ -13,6 +13,7 @@ from ungrok.study.jobs import build_run, observed
 from ungrok.study.plan import Plan
 from ungrok.train import Training
 from ungrok.train.loop import Run
+from ungrok.unlearn import UNLEARNERS, Iterative, OneShot
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,14 @@ def _add_up(plan: Plan, data: Data) -> Estimate:
         size += plan.counts().get(kind, 0) * weights
     for job in plan.jobs.values():
         if job.kind == "unlearn":
-            spec = job.spec["unlearn"]
-            updates = spec.get("updates") or 10 * (spec.get("epochs") or 5)
-            places = len(observed(updates, plan.recipe.observe)) if "updates" in spec else len(spec["strengths"])
-            seconds["unlearn"] += (updates * update if "updates" in spec else 0) + places * look
+            method = UNLEARNERS.parse(job.spec["unlearn"])
+            updates, places = 0, 0
+            if isinstance(method, Iterative):
+                updates = method.updates or 10 * (method.epochs or method.default_epochs)
+                places = len(observed(updates, plan.recipe.observe))
+            elif isinstance(method, OneShot):
+                places = len(method.doses())
+            seconds["unlearn"] += updates * update + places * look
             size += places * examples * 6
     return Estimate(seconds, size, checkpoints)
 

@@ -38,33 +38,32 @@ _one_at_a_time = threading.Lock()
 _data: dict[str, Data] = {}
 
 
-def _parse(registry: Any, block: dict[str, Any]) -> Any:
-    return registry.get(block["kind"]).model_validate(block)
-
-
 def load_data(block: dict[str, Any]) -> Data:
     """Return a problem's data, kept in memory for the next job of this process."""
     text = TypeAdapter(dict[str, Any]).dump_json(block).decode()
     if text not in _data:
         _data.clear()
-        _data[text] = _parse(PROBLEMS, block).load()
+        _data[text] = PROBLEMS.parse(block).load()
     return _data[text]
 
 
 def forget_split(data: Data, block: dict[str, Any]) -> ForgetSplit:
     """Return the forget split that a spec describes: a rule's settings and its seed."""
     rule = {key: value for key, value in block.items() if key != "seed"}
-    split: ForgetSplit = _parse(FORGET_RULES, rule).split(data, block["seed"])
-    return split
+    return FORGET_RULES.parse(rule).split(data, block["seed"])
+
+
+def fresh_model(spec: dict[str, Any], seed: int) -> nn.Module:
+    """Return the model of a train job's spec, initialized from ``seed``."""
+    data = load_data(spec["problem"])
+    return MODELS.parse(spec["model"]).build(tuple(data.train.inputs.shape[1:]), data.classes, seed)
 
 
 def build_run(spec: dict[str, Any]) -> Run:
     """Return the fresh training run that the spec of a train job describes."""
     data = load_data(spec["problem"])
     training = Training.model_validate(spec["trajectory"])
-    network = _parse(MODELS, spec["model"]).build(
-        tuple(data.train.inputs.shape[1:]), data.classes, derive(spec["training_seed"], "init")
-    )
+    network = fresh_model(spec, derive(spec["training_seed"], "init"))
     if spec["without"] is not None:
         retain = forget_split(data, spec["without"]).retain
         data = Data(data.train.of(retain), data.validation, data.test, data.classes, data.mislabeled)
@@ -149,7 +148,7 @@ def unlearn(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tic
     run.model.load_state_dict(load_tensors(source.path / "model.safetensors"))
     data = run.data
     split = forget_split(load_data(training["problem"]), spec["forget"])
-    method, seed = _parse(UNLEARNERS, spec["unlearn"]), spec["seed"]
+    method, seed = UNLEARNERS.parse(spec["unlearn"]), spec["seed"]
     sizes = BatchSizes.model_validate(spec["batches"])
     path = method.path(
         run.model,
@@ -157,6 +156,7 @@ def unlearn(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tic
         TensorBatches(data.train.of(split.retain), sizes.retain, derive(seed, "retain")),
         run.objective,
         validation=TensorBatches(data.validation, sizes.validation, derive(seed, "validation")),
+        factory=lambda: fresh_model(training, derive(seed, "factory")),
         seed=seed,
     )
     places, doses, updates, status, timing = [_scores(run.model, data, run.objective)], [0.0], [0], "completed", 0.0

@@ -21,6 +21,7 @@ from ungrok.study.plan import Plan
 from ungrok.study.recipe import Recipe, load, to_yaml
 from ungrok.study.results import Results
 from ungrok.study.store import Store, explained
+from ungrok.unlearn import UNLEARNERS, OneShot
 
 PACKAGES = ("ungrok", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pydantic", "safetensors", "dask")
 
@@ -37,7 +38,9 @@ def budgets(plan: Plan, store: Store) -> dict[str, tuple[float, float]]:
             continue
         budget, claims = record["budget"], plan.recipe.claims
         if record["one_shot"]:
-            strengths = plan.jobs[cell.path].spec["unlearn"]["strengths"]
+            method = UNLEARNERS.parse(plan.jobs[cell.path].spec["unlearn"])
+            assert isinstance(method, OneShot)
+            strengths = method.doses()
             matched = strengths[max(0, round(claims.strength * len(strengths)) - 1)]
         else:
             matched = max(1, round(claims.dose * budget))

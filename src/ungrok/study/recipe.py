@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ungrok.core.errors import RecipeError, nearest, unknown
-from ungrok.core.schema import Schema, digest
+from ungrok.core.schema import Schema, digest, explain
 from ungrok.data.base import PROBLEMS, Problem
 from ungrok.data.forget import FORGET_RULES, ForgetRule
 from ungrok.evaluate.targets import target_column
@@ -378,47 +378,4 @@ def _validate(cls: type[Any], content: dict[str, Any], prefix: str = "") -> Any:
     try:
         return cls.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(_explain(error, content, prefix)) from None
-
-
-def _explain(error: ValidationError, content: Any, prefix: str) -> str:
-    """Put the first validation error into one sentence: key, value, what is allowed, nearest name."""
-    errors = error.errors(include_url=False)
-    first = errors[0]
-    parts: list[str] = [prefix] if prefix else []
-    here: Any = content
-    part: Any
-    for part in first["loc"]:
-        # pydantic puts the chosen union member into the location; the recipe has no such key.
-        if (isinstance(here, dict) and part in here) or (
-            isinstance(here, list) and isinstance(part, int) and part < len(here)
-        ):
-            parts.append(str(part))
-            here = here[part]
-        elif part == first["loc"][-1] and first["type"] == "missing":
-            parts.append(str(part))
-    key, context = ".".join(parts), first.get("ctx", {})
-    allowed = str(context.get("expected_tags") or context.get("expected") or "")
-    match first["type"]:
-        case "union_tag_invalid":
-            names = [name.strip().strip("'") for name in allowed.split(",")]
-            text = f"{context['tag']!r} is not known; allowed: {', '.join(names)}{nearest(context['tag'], names)}"
-            key += ".kind"
-        case "union_tag_not_found":
-            text = "is missing; it names what the block is"
-            key += ".kind"
-        case "missing":
-            text = "is missing"
-        case "value_error":
-            text = str(context.get("error", first["msg"]))
-        case "model_attributes_type" | "model_type":
-            text = f"{first['input']!r} is not a block of keys, for instance {{kind: ...}}"
-        case "literal_error":
-            names = [name.strip(" '") for name in re.split(r",| or ", allowed)]
-            text = (
-                f"{first['input']!r} is not allowed; allowed: {', '.join(names)}{nearest(str(first['input']), names)}"
-            )
-        case _:
-            text = f"{first['input']!r} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{key}: {text}{more}" if key else f"{text}{more}"
+        raise RecipeError(explain(error, content, prefix)) from None

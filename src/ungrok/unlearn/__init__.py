@@ -1,7 +1,30 @@
 """Unlearning methods: one file each, one contract, one registry."""
 
-from ungrok.unlearn import finetune, fisher, gradient_ascent, nabla_tau, neggrad_plus, scrub
+from ungrok.unlearn import (
+    amnesiac,
+    bad_teacher,
+    blocks,
+    boundary_expand,
+    boundary_shrink,
+    delete,
+    finetune,
+    fisher,
+    gradient_ascent,
+    influence,
+    jit,
+    l1_sparse,
+    munba,
+    nabla_tau,
+    neggrad_plus,
+    random_label,
+    retrain,
+    salun,
+    scrub,
+    ssd,
+    unsir,
+)
 from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, OneShot, Path, Step, Unlearner
+from ungrok.unlearn.run import unlearn, unlearning_path
 
 __all__ = [
     "UNLEARNERS",
@@ -11,10 +34,27 @@ __all__ = [
     "Path",
     "Step",
     "Unlearner",
+    "amnesiac",
+    "bad_teacher",
+    "blocks",
+    "boundary_expand",
+    "boundary_shrink",
+    "delete",
     "finetune",
     "fisher",
     "gradient_ascent",
+    "influence",
+    "jit",
+    "l1_sparse",
+    "munba",
     "nabla_tau",
     "neggrad_plus",
+    "random_label",
+    "retrain",
+    "salun",
     "scrub",
+    "ssd",
+    "unlearn",
+    "unlearning_path",
+    "unsir",
 ]

@@ -5,20 +5,21 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import Subset
 
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, UngrokError
 from ungrok.core.objective import Batch, Batches, Objective
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
-from ungrok.core.scores import device_of
+from ungrok.core.scores import device_of, evaluating
 from ungrok.core.seeds import PrivateRandomState, derive, seeded
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -26,6 +27,9 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": lambda p, lr, _, wd: torch.optim.Adam(p, lr, weight_decay=wd),
     "adamw": lambda p, lr, _, wd: torch.optim.AdamW(p, lr, weight_decay=wd),
 }
+
+
+Role = Literal["forget", "retain", "validation"]
 
 
 @dataclass(frozen=True)
@@ -68,25 +72,73 @@ class Material:
     factory: Callable[[], nn.Module] | None
     base: nn.Module | None
     seed: int
+    memory: dict[str, Any] = field(default_factory=dict)
+    """What a method keeps between its hooks."""
+    inspected: set[str] = field(default_factory=set)
+    shapes: dict[str, torch.Size] = field(default_factory=dict)
+    seen: dict[str, set[int]] = field(default_factory=dict)
 
-    def batches(self, name: Literal["forget", "retain", "validation"]) -> Iterator[Batch]:
-        """Yield one pass over a set, on the model's device.
+    def batches(self, name: Role) -> Iterator[Batch]:
+        """Yield one pass over a set, on the model's device; the first pass checks what it reads.
 
         Raises:
-            RecipeError: If the pass holds no batches: the set is empty, or can be iterated only once.
+            RecipeError: If the pass holds no batches (the set is empty, or can be iterated only once), if a batch cannot be
+                learned from, or if an example is known to be both in forget and in retain.
 
         """
         device, empty = device_of(self.model), True
-        for batch in getattr(self, name):
+        for raw in getattr(self, name):
             empty = False
-            yield self.objective.move(batch, device)
+            batch = self.objective.move(raw, device)
+            if name not in self.inspected:
+                self._inspect(name, batch)
+            yield batch
         if empty:
             raise RecipeError(f"{name}: holds no batches, or none when iterated again; give a list or a DataLoader")
+        self.inspected.add(name)
 
-    def endless(self, name: Literal["forget", "retain", "validation"]) -> Iterator[Batch]:
+    def _inspect(self, name: Role, batch: Batch) -> None:
+        try:
+            if name not in self.shapes:
+                self.shapes[name] = self.teacher(batch).shape
+            self.objective.check(batch, self.shapes[name])
+        except UngrokError as error:
+            raise RecipeError(f"{name}: {error}") from None
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            raise RecipeError(f"{name}: the model does not take these batches ({error})") from None
+        index, other = self.objective.index(batch), {"forget": "retain", "retain": "forget"}.get(name)
+        if index is not None and other:
+            self.seen.setdefault(name, set()).update(index.tolist())
+            _disjoint(self.seen[name], self.seen.get(other, set()))
+
+    def endless(self, name: Role) -> Iterator[Batch]:
         """Yield passes over a set, one after another, without end."""
         while True:
             yield from self.batches(name)
+
+    def to_device(self, batch: Batch) -> Batch:
+        """Return a batch on the model's device."""
+        return self.objective.move(batch, device_of(self.model))
+
+    def generator(self, name: str) -> torch.Generator:
+        """Return a CPU generator for a named draw of this path."""
+        return torch.Generator().manual_seed(derive(self.seed, name))
+
+    @property
+    def classes(self) -> int:
+        """The number of logits; known once a batch has been read."""
+        return int(next(iter(self.shapes.values()))[-1])
+
+    def teacher(self, batch: Batch) -> Tensor:
+        """Return the original model's logits on a batch, in eval mode and without gradient."""
+        with torch.no_grad(), evaluating(self.original):
+            return self.objective.logits(self.original, batch)
+
+    def fresh(self) -> nn.Module:
+        """Return a freshly initialized model on the model's device; what it is depends on the seed alone."""
+        assert self.factory is not None
+        with seeded(self.seed):
+            return self.factory().to(device_of(self.model))
 
     def mean_loss(self, batch: Batch) -> Tensor:
         """Return the mean of the objective's own loss of the live model over a batch."""
@@ -119,6 +171,9 @@ class Unlearner(Schema):
     def steps(self, material: Material) -> Iterator[Step]:
         """Yield the path; called once all inputs have been checked."""
 
+    def check(self, material: Material) -> None:
+        """Raise NotApplicable where the method does not apply; called before any work."""
+
     def path(
         self,
         model: nn.Module,
@@ -144,7 +199,8 @@ class Unlearner(Schema):
             seed: The only source of randomness.
 
         Raises:
-            RecipeError: If an input that the method needs is missing or empty, or can be iterated only once.
+            RecipeError: If an input that the method needs is missing or empty, or can be iterated only once; if forget and
+                retain share an example, where both are subsets of one data set or lists of batches with an index.
             NotApplicable: If the method does not apply to this model.
 
         """
@@ -157,8 +213,10 @@ class Unlearner(Schema):
         with seeded(seed):  # a DataLoader draws from the global random state whenever it is iterated
             for role, batches in {"forget": forget, "retain": retain, "validation": validation}.items():
                 _check(role, batches)
+            _check_overlap(forget, retain, objective)
             work, own = copy.deepcopy(model), derive(seed, self.kind)
             material = Material(work, model, forget, retain or (), validation or (), objective, factory, base, own)
+            self.check(material)
             return Path(self.steps(material), self.budget(material))
 
 
@@ -190,6 +248,32 @@ def _check(role: str, batches: Batches | None) -> None:
         raise RecipeError(f"{role}: an iterator can be used only once; give a list or a DataLoader")
     if _size(batches) == 0:
         raise RecipeError(f"{role}: holds no batches")
+
+
+def _check_overlap(forget: Batches, retain: Batches | None, objective: Objective) -> None:
+    if forget is retain:
+        raise RecipeError("forget and retain are the same object")
+    identities = [_identities(batches, objective) for batches in (forget, retain)]
+    if None not in identities and identities[0][0] == identities[1][0]:  # type: ignore[index]
+        _disjoint(identities[0][1], identities[1][1])  # type: ignore[index]
+
+
+def _identities(batches: Batches | None, objective: Objective) -> tuple[int, set[int]] | None:
+    """Return whose examples a set holds, and which, where that can be known without reading data."""
+    subset = getattr(batches, "dataset", None)
+    if isinstance(subset, Subset):
+        return id(subset.dataset), set(subset.indices)
+    if isinstance(batches, list | tuple):
+        indices = [objective.index(batch) for batch in batches]
+        if all(index is not None for index in indices):
+            return 0, {i for index in indices for i in index.tolist()}  # type: ignore[union-attr]
+    return None
+
+
+def _disjoint(forget: set[int], retain: set[int]) -> None:
+    shared = forget & retain
+    if shared:
+        raise RecipeError(f"forget and retain share {len(shared)} examples, for instance index {min(shared)}")
 
 
 def _size(batches: Batches) -> int | None:
@@ -239,7 +323,9 @@ class Iterative(Unlearner):
     def steps(self, material: Material) -> Iterator[Step]:
         """Yield after every update."""
         model, random = material.model, PrivateRandomState(material.seed)
-        parameters = [p for p in model.parameters() if p.requires_grad]
+        with random:
+            self.begin(material)
+        parameters = [*self.trainable(model), *self.extra_parameters(material)]
         optimizer = OPTIMIZERS[self.optimizer](parameters, self.lr, self.momentum, self.weight_decay)
         with random:
             total = self.budget(material)
@@ -250,8 +336,27 @@ class Iterative(Unlearner):
                 loss = next(losses)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+            self.before_update(material)
             optimizer.step()
+            self.after_update(material, optimizer)
             yield Step(update, update, model, loss.detach())
+
+    def begin(self, material: Material) -> None:
+        """Prepare the model or the method's memory; called once, before the first update."""
+
+    def trainable(self, model: nn.Module) -> list[nn.Parameter]:
+        """Return the parameters that the optimizer may move."""
+        return [p for p in model.parameters() if p.requires_grad]
+
+    def extra_parameters(self, material: Material) -> list[nn.Parameter]:  # noqa: ARG002
+        """Return parameters that are trained along and belong to no model."""
+        return []
+
+    def before_update(self, material: Material) -> None:
+        """Change gradients; called between the backward pass and the update."""
+
+    def after_update(self, material: Material, optimizer: torch.optim.Optimizer) -> None:
+        """Undo what the update must not have done."""
 
     def set_mode(self, model: nn.Module) -> None:
         """Put the model into training mode, batch normalization as ``batchnorm`` says."""
@@ -262,5 +367,32 @@ class Iterative(Unlearner):
                     module.eval()
 
 
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, int | float) else value
+
+
+def _distinct(value: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(value)) < len(value):
+        raise ValueError(f"{value}: a strength stands more than once")
+    return value
+
+
+Strengths = Annotated[
+    tuple[Annotated[float, Field(gt=0)], ...],
+    BeforeValidator(_several),
+    Field(min_length=1),
+    AfterValidator(_distinct),
+]
+"""One strength or several, each of which becomes a place on the path."""
+
+
 class OneShot(Unlearner):
     """A method that makes one jump, whose strength is the dose; one random draw per seed, scaled along the doses."""
+
+    @abstractmethod
+    def doses(self) -> tuple[float, ...]:
+        """Return the strengths in the order of the path, increasing."""
+
+    def budget(self, material: Material) -> float:  # noqa: ARG002
+        """Return the largest strength."""
+        return self.doses()[-1]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from ungrok.core.gradients import diagonal_fisher
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import seeded
-from ungrok.unlearn.base import UNLEARNERS, Material, OneShot, Step
-
-STRENGTHS = (1e-9, 3e-9, 1e-8, 3e-8, 1e-7, 3e-7, 1e-6, 3e-6, 1e-5)
+from ungrok.unlearn.base import UNLEARNERS, Material, OneShot, Step, Strengths
 
 
 def noise_variance(fisher: Tensor, outputs: int) -> Tensor:
@@ -47,25 +44,17 @@ class Fisher(OneShot):
     Public source: AdityaGolatkar/SelectiveForgetting; OPTML-Group/Unlearn-Saliency, ``fisher_new``.
     Deviations: the source also resets the output row of a wholly forgotten class; this does not, since it is told only
     which data to forget. One draw of z serves every strength, so that the path is a path.
-    Defaults: α from 1e-9 to 1e-5; the sources use 1e-7 (SCRUB repository) and 1e-6 (SSD repository).
+    Defaults: α 1e-7, as in the SCRUB repository; the SSD repository uses 1e-6.
     Cost: one backward pass per class over the retain data; none over the forget data.
     """
 
     kind: Literal["fisher"] = "fisher"
-    strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        STRENGTHS, min_length=1, description="α, increasing, no unit"
-    )
-    chunk: int = Field(32, ge=1, description="examples whose gradients are held at once")
+    alpha: Strengths = Field((1e-7,), description="strengths α, in units of squared weight times squared gradient")
+    chunk: int = Field(64, ge=1, description="examples that are differentiated at once")
 
-    @model_validator(mode="after")
-    def _increasing(self) -> Fisher:
-        if any(b <= a for a, b in pairwise(self.strengths)):
-            raise ValueError("strengths must increase")
-        return self
-
-    def budget(self, material: Material) -> float:  # noqa: ARG002
-        """Return the largest strength."""
-        return self.strengths[-1]
+    def doses(self) -> tuple[float, ...]:
+        """Return α, increasing."""
+        return tuple(sorted(self.alpha))
 
     def steps(self, material: Material) -> Iterator[Step]:
         """Yield the model at each strength, in increasing order."""
@@ -79,7 +68,7 @@ class Fisher(OneShot):
                 z = torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype).to(parameter.device)
                 start[name] = parameter.detach().clone()
                 noise[name] = noise_variance(fisher[name], outputs).sqrt() * z
-        for strength in self.strengths:
+        for strength in self.doses():
             _shift(model, start, noise, strength**0.5)
             yield Step(0, strength, model)
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.objective import Batch
-from ungrok.core.scores import evaluating
 from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, length
 
 
@@ -74,7 +72,5 @@ class SCRUB(Iterative):
                 yield self.gamma * own + self.alpha * divergence
 
     def _divergence(self, material: Material, batch: Batch) -> tuple[Tensor, Tensor]:
-        with torch.no_grad(), evaluating(material.original):
-            teacher = material.objective.logits(material.original, batch)
         student = material.objective.logits(material.model, batch)
-        return distillation(student, teacher, self.temperature), student
+        return distillation(student, material.teacher(batch), self.temperature), student

@@ -1,0 +1,121 @@
+"""How far two models are apart: in what they predict, and in their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.scores import Scores
+from ungrok.evaluate.gap import NAMES
+
+
+def _probabilities(scores: Scores) -> Tensor:
+    if scores.logits is None:
+        raise RecipeError("these scores were kept without logits; score the model with keep_logits=True")
+    return scores.logits.double().softmax(dim=1)
+
+
+def _comparable(a: Scores, b: Scores) -> bool:
+    """Return whether two models can be compared; a diverged model is at no distance from anything."""
+    if len(a) != len(b) or not torch.equal(a.targets, b.targets):
+        raise RecipeError("the two models were not scored on the same examples")
+    return not (a.diverged or b.diverged or len(a) == 0)
+
+
+def disagreement(a: Scores, b: Scores) -> float | None:
+    """Return the share of examples on which two models predict different classes, in [0, 1]; None if one has diverged."""
+    if not _comparable(a, b):
+        return None
+    return (a.predictions != b.predictions).double().mean().item()
+
+
+def divergence(p: Tensor, q: Tensor) -> Tensor:
+    """Return the Jensen-Shannon divergence of each pair of rows, in bits, in [0, 1].
+
+    ``JS(p, q) = KL(p ‖ m)/2 + KL(q ‖ m)/2`` with ``m = (p + q)/2`` and ``0·log 0 = 0``; it is finite for any two
+    distributions (Lin 1991).
+
+    Args:
+        p: Probabilities, shape (n, classes).
+        q: Probabilities, shape (n, classes).
+
+    Returns:
+        Shape (n,).
+
+    """
+    m = (p + q) / 2
+    halves = [torch.special.xlogy(x, x) - torch.special.xlogy(x, m) for x in (p, q)]
+    bits: Tensor = (halves[0] + halves[1]).sum(dim=1) / (2 * torch.log(torch.tensor(2.0, dtype=p.dtype)))
+    return bits.clamp(0, 1)
+
+
+def js_divergence(a: Scores, b: Scores) -> float | None:
+    """Return the mean Jensen-Shannon divergence of two models' predictive distributions, in bits, in [0, 1]."""
+    if not _comparable(a, b):
+        return None
+    return divergence(_probabilities(a), _probabilities(b)).mean().item()
+
+
+def activation_distance(a: Scores, b: Scores) -> float | None:
+    """Return the mean Euclidean distance of two models' predictive distributions, in [0, √2].
+
+    Golatkar et al. 2021 (arXiv 2012.13431); Chundawat et al. 2023 (2205.08096).
+    """
+    if not _comparable(a, b):
+        return None
+    return float((_probabilities(a) - _probabilities(b)).norm(dim=1).mean())
+
+
+def zrf(model: Scores, random: Scores) -> float | None:
+    """Return the zero-retrain-forgetting score on the forget set, in [0, 1]; 1 is as ignorant as a random model.
+
+    ``ZRF = 1 − mean JS(model, random)`` in bits (Chundawat et al. 2023, arXiv 2205.08096, eq. 6). Their public code averages
+    a reversed KL over examples times classes instead, which is infinite where a probability is 0.
+
+    Args:
+        model: Scores of the unlearned model on the forget set.
+        random: Scores of a freshly initialized model on the same examples.
+
+    """
+    found = js_divergence(model, random)
+    return None if found is None else 1 - found
+
+
+@torch.no_grad()
+def weight_distance(a: nn.Module, b: nn.Module) -> float:
+    """Return the Euclidean distance of two models' parameters, buffers left out, summed in float64.
+
+    Raises:
+        RecipeError: If the models have different parameters.
+
+    """
+    left, right = dict(a.named_parameters()), dict(b.named_parameters())
+    if {n: p.shape for n, p in left.items()} != {n: p.shape for n, p in right.items()}:
+        raise RecipeError("the two models have different parameters")
+    squares = [(left[n].double().cpu() - right[n].double().cpu()).square().sum() for n in left]
+    return torch.stack(squares).sum().sqrt().item()
+
+
+def tug_of_war(model: Mapping[str, float | None], oracle: Mapping[str, float | None]) -> float | None:
+    """Return the tug-of-war score, in [0, 1]; 1 is the oracle itself.
+
+    ``ToW = Π (1 − |x − x*|)`` over UA, RA and TA (Zhao et al. 2024, arXiv 2406.01257, eq. 1). Give ``{"UA": the attack's AUC,
+    …}`` on both sides for its membership form.
+    """
+    score = 1.0
+    for name in NAMES:
+        a, b = model[name], oracle[name]
+        if a is None or b is None:
+            return None
+        score *= 1 - abs(a - b)
+    return score
+
+
+def relative_forgetting(start: float | None, now: float | None) -> float | None:
+    """Return the share of the starting UA that is lost; 1 is all of it, negative is a gain; None from UA 0."""
+    if start is None or now is None or start == 0:
+        return None
+    return (start - now) / start

@@ -1,0 +1,67 @@
+"""Selective synaptic dampening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ungrok.core.gradients import squared_gradients
+from ungrok.core.scores import evaluating
+from ungrok.unlearn.base import UNLEARNERS, Material, OneShot, Step, Strengths
+
+
+def dampen(weight: Tensor, forget: Tensor, data: Tensor, alpha: float, lam: float) -> Tensor:
+    """Return ``θ·min(λ·F_D/F_f, 1)`` where ``F_f > α·F_D``, and θ elsewhere.
+
+    Args:
+        weight: A parameter.
+        forget: Its importance on the forget data, F_f ≥ 0, same shape.
+        data: Its importance on all training data, F_D ≥ 0.
+        alpha: Selection threshold.
+        lam: Dampening constant λ.
+
+    """
+    factor = (lam * data / forget.clamp(min=torch.finfo(forget.dtype).tiny)).clamp(max=1)
+    return torch.where(forget > alpha * data, weight * factor, weight)
+
+
+@UNLEARNERS.register
+class SSD(OneShot):
+    """Shrink the weights that matter far more to the forget set than to the whole training set; no training.
+
+    Formula: :func:`dampen` with importances ``F = mean over examples of (∂L/∂θ)²``, F_D over retain and forget together.
+    Paper: Foster et al. 2024 (arXiv 2308.07707).
+    Public source: if-loops/selective-synaptic-dampening; its importance squares the gradient of a batch's mean, so it
+    depends on the batch size. Here it is per example.
+    Deviations: that one.
+    Defaults: α 10, λ 1 (class forgetting in the paper). The dose is 1/α: a lower threshold dampens more.
+    Cost: one pass over the forget data and one over the retain data, per-example gradients.
+    """
+
+    kind: Literal["ssd"] = "ssd"
+    alpha: Strengths = Field((10.0,), description="selection thresholds, no unit")
+    lam: float = Field(1.0, gt=0, description="dampening constant λ, no unit")
+    chunk: int = Field(64, ge=1, description="examples whose gradients are held at once")
+
+    def doses(self) -> tuple[float, ...]:
+        """Return 1/α, increasing."""
+        return tuple(sorted(1 / alpha for alpha in self.alpha))
+
+    def steps(self, material: Material) -> Iterator[Step]:
+        """Yield the model at each threshold."""
+        model, objective = material.model, material.objective
+        with evaluating(model):
+            forget, n_forget = squared_gradients(model, material.batches("forget"), objective, self.chunk)
+            retain, n_retain = squared_gradients(model, material.batches("retain"), objective, self.chunk)
+        start = {n: p.detach().clone() for n, p in model.named_parameters() if n in forget}
+        for dose in self.doses():
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    if name in start:
+                        both = (forget[name] * n_forget + retain[name] * n_retain) / (n_forget + n_retain)
+                        parameter.copy_(dampen(start[name], forget[name], both, 1 / dose, self.lam))
+            yield Step(0, dose, model)
