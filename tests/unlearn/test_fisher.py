@@ -88,9 +88,7 @@ def test_the_noise_has_the_variance_it_should(model):
     """Over seeds, (θ − θ0)²/α averages to v."""
     one, count = 1e-3, 400
     start = nn.utils.parameters_to_vector(model.parameters()).detach()
-    squares = torch.stack(
-        [(walk(model, seed, alpha=(one,))[0] - start).square() / one for seed in range(count)]
-    )
+    squares = torch.stack([(walk(model, seed, alpha=(one,))[0] - start).square() / one for seed in range(count)])
     fisher, outputs = diagonal_fisher(model.eval(), iter(batches()), OBJECTIVE)
     expected = torch.cat([noise_variance(value, outputs).flatten() for value in fisher.values()])
     # A χ² mean over 400 draws has relative standard deviation √(2/400) = 0.07.

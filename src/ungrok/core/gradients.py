@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_map
 
@@ -75,6 +76,7 @@ def squared_gradients(
     return {name: value / count for name, value in total.items()}, count
 
 
+@torch.enable_grad()
 def _second_moments(
     model: nn.Module, batches: Iterator[Batch], objective: Objective, scalars: Scalars, chunk: int
 ) -> tuple[dict[str, Tensor], int, int]:
@@ -208,7 +210,7 @@ def _add_by_layer(
     total: dict[str, Tensor],
     layers: dict[str, nn.Module],
 ) -> int:
-    with torch.enable_grad(), _Tape(layers) as tape:
+    with _Tape(layers) as tape:
         rows = scalars(objective.logits(model, batch), batch)
     inputs, outputs = zip(*(tape.calls[name][0] for name in layers), strict=True)
     for index, row in enumerate(rows):
@@ -242,8 +244,10 @@ def _add_by_example(
         return scalars(objective.logits(call, single), single)[:, 0]  # type: ignore[arg-type]
 
     try:
-        jacobian = vmap(jacrev(per_example), in_dims=(None, 0))
-        rows = jacobian({n: p.detach() for n, p in model.named_parameters() if n in total}, batch)
+        # Fused attention kernels have no rule for vmap and would be called once per example.
+        with sdpa_kernel(SDPBackend.MATH):
+            jacobian = vmap(jacrev(per_example), in_dims=(None, 0))
+            rows = jacobian({n: p.detach() for n, p in model.named_parameters() if n in total}, batch)
     except RuntimeError as error:
         raise NotApplicable(f"this model cannot be differentiated example by example ({error})") from None
     for name, row in rows.items():

@@ -71,3 +71,11 @@ def accuracies(
         validation_loss=validation.loss,
         test_loss=test.loss,
     )
+
+
+def class_accuracies(scores: Scores) -> dict[int, float]:
+    """Return the accuracy in [0, 1] on each class that occurs, by class; empty for a diverged model."""
+    if scores.diverged:
+        return {}
+    found = {int(c): scores.of(scores.targets == c).accuracy for c in scores.targets.unique()}
+    return {label: value for label, value in found.items() if value is not None}

@@ -134,6 +134,14 @@ class Material:
         with torch.no_grad(), evaluating(self.original):
             return self.objective.logits(self.original, batch)
 
+    @torch.no_grad()
+    def renew(self, module: nn.Module, fresh: nn.Module) -> None:
+        """Copy a fresh module's buffers and parameters into one of the live model's; frozen parameters stay."""
+        mine, new = module.state_dict(keep_vars=True), fresh.state_dict()
+        for name, value in mine.items():
+            if value.requires_grad or not isinstance(value, nn.Parameter):
+                value.copy_(new[name])
+
     def fresh(self) -> nn.Module:
         """Return a freshly initialized model on the model's device; what it is depends on the seed alone."""
         assert self.factory is not None
@@ -323,7 +331,7 @@ class Iterative(Unlearner):
     def steps(self, material: Material) -> Iterator[Step]:
         """Yield after every update."""
         model, random = material.model, PrivateRandomState(material.seed)
-        with random:
+        with random, torch.enable_grad():
             self.begin(material)
         parameters = [*self.trainable(model), *self.extra_parameters(material)]
         optimizer = OPTIMIZERS[self.optimizer](parameters, self.lr, self.momentum, self.weight_decay)
@@ -393,6 +401,19 @@ class OneShot(Unlearner):
     def doses(self) -> tuple[float, ...]:
         """Return the strengths in the order of the path, increasing."""
 
+    @abstractmethod
+    def prepare(self, material: Material) -> Callable[[float], None]:
+        """Do all the work, the model in eval mode, and return what sets the model's weights to those at a dose."""
+
     def budget(self, material: Material) -> float:  # noqa: ARG002
         """Return the largest strength."""
         return self.doses()[-1]
+
+    def steps(self, material: Material) -> Iterator[Step]:
+        """Yield the model at each strength."""
+        with seeded(material.seed), evaluating(material.model), torch.enable_grad():
+            move = self.prepare(material)
+        for dose in self.doses():
+            with torch.no_grad():
+                move(dose)
+            yield Step(0, dose, material.model)

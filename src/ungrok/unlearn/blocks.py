@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -113,9 +112,8 @@ class ExactUnlearningK(LastBlocks):
     needs: ClassVar[tuple[str, ...]] = ("retain", "factory")
     kind: Literal["exact_unlearning_k"] = "exact_unlearning_k"
 
-    @torch.no_grad()
     def begin(self, material: Material) -> None:
-        """Copy fresh weights and buffers into the last k blocks."""
+        """Copy fresh weights and buffers into the last k blocks; frozen parameters stay."""
         fresh = material.fresh()
         for name in self.names(material.model):
-            material.model.get_submodule(name).load_state_dict(fresh.get_submodule(name).state_dict())
+            material.renew(material.model.get_submodule(name), fresh.get_submodule(name))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from ungrok.core.gradients import diagonal_fisher
-from ungrok.core.scores import evaluating
-from ungrok.core.seeds import seeded
-from ungrok.unlearn.base import UNLEARNERS, Material, OneShot, Step, Strengths
+from ungrok.unlearn.base import UNLEARNERS, Material, OneShot, Strengths
 
 
 def noise_variance(fisher: Tensor, outputs: int) -> Tensor:
@@ -56,25 +54,20 @@ class Fisher(OneShot):
         """Return α, increasing."""
         return tuple(sorted(self.alpha))
 
-    def steps(self, material: Material) -> Iterator[Step]:
-        """Yield the model at each strength, in increasing order."""
+    def prepare(self, material: Material) -> Callable[[float], None]:
+        """Draw the noise of strength 1."""
         model = material.model
-        with seeded(material.seed), evaluating(model):
-            fisher, outputs = diagonal_fisher(model, material.batches("retain"), material.objective, self.chunk)
+        fisher, outputs = diagonal_fisher(model, material.batches("retain"), material.objective, self.chunk)
         draw = torch.Generator().manual_seed(material.seed)
-        start, noise = {}, {}
+        moves = []
         for name, parameter in model.named_parameters():
             if name in fisher:
                 z = torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype).to(parameter.device)
-                start[name] = parameter.detach().clone()
-                noise[name] = noise_variance(fisher[name], outputs).sqrt() * z
-        for strength in self.doses():
-            _shift(model, start, noise, strength**0.5)
-            yield Step(0, strength, model)
+                noise = noise_variance(fisher[name], outputs).sqrt() * z
+                moves.append((parameter, parameter.detach().clone(), noise))
 
+        def move(alpha: float) -> None:
+            for parameter, start, noise in moves:
+                parameter.copy_(start + alpha**0.5 * noise)
 
-@torch.no_grad()
-def _shift(model: nn.Module, start: dict[str, Tensor], noise: dict[str, Tensor], scale: float) -> None:
-    for name, parameter in model.named_parameters():
-        if name in start:
-            parameter.copy_(start[name] + scale * noise[name])
+        return move

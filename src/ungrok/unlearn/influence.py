@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -10,8 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ungrok.core.objective import Batch
-from ungrok.core.scores import evaluating
-from ungrok.unlearn.base import UNLEARNERS, Material, OneShot, Step, Strengths
+from ungrok.unlearn.base import UNLEARNERS, Material, OneShot, Strengths
 
 
 def inverse_product(gradients: Tensor, vector: Tensor, damping: float) -> Tensor:
@@ -57,21 +56,16 @@ class Influence(OneShot):
         """Return the step sizes, increasing."""
         return tuple(sorted(self.alpha))
 
-    def steps(self, material: Material) -> Iterator[Step]:
-        """Yield the model at each step size."""
-        model = material.model
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        with evaluating(model):
-            forget, n_forget, _ = self._gradients(material, "forget", 0)
-            retain, n_retain, rows = self._gradients(material, "retain", self.batches)
+    def prepare(self, material: Material) -> Callable[[float], None]:
+        """Compute the direction of the step."""
+        parameters = [p for p in material.model.parameters() if p.requires_grad]
+        forget, n_forget, _ = self._gradients(material, "forget", 0)
+        retain, n_retain, rows = self._gradients(material, "retain", self.batches)
         total = n_forget + n_retain
         vector = forget / total - (n_forget / (total * n_retain)) * retain
         direction = inverse_product(torch.stack(rows), vector, self.damping)
         start = nn.utils.parameters_to_vector(parameters).detach().clone()
-        for dose in self.doses():
-            with torch.no_grad():
-                nn.utils.vector_to_parameters(start + dose * direction, parameters)
-            yield Step(0, dose, model)
+        return lambda alpha: nn.utils.vector_to_parameters(start + alpha * direction, parameters)
 
     def _gradients(
         self, material: Material, name: Literal["forget", "retain"], keep: int
@@ -92,6 +86,5 @@ class Influence(OneShot):
     @staticmethod
     def _gradient(material: Material, batch: Batch) -> Tensor:
         parameters = [p for p in material.model.parameters() if p.requires_grad]
-        with torch.enable_grad():
-            gradients = torch.autograd.grad(material.mean_loss(batch), parameters)
+        gradients = torch.autograd.grad(material.mean_loss(batch), parameters)
         return torch.cat([g.flatten() for g in gradients])

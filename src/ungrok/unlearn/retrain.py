@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, length
 
@@ -18,7 +18,7 @@ class Retrain(Iterative):
     Formula: minimize ``L(r)`` from a freshly initialized model.
     Paper: the definition of exact unlearning (Cao & Yang 2015).
     Public source: every repository's ``retrain``; one that re-initializes only the last layer is not it.
-    Deviations: none. The path starts from ``factory()``, not from the model handed in; dose 0 is the fresh model.
+    Deviations: none. Frozen parameters keep their values: they are taken not to have seen the data. The path starts from ``factory()``, not from the model handed in; dose 0 is the fresh model.
     Defaults: SGD 0.1, momentum 0.9, weight decay 5e-4, 30 epochs; give those of the original training instead.
     Cost: one pass over the retain data per epoch, none over the forget data.
     """
@@ -29,8 +29,8 @@ class Retrain(Iterative):
     default_epochs: ClassVar[int] = 30
 
     def begin(self, material: Material) -> None:
-        """Replace every parameter and buffer by those of a fresh model."""
-        material.model.load_state_dict(material.fresh().state_dict())
+        """Replace buffers and trainable parameters by those of a fresh model."""
+        material.renew(material.model, material.fresh())
 
     def updates_per_epoch(self, material: Material) -> int:
         """Return the number of retain batches."""
@@ -40,9 +40,3 @@ class Retrain(Iterative):
         """Yield ``L(r)`` over the retain batches in order."""
         for batch in material.endless("retain"):
             yield material.mean_loss(batch)
-
-    def trainable(self, model: nn.Module) -> list[nn.Parameter]:
-        """Return every parameter: what was frozen in the original must be learned anew."""
-        for parameter in model.parameters():
-            parameter.requires_grad_(True)
-        return list(model.parameters())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -10,8 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.gradients import squared_gradients
-from ungrok.core.scores import evaluating
-from ungrok.unlearn.base import UNLEARNERS, Material, OneShot, Step, Strengths
+from ungrok.unlearn.base import UNLEARNERS, Material, OneShot, Strengths
 
 
 def dampen(weight: Tensor, forget: Tensor, data: Tensor, alpha: float, lam: float) -> Tensor:
@@ -45,23 +44,22 @@ class SSD(OneShot):
     kind: Literal["ssd"] = "ssd"
     alpha: Strengths = Field((10.0,), description="selection thresholds, no unit")
     lam: float = Field(1.0, gt=0, description="dampening constant λ, no unit")
-    chunk: int = Field(64, ge=1, description="examples whose gradients are held at once")
+    chunk: int = Field(64, ge=1, description="examples that are differentiated at once")
 
     def doses(self) -> tuple[float, ...]:
         """Return 1/α, increasing."""
         return tuple(sorted(1 / alpha for alpha in self.alpha))
 
-    def steps(self, material: Material) -> Iterator[Step]:
-        """Yield the model at each threshold."""
+    def prepare(self, material: Material) -> Callable[[float], None]:
+        """Compute both importances."""
         model, objective = material.model, material.objective
-        with evaluating(model):
-            forget, n_forget = squared_gradients(model, material.batches("forget"), objective, self.chunk)
-            retain, n_retain = squared_gradients(model, material.batches("retain"), objective, self.chunk)
+        forget, n_forget = squared_gradients(model, material.batches("forget"), objective, self.chunk)
+        retain, n_retain = squared_gradients(model, material.batches("retain"), objective, self.chunk)
+        data = {n: (forget[n] * n_forget + retain[n] * n_retain) / (n_forget + n_retain) for n in forget}
         start = {n: p.detach().clone() for n, p in model.named_parameters() if n in forget}
-        for dose in self.doses():
-            with torch.no_grad():
-                for name, parameter in model.named_parameters():
-                    if name in start:
-                        both = (forget[name] * n_forget + retain[name] * n_retain) / (n_forget + n_retain)
-                        parameter.copy_(dampen(start[name], forget[name], both, 1 / dose, self.lam))
-            yield Step(0, dose, model)
+
+        def move(dose: float) -> None:
+            for name, weight in start.items():
+                model.get_parameter(name).copy_(dampen(weight, forget[name], data[name], 1 / dose, self.lam))
+
+        return move

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.errors import NotApplicable
-from ungrok.core.scores import device_of
+from ungrok.core.scores import device_of, evaluating
 from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, length
 
 
@@ -79,12 +79,9 @@ class UNSIR(Iterative):
         labels = torch.full((self.noise_batch,), label, dtype=torch.int64, device=noise.device)
         optimizer = torch.optim.Adam([noise], self.noise_lr)
         objective, original = material.objective, material.original
-        modes = original.training
-        original.eval()
-        for _ in range(self.noise_steps):
-            loss = -objective.losses(objective.logits(original, (noise, labels)), (noise, labels)).mean()
-            (gradient,) = torch.autograd.grad(loss + 0.1 * noise.square().flatten(1).sum(dim=1).mean(), noise)
-            noise.grad = gradient
-            optimizer.step()
-        original.train(modes)
+        with evaluating(original):
+            for _ in range(self.noise_steps):
+                loss = -objective.losses(objective.logits(original, (noise, labels)), (noise, labels)).mean()
+                (noise.grad,) = torch.autograd.grad(loss + 0.1 * noise.square().flatten(1).sum(dim=1).mean(), noise)
+                optimizer.step()
         return noise.detach()
