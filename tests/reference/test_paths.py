@@ -6,22 +6,27 @@ package: they hold weights in a dict, write losses and SGD out, and take gradien
 
 import copy
 
+import numpy as np
 import pytest
 import torch
+from scipy import optimize
 from torch import nn
 from torch.func import functional_call
 
 from ungrok.core.objective import Classification
-from ungrok.unlearn import UNLEARNERS
+from ungrok.unlearn import UNLEARNERS, Material
 
 LR, MOMENTUM, DECAY, EPOCHS = 0.05, 0.9, 1e-2, 3
 T, GAMMA, PULL, MSTEPS = 3.0, 0.9, 0.3, 2
-ALPHA = 0.6
+ALPHA, PENALTY, EPSILON, K = 0.6, 0.01, 0.4, 0.3
+DRAWS, SIGMA = 3, 0.5
+NOISE_LR, NOISE_STEPS, NOISE_BATCH = 0.1, 4, 6
 CLASSES = 4
+DRAW_SEED = 11
 
 
-def network():
-    torch.manual_seed(0)
+def network(seed=0):
+    torch.manual_seed(seed)
     return nn.Sequential(
         nn.Conv2d(1, 3, 3, stride=2, padding=1),
         nn.BatchNorm2d(3),
@@ -46,29 +51,42 @@ def batches(seed, *sizes):
 FORGET = [(x, network()(x).argmax(1)) for x, _ in batches(1, 5, 4)]
 RETAIN = batches(2, 8, 8, 6)
 VALIDATION = [(x, network()(x).argmin(1)) for x, _ in batches(3, 7, 7)]
+# Whole classes, for the method that can forget nothing else.
+FORGET_CLASS = [(x, torch.full_like(y, 3)) for x, y in FORGET]
+RETAIN_CLASSES = [(x, y % 3) for x, y in RETAIN]
+
+
+def draws():
+    """Return the generator that the methods are given in these tests."""
+    return torch.Generator().manual_seed(DRAW_SEED)
 
 
 class Slow:
     """A model as two dicts, and the losses of METHODS.md."""
 
     def __init__(self, model, loss, batchnorm):
-        self.model = copy.deepcopy(model).train()
-        if batchnorm == "eval":
-            for module in self.model:
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+        self.model, self.batchnorm = copy.deepcopy(model), batchnorm
+        self.restore_mode()
         self.teacher = copy.deepcopy(model).eval()
         self.weights = {name: p.detach().clone() for name, p in model.named_parameters()}
         self.buffers = {name: b.clone() for name, b in model.named_buffers()}
         self.velocity = {name: torch.zeros_like(p) for name, p in self.weights.items()}
+        self.mask = dict.fromkeys(self.weights, 1.0)
         self.loss = loss
+
+    def restore_mode(self):
+        self.model.train()
+        for module in self.model:
+            if isinstance(module, nn.BatchNorm2d) and self.batchnorm == "eval":
+                module.eval()
 
     def logits(self, weights, x):
         return functional_call(self.model, (weights, self.buffers), (x,))
 
     def per_example(self, weights, batch):
-        x, y = batch
-        z = self.logits(weights, x)
+        return self.of_logits(self.logits(weights, batch[0]), batch[1])
+
+    def of_logits(self, z, y):
         out = []
         for row, label in zip(z, y.tolist(), strict=True):
             if self.loss == "mse":
@@ -81,16 +99,16 @@ class Slow:
         values = self.per_example(weights, batch)
         return sum(values) / len(values)
 
-    def divergence(self, weights, batch):
+    def divergence(self, weights, batch, teacher=None, temperature=T):
         """T² · mean over examples of Σ_c p·(log p − log q), p the teacher's."""
         with torch.no_grad():
-            teacher = self.teacher(batch[0]) / T
-        student = self.logits(weights, batch[0]) / T
+            wanted = (teacher or self.teacher)(batch[0]) / temperature
+        student = self.logits(weights, batch[0]) / temperature
         total = 0
-        for a, b in zip(teacher, student, strict=True):
+        for a, b in zip(wanted, student, strict=True):
             p, log_q = a.exp() / a.exp().sum(), b - b.exp().sum().log()
             total = total + (p * (p.log() - log_q)).sum()
-        return T**2 * total / len(teacher)
+        return temperature**2 * total / len(wanted)
 
     def update(self, loss_of):
         """Make one SGD update on the sum of weighted terms, ``v ← μ·v + g + λ·θ``, ``θ ← θ − lr·v``."""
@@ -100,7 +118,7 @@ class Slow:
             for name, g in zip(leaves, torch.autograd.grad(term, list(leaves.values())), strict=True):
                 total[name] = total[name] + float(factor) * g
         for name, g in total.items():
-            self.velocity[name] = MOMENTUM * self.velocity[name] + g
+            self.velocity[name] = self.mask[name] * (MOMENTUM * self.velocity[name] + g)
             self.weights[name] = self.weights[name] - LR * self.velocity[name]
 
 
@@ -152,29 +170,276 @@ def scrub(slow):
             slow.update(terms)
 
 
+def l1_sparse(slow):
+    for epoch in range(EPOCHS):
+        alpha = PENALTY * (1 - epoch / EPOCHS)
+        for batch in RETAIN:
+            slow.update(lambda w, r=batch, a=alpha: [(1, slow.mean(w, r) + a * sum(p.abs().sum() for p in w.values()))])
+
+
+def random_label(slow):
+    draw = draws()
+    for _ in range(EPOCHS):
+        for x, y in FORGET:
+            labels = torch.randint(CLASSES, y.shape, generator=draw)
+            slow.update(lambda w, x=x, y=labels: [(1, slow.mean(w, (x, y)))])
+        for batch in RETAIN:
+            slow.update(lambda w, r=batch: [(1, slow.mean(w, r))])
+
+
+def salun(slow):
+    """The mask by sorting everything; masked entries take no part in gradient, decay or momentum."""
+    slow.model.eval()
+    total = dict.fromkeys(slow.weights, 0.0)
+    for batch in FORGET:
+        leaves = {name: w.clone().requires_grad_() for name, w in slow.weights.items()}
+        for name, g in zip(leaves, torch.autograd.grad(slow.mean(leaves, batch), list(leaves.values())), strict=True):
+            total[name] = total[name] + g
+    slow.restore_mode()
+    ranked = torch.cat([g.abs().flatten() for g in total.values()]).sort(descending=True).values
+    threshold = ranked[round(K * len(ranked)) - 1]
+    slow.mask = {name: (g.abs() >= threshold).double() for name, g in total.items()}
+    random_label(slow)
+
+
+def amnesiac(slow):
+    draw = draws()
+    wrong = [(x, (y + torch.randint(1, CLASSES, y.shape, generator=draw)) % CLASSES) for x, y in FORGET]
+    assert all((a != b).all() for (_, a), (_, b) in zip(wrong, FORGET, strict=True))
+    for batch in (*wrong, *RETAIN) * EPOCHS:
+        slow.update(lambda w, b=batch: [(1, slow.mean(w, b))])
+
+
+def boundary_shrink(slow):
+    for x, y in FORGET * EPOCHS:
+        moved = x.clone().requires_grad_()
+        (g,) = torch.autograd.grad(sum(slow.of_logits(slow.teacher(moved), y)), moved)
+        labels = slow.teacher(x + EPSILON * g.sign()).argmax(1)
+        slow.update(lambda w, x=x, y=labels: [(1, slow.mean(w, (x, y)))])
+
+
+def boundary_expand(slow):
+    draw, bound = draws(), 16**-0.5
+    for name, shape in {"row.weight": (1, 16), "row.bias": (1,)}.items():
+        slow.weights[name] = torch.empty(shape, dtype=torch.float64)
+        slow.weights[name].copy_(torch.empty(shape).uniform_(-bound, bound, generator=draw))
+        slow.velocity[name], slow.mask[name] = torch.zeros(shape, dtype=torch.float64), 1.0
+    for x, _ in FORGET * EPOCHS:
+
+        def terms(w, x=x):
+            body = {name: p for name, p in w.items() if not name.startswith(("row", "7"))}
+            h = functional_call(slow.model[:7], (body, slow.buffers), (x,))
+            z = torch.cat([h @ w["7.weight"].T + w["7.bias"], h @ w["row.weight"].T + w["row.bias"]], 1)
+            return [(1, (z.exp().sum(1).log() - z[:, CLASSES]).mean())]
+
+        slow.update(terms)
+
+
+def delete(slow):
+    for x, y in FORGET * EPOCHS:
+
+        def terms(w, x=x, y=y):
+            total = 0
+            for a, b, label in zip(slow.teacher(x).detach(), slow.logits(w, x), y.tolist(), strict=True):
+                others = [c for c in range(CLASSES) if c != label]
+                p, log_q = a[others].exp() / a[others].exp().sum(), b - b.exp().sum().log()
+                total = total + (p * (p.log() - log_q[others])).sum()
+            return [(1 / len(y), total)]
+
+        slow.update(terms)
+
+
+def munba(slow):
+    """The weights by solving G·α = 1/α numerically."""
+    for _ in range(EPOCHS):
+        for r, f in zip(RETAIN, FORGET * 2, strict=False):
+
+            def terms(w, r=r, f=f):
+                both = slow.mean(w, r), -slow.mean(w, f)
+                flat = torch.stack(
+                    [
+                        torch.cat([g.flatten() for g in torch.autograd.grad(b, list(w.values()), retain_graph=True)])
+                        for b in both
+                    ]
+                )
+                gram = (flat @ flat.T).numpy()
+                start = 1 / np.sqrt(np.diag(gram))
+                alpha = optimize.root(lambda a: gram @ a - 1 / a, start, tol=1e-14).x
+                assert (alpha > 0).all()
+                return list(zip(alpha, both, strict=True))
+
+            slow.update(terms)
+
+
+def jit(slow):
+    draw = draws()
+    for x, _ in FORGET * EPOCHS:
+
+        def terms(w, x=x):
+            clean, total = slow.logits(w, x), 0
+            for _ in range(DRAWS):
+                noise = SIGMA * torch.randn(x.shape, generator=draw, dtype=x.dtype)
+                moved = slow.logits(w, x + noise)
+                for a, b, n in zip(clean, moved, noise, strict=True):
+                    total = total + ((a - b) ** 2).sum().sqrt() / (n**2).sum().sqrt()
+            return [(1 / (DRAWS * len(x)), total)]
+
+        slow.update(terms)
+
+
+def bad_teacher(slow):
+    """The next forget batch for each retain batch, across epochs."""
+    random = network(5).eval()
+    for r, f in zip(RETAIN * EPOCHS, FORGET * EPOCHS * 2, strict=False):
+
+        def terms(w, r=r, f=f):
+            total, kept = len(r[1]) + len(f[1]), slow.divergence(w, r)
+            return [(len(r[1]) / total, kept), (len(f[1]) / total, slow.divergence(w, f, random))]
+
+        slow.update(terms)
+
+
+def unsir(slow):
+    """Adam written out for the noise."""
+    noise = torch.randn((NOISE_BATCH, 1, 8, 8), generator=draws(), dtype=torch.float64)
+    labels, m, v = torch.full((NOISE_BATCH,), 3), 0.0, 0.0
+    for t in range(1, NOISE_STEPS + 1):
+        noise = noise.detach().requires_grad_()
+        gain = sum(slow.of_logits(slow.teacher(noise), labels)) / NOISE_BATCH
+        (g,) = torch.autograd.grad(-gain + 0.1 * (noise**2).sum() / NOISE_BATCH, noise)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        noise = noise - NOISE_LR * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+    for x, y in RETAIN_CLASSES:
+        both = torch.cat([x, noise.detach()]), torch.cat([y, labels])
+        slow.update(lambda w, b=both: [(1, slow.mean(w, b))])
+    for batch in RETAIN_CLASSES * (EPOCHS - 1):
+        slow.update(lambda w, r=batch: [(1, slow.mean(w, r))])
+
+
+def retrain(slow):
+    slow.weights = {name: p.detach().clone() for name, p in network(5).named_parameters()}
+    slow.buffers = {name: b.clone() for name, b in network(5).named_buffers()}
+    finetune(slow)
+
+
+def catastrophic_forgetting_k(slow):
+    slow.model.eval()
+    slow.mask = {name: float(name.startswith("7")) for name in slow.weights}
+    finetune(slow)
+
+
+def exact_unlearning_k(slow):
+    for name in ("7.weight", "7.bias"):
+        slow.weights[name] = network(5).get_parameter(name).detach().clone()
+    catastrophic_forgetting_k(slow)
+
+
 CASES = {
     gradient_ascent: {},
     finetune: {},
     neggrad_plus: {"alpha": ALPHA},
     nabla_tau: {"alpha": ALPHA},
     scrub: {"gamma": GAMMA, "alpha": PULL, "temperature": T, "msteps": MSTEPS},
+    l1_sparse: {"alpha": PENALTY},
+    random_label: {},
+    salun: {"k": K},
+    amnesiac: {"optimizer": "sgd"},
+    boundary_shrink: {"epsilon": EPSILON},
+    boundary_expand: {},
+    delete: {},
+    munba: {},
+    jit: {"draws": DRAWS, "sigma": SIGMA},
+    bad_teacher: {"optimizer": "sgd", "temperature": T, "share": 1.0},
+    unsir: {"noise_lr": NOISE_LR, "noise_steps": NOISE_STEPS, "noise_batch": NOISE_BATCH},
+    retrain: {},
+    catastrophic_forgetting_k: {},
+    exact_unlearning_k: {},
 }
+PARTIAL = {"salun", "catastrophic_forgetting_k", "exact_unlearning_k", "jit"}
+
+
+def sets(name):
+    return (FORGET_CLASS, RETAIN_CLASSES) if name == "unsir" else (FORGET, RETAIN)
+
+
+@pytest.fixture
+def known_draws(monkeypatch):
+    monkeypatch.setattr(Material, "generator", lambda *_: draws())
 
 
 @pytest.mark.parametrize("batchnorm", ["train", "eval"])
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
 @pytest.mark.parametrize(("slow_version", "settings"), CASES.items(), ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.usefixtures("known_draws")
 def test_against_the_slow_version(slow_version, settings, loss, batchnorm):
-    model = network()
+    model, name = network(), slow_version.__name__
     slow = Slow(model, loss, batchnorm)
     slow_version(slow)
-    method = UNLEARNERS.get(slow_version.__name__)(
-        lr=LR, momentum=MOMENTUM, weight_decay=DECAY, epochs=EPOCHS, batchnorm=batchnorm, **settings
+    rates = {"lr": LR, "momentum": MOMENTUM, "weight_decay": DECAY, "epochs": EPOCHS, "batchnorm": batchnorm}
+    path = UNLEARNERS.get(name)(**rates | settings).path(
+        model, *sets(name), Classification(loss), validation=VALIDATION, factory=lambda: network(5)
     )
-    path = method.path(model, FORGET, RETAIN, Classification(loss), validation=VALIDATION)
     *_, last = path
-    for name, parameter in last.model.named_parameters():
-        assert (parameter - slow.weights[name]).abs().max() <= 1e-10, name
-        assert (parameter - model.get_parameter(name)).abs().max() > 1e-4, name
-    for name, buffer in last.model.named_buffers():
-        assert (buffer.double() - slow.buffers[name].double()).abs().max() <= 1e-10, name
+    for key, parameter in last.model.named_parameters():
+        assert (parameter - slow.weights[key]).abs().max() <= 1e-10, key
+        if name not in PARTIAL:
+            assert (parameter - model.get_parameter(key)).abs().max() > 1e-4, key
+    for key, buffer in last.model.named_buffers():
+        assert (buffer.double() - slow.buffers[key].double()).abs().max() <= 1e-10, key
+
+
+def per_example_gradients(model, examples, loss):
+    slow, rows = Slow(model, loss, "eval"), []
+    for x, y in examples:
+        model.zero_grad()
+        slow.of_logits(model(x[None]), y[None])[0].backward()
+        rows.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    model.zero_grad()
+    return torch.stack(rows)
+
+
+def examples_of(batches):
+    return [(x, y) for xs, ys in batches for x, y in zip(xs, ys, strict=True)]
+
+
+def flat(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_influence_against_the_rank_one_recursion(loss):
+    """Singh & Alistarh 2020, equation 8: H⁻¹ ← H⁻¹ − H⁻¹ggᵀH⁻¹/(m + gᵀH⁻¹g), on the dense matrix."""
+    model, damping, alpha = network().eval(), 0.3, 2.0
+    f, r = (per_example_gradients(model, examples_of(part), loss) for part in (FORGET, RETAIN))
+    total = len(f) + len(r)
+    v = f.sum(0) / total - len(f) / (total * len(r)) * r.sum(0)
+    inverse, first = torch.eye(r.shape[1], dtype=torch.float64) / damping, 0
+    for batch in RETAIN:
+        g = r[first : first + len(batch[1])].mean(0)
+        first += len(batch[1])
+        inverse = inverse - torch.outer(inverse @ g, inverse @ g) / (len(RETAIN) + g @ inverse @ g)
+    expected = flat(model) + alpha * inverse @ v
+    method = UNLEARNERS.get("influence")(alpha=alpha, damping=damping)
+    *_, last = method.path(model, FORGET, RETAIN, Classification(loss))
+    assert (flat(last.model) - expected).abs().max() <= 1e-10
+    # No multiple of one gradient: the published recursion stays collinear with the first.
+    moved = flat(last.model) - flat(model)
+    for g in (*f, *r):
+        assert abs(torch.cosine_similarity(moved, g, dim=0)) < 0.99
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+@pytest.mark.parametrize("chunk", [1, 8, 64])
+def test_ssd_against_a_loop_over_examples(loss, chunk):
+    model = network().eval()
+    f, r = (per_example_gradients(model, examples_of(part), loss) for part in (FORGET, RETAIN))
+    importance, whole = (f**2).mean(0), (torch.cat([f, r]) ** 2).mean(0)
+    expected, alpha, lam = flat(model).clone(), 1.2, 0.7
+    for i in range(len(expected)):
+        if importance[i] > alpha * whole[i]:
+            expected[i] *= min(lam * whole[i] / importance[i], 1)
+    assert 0 < (expected != flat(model)).sum() < len(expected)
+    *_, last = UNLEARNERS.get("ssd")(alpha=alpha, lam=lam, chunk=chunk).path(
+        model, FORGET, RETAIN, Classification(loss)
+    )
+    assert (flat(last.model) - expected).abs().max() <= 1e-10

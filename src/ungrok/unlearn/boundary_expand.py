@@ -54,9 +54,9 @@ class BoundaryExpand(Iterative):
         layer = last_linear(material.model)
         row = nn.Linear(layer.in_features, 1, bias=layer.bias is not None)
         with torch.no_grad():
-            bound = layer.in_features**-0.5
+            bound, draw = layer.in_features**-0.5, material.generator("row")
             for parameter in row.parameters():
-                parameter.uniform_(-bound, bound, generator=material.generator("row"))
+                parameter.uniform_(-bound, bound, generator=draw)
         material.memory["layer"], material.memory["row"] = layer, row.to(layer.weight)
 
     def extra_parameters(self, material: Material) -> list[nn.Parameter]:
