@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from ungrok.core.gradients import diagonal_fisher
+from ungrok.core import gradients
+from ungrok.core.errors import NotApplicable
+from ungrok.core.gradients import diagonal_fisher, squared_gradients
 from ungrok.core.objective import Classification
 
 OBJECTIVE = Classification()
@@ -21,7 +23,75 @@ def cnn():
     return model, 4
 
 
-@pytest.fixture(params=[mlp, cnn], ids=["mlp", "cnn"])
+def grouped():
+    """Groups, dilation, stride, a wide padding, group and layer normalization, and in-place functions."""
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=2, stride=2, bias=False),
+        nn.GroupNorm(2, 4),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(4, 6, (2, 1), groups=2, dilation=(2, 1)),
+        nn.LayerNorm([6, 1, 3]),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        nn.Linear(18, 3),
+    ), 3
+
+
+class Rows(nn.Module):
+    """Rows of the image are tokens: linear layers and a normalization that see each example in several places."""
+
+    def __init__(self, attention):
+        super().__init__()
+        self.embed, self.norm, self.head = nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 3)
+        self.block = nn.TransformerEncoderLayer(6, 2, 8, 0.0, batch_first=True) if attention else nn.Identity()
+
+    def forward(self, x):
+        return self.head(self.block(self.norm(self.embed(x.squeeze(1)).tanh())).mean(1))
+
+
+def tokens():
+    return Rows(attention=False), 3
+
+
+def transformer():
+    return Rows(attention=True), 3
+
+
+class Transposed(nn.Module):
+    """Puts the examples second, where no layer may be read as if they came first."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.head(self.embed(x.squeeze(1).transpose(0, 1)).tanh().mean(0))
+
+
+class Shared(nn.Module):
+    """Uses one layer twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.head = nn.Linear(16, 16), nn.Linear(16, 3)
+
+    def forward(self, x):
+        return self.head(self.inner(self.inner(x.flatten(1)).tanh()))
+
+
+def transposed():
+    return Transposed(), 3
+
+
+def shared():
+    return Shared(), 3
+
+
+BUILDERS = [mlp, cnn, grouped, tokens, transformer, transposed, shared]
+CLOSED = {"mlp", "cnn", "grouped", "tokens"}
+
+
+@pytest.fixture(params=BUILDERS, ids=lambda builder: builder.__name__)
 def case(request):
     torch.manual_seed(0)
     model, outputs = request.param()
@@ -41,6 +111,16 @@ def slow_fisher(model, inputs):
             gradients = torch.autograd.grad(log_p[y], list(trainable.values()), retain_graph=True)
             for name, gradient in zip(trainable, gradients, strict=True):
                 total[name] += log_p[y].exp().detach() * gradient.square()
+    return {name: value / len(inputs) for name, value in total.items()}
+
+
+def slow_squares(model, inputs, targets, objective):
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    total = {name: torch.zeros_like(p) for name, p in trainable.items()}
+    for example, target in zip(inputs, targets, strict=True):
+        loss = objective.losses(model(example[None]), (example[None], target[None]))[0]
+        for name, gradient in zip(trainable, torch.autograd.grad(loss, list(trainable.values())), strict=True):
+            total[name] += gradient.square()
     return {name: value / len(inputs) for name, value in total.items()}
 
 
@@ -93,3 +173,50 @@ def test_logistic_regression_by_hand():
     p = torch.sigmoid(torch.tensor(0.5 * 1.5, dtype=torch.float64))
     found, _ = diagonal_fisher(model, batches(inputs), OBJECTIVE)
     assert torch.allclose(found["weight"], (1.5**2 * p * (1 - p)).expand(2, 1))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+@pytest.mark.parametrize(("size", "chunk"), [(13, 64), (1, 64), (8, 64), (64, 64), (13, 4)])
+def test_squared_gradients_against_the_slow_loop(case, loss, size, chunk):
+    """Whatever the batch size: public code squares the gradient of a batch mean."""
+    model, outputs, inputs = case
+    targets = torch.arange(len(inputs)) % outputs
+    parts = zip(inputs.split(size), targets.split(size), strict=True)
+    found, count = squared_gradients(model, iter(list(parts)), Classification(loss), chunk)
+    assert count == len(inputs)
+    close(found, slow_squares(model, inputs, targets, Classification(loss)))
+
+
+@pytest.mark.parametrize("builder", BUILDERS, ids=lambda builder: builder.__name__)
+def test_closed_forms_are_used_where_they_hold(builder):
+    model, _ = builder()
+    layers = gradients._closed_form_layers(model.eval(), (torch.randn(5, 1, 4, 4), torch.zeros(5).long()), OBJECTIVE)
+    assert bool(layers) == (builder.__name__ in CLOSED)
+
+
+def test_tied_weights_are_not_counted_layer_by_layer():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 16), nn.Linear(16, 3)).double()
+    model[3].weight = model[1].weight
+    inputs = torch.randn(5, 1, 4, 4, dtype=torch.float64)
+    close(diagonal_fisher(model, batches(inputs, 5), OBJECTIVE)[0], slow_fisher(model, inputs))
+
+
+def test_gradients_may_be_off(case):
+    model, _, inputs = case
+    with torch.no_grad():
+        found, _ = diagonal_fisher(model, batches(inputs), OBJECTIVE)
+    close(found, slow_fisher(model, inputs))
+
+
+def test_a_model_that_branches_on_its_data():
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+
+        def forward(self, x):
+            return self.scale * x if x.sum() > 0 else -self.scale * x
+
+    with pytest.raises(NotApplicable, match="cannot be differentiated example by example"):
+        diagonal_fisher(Branching(), iter([(torch.ones(2, 3), torch.zeros(2).long())]), OBJECTIVE)

@@ -117,7 +117,9 @@ class Classification:
             logits = logits.double()
         if self.loss == "cross_entropy":
             return F.cross_entropy(logits, targets, reduction="none")
-        return (logits - F.one_hot(targets, logits.shape[1]).to(logits.dtype)).square().mean(dim=1)
+        # F.one_hot waits for the device and cannot be vectorized over.
+        one_hot = targets.unsqueeze(1) == torch.arange(logits.shape[1], device=targets.device)
+        return (logits - one_hot.to(logits.dtype)).square().mean(dim=1)
 
     def predictions(self, logits: Tensor) -> Tensor:
         """Return the arg-max class, shape (n,)."""
