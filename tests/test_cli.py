@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from ungrok import cli
 
@@ -65,6 +67,34 @@ def test_study_writes_its_files_at_fixed_places(ungrok, tmp_path):
     assert out.splitlines()[0] == "dose,UA,RA,TA,forget_loss"
 
 
+def test_unlearn_from_weights_of_ones_own(ungrok, tmp_path):
+    """The path of a stage, from the stage's own weights in a file; the new weights are those of the path's end."""
+    assert ungrok("train", TINY, *FAST, "--store", "store")[0] == 0
+    chosen = ["--store", "store", "--method", "scrub"]
+    code, expected, _ = ungrok("unlearn", TINY, *FAST, *chosen, "--stage", "grokked")
+    assert code == 0
+    (stage,) = [
+        p
+        for p in Path("store").glob("stage-*")
+        if json.loads((p / "job.json").read_text())["spec"]["stage"] == "grokked"
+    ]
+    before = (stage / "model.safetensors").read_bytes()
+    Path("mine.safetensors").write_bytes(before)
+    code, out, err = ungrok("unlearn", "--model", "mine.safetensors", "--recipe", TINY, *FAST, *chosen)
+    assert (code, out) == (0, expected + "mine-scrub.safetensors\n"), err
+    assert Path("mine.safetensors").read_bytes() == before
+    end = load_file("mine-scrub.safetensors")
+    assert end.keys() == load_file("mine.safetensors").keys()
+    assert any((end[name] != value).any() for name, value in load_file("mine.safetensors").items())
+
+
+def test_weights_that_do_not_fit(ungrok, tmp_path):
+    save_file({"1.weight": torch.zeros(2, 2)}, "mine.safetensors")
+    code, _, err = ungrok("unlearn", "--model", "mine.safetensors", "--recipe", TINY, *FAST)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "1.bias has shape None; the recipe's model has (32,)" in err
+
+
 def test_show_prints_a_recipe_that_loads(ungrok, tmp_path):
     code, out, _ = ungrok("show", "digits", "trajectory.steps=123")
     assert code == 0
@@ -92,6 +122,8 @@ def test_check_prints_the_plan(ungrok):
         (["study", "digits", "device=cuda"], ["device", "cuda"]),
         (["train", "digits", "--seed", "77"], ["--seed", "77", "0"]),
         (["unlearn", "digits", "--method", "scurb"], ["--method", "did you mean 'scrub'"]),
+        (["unlearn"], ["RECIPE", "--recipe"]),
+        (["unlearn", "--model", "nothing.safetensors", "--recipe", TINY], ["--model", "nothing.safetensors"]),
         (["list", "method"], ["method", "did you mean 'methods'"]),
         (["report", "."], ["recipe.yaml"]),
     ],

@@ -13,16 +13,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ungrok.core.errors import StoreError, UngrokError, unknown
+from ungrok.core.errors import RecipeError, StoreError, UngrokError, unknown
+from ungrok.core.files import save_tensors
 from ungrok.core.registry import summary
 from ungrok.data import PROBLEMS, vision
 from ungrok.evaluate.accuracy import Accuracies
 from ungrok.models import MODELS
 from ungrok.report import write_report
-from ungrok.study import engine, outputs
+from ungrok.study import engine, outputs, single
 from ungrok.study.claims import CLAIMS
 from ungrok.study.estimate import estimate
-from ungrok.study.plan import Plan, make_plan, preflight
+from ungrok.study.plan import Cell, Plan, make_plan, preflight
 from ungrok.study.recipe import BASE, Recipe, load, shipped, to_yaml
 from ungrok.study.results import collect, transition_of
 from ungrok.study.store import Store
@@ -178,7 +179,7 @@ def train(
 
 @app.command()
 def unlearn(
-    recipe: RecipeName,
+    recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="Name or path of a recipe.")] = None,
     overrides: Overrides = None,
     seed: Seed = None,
     arm: ArmName = BASE,
@@ -186,9 +187,32 @@ def unlearn(
     forget: Forget = None,
     method: Method = None,
     store: StoreDir = None,
+    named: Annotated[str | None, typer.Option("--recipe", help="The recipe, given as an option.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Weights of your own (.safetensors) for the recipe's model, instead of a stage.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="With --model: where the new weights go; default FILE-METHOD.safetensors.")
+    ] = None,
 ) -> None:
-    """Walk one unlearning path of a study (training first where needed) and print it."""
-    _walk(recipe, overrides, seed, arm, stage, forget, method, store, ["dose", "UA", "RA", "TA", "forget_loss"])
+    """Walk one unlearning path and print it: from a stage of a study, trained first where needed, or from --model."""
+    extra = overrides or []
+    if named:
+        extra = [*([recipe] if recipe else []), *extra]
+    content = named or recipe
+    if not content:
+        raise RecipeError("unlearn: name a recipe, as RECIPE or with --recipe")
+    columns = ["dose", "UA", "RA", "TA", "forget_loss"]
+    if model is None:
+        _walk(content, extra, seed, arm, stage, forget, method, store, columns)
+        return
+    plan, _, seed, arm = _select(content, extra, store, seed, arm)
+    cell = _cell(plan, seed, arm, None, forget, method)
+    rows, end = single.unlearn_file(plan, cell, model)
+    _print_rows(rows, columns)
+    target = out or model.with_name(f"{model.stem}-{cell.method}.safetensors")
+    save_tensors(target, dict(end.state_dict()))
+    typer.echo(target)
 
 
 @app.command()
@@ -218,6 +242,15 @@ def _walk(
     columns: list[str] | None,
 ) -> None:
     plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
+    cell = _cell(plan, seed, arm, stage, forget, method)
+    engine.run(plan.needed_for(cell.rows), where, workers=0, say=say)
+    rows = where.open(cell.rows).result["rows"]
+    if not rows:
+        raise UngrokError(f"no stage {cell.stage!r}: {where.open(cell.path).result['reason']}")
+    _print_rows(rows, columns)
+
+
+def _cell(plan: Plan, seed: int, arm: str, stage: str | None, forget: str | None, method: str | None) -> Cell:
     content = plan.recipe
     wanted = (
         seed,
@@ -226,11 +259,10 @@ def _walk(
         _one_of("--forget", forget, content.forget_labels()),
         _one_of("--method", method, content.unlearn_labels()),
     )
-    cell = next(c for c in plan.cells if (c.seed, c.arm, c.stage, c.forget, c.method) == wanted)
-    engine.run(plan.needed_for(cell.rows), where, workers=0, say=say)
-    rows = where.open(cell.rows).result["rows"]
-    if not rows:
-        raise UngrokError(f"no stage {cell.stage!r}: {where.open(cell.path).result['reason']}")
+    return next(c for c in plan.cells if (c.seed, c.arm, c.stage, c.forget, c.method) == wanted)
+
+
+def _print_rows(rows: list[dict[str, Any]], columns: list[str] | None) -> None:
     names = columns or list(rows[0])
     typer.echo(",".join(names))
     for row in rows:

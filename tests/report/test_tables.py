@@ -108,6 +108,25 @@ def test_the_oracle_gap_stands_beside_its_noise_floor(study):
     assert late[:2] == ["gradient_ascent", "grokked"]
 
 
+def test_methods_are_ranked_by_their_gap_where_rewinding_leads(study):
+    """At dose 50, the rewound place, finetune has reached 0.2/3 and gradient_ascent still stands at 0.8/3, as at the start."""
+    view = study(
+        lambda cell: 10.0 if cell.method == "finetune" else 80.0,
+        unlearn=[{"kind": "gradient_ascent"}, {"kind": "finetune"}],
+    )
+    (table,) = tables.ranking(view)
+    assert [text for text, _ in table.groups] == ["", "pre_grok", "grokked"]
+    first, second, nothing = map(plain, table.rows)
+    assert first[:5] == ["finetune", "1", "0.067/± 0.000", "0.000/± 0.000", "0.067/± 0.000"]
+    assert second[:5] == ["gradient_ascent", "2", "0.267/± 0.000", "1.000/± 0.000", "0.067/± 0.000"]
+    assert nothing[:5] == ["none", "2", "0.267/± 0.000", "1.000/± 0.000", "–"]
+    assert first[5:] == first[1:5]
+
+
+def test_one_method_is_not_ranked(study):
+    assert list(tables.ranking(study())) == []
+
+
 def test_seeds_that_diverged_are_counted_in_the_oracle_gap(study):
     (table,) = tables.oracle_gaps(study(lambda cell: None, options={"diverges": True}))
     assert plain(table.rows[2])[2:4] == ["0 of 8", "–"]

@@ -119,7 +119,8 @@ class Classification:
             return F.cross_entropy(logits, targets, reduction="none")
         # F.one_hot waits for the device and cannot be vectorized over.
         one_hot = targets.unsqueeze(1) == torch.arange(logits.shape[1], device=targets.device)
-        return (logits - one_hot.to(logits.dtype)).square().mean(dim=1)
+        squares: Tensor = (logits - one_hot.to(logits.dtype)).square()
+        return squares.mean(dim=1)
 
     def predictions(self, logits: Tensor) -> Tensor:
         """Return the arg-max class, shape (n,)."""

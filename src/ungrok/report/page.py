@@ -101,6 +101,7 @@ def render(view: View, shown: list[dict[str, str]], provenance: dict[str, Any]) 
         verdicts=list(tables.all_verdicts(view)),
         figures=shown,
         oracle_gaps=list(tables.oracle_gaps(view)),
+        ranking=list(tables.ranking(view)),
         updates=[*tables.updates_to_target(view), *tables.learning_rates(view)],
         transitions=[tables.transitions(view), tables.grok_rates(view)],
         costs=[table for table in (tables.training_cost(view), tables.request_cost(view)) if table],

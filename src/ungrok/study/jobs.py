@@ -144,8 +144,28 @@ def unlearn(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tic
     if source.result["step"] is None:
         return {"status": "no stage", "reason": source.result["reason"], "doses": [], "updates": []}
     training = source.result["training"]
+    tensors, record, _ = walk(training, load_tensors(source.path / "model.safetensors"), spec, tick)
+    save_tensors(folder / "path.safetensors", tensors)
+    return record
+
+
+def walk(
+    training: dict[str, Any], weights: dict[str, Tensor], spec: dict[str, Any], tick: Tick = lambda _: None
+) -> tuple[dict[str, Tensor], dict[str, Any], nn.Module]:
+    """Walk an unlearning path from given weights.
+
+    Args:
+        training: The spec of the train job whose problem and model these are.
+        weights: The state dict to start from.
+        spec: The spec of an unlearn job.
+        tick: Told the share that is done.
+
+    Returns:
+        The scores at the observed places, the record of the path, and the model at its end.
+
+    """
     run = build_run(training)
-    run.model.load_state_dict(load_tensors(source.path / "model.safetensors"))
+    run.model.load_state_dict(weights)
     data = run.data
     split = forget_split(load_data(training["problem"]), spec["forget"])
     method, seed = UNLEARNERS.parse(spec["unlearn"]), spec["seed"]
@@ -161,12 +181,14 @@ def unlearn(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tic
     )
     places, doses, updates, status, timing = [_scores(run.model, data, run.objective)], [0.0], [0], "completed", 0.0
     one_shot = isinstance(method, OneShot)
+    end = run.model
     looked_at = set() if one_shot else observed(int(path.budget), Observation.model_validate(spec["observe"]))
     started = time.perf_counter()
     for step in path:
         if not one_shot and step.updates not in looked_at:
             continue
         timing += time.perf_counter() - started
+        end = step.model
         places.append(_scores(step.model, data, run.objective))
         doses.append(float(step.dose))
         updates.append(step.updates)
@@ -176,8 +198,7 @@ def unlearn(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tic
             break
         started = time.perf_counter()
     tensors = _tensors(places, keep_logits=True) | {"forget": split.forget, "retain": split.retain}
-    save_tensors(folder / "path.safetensors", tensors)
-    return {
+    record = {
         "status": status,
         "reason": "",
         "doses": doses,
@@ -187,6 +208,7 @@ def unlearn(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tic
         "budget": path.budget,
         SECONDS: {"updates": timing},
     }
+    return tensors, record, end
 
 
 def evaluate(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001

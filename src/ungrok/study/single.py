@@ -1,0 +1,44 @@
+"""Unlearning from weights of one's own, with the settings of a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.files import load_tensors
+from ungrok.evaluate.path import path_rows
+from ungrok.study.jobs import fresh_model, walk
+from ungrok.study.plan import Cell, Plan
+
+
+def unlearn_file(plan: Plan, cell: Cell, file: Path) -> tuple[list[dict[str, Any]], nn.Module]:
+    """Walk the path of a cell from the weights in a file instead of from a stage.
+
+    Args:
+        plan: The plan of the recipe.
+        cell: Which seed, forget split and method.
+        file: A safetensors file with the state dict of the recipe's model.
+
+    Returns:
+        One row per observed place, the start first, and the model at the end.
+
+    Raises:
+        RecipeError: If the file cannot be read, or does not hold the recipe's model.
+
+    """
+    training = plan.jobs[plan.trajectories[cell.arm, cell.seed]].spec
+    try:
+        weights = load_tensors(file)
+    except OSError as error:
+        raise RecipeError(f"--model: {str(file)!r} cannot be read as safetensors ({error})") from None
+    expected = {name: tuple(value.shape) for name, value in fresh_model(training, 0).state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            shapes = f"{name} has shape {found.get(name)}; the recipe's model has {expected.get(name)}"
+            raise RecipeError(f"--model: {str(file)!r} does not hold the recipe's model: {shapes}")
+    tensors, record, end = walk(training, weights, plan.jobs[cell.path].spec)
+    return path_rows(tensors, record, plan.recipe.claims.targets, None), end
