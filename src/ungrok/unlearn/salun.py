@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -25,7 +26,10 @@ def saliency_mask(gradients: dict[str, Tensor], k: float) -> dict[str, Tensor]:
     """
     magnitude = torch.cat([g.abs().flatten() for g in gradients.values()])
     count = max(1, round(k * len(magnitude)))
-    threshold = magnitude.kthvalue(len(magnitude) - count + 1).values
+    place = len(magnitude) - count
+    if magnitude.dtype == torch.bfloat16:  # which numpy does not have
+        magnitude = magnitude.float()
+    threshold = float(np.partition(magnitude.cpu().numpy(), place)[place])
     return {name: g.abs() >= threshold for name, g in gradients.items()}
 
 
