@@ -4,7 +4,7 @@ python benchmarks/importance.py [ROUNDS]
 
 Fisher information and squared gradients (the importance of ssd) of 128 examples, on the MLP of the digits recipe and on a
 CNN for 32x32 images: against one backward pass per example on batches of one, and against one backward pass per example
-through the retained graph of a batch of 32. SalUn's mask on 11 million weights: against ranking by two sorts, as published, and
+through the retained graph of a batch of 64. SalUn's mask on 11 million weights: against ranking by two sorts, as published, and
 against one sort. One thread; ratios are taken round by round.
 """
 
@@ -25,7 +25,7 @@ from ungrok.models.mlp import MLP
 from ungrok.unlearn.salun import saliency_mask
 
 OBJECTIVE = Classification()
-EXAMPLES, GROUP = 128, 32
+EXAMPLES, GROUP = 128, 64
 MODELS = {
     "MLP": (MLP(width=200, depth=3), (1, 8, 8)),
     "CNN": (CNN(channels=(16, 32), stride=2, hidden=(64,)), (3, 32, 32)),

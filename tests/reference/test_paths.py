@@ -14,6 +14,7 @@ from torch import nn
 from torch.func import functional_call
 
 from ungrok.core.objective import Classification
+from ungrok.core.seeds import derive
 from ungrok.unlearn import UNLEARNERS, Material
 
 LR, MOMENTUM, DECAY, EPOCHS = 0.05, 0.9, 1e-2, 3
@@ -443,3 +444,32 @@ def test_ssd_against_a_loop_over_examples(loss, chunk):
         model, FORGET, RETAIN, Classification(loss)
     )
     assert (flat(last.model) - expected).abs().max() <= 1e-10
+
+
+@pytest.mark.parametrize("size", [1, 8, 64])
+def test_fisher_against_a_loop_over_examples_and_classes(size):
+    """The noise of Golatkar et al. with its clamps, means and factors written out; the path's own draw."""
+    model, alpha, examples = network().eval(), 1e-4, examples_of(RETAIN)
+    total = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
+    for x, _ in examples:
+        log_p = model(x[None]).log_softmax(1)[0]
+        for c in range(CLASSES):
+            gradients = torch.autograd.grad(log_p[c], list(model.parameters()), retain_graph=True)
+            for value, g in zip(total.values(), gradients, strict=True):
+                value += log_p[c].exp().detach() * g**2 / len(examples)
+    draw, expected = torch.Generator().manual_seed(derive(0, "fisher")), []
+    for (name, value), parameter in zip(total.items(), model.parameters(), strict=True):
+        last = name.startswith("7") or len(value) == CLASSES  # four channels are taken for four classes, as published
+        variance = torch.clamp(1 / (value + 1e-8), max=1e2 if last else 1e3)
+        if value.ndim > 1:
+            variance = variance.mean(1, keepdim=True).expand_as(value)
+        if last or value.ndim == 1:
+            variance = 10 * variance
+        expected.append(
+            parameter.detach() + (alpha * variance).sqrt() * torch.randn(value.shape, generator=draw, dtype=value.dtype)
+        )
+    inputs, targets = (torch.stack(part) for part in zip(*examples, strict=True))
+    retain = list(zip(inputs.split(size), targets.split(size), strict=True))
+    *_, last = UNLEARNERS.get("fisher")(alpha=alpha).path(model, FORGET, retain, Classification())
+    for found, value in zip(last.model.parameters(), expected, strict=True):
+        assert (found - value).abs().max() <= 1e-10

@@ -6,7 +6,9 @@ from torch import nn
 
 from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Classification
-from ungrok.unlearn.blocks import CatastrophicForgettingK, ExactUnlearningK, blocks
+from ungrok.unlearn.blocks import blocks
+from ungrok.unlearn.catastrophic_forgetting_k import CatastrophicForgettingK
+from ungrok.unlearn.exact_unlearning_k import ExactUnlearningK
 
 BATCHES = [(torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(i)), torch.arange(6) % 3) for i in (0, 1)]
 

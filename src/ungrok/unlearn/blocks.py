@@ -1,16 +1,16 @@
-"""Unlearning in the last blocks: catastrophic forgetting-k and exact unlearning-k."""
+"""What the methods that train only the last blocks of a model share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ungrok.core.errors import NotApplicable
-from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, length
+from ungrok.unlearn.base import Iterative, Material, length
 
 NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
@@ -37,7 +37,7 @@ def blocks(model: nn.Module) -> list[list[str]]:
 
 
 class LastBlocks(Iterative):
-    """What both methods share: everything before the last k blocks stays as it is."""
+    """Training on the retain set in which everything before the last k blocks stays as it is."""
 
     lr: float = Field(1e-2, gt=0, description="learning rate")
     k: int = Field(1, ge=1, description="number of blocks, from the last, that are trained")
@@ -80,40 +80,3 @@ class LastBlocks(Iterative):
         """Yield ``L(r)`` over the retain batches in order."""
         for batch in material.endless("retain"):
             yield material.mean_loss(batch)
-
-
-@UNLEARNERS.register
-class CatastrophicForgettingK(LastBlocks):
-    """Fine-tune only the last k blocks on the retain set, and count on them to forget.
-
-    Formula: minimize ``L(r)`` over the parameters of the last k blocks.
-    Paper: Goel et al. 2022 (arXiv 2201.06640), CF-k.
-    Public source: meghdadk/SCRUB, ``CF-k``.
-    Deviations: batch-norm statistics of frozen blocks stay too.
-    Defaults: k 1; lr 0.01, 10 epochs, as in the source.
-    Cost: one pass over the retain data per epoch, none over the forget data.
-    """
-
-    kind: Literal["catastrophic_forgetting_k"] = "catastrophic_forgetting_k"
-
-
-@UNLEARNERS.register
-class ExactUnlearningK(LastBlocks):
-    """Give the last k blocks fresh weights and train only those on the retain set.
-
-    Formula: as catastrophic forgetting-k, from ``factory()``'s weights in the last k blocks.
-    Paper: Goel et al. 2022 (arXiv 2201.06640), EU-k.
-    Public source: meghdadk/SCRUB, ``EU-k``.
-    Deviations: batch-norm statistics of frozen blocks stay too.
-    Defaults: k 1; lr 0.01, 10 epochs, as in the source.
-    Cost: one pass over the retain data per epoch, none over the forget data.
-    """
-
-    needs: ClassVar[tuple[str, ...]] = ("retain", "factory")
-    kind: Literal["exact_unlearning_k"] = "exact_unlearning_k"
-
-    def begin(self, material: Material) -> None:
-        """Copy fresh weights and buffers into the last k blocks; frozen parameters stay."""
-        fresh = material.fresh()
-        for name in self.names(material.model):
-            material.renew(material.model.get_submodule(name), fresh.get_submodule(name))

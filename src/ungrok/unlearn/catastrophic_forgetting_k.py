@@ -1,0 +1,23 @@
+"""Catastrophic forgetting-k: fine-tuning of the last blocks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ungrok.unlearn.base import UNLEARNERS
+from ungrok.unlearn.blocks import LastBlocks
+
+
+@UNLEARNERS.register
+class CatastrophicForgettingK(LastBlocks):
+    """Fine-tune only the last k blocks on the retain set, and count on them to forget.
+
+    Formula: minimize ``L(r)`` over the parameters of the last k blocks.
+    Paper: Goel et al. 2022 (arXiv 2201.06640), CF-k.
+    Public source: meghdadk/SCRUB, ``CF-k``.
+    Deviations: batch-norm statistics of frozen blocks stay too.
+    Defaults: k 1; lr 0.01, 10 epochs, as in the source.
+    Cost: one pass over the retain data per epoch, none over the forget data.
+    """
+
+    kind: Literal["catastrophic_forgetting_k"] = "catastrophic_forgetting_k"

@@ -1,0 +1,30 @@
+"""Exact unlearning-k: the last blocks retrained."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from ungrok.unlearn.base import UNLEARNERS, Material
+from ungrok.unlearn.blocks import LastBlocks
+
+
+@UNLEARNERS.register
+class ExactUnlearningK(LastBlocks):
+    """Give the last k blocks fresh weights and train only those on the retain set.
+
+    Formula: as catastrophic forgetting-k, from ``factory()``'s weights in the last k blocks.
+    Paper: Goel et al. 2022 (arXiv 2201.06640), EU-k.
+    Public source: meghdadk/SCRUB, ``EU-k``.
+    Deviations: batch-norm statistics of frozen blocks stay too.
+    Defaults: k 1; lr 0.01, 10 epochs, as in the source.
+    Cost: one pass over the retain data per epoch, none over the forget data.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("retain", "factory")
+    kind: Literal["exact_unlearning_k"] = "exact_unlearning_k"
+
+    def begin(self, material: Material) -> None:
+        """Copy fresh weights and buffers into the last k blocks; frozen parameters stay."""
+        fresh = material.fresh()
+        for name in self.names(material.model):
+            material.renew(material.model.get_submodule(name), fresh.get_submodule(name))
