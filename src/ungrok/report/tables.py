@@ -255,21 +255,20 @@ def _places(rows: Sequence[dict[str, Any] | None]) -> list[Cell]:
 def ranking(view: View) -> Iterator[Table]:
     """Yield one table per forget split: methods by their distance from the oracle, at every stage."""
     how = (
-        "Each path is read at the place that rewinding selects, which needs no oracle and no test data, and at its end; methods "
-        "are ranked by the mean gap at the former, and stand in the order of their mean rank. “none” is the model as it was: a method "
-        "below it is worse than doing nothing. Mean ± standard deviation over seeds."
+        "Each path is read at the place that rewinding selects, which needs no oracle and no test data, and at its end; methods are "
+        "ranked by the mean gap, and stand in the order of their mean rank when rewound. “none” is the model as it was: a method below it is "
+        "worse than doing nothing. Rewinding presumes a path that starts from the trained model; methods that start from fresh weights "
+        "(retrain, exact_unlearning_k) are to be read at their end. Mean ± standard deviation over seeds; no rank where no seed has a gap."
     )
     for forget in view.recipe.forget_labels():
-        ranks = {series: _ranks(view, *series, forget) for series in view.series}
-        methods = [m for m in (*view.methods, NOTHING) if any(m in found for found in ranks.values())]
+        places = {series: _ranked(view, *series, forget) for series in view.series}
+        methods = [m for m in (*view.methods, NOTHING) if any(m in rows for rows, _ in places.values())]
         if len(methods) > 2:
-            methods.sort(key=lambda m: sum(found.get(m, len(methods)) for found in ranks.values()))
-            rows = [
-                [m, *(cell for series in view.series for cell in _rank_cells(view, ranks[series], *series, forget, m))]
-                for m in methods
-            ]
-            groups = [("", 1), *((view.label(*series), 4) for series in view.series)]
-            columns = ["method", *["rank", "gap", "UA", "gap at the end"] * len(view.series)]
+            ranks = {series: (_ranks(rewound), _ranks(ends)) for series, (rewound, ends) in places.items()}
+            methods.sort(key=lambda m: sum(rewound.get(m, len(methods)) for rewound, _ in ranks.values()))
+            rows = [[m, *(c for s in view.series for c in _rank_cells(places[s], ranks[s], m))] for m in methods]
+            groups = [("", 1), *((view.label(*series), 5) for series in view.series)]
+            columns = ["method", *["rank rewound", "gap", "UA", "rank at the end", "gap"] * len(view.series)]
             yield Table(
                 f"Methods by distance from the oracle, forget split {forget}", how, columns, rows, groups=groups
             )
@@ -278,33 +277,37 @@ def ranking(view: View) -> Iterator[Table]:
 NOTHING = "none"
 """The row of the model before any unlearning."""
 
-
-def _chosen(view: View, arm: str, stage: str, forget: str, method: str) -> list[dict[str, Any] | None]:
-    """Return each seed's row at the rewound place; of the start, for no method."""
-    if method == NOTHING:
-        return [track.start for track in view.tracks(arm, stage, forget, next(iter(view.methods), "")).values()]
-    return [track.rewound() for track in view.tracks(arm, stage, forget, method).values()]
+Rows = dict[str, list[dict[str, Any]]]
+"""By method, one row per seed."""
 
 
-def _gaps(rows: Sequence[dict[str, Any] | None]) -> list[float]:
-    return [row["oracle_gap"] for row in rows if row is not None and not missing(row["oracle_gap"])]
+def _ranked(view: View, arm: str, stage: str, forget: str) -> tuple[Rows, Rows]:
+    """Return each method's rows at the rewound places and at the ends; without a method both are the start."""
+    rewound: Rows = {}
+    ends: Rows = {}
+    for method in view.methods:
+        tracks = list(view.tracks(arm, stage, forget, method).values())
+        if tracks:
+            rewound[method] = [track.rewound() or dict.fromkeys(("UA", "oracle_gap")) for track in tracks]
+            ends[method] = [dict(track.rows.iloc[-1]) for track in tracks]
+            rewound[NOTHING] = ends[NOTHING] = [track.start for track in tracks]
+    return rewound, ends
 
 
-def _ranks(view: View, arm: str, stage: str, forget: str) -> dict[str, int]:
-    gaps = {m: _gaps(_chosen(view, arm, stage, forget, m)) for m in (*view.methods, NOTHING)}
+def _ranks(rows: Rows) -> dict[str, int]:
+    gaps = {m: [row["oracle_gap"] for row in found if not missing(row["oracle_gap"])] for m, found in rows.items()}
     means = {method: sum(values) / len(values) for method, values in gaps.items() if values}
     return {method: 1 + sum(other < mean for other in means.values()) for method, mean in means.items()}
 
 
-def _rank_cells(view: View, ranks: dict[str, int], arm: str, stage: str, forget: str, method: str) -> list[str | Cell]:
-    rows = _chosen(view, arm, stage, forget, method)
-    tracks = view.tracks(arm, stage, forget, view.methods[0] if method == NOTHING else method)
-    ends = [] if method == NOTHING else [dict(track.rows.iloc[-1]) for track in tracks.values()]
-    values = [
-        Cell(mean_sd([None if row is None else row[name] for row in part]))
-        for part, name in ((rows, "oracle_gap"), (rows, "UA"), (ends, "oracle_gap"))
-    ]
-    return [str(ranks[method]) if method in ranks else MISSING, *values]
+def _rank_cells(places: tuple[Rows, Rows], ranks: tuple[dict[str, int], ...], method: str) -> list[str | Cell]:
+    rewound, ends = (rows.get(method, []) for rows in places)
+    first, last = (str(found[method]) if method in found else MISSING for found in ranks)
+    gap, ua, end = (
+        Cell(mean_sd([row[name] for row in rows]))
+        for rows, name in ((rewound, "oracle_gap"), (rewound, "UA"), (ends, "oracle_gap"))
+    )
+    return [first, gap, ua, last, end]
 
 
 def _reached(reach: Reach) -> str:
