@@ -234,3 +234,18 @@ def test_the_shipped_recipes_can_reach_a_verdict():
         recipe = load(name)
         methods = len(recipe.unlearn)
         assert methods * 2 / 2 ** len(recipe.seeds) < recipe.claims.alpha, name
+
+
+def test_a_method_that_starts_from_fresh_weights_reaches_targets_for_no_reason(tiny):
+    """Retraining has forgotten everything at its first update, from whatever stage it was started."""
+    paths = [
+        path(s, stage, 10 + s, ta=ta, method="retrain")
+        for s in SEEDS
+        for stage, ta in (("pre_grok", 0.8), ("grokked", 0.1))
+    ]
+    found = verdicts(recipe(tiny, "unlearn=[{kind: retrain}]"), *paths)
+    for claim, metric in (("efficiency", "updates"), ("collateral", "TA"), ("oracle_gap", "gap")):
+        v = pick(found, claim, metric, method="retrain")
+        assert (v["effect"], v["verdict"]) == (None, "inconclusive")
+        assert v["note"].startswith("starts from fresh weights")
+    assert pick(found, "oracle_gap", "gap", at="rewind", method="retrain")["effect"] is not None

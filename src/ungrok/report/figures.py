@@ -111,9 +111,14 @@ def _handles(view: View, arm: str, forget: str) -> list[Line2D]:
     return [Line2D([], [], color=color(view, stage), label=stage) for stage in view.stages if stage in there]
 
 
+def _filled(text: str, width: int = 22) -> str:
+    """Break a title at spaces and after underscores."""
+    return textwrap.fill(text.replace("_", "_ "), width).replace("_ ", "_")
+
+
 def _title(axes: Axes, text: str, beside: Sequence[tuple[str, str]] | None = None) -> None:
     """Write the title, and under it, on the right, short texts in their colors."""
-    axes.set_title(textwrap.fill(text, 22), loc="left", pad=4 if beside is None else 14)
+    axes.set_title(_filled(text), loc="left", pad=4 if beside is None else 14)
     texts: list[Artist] = [TextArea(words, textprops={"color": shade, "fontsize": 8}) for words, shade in beside or ()]
     if texts:
         box = HPacker(children=texts, pad=0, sep=5)

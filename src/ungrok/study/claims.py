@@ -120,9 +120,11 @@ def judge(rows: pd.DataFrame, recipe: Recipe, budgets: dict[str, tuple[float, fl
     for left, right in recipe.claims.compare:
         for forget_left, forget_right in _splits(recipe, left, right):
             findings = []
-            for method in recipe.unlearn_labels():
+            for unlearner in recipe.unlearn:
+                method = unlearner.label
                 pairs = _paired(tracks, recipe.seeds, (left, forget_left), (right, forget_right), method)
-                findings += list(_findings(pairs, method, recipe.claims, budgets.get(method)))
+                reason = SCRATCH if unlearner.from_scratch else ""
+                findings += list(_findings(pairs, method, recipe.claims, budgets.get(method), reason))
             forget = forget_left if forget_left == forget_right else f"{forget_left} → {forget_right}"
             verdicts += _verdicts(findings, f"{left.label} → {right.label}", forget, recipe.claims.alpha)
     return verdicts
@@ -144,14 +146,20 @@ def _paired(
     return [(tracks[a], tracks[b]) for a, b in keys if a in tracks and b in tracks]
 
 
-def _findings(pairs: Pairs, method: str, claims: Claims, budgets: tuple[float, float] | None) -> Iterator[Finding]:
+SCRATCH = "starts from fresh weights, so its first places tell nothing of the stage"
+
+
+def _findings(
+    pairs: Pairs, method: str, claims: Claims, budgets: tuple[float, float] | None, reason: str
+) -> Iterator[Finding]:
+    """Yield what is found of one method; ``reason`` says why reaching a target means nothing for it, if so."""
     if not pairs or budgets is None:
         yield Finding("efficiency", "updates", "any target", method, None, "", 1.0, "no seed has both stages", 0)
         return
     budget, dose = budgets
     for target in claims.targets:
         at = f"UA ≤ {'oracle' if isinstance(target, str) else format(target, 'g')}"
-        usable, note = _usable(pairs, target)
+        usable, note = ([], reason) if reason else _usable(pairs, target)
         yield _efficiency(usable, target, at, method, claims, budget, note)
         yield from _collateral(usable, target, at, method, claims, note)
         yield _gap([(a.at(target), b.at(target)) for a, b in usable], at, method, claims, note)

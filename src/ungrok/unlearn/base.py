@@ -163,6 +163,9 @@ class Unlearner(Schema):
     needs: ClassVar[tuple[str, ...]] = ("retain",)
     """Optional inputs the method cannot do without: retain, validation, factory, base."""
 
+    from_scratch: ClassVar[bool] = False
+    """Whether the path starts from fresh weights, in whole or in part, so that its first places have forgotten everything."""
+
     kind: str
     name: str | None = Field(None, description="label in tables; the kind when null")
 

@@ -21,6 +21,7 @@ class ExactUnlearningK(LastBlocks):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("retain", "factory")
+    from_scratch: ClassVar[bool] = True
     kind: Literal["exact_unlearning_k"] = "exact_unlearning_k"
 
     def begin(self, material: Material) -> None:

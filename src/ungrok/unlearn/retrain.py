@@ -24,6 +24,7 @@ class Retrain(Iterative):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("retain", "factory")
+    from_scratch: ClassVar[bool] = True
     kind: Literal["retrain"] = "retrain"
     lr: float = Field(0.1, gt=0, description="learning rate")
     default_epochs: ClassVar[int] = 30
