@@ -22,7 +22,7 @@ SETTINGS = {
     "boundary_expand": {"lr": 0.1, "epochs": 4},
     "boundary_shrink": {"lr": 0.1, "epochs": 4, "epsilon": 2.0},
     "catastrophic_forgetting_k": {"epochs": 4},
-    "delete": {"lr": 0.05, "epochs": 4},
+    "delete": {"lr": 0.05, "epochs": 4, "weight_decay": 0.01},
     "exact_unlearning_k": {"epochs": 4},
     "finetune": {"epochs": 4},
     "fisher": {"alpha": (1e-6, 1e-5, 1e-4)},
@@ -76,6 +76,7 @@ RANDOM = {
     "exact_unlearning_k",
     "fisher",
     "jit",
+    "munba",
     "random_label",
     "retrain",
     "salun",
@@ -399,6 +400,14 @@ def test_forget_and_retain_that_overlap(name, model, data):
         path_of(unlearner(name), model, {**data, **indexed})
 
 
+def test_an_index_in_the_batches_changes_nothing(name, data):
+    indexed = {
+        role: [(x, y, torch.arange(len(y)) + 100 * first + 6 * i) for i, (x, y) in enumerate(data[role])]
+        for first, role in enumerate(data)
+    }
+    assert same_path(walk(unlearner(name), build(), indexed), walk(unlearner(name), build(), data))
+
+
 @pytest.mark.parametrize("name", sorted(n for n in NAMES if READS[n] >= BOTH and n != "influence"))
 def test_overlap_that_shows_only_on_reading(name, data):
     class Stream:
@@ -437,7 +446,7 @@ STRONG = {
     "gradient_ascent": {"epochs": 20},
     "l1_sparse": {"lr": 0.1, "epochs": 20, "alpha": 0.05},
     "nabla_tau": {"lr": 0.5, "epochs": 20},
-    "neggrad_plus": {"epochs": 20},
+    "neggrad_plus": {"epochs": 20, "momentum": 0.9},
     "scrub": {"lr": 0.2, "msteps": 8, "epochs": 8},
     "ssd": {"alpha": 0.1, "lam": 0.001},
     "unsir": {"lr": 0.02, "noise_batch": 64, "noise_steps": 40, "epochs": 20, "impair_epochs": 4},

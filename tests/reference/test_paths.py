@@ -5,6 +5,7 @@ package: they hold weights in a dict, write losses and SGD out, and take gradien
 """
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ LR, MOMENTUM, DECAY, EPOCHS = 0.05, 0.9, 1e-2, 3
 T, GAMMA, PULL, MSTEPS = 3.0, 0.9, 0.3, 2
 ALPHA, PENALTY, EPSILON, K = 0.6, 0.01, 0.4, 0.3
 DRAWS, SIGMA = 3, 0.5
-NOISE_LR, NOISE_STEPS, NOISE_BATCH = 0.1, 4, 6
+NOISE_LR, NOISE_STEPS, NOISE_BATCH, REPAIR_LR = 0.1, 4, 6, 0.02
 CLASSES = 4
 DRAW_SEED = 11
 
@@ -73,6 +74,7 @@ class Slow:
         self.buffers = {name: b.clone() for name, b in model.named_buffers()}
         self.velocity = {name: torch.zeros_like(p) for name, p in self.weights.items()}
         self.mask = dict.fromkeys(self.weights, 1.0)
+        self.rate = LR
         self.loss = loss
 
     def restore_mode(self):
@@ -112,7 +114,7 @@ class Slow:
         return temperature**2 * total / len(wanted)
 
     def update(self, loss_of):
-        """Make one SGD update on the sum of weighted terms, ``v ← μ·v + g + λ·θ``, ``θ ← θ − lr·v``."""
+        """Make one SGD update on the sum of weighted terms, ``v ← μ·v + g + λ·θ``, ``θ ← θ − rate·v``."""
         leaves = {name: w.clone().requires_grad_() for name, w in self.weights.items()}
         total = {name: DECAY * w for name, w in self.weights.items()}
         for factor, term in loss_of(leaves):
@@ -120,7 +122,7 @@ class Slow:
                 total[name] = total[name] + float(factor) * g
         for name, g in total.items():
             self.velocity[name] = self.mask[name] * (MOMENTUM * self.velocity[name] + g)
-            self.weights[name] = self.weights[name] - LR * self.velocity[name]
+            self.weights[name] = self.weights[name] - self.rate * self.velocity[name]
 
 
 def gradient_ascent(slow):
@@ -157,6 +159,7 @@ def nabla_tau(slow):
 
 def scrub(slow):
     for epoch in range(1, EPOCHS + 1):
+        slow.rate = LR if epoch <= 1 else LR / 10 if epoch <= 2 else LR / 100
         for batch in FORGET if epoch <= MSTEPS else ():
             slow.update(lambda w, f=batch: [(-1, slow.divergence(w, f))])
         for batch in RETAIN:
@@ -198,7 +201,7 @@ def salun(slow):
             total[name] = total[name] + g
     slow.restore_mode()
     ranked = torch.cat([g.abs().flatten() for g in total.values()]).sort(descending=True).values
-    threshold = ranked[round(K * len(ranked)) - 1]
+    threshold = ranked[math.floor(K * len(ranked)) - 1]
     slow.mask = {name: (g.abs() >= threshold).double() for name, g in total.items()}
     random_label(slow)
 
@@ -211,12 +214,18 @@ def amnesiac(slow):
         slow.update(lambda w, b=batch: [(1, slow.mean(w, b))])
 
 
-def boundary_shrink(slow):
+def boundary_shrink(slow, as_pixels=lambda x: x):
     for x, y in FORGET * EPOCHS:
         moved = x.clone().requires_grad_()
         (g,) = torch.autograd.grad(sum(slow.of_logits(slow.teacher(moved), y)), moved)
-        labels = slow.teacher(x + EPSILON * g.sign()).argmax(1)
+        labels = slow.teacher(as_pixels(x + EPSILON * g.sign())).argmax(1)
         slow.update(lambda w, x=x, y=labels: [(1, slow.mean(w, (x, y)))])
+
+
+def boundary_shrink_as_published(slow):
+    """Values are -1, -1 + 2/255, …, 1, as of an image of 8 bits."""
+    levels = torch.linspace(-1, 1, 256, dtype=torch.float64)
+    boundary_shrink(slow, lambda x: levels[(x.unsqueeze(-1) - levels).abs().argmin(-1)])
 
 
 def boundary_expand(slow):
@@ -251,12 +260,14 @@ def delete(slow):
 
 
 def munba(slow):
-    """The weights by solving G·α = 1/α numerically."""
+    """The weights by solving G·α = 1/α numerically; the third retain batch finds no forget batch."""
+    draw = draws()
     for _ in range(EPOCHS):
-        for r, f in zip(RETAIN, FORGET * 2, strict=False):
+        for r, (x, y) in zip(RETAIN, FORGET, strict=False):
+            labels = torch.randint(CLASSES, y.shape, generator=draw)
 
-            def terms(w, r=r, f=f):
-                both = slow.mean(w, r), -slow.mean(w, f)
+            def terms(w, r=r, f=(x, labels)):
+                both = slow.mean(w, r), slow.mean(w, f)
                 flat = torch.stack(
                     [
                         torch.cat([g.flatten() for g in torch.autograd.grad(b, list(w.values()), retain_graph=True)])
@@ -267,12 +278,16 @@ def munba(slow):
                 start = 1 / np.sqrt(np.diag(gram))
                 alpha = optimize.root(lambda a: gram @ a - 1 / a, start, tol=1e-14).x
                 assert (alpha > 0).all()
-                return list(zip(alpha, both, strict=True))
+                norm = math.sqrt(alpha @ gram @ alpha)
+                assert norm == pytest.approx(math.sqrt(2))
+                return list(zip(alpha / (norm + 1e-6), both, strict=True))
 
             slow.update(terms)
+        slow.update(lambda w: [(1, slow.mean(w, RETAIN[2]))])
 
 
-def jit(slow):
+def jit(slow, stop=False):
+    """The sum is over the examples of a batch."""
     draw = draws()
     for x, _ in FORGET * EPOCHS:
 
@@ -280,39 +295,47 @@ def jit(slow):
             clean, total = slow.logits(w, x), 0
             for _ in range(DRAWS):
                 noise = SIGMA * torch.randn(x.shape, generator=draw, dtype=x.dtype)
-                moved = slow.logits(w, x + noise)
-                for a, b, n in zip(clean, moved, noise, strict=True):
-                    total = total + ((a - b) ** 2).sum().sqrt() / (n**2).sum().sqrt()
-            return [(1 / (DRAWS * len(x)), total)]
+                near = torch.minimum(torch.maximum(x + noise, x.min()), x.max())
+                moved = slow.logits(w, near)
+                moved = moved.detach() if stop else moved
+                for a, b, c, d in zip(clean, moved, near, x, strict=True):
+                    total = total + ((a - b) ** 2).sum().sqrt() / ((c - d) ** 2).sum().sqrt()
+            return [(1 / DRAWS, total)]
 
         slow.update(terms)
+
+
+def jit_as_published(slow):
+    jit(slow, stop=True)
 
 
 def bad_teacher(slow):
-    """The next forget batch for each retain batch, across epochs."""
+    """The next forget batch for each retain batch, across epochs; the student sees both at once."""
     random = network(5).eval()
     for r, f in zip(RETAIN * EPOCHS, FORGET * EPOCHS * 2, strict=False):
+        both = (torch.cat([r[0], f[0]]),)
 
-        def terms(w, r=r, f=f):
-            total, kept = len(r[1]) + len(f[1]), slow.divergence(w, r)
-            return [(len(r[1]) / total, kept), (len(f[1]) / total, slow.divergence(w, f, random))]
+        def teacher(_, r=r, f=f):
+            return torch.cat([slow.teacher(r[0]), random(f[0])])
 
-        slow.update(terms)
+        slow.update(lambda w, both=both, teacher=teacher: [(1, slow.divergence(w, both, teacher))])
 
 
 def unsir(slow):
-    """Adam written out for the noise."""
+    """Adam written out for the noise, whose passes move the running statistics; momentum and rate begin anew at the repair."""
     noise = torch.randn((NOISE_BATCH, 1, 8, 8), generator=draws(), dtype=torch.float64)
     labels, m, v = torch.full((NOISE_BATCH,), 3), 0.0, 0.0
     for t in range(1, NOISE_STEPS + 1):
         noise = noise.detach().requires_grad_()
-        gain = sum(slow.of_logits(slow.teacher(noise), labels)) / NOISE_BATCH
+        gain = slow.mean(slow.weights, (noise, labels))
         (g,) = torch.autograd.grad(-gain + 0.1 * (noise**2).sum() / NOISE_BATCH, noise)
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
         noise = noise - NOISE_LR * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
     for x, y in RETAIN_CLASSES:
         both = torch.cat([x, noise.detach()]), torch.cat([y, labels])
         slow.update(lambda w, b=both: [(1, slow.mean(w, b))])
+    slow.rate = REPAIR_LR
+    slow.velocity = {name: torch.zeros_like(p) for name, p in slow.weights.items()}
     for batch in RETAIN_CLASSES * (EPOCHS - 1):
         slow.update(lambda w, r=batch: [(1, slow.mean(w, r))])
 
@@ -340,18 +363,26 @@ CASES = {
     finetune: {},
     neggrad_plus: {"alpha": ALPHA},
     nabla_tau: {"alpha": ALPHA},
-    scrub: {"gamma": GAMMA, "alpha": PULL, "temperature": T, "msteps": MSTEPS},
+    scrub: {"gamma": GAMMA, "alpha": PULL, "temperature": T, "msteps": MSTEPS, "lr_decay_epochs": (1, 2)},
     l1_sparse: {"alpha": PENALTY},
     random_label: {},
     salun: {"k": K},
     amnesiac: {"optimizer": "sgd"},
     boundary_shrink: {"epsilon": EPSILON},
+    boundary_shrink_as_published: {"epsilon": EPSILON, "bounds": (-1, 1)},
     boundary_expand: {},
     delete: {},
     munba: {},
     jit: {"draws": DRAWS, "sigma": SIGMA},
+    jit_as_published: {"draws": DRAWS, "sigma": SIGMA, "stop_gradient": True},
     bad_teacher: {"optimizer": "sgd", "temperature": T, "share": 1.0},
-    unsir: {"noise_lr": NOISE_LR, "noise_steps": NOISE_STEPS, "noise_batch": NOISE_BATCH},
+    unsir: {
+        "optimizer": "sgd",
+        "repair_lr": REPAIR_LR,
+        "noise_lr": NOISE_LR,
+        "noise_steps": NOISE_STEPS,
+        "noise_batch": NOISE_BATCH,
+    },
     retrain: {},
     catastrophic_forgetting_k: {},
     exact_unlearning_k: {},
@@ -373,7 +404,7 @@ def known_draws(monkeypatch):
 @pytest.mark.parametrize(("slow_version", "settings"), CASES.items(), ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.usefixtures("known_draws")
 def test_against_the_slow_version(slow_version, settings, loss, batchnorm):
-    model, name = network(), slow_version.__name__
+    model, name = network(), slow_version.__name__.removesuffix("_as_published")
     slow = Slow(model, loss, batchnorm)
     slow_version(slow)
     rates = {"lr": LR, "momentum": MOMENTUM, "weight_decay": DECAY, "epochs": EPOCHS, "batchnorm": batchnorm}

@@ -92,9 +92,9 @@ def test_nash_weights_solve_their_equation(rho):
 
 
 def test_nash_weights_without_a_bargain():
+    """Opposite or vanishing gradients: one tenth of the forget loss beside the retain loss."""
     g = torch.tensor([1.0, 2.0])
-    assert nash_weights(g, -g) == (0.0, 0.0)
-    assert nash_weights(0 * g, g) == (0.0, pytest.approx(1 / 5**0.5))
+    assert nash_weights(g, -g) == nash_weights(0 * g, g) == nash_weights(g, 0 * g) == (1.0, 0.1)
 
 
 def test_random_labels_may_be_true_and_amnesiac_labels_may_not(monkeypatch):
@@ -170,18 +170,26 @@ def test_distillation_is_averaged_over_examples_and_not_over_classes():
 
 
 def test_jit_flattens_the_function_around_forget_points():
+    """Unless the perturbed outputs are constants: a pull of one output towards others moves them all alike."""
     inputs = batches(seed=1)[0][0]
     noise = 0.5 * torch.randn(200, *inputs.shape, generator=torch.Generator().manual_seed(5))
 
     def slope(network):
         return ((network(inputs) - network(inputs + noise)).norm(dim=2) / noise.norm(dim=2)).mean().item()
 
-    assert slope(last_of("jit", lr=0.05, epochs=20)) < 0.5 * slope(model())
+    assert slope(last_of("jit", lr=0.05, epochs=20)) < 0.1 * slope(model())
+    assert slope(last_of("jit", lr=0.05, epochs=20, stop_gradient=True)) > 0.9 * slope(model())
 
 
 @pytest.mark.parametrize(
     ("name", "setting"),
-    [("salun", {"k": 0}), ("salun", {"k": 1.5}), ("ssd", {"alpha": (1.0, 1.0)}), ("influence", {"damping": 0})],
+    [
+        ("salun", {"k": 0}),
+        ("salun", {"k": 1.5}),
+        ("ssd", {"alpha": (1.0, 1.0)}),
+        ("influence", {"damping": 0}),
+        ("boundary_shrink", {"bounds": (1, 0)}),
+    ],
 )
 def test_settings_out_of_range(name, setting):
     with pytest.raises(ValidationError):

@@ -20,7 +20,7 @@ class Amnesiac(Iterative):
     Formula: each epoch minimizes ``L(f, ỹ)`` over the forget batches, then ``L(r)`` over the retain batches; ỹ ≠ y is uniform
     over the other classes and fixed for the whole path.
     Paper: Graves et al. 2021 (arXiv 2010.10981).
-    Public source: vikram2000b/bad-teaching-unlearning, ``amnesiac``.
+    Public source: vikram2000b/bad-teaching-unlearning, the notebook's cells and ``fit_one_unlearning_cycle`` (model in train mode).
     Deviations: the source shuffles both sets together; here the order is the caller's. The forget batches are kept from the
     first pass, so that a label stays with its example.
     Defaults: Adam 1e-4, 3 epochs, as in the source.

@@ -22,11 +22,11 @@ class BadTeacher(Iterative):
     Formula: minimize, averaged over the examples of a retain batch and a forget batch together,
     ``KL(random ‖ θ)`` on f and ``KL(θ0 ‖ θ)`` on r, at temperature T.
     Paper: Chundawat et al. 2023 (arXiv 2205.08096).
-    Public source: vikram2000b/bad-teaching-unlearning, ``blindspot_unlearner``; it averages the divergence over examples
-    times classes, so its gradient is C times smaller.
-    Deviations: averaged over examples. The source shuffles both sets together; here each retain batch goes with the next
-    forget batch.
-    Defaults: Adam 1e-4, 1 epoch, T 1, 30 % of the retain batches, as in the source.
+    Public source: vikram2000b/bad-teaching-unlearning, ``blindspot_unlearner`` (student in train mode); it averages the divergence
+    over examples times classes, so its gradient is C times smaller, and has no factor T².
+    Deviations: averaged over examples, times T². The source shuffles both sets together and sees each example once per epoch; here
+    each retain batch goes with the next forget batch, and forget batches start over when they run out.
+    Defaults: Adam 1e-4, 1 epoch, T 1, 30 % of the retain data (here the first batches, there a sample), as in the source.
     Cost: per epoch the chosen share of the retain data and as many forget batches, two forward passes each.
     """
 
@@ -48,15 +48,13 @@ class BadTeacher(Iterative):
         material.memory["random"] = material.fresh().eval()
 
     def losses(self, material: Material, total: int) -> Iterator[Tensor]:  # noqa: ARG002
-        """Yield the divergence from both teachers over pairs of batches."""
+        """Yield the divergence from both teachers over pairs of batches, which the student sees as one."""
         forget, count, objective = material.endless("forget"), self.updates_per_epoch(material), material.objective
         while True:
-            for retain_batch, forget_batch in zip(islice(material.batches("retain"), count), forget, strict=False):
-                sums = []
-                pairs = ((material.original, retain_batch), (material.memory["random"], forget_batch))
-                for teacher, batch in pairs:
+            for pair in zip(islice(material.batches("retain"), count), forget, strict=False):
+                wanted = []
+                for teacher, batch in zip((material.original, material.memory["random"]), pair, strict=True):
                     with torch.no_grad(), evaluating(teacher):
-                        wanted = objective.logits(teacher, batch)
-                    student = objective.logits(material.model, batch)
-                    sums.append(distillation(student, wanted, self.temperature) * len(student))
-                yield (sums[0] + sums[1]) / sum(objective.size(batch) for _, batch in pairs)
+                        wanted.append(objective.logits(teacher, batch))
+                both = tuple(torch.cat(parts) for parts in zip(*pair, strict=False))
+                yield distillation(objective.logits(material.model, both), torch.cat(wanted), self.temperature)

@@ -347,7 +347,7 @@ class Iterative(Unlearner):
                 loss = next(losses)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-            self.before_update(material)
+            self.before_update(material, optimizer)
             optimizer.step()
             self.after_update(material, optimizer)
             yield Step(update, update, model, loss.detach())
@@ -363,8 +363,8 @@ class Iterative(Unlearner):
         """Return parameters that are trained along and belong to no model."""
         return []
 
-    def before_update(self, material: Material) -> None:
-        """Change gradients; called between the backward pass and the update."""
+    def before_update(self, material: Material, optimizer: torch.optim.Optimizer) -> None:
+        """Change gradients or rates; called between the backward pass and the update."""
 
     def after_update(self, material: Material, optimizer: torch.optim.Optimizer) -> None:
         """Undo what the update must not have done."""

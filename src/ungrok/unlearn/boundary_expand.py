@@ -35,8 +35,8 @@ class BoundaryExpand(Iterative):
     trained along and never part of the model handed back.
     Paper: Chen et al. 2023 (arXiv 2303.11570).
     Public source: OPTML-Group/Unlearn-Saliency, ``boundary_ex``.
-    Deviations: the row lives beside the model instead of in a widened layer; the mathematics is the same.
-    Defaults: lr 1e-5, 10 epochs, as in the source. Cross-entropy is used whatever the objective, since the class is new.
+    Deviations: the row lives beside the model instead of in a widened layer, and is dropped; the source hands back C + 1 outputs.
+    Defaults: 10 epochs as in the source; lr 1e-5, as its users report (its command line has 0.01). Cross-entropy is used whatever the objective, since the class is new.
     Cost: one pass over the forget data per epoch, none over the retain data.
     """
 

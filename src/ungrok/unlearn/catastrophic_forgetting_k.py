@@ -14,9 +14,11 @@ class CatastrophicForgettingK(LastBlocks):
 
     Formula: minimize ``L(r)`` over the parameters of the last k blocks.
     Paper: Goel et al. 2022 (arXiv 2201.06640), CF-k.
-    Public source: meghdadk/SCRUB, ``CF-k``.
-    Deviations: batch-norm statistics of frozen blocks stay too.
-    Defaults: k 1; lr 0.01, 10 epochs, as in the source.
+    Public source: meghdadk/SCRUB, ``fk_fientune`` (all of the model in train mode; for small data in eval mode, and with a pull
+    ``λ/2·‖θ − θ0‖²``).
+    Deviations: batch-norm statistics of frozen blocks stay too; in the source they move. k counts from the classifier, which the
+    source leaves frozen: it trains the block before. The pull is not offered.
+    Defaults: k 1; SGD 0.01 without momentum or weight decay, 10 epochs, as in the source.
     Cost: one pass over the retain data per epoch, none over the forget data.
     """
 

@@ -18,9 +18,9 @@ class DELETE(Iterative):
 
     Formula: minimize ``KL(softmax(z0 with z0[y] = −∞) ‖ softmax(θ(f)))``, z0 the original's logits.
     Paper: Zhou et al. 2025, "Decoupled Distillation to Erase" (CVPR 2025, arXiv 2503.23751).
-    Public source: none run here; restated from the paper.
-    Deviations: none known.
-    Defaults: lr 1e-3, 10 epochs, ours.
+    Public source: shaaaaron/DELETE, ``method.delete`` (student in train mode).
+    Deviations: none.
+    Defaults: SGD 1e-4, momentum 0.9, no weight decay, 20 epochs, as in the source (CIFAR-10, ResNet-18).
     Cost: one pass over the forget data per epoch, two forward passes; none over the retain data.
 
     Why it is here: like gradient ascent it sees the forget data only, but its loss is bounded, so it shows how much of
@@ -29,8 +29,9 @@ class DELETE(Iterative):
 
     needs: ClassVar[tuple[str, ...]] = ()
     kind: Literal["delete"] = "delete"
-    lr: float = Field(1e-3, gt=0, description="learning rate")
-    default_epochs: ClassVar[int] = 10
+    lr: float = Field(1e-4, gt=0, description="learning rate")
+    weight_decay: float = Field(0.0, ge=0, description="added to the gradient (decoupled for adamw)")
+    default_epochs: ClassVar[int] = 20
 
     def updates_per_epoch(self, material: Material) -> int:
         """Return the number of forget batches."""

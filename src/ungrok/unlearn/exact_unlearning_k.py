@@ -14,9 +14,11 @@ class ExactUnlearningK(LastBlocks):
 
     Formula: as catastrophic forgetting-k, from ``factory()``'s weights in the last k blocks.
     Paper: Goel et al. 2022 (arXiv 2201.06640), EU-k.
-    Public source: meghdadk/SCRUB, ``EU-k``.
-    Deviations: batch-norm statistics of frozen blocks stay too.
-    Defaults: k 1; lr 0.01, 10 epochs, as in the source.
+    Public source: meghdadk/SCRUB, ``euk_unlearn`` and ``fk_fientune``.
+    Deviations: those of catastrophic forgetting-k. Batch-norm statistics of the last blocks start fresh too; the source keeps them.
+    For its all-convolutional network the source renews the classifier and leaves it frozen; here what is renewed is trained.
+    Defaults: k 1; SGD 0.01 without momentum or weight decay, as in the source; 10 epochs, where the source takes as many as the
+    original training (25 to 50).
     Cost: one pass over the retain data per epoch, none over the forget data.
     """
 

@@ -39,7 +39,8 @@ class Fisher(OneShot):
     Formula: ``θ ← θ0 + √(α·v)·z``, z standard normal, v from :func:`noise_variance` of the diagonal Fisher information on
     the retain set, its expectation taken over the model's own predictive distribution: ``F = E_r Σ_y p(y|x)·(∂ log p(y|x))²``.
     Paper: Golatkar et al. 2020 (arXiv 1911.04933).
-    Public source: AdityaGolatkar/SelectiveForgetting; OPTML-Group/Unlearn-Saliency, ``fisher_new``.
+    Public source: AdityaGolatkar/SelectiveForgetting, ``hessian`` and ``get_mean_var``, also in meghdadk/SCRUB. ``fisher_new`` of
+    OPTML-Group/Unlearn-Saliency squares gradients of batches of 32: the same at batch size 1 only.
     Deviations: the source also resets the output row of a wholly forgotten class; this does not, since it is told only
     which data to forget. One draw of z serves every strength, so that the path is a path.
     Defaults: α 1e-7, as in the SCRUB repository; the SSD repository uses 1e-6.

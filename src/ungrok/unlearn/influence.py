@@ -41,7 +41,8 @@ class Influence(OneShot):
     Formula: ``θ ← θ0 + α·H⁻¹·v`` with ``v = Σ_f g/N − n_f/(N·n_r)·Σ_r g``, g an example's loss gradient, N = n_f + n_r, and H the
     WoodFisher estimate from the mean gradients of the first ``batches`` retain batches.
     Paper: Izzo et al. 2021 (arXiv 2002.10077); Singh & Alistarh 2020 (2004.14340) for the inverse.
-    Public source: OPTML-Group/Unlearn-Sparse, ``wfisher``, is no reference: its vector stays collinear with the first gradient.
+    Public source: OPTML-Group/Unlearn-Sparse, ``Wfisher``, is no reference: its vector stays collinear with the first gradient g₁, so
+    that it returns v − c·g₁.
     Deviations: the inverse is applied in closed form, see :func:`inverse_product`. All gradients are taken in eval mode.
     Defaults: α 1, 2, 5, 10, 20 (the sources search 1 to 20), λ 1 as the source's starting matrix, 256 batches.
     Cost: one pass over the forget data, two over the retain data; memory of ``batches`` gradients.

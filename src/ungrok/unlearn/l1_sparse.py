@@ -20,7 +20,7 @@ class L1Sparse(Iterative):
     Paper: Jia et al. 2023 (arXiv 2304.04934).
     Public source: OPTML-Group/Unlearn-Sparse, ``FT_l1``.
     Deviations: the penalty covers trainable parameters only, so that frozen ones stay out of it.
-    Defaults: α 5e-4, lr 0.01, 10 epochs, as in the source (CIFAR-10, ResNet-18).
+    Defaults: lr 0.01, 10 epochs, as in the source (CIFAR-10, ResNet-18); α 5e-4, which the source leaves to the command line.
     Cost: one pass over the retain data per epoch, none over the forget data.
     """
 

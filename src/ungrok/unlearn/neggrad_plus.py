@@ -18,14 +18,16 @@ class NegGradPlus(Iterative):
     Formula: minimize ``α·L(r) − (1 − α)·L(f)``; every retain batch is paired with the next forget batch, forget batches
     starting over when they run out.
     Paper: Kurmanji et al. 2023 (arXiv 2302.09880).
-    Public source: meghdadk/SCRUB, ``loops.train_negrad`` (SGD, momentum 0.9, weight decay 5e-4, model in train mode).
+    Public source: meghdadk/SCRUB, ``loops.train_negrad`` (model in train mode).
     Deviations: none.
-    Defaults: α 0.9999 (large scale; 0.95 small scale), lr 0.01, 5 epochs, as in the source.
+    Defaults: α 0.9999 (large scale; 0.95 small scale), SGD 0.01 without momentum or weight decay, 5 epochs, as in the source.
     Cost: one pass over the retain data and as many forget batches per epoch.
     """
 
     kind: Literal["neggrad_plus"] = "neggrad_plus"
     lr: float = Field(1e-2, gt=0, description="learning rate")
+    momentum: float = Field(0.0, ge=0, lt=1, description="momentum of SGD; other optimizers ignore it")
+    weight_decay: float = Field(0.0, ge=0, description="added to the gradient (decoupled for adamw)")
     alpha: float = Field(0.9999, ge=0, le=1, description="weight of the retain loss, no unit")
 
     def updates_per_epoch(self, material: Material) -> int:

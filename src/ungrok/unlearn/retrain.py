@@ -17,9 +17,10 @@ class Retrain(Iterative):
 
     Formula: minimize ``L(r)`` from a freshly initialized model.
     Paper: the definition of exact unlearning (Cao & Yang 2015).
-    Public source: every repository's ``retrain``; one that re-initializes only the last layer is not it.
-    Deviations: none. Frozen parameters keep their values: they are taken not to have seen the data. The path starts from ``factory()``, not from the model handed in; dose 0 is the fresh model.
-    Defaults: SGD 0.1, momentum 0.9, weight decay 5e-4, 30 epochs; give those of the original training instead.
+    Public source: OPTML-Group/Unlearn-Saliency, ``retrain``; that of if-loops/selective-synaptic-dampening re-initializes only the
+    last layer of its ResNet.
+    Deviations: frozen parameters keep their values: they are taken not to have seen the data. No learning-rate schedule.
+    Defaults: SGD 0.1, momentum 0.9, weight decay 5e-4 as in the source; 30 epochs, ours. Give those of the original training instead.
     Cost: one pass over the retain data per epoch, none over the forget data.
     """
 

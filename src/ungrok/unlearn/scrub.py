@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
@@ -34,8 +35,9 @@ class SCRUB(Iterative):
     minimize ``γ·L(r) + α·KL_T(θ0 ‖ θ)`` over the retain batches. KL_T carries the factor T².
     Paper: Kurmanji et al. 2023 (arXiv 2302.09880).
     Public source: meghdadk/SCRUB, ``loops.train_distill`` (student in train mode, teacher in eval mode).
-    Deviations: no weight averaging and no learning-rate decay inside the path (the source has both for small data).
-    Defaults: the source's large-scale setting: SGD 5e-4, γ 0.99, α 0.001, T 4, msteps 2, 3 epochs.
+    Deviations: none. The source's ``smoothing``, a weight averaging, is set in its notebooks and read nowhere in this method.
+    Defaults: the source's large-scale setting: SGD 5e-4, γ 0.99, α 0.001, T 4, msteps 2, 3 epochs. Its small-scale setting is
+    ``optimizer="adam", weight_decay=0.1, gamma=1, alpha=0.5, temperature=2, msteps=3, epochs=10, lr_decay_epochs=(5, 8, 9)``.
     Cost: per epoch one pass over the retain data (two forward passes); msteps passes over the forget data.
     """
 
@@ -45,6 +47,7 @@ class SCRUB(Iterative):
     alpha: float = Field(0.001, ge=0, description="weight of the divergence on retain, no unit")
     temperature: float = Field(4.0, gt=0, description="T, no unit")
     msteps: int = Field(2, ge=0, description="epochs that begin with a pass of maximization")
+    lr_decay_epochs: tuple[int, ...] = Field((), description="epochs after which the learning rate falls to a tenth")
     default_epochs: ClassVar[int] = 3
 
     def updates_per_epoch(self, material: Material) -> int:
@@ -63,6 +66,7 @@ class SCRUB(Iterative):
         epoch = 0
         while True:
             epoch += 1
+            material.memory["lr"] = self.lr * 0.1 ** sum(epoch > last for last in self.lr_decay_epochs)
             if epoch <= self.msteps:
                 for batch in material.batches("forget"):
                     yield -self._divergence(material, batch)[0]
@@ -70,6 +74,11 @@ class SCRUB(Iterative):
                 divergence, logits = self._divergence(material, batch)
                 own = material.objective.losses(logits, batch).mean()
                 yield self.gamma * own + self.alpha * divergence
+
+    def before_update(self, material: Material, optimizer: torch.optim.Optimizer) -> None:
+        """Set the epoch's learning rate."""
+        for group in optimizer.param_groups:
+            group["lr"] = material.memory["lr"]
 
     def _divergence(self, material: Material, batch: Batch) -> tuple[Tensor, Tensor]:
         student = material.objective.logits(material.model, batch)

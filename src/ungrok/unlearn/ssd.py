@@ -34,10 +34,10 @@ class SSD(OneShot):
 
     Formula: :func:`dampen` with importances ``F = mean over examples of (∂L/∂θ)²``, F_D over retain and forget together.
     Paper: Foster et al. 2024 (arXiv 2308.07707).
-    Public source: if-loops/selective-synaptic-dampening; its importance squares the gradient of a batch's mean, so it
-    depends on the batch size. Here it is per example.
-    Deviations: that one.
-    Defaults: α 10, λ 1 (class forgetting in the paper). The dose is 1/α: a lower threshold dampens more.
+    Public source: if-loops/selective-synaptic-dampening, ``ssd.ParameterPerturber`` (model in eval mode).
+    Deviations: the source squares the gradient of a batch's mean, so that its importance depends on the batch size; here it is
+    per example, which is the source's at batch size 1.
+    Defaults: α 10, λ 1, as in the source (ResNet-18). The dose is 1/α: a lower threshold dampens more.
     Cost: one pass over the forget data and one over the retain data, per-example gradients.
     """
 
