@@ -1,6 +1,14 @@
 """Sphinx configuration."""
 
+import re
 from importlib import metadata
+from typing import Literal, get_args, get_origin
+
+from docutils.nodes import Element, field_list
+from sphinx.application import Sphinx
+from sphinx.util.rst import escape
+
+from ungrok.unlearn import Unlearner
 
 project = "ungrok"
 author = "The ungrok authors"
@@ -25,3 +33,46 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 nitpicky = False
 suppress_warnings = ["sphinx_autodoc_typehints"]
+
+PARTS = re.compile(r"^(Formula|Paper|Public source|Deviations|Defaults|Cost|Why it is here): ")
+
+
+def settings(cls: type[Unlearner]) -> list[str]:
+    """Return one list item per hyper-parameter: name, default, meaning."""
+    items = []
+    for name, field in cls.model_fields.items():
+        if name in ("kind", "name"):
+            continue
+        default, choices = field.default, get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        if name == "epochs":
+            default = cls.default_epochs
+        meaning = field.description or " or ".join(f"``{choice}``" for choice in choices)
+        items.append(f"- ``{name}`` = ``{default}``: {meaning if choices else escape(meaning)}")
+    return items
+
+
+def lay_out(_app: Sphinx, what: str, _name: str, obj: object, _options: object, lines: list[str]) -> None:
+    """Set the parts of a method's docstring apart, and add its hyper-parameters."""
+    if (
+        what == "class"
+        and issubclass(obj, Unlearner)
+        and "kind" in obj.model_fields
+        and not obj.model_fields["kind"].is_required()
+    ):
+        lines[:] = [
+            part for line in lines for part in (("", PARTS.sub(r"**\1:** ", line)) if PARTS.match(line) else (line,))
+        ]
+        lines += ["", "**Settings:**", "", *settings(obj), ""]
+
+
+def drop_types(app: Sphinx, _domain: str, _kind: str, content: Element) -> None:
+    """Leave out the list of constructor types, which the settings make superfluous."""
+    if app.env.docname.startswith("methods/"):
+        for fields in list(content.findall(field_list)):
+            fields.parent.remove(fields)
+
+
+def setup(app: Sphinx) -> None:
+    """Register the layout of methods."""
+    app.connect("autodoc-process-docstring", lay_out)
+    app.connect("object-description-transform", drop_types, priority=900)  # after autodoc has put the types there

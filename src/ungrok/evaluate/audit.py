@@ -38,7 +38,7 @@ class Audit:
         classes: The same models to accuracies per class on forget, retain and test.
         membership: The same models to attacks by name; see ``reading``.
         distances: From the unlearned model to the original and, where given, to the oracle; see :func:`audit`.
-        oracle_gap: Mean of |UA − UA*|, |RA − RA*| and |TA − TA*|; None without an oracle.
+        oracle_gap: Mean of ``|UA − UA*|``, ``|RA − RA*|`` and ``|TA − TA*|``; None without an oracle.
         tug_of_war: 1 is the oracle itself; None without one.
         tug_of_war_membership: The same with the AUC of the loss attack in the place of UA.
         relative_forgetting: Share of the starting UA that is lost.

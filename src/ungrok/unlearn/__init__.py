@@ -24,7 +24,7 @@ from ungrok.unlearn import (
     ssd,
     unsir,
 )
-from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, OneShot, Path, Step, Unlearner
+from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, OneShot, Path, Step, Unlearner, length
 from ungrok.unlearn.run import unlearn, unlearning_path
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "influence",
     "jit",
     "l1_sparse",
+    "length",
     "munba",
     "nabla_tau",
     "neggrad_plus",

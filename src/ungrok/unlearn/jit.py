@@ -26,7 +26,7 @@ class JiT(Iterative):
     class forgetting; σ 0.01 for random examples). The sum makes lr depend on the batch size; the source has 128.
     Cost: K + 1 forward passes over the forget data per epoch; neither labels nor retain data are used.
 
-    Why it is here: it smooths the function around forget points, which is what the paper says grokking has done already.
+    Why it is here: it smooths the function around forget points, which is what arXiv 2512.03437 says grokking has done already.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()

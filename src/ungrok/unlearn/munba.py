@@ -54,8 +54,8 @@ class MUNBA(Iterative):
     Defaults: lr 0.01, 10 epochs, as in the source.
     Cost: per epoch one pass over the retain and one over the forget data, two backward passes for each forget batch more.
 
-    Why it is here: its weights depend on the cosine of the forget and retain gradients only, the very quantity that the
-    paper says grokking changes.
+    Why it is here: its weights depend on the cosine of the forget and retain gradients only, the very quantity that
+    arXiv 2512.03437 says grokking changes.
     """
 
     kind: Literal["munba"] = "munba"
