@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from ungrok.core.errors import RecipeError, StoreError, UngrokError, unknown
 from ungrok.core.files import save_tensors
 from ungrok.core.registry import summary
 from ungrok.data import PROBLEMS, vision
-from ungrok.evaluate.accuracy import Accuracies
+from ungrok.evaluate import metrics
 from ungrok.models import MODELS
 from ungrok.report import write_report
 from ungrok.study import engine, outputs, single
@@ -290,26 +289,10 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     ),
     "models": lambda: {name: summary(MODELS.get(name)) for name in MODELS.names()},
     "methods": lambda: {name: summary(UNLEARNERS.get(name)) for name in UNLEARNERS.names()},
-    "metrics": lambda: _metrics(),
+    "metrics": metrics,
     "claims": lambda: CLAIMS,
     "recipes": lambda: {name: _headline(path) for name, path in shipped().items()},
 }
-
-
-def _metrics() -> dict[str, str]:
-    """Return the metrics and what the docstring of :class:`Accuracies` says of each."""
-    described = {}
-    for line in (inspect.getdoc(Accuracies) or "").splitlines():
-        name, colon, text = line.strip().partition(": ")
-        if colon and name in Accuracies.__dataclass_fields__:
-            described[name] = text
-    named = {
-        name: described.get(name, "Mean loss, in the objective's own unit.") for name in Accuracies.__dataclass_fields__
-    }
-    return named | {
-        "oracle_gap": "Mean of |UA − UA*|, |RA − RA*|, |TA − TA*|; smaller is nearer to retraining.",
-        "ues": "The paper's (UA_o − UA_u) / ((TA_o − TA_u)(RA_o − RA_u)); unstable.",
-    }
 
 
 def _headline(path: Path) -> str:

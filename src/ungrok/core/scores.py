@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -73,6 +73,12 @@ class Scores:
         """Return the scores of the examples that ``index`` (int64 or bool) selects."""
         logits = None if self.logits is None else self.logits[index]
         return Scores(self.losses[index], self.predictions[index], self.targets[index], logits)
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """Return the scores of several batches as one; all of them or none hold logits."""
+    names = ("losses", "predictions", "targets", *(("logits",) if parts[0].logits is not None else ()))
+    return Scores(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 def score(

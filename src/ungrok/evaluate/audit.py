@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from ungrok.core.errors import NotApplicable
+from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Batches, Classification, Objective
-from ungrok.core.scores import Scores, device_of, score
+from ungrok.core.scores import Scores, device_of, joined, score
 from ungrok.core.seeds import seeded
 from ungrok.evaluate.accuracy import class_accuracies
 from ungrok.evaluate.distances import (
-    activation_distance,
-    disagreement,
-    js_divergence,
+    distances,
     relative_forgetting,
     tug_of_war,
+    tug_of_war_membership,
     weight_distance,
     zrf,
 )
 from ungrok.evaluate.gap import oracle_gap
-from ungrok.evaluate.membership import READING, Attack, membership
+from ungrok.evaluate.membership import ATTACKS, READING, membership
+from ungrok.evaluate.roc import Attack
 
 SETS = {"UA": "forget", "RA": "retain", "TA": "test"}
 
@@ -67,22 +67,27 @@ class Audit:
         return {**vars(self), "membership": attacks}
 
     def __str__(self) -> str:
-        lines = [f"{'':>10}  {'UA':>6} {'RA':>6} {'TA':>6}  {'MIA AUC [95 %]':>20}"]
+        lines = [f"{'':>10}  {'UA':>6} {'RA':>6} {'TA':>6}"]
         for model, values in self.accuracies.items():
-            numbers = " ".join(f"{_text(values[name]):>6}" for name in SETS)
-            found = self.membership[model]
-            attack = f"{found['loss'].auc:.3f} [{found['loss'].low:.3f}, {found['loss'].high:.3f}]" if found else "-"
-            lines.append(f"{model:>10}  {numbers}  {attack:>20}")
+            lines.append(f"{model:>10}  {' '.join(f'{_text(values[name]):>6}' for name in SETS)}")
         lines.append(f"gap to the oracle {_text(self.oracle_gap)}, share of UA lost {_text(self.relative_forgetting)}")
+        lines.append(f"{'MIA AUC':>18}{''.join(f'{model:>22}' for model in self.membership)}")
+        for name in ATTACKS:
+            found = [attacks[name] if attacks else None for attacks in self.membership.values()]
+            lines.append(f"{name:>18}{''.join(f'{_interval(attack):>22}' for attack in found)}")
         return "\n".join([*lines, self.reading])
 
     def to_json(self) -> str:
         """Return :meth:`to_dict` as JSON."""
-        return json.dumps(self.to_dict(), indent=1)
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
 
 
 def _text(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(attack: Attack | None) -> str:
+    return f"{attack.auc:.3f} [{attack.low:.3f}, {attack.high:.3f}]" if attack else "-"
 
 
 def audit(
@@ -99,92 +104,71 @@ def audit(
 ) -> Audit:
     """Measure what an unlearned model still knows, what it has lost, and how far it is from retraining.
 
-    Every model runs once over every set, in eval mode; its mode is restored.
+    Every set is read once, and every model runs once over every batch of it, in eval mode; its mode is restored. A loader
+    may shuffle or augment: all models see the same batches.
 
     Args:
         original: The model before unlearning.
         unlearned: The model after it.
-        forget: Batches that were to be forgotten, in a fixed order.
-        retain: Batches that were to be kept, in a fixed order.
-        test: Batches that no model has seen, in a fixed order.
+        forget: Batches that were to be forgotten.
+        retain: Batches that were to be kept.
+        test: Batches that no model has seen.
         oracle: A model retrained without ``forget``.
         factory: Returns a freshly initialized model; gives the ZRF score.
         objective: Cross-entropy classification by default.
-        seed: Seed of the attackers' draws and of the factory.
+        seed: Seed of the attackers' draws, of the factory, and of loaders that shuffle.
 
     Returns:
         ``distances`` holds, for ``original`` and ``oracle``: ``disagreement``, ``js_divergence`` and ``activation_distance`` on
         forget and on test, and ``weight_distance``.
 
     Raises:
-        RecipeError: If a set is empty, or gives other examples when iterated again.
+        RecipeError: If a set is empty, one object is given for two sets, or the models have different parameters.
 
     """
     objective, batches = objective or Classification(), {"forget": forget, "retain": retain, "test": test}
-    models = {"original": original, "unlearned": unlearned} | ({"oracle": oracle} if oracle else {})
-    scores = {
-        name: {role: score(model, part, objective) for role, part in batches.items()} for name, model in models.items()
-    }
+    _check_distinct(batches)
+    models = {"original": original, "unlearned": unlearned} | ({"oracle": oracle} if oracle is not None else {})
+    weights = {name: weight_distance(unlearned, model) for name, model in models.items() if name != "unlearned"}
+    with seeded(seed):
+        random = {"random": factory().to(device_of(unlearned))} if factory else {}
+        by_role = {
+            role: _score_all(models | random if role == "forget" else models, role, part, objective)
+            for role, part in batches.items()
+        }
+    scores = {name: {role: by_role[role][name] for role in batches} for name in models}
     accuracies = {name: {key: found[role].accuracy for key, role in SETS.items()} for name, found in scores.items()}
-    attacks = {name: _attacks(found, seed) for name, found in scores.items()}
+    found = {name: membership(parts["forget"], parts["test"], seed) for name, parts in scores.items()}
     ours, best = accuracies["unlearned"], accuracies.get("oracle")
     return Audit(
         accuracies=accuracies,
-        classes={name: {role: class_accuracies(s) for role, s in found.items()} for name, found in scores.items()},
-        membership=attacks,
+        classes={name: {role: class_accuracies(s) for role, s in parts.items()} for name, parts in scores.items()},
+        membership=found,
         distances={
-            name: _distances(scores["unlearned"], scores[name]) | {"weight_distance": weight_distance(unlearned, model)}
-            for name, model in models.items()
-            if name != "unlearned"
+            name: distances(scores["unlearned"], scores[name]) | {"weight_distance": apart}
+            for name, apart in weights.items()
         },
         oracle_gap=oracle_gap(ours, best) if best else None,
         tug_of_war=tug_of_war(ours, best) if best else None,
-        tug_of_war_membership=_membership_form(accuracies, attacks),
+        tug_of_war_membership=tug_of_war_membership(ours, best, found["unlearned"], found["oracle"]) if best else None,
         relative_forgetting=relative_forgetting(accuracies["original"]["UA"], ours["UA"]),
-        zrf=_zrf(scores["unlearned"]["forget"], factory, forget, objective, unlearned, seed) if factory else None,
+        zrf=zrf(by_role["forget"]["unlearned"], by_role["forget"]["random"]) if factory else None,
     )
 
 
-def _attacks(scores: dict[str, Scores], seed: int) -> dict[str, Attack] | None:
-    if scores["forget"].diverged or scores["test"].diverged:
-        return None
-    try:
-        return membership(scores["forget"], scores["test"], seed)
-    except NotApplicable:
-        return None
+def _check_distinct(batches: Mapping[str, Batches]) -> None:
+    names = list(batches)
+    for left, right in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
+        if batches[left] is batches[right]:
+            raise RecipeError(f"{left} and {right} are the same object")
 
 
-def _distances(a: dict[str, Scores], b: dict[str, Scores]) -> dict[str, float | None]:
-    measures = {
-        "disagreement": disagreement,
-        "js_divergence": js_divergence,
-        "activation_distance": activation_distance,
-    }
-    return {
-        f"{name}_{role}": measure(a[role], b[role]) for name, measure in measures.items() for role in ("forget", "test")
-    }
-
-
-def _membership_form(
-    accuracies: dict[str, dict[str, float | None]], attacks: dict[str, dict[str, Attack] | None]
-) -> float | None:
-    sides = []
-    for name in ("unlearned", "oracle"):
-        found = attacks.get(name)
-        if not found:
-            return None
-        sides.append({**accuracies[name], "UA": found["loss"].auc})
-    return tug_of_war(*sides)
-
-
-def _zrf(
-    scores: Scores,
-    factory: Callable[[], nn.Module],
-    forget: Batches,
-    objective: Objective,
-    model: nn.Module,
-    seed: int,
-) -> float | None:
-    with seeded(seed):
-        random = factory().to(device_of(model))
-    return zrf(scores, score(random, forget, objective))
+def _score_all(models: Mapping[str, nn.Module], role: str, batches: Batches, objective: Objective) -> dict[str, Scores]:
+    """Return every model's scores on one pass over a set."""
+    parts: dict[str, list[Scores]] = {name: [] for name in models}
+    for batch in batches:
+        for name, model in models.items():
+            parts[name].append(score(model, [batch], objective))
+    if not any(parts.values()):
+        raise RecipeError(f"{role}: holds no batches")
+    return {name: joined(found) for name, found in parts.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from ungrok.core.errors import RecipeError
 from ungrok.core.scores import Scores
 from ungrok.evaluate.gap import NAMES
+from ungrok.evaluate.roc import Attack
 
 
 def _probabilities(scores: Scores) -> Tensor:
@@ -48,7 +50,7 @@ def divergence(p: Tensor, q: Tensor) -> Tensor:
     """
     m = (p + q) / 2
     halves = [torch.special.xlogy(x, x) - torch.special.xlogy(x, m) for x in (p, q)]
-    bits: Tensor = (halves[0] + halves[1]).sum(dim=1) / (2 * torch.log(torch.tensor(2.0, dtype=p.dtype)))
+    bits: Tensor = (halves[0] + halves[1]).sum(dim=1) / (2 * math.log(2))
     return bits.clamp(0, 1)
 
 
@@ -69,6 +71,26 @@ def activation_distance(a: Scores, b: Scores) -> float | None:
     return float((_probabilities(a) - _probabilities(b)).norm(dim=1).mean())
 
 
+SETS = ("forget", "test")
+
+MEASURES: dict[str, Callable[[Scores, Scores], float | None]] = {
+    "disagreement": disagreement,
+    "js_divergence": js_divergence,
+    "activation_distance": activation_distance,
+}
+
+
+def distances(a: Mapping[str, Scores], b: Mapping[str, Scores]) -> dict[str, float | None]:
+    """Return what two models predict differently, as ``<measure>_<set>``.
+
+    Args:
+        a: The scores of one model on ``forget`` and on ``test``, logits included.
+        b: Those of the other, on the same examples.
+
+    """
+    return {f"{name}_{part}": measure(a[part], b[part]) for name, measure in MEASURES.items() for part in SETS}
+
+
 def zrf(model: Scores, random: Scores) -> float | None:
     """Return the zero-retrain-forgetting score on the forget set, in [0, 1]; 1 is as ignorant as a random model.
 
@@ -85,25 +107,28 @@ def zrf(model: Scores, random: Scores) -> float | None:
 
 
 @torch.no_grad()
-def weight_distance(a: nn.Module, b: nn.Module) -> float:
-    """Return the Euclidean distance of two models' parameters, buffers left out, summed in float64.
+def weight_distance(a: nn.Module, b: nn.Module) -> float | None:
+    """Return the Euclidean distance of two models' parameters in float64, tied ones once; None if one has diverged.
+
+    Buffers (batch-norm statistics) are left out.
 
     Raises:
         RecipeError: If the models have different parameters.
 
     """
     left, right = dict(a.named_parameters()), dict(b.named_parameters())
-    if {n: p.shape for n, p in left.items()} != {n: p.shape for n, p in right.items()}:
-        raise RecipeError("the two models have different parameters")
-    squares = [(left[n].double().cpu() - right[n].double().cpu()).square().sum() for n in left]
-    return torch.stack(squares).sum().sqrt().item()
+    for name in sorted(left.keys() | right.keys()):
+        shapes = [tuple(side[name].shape) if name in side else None for side in (left, right)]
+        if shapes[0] != shapes[1]:
+            raise RecipeError(f"the two models have different parameters: {name} has shape {shapes[0]} and {shapes[1]}")
+    found = math.sqrt(sum((left[n].cpu().double() - right[n].cpu().double()).square().sum().item() for n in left))
+    return found if math.isfinite(found) else None
 
 
 def tug_of_war(model: Mapping[str, float | None], oracle: Mapping[str, float | None]) -> float | None:
-    """Return the tug-of-war score, in [0, 1]; 1 is the oracle itself.
+    """Return the tug-of-war score (ToW), in [0, 1]; 1 is the oracle itself.
 
-    ``ToW = Π (1 − |x − x*|)`` over UA, RA and TA (Zhao et al. 2024, arXiv 2406.01257, eq. 1). Give ``{"UA": the attack's AUC,
-    …}`` on both sides for its membership form.
+    ``ToW = Π (1 − |x − x*|)`` over UA, RA and TA (Zhao et al. 2024, arXiv 2406.01257).
     """
     score = 1.0
     for name in NAMES:
@@ -112,6 +137,26 @@ def tug_of_war(model: Mapping[str, float | None], oracle: Mapping[str, float | N
             return None
         score *= 1 - abs(a - b)
     return score
+
+
+def tug_of_war_membership(
+    ours: Mapping[str, float | None],
+    best: Mapping[str, float | None],
+    found: Mapping[str, Attack] | None,
+    reference: Mapping[str, Attack] | None,
+) -> float | None:
+    """Return the tug-of-war score with the AUC of the loss attack in the place of UA; None where a model was not attacked.
+
+    Args:
+        ours: UA, RA and TA of the unlearned model.
+        best: Those of the oracle.
+        found: Attacks on the unlearned model.
+        reference: Attacks on the oracle.
+
+    """
+    if not found or not reference:
+        return None
+    return tug_of_war({**ours, "UA": found["loss"].auc}, {**best, "UA": reference["loss"].auc})
 
 
 def relative_forgetting(start: float | None, now: float | None) -> float | None:

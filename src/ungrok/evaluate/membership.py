@@ -2,168 +2,163 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_curve
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from torch import Tensor
 
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import RecipeError
 from ungrok.core.scores import Scores
-from ungrok.core.seeds import derive, generator
-
-Floats = NDArray[np.float64]
+from ungrok.core.seeds import generator
+from ungrok.evaluate.roc import Attack, Floats, roc
 
 READING = (
-    "AUC is the chance that a forget example looks more like a member than a test example does: 0.5 cannot be told "
-    "apart, 1 is fully remembered, and below 0.5 the examples stand out as forgotten. Nearer to the oracle's AUC is "
-    "better; lower is not."
+    "AUC is the chance that a forget example looks more like a member than a test example of the same classes does: 0.5 "
+    "cannot be told apart, 1 is fully remembered, and below 0.5 the examples stand out as forgotten (trained attackers are above "
+    "0.5 for either); nearer to the oracle's AUC is better, lower is not."
 )
 
-RATES = (0.01, 0.001)
+ATTACKS = {
+    "loss": "Threshold on the objective's loss (Yeom et al. 2018).",
+    "confidence": "Threshold on the probability of the true class.",
+    "entropy": "Threshold on the entropy of the prediction (Salem et al. 2019).",
+    "modified_entropy": "Threshold on the entropy that knows the true class (Song & Mittal 2021).",
+    "logistic": "Logistic regression on the four signals, cross-validated.",
+    "svc": "Support-vector classifier (RBF) on the four signals, cross-validated.",
+}
 
-
-@dataclass(frozen=True)
-class Attack:
-    """The outcome of one attack.
-
-    Args:
-        auc: Area under the ROC curve, members positive.
-        low: Lower end of its 95 % interval (DeLong).
-        high: Upper end.
-        tpr_at_0_01: True-positive rate at 1 % false positives; None with fewer than 100 non-members.
-        tpr_at_0_001: At 0.1 %; None with fewer than 1,000 non-members.
-        members: Number of forget examples.
-        non_members: Number of test examples.
-
-    """
-
-    auc: float
-    low: float
-    high: float
-    tpr_at_0_01: float | None
-    tpr_at_0_001: float | None
-    members: int
-    non_members: int
-
-    def to_dict(self) -> dict[str, float | int | None]:
-        """Return the values by name."""
-        return asdict(self)
+FOLDS = 5
+MOST = 1000
+"""The trained attackers draw at most so many members, and as many non-members."""
 
 
 def signals(scores: Scores) -> dict[str, Floats]:
-    """Return what the threshold attacks look at, one value per example, larger meaning more like a member.
+    """Return what the threshold attacks look at, one finite value per example, larger meaning more like a member.
 
-    - ``loss``: minus the objective's loss (Yeom et al. 2018).
-    - ``confidence``: probability of the true class.
-    - ``entropy``: minus the entropy of the prediction (Salem et al. 2019).
-    - ``modified_entropy``: minus ``−(1 − p_y)·log p_y − Σ_{i≠y} p_i·log(1 − p_i)`` (Song & Mittal 2021, arXiv 2003.10595,
-      eq. 3), the sum over each example's own wrong classes.
+    - ``loss``: minus the objective's loss.
+    - ``confidence``: ``log p_y − log(1 − p_y)``, which ranks as ``p_y`` does and does not saturate.
+    - ``entropy``: minus the entropy of the prediction.
+    - ``modified_entropy``: minus ``−(1 − p_y)·log p_y − Σ_{i≠y} p_i·log(1 − p_i)`` (arXiv 2003.10595), the sum over each
+      example's own wrong classes.
 
     Raises:
-        RecipeError: If the scores hold no logits, or the model has diverged.
+        RecipeError: If the scores hold no logits.
 
     """
-    if scores.logits is None or scores.diverged:
-        raise RecipeError("membership inference needs logits of a model that has not diverged")
+    if scores.logits is None:
+        raise RecipeError("these scores were kept without logits; score the model with keep_logits=True")
     log_p = scores.logits.double().log_softmax(dim=1)
-    p = log_p.exp()
-    true = scores.targets.unsqueeze(1)
-    p_y, log_p_y = p.gather(1, true).squeeze(1), log_p.gather(1, true).squeeze(1)
-    # log(1 − p) through log1p, bounded where p rounds to 1.
-    wrong = (p * torch.log1p(-p.clamp(max=1 - 1e-15))).scatter(1, true, 0.0).sum(dim=1)
-    modified = -(1 - p_y) * log_p_y - wrong
+    log_rest, true = _log_rest(log_p), scores.targets.unsqueeze(1)
+    p, log_p_y, log_rest_y = log_p.exp(), log_p.gather(1, true).squeeze(1), log_rest.gather(1, true).squeeze(1)
+    wrong = (p * log_rest).scatter(1, true, 0.0).sum(dim=1)
     found = {
         "loss": -scores.losses.double(),
-        "confidence": p_y,
+        "confidence": log_p_y - log_rest_y,
         "entropy": (p * log_p).sum(dim=1),
-        "modified_entropy": -modified,
+        "modified_entropy": log_rest_y.exp() * log_p_y + wrong,
     }
     return {name: value.numpy() for name, value in found.items()}
 
 
-def roc(members: Floats, non_members: Floats) -> Attack:
-    """Return the outcome of the attack that ranks examples by a signal, larger meaning member; ties count half.
-
-    The interval is DeLong's (1988, Biometrics 44:837), on the logit scale where the AUC is not 0 or 1.
-    """
-    m, n = len(members), len(non_members)
-    wins = (members[:, None] > non_members[None]) + 0.5 * (members[:, None] == non_members[None])
-    auc = float(wins.mean())
-    variance = sum(float(np.var(wins.mean(axis=axis), ddof=1)) / k for axis, k in ((1, m), (0, n)) if k > 1)
-    half = stats.norm.ppf(0.975) * variance**0.5
-    if 0 < auc < 1:
-        center, scale = np.log(auc / (1 - auc)), half / (auc * (1 - auc))
-        low, high = (float(1 / (1 + np.exp(-(center + side * scale)))) for side in (-1, 1))
-    else:
-        low, high = auc, auc
-    rates = [tpr_at(members, non_members, rate) for rate in RATES]
-    return Attack(auc, low, high, rates[0], rates[1], m, n)
+def _log_rest(log_p: Tensor) -> Tensor:
+    """Return ``log(1 − p)``, finite where p rounds to 1: only the largest p of a row can, and it is summed from the others."""
+    top = log_p.argmax(dim=1, keepdim=True)
+    others = log_p.scatter(1, top, -torch.inf).logsumexp(dim=1, keepdim=True)
+    return torch.log1p(-log_p.exp().clamp(max=0.5)).scatter(1, top, others)
 
 
-def tpr_at(members: Floats, non_members: Floats, rate: float) -> float | None:
-    """Return the largest true-positive rate whose false-positive rate is at most ``rate``; None where too few non-members."""
-    if len(non_members) * rate < 1 - 1e-9:
-        return None
-    truth = np.r_[np.ones(len(members)), np.zeros(len(non_members))]
-    fpr, tpr, _ = roc_curve(truth, np.r_[members, non_members], drop_intermediate=False)
-    return float(tpr[fpr <= rate + 1e-12].max())
-
-
-def same_classes(forget: Scores, test: Scores) -> Scores:
-    """Return the test examples of the classes that have forget examples; other classes would give membership away."""
-    return test.of(torch.isin(test.targets, forget.targets.unique()))
-
-
-def membership(forget: Scores, test: Scores, seed: int = 0) -> dict[str, Attack]:
+def membership(forget: Scores, test: Scores, seed: int = 0) -> dict[str, Attack] | None:
     """Attack a model: forget examples are members, test examples of the same classes are not.
 
-    Threshold attacks on each of :func:`signals`, and a logistic and an SVC attacker on all of them together. The trained
-    attackers get as many non-members as members, drawn at random, and are judged by five-fold cross-validation.
+    Classes give nothing away: those without test examples are left out, as are those without forget examples, and the
+    non-members of a class together weigh as much as its members. The threshold attacks use everything. The trained attackers
+    get a random draw of as many non-members as members from each class, at most :data:`MOST` of either, and are judged by
+    five-fold cross-validation; their interval holds for the attacker as fitted, so it is too narrow where there is little to
+    learn from.
 
     Args:
         forget: Scores on the forget data, logits included.
         test: Scores on the test data, logits included.
-        seed: Seed of the draw and of the folds.
+        seed: Seed of the draw and of the folds; the same for a model and its oracle gives both the same.
 
     Returns:
-        Outcomes by attack; see :data:`READING` for which direction is better.
+        Outcomes by the names of :data:`ATTACKS`, see :data:`READING` for which direction is better; None for a diverged model, and
+        where fewer than 5 members can be paired with a non-member of their class.
 
     Raises:
-        NotApplicable: If there are fewer than 5 members or non-members.
+        RecipeError: If the scores hold no logits.
 
     """
-    outside = same_classes(forget, test)
-    if min(len(forget), len(outside)) < 5:
-        raise NotApplicable(
-            f"membership inference with {len(forget)} members and {len(outside)} non-members: needs 5 each"
-        )
-    inside, out = signals(forget), signals(outside)
-    found = {name: roc(inside[name], out[name]) for name in inside}
-    count = min(len(forget), len(outside))
-    pick = {
-        k: torch.randperm(k, generator=generator(seed, "membership", k))[:count].numpy()
-        for k in (len(forget), len(outside))
-    }
-    features = [np.stack([side[name][pick[len(side[name])]] for name in side], axis=1) for side in (inside, out)]
-    x, y = np.concatenate(features), np.r_[np.ones(count), np.zeros(count)]
-    for name, attacker in _attackers(seed).items():
-        folds = StratifiedKFold(5, shuffle=True, random_state=derive(seed, "folds") % 2**32)
-        scores = cross_val_predict(attacker, x, y, cv=folds, method="decision_function")
-        found[name] = roc(scores[:count], scores[count:])
+    sides = _comparable(forget, test)
+    if sides is None:
+        return None
+    inside, outside, weights, quota = sides
+    values = [signals(side) for side in (inside, outside)]
+    found = {name: roc(values[0][name], values[1][name], weights) for name in values[0]}
+    pairs = _pairs(inside.targets, outside.targets, quota, seed)
+    # The inverse hyperbolic sine keeps one extreme example from hiding all others.
+    features = [np.arcsinh(np.stack([*side.values()], axis=1)[pick]) for side, pick in zip(values, pairs, strict=True)]
+    return found | _trained(features[0], features[1], seed)
+
+
+def loss_auc(forget: Scores, test: Scores) -> float | None:
+    """Return the AUC of the loss attack of :func:`membership`, which needs no logits; larger means more is remembered."""
+    sides = _comparable(forget, test)
+    if sides is None:
+        return None
+    inside, outside, weights, _ = sides
+    return roc(-inside.losses.double().numpy(), -outside.losses.double().numpy(), weights).auc
+
+
+def _comparable(forget: Scores, test: Scores) -> tuple[Scores, Scores, Floats, Tensor] | None:
+    """Return members and non-members of the classes that both have, the latter's weights, and how many pairs each class gives."""
+    if forget.diverged or test.diverged:
+        return None
+    size = 1 + max((int(side.targets.max()) for side in (forget, test) if len(side)), default=0)
+    members, others = (torch.bincount(side.targets, minlength=size) for side in (forget, test))
+    quota = torch.minimum(members, others)
+    if int(quota.sum()) < FOLDS:
+        return None
+    inside, outside = (side.of((quota > 0)[side.targets]) for side in (forget, test))
+    return inside, outside, (members / others.clamp(min=1))[outside.targets].double().numpy(), quota
+
+
+def _pairs(members: Tensor, others: Tensor, quota: Tensor, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw as many members as non-members: of each class its quota, or its share of a random :data:`MOST` of all."""
+    classes = torch.repeat_interleave(torch.arange(len(quota)), quota)
+    classes = classes[torch.randperm(len(classes), generator=generator(seed, "pairs"))[:MOST]]
+    quota = torch.bincount(classes, minlength=len(quota))
+    picks = []
+    for side, targets in (("members", members), ("others", others)):
+        order = torch.randperm(len(targets), generator=generator(seed, side))
+        chosen = [order[targets[order] == label][: quota[label]] for label in quota.nonzero().squeeze(1)]
+        picks.append(torch.cat(chosen).numpy())
+    return picks[0], picks[1]
+
+
+def _trained(members: Floats, others: Floats, seed: int) -> dict[str, Attack]:
+    """Judge attackers on folds they have not seen; everything they learn, the scaling included, comes from the other folds.
+
+    A member and a non-member always share a fold, and a fold's outputs are compared through their ranks within it: pooled as they are,
+    they rank below chance where there is nothing to learn (0.487 on average with 40 pairs of noise; 0.500 this way).
+    """
+    count = len(members)
+    folds = torch.randperm(count, generator=generator(seed, "folds")).numpy() % FOLDS
+    folds = np.tile(folds, 2)
+    x, y = np.concatenate([members, others]), np.repeat([1, 0], count)
+    found = {}
+    for name, attacker in {"logistic": LogisticRegression(max_iter=1000), "svc": SVC()}.items():
+        pipeline = make_pipeline(StandardScaler(), attacker)
+        outputs = cross_val_predict(pipeline, x, y, cv=PredefinedSplit(folds), method="decision_function")
+        ranks = np.empty(2 * count)
+        for fold in range(FOLDS):
+            here = folds == fold
+            ranks[here] = (rankdata(outputs[here]) - 0.5) / here.sum()
+        found[name] = roc(ranks[:count], ranks[count:])
     return found
-
-
-def _attackers(seed: int) -> dict[str, Any]:
-    return {
-        "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-        "svc": make_pipeline(StandardScaler(), SVC(random_state=derive(seed, "svc") % 2**32)),
-    }

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ungrok.core.files import write_text
 from ungrok.report import figures, tables
+from ungrok.report.ends import ends
 from ungrok.report.figures import STYLE, Picture
 from ungrok.report.text import level, listed, number, plural
 from ungrok.report.view import View
@@ -102,6 +103,7 @@ def render(view: View, shown: list[dict[str, str]], provenance: dict[str, Any]) 
         figures=shown,
         oracle_gaps=list(tables.oracle_gaps(view)),
         ranking=list(tables.ranking(view)),
+        ends=list(ends(view)),
         updates=[*tables.updates_to_target(view), *tables.learning_rates(view)],
         transitions=[tables.transitions(view), tables.grok_rates(view)],
         costs=[table for table in (tables.training_cost(view), tables.request_cost(view)) if table],

@@ -19,7 +19,8 @@ from ungrok.core.seeds import derive
 from ungrok.data.base import PROBLEMS, Data, Split
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import FORGET_RULES, ForgetSplit
-from ungrok.evaluate.path import path_rows
+from ungrok.evaluate.cost import Metered
+from ungrok.evaluate.path import path_audits, path_rows
 from ungrok.models.base import MODELS
 from ungrok.study.recipe import BatchSizes, Observation
 from ungrok.study.store import Finished, Job, Store, explained
@@ -170,16 +171,21 @@ def walk(
     split = forget_split(load_data(training["problem"]), spec["forget"])
     method, seed = UNLEARNERS.parse(spec["unlearn"]), spec["seed"]
     sizes = BatchSizes.model_validate(spec["batches"])
+    sets = {
+        role: Metered(TensorBatches(data.train.of(part), size, derive(seed, role)), len(part), run.objective)
+        for role, part, size in (("forget", split.forget, sizes.forget), ("retain", split.retain, sizes.retain))
+    }
     path = method.path(
         run.model,
-        TensorBatches(data.train.of(split.forget), sizes.forget, derive(seed, "forget")),
-        TensorBatches(data.train.of(split.retain), sizes.retain, derive(seed, "retain")),
+        sets["forget"],
+        sets["retain"],
         run.objective,
         validation=TensorBatches(data.validation, sizes.validation, derive(seed, "validation")),
         factory=lambda: fresh_model(training, derive(seed, "factory")),
         seed=seed,
     )
     places, doses, updates, status, timing = [_scores(run.model, data, run.objective)], [0.0], [0], "completed", 0.0
+    passes = {role: [0.0] for role in sets}
     one_shot = isinstance(method, OneShot)
     end = run.model
     looked_at = set() if one_shot else observed(int(path.budget), Observation.model_validate(spec["observe"]))
@@ -192,6 +198,8 @@ def walk(
         places.append(_scores(step.model, data, run.objective))
         doses.append(float(step.dose))
         updates.append(step.updates)
+        for role, batches in sets.items():
+            passes[role].append(batches.passes)
         tick(len(doses) / (len(looked_at) or len(doses) + 1))
         if any(places[-1][name].diverged for name in SPLITS):
             status = "diverged"
@@ -203,6 +211,7 @@ def walk(
         "reason": "",
         "doses": doses,
         "updates": updates,
+        "passes": passes,
         "classes": list(split.classes),
         "one_shot": one_shot,
         "budget": path.budget,
@@ -212,15 +221,17 @@ def walk(
 
 
 def evaluate(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
-    """Turn the scores along a path into rows."""
+    """Turn the scores along a path into rows, and those at its end into an audit."""
     path = inputs["path"]
     if not path.result["doses"]:
-        return {"rows": []}
+        return {"rows": [], "audits": []}
     oracle_scores = None
     if "oracle" in inputs and inputs["oracle"].result["step"] is not None:
         oracle_scores = load_tensors(inputs["oracle"].path / "scores.safetensors")
+    scores = load_tensors(path.path / "path.safetensors")
     return {
-        "rows": path_rows(load_tensors(path.path / "path.safetensors"), path.result, spec["targets"], oracle_scores)
+        "rows": path_rows(scores, path.result, spec["targets"], oracle_scores),
+        "audits": path_audits(scores, path.result, oracle_scores, path.job["spec"]["seed"]),
     }
 
 

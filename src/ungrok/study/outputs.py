@@ -116,14 +116,16 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[dict[st
     """
     with explained(out):
         (out / "report").mkdir(parents=True, exist_ok=True)
-        aside = out / ".results.parquet.tmp"
-        results.rows.to_parquet(aside, index=False)
-        aside.replace(out / "results.parquet")
+        for name, table in (("results", results.rows), ("audits", results.audits)):
+            aside = out / f".{name}.parquet.tmp"
+            table.to_parquet(aside, index=False)
+            aside.replace(out / f"{name}.parquet")
         for name, table in (
             ("results", results.rows),
             ("transitions", results.transitions),
             ("oracles", results.oracles),
             ("timings", results.timings),
+            ("audits", results.audits),
         ):
             write_text(out / f"{name}.csv", _csv(table))
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))

@@ -29,6 +29,7 @@ class Results:
         oracles: One row per oracle and stage: its own transition status, accuracies, and the second oracle's.
         curves: The metrics of every trajectory: arm, seed and one row per evaluated step.
         timings: One row per job.
+        audits: One row per unlearning path, on its end: attacks and distances; see :func:`ungrok.evaluate.path.path_audits`.
 
     """
 
@@ -37,6 +38,7 @@ class Results:
     oracles: pd.DataFrame
     curves: pd.DataFrame
     timings: pd.DataFrame
+    audits: pd.DataFrame
 
 
 def collect(plan: Plan, store: Store) -> Results:
@@ -49,21 +51,23 @@ def collect(plan: Plan, store: Store) -> Results:
         return opened[key]
 
     return Results(
-        rows=_rows(plan, get),
+        rows=_placed(plan, get, "rows"),
         transitions=_transitions(plan, get),
         oracles=_oracles(plan, get),
         curves=_curves(plan, get),
         timings=_timings(plan, get),
+        audits=_audits(plan, get),
     )
 
 
 Get = Callable[[str], Finished]
 
 
-def _rows(plan: Plan, get: Get) -> pd.DataFrame:
+def _placed(plan: Plan, get: Get, name: str) -> pd.DataFrame:
+    """Return the rows that every path's evaluate job lists under ``name``, each with its place in the study."""
     frames = []
     for cell in plan.cells:
-        rows = get(cell.rows).result["rows"]
+        rows = get(cell.rows).result[name]
         if rows:
             step = get(plan.stages[cell.arm, cell.seed, cell.stage]).result["step"]
             place = dict(zip(KEYS, (cell.seed, cell.arm, cell.stage, step, cell.forget, cell.method), strict=True))
@@ -71,13 +75,18 @@ def _rows(plan: Plan, get: Get) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame(columns=[*KEYS, "dose"])
     table = pd.concat(frames, ignore_index=True)
-    numbers = [
-        c for c in map(str, table) if c not in KEYS and not c.startswith("reached") and c not in ("diverged", "rewound")
-    ]
-    table[numbers] = table[numbers].astype("float64")
     flags = [c for c in map(str, table) if c.startswith("reached")]
+    numbers = [c for c in map(str, table) if c not in (*KEYS, *flags, "diverged", "rewound")]
+    table[numbers] = table[numbers].astype("float64")
     table[flags] = table[flags].astype("boolean")
     table["updates"] = table["updates"].astype("Int64")
+    return table
+
+
+def _audits(plan: Plan, get: Get) -> pd.DataFrame:
+    table = _placed(plan, get, "audits")
+    counts = [name for name in ("members", "non_members", "pairs") if name in table]
+    table[counts] = table[counts].astype("Int64")
     return table
 
 

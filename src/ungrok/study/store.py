@@ -19,7 +19,7 @@ from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.core.files import checksum, read_json, write_json, write_text
 from ungrok.core.schema import canonical, digest
 
-VERSIONS = {"train": 1, "stage": 1, "oracle": 1, "unlearn": 2, "evaluate": 1}
+VERSIONS = {"train": 1, "stage": 1, "oracle": 1, "unlearn": 2, "evaluate": 2}
 """Raise a kind's number when its code changes what it computes: its old results are then no longer found."""
 
 MANIFEST, TIMING = "manifest.json", "timing.json"

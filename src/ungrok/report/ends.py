@@ -1,0 +1,96 @@
+"""The table of where paths end: attacks on the models there, and their distance from the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ungrok.evaluate.membership import ATTACKS, READING
+from ungrok.report.tables import NOTHING, Cell, Table
+from ungrok.report.text import MISSING, fixed, missing
+from ungrok.report.view import View
+
+PLACE = ["forget", "arm", "stage", "method"]
+
+AUCS = [f"{name}_auc" for name in ATTACKS]
+
+DISTANCES = [
+    *(f"{measure}_{part}" for measure in ("js_divergence", "disagreement", "activation_distance") for part in ("forget", "test")),
+    "tug_of_war",
+    "tug_of_war_membership",
+]  # fmt: skip
+
+SHARES = ["relative_forgetting", "forget_passes", "retain_passes"]
+
+GROUPS = [
+    ("", 2),
+    ("membership inference, AUC", len(AUCS)),
+    ("JS divergence (bits)", 2),
+    ("disagreement", 2),
+    ("activation distance", 2),
+    ("tug of war", 2),
+    ("", 1),
+    ("passes", 2),
+]
+
+COLUMNS = [
+    *("method", "stage"),
+    *(name.replace("_", " ") for name in ATTACKS),
+    *("forget", "test") * 3,
+    *("UA", "MIA"),
+    "share of UA lost",
+    *("forget", "retain"),
+]
+
+HOW = (
+    f"Medians over seeds. {READING} The oracle's own rows are what forgetting should lead to; “none” is the model before unlearning. "
+    "Divergence, disagreement and distance compare predictions with the oracle's, on the forget and on the test data: 0 is equal. Tug of "
+    "war is the product of 1 − |difference to the oracle| over UA (or the loss attack’s AUC), RA and TA: 1 is the oracle. Intervals and "
+    "true-positive rates stand in audits.csv."
+)
+
+
+def ends(view: View) -> Iterator[Table]:
+    """Yield one table per forget split: the end of each path against the oracle."""
+    audits = {tuple(map(str, key)): table for key, table in view.results.audits.groupby(PLACE)}
+    for forget in view.recipe.forget_labels():
+        found = {
+            (method, place): audits[forget, *place, method]
+            for method in view.methods
+            for place in view.series
+            if (forget, *place, method) in audits
+        }
+        firsts = {place: table for (_, place), table in reversed(found.items())}
+        places = [place for place in view.series if place in firsts]
+        rows = [["oracle", view.label(*place), *_oracle_cells(firsts[place])] for place in places]
+        rows += [[NOTHING, view.label(*place), *_start_cells(view, *place, forget)] for place in places]
+        names = [*AUCS, *DISTANCES, *SHARES]
+        rows += [[method, view.label(*place), *_cells(table, names)] for (method, place), table in found.items()]
+        if rows:
+            title = f"At the end of each path, against the oracle, forget split {forget}"
+            yield Table(title, HOW, COLUMNS, rows, keys=2, groups=GROUPS)
+
+
+def _cells(table: pd.DataFrame, names: Sequence[str]) -> list[str | Cell]:
+    return [_median(list(table[name])) for name in names]
+
+
+def _median(values: Sequence[Any]) -> str | Cell:
+    """Return the median of what is there, and of how many where some are missing."""
+    there = [float(value) for value in values if not missing(value)]
+    if not there:
+        return MISSING
+    some = (f"({len(there)} of {len(values)})",) if len(there) < len(values) else ()
+    return Cell((fixed(pd.Series(there).median()), *some))
+
+
+def _oracle_cells(table: pd.DataFrame) -> list[str | Cell]:
+    return [*_cells(table, [f"oracle_{name}" for name in AUCS]), *[MISSING] * (len(DISTANCES) + len(SHARES))]
+
+
+def _start_cells(view: View, arm: str, stage: str, forget: str) -> list[str | Cell]:
+    tracks = next(found for method in view.methods if (found := view.tracks(arm, stage, forget, method)))
+    loss = _median([track.start["membership_auc"] for track in tracks.values()])
+    return [loss, *[MISSING] * (len(COLUMNS) - 3)]
