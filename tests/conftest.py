@@ -10,6 +10,14 @@ import torch
 from hypothesis import HealthCheck, settings
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Decode into a folder of this run, not into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNGROK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def mirror() -> Path:
     """Return the local mirror of the hub, or skip."""

@@ -1,7 +1,18 @@
-"""A hub mirror of a few generated images, in the hub's own layout."""
+"""A hub mirror of a few generated images, in the hub's own layout, and no way to the real one."""
 
 import numpy as np
 import pytest
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path_factory):
+    """No network, no tables of earlier runs."""
+    import datasets
+    import huggingface_hub.constants
+
+    for constants in (datasets.config, huggingface_hub.constants):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("tables"))
 
 
 @pytest.fixture(scope="session")

@@ -104,8 +104,9 @@ def test_impossible_splits(rule, error, message):
 
 
 def test_a_class_without_training_examples_cannot_be_forgotten():
-    with pytest.raises(NotApplicable, match="0 to forget"):
-        WholeClass(label_to_forget=4).split(data_of([0, 1, 1], 5), 0)
+    for rule in (WholeClass(label_to_forget=4), SomeClasses(classes=5)):
+        with pytest.raises(NotApplicable, match="class [234] has no training examples, so 0 to forget"):
+            rule.split(data_of([0, 1, 1], 5), 0)
 
 
 @pytest.mark.parametrize("settings", [{}, {"fraction": 0.1, "size": 3}])

@@ -6,24 +6,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 
 from ungrok.core.errors import RecipeError
-from ungrok.data import vision
-from ungrok.data.vision import Vision
+from ungrok.data.augment import Augment
+from ungrok.data.batches import TensorBatches
+from ungrok.data.vision import HUB, Vision
 
 
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch, tmp_path):
-    """No network, no cache of earlier runs."""
-    import datasets
-    import huggingface_hub.constants
-
-    for constants in (datasets.config, huggingface_hub.constants):
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
-    vision._load.cache_clear()
-    yield
-    vision._load.cache_clear()
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 @pytest.fixture
@@ -32,20 +23,26 @@ def small(monkeypatch, small_mirror):
     return small_mirror
 
 
+def pixels(split):
+    return split.inputs[slice(None)]
+
+
 def rows(split):
-    return {row.numpy().tobytes() for row in split.inputs}
+    return {row.numpy().tobytes() for row in pixels(split)}
 
 
 def check(data, sizes, shape, classes=10):
     parts = [data.train, data.validation, data.test]
     assert [len(part) for part in parts] == sizes
     for part in parts:
-        assert part.inputs.shape[1:] == shape
-        assert part.inputs.dtype == torch.float32
-        assert part.targets.dtype == torch.int64
-        assert part.inputs.min() == 0
-        assert part.inputs.max() == 1
-        assert set(part.targets.tolist()) <= set(range(classes))
+        inputs, targets = part.batch(slice(None))
+        assert part.shape == inputs.shape[1:] == shape
+        assert pixels(part).dtype == torch.uint8
+        assert inputs.dtype == torch.float32
+        assert targets.dtype == torch.int64
+        assert inputs.min() == 0
+        assert inputs.max() == 1
+        assert set(targets.tolist()) <= set(range(classes))
     assert data.classes == classes
     assert len(set().union(*map(rows, parts))) == sum(len(rows(part)) for part in parts) == sum(sizes)
 
@@ -65,15 +62,81 @@ def test_pixels_and_labels_are_those_of_the_files(small):
     table = pd.read_parquet(small / "ylecun/mnist/mnist/test.parquet")
     data = Vision(train_size=10, validation_size=10).load()
     images = np.stack([np.asarray(Image.open(io.BytesIO(cell["bytes"]))) for cell in table["image"]])
-    assert torch.equal(data.test.inputs[:, 0], torch.from_numpy(images).float() / 255)
+    assert torch.equal(data.test.batch(slice(None))[0][:, 0], torch.from_numpy(images).float() / 255)
     assert data.test.targets.tolist() == table["label"].tolist()
 
 
 def test_seed_chooses_and_repeats_the_split(small):
     one, same, other = (Vision(train_size=20, validation_size=10, data_seed=seed).load() for seed in (0, 0, 1))
-    assert torch.equal(one.train.inputs, same.train.inputs)
+    assert torch.equal(pixels(one.train), pixels(same.train))
     assert rows(one.train) != rows(other.train)
-    assert torch.equal(one.test.inputs, other.test.inputs)
+    assert torch.equal(pixels(one.test), pixels(other.test))
+
+
+def test_a_part_of_the_test_set_is_drawn_from_all_of_it_and_is_the_same_for_every_seed(small):
+    whole = Vision(train_size=10, validation_size=10).load().test
+    one, other = (
+        Vision(train_size=10, validation_size=10, test_size=12, data_seed=seed).load().test for seed in (0, 1)
+    )
+    assert torch.equal(pixels(one), pixels(other))
+    places = [next(i for i, row in enumerate(pixels(whole)) if torch.equal(row, image)) for image in pixels(one)]
+    assert places == sorted(places)
+    assert places[-1] >= 12
+    assert torch.equal(one.targets, whole.targets[places])
+
+
+def test_all_that_is_left_may_be_trained_on(small):
+    data = Vision(train_size=None, validation_size=20).load()
+    assert (len(data.train), len(data.validation)) == (40, 20)
+
+
+def test_hub_id_and_short_name_are_the_same(small):
+    one, other = (
+        Vision(dataset=name, train_size=12, validation_size=10).load() for name in ("cifar10", "uoft-cs/cifar10")
+    )
+    assert torch.equal(pixels(one.train), pixels(other.train))
+
+
+def test_channels_are_standardized_by_the_whole_training_set(small):
+    import pandas as pd
+
+    table = pd.read_parquet(small / "uoft-cs/cifar10/plain_text/train.parquet")
+    images = np.stack([np.asarray(Image.open(io.BytesIO(cell["bytes"]))) for cell in table["img"]]) / 255
+    mean, std = images.mean(axis=(0, 1, 2)), images.std(axis=(0, 1, 2))
+    sizes = {"dataset": "cifar10", "train_size": 12, "validation_size": 10}
+    plain, channels = (Vision(**sizes, normalize=normalize).load() for normalize in (None, "channels"))
+    given = Vision(**sizes, normalize={"mean": mean.tolist(), "std": std.tolist()}).load()
+    for name in ("train", "validation", "test"):
+        unit = getattr(plain, name).batch(slice(None))[0].double()
+        expected = (unit - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+        for data in (channels, given):
+            assert torch.allclose(getattr(data, name).batch(slice(None))[0].double(), expected, atol=1e-5)
+
+
+def test_augmentation_is_for_training_batches_only(small):
+    data = Vision(train_size=12, validation_size=10, augment={"pad": 2, "flip": False}).load()
+    assert data.augment == Augment(pad=2, flip=False)
+    assert Vision(train_size=12, validation_size=10).load().augment is None
+    assert torch.equal(data.train.batch(slice(None))[0], next(iter(TensorBatches(data.train)))[0])
+
+
+def test_label_noise_on_images(small):
+    clean, noisy = (Vision(train_size=30, validation_size=10, label_noise=share).load() for share in (0, 0.2))
+    assert len(noisy.mislabeled) == 6
+    assert torch.equal((noisy.train.targets != clean.train.targets).nonzero().squeeze(1), noisy.mislabeled)
+    assert torch.equal(pixels(noisy.train), pixels(clean.train))
+
+
+def test_other_sizes(small):
+    data = Vision(dataset="cifar10", train_size=12, validation_size=10, size=8).load()
+    assert data.train.shape == (3, 8, 8)
+
+
+def test_streamed_equals_mapped(small):
+    one, other = (Vision(train_size=30, validation_size=10, stream=stream).load() for stream in (None, True))
+    for a, b in zip(TensorBatches(one.train, 7, 1), TensorBatches(other.train, 7, 1), strict=True):
+        assert torch.equal(a[0], b[0])
+        assert torch.equal(a[1], b[1])
 
 
 @pytest.mark.parametrize(
@@ -82,6 +145,11 @@ def test_seed_chooses_and_repeats_the_split(small):
         ({"train_size": 50, "validation_size": 20}, "train_size 50, validation_size 20 asked of 60"),
         ({"train_size": 20, "validation_size": 20, "test_size": 21}, "test_size: 21 asked of 20"),
         ({"dataset": "mnits"}, "dataset: 'mnits' is not known; .*mean 'mnist'"),
+        ({"train_size": 20, "validation_size": 20, "classes": 9}, "classes: 9 expected, ylecun/mnist train has 10"),
+        (
+            {"train_size": 20, "validation_size": 20, "normalize": {"mean": [0.5] * 3, "std": [1] * 3}},
+            "3 means .* 1 channels",
+        ),
         ({"dataset": "svhn"}, "'ufldl-stanford/svhn' cannot be loaded .not under UNGROK_DATASETS=.*hub: "),
     ],
 )
@@ -96,11 +164,73 @@ def test_without_a_mirror_the_error_says_so(monkeypatch):
         Vision().load()
 
 
+def test_a_gated_data_set_tells_where_its_terms_are(monkeypatch):
+    import datasets
+
+    def refuse(*_, **__):
+        raise datasets.exceptions.DatasetNotFoundError("Dataset 'ILSVRC/imagenet-1k' is a gated dataset on the Hub.")
+
+    monkeypatch.delenv("UNGROK_DATASETS", raising=False)
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    message = r"gated dataset .*accept its terms on https://huggingface.co/datasets/ILSVRC/imagenet-1k .*HF_TOKEN"
+    with pytest.raises(RecipeError, match=message):
+        Vision(dataset="imagenet1k").load()
+
+
+@pytest.mark.parametrize(
+    "normalize", [{"mean": [0.5], "std": []}, {"mean": [0.5], "std": [0]}, "imagenet", {"mean": [1]}]
+)
+def test_normalization_that_cannot_be(normalize):
+    with pytest.raises(ValidationError):
+        Vision(normalize=normalize)
+
+
+def of_mirror(mirror, name):
+    if not (mirror / HUB[name].id).is_dir():
+        pytest.skip(f"the mirror holds no {HUB[name].id}")
+    return HUB[name]
+
+
 def test_mnist_of_the_mirror(mirror):
-    if not (mirror / "ylecun/mnist").is_dir():
-        pytest.skip("the mirror holds no ylecun/mnist")
-    data = Vision(train_size=500, validation_size=200, test_size=300).load()
-    check(data, [500, 200, 300], (1, 28, 28))
+    of_mirror(mirror, "mnist")
+    data = Vision(train_size=500, validation_size=200).load()
+    check(data, [500, 200, 10_000], (1, 28, 28))
     # The first ten labels of the official test file, and the mean brightness of the set.
     assert data.test.targets[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
-    assert data.train.inputs.mean().item() == pytest.approx(0.1307, abs=0.01)
+    assert data.train.batch(slice(None))[0].mean().item() == pytest.approx(0.1307, abs=0.01)
+
+
+def test_cifar10_of_the_mirror_has_the_mean_and_deviation_that_everyone_uses(mirror):
+    of_mirror(mirror, "cifar10")
+    data = Vision(dataset="cifar10", train_size=None, validation_size=5000, normalize="channels").load()
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [45_000, 5000, 10_000]
+    assert data.train.scale.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=1e-4)
+    assert data.train.scale.std == pytest.approx((0.2470, 0.2435, 0.2616), abs=1e-4)
+    assert torch.bincount(data.test.targets).tolist() == [1000] * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "shape", "classes"),
+    [
+        ("svhn", (600, 300, 183), (3, 32, 32), 10),
+        ("cifar100", (5000, 5000, 2000), (3, 32, 32), 100),
+        ("tiny_imagenet", (10_000, 10_000, 2000), (3, 64, 64), 200),
+    ],
+)
+def test_samples_of_the_mirror_decode_as_pillow_does(mirror, name, sizes, shape, classes):
+    import pandas as pd
+
+    where = of_mirror(mirror, name)
+    data = Vision(dataset=name, train_size=sizes[0], validation_size=sizes[1]).load()
+    assert data.classes == classes
+    assert data.train.shape == shape
+    assert torch.bincount(torch.cat([data.train.targets, data.validation.targets])).min() > 0
+    (path,) = (mirror / where.id).rglob(f"{where.test}-*.parquet")
+    table = pd.read_parquet(path)
+    assert len(data.test) == len(table)
+    assert data.test.targets.tolist() == table[where.label].tolist()
+    images = [Image.open(io.BytesIO(cell["bytes"])) for cell in table[where.image][:300]]
+    expected = np.stack([np.asarray(image.convert("RGB")) for image in images]).transpose(0, 3, 1, 2)
+    assert torch.equal(data.test.inputs[:300], torch.from_numpy(expected.copy()))
+    if name == "tiny_imagenet":
+        assert {image.mode for image in images} == {"RGB", "L"}

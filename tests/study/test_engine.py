@@ -193,3 +193,16 @@ def test_a_diverging_path_is_recorded_not_crashed(tiny, tmp_path):
     assert rows.groupby("stage")["diverged"].last().all()
     assert rows[rows["diverged"]]["UA"].isna().all()
     assert not rows[rows["diverged"]]["reached_0.1"].any()
+
+
+def test_an_oracle_is_augmented_as_its_trajectory_is(tiny, monkeypatch):
+    from ungrok.data.augment import Augment
+    from ungrok.data.digits import Digits
+    from ungrok.study import jobs
+
+    monkeypatch.setattr(Digits, "augmentation", lambda self: Augment(pad=1))
+    monkeypatch.setattr(jobs, "_data", {})
+    specs = [job.spec for job in make_plan(tiny()).jobs.values() if job.kind == "train"]
+    runs = [jobs.build_run(spec) for spec in specs]
+    assert {spec["without"] is None for spec in specs} == {True, False}
+    assert all(run.batches.augment == Augment(pad=1) for run in runs)

@@ -1,6 +1,7 @@
 """Data splits, device-resident batches and forget splits."""
 
-from ungrok.data import arithmetic, digits, vision
+from ungrok.data import arithmetic, digits, files, vision
+from ungrok.data.augment import Augment
 from ungrok.data.base import PROBLEMS, Data, Problem, Split
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import FORGET_RULES, ForgetRule, ForgetSplit
@@ -8,6 +9,7 @@ from ungrok.data.forget import FORGET_RULES, ForgetRule, ForgetSplit
 __all__ = [
     "FORGET_RULES",
     "PROBLEMS",
+    "Augment",
     "Data",
     "ForgetRule",
     "ForgetSplit",
@@ -16,5 +18,6 @@ __all__ = [
     "TensorBatches",
     "arithmetic",
     "digits",
+    "files",
     "vision",
 ]

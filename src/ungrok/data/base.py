@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from pydantic import Field
@@ -13,25 +15,76 @@ from ungrok.core.errors import RecipeError
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
 from ungrok.core.seeds import generator
+from ungrok.data.augment import Augment
+from ungrok.data.pixels import Scale
+from ungrok.data.stored import Index, Stored
 
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs of shape (n, ...) and int64 targets of shape (n,)."""
+    """Examples of one split.
 
-    inputs: Tensor
+    Models take what :meth:`batch` and :class:`ungrok.data.TensorBatches` give; ``inputs`` is how it is kept.
+
+    Args:
+        inputs: Shape (n, ...): what a model takes, or pixels, uint8 of shape (n, channels, height, width); pixels may
+            lie on disk.
+        targets: int64 of shape (n,).
+        scale: Turns pixels into what a model takes; None where ``inputs`` is that already.
+
+    """
+
+    inputs: Tensor | Stored
     targets: Tensor
+    scale: Scale | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def of(self, index: Tensor) -> Split:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return tuple(self.inputs.shape[1:])
+
+    def of(self, index: Index) -> Split:
         """Return the examples that ``index`` selects."""
-        return Split(self.inputs[index], self.targets[index])
+        inputs = self.inputs.of(index) if isinstance(self.inputs, Stored) else self.inputs[index]
+        return replace(self, inputs=inputs, targets=self.targets[index])
 
     def to(self, device: torch.device) -> Split:
-        """Return the split on ``device``."""
-        return Split(self.inputs.to(device), self.targets.to(device))
+        """Return the split on ``device``; pixels that do not fit there stay on disk and are streamed to it."""
+        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
+
+    def batch(self, index: Index) -> tuple[Tensor, Tensor]:
+        """Return the inputs and targets that ``index`` selects, as a model takes them."""
+        return self.ready(self.inputs[index]), self.targets[index]
+
+    def read(self, order: Tensor | None, parts: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield inputs as they are kept (see :meth:`ready`) and targets, part after part, on the split's device.
+
+        Args:
+            order: int64 of shape (n,) on the CPU; None for the order of the split.
+            parts: Places in that order.
+
+        """
+        chosen = None if order is None else order.to(self.targets.device)
+        if isinstance(self.inputs, Stored):
+            batches = self.inputs.read(part if order is None else order[part] for part in parts)
+            for part, inputs in zip(parts, batches, strict=True):
+                yield inputs, _take(self.targets, part if chosen is None else chosen[part])
+            return
+        for part in parts:
+            index = part if chosen is None else chosen[part]
+            yield _take(self.inputs, index), _take(self.targets, index)
+
+    def ready(self, inputs: Tensor) -> Tensor:
+        """Return kept inputs as a model takes them."""
+        return inputs if self.scale is None else self.scale(inputs)
+
+
+def _take(tensor: Tensor, index: Index) -> Tensor:
+    """Select along the first dimension; index_select copies whole examples, indexing by a tensor single elements."""
+    return tensor[index] if isinstance(index, slice) else tensor.index_select(0, index)
 
 
 @dataclass(frozen=True)
@@ -44,6 +97,7 @@ class Data:
         test: Only ever reported.
         classes: Number of classes.
         mislabeled: int64 indices into ``train`` of the examples whose label was corrupted.
+        augment: What is done to training batches; never to any other.
 
     """
 
@@ -52,6 +106,7 @@ class Data:
     test: Split
     classes: int
     mislabeled: Tensor
+    augment: Augment | None = None
 
     def to(self, device: torch.device) -> Data:
         """Return the data on ``device``; index tensors stay on the CPU."""
@@ -74,6 +129,14 @@ class Problem(Schema):
     def splits(self) -> tuple[Split, Split, Split, int]:
         """Return clean train, validation and test splits and the number of classes."""
 
+    def augmentation(self) -> Augment | None:
+        """Return what is done to training batches."""
+        return None
+
+    def pinned(self) -> Self:
+        """Return the problem with everything in it that its data depend on; job keys are made from this."""
+        return self
+
     def load(self) -> Data:
         """Return the splits, with labels corrupted as the recipe says.
 
@@ -90,8 +153,8 @@ class Problem(Schema):
             shift = torch.randint(1, classes, (count,), generator=draw)
             targets = train.targets.clone()
             targets[chosen] = (targets[chosen] + shift) % classes
-            train = Split(train.inputs, targets)
-        return Data(train, validation, test, classes, chosen)
+            train = replace(train, targets=targets)
+        return Data(train, validation, test, classes, chosen, self.augmentation())
 
 
 PROBLEMS: Registry[Problem] = Registry("problem", "ungrok.problems")

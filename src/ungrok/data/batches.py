@@ -8,25 +8,38 @@ import torch
 from torch import Tensor
 
 from ungrok.core.seeds import generator
+from ungrok.data.augment import Augment
 from ungrok.data.base import Split
 
 
 class TensorBatches:
-    """An iterable of ``(inputs, targets)`` whose order is a function of (seed, epoch), not of history.
+    """An iterable of ``(inputs, targets)`` whose order and augmentation are functions of (seed, epoch), not of history.
 
     Args:
         split: The examples, on their device.
         batch_size: Examples per batch; the last batch of an epoch holds what is left. None: one batch of everything.
         seed: Shuffle each epoch with this seed; None keeps the order of the split.
+        augment: What is done to each batch, if anything.
+        augment_seed: Seed of the augmentation.
 
     Iterating the n-th time gives epoch n − 1; :meth:`epoch` gives any epoch.
 
     """
 
-    def __init__(self, split: Split, batch_size: int | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int | None = None,
+        seed: int | None = None,
+        *,
+        augment: Augment | None = None,
+        augment_seed: int = 0,
+    ) -> None:
         self.split = split
         self.batch_size = max(1, len(split) if batch_size is None else min(batch_size, len(split)))
         self.seed = seed
+        self.augment = augment
+        self.augment_seed = augment_seed
         self._next = 0
 
     def __len__(self) -> int:
@@ -34,14 +47,17 @@ class TensorBatches:
 
     def epoch(self, number: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one epoch, from batch ``first`` on."""
-        order = None
+        size, count = self.batch_size, len(self.split)
+        order = drawn = None
         if self.seed is not None:
-            order = torch.randperm(len(self.split), generator=generator(self.seed, "epoch", number))
-            order = order.to(self.split.targets.device)
-        for start in range(first * self.batch_size, len(self.split), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            index = part if order is None else order[part]
-            yield self.split.inputs[index], self.split.targets[index]
+            order = torch.randperm(count, generator=generator(self.seed, "epoch", number))
+        if self.augment is not None:
+            drawn = self.augment.draw(count, self.augment_seed, number).to(self.split.targets.device)
+        parts = [slice(start, start + size) for start in range(first * size, count, size)]
+        for part, (inputs, targets) in zip(parts, self.split.read(order, parts), strict=True):
+            if self.augment is not None and drawn is not None:
+                inputs = self.augment(inputs, drawn[part])
+            yield self.split.ready(inputs), targets
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         self._next += 1

@@ -79,8 +79,15 @@ FORGET_RULES: Registry[ForgetRule] = Registry("forget rule", "ungrok.forget_rule
 
 
 def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) -> Tensor:
-    """Return a random ``fraction`` of one class's training indices, at least one where the class has any."""
+    """Return a random ``fraction`` of one class's training indices, at least one.
+
+    Raises:
+        NotApplicable: If the class has no training examples.
+
+    """
     members = (data.train.targets.cpu() == label).nonzero().squeeze(1)
+    if len(members) == 0:
+        raise NotApplicable(f"forget: class {label} has no training examples, so 0 to forget; train_size may be too small")
     count = max(1, round(fraction * len(members)))
     return members[torch.randperm(len(members), generator=draw)[:count]]
 

@@ -3,29 +3,78 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ungrok.core.errors import RecipeError, unknown
-from ungrok.data.base import PROBLEMS, Problem, Split, cut
+from ungrok.data.base import PROBLEMS
+from ungrok.data.decode import Decoding
+from ungrok.data.images import ImageProblem, Source
+
+
+class HubSet(NamedTuple):
+    """Where a data set of the hub keeps what."""
+
+    id: str
+    config: str | None
+    train: str
+    test: str
+    image: str
+    label: str
+    mode: Literal["L", "RGB"]
+    size: int | None = None
+
 
 HUB = {
-    "mnist": ("ylecun/mnist", "mnist", "train", "test", "image", "label"),
-    "fashion_mnist": ("zalando-datasets/fashion_mnist", "fashion_mnist", "train", "test", "image", "label"),
-    "cifar10": ("uoft-cs/cifar10", "plain_text", "train", "test", "img", "label"),
-    "cifar100": ("uoft-cs/cifar100", "cifar100", "train", "test", "img", "fine_label"),
-    "svhn": ("ufldl-stanford/svhn", "cropped_digits", "train", "test", "image", "label"),
+    "mnist": HubSet("ylecun/mnist", "mnist", "train", "test", "image", "label", "L"),
+    "fashion_mnist": HubSet("zalando-datasets/fashion_mnist", "fashion_mnist", "train", "test", "image", "label", "L"),
+    "cifar10": HubSet("uoft-cs/cifar10", "plain_text", "train", "test", "img", "label", "RGB"),
+    "cifar100": HubSet("uoft-cs/cifar100", "cifar100", "train", "test", "img", "fine_label", "RGB"),
+    "svhn": HubSet("ufldl-stanford/svhn", "cropped_digits", "train", "test", "image", "label", "RGB"),
+    "tiny_imagenet": HubSet("zh-plus/tiny-imagenet", None, "train", "valid", "image", "label", "RGB"),
+    "imagenet100": HubSet("clane9/imagenet-100", None, "train", "validation", "image", "label", "RGB", 64),
+    "imagenet1k": HubSet("ILSVRC/imagenet-1k", None, "train", "validation", "image", "label", "RGB", 224),
 }
-"""Short name to hub id, configuration, train split, test split, image column, label column."""
+"""Short name to hub id, configuration, splits, columns, and how the images are decoded unless the recipe says otherwise."""
 
 
-def _table(identifier: str, config: str, split: str) -> Any:
+@PROBLEMS.register
+class Vision(ImageProblem):
+    """An image data set of the Hugging Face hub, by short name or id.
+
+    mnist, fashion_mnist, cifar10, cifar100, svhn, tiny_imagenet, imagenet100 (64 pixels a side unless ``size`` says
+    otherwise), imagenet1k (224); grey images of a colored set become colored. The id is looked up under
+    ``$UNGROK_DATASETS`` first. The test set is the official one, or the official validation set where test labels are
+    not public.
+    """
+
+    kind: Literal["vision"] = "vision"
+    dataset: str = Field("mnist", description="short name or hub id of the data set")
+
+    def sources(self) -> tuple[Source, Source | None]:
+        """Return the official training and test set."""
+        where = self._where()
+        train, test = (
+            Source(f"{where.id} {split}", _table(where.id, where.config, split), where.image, where.label)
+            for split in (where.train, where.test)
+        )
+        return train, test
+
+    def decoding(self) -> Decoding:
+        """Return the recipe's settings, the data set's own where the recipe leaves them open."""
+        where = self._where()
+        return Decoding(mode=where.mode, size=self.size or where.size, skip_corrupt=self.skip_corrupt)
+
+    def _where(self) -> HubSet:
+        for name, where in HUB.items():
+            if self.dataset in (name, where.id):
+                return where
+        raise unknown("problem.dataset", self.dataset, HUB)
+
+
+def _table(identifier: str, config: str | None, split: str) -> Any:
     """Open one split: under $UNGROK_DATASETS if it is there, else from the hub."""
     from datasets import load_dataset
 
@@ -37,61 +86,6 @@ def _table(identifier: str, config: str, split: str) -> Any:
     except Exception as error:
         where = f"not under UNGROK_DATASETS={root}" if root else "UNGROK_DATASETS is not set"
         reason = str(error).strip().splitlines()[0]
+        if "gated" in str(error).lower():
+            reason += f"; accept its terms on https://huggingface.co/datasets/{identifier} and give a token in HF_TOKEN"
         raise RecipeError(f"problem.dataset: {identifier!r} cannot be loaded ({where}; hub: {reason})") from error
-
-
-def _decode(table: Any, image_column: str, label_column: str) -> Split:
-    """Decode images into uint8 of shape (n, channels, height, width)."""
-    pixels = np.stack([np.asarray(image) for image in table[image_column]])
-    if pixels.ndim == 3:
-        pixels = pixels[..., None]
-    inputs = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-    return Split(inputs, torch.tensor(list(table[label_column]), dtype=torch.int64))
-
-
-@lru_cache(maxsize=4)
-def _load(dataset: str, train: int, validation: int, test: int | None, seed: int) -> tuple[Split, Split, Split, int]:
-    identifier, config, train_split, test_split, image, label = HUB[dataset]
-    source = _table(identifier, config, train_split)
-    order = cut(
-        Split(torch.arange(len(source)), torch.zeros(len(source), dtype=torch.int64)),
-        {"train_size": train, "validation_size": validation},
-        seed,
-    )
-    parts = [_decode(source.select(part.inputs.tolist()), image, label) for part in order]
-    held_out = _table(identifier, config, test_split)
-    if test is not None:
-        if test > len(held_out):
-            raise RecipeError(f"problem.test_size: {test} asked of {len(held_out)} test images")
-        held_out = held_out.select(range(test))
-    classes: int = source.features[label].num_classes
-    return parts[0], parts[1], _decode(held_out, image, label), classes
-
-
-@PROBLEMS.register
-class Vision(Problem):
-    """An image data set of the Hugging Face hub: mnist, fashion_mnist, cifar10, cifar100 or svhn.
-
-    Training and validation images are drawn from the official training split, test images are the official test split
-    (its first ``test_size`` images where that is given). Inputs are float32 of shape (n, channels, height, width) in
-    [0, 1]. The id is looked up under ``$UNGROK_DATASETS`` first.
-    """
-
-    kind: Literal["vision"] = "vision"
-    dataset: str = Field("mnist", description="short name of the data set")
-    train_size: int = Field(1000, ge=10, description="training images")
-    validation_size: int = Field(1000, ge=10, description="validation images")
-    test_size: int | None = Field(None, ge=10, description="test images; all when null")
-
-    def splits(self) -> tuple[Split, Split, Split, int]:
-        """Return the three splits and the number of classes."""
-        if self.dataset not in HUB:
-            raise unknown("problem.dataset", self.dataset, HUB)
-        *parts, classes = _load(self.dataset, self.train_size, self.validation_size, self.test_size, self.data_seed)
-        train, validation, test = (Split(_unit(part.inputs), part.targets) for part in parts)
-        return train, validation, test, classes
-
-
-def _unit(pixels: Tensor) -> Tensor:
-    """Scale uint8 pixels to float32 in [0, 1]."""
-    return pixels.float() / 255

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def forget_split(data: Data, block: dict[str, Any]) -> ForgetSplit:
 def fresh_model(spec: dict[str, Any], seed: int) -> nn.Module:
     """Return the model of a train job's spec, initialized from ``seed``."""
     data = load_data(spec["problem"])
-    return MODELS.parse(spec["model"]).build(tuple(data.train.inputs.shape[1:]), data.classes, seed)
+    return MODELS.parse(spec["model"]).build(data.train.shape, data.classes, seed)
 
 
 def build_run(spec: dict[str, Any]) -> Run:
@@ -67,7 +68,7 @@ def build_run(spec: dict[str, Any]) -> Run:
     network = fresh_model(spec, derive(spec["training_seed"], "init"))
     if spec["without"] is not None:
         retain = forget_split(data, spec["without"]).retain
-        data = Data(data.train.of(retain), data.validation, data.test, data.classes, data.mislabeled)
+        data = replace(data, train=data.train.of(retain))
     device = torch.device(spec["device"])
     return Run(network.to(device), data.to(device), training, derive(spec["training_seed"], "training"))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.schema import Schema
@@ -46,6 +47,7 @@ class Plan:
         noise: Like ``oracles``, for the second oracle.
         cells: The unlearning paths.
         warnings: What a reader of the report must know, for instance small forget sets.
+        problems: The problem of each arm, pinned to the content of the user's own files.
 
     """
 
@@ -57,6 +59,7 @@ class Plan:
     noise: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    problems: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, job: Job) -> str:
         """Add a job, once, and return its key."""
@@ -93,10 +96,13 @@ def device_of(recipe: Recipe) -> str:
     return recipe.device
 
 
-def _train(recipe: Recipe, arm: str, seed: int, without: ForgetRule | None = None, stream: str = "training") -> Job:
+def _train(plan: Plan, arm: str, seed: int, without: ForgetRule | None = None, stream: str = "training") -> Job:
+    recipe = plan.recipe
     problem, model, training = recipe.for_arm(arm)
+    if arm not in plan.problems:
+        plan.problems[arm] = problem.pinned().to_dict()
     spec = {
-        "problem": problem.to_dict(),
+        "problem": plan.problems[arm],
         "model": model.to_dict(),
         "trajectory": training.to_dict(),
         "device": device_of(recipe),
@@ -113,7 +119,7 @@ def _anonymous(part: Schema) -> dict[str, Any]:
 
 
 def make_plan(recipe: Recipe) -> Plan:
-    """Return the whole job graph of a recipe; nothing is read or run."""
+    """Return the whole job graph of a recipe; nothing is run, and nothing read but the user's own data files."""
     plan = Plan(recipe)
     for arm in (BASE, *recipe.arms):
         for seed in recipe.seeds:
@@ -125,14 +131,14 @@ def make_plan(recipe: Recipe) -> Plan:
 
 def _plan_seed(plan: Plan, arm: str, seed: int) -> None:
     recipe = plan.recipe
-    trajectory = plan.trajectories[arm, seed] = plan.add(_train(recipe, arm, seed))
+    trajectory = plan.trajectories[arm, seed] = plan.add(_train(plan, arm, seed))
     for stage in map(str, recipe.stages):
         plan.stages[arm, seed, stage] = _add_stage(plan, trajectory, arm, seed, stage)
     for rule in recipe.forget:
-        oracle = plan.add(_train(recipe, arm, seed, rule))
+        oracle = plan.add(_train(plan, arm, seed, rule))
         second = None
         if seed in recipe.seeds[: recipe.noise_seeds]:
-            second = plan.add(_train(recipe, arm, seed, rule, "noise"))
+            second = plan.add(_train(plan, arm, seed, rule, "noise"))
         for stage in map(str, recipe.stages):
             where = (arm, seed, rule.label, stage)
             for table, trained in ((plan.oracles, oracle), (plan.noise, second)):
@@ -182,6 +188,19 @@ def _plan_sweep(plan: Plan) -> None:
                 _add_cell(plan, BASE, seed, stage, rule, method, None)
 
 
+def _try(network: nn.Module, kind: str, data: Data) -> None:
+    """Run two examples through a model."""
+    shape = data.train.shape
+    try:
+        with torch.no_grad():
+            out = network(data.train.batch(slice(2))[0])
+    except Exception as error:  # whatever a model of the user's own raises
+        raise RecipeError(f"model: kind {kind!r} does not take inputs of shape {shape} ({error})") from error
+    if not isinstance(out, torch.Tensor) or out.shape != (2, data.classes):
+        found = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+        raise RecipeError(f"model: kind {kind!r} gives {found} for two examples; wanted: logits (2, {data.classes})")
+
+
 def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
     """Load the data and try every forget split and model shape, before any training.
 
@@ -197,13 +216,8 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
     for arm in reversed((BASE, *recipe.arms)):
         problem, model, _ = recipe.for_arm(arm)
         data = problem.load()
-        network = model.build(tuple(data.train.inputs.shape[1:]), data.classes, 0)
-        try:
-            with torch.no_grad():
-                network(data.train.inputs[:2])
-        except RuntimeError as error:
-            shape = tuple(data.train.inputs.shape[1:])
-            raise RecipeError(f"model: kind {model.kind!r} does not take inputs of shape {shape} ({error})") from None
+        network = model.build(data.train.shape, data.classes, 0)
+        _try(network, model.kind, data)
         for rule in recipe.forget:
             sizes = [len(rule.split(data, derive(seed, "forget")).forget) for seed in recipe.seeds]
             if min(sizes) < SMALL:

@@ -71,7 +71,7 @@ class Run:
         model: Freshly initialized, already on its device.
         data: On the same device; only ``train`` is trained on.
         training: Optimizer, steps and grids.
-        seed: Seed of the batch order and of stochastic layers.
+        seed: Seed of the batch order, of the augmentation and of stochastic layers.
 
     """
 
@@ -81,7 +81,9 @@ class Run:
         self.training = training
         self.objective = training.objective()
         shuffle = derive(seed, "order") if training.batch_size is not None else None
-        self.batches = TensorBatches(data.train, training.batch_size, shuffle)
+        self.batches = TensorBatches(
+            data.train, training.batch_size, shuffle, augment=data.augment, augment_seed=derive(seed, "augment")
+        )
         self.optimizer = training.optimizer.build([p for p in model.parameters() if p.requires_grad])
         self.random = PrivateRandomState(derive(seed, "layers"))
         self.step = 0

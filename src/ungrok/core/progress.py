@@ -1,0 +1,38 @@
+"""Progress of long work in this process: a bar on a terminal, a few plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINES = 5
+"""Plain lines from start to end where there is no terminal."""
+
+
+@contextmanager
+def progress(label: str, total: int, console: Console | None = None) -> Iterator[Callable[[int], None]]:
+    """Give a function that takes how many of ``total`` are done, on standard error unless told otherwise."""
+    console = console or Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(label, total, console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _lines(label: str, total: int, console: Console) -> Callable[[int], None]:
+    """Return a function that prints a line whenever another share of the work is done."""
+    printed = 0
+
+    def note(done: int) -> None:
+        nonlocal printed
+        if LINES * done // max(total, 1) > printed:
+            printed = LINES * done // max(total, 1)
+            console.print(f"{label}: {done} of {total}", markup=False, highlight=False, soft_wrap=True)
+
+    return note

@@ -1,0 +1,131 @@
+"""From the encoded images of a table to uint8 pixels."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+from pydantic import Field
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.schema import Schema
+
+Pixels = npt.NDArray[np.uint8]
+
+VERSION = 1
+"""Raise when other pixels come from the same bytes: what was decoded before is then no longer found."""
+
+CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Modes of 8 bits a channel, from which Pillow converts without a choice of range."""
+
+
+class Decoding(Schema):
+    """How encoded images become pixels."""
+
+    mode: Literal["L", "RGB"] | None = Field(
+        None, description="convert to grey (L) or color (RGB), dropping alpha; null: all must be L, or all RGB"
+    )
+    size: int | None = Field(None, ge=1, description="shorter side scaled to so many pixels (bilinear), center cropped")
+    skip_corrupt: bool = Field(False, description="leave out images that cannot be decoded, instead of stopping")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One encoded image and its name for the user."""
+
+    name: str
+    content: Any
+
+    def read(self) -> bytes:
+        """Return the encoded image; empty where the table has none.
+
+        Raises:
+            RecipeError: If its file cannot be read, or it is no image at all.
+
+        """
+        content = b"" if self.content is None else self.content
+        try:
+            if isinstance(content, dict):
+                held = content.get("bytes")
+                content = Path(content["path"]).read_bytes() if held is None and content.get("path") else held or b""
+        except OSError as error:
+            raise RecipeError(f"problem: {self.name} cannot be read ({error.strerror})") from error
+        if not isinstance(content, bytes):
+            raise RecipeError(f"problem.image: {self.name} holds {type(content).__name__}, not an image")
+        return content
+
+
+def cells_of(table: Any, column: str, count: int) -> Iterator[list[Cell]]:
+    """Yield the encoded images, ``count`` at a time."""
+    start = 0
+    for part in table.select_columns(column).with_format("arrow").iter(count):
+        found = part.column(column).to_pylist()
+        names = [f"image {start + i}" for i in range(len(found))]
+        paths = [cell.get("path") if isinstance(cell, dict) else None for cell in found]
+        yield [
+            Cell(f"{name} ({path})" if path else name, cell)
+            for name, path, cell in zip(names, paths, found, strict=True)
+        ]
+        start += len(found)
+
+
+class Corrupt(Exception):
+    """An image that Pillow cannot decode."""
+
+
+def decode(cell: Cell, how: Decoding) -> Pixels:
+    """Return the pixels of one image, uint8 of shape (channels, height, width)."""
+    try:
+        with Image.open(io.BytesIO(cell.read())) as opened:
+            image = ImageOps.exif_transpose(opened)
+            image.load()
+    except RecipeError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever they stumble on
+        raise Corrupt(f"problem: {cell.name} cannot be decoded ({error}); skip_corrupt: true leaves it out") from error
+    if how.mode is None and image.mode not in ("L", "RGB"):
+        raise RecipeError(
+            f"problem.mode: {cell.name} has mode {image.mode!r}; give RGB or L to convert all images (alpha is dropped)"
+        )
+    if image.mode not in CONVERTIBLE:
+        raise RecipeError(f"problem: {cell.name} has mode {image.mode!r}; allowed: {', '.join(CONVERTIBLE)}")
+    if how.mode is not None:
+        image = (image.convert("RGBA") if image.mode == "P" else image).convert(how.mode)
+    if how.size is not None:
+        image = _resized(image, how.size)
+    pixels = np.asarray(image)
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _resized(image: Image.Image, size: int) -> Image.Image:
+    """Scale the shorter side to ``size`` and crop the center of the longer one."""
+    width, height = image.size
+    scale = size / min(width, height)
+    width, height = max(size, round(width * scale)), max(size, round(height * scale))
+    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = (width - size) // 2, (height - size) // 2
+    return image.crop((left, top, left + size, top + size))
+
+
+def decode_all(cells: list[Cell], how: Decoding) -> list[Pixels | None]:
+    """Return the pixels of each image, None for a corrupt one that is to be left out.
+
+    Raises:
+        RecipeError: For an image that is corrupt or of another mode than asked for; the message names it.
+
+    """
+    found: list[Pixels | None] = []
+    for cell in cells:
+        try:
+            found.append(decode(cell, how))
+        except Corrupt as error:
+            if not how.skip_corrupt:
+                raise RecipeError(str(error)) from error
+            found.append(None)
+    return found

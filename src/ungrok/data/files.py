@@ -1,0 +1,94 @@
+"""Images of the user's own: a folder with one subfolder per class, or parquet files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.schema import digest
+from ungrok.data.base import PROBLEMS, Split
+from ungrok.data.cache import decoded
+from ungrok.data.decode import Decoding
+from ungrok.data.images import ImageProblem, Source, class_names, targets_of
+
+
+@PROBLEMS.register
+class OwnImages(ImageProblem):
+    """Images from a folder with one subfolder per class, or from parquet with an image and a label column.
+
+    The hash of images and labels is part of every job's key, so changed files are new data.
+    """
+
+    kind: Literal["images"] = "images"
+    path: str = Field(description="folder of class folders, parquet file, or folder of parquet files: training images")
+    test_path: str | None = Field(
+        None, description="the same for test images; drawn from the training images when null"
+    )
+    image: str = Field("image", description="column of images; not used for folders of class folders")
+    label: str = Field("label", description="column of labels; not used for folders of class folders")
+    mode: Literal["L", "RGB"] | None = Field(
+        None, description="convert to grey (L) or color (RGB), dropping alpha; null: all must be L, or all RGB"
+    )
+    content: str | None = Field(
+        None, description="hash that images and labels must have; filled in when jobs are planned"
+    )
+
+    def sources(self) -> tuple[Source, Source | None]:
+        """Return the training set, and the test set if it has a path of its own.
+
+        Raises:
+            RecipeError: If there is nothing to read, or not what ``content`` says.
+
+        """
+        train = self._source("path", self.path)
+        test = None if self.test_path is None else self._source("test_path", self.test_path)
+        return train, test
+
+    def decoding(self) -> Decoding:
+        """Return the recipe's settings."""
+        return Decoding(mode=self.mode, size=self.size, skip_corrupt=self.skip_corrupt)
+
+    def splits(self) -> tuple[Split, Split, Split, int]:
+        """Return the three splits and the number of classes.
+
+        Raises:
+            RecipeError: If the files are not those that ``content`` stands for.
+
+        """
+        if self.content not in (None, found := self._content()):
+            raise RecipeError(f"problem.content: {self.content} expected, the files under {self.path!r} give {found}")
+        return super().splits()
+
+    def pinned(self) -> Self:
+        """Return the problem with the hash of the files as they are now."""
+        return self.model_copy(update={"content": self._content()})
+
+    def _content(self) -> str:
+        train, test = self.sources()
+        names = class_names(train)
+        parts = [train] if test is None else [train, test]
+        keys = [decoded(part.table, part.image, self.decoding(), part.name).key for part in parts]
+        return digest([keys, names, [targets_of(part, names).tolist() for part in parts]])
+
+    def _source(self, key: str, text: str) -> Source:
+        path = Path(text).expanduser().absolute()
+        parquet = [path] if path.suffix == ".parquet" else sorted(path.rglob("*.parquet"))
+        if not path.exists():
+            raise RecipeError(f"problem.{key}: {text!r} does not exist (looked for {path})")
+        if parquet:
+            return Source(text, _load(key, text, "parquet", [str(file) for file in parquet]), self.image, self.label)
+        table = _load(key, text, "imagefolder", f"{path}/**", drop_labels=False)
+        return Source(text, table, "image", "label")
+
+
+def _load(key: str, text: str, kind: str, files: str | list[str], **options: Any) -> Any:
+    from datasets import load_dataset
+
+    try:
+        return load_dataset(kind, data_files={"train": files}, split="train", **options)
+    except Exception as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise RecipeError(f"problem.{key}: {text!r} cannot be read as {kind} ({reason})") from error
