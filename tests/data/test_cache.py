@@ -57,7 +57,10 @@ def counted(monkeypatch):
     return calls
 
 
-def read(table, how=Decoding()):
+PLAIN = Decoding()
+
+
+def read(table, how=PLAIN):
     return decoded(table, "image", how, "these images")
 
 
@@ -211,7 +214,7 @@ def test_too_small_a_disk_is_noticed_before_decoding(make, pixels, monkeypatch):
 def test_a_folder_that_cannot_be_written(monkeypatch, make, pixels, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("UNGROK_CACHE", str(tmp_path / "file"))
-    with pytest.raises(StoreError, match="file/images: Not a directory; .*UNGROK_CACHE"):
+    with pytest.raises(StoreError, match=r"file/images: Not a directory; .*UNGROK_CACHE"):
         read(make([png(pixels[0])]))
 
 

@@ -156,7 +156,7 @@ def test_what_is_wrong_is_named(folder, settings, message):
 
 
 def test_a_folder_without_images(tmp_path):
-    with pytest.raises(RecipeError, match="problem.path: .* cannot be read as imagefolder"):
+    with pytest.raises(RecipeError, match=r"problem.path: .* cannot be read as imagefolder"):
         OwnImages(path=str(tmp_path)).load()
 
 

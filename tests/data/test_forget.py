@@ -105,7 +105,7 @@ def test_impossible_splits(rule, error, message):
 
 def test_a_class_without_training_examples_cannot_be_forgotten():
     for rule in (WholeClass(label_to_forget=4), SomeClasses(classes=5)):
-        with pytest.raises(NotApplicable, match="class [234] has no training examples, so 0 to forget"):
+        with pytest.raises(NotApplicable, match=r"class [234] has no training examples, so 0 to forget"):
             rule.split(data_of([0, 1, 1], 5), 0)
 
 

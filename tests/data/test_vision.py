@@ -13,7 +13,6 @@ from ungrok.data.augment import Augment
 from ungrok.data.batches import TensorBatches
 from ungrok.data.vision import HUB, Vision
 
-
 pytestmark = pytest.mark.usefixtures("offline")
 
 
@@ -162,6 +161,16 @@ def test_without_a_mirror_the_error_says_so(monkeypatch):
     monkeypatch.delenv("UNGROK_DATASETS", raising=False)
     with pytest.raises(RecipeError, match=r"'ylecun/mnist' cannot be loaded .UNGROK_DATASETS is not set; hub: "):
         Vision().load()
+
+
+def test_nothing_is_drawn_where_there_is_no_terminal(small, capfd):
+    import datasets
+
+    Vision(train_size=20, validation_size=10).load()
+    said = capfd.readouterr().err
+    assert "%|" not in said
+    assert "\r" not in said
+    assert not datasets.are_progress_bars_disabled()
 
 
 def test_a_gated_data_set_tells_where_its_terms_are(monkeypatch):

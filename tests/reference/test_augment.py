@@ -30,3 +30,4 @@ def test_batch_equals_one_by_one(shape, augment):
     found = augment(pixels, drawn)
     assert found.dtype == torch.uint8
     assert torch.equal(found, one_by_one(pixels, drawn, augment.pad))
+    assert torch.equal(augment(pixels.to(memory_format=torch.channels_last), drawn), found)

@@ -42,10 +42,14 @@ class Augment(Schema):
 
         """
         n, channels, height, width = pixels.shape
-        padded = F.pad(pixels, (self.pad,) * 4)
-        top, left, flipped = drawn.unsqueeze(2).unbind(1)
-        columns = torch.arange(width, device=pixels.device)
-        columns = torch.where(flipped == 1, width - 1 - columns, columns) + left
-        rows = torch.arange(height, device=pixels.device) + top
-        index = (rows.unsqueeze(2) * padded.shape[3] + columns.unsqueeze(1)).view(n, 1, -1).expand(-1, channels, -1)
-        return padded.flatten(2).gather(2, index).view_as(pixels)
+        padded = F.pad(pixels, (self.pad,) * 4).contiguous()
+        tall, wide = padded.shape[2:]
+        # Every run of `width` pixels in the padded batch, overlapping: a crop is a choice of runs, copied whole.
+        runs = padded.as_strided((padded.numel() - width + 1, width), (1, 1))
+        place = torch.arange(max(n, channels, height), device=pixels.device)
+        corners = (place[:n] * (channels * tall) + drawn[:, 0]) * wide + drawn[:, 1]
+        starts = corners.view(n, 1, 1) + place[:channels].view(-1, 1) * (tall * wide) + place[:height] * wide
+        cropped = runs.index_select(0, starts.flatten()).view_as(pixels)
+        if not self.flip:
+            return cropped
+        return torch.cat([cropped, cropped.flip(3)]).index_select(0, place[:n] + n * drawn[:, 2])

@@ -12,7 +12,7 @@ from ungrok.core.schema import digest
 from ungrok.data.base import PROBLEMS, Split
 from ungrok.data.cache import decoded
 from ungrok.data.decode import Decoding
-from ungrok.data.images import ImageProblem, Source, class_names, targets_of
+from ungrok.data.images import ImageProblem, Source, class_names, load_table, targets_of
 
 
 @PROBLEMS.register
@@ -85,10 +85,8 @@ class OwnImages(ImageProblem):
 
 
 def _load(key: str, text: str, kind: str, files: str | list[str], **options: Any) -> Any:
-    from datasets import load_dataset
-
     try:
-        return load_dataset(kind, data_files={"train": files}, split="train", **options)
+        return load_table(kind, data_files={"train": files}, split="train", **options)
     except Exception as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise RecipeError(f"problem.{key}: {text!r} cannot be read as {kind} ({reason})") from error

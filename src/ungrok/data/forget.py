@@ -87,7 +87,9 @@ def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) ->
     """
     members = (data.train.targets.cpu() == label).nonzero().squeeze(1)
     if len(members) == 0:
-        raise NotApplicable(f"forget: class {label} has no training examples, so 0 to forget; train_size may be too small")
+        raise NotApplicable(
+            f"forget: class {label} has no training examples, so 0 to forget; train_size may be too small"
+        )
     count = max(1, round(fraction * len(members)))
     return members[torch.randperm(len(members), generator=draw)[:count]]
 

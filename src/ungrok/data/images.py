@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +19,20 @@ from ungrok.data.cache import Decoded, decoded
 from ungrok.data.decode import Decoding
 from ungrok.data.pixels import Scale
 from ungrok.data.stored import Stored
+
+
+def load_table(*arguments: Any, **options: Any) -> Any:
+    """Call ``datasets.load_dataset``, without its bars where there is no terminal to draw them on."""
+    import datasets
+
+    silent = not sys.stderr.isatty() and not datasets.are_progress_bars_disabled()
+    if silent:
+        datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(*arguments, **options)
+    finally:
+        if silent:
+            datasets.enable_progress_bars()
 
 
 class Normalize(Schema):

@@ -11,7 +11,7 @@ from pydantic import Field
 from ungrok.core.errors import RecipeError, unknown
 from ungrok.data.base import PROBLEMS
 from ungrok.data.decode import Decoding
-from ungrok.data.images import ImageProblem, Source
+from ungrok.data.images import ImageProblem, Source, load_table
 
 
 class HubSet(NamedTuple):
@@ -76,13 +76,11 @@ class Vision(ImageProblem):
 
 def _table(identifier: str, config: str | None, split: str) -> Any:
     """Open one split: under $UNGROK_DATASETS if it is there, else from the hub."""
-    from datasets import load_dataset
-
     root = os.environ.get("UNGROK_DATASETS")
     local = Path(root, identifier) if root else None
     source = str(local) if local and local.is_dir() else identifier
     try:
-        return load_dataset(source, config, split=split)
+        return load_table(source, config, split=split)
     except Exception as error:
         where = f"not under UNGROK_DATASETS={root}" if root else "UNGROK_DATASETS is not set"
         reason = str(error).strip().splitlines()[0]

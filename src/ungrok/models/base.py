@@ -7,7 +7,9 @@ from abc import abstractmethod
 import torch
 from pydantic import Field
 from torch import nn
+from torch.nn.parameter import is_lazy
 
+from ungrok.core.errors import RecipeError
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
 from ungrok.core.seeds import seeded
@@ -39,9 +41,23 @@ class Model(Schema):
         with seeded(seed):
             network = self.module(shape, outputs)
         with torch.no_grad():
-            for parameter in network.parameters():
+            for name, parameter in network.named_parameters():
+                if is_lazy(parameter):
+                    raise RecipeError(f"model: {name} of kind {self.kind!r} has no size yet; lazy layers are not taken")
                 parameter.mul_(self.init_scale)
         return network
+
+
+def image_channels(shape: tuple[int, ...], kind: str) -> int:
+    """Return the number of channels of one image.
+
+    Raises:
+        RecipeError: If ``shape`` is not (channels, height, width).
+
+    """
+    if len(shape) != 3:
+        raise RecipeError(f"model: kind {kind!r} takes images (channels, height, width), not inputs of shape {shape}")
+    return shape[0]
 
 
 MODELS: Registry[Model] = Registry("model", "ungrok.models")
