@@ -86,6 +86,20 @@ def test_on_the_cpu_the_file_stays_mapped_and_elsewhere_what_fits_is_copied(spli
     assert replace(mapped, stream=False).to(torch.device("meta")).device.type == "meta"
 
 
+def test_copying_to_a_device_in_chunks(splits, monkeypatch):
+    """Any device but the CPU takes this way; here the type of the CPU is hidden."""
+
+    class Elsewhere:
+        type = "elsewhere"
+
+    monkeypatch.setattr(stored, "memory", lambda device: 1e9)
+    monkeypatch.setattr(stored, "CHUNK", 7)
+    monkeypatch.setattr(Stored, "__getitem__", lambda self, index: self.file.index_select(0, self.rows[index]))
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *size, device, **options: empty(*size, **options))
+    assert torch.equal(splits[1].inputs.to(Elsewhere()), splits[0].inputs)
+
+
 def test_two_passes_at_once_do_not_disturb_each_other(splits):
     batches = TensorBatches(splits[2], 4, 0)
     expected = [list(batches.epoch(number)) for number in (0, 1)]

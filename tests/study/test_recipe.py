@@ -21,7 +21,7 @@ def test_shipped_recipes_survive_a_round_trip_and_say_what_they_show(name):
     ("override", "parts"),
     [
         ("trajectory.stpes=3", ["trajectory", "'stpes'", "3", "steps", "did you mean 'steps'"]),
-        ("model.kind=mpl", ["model.kind", "'mpl'", "cnn, mlp", "did you mean 'mlp'"]),
+        ("model.kind=mpl", ["model.kind", "'mpl'", "cnn, function, mlp", "did you mean 'mlp'"]),
         ("trajectory.loss=mes", ["trajectory.loss", "'mes'", "cross_entropy, mse", "did you mean 'mse'"]),
         ("trajectory.optimizer.lr=-1", ["trajectory.optimizer.lr", "-1", "greater than 0"]),
         ("seeds=[1, 1]", ["seeds", "[1]", "distinct"]),

@@ -24,9 +24,8 @@ class Augment(Schema):
     def draw(self, count: int, seed: int, epoch: int) -> Tensor:
         """Return the random numbers of one epoch, a function of (seed, epoch) alone.
 
-        Returns:
-            int64 of shape (count, 3) on the CPU: first row of the crop, first column, 1 where the image is flipped.
-
+        int64 of shape (count, 3) on the CPU; the columns are the first row of the crop, its first column, and 1 where
+        the image is flipped.
         """
         random = generator(seed, "augment", epoch)
         corners = torch.randint(0, 2 * self.pad + 1, (count, 2), generator=random)

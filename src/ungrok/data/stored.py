@@ -24,6 +24,9 @@ SHARE = 0.5
 AHEAD = 3
 """Batches read while the caller works on another."""
 
+CHUNK = 4096
+"""Images copied to a device at a time."""
+
 CPU = torch.device("cpu")
 
 
@@ -74,7 +77,12 @@ class Stored:
         On the CPU the file stays mapped: the system's page cache holds it, once for all processes.
         """
         moved = replace(self, device=device)
-        return moved if device.type == "cpu" or moved.streamed else moved[slice(None)]
+        if device.type == "cpu" or moved.streamed:
+            return moved
+        resident = torch.empty(self.shape, dtype=self.file.dtype, device=device)
+        for start in range(0, len(self), CHUNK):  # never all of it in the machine's own memory
+            resident[start : start + CHUNK] = moved[slice(start, start + CHUNK)]
+        return resident
 
     @property
     def streamed(self) -> bool:
