@@ -1,6 +1,7 @@
 """Properties of single methods that the tables of contracts and slow versions do not show."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Classification
-from ungrok.unlearn import UNLEARNERS
+from ungrok.unlearn import UNLEARNERS, Material
 from ungrok.unlearn.munba import nash_weights
 from ungrok.unlearn.salun import saliency_mask
 from ungrok.unlearn.ssd import dampen
@@ -145,6 +146,27 @@ def test_boundary_expand_needs_a_linear_layer_that_gives_the_logits():
 def test_unsir_refuses_a_random_forget_set_before_any_work():
     with pytest.raises(NotApplicable, match="whole classes only; class 0 is in the forget and in the retain set"):
         UNLEARNERS.get("unsir")().path(model(), batches(seed=1), batches(seed=2), OBJECTIVE)
+
+
+def test_unsir_noise_carries_the_label_of_its_class(monkeypatch):
+    """Two forgotten classes: each impair batch holds noise of one of them, in turn."""
+    seen = []
+    mean_loss = Material.mean_loss
+    monkeypatch.setattr(Material, "mean_loss", lambda m, b: seen.append(b[1].tolist()) or mean_loss(m, b))
+    forget, retain = batches(8, seed=1, classes=(0, 2)), batches(4, seed=2, classes=(1,)) * 2
+    last_of("unsir", forget=forget, retain=retain, noise_steps=1, noise_batch=3)
+    assert seen == [[0] * 3, [2] * 3, [1] * 4 + [0] * 3, [1] * 4 + [2] * 3, [1] * 4, [1] * 4]
+
+
+def test_unsir_repairs_with_a_fresh_optimizer():
+    """Adam's first step has the size of its rate, whatever came before."""
+    path = UNLEARNERS.get("unsir")(repair_lr=1e-3, noise_steps=1, noise_batch=3, epochs=3, impair_epochs=2).path(
+        model(), batches(8, classes=(0,)), batches(8, seed=2, classes=(1, 2)), OBJECTIVE
+    )
+    places = [nn.utils.parameters_to_vector(step.model.parameters()).detach().clone() for step in path]
+    largest = [(b - a).abs().max().item() for a, b in pairwise(places)]
+    assert largest[0] > 5e-3
+    assert largest[1] == pytest.approx(1e-3, rel=1e-2)
 
 
 def test_retraining_depends_on_nothing_of_the_original():
