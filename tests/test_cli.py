@@ -39,7 +39,7 @@ def test_study_writes_its_files_at_fixed_places(ungrok, tmp_path):
     assert "Traceback" not in err
     written = {str(p.relative_to("here/tiny")) for p in Path("here/tiny").rglob("*") if p.is_file()}
     assert written >= {
-        "report/index.html", "report/verdicts.json", "results.parquet", "results.csv", "transitions.csv", "timings.csv",
+        "report/index.html", "report/verdicts.json", "results.parquet", "results.csv", "audits.parquet", "audits.csv", "transitions.csv", "timings.csv",
         "recipe.yaml", "provenance.json",
     }  # fmt: skip
     assert (tmp_path / "here" / "store").is_dir()

@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from ungrok.evaluate.path import oracle_accuracies, path_rows
+from ungrok.core.scores import Scores
+from ungrok.evaluate.distances import distances
+from ungrok.evaluate.membership import ATTACKS, membership
+from ungrok.evaluate.path import oracle_accuracies, path_audits, path_rows
 
 TARGETS = {"train": [0, 0, 0, 0, 1, 1, 2, 2], "validation": [0, 0, 1, 2], "test": [0, 1, 1, 2]}
 FORGET, RETAIN = [0, 1, 2, 3], [4, 5, 6, 7]
@@ -31,7 +34,13 @@ PATH = tensors(
         place([-1, 1, 1, 1, 1, 1, 2, 0], validation=(-1, 1, 1, 0), test=(-1, 1, 1, 0)),
     ]
 )
-RECORD = {"doses": [0.0, 1.0, 5.0, 9.0], "updates": [0, 1, 5, 9], "classes": [0], "one_shot": False}
+RECORD = {
+    "doses": [0.0, 1.0, 5.0, 9.0],
+    "updates": [0, 1, 5, 9],
+    "passes": {"forget": [0.0, 0.5, 2.5, 4.5], "retain": [0.0, 0.25, 1.25, 2.25]},
+    "classes": [0],
+    "one_shot": False,
+}
 ORACLE = tensors([place([1, 1, 0, 1, 1, 1, 2, 2], test=(1, 1, 1, 2))])
 
 
@@ -56,7 +65,7 @@ def test_accuracies_at_each_place(rows):
 
 @pytest.mark.parametrize("bad", [place([0, 0, 0, 0, -1, 1, 2, 2]), place([0] * 8, test=(0, -1, 1, 2))])
 def test_divergence_on_any_of_the_sets_counts(bad):
-    record = {"doses": [0.0], "updates": [0], "classes": [0], "one_shot": False}
+    record = {**RECORD, "doses": [0.0], "updates": [0]}
     (row,) = path_rows(tensors([bad]), record, [0.5], None)
     assert row["diverged"]
     assert row["UA"] == 1.0
@@ -65,6 +74,8 @@ def test_divergence_on_any_of_the_sets_counts(bad):
 def test_where_on_the_path(rows):
     assert column(rows, "dose") == [0.0, 1.0, 5.0, 9.0]
     assert column(rows, "updates") == [0, 1, 5, 9]
+    assert column(rows, "forget_passes") == [0.0, 0.5, 2.5, 4.5]
+    assert column(rows, "retain_passes") == [0.0, 0.25, 1.25, 2.25]
     one_shot = path_rows(PATH, {**RECORD, "one_shot": True}, [], None)
     assert column(one_shot, "updates") == [None] * 4
 
@@ -106,3 +117,100 @@ def test_a_diverged_oracle_is_no_target():
 def test_oracle_accuracies():
     found = oracle_accuracies(ORACLE, torch.tensor(FORGET), torch.tensor(RETAIN), [0])
     assert (found.UA, found.RA, found.TA) == (0.25, 1.0, 0.75)
+
+
+LABELS = {
+    "train": torch.tensor([0] * 9 + [1] * 6),
+    "validation": torch.tensor([0, 1]),
+    "test": torch.tensor([0, 1] * 10),
+}
+SPLIT = {"forget": torch.arange(8), "retain": torch.arange(8, 15)}
+
+
+def drawn(places, seed):
+    """Return a path through random logits, as the store keeps it: all losses, and the last place's logits."""
+    draw, out = torch.Generator().manual_seed(seed), dict(SPLIT)
+    for name, targets in LABELS.items():
+        logits = torch.randn(places, len(targets), 2, generator=draw)
+        losses = [torch.nn.functional.cross_entropy(place, targets, reduction="none") for place in logits]
+        out |= {f"{name}.losses": torch.stack(losses), f"{name}.targets": targets, f"{name}.logits": logits[-1]}
+        out[f"{name}.predictions"] = logits.argmax(2).to(torch.int16)
+    return out
+
+
+THREE = {
+    "doses": [0.0, 1.0, 4.0],
+    "updates": [0, 1, 4],
+    "passes": {"forget": [0.0, 1.0, 4.0], "retain": [0.0, 0.0, 0.5]},
+    "classes": [0],
+    "one_shot": False,
+}
+
+
+def ending(tensors, name):
+    return Scores(
+        *(tensors[f"{name}.{part}"][-1] for part in ("losses", "predictions")), LABELS[name], tensors[f"{name}.logits"]
+    )
+
+
+def sets(tensors):
+    return {"forget": ending(tensors, "train").of(SPLIT["forget"]), "test": ending(tensors, "test")}
+
+
+def test_the_end_of_a_path_is_audited_against_the_oracle():
+    path, oracle = drawn(3, 0), drawn(1, 1)
+    (found,) = path_audits(path, THREE, oracle, seed=5)
+    last = path_rows(path, THREE, [], oracle)[-1]
+    for name in ("dose", "updates", "forget_passes", "retain_passes", "diverged", "UA", "RA", "TA", "oracle_gap"):
+        assert found[name] == last[name], name
+    assert found["forget_passes"] == 4.0
+    start = path_rows(path, THREE, [], oracle)[0]
+    assert found["relative_forgetting"] == pytest.approx((start["UA"] - last["UA"]) / start["UA"])
+    product = 1.0
+    for name in ("UA", "RA", "TA"):
+        product *= 1 - abs(last[name] - last[f"oracle_{name}"])
+    assert found["tug_of_war"] == pytest.approx(product)
+    assert distances(sets(path), sets(oracle)).items() <= found.items()
+    for tensors, prefix in ((path, ""), (oracle, "oracle_")):
+        attacks = membership(**sets(tensors), seed=5)
+        for name in ATTACKS:
+            for figure in ("auc", "low", "high", "tpr_at_0_01", "tpr_at_0_001"):
+                assert found[f"{prefix}{name}_{figure}"] == getattr(attacks[name], figure)
+    assert [found[name] for name in ("members", "non_members", "pairs")] == [8, 10, 8]
+    assert found["tug_of_war_membership"] == pytest.approx(
+        product / (1 - abs(last["UA"] - last["oracle_UA"])) * (1 - abs(found["loss_auc"] - found["oracle_loss_auc"]))
+    )
+
+
+def test_membership_along_the_path_ends_where_the_audit_does():
+    path, oracle = drawn(3, 0), drawn(1, 1)
+    rows, (found,) = path_rows(path, THREE, [], oracle), path_audits(path, THREE, oracle)
+    assert rows[-1]["membership_auc"] == found["loss_auc"]
+    assert column(rows, "oracle_membership_auc") == [found["oracle_loss_auc"]] * 3
+    inside, outside = path["train.losses"][0][:8], path["test.losses"][0][LABELS["test"] == 0]
+    assert rows[0]["membership_auc"] == pytest.approx((inside[:, None] < outside).double().mean().item())
+
+
+def test_no_oracle_no_distance():
+    (found,) = path_audits(drawn(3, 0), THREE, None)
+    with_one = path_audits(drawn(3, 0), THREE, drawn(1, 1))[0]
+    assert list(found) == list(with_one)
+    missing = {name for name, value in found.items() if value is None}
+    assert missing >= {name for name in found if name.startswith("oracle_")}
+    assert missing >= {"oracle_gap", "tug_of_war", "tug_of_war_membership", "js_divergence_forget", "disagreement_test"}
+    assert found["loss_auc"] == with_one["loss_auc"]
+
+
+def test_a_path_that_diverged_has_no_attack_but_its_oracle_has():
+    path = drawn(3, 0)
+    path["train.predictions"][-1, 0] = -1
+    (found,) = path_audits(path, THREE, drawn(1, 1))
+    assert found["diverged"]
+    for name in ("UA", "loss_auc", "svc_auc", "members", "js_divergence_forget", "tug_of_war", "relative_forgetting"):
+        assert found[name] is None
+    assert found["oracle_svc_auc"] is not None
+    assert path_rows(path, THREE, [], None)[-1]["membership_auc"] is None
+
+
+def test_the_end_of_a_one_shot_path_has_no_updates():
+    assert path_audits(drawn(3, 0), {**THREE, "one_shot": True}, None)[0]["updates"] is None

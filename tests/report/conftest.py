@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from ungrok.evaluate.targets import target_column
+from ungrok.report.ends import AUCS, DISTANCES, SHARES
 from ungrok.report.view import View
 from ungrok.study.claims import judge
 from ungrok.study.plan import make_plan
@@ -56,7 +57,7 @@ def path(cell, hit, targets, *, ua0=1.0, diverges=False):
                 "forget": cell.forget, "method": cell.method, "dose": float(dose),
                 "updates": None if cell.method == "fisher" else int(dose), "UA": ua, "RA": ra, "TA": ta,
                 "bystander_accuracy": ta, "validation_accuracy": ta, "diverged": broken, "rewound": dose == DOSE,
-                "oracle_UA": 0.2, "oracle_RA": 1.0, "oracle_TA": 0.8, "oracle_gap": abs(ua - 0.2) / 3, **reached,
+                "membership_auc": ua / 2 + 0.4, "oracle_UA": 0.2, "oracle_RA": 1.0, "oracle_TA": 0.8, "oracle_gap": abs(ua - 0.2) / 3, **reached,
             }
         )  # fmt: skip
     return rows
@@ -70,7 +71,21 @@ def results(plan, hit, *, absent=lambda cell: False, **kwargs):
         table[column] = table[column].astype("boolean")
     if rows:
         table["updates"] = table["updates"].astype("Int64")
-    return Results(table, transitions(plan, absent), oracles(plan), curves(plan), timings(plan))
+    ends = audits([cell for cell in plan.cells if not absent(cell)], hit)
+    return Results(table, transitions(plan, absent), oracles(plan), curves(plan), timings(plan), ends)
+
+
+def audits(cells, hit):
+    """Return audits in which what is measured is a function of the seed, and absent where the target was never reached."""
+    names = [*AUCS, *(f"oracle_{name}" for name in AUCS), *DISTANCES, *SHARES]
+    rows = []
+    for cell in cells:
+        place = dict(
+            zip(KEYS, (cell.seed, cell.arm, cell.stage, step_of(cell.stage), cell.forget, cell.method), strict=True)
+        )
+        values = {name: (k + cell.seed) / 100 if hit(cell) else None for k, name in enumerate(names)}
+        rows.append(place | {"dose": BUDGET, "diverged": not hit(cell)} | values)
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*KEYS, "dose"])
 
 
 class Where:

@@ -78,6 +78,12 @@ def test_verdicts_and_words_are_shown(study, tmp_path):
     assert "init_scale: 1.0" in page.text
 
 
+def test_the_ends_of_paths_stand_under_the_oracle(study, tmp_path):
+    page = Page(written(study(), tmp_path))
+    assert "At the end of each path, against the oracle, forget split class" in page.text
+    assert "nearer to the oracle's AUC is better, lower is not" in page.text
+
+
 def test_a_study_without_its_later_stage_says_so(study, tmp_path):
     page = Page(written(study(options={"absent": lambda cell: cell.stage == "grokked"}), tmp_path))
     assert "no seed has both stages" in page.text

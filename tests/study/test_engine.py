@@ -10,12 +10,20 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from ungrok import audit
 from ungrok.core.errors import StoreError
-from ungrok.study import engine, outputs
+from ungrok.core.files import load_tensors
+from ungrok.data.batches import TensorBatches
+from ungrok.evaluate import metrics
+from ungrok.evaluate.membership import ATTACKS
+from ungrok.evaluate.path import FIGURES
+from ungrok.study import engine, jobs, outputs
 from ungrok.study.plan import make_plan
-from ungrok.study.results import collect
+from ungrok.study.results import KEYS, collect
 from ungrok.study.store import Store
 
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -29,7 +37,7 @@ def table(recipe, store: Path, out: Path) -> bytes:
     plan = make_plan(recipe)
     results = collect(plan, Store(store))
     outputs.write_tables(out, plan, results, outputs.verdicts_of(plan, Store(store), results), {})
-    return (out / "results.parquet").read_bytes()
+    return (out / "results.parquet").read_bytes() + (out / "audits.parquet").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +148,7 @@ def test_kill_9_in_mid_training_changes_nothing(victim, long_table, tmp_path):
         study = _study(out, *LONG)
     said, _ = study.communicate(timeout=240)
     assert study.returncode == 0, said
-    assert (out / "results.parquet").read_bytes() == long_table
+    assert (out / "results.parquet").read_bytes() + (out / "audits.parquet").read_bytes() == long_table
 
 
 def test_a_damaged_checkpoint_is_named_and_made_again(tiny, undisturbed, tmp_path):
@@ -198,7 +206,6 @@ def test_a_diverging_path_is_recorded_not_crashed(tiny, tmp_path):
 def test_an_oracle_is_augmented_as_its_trajectory_is(tiny, monkeypatch):
     from ungrok.data.augment import Augment
     from ungrok.data.digits import Digits
-    from ungrok.study import jobs
 
     monkeypatch.setattr(Digits, "augmentation", lambda self: Augment(pad=1))
     monkeypatch.setattr(jobs, "_data", {})
@@ -206,3 +213,83 @@ def test_an_oracle_is_augmented_as_its_trajectory_is(tiny, monkeypatch):
     runs = [jobs.build_run(spec) for spec in specs]
     assert {spec["without"] is None for spec in specs} == {True, False}
     assert all(run.batches.augment == Augment(pad=1) for run in runs)
+
+
+def test_every_path_is_audited_at_its_end(tiny, undisturbed, tmp_path):
+    plan = make_plan(tiny())
+    results = collect(plan, Store(undisturbed))
+    rows, audits = results.rows, results.audits
+    assert len(audits) == len(plan.cells)
+    ends = rows.groupby(KEYS, sort=False).tail(1).reset_index(drop=True)
+    for name in (*KEYS, "dose", "updates", "UA", "RA", "TA", "oracle_gap", "forget_passes", "retain_passes"):
+        pd.testing.assert_series_equal(audits[name], ends[name])
+    np.testing.assert_array_equal(audits["loss_auc"], ends["membership_auc"])
+    np.testing.assert_array_equal(audits["oracle_loss_auc"], ends["oracle_membership_auc"])
+    # The same attack on the oracle, whatever method it stands beside.
+    assert (audits.groupby(["seed", "stage"])["oracle_svc_auc"].nunique() == 1).all()
+    outputs.write_tables(tmp_path, plan, results, [], {})
+    written = pd.read_csv(tmp_path / "audits.csv")
+    pd.testing.assert_frame_equal(written, pd.read_parquet(tmp_path / "audits.parquet"), check_dtype=False)
+
+
+def test_passes_over_the_data_are_the_method_s(tiny, undisturbed):
+    """40 updates on one batch of all forget data are 40 passes; fisher reads the retained data once."""
+    audits = collect(make_plan(tiny()), Store(undisturbed)).audits.groupby("method")[["forget_passes", "retain_passes"]]
+    cost = audits.first()
+    assert cost.loc["gradient_ascent"].tolist() == [40, 0]
+    assert cost.loc["fisher"].tolist() == [0, 1]
+
+
+def test_an_audit_is_made_from_the_models_themselves(tiny, undisturbed):
+    """Walk one path again to its end, and compare the models there through the library for models of one's own."""
+    plan = make_plan(tiny())
+    store = Store(undisturbed)
+    cell = next(c for c in plan.cells if (c.method, c.stage) == ("scrub", "grokked"))
+    source = store.open(plan.stages[cell.arm, cell.seed, cell.stage])
+    weights, spec = load_tensors(source.path / "model.safetensors"), plan.jobs[cell.path].spec
+    tensors, _, end = jobs.walk(source.result["training"], weights, spec)
+    oracle = jobs.build_run(source.result["training"])
+    oracle.model.load_state_dict(
+        load_tensors(store.open(plan.oracles[cell.arm, cell.seed, cell.forget, cell.stage]).path / "model.safetensors")
+    )
+    start = jobs.build_run(source.result["training"])
+    start.model.load_state_dict(weights)
+    data = oracle.data
+    parts = {"forget": data.train.of(tensors["forget"]), "retain": data.train.of(tensors["retain"]), "test": data.test}
+    found = audit(
+        start.model, end, **{role: TensorBatches(part, 64) for role, part in parts.items()}, oracle=oracle.model,
+        objective=oracle.objective, seed=spec["seed"],
+    )  # fmt: skip
+    table = collect(plan, store).audits
+    (row,) = table[(table[["seed", "stage", "method"]] == [cell.seed, cell.stage, cell.method]).all(axis=1)].to_dict(
+        "records"
+    )
+    assert row["tug_of_war"] == pytest.approx(found.tug_of_war)
+    assert row["relative_forgetting"] == pytest.approx(found.relative_forgetting)
+    for name, value in found.distances["oracle"].items():
+        if name != "weight_distance":
+            assert row[name] == pytest.approx(value, abs=1e-6)
+    for prefix, model in (("", "unlearned"), ("oracle_", "oracle")):
+        for name in ("loss", "confidence", "entropy", "modified_entropy"):
+            assert row[f"{prefix}{name}_auc"] == pytest.approx(found.membership[model][name].auc, abs=0.002)
+
+
+def test_every_column_is_a_listed_metric(tiny, undisturbed):
+    results, listed = collect(make_plan(tiny()), Store(undisturbed)), metrics()
+    of_attacks = {f"{name}_{figure}": f"membership {name}" for name in ATTACKS for figure in FIGURES}
+    of_places = {
+        *KEYS,
+        "dose",
+        "updates",
+        "diverged",
+        "members",
+        "non_members",
+        "pairs",
+        "forget_passes",
+        "retain_passes",
+    }
+    for column in {*results.rows, *results.audits} - of_places - {"oracle_gap"}:
+        name = column.removeprefix("oracle_").removesuffix("_forget").removesuffix("_test")
+        name = "reached_<target>" if name.startswith("reached_") else of_attacks.get(name, name)
+        assert name in listed, column
+    assert {"forget_passes, retain_passes", "oracle_gap"} <= listed.keys()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
 from ungrok.evaluate.membership import ATTACKS, READING
 from ungrok.report.tables import NOTHING, Cell, Table
-from ungrok.report.text import MISSING, fixed, missing
+from ungrok.report.text import MISSING, fixed, missing, number
 from ungrok.report.view import View
 
 PLACE = ["forget", "arm", "stage", "method"]
@@ -22,10 +22,12 @@ DISTANCES = [
     "tug_of_war_membership",
 ]  # fmt: skip
 
-SHARES = ["relative_forgetting", "forget_passes", "retain_passes"]
+PASSES = ["forget_passes", "retain_passes"]
+
+SHARES = ["relative_forgetting", *PASSES]
 
 GROUPS = [
-    ("", 2),
+    ("", 3),
     ("membership inference, AUC", len(AUCS)),
     ("JS divergence (bits)", 2),
     ("disagreement", 2),
@@ -36,8 +38,8 @@ GROUPS = [
 ]
 
 COLUMNS = [
-    *("method", "stage"),
-    *(name.replace("_", " ") for name in ATTACKS),
+    *("method", "stage", "finite"),
+    *(name.replace("_", " ").replace("svc", "SVC") for name in ATTACKS),
     *("forget", "test") * 3,
     *("UA", "MIA"),
     "share of UA lost",
@@ -45,7 +47,7 @@ COLUMNS = [
 ]
 
 HOW = (
-    f"Medians over seeds. {READING} The oracle's own rows are what forgetting should lead to; “none” is the model before unlearning. "
+    f"Medians over the seeds whose path ended in finite numbers. {READING} The oracle's own rows are what forgetting should lead to; “none” is the model before unlearning. "
     "Divergence, disagreement and distance compare predictions with the oracle's, on the forget and on the test data: 0 is equal. Tug of "
     "war is the product of 1 − |difference to the oracle| over UA (or the loss attack’s AUC), RA and TA: 1 is the oracle. Intervals and "
     "true-positive rates stand in audits.csv."
@@ -74,23 +76,26 @@ def ends(view: View) -> Iterator[Table]:
 
 
 def _cells(table: pd.DataFrame, names: Sequence[str]) -> list[str | Cell]:
-    return [_median(list(table[name])) for name in names]
+    finite = int((~table["diverged"].astype(bool)).sum())
+    medians = [_median(list(table[name]), finite, number if name in PASSES else fixed) for name in names]
+    return [f"{finite} of {len(table)}", *medians]
 
 
-def _median(values: Sequence[Any]) -> str | Cell:
-    """Return the median of what is there, and of how many where some are missing."""
+def _median(values: Sequence[Any], expected: int, shown: Callable[[Any], str] = fixed) -> str | Cell:
+    """Return the median of what is there, and of how many where that is not what is expected."""
     there = [float(value) for value in values if not missing(value)]
     if not there:
         return MISSING
-    some = (f"({len(there)} of {len(values)})",) if len(there) < len(values) else ()
-    return Cell((fixed(pd.Series(there).median()), *some))
+    some = (f"({len(there)} of {len(values)})",) if len(there) < expected else ()
+    return Cell((shown(pd.Series(there).median()), *some))
 
 
 def _oracle_cells(table: pd.DataFrame) -> list[str | Cell]:
-    return [*_cells(table, [f"oracle_{name}" for name in AUCS]), *[MISSING] * (len(DISTANCES) + len(SHARES))]
+    aucs = [_median(list(table[f"oracle_{name}"]), len(table)) for name in AUCS]
+    return [MISSING, *aucs, *[MISSING] * (len(DISTANCES) + len(SHARES))]
 
 
 def _start_cells(view: View, arm: str, stage: str, forget: str) -> list[str | Cell]:
     tracks = next(found for method in view.methods if (found := view.tracks(arm, stage, forget, method)))
-    loss = _median([track.start["membership_auc"] for track in tracks.values()])
-    return [loss, *[MISSING] * (len(COLUMNS) - 3)]
+    loss = _median([track.start["membership_auc"] for track in tracks.values()], len(tracks))
+    return [MISSING, loss, *[MISSING] * (len(COLUMNS) - 4)]
