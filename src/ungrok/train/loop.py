@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,18 +13,24 @@ from torch import Tensor, nn
 
 from ungrok.core.errors import DamagedFile
 from ungrok.core.files import checksum, load_tensors, read_json, save_tensors, write_json
-from ungrok.core.objective import Classification, Objective
+from ungrok.core.objective import Batch, Classification, Loss, Objective
 from ungrok.core.schema import Schema
 from ungrok.core.scores import Scores, score
 from ungrok.core.seeds import PrivateRandomState, derive
 from ungrok.data.base import Data, Split
 from ungrok.data.batches import TensorBatches
+from ungrok.train.grokfast import GRADIENT_FILTERS, Grokfast
 from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
+from ungrok.train.penalties import PENALTIES, Penalty
+from ungrok.train.robustness import Robustness
+from ungrok.train.sam import SAM, come_back, still_statistics
 
 if TYPE_CHECKING:
     AnyOptimizer = Optimizer
+    AnyGrokfast = Grokfast
+    AnyPenalty = Penalty
 else:
-    AnyOptimizer = OPTIMIZERS.union()
+    AnyOptimizer, AnyGrokfast, AnyPenalty = OPTIMIZERS.union(), GRADIENT_FILTERS.union(), PENALTIES.union()
 
 EVALUATION_BATCH = 2048
 PROGRESS = "progress.json"
@@ -33,11 +39,17 @@ PROGRESS = "progress.json"
 class Training(Schema):
     """How a model is trained and how densely its path is recorded."""
 
+    optional: ClassVar[frozenset[str]] = frozenset({"sam", "grokfast", "penalty", "robustness"})
+
     optimizer: AnyOptimizer = AdamW()
     steps: int = Field(10_000, ge=1, description="updates")
     batch_size: int | None = Field(None, ge=1, description="examples per update; the whole training set when null")
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    loss: Loss = "cross_entropy"
     loss_precision: Literal["float32", "float64"] = "float32"
+    sam: SAM | None = Field(None, description="sharpness-aware minimization; two backward passes per update")
+    grokfast: AnyGrokfast | None = Field(None, description="filter that amplifies slow gradients")
+    penalty: AnyPenalty | None = Field(None, description="term added to the training loss")
+    robustness: Robustness | None = Field(None, description="attacks measured at every evaluated step")
     evaluate_every: float = Field(0.05, gt=0, le=1, description="relative distance of evaluated steps")
     checkpoint_every: float = Field(0.25, gt=0, description="relative distance of kept checkpoints")
     checkpoint_from: int = Field(10, ge=1, description="first kept checkpoint after step 0")
@@ -84,7 +96,10 @@ class Run:
         self.batches = TensorBatches(
             data.train, training.batch_size, shuffle, augment=data.augment, augment_seed=derive(seed, "augment")
         )
-        self.optimizer = training.optimizer.build([p for p in model.parameters() if p.requires_grad])
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = training.optimizer.build(self.parameters)
+        self.filter = training.grokfast.build(self.parameters) if training.grokfast else None
+        self.attacked = training.robustness.subset(data.validation) if training.robustness else None
         self.random = PrivateRandomState(derive(seed, "layers"))
         self.step = 0
         with self.random:
@@ -97,6 +112,8 @@ class Run:
             for name, value in slots.items():
                 if value is not None:
                     tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+        if self.filter:
+            tensors |= {f"filter.{name}": value for name, value in self.filter.state().items()}
         tensors |= {f"random.{i}": value for i, value in enumerate(self.random.states)}
         return tensors | {"step": torch.tensor(self.step)}
 
@@ -110,15 +127,17 @@ class Run:
                 slots.setdefault(int(index), {})[slot] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        if self.filter:
+            self.filter.restore({name[7:]: value for name, value in tensors.items() if name.startswith("filter.")})
         count = sum(name.startswith("random.") for name in tensors)
         self.random.states = [tensors[f"random.{i}"] for i in range(count)]
         self.step = int(tensors["step"])
 
     def advance(self, to: int) -> None:
         """Make updates until ``to`` have been made."""
-        config, model, optimizer, objective = self.training.optimizer, self.model, self.optimizer, self.objective
+        config, optimizer = self.training.optimizer, self.optimizer
         varying = config.schedule != "constant" or config.warmup > 0
-        model.train()
+        self.model.train()
         with self.random:
             while self.step < to:
                 epoch, position = divmod(self.step, len(self.batches))
@@ -126,16 +145,36 @@ class Run:
                     if varying:
                         for group in optimizer.param_groups:
                             group["lr"] = config.lr_at(self.step, self.training.steps)
-                    loss = objective.losses(objective.logits(model, batch), batch).mean()
-                    optimizer.zero_grad(set_to_none=True)
-                    loss.backward()
+                    self._gradients(batch)
+                    if self.training.sam:
+                        before = self.training.sam.climb(self.parameters)
+                        with still_statistics(self.model):
+                            self._gradients(batch)
+                        come_back(self.parameters, before)
+                    if self.filter:
+                        self.filter()
                     optimizer.step()
                     self.step += 1
                     if self.step == to:
                         break
 
+    def _gradients(self, batch: Batch) -> None:
+        """Put the gradients of a batch's training loss, penalty included, into the parameters."""
+        penalty, objective, model = self.training.penalty, self.objective, self.model
+        if penalty:
+            batch = (batch[0].detach().requires_grad_(), *batch[1:])
+        logits = objective.logits(model, batch)
+        loss = objective.losses(logits, batch).mean()
+        if penalty:
+            with still_statistics(model):
+                loss = loss + penalty.term(
+                    lambda inputs: objective.logits(model, (inputs, *batch[1:])), batch[0], logits
+                )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+
     def measure(self) -> dict[str, float | int | None]:
-        """Return loss and accuracy on each split, weight norm and gradient norm at the current step.
+        """Return loss and accuracy on each split, robust accuracy, weight norm and gradient norm at the current step.
 
         The gradient norm is that of the mean training loss over all training examples, in eval mode. Values that are
         not finite are None.
@@ -151,6 +190,8 @@ class Run:
         found = {"train": train, "validation": self._score(self.data.validation), "test": self._score(self.data.test)}
         for name, scores in found.items():
             row[f"{name}_loss"], row[f"{name}_accuracy"] = scores.loss, scores.accuracy
+        if self.training.robustness and self.attacked:
+            row |= self.training.robustness.measure(self.model, self.attacked, self.objective)
         return row
 
     def _score(self, split: Split, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
