@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from ungrok.core.registry import summary
 from ungrok.data import PROBLEMS, vision
 from ungrok.evaluate import metrics
 from ungrok.models import MODELS
+from ungrok.report import compare as report_compare
 from ungrok.report import write_report
 from ungrok.study import engine, outputs, single
 from ungrok.study.claims import CLAIMS
@@ -98,13 +100,16 @@ def study(
 def _write(folder: Path, plan: Plan, store: Store, workers: int | None, scheduler: str | None) -> Path:
     results = collect(plan, store)
     verdicts = outputs.verdicts_of(plan, store, results)
-    made = outputs.provenance(store, results, workers, scheduler)
+    doses = outputs.budgets(plan, store)
+    made = outputs.provenance(store, results, workers, scheduler) | {
+        "doses": {method: {"budget": budget, "matched": matched} for method, (budget, matched) in doses.items()}
+    }
     outputs.write_tables(folder, plan, results, verdicts, made)
     for claim in CLAIMS:
         decided = [v["verdict"] for v in verdicts if v["claim"] == claim]
         counts = ", ".join(f"{decided.count(word)} {word}" for word in ("supported", "refuted", "inconclusive"))
         say(f"  {claim}: {counts}")
-    return write_report(folder, plan, results, verdicts, made, outputs.budgets(plan, store))
+    return write_report(folder, plan, results, verdicts, made, doses)
 
 
 def _counts(plan: Plan) -> str:
@@ -282,6 +287,39 @@ def report(
     typer.echo(_write(folder, plan, where, made.get("workers"), made.get("scheduler")))
 
 
+@app.command()
+def compare(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The --out folder of a study.")],
+    paper: Annotated[str, typer.Option("--with", help="Part of the paper, for instance paper:table1.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the paper's numbers beside those of a study, and whether each claimed difference holds."""
+    lines = [line.to_dict() for line in report_compare.compare(folder, paper)]
+    if as_json:
+        typer.echo(json.dumps(lines, indent=1, ensure_ascii=False))
+        return
+    for table, group in groupby(lines, key=lambda line: line["table"]):
+        content = report_compare.paper()[table]
+        typer.echo(f"{content['title']} (arXiv 2512.03437) against {folder}")
+        rows = [{key: cell for key, cell in line.items() if key != "table"} for line in group]
+        _print_rows(list(rows[0]), [list(row.values()) for row in rows])
+    verdicts = [line["verdict"] for line in lines if line["claimed"]]
+    typer.echo(", ".join(f"{verdicts.count(word)} {word}" for word in ("agrees", "contradicts", "open")))
+
+
+def _print_rows(columns: list[str], rows: list[list[str]], *, header: bool = True) -> None:
+    """Print a table: aligned on a terminal, separated by tabs elsewhere, there with or without its header."""
+    console = Console()
+    if not console.is_terminal:
+        for row in [columns, *rows] if header else rows:
+            typer.echo("\t".join(row))
+        return
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
 LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "datasets": lambda: (
         {name: summary(PROBLEMS.get(name)) for name in PROBLEMS.names()}
@@ -291,6 +329,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "methods": lambda: {name: summary(UNLEARNERS.get(name)) for name in UNLEARNERS.names()},
     "metrics": metrics,
     "claims": lambda: CLAIMS,
+    "paper": lambda: {f"paper:{part}": content["title"] for part, content in report_compare.paper().items()},
     "recipes": lambda: {name: _headline(path) for name, path in shipped().items()},
 }
 
@@ -311,15 +350,7 @@ def list_(
     if as_json:
         typer.echo(json.dumps(entries, indent=1, ensure_ascii=False))
         return
-    console = Console()
-    if console.is_terminal:
-        table = Table("name", what, box=None, pad_edge=False)
-        for name, text in entries.items():
-            table.add_row(name, text)
-        console.print(table)
-    else:
-        for name, text in entries.items():
-            typer.echo(f"{name}\t{text}")
+    _print_rows(["name", what], [list(entry) for entry in entries.items()], header=False)
 
 
 def main() -> None:
