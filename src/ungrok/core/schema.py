@@ -41,10 +41,10 @@ class Schema(BaseModel):
         content = self.to_dict()
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if isinstance(value, Schema):
-                content[name] = value.spec()
-            elif name in self.optional and value == field.get_default():
+            if name in self.optional and value == field.get_default():
                 del content[name]
+            elif isinstance(value, Schema):
+                content[name] = value.spec()
         return content
 
 

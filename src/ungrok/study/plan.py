@@ -212,9 +212,10 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
 
     """
     warnings: list[str] = []
-    device_of(recipe)
+    device = torch.device(device_of(recipe))
     for arm in reversed((BASE, *recipe.arms)):
         problem, model, training = recipe.for_arm(arm)
+        training.speed.check(device)
         data = problem.load()
         if training.robustness:
             training.robustness.subset(data.validation)

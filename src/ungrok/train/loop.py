@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ungrok.core.errors import DamagedFile
 from ungrok.core.files import checksum, load_tensors, read_json, save_tensors, write_json
 from ungrok.core.objective import Batch, Classification, Loss, Objective
 from ungrok.core.schema import Schema
-from ungrok.core.scores import Scores, score
+from ungrok.core.scores import Scores, device_of, score
 from ungrok.core.seeds import PrivateRandomState, derive
 from ungrok.data.base import Data, Split
 from ungrok.data.batches import TensorBatches
@@ -24,6 +24,7 @@ from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
 from ungrok.train.penalties import PENALTIES, Penalty
 from ungrok.train.robustness import Robustness
 from ungrok.train.sam import SAM, come_back, still_statistics
+from ungrok.train.speed import Speed
 
 if TYPE_CHECKING:
     AnyOptimizer = Optimizer
@@ -39,7 +40,7 @@ PROGRESS = "progress.json"
 class Training(Schema):
     """How a model is trained and how densely its path is recorded."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"sam", "grokfast", "penalty", "robustness"})
+    optional: ClassVar[frozenset[str]] = frozenset({"sam", "grokfast", "penalty", "robustness", "speed"})
 
     optimizer: AnyOptimizer = AdamW()
     steps: int = Field(10_000, ge=1, description="updates")
@@ -50,9 +51,21 @@ class Training(Schema):
     grokfast: AnyGrokfast | None = Field(None, description="filter that amplifies slow gradients")
     penalty: AnyPenalty | None = Field(None, description="term added to the training loss")
     robustness: Robustness | None = Field(None, description="attacks measured at every evaluated step")
+    speed: Speed = Field(Speed(), description="how updates are computed")
     evaluate_every: float = Field(0.05, gt=0, le=1, description="relative distance of evaluated steps")
     checkpoint_every: float = Field(0.25, gt=0, description="relative distance of kept checkpoints")
     checkpoint_from: int = Field(10, ge=1, description="first kept checkpoint after step 0")
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Training:
+        speed = self.speed
+        if self.penalty and (speed.compile or speed.cuda_graphs):
+            raise ValueError(
+                "penalty: goes through gradients of gradients; not with speed.compile or speed.cuda_graphs"
+            )
+        if self.sam and speed.cuda_graphs:
+            raise ValueError("sam: makes two different passes per update; not with speed.cuda_graphs")
+        return self
 
     def objective(self) -> Objective:
         """Return the objective that the loss settings describe."""
@@ -88,6 +101,9 @@ class Run:
     """
 
     def __init__(self, model: nn.Module, data: Data, training: Training, seed: int) -> None:
+        speed, self.device = training.speed, device_of(model)
+        speed.check(self.device)
+        data = speed.prepare(model, data)
         self.model = model
         self.data = data
         self.training = training
@@ -96,6 +112,7 @@ class Run:
         self.batches = TensorBatches(
             data.train, training.batch_size, shuffle, augment=data.augment, augment_seed=derive(seed, "augment")
         )
+        self.forward = speed.forward(model, self.batches.batch_size)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = training.optimizer.build(self.parameters)
         self.filter = training.grokfast.build(self.parameters) if training.grokfast else None
@@ -124,6 +141,9 @@ class Run:
         for name, value in tensors.items():
             if name.startswith("optimizer."):
                 _, index, slot = name.split(".", 2)
+                parameter = self.parameters[int(index)]
+                if value.shape == parameter.shape:  # a fused update needs it laid out as the parameter is
+                    value = torch.empty_like(parameter).copy_(value)
                 slots.setdefault(int(index), {})[slot] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
@@ -160,18 +180,21 @@ class Run:
 
     def _gradients(self, batch: Batch) -> None:
         """Put the gradients of a batch's training loss, penalty included, into the parameters."""
-        penalty, objective, model = self.training.penalty, self.objective, self.model
+        penalty = self.training.penalty
         if penalty:
             batch = (batch[0].detach().requires_grad_(), *batch[1:])
-        logits = objective.logits(model, batch)
-        loss = objective.losses(logits, batch).mean()
+        logits = self._logits(batch)
+        loss = self.objective.losses(logits, batch).mean()
         if penalty:
-            with still_statistics(model):
-                loss = loss + penalty.term(
-                    lambda inputs: objective.logits(model, (inputs, *batch[1:])), batch[0], logits
-                )
+            with still_statistics(self.model):
+                loss = loss + penalty.term(lambda inputs: self._logits((inputs, *batch[1:])), batch[0], logits)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+
+    def _logits(self, batch: Batch) -> Tensor:
+        with self.training.speed.autocast(self.device):
+            logits = self.objective.logits(self.forward, batch)  # type: ignore[arg-type]
+        return logits.float() if self.training.speed.bfloat16 else logits
 
     def measure(self) -> dict[str, float | int | None]:
         """Return loss and accuracy on each split, robust accuracy, weight norm and gradient norm at the current step.
