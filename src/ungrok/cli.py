@@ -302,12 +302,12 @@ def compare(
         content = report_compare.paper()[table]
         typer.echo(f"{content['title']} (arXiv 2512.03437) against {folder}")
         rows = [{key: cell for key, cell in line.items() if key != "table"} for line in group]
-        _print_rows(list(rows[0]), [list(row.values()) for row in rows])
+        _print_table(list(rows[0]), [list(row.values()) for row in rows])
     verdicts = [line["verdict"] for line in lines if line["claimed"]]
     typer.echo(", ".join(f"{verdicts.count(word)} {word}" for word in ("agrees", "contradicts", "open")))
 
 
-def _print_rows(columns: list[str], rows: list[list[str]], *, header: bool = True) -> None:
+def _print_table(columns: list[str], rows: list[list[str]], *, header: bool = True) -> None:
     """Print a table: aligned on a terminal, separated by tabs elsewhere, there with or without its header."""
     console = Console()
     if not console.is_terminal:
@@ -350,7 +350,7 @@ def list_(
     if as_json:
         typer.echo(json.dumps(entries, indent=1, ensure_ascii=False))
         return
-    _print_rows(["name", what], [list(entry) for entry in entries.items()], header=False)
+    _print_table(["name", what], [list(entry) for entry in entries.items()], header=False)
 
 
 def main() -> None:
