@@ -86,13 +86,13 @@ def test_same_loss_curve_on_a_gpu(images, case):
     assert torch.allclose(fast, plain, rtol=tolerance, atol=tolerance * plain[0].item())
 
 
-def test_images_and_kernels_are_laid_out(images):
+def test_kernels_and_activations_are_laid_out(images):
     run = make(images, channels_last=True)
-    batch = next(run.batches.epoch(0))
-    assert batch[0].is_contiguous(memory_format=torch.channels_last)
     assert run.model[3].weight.is_contiguous(memory_format=torch.channels_last)
     assert not run.model[3].weight.is_contiguous()
-    assert torch.equal(run.data.test.inputs, images.test.inputs)
+    features = run.model[:4](images.train.inputs)
+    assert features.is_contiguous(memory_format=torch.channels_last)
+    assert not features.is_contiguous()
 
 
 @pytest.mark.parametrize("optimizer", [AdamW(lr=3e-3, weight_decay=0.1), SGD(lr=0.05)], ids=["adamw", "sgd"])

@@ -103,7 +103,7 @@ class Run:
     def __init__(self, model: nn.Module, data: Data, training: Training, seed: int) -> None:
         speed, self.device = training.speed, device_of(model)
         speed.check(self.device)
-        data = speed.prepare(model, data)
+        speed.prepare(model)
         self.model = model
         self.data = data
         self.training = training

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,13 +12,12 @@ from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.schema import Schema
-from ungrok.data.base import Data, Split
 
 
 class Speed(Schema):
     """How updates are computed; the loss curve stays the same within the tolerances that the tests hold."""
 
-    channels_last: bool = Field(False, description="images and kernels in channels-last order")
+    channels_last: bool = Field(False, description="kernels and activations of convolutions in channels-last order")
     bfloat16: bool = Field(False, description="autocast the model's passes to bfloat16; weights and loss stay float32")
     compile: bool = Field(False, description="torch.compile; the first updates take up to a minute longer")
     cuda_graphs: bool = Field(False, description="replay captured CUDA graphs; only with device: cuda")
@@ -29,16 +27,10 @@ class Speed(Schema):
         if self.cuda_graphs and device.type != "cuda":
             raise RecipeError(f"trajectory.speed.cuda_graphs: true needs device cuda, not {device.type}")
 
-    def prepare(self, model: nn.Module, data: Data) -> Data:
-        """Put a model, in place, and the images of a problem into the memory layout."""
-        if not self.channels_last or data.train.inputs.ndim != 4:
-            return data
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-        def lay_out(part: Split) -> Split:
-            return Split(part.inputs.contiguous(memory_format=torch.channels_last), part.targets)
-
-        return replace(data, train=lay_out(data.train), validation=lay_out(data.validation), test=lay_out(data.test))
+    def prepare(self, model: nn.Module) -> None:
+        """Put a model into the memory layout, in place; convolutions then bring their input into it."""
+        if self.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """Return the context of a forward pass."""
