@@ -14,6 +14,7 @@ import pytest
 
 from ungrok.core.errors import StoreError
 from ungrok.study import engine, outputs
+from ungrok.study.jobs import alike
 from ungrok.study.plan import make_plan
 from ungrok.study.results import collect
 from ungrok.study.store import Store
@@ -193,6 +194,34 @@ def test_a_diverging_path_is_recorded_not_crashed(tiny, tmp_path):
     assert rows.groupby("stage")["diverged"].last().all()
     assert rows[rows["diverged"]]["UA"].isna().all()
     assert not rows[rows["diverged"]]["reached_0.1"].any()
+
+
+def test_only_trainings_on_a_gpu_that_differ_in_seeds_are_alike(tiny, monkeypatch):
+    jobs = list(make_plan(tiny("forget=[{kind: class}, {kind: random, size: 9}]")).jobs.values())
+    assert alike(jobs) == []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    jobs = list(make_plan(tiny("device=cuda", "forget=[{kind: class}, {kind: random, size: 9}]")).jobs.values())
+    labels = [sorted(job.label for job in group) for group in alike(jobs)]
+    assert labels == [
+        ["trajectory, base, seed 0", "trajectory, base, seed 1"],
+        *(
+            [f"without {rule}, base, seed {seed}" for seed in (0, 0, 1)]  # the second of seed 0 is the noise oracle
+            for rule in ("class", "random-9")
+        ),
+    ]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_trained_together_or_apart(tiny, undisturbed, tmp_path, monkeypatch, workers):
+    """The jobs of a pack are found finished by the jobs themselves; results differ by rounding only."""
+    monkeypatch.setattr(engine, "alike", lambda jobs: [[job for job in jobs if job.label.startswith("trajectory")]])
+    if workers == 0:
+        monkeypatch.setattr("ungrok.study.jobs.faster_together", lambda runs: True)
+    run(tiny(), tmp_path, workers=workers)
+    packed, single = (collect(make_plan(tiny()), Store(store)).curves for store in (tmp_path, undisturbed))
+    assert packed.equals(single) == (workers == 1)  # a worker has a CPU, on which nothing is packed
+    assert (packed["train_loss"] - single["train_loss"]).abs().max() < 1e-3
+    assert (packed["step"] == single["step"]).all()
 
 
 def test_an_oracle_is_augmented_as_its_trajectory_is(tiny, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ungrok.core.files import load_tensors, save_tensors
 from ungrok.core.objective import Objective
+from ungrok.core.schema import canonical
 from ungrok.core.scores import Scores, score
 from ungrok.core.seeds import derive
 from ungrok.data.base import PROBLEMS, Data, Split
@@ -26,7 +28,8 @@ from ungrok.models.base import MODELS
 from ungrok.study.recipe import BatchSizes, Observation
 from ungrok.study.store import Finished, Job, Store, explained
 from ungrok.train import Run, Training, Trajectory, TransitionRule, find_transition, materialize, stage_step
-from ungrok.train.loop import EVALUATION_BATCH
+from ungrok.train.loop import EVALUATION_BATCH, record_all
+from ungrok.train.together import advance_together, faster_together
 from ungrok.unlearn import UNLEARNERS
 from ungrok.unlearn.base import OneShot
 
@@ -82,6 +85,33 @@ def train(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick:
     """Train to the end and keep the path."""
     run = build_run(spec)
     return run.record(folder, tick=lambda step: tick(step / run.training.steps))
+
+
+def alike(jobs: list[Job]) -> list[list[Job]]:
+    """Return groups of training jobs on a GPU that differ in nothing but seeds."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.kind == "train" and job.spec["device"] == "cuda":
+            without = job.spec["without"]
+            rule = without and {key: value for key, value in without.items() if key != "seed"}
+            same = canonical({**job.spec, "training_seed": None, "without": rule})
+            groups.setdefault(same, []).append(job)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def train_together(store: Store, jobs: list[Job]) -> None:
+    """Finish jobs of :func:`alike` by training their models as one; do nothing where that is not faster."""
+    with explained(store.root), _one_at_a_time, ExitStack() as held:
+        for job in sorted(jobs, key=lambda job: job.key):
+            held.enter_context(store.lock(job.key))
+        todo = [job for job in jobs if not store.has(job.key)]
+        started, runs = time.perf_counter(), [build_run(job.spec) for job in todo]
+        if not runs or not faster_together(runs):
+            return
+        results = record_all(runs, [store.partial(job) for job in todo], advance_together)
+        share = (time.perf_counter() - started) / len(todo)
+        for job, result in zip(todo, results, strict=True):
+            store.finish(job, result, {"total": share})
 
 
 def stage(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001

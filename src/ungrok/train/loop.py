@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -235,28 +235,46 @@ class Run:
             ``{"status": "completed" | "diverged", "steps": int, "rows": [...], "checkpoints": [...]}``.
 
         """
-        log = _Log(folder)
-        log.resume(self)
-        evaluated, kept = set(self.training.evaluated()), set(self.training.kept())
-        stops = sorted(evaluated | kept | set(range(0, self.training.steps, 1000)))
-        saved = time.monotonic()
-        for stop in stops:
-            if stop < self.step or (stop == self.step and log.rows and log.rows[-1]["step"] == stop):
-                continue
-            self.advance(stop)
-            if stop in evaluated:
-                log.rows.append(self.measure())
-                if log.rows[-1]["train_loss"] is None or log.rows[-1]["gradient_norm"] is None:
-                    return log.result("diverged", self.step)
-            if stop in kept:
-                log.keep(self)
-                saved = time.monotonic()
-            elif time.monotonic() - saved > save_after:
-                log.roll(self)
-                saved = time.monotonic()
-            if tick:
-                tick(stop)
-        return log.result("completed", self.step)
+        return record_all([self], [folder], lambda runs, to: runs[0].advance(to), save_after=save_after, tick=tick)[0]
+
+
+def record_all(
+    runs: Sequence[Run],
+    folders: Sequence[Path],
+    advance: Callable[[list[Run], int], None],
+    *,
+    save_after: float = 20.0,
+    tick: Callable[[int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Record runs of the same training, each in its own folder; see :meth:`Run.record`.
+
+    Args:
+        runs: Differ in seed or data only.
+        folders: One for each run.
+        advance: Brings runs that stand at the same step to a later one.
+        save_after: As in :meth:`Run.record`.
+        tick: As in :meth:`Run.record`.
+
+    """
+    logs = [_Log(run, folder) for run, folder in zip(runs, folders, strict=True)]
+    for log in logs:
+        log.resume()
+    training = runs[0].training
+    evaluated, kept = set(training.evaluated()), set(training.kept())
+    saved = time.monotonic()
+    for stop in sorted(evaluated | kept | set(range(0, training.steps, 1000))):
+        behind = [log for log in logs if log.awaits(stop)]
+        if not behind:
+            continue
+        advance([log.run for log in behind], stop)
+        roll = time.monotonic() - saved > save_after
+        for log in behind:
+            log.look(measure=stop in evaluated, keep=stop in kept, roll=roll)
+        if roll or stop in kept:
+            saved = time.monotonic()
+        if tick:
+            tick(stop)
+    return [log.result() for log in logs]
 
 
 def _norm(tensors: list[Tensor]) -> float | None:
@@ -280,12 +298,14 @@ class _Log:
 
     rolling = "resume.safetensors"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, run: Run, folder: Path) -> None:
+        self.run = run
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
         self.sums: dict[str, dict[str, Any]] = {}
+        self.diverged = False
 
-    def resume(self, run: Run) -> None:
+    def resume(self) -> None:
         if not (self.folder / PROGRESS).exists():
             return
         try:
@@ -299,22 +319,30 @@ class _Log:
             elif name != self.rolling:
                 break  # replay from before it, so that every kept checkpoint is whole in the end
         if self.sums:
-            run.restore(load_tensors(self.folder / list(self.sums)[-1]))
-            self.rows = [row for row in progress["rows"] if row["step"] <= run.step]
+            self.run.restore(load_tensors(self.folder / list(self.sums)[-1]))
+            self.rows = [row for row in progress["rows"] if row["step"] <= self.run.step]
 
-    def _save(self, run: Run, name: str) -> None:
-        save_tensors(self.folder / name, run.state())
-        self.sums[name] = {"step": run.step, "sha256": checksum(self.folder / name)}
+    def awaits(self, stop: int) -> bool:
+        """Return whether the run has not been at ``stop`` yet."""
+        seen = bool(self.rows) and self.rows[-1]["step"] == stop
+        return not self.diverged and (self.run.step < stop or (self.run.step == stop and not seen))
+
+    def look(self, *, measure: bool, keep: bool, roll: bool) -> None:
+        """Measure the run where it stands, and save it."""
+        if measure:
+            self.rows.append(self.run.measure())
+            self.diverged = self.rows[-1]["train_loss"] is None or self.rows[-1]["gradient_norm"] is None
+        if not self.diverged and (keep or roll):
+            self._save(checkpoint_name(self.run.step) if keep else self.rolling)
+
+    def _save(self, name: str) -> None:
+        save_tensors(self.folder / name, self.run.state())
+        self.sums[name] = {"step": self.run.step, "sha256": checksum(self.folder / name)}
         write_json(self.folder / PROGRESS, {"rows": self.rows, "files": self.sums})
 
-    def keep(self, run: Run) -> None:
-        self._save(run, checkpoint_name(run.step))
-
-    def roll(self, run: Run) -> None:
-        self._save(run, self.rolling)
-
-    def result(self, status: str, step: int) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
         (self.folder / self.rolling).unlink(missing_ok=True)
         (self.folder / PROGRESS).unlink(missing_ok=True)
         steps = sorted(known["step"] for name, known in self.sums.items() if name != self.rolling)
-        return {"status": status, "steps": step, "rows": self.rows, "checkpoints": steps}
+        status = "diverged" if self.diverged else "completed"
+        return {"status": status, "steps": self.run.step, "rows": self.rows, "checkpoints": steps}
