@@ -291,10 +291,13 @@ def report(
 def compare(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="The --out folder of a study.")],
     paper: Annotated[str, typer.Option("--with", help="Part of the paper, for instance paper:table1.")],
+    place: Annotated[
+        list[str] | None, typer.Option(help="Where the study has a place of the paper, for instance pre=step-52800.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the paper's numbers beside those of a study, and whether each claimed difference holds."""
-    lines = [line.to_dict() for line in report_compare.compare(folder, paper)]
+    lines = [line.to_dict() for line in report_compare.compare(folder, paper, place or ())]
     if as_json:
         typer.echo(json.dumps(lines, indent=1, ensure_ascii=False))
         return

@@ -12,7 +12,7 @@ from ungrok.core.errors import RecipeError
 from ungrok.core.files import write_json
 from ungrok.report.compare import compare, paper, parts
 from ungrok.study.claims import judge
-from ungrok.study.recipe import to_yaml
+from ungrok.study.recipe import load, shipped, to_yaml
 from ungrok.study.statistics import sign_flip
 
 SEEDS = range(8)
@@ -94,6 +94,32 @@ def test_start_and_oracle(folder):
     assert original[1].measured == "– → 0.900 ± 0.000"
     retrain = find(lines, "retrain", "UA")
     assert (retrain.paper, retrain.measured, retrain.claimed) == ("0.840", "0.200 ± 0.000", "")
+
+
+def test_a_place_can_be_elsewhere(folder):
+    def value(stage, method, seed, metric):
+        return 0.3 if stage == "final" else 0.5
+
+    where = folder(value, stages=["pre_grok", "final"], claims={"compare": [["pre_grok", "final"]]})
+    line = find(compare(where, "paper:table1-cnn", ["grok=final"]), "gradient_ascent", "UA")
+    assert (line.places, line.measured) == ("pre_grok → final", "0.500 ± 0.000 → 0.300 ± 0.000")
+    for wrong, near in (("grk=final", "grok="), ("grok=finall", "final"), ("pre=sam/final", "final")):
+        with pytest.raises(RecipeError, match=f"--place.*'{near}"):
+            compare(where, "paper:table1-cnn", [wrong])
+
+
+@pytest.mark.parametrize("part", paper())
+def test_a_recipe_reproduces_every_part(part):
+    """Every split, method and place of a part stands in the recipe that it names, or is said to be elsewhere there."""
+    content = paper()[part]
+    recipe = load(content["recipe"])
+    header = shipped()[content["recipe"]].read_text()
+    rows = [row for kind in ("rows", "spread", "updates") for row in content.get(kind, ())]
+    assert {forget for forget, _, _ in rows} <= set(recipe.forget_labels())
+    assert {method for _, method, _ in rows} <= {*recipe.unlearn_labels(), "original", "retrain"}
+    for place, side in content["places"].items():
+        assert side.get("arm", "base") in {"base", *recipe.arms}
+        assert side["stage"] in recipe.stages or f"--place {place}=" in header
 
 
 def test_updates_to_target(folder):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
@@ -17,7 +17,7 @@ from ungrok.core.files import read_json
 from ungrok.report.text import MISSING, bracketed, fixed, in_unit, level, mean_sd
 from ungrok.report.view import View
 from ungrok.study.plan import make_plan
-from ungrok.study.recipe import Side, load, parse_yaml
+from ungrok.study.recipe import BASE, Side, load, parse_yaml
 from ungrok.study.results import Results
 from ungrok.study.statistics import Estimate, bounded_differences
 
@@ -106,23 +106,38 @@ def open_study(folder: Path) -> View:
     return View(plan, results, read_json(folder / "report" / "verdicts.json"), doses)
 
 
-def compare(folder: Path, name: str) -> list[Line]:
+def compare(folder: Path, name: str, places: Sequence[str] = ()) -> list[Line]:
     """Return the lines of a comparison, in the paper's order; what a study did not measure is left empty.
 
     Args:
         folder: The ``--out`` folder of a study.
         name: See :func:`parts`.
+        places: Where the study has a place of the paper, if not where the data file says: ``place=stage`` or
+            ``place=arm/stage``, for instance ``pre=step-52800``.
 
     Raises:
-        RecipeError: If the folder holds no study, or the paper has no such part.
+        RecipeError: If the folder holds no study, the paper has no such part, or the study no such place.
 
     """
     view = open_study(folder)
-    return [line for part in parts(name, view.recipe.name) for line in _lines(view, part, paper()[part])]
+    found = parts(name, view.recipe.name)
+    named = [_place(view, text, {place for part in found for place in paper()[part]["places"]}) for text in places]
+    return [line for part in found for line in _lines(view, part, paper()[part], dict(named))]
 
 
-def _lines(view: View, part: str, content: dict[str, Any]) -> Iterator[Line]:
-    sides = {place: Side.model_validate(side) for place, side in content["places"].items()}
+def _place(view: View, text: str, allowed: Collection[str]) -> tuple[str, Side]:
+    place, _, where = text.partition("=")
+    if place not in allowed:
+        raise unknown("--place", text, [f"{name}=..." for name in allowed])
+    arm, _, stage = where.rpartition("/")
+    side = Side(stage=stage, arm=arm or BASE)
+    if (side.arm, stage) not in view.series:
+        raise unknown(f"--place {place}", where, [Side(stage=s, arm=a).label for a, s in view.series])
+    return place, side
+
+
+def _lines(view: View, part: str, content: dict[str, Any], named: dict[str, Side]) -> Iterator[Line]:
+    sides = {place: named.get(place, Side.model_validate(side)) for place, side in content["places"].items()}
     for forget, method, values in content.get("rows", ()):
         for index, metric in enumerate(content["metrics"]):
             said = {place: row[index] / 100 for place, row in values.items()}
