@@ -104,7 +104,7 @@ def test_a_place_can_be_elsewhere(folder):
     line = find(compare(where, "paper:table1-cnn", ["grok=final"]), "gradient_ascent", "UA")
     assert (line.places, line.measured) == ("pre_grok → final", "0.500 ± 0.000 → 0.300 ± 0.000")
     for wrong, near in (("grk=final", "grok="), ("grok=finall", "final"), ("pre=sam/final", "final")):
-        with pytest.raises(RecipeError, match=f"--place.*'{near}"):
+        with pytest.raises(RecipeError, match=f"--place.*allowed: .*{near}"):
             compare(where, "paper:table1-cnn", [wrong])
 
 
