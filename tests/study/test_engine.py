@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from ungrok.core.errors import StoreError
+from ungrok.core.errors import StoreError, UngrokError
 from ungrok.study import engine, outputs
 from ungrok.study.jobs import alike
 from ungrok.study.plan import make_plan
@@ -235,3 +236,16 @@ def test_an_oracle_is_augmented_as_its_trajectory_is(tiny, monkeypatch):
     runs = [jobs.build_run(spec) for spec in specs]
     assert {spec["without"] is None for spec in specs} == {True, False}
     assert all(run.batches.augment == Augment(pad=1) for run in runs)
+
+
+@pytest.mark.parametrize(("kind", "key"), [("train", "trajectory.batch_size"), ("unlearn", "batches.forget")])
+def test_out_of_memory_names_the_keys_to_lower(tiny, undisturbed, tmp_path, monkeypatch, kind, key):
+    from ungrok.study import jobs
+
+    def full(*args):
+        raise torch.OutOfMemoryError("tried to allocate 1 GiB")
+
+    monkeypatch.setitem(jobs.KINDS, kind, full)
+    with pytest.raises(UngrokError, match=rf"seed 0: the device is out of memory; lower {key}.*1 GiB") as error:
+        run(tiny("seeds=[0]"), tmp_path)
+    assert "\n" not in str(error.value)

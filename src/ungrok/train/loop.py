@@ -33,14 +33,15 @@ if TYPE_CHECKING:
 else:
     AnyOptimizer, AnyGrokfast, AnyPenalty = OPTIMIZERS.union(), GRADIENT_FILTERS.union(), PENALTIES.union()
 
-EVALUATION_BATCH = 2048
 PROGRESS = "progress.json"
 
 
 class Training(Schema):
     """How a model is trained and how densely its path is recorded."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"sam", "grokfast", "penalty", "robustness", "speed"})
+    optional: ClassVar[frozenset[str]] = frozenset(
+        {"sam", "grokfast", "penalty", "robustness", "speed", "evaluation_batch"}
+    )
 
     optimizer: AnyOptimizer = AdamW()
     steps: int = Field(10_000, ge=1, description="updates")
@@ -52,6 +53,7 @@ class Training(Schema):
     penalty: AnyPenalty | None = Field(None, description="term added to the training loss")
     robustness: Robustness | None = Field(None, description="attacks measured at every evaluated step")
     speed: Speed = Field(Speed(), description="how updates are computed")
+    evaluation_batch: int = Field(2048, ge=1, description="examples per batch where nothing is updated")
     evaluate_every: float = Field(0.05, gt=0, le=1, description="relative distance of evaluated steps")
     checkpoint_every: float = Field(0.25, gt=0, description="relative distance of kept checkpoints")
     checkpoint_from: int = Field(10, ge=1, description="first kept checkpoint after step 0")
@@ -218,7 +220,7 @@ class Run:
         return row
 
     def _score(self, split: Split, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
-        batches = TensorBatches(split, EVALUATION_BATCH)
+        batches = TensorBatches(split, self.training.evaluation_batch)
         return score(self.model, batches, self.objective, keep_logits=False, on_losses=on_losses)
 
     def record(
