@@ -78,7 +78,9 @@ def together(name: str, batch: int, rounds: int, seeds: int = 4, updates: int = 
         as_one = seconds(lambda stop=stop: advance_together(stacked, stop))
         ratios.append(as_one / seconds(lambda stop=stop: [run.advance(stop) for run in single]))
     ratios = ratios[1:]
-    print(f"{name}, batch {batch}, {seeds} seeds as one / one by one: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    print(
+        f"{name}, batch {batch}, {seeds} seeds as one / one by one: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    )
 
 
 def main() -> None:

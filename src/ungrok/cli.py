@@ -24,10 +24,12 @@ from ungrok.report import write_report
 from ungrok.study import engine, outputs, single
 from ungrok.study.claims import CLAIMS
 from ungrok.study.estimate import estimate
+from ungrok.study.jobs import follow
 from ungrok.study.plan import Cell, Plan, make_plan, preflight
 from ungrok.study.recipe import BASE, Recipe, load, shipped, to_yaml
 from ungrok.study.results import collect, transition_of
 from ungrok.study.store import Store
+from ungrok.train.parallel import joined
 from ungrok.unlearn import UNLEARNERS
 
 app = typer.Typer(
@@ -172,10 +174,18 @@ def _select(
 def train(
     recipe: RecipeName, overrides: Overrides = None, seed: Seed = None, arm: ArmName = BASE, store: StoreDir = None
 ) -> None:
-    """Train one trajectory of a study and print where it stands."""
+    """Train one trajectory of a study and print where it stands; under torchrun, by all its processes together."""
     plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
     key = plan.trajectories[arm, seed]
-    engine.run(plan.needed_for(key), where, workers=0, say=say)
+    where.prepare()
+    with joined() as ranks:
+        job = plan.jobs[key]
+        todo = ranks.agree(ranks.rank == 0 and bool(engine.pending(where, [job], say)))
+        if ranks.rank > 0:
+            if todo:
+                follow(where, job)
+            return
+        engine.run([job], where, workers=0, say=say)
     finished = where.open(key)
     typer.echo(json.dumps(transition_of(plan, finished).to_dict(), indent=1))
     typer.echo(finished.path)

@@ -115,6 +115,11 @@ def train_together(store: Store, jobs: list[Job]) -> None:
             store.finish(job, result, {"total": share})
 
 
+def follow(store: Store, job: Job) -> None:
+    """Take part, as one of several processes, in a train job that rank 0 executes."""
+    build_run(job.spec).record(store.partial(job))
+
+
 def stage(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
     """Find the step of a stage and keep the model there."""
     source = inputs["trajectory"]
@@ -288,7 +293,9 @@ def _memory_explained(job: Job) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         keys = ADVICE.get(job.kind, "trajectory.evaluation_batch")
-        raise UngrokError(f"the device is out of memory; lower {keys}, or run fewer --workers ({str(error).splitlines()[0]})") from error
+        raise UngrokError(
+            f"the device is out of memory; lower {keys}, or run fewer --workers ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def execute(store: Store, job: Job, tick: Tick = lambda _: None) -> None:

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ungrok.core.errors import DamagedFile
+from ungrok.core.errors import DamagedFile, RecipeError
 from ungrok.core.files import checksum, load_tensors, read_json, save_tensors, write_json
 from ungrok.core.objective import Batch, Classification, Loss, Objective
 from ungrok.core.schema import Schema
@@ -21,6 +21,7 @@ from ungrok.data.base import Data, Split
 from ungrok.data.batches import TensorBatches
 from ungrok.train.grokfast import GRADIENT_FILTERS, Grokfast
 from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
+from ungrok.train.parallel import Ranks, synchronized
 from ungrok.train.penalties import PENALTIES, Penalty
 from ungrok.train.robustness import Robustness
 from ungrok.train.sam import SAM, come_back, still_statistics
@@ -69,6 +70,13 @@ class Training(Schema):
             raise ValueError("sam: makes two different passes per update; not with speed.cuda_graphs")
         return self
 
+    def check(self, ranks: Ranks) -> None:
+        """Raise RecipeError where an option does not work with several processes."""
+        found = self.penalty or (self.speed.cuda_graphs and self.speed)
+        if ranks.world > 1 and found:
+            name = "penalty" if self.penalty else "speed.cuda_graphs"
+            raise RecipeError(f"trajectory.{name}: works in one process only, not in {ranks.world}")
+
     def objective(self) -> Objective:
         """Return the objective that the loss settings describe."""
         return Classification(self.loss, self.loss_precision)
@@ -103,9 +111,11 @@ class Run:
     """
 
     def __init__(self, model: nn.Module, data: Data, training: Training, seed: int) -> None:
-        speed, self.device = training.speed, device_of(model)
+        speed, self.device, self.ranks = training.speed, device_of(model), Ranks.current()
         speed.check(self.device)
+        training.check(self.ranks)
         speed.prepare(model)
+        model = synchronized(model)
         self.model = model
         self.data = data
         self.training = training
@@ -114,7 +124,7 @@ class Run:
         self.batches = TensorBatches(
             data.train, training.batch_size, shuffle, augment=data.augment, augment_seed=derive(seed, "augment")
         )
-        self.forward = speed.forward(model, self.batches.batch_size)
+        self.forward = speed.forward(self.ranks.wrap(model), self.batches.batch_size)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = training.optimizer.build(self.parameters)
         self.filter = training.grokfast.build(self.parameters) if training.grokfast else None
@@ -182,11 +192,14 @@ class Run:
 
     def _gradients(self, batch: Batch) -> None:
         """Put the gradients of a batch's training loss, penalty included, into the parameters."""
-        penalty = self.training.penalty
+        penalty, size = self.training.penalty, self.objective.size(batch)
+        batch = self.ranks.share(batch)
         if penalty:
             batch = (batch[0].detach().requires_grad_(), *batch[1:])
         logits = self._logits(batch)
-        loss = self.objective.losses(logits, batch).mean()
+        losses = self.objective.losses(logits, batch)
+        # Gradients are averaged over ranks, whose shares may differ by one example.
+        loss = losses.mean() if self.ranks.world == 1 else losses.sum() * (self.ranks.world / size)
         if penalty:
             with still_statistics(self.model):
                 loss = loss + penalty.term(lambda inputs: self._logits((inputs, *batch[1:])), batch[0], logits)
@@ -306,8 +319,13 @@ class _Log:
         self.rows: list[dict[str, Any]] = []
         self.sums: dict[str, dict[str, Any]] = {}
         self.diverged = False
+        self.writes = run.ranks.rank == 0
 
     def resume(self) -> None:
+        self._resume()
+        self.run.ranks.wait()  # nobody writes before everybody has read
+
+    def _resume(self) -> None:
         if not (self.folder / PROGRESS).exists():
             return
         try:
@@ -332,9 +350,11 @@ class _Log:
     def look(self, *, measure: bool, keep: bool, roll: bool) -> None:
         """Measure the run where it stands, and save it."""
         if measure:
-            self.rows.append(self.run.measure())
-            self.diverged = self.rows[-1]["train_loss"] is None or self.rows[-1]["gradient_norm"] is None
-        if not self.diverged and (keep or roll):
+            row = self.run.measure() if self.writes else {"step": self.run.step}
+            self.rows.append(row)
+            broken = self.writes and (row["train_loss"] is None or row["gradient_norm"] is None)
+            self.diverged = self.run.ranks.agree(broken)
+        if self.writes and not self.diverged and (keep or roll):
             self._save(checkpoint_name(self.run.step) if keep else self.rolling)
 
     def _save(self, name: str) -> None:
@@ -343,6 +363,8 @@ class _Log:
         write_json(self.folder / PROGRESS, {"rows": self.rows, "files": self.sums})
 
     def result(self) -> dict[str, Any]:
+        if not self.writes:
+            return {}
         (self.folder / self.rolling).unlink(missing_ok=True)
         (self.folder / PROGRESS).unlink(missing_ok=True)
         steps = sorted(known["step"] for name, known in self.sums.items() if name != self.rolling)
