@@ -96,9 +96,9 @@ def open_study(folder: Path) -> View:
     for name in ("recipe.yaml", "provenance.json", "results.parquet", "report/verdicts.json"):
         if not (folder / name).is_file():
             raise RecipeError(f"{folder}: holds no study (no {name})")
-    none = pd.DataFrame()
     plan = make_plan(load(str(folder / "recipe.yaml")))
-    results = Results(pd.read_parquet(folder / "results.parquet"), none, none, none, none)
+    tables = dict.fromkeys(("transitions", "oracles", "curves", "timings", "audits"), pd.DataFrame())
+    results = Results(pd.read_parquet(folder / "results.parquet"), **tables)
     made = read_json(folder / "provenance.json")
     if "doses" not in made:
         raise RecipeError(f"{folder}: was written by an earlier version; write it again with `ungrok report {folder}`")

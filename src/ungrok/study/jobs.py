@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from ungrok.core.errors import UngrokError
 from ungrok.core.files import load_tensors, save_tensors
-from ungrok.core.objective import Objective
 from ungrok.core.schema import canonical
 from ungrok.core.scores import Scores, score
 from ungrok.core.seeds import derive

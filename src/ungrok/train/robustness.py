@@ -56,15 +56,15 @@ class Robustness(Schema):
                 f"trajectory.robustness.examples: {self.examples} asked of {len(validation)} validation examples"
             )
         chosen = torch.randperm(len(validation), generator=generator(self.seed, "robustness"))[: self.examples]
-        part = validation.of(chosen.sort().values.to(validation.targets.device))
-        low, high = float(part.inputs.min()), float(part.inputs.max())
+        inputs, targets = validation.batch(chosen.sort().values)
+        low, high = float(inputs.min()), float(inputs.max())
         for attack in self.attacks:
             if attack.box is not None and not attack.box[0] <= low <= high <= attack.box[1]:
                 raise RecipeError(
                     f"trajectory.robustness.attacks: the box {attack.box} of {attack.label!r} does not hold inputs from "
                     f"{low:g} to {high:g}; give it the range of the inputs, or null"
                 )
-        return part
+        return Split(inputs, targets)
 
     def measure(self, model: nn.Module, examples: Split, objective: Objective) -> dict[str, float | None]:
         """Return robust accuracy in [0, 1] per attack; None for a diverged model."""
