@@ -63,6 +63,12 @@ def test_study_writes_its_files_at_fixed_places(ungrok, tmp_path):
     assert rest[-1].startswith("20.0,20,")
     code, out, _ = ungrok("train", TINY, *FAST, "--store", "here/store")
     assert json.loads(out[: out.rindex("}") + 1])["status"] == "grokked"
+    code, out, _ = ungrok("compare", "here/tiny", "--with", "paper:table8-svhn")
+    assert code == 0
+    assert out.startswith("Table 8, SVHN, ResNet (arXiv 2512.03437) against here/tiny\nforget\tmethod\tmetric\t")
+    assert out.endswith(" open\n")
+    code, out, _ = ungrok("compare", "here/tiny", "--with", "paper:table11", "--json")
+    assert [line["metric"] for line in json.loads(out)] == ["RA", "TA", "UA"]
     code, out, _ = ungrok("unlearn", TINY, *FAST, "--store", "here/store")
     assert out.splitlines()[0] == "dose,UA,RA,TA,forget_loss"
 
@@ -126,6 +132,7 @@ def test_check_prints_the_plan(ungrok):
         (["unlearn", "--model", "nothing.safetensors", "--recipe", TINY], ["--model", "nothing.safetensors"]),
         (["list", "method"], ["method", "did you mean 'methods'"]),
         (["report", "."], ["recipe.yaml"]),
+        (["compare", ".", "--with", "paper:table1"], ["recipe.yaml"]),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(ungrok, words, parts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,14 +19,17 @@ from ungrok.core.registry import summary
 from ungrok.data import PROBLEMS, vision
 from ungrok.evaluate import metrics
 from ungrok.models import MODELS
+from ungrok.report import compare as report_compare
 from ungrok.report import write_report
 from ungrok.study import engine, outputs, single
 from ungrok.study.claims import CLAIMS
 from ungrok.study.estimate import estimate
+from ungrok.study.jobs import follow
 from ungrok.study.plan import Cell, Plan, make_plan, preflight
 from ungrok.study.recipe import BASE, Recipe, load, shipped, to_yaml
 from ungrok.study.results import collect, transition_of
 from ungrok.study.store import Store
+from ungrok.train.parallel import joined
 from ungrok.unlearn import UNLEARNERS
 
 app = typer.Typer(
@@ -98,13 +102,16 @@ def study(
 def _write(folder: Path, plan: Plan, store: Store, workers: int | None, scheduler: str | None) -> Path:
     results = collect(plan, store)
     verdicts = outputs.verdicts_of(plan, store, results)
-    made = outputs.provenance(store, results, workers, scheduler)
+    doses = outputs.budgets(plan, store)
+    made = outputs.provenance(store, results, workers, scheduler) | {
+        "doses": {method: {"budget": budget, "matched": matched} for method, (budget, matched) in doses.items()}
+    }
     outputs.write_tables(folder, plan, results, verdicts, made)
     for claim in CLAIMS:
         decided = [v["verdict"] for v in verdicts if v["claim"] == claim]
         counts = ", ".join(f"{decided.count(word)} {word}" for word in ("supported", "refuted", "inconclusive"))
         say(f"  {claim}: {counts}")
-    return write_report(folder, plan, results, verdicts, made, outputs.budgets(plan, store))
+    return write_report(folder, plan, results, verdicts, made, doses)
 
 
 def _counts(plan: Plan) -> str:
@@ -167,10 +174,18 @@ def _select(
 def train(
     recipe: RecipeName, overrides: Overrides = None, seed: Seed = None, arm: ArmName = BASE, store: StoreDir = None
 ) -> None:
-    """Train one trajectory of a study and print where it stands."""
+    """Train one trajectory of a study and print where it stands; under torchrun, by all its processes together."""
     plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
     key = plan.trajectories[arm, seed]
-    engine.run(plan.needed_for(key), where, workers=0, say=say)
+    where.prepare()
+    with joined() as ranks:
+        job = plan.jobs[key]
+        todo = ranks.agree(ranks.rank == 0 and bool(engine.pending(where, [job], say)))
+        if ranks.rank > 0:
+            if todo:
+                follow(where, job)
+            return
+        engine.run([job], where, workers=0, say=say)
     finished = where.open(key)
     typer.echo(json.dumps(transition_of(plan, finished).to_dict(), indent=1))
     typer.echo(finished.path)
@@ -282,6 +297,42 @@ def report(
     typer.echo(_write(folder, plan, where, made.get("workers"), made.get("scheduler")))
 
 
+@app.command()
+def compare(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The --out folder of a study.")],
+    paper: Annotated[str, typer.Option("--with", help="Part of the paper, for instance paper:table1.")],
+    place: Annotated[
+        list[str] | None, typer.Option(help="Where the study has a place of the paper, for instance pre=step-52800.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the paper's numbers beside those of a study, and whether each claimed difference holds."""
+    lines = [line.to_dict() for line in report_compare.compare(folder, paper, place or ())]
+    if as_json:
+        typer.echo(json.dumps(lines, indent=1, ensure_ascii=False))
+        return
+    for table, group in groupby(lines, key=lambda line: line["table"]):
+        content = report_compare.paper()[table]
+        typer.echo(f"{content['title']} (arXiv 2512.03437) against {folder}")
+        rows = [{key: cell for key, cell in line.items() if key != "table"} for line in group]
+        _print_table(list(rows[0]), [list(row.values()) for row in rows])
+    verdicts = [line["verdict"] for line in lines if line["claimed"]]
+    typer.echo(", ".join(f"{verdicts.count(word)} {word}" for word in ("agrees", "contradicts", "open")))
+
+
+def _print_table(columns: list[str], rows: list[list[str]], *, header: bool = True) -> None:
+    """Print a table: aligned on a terminal, separated by tabs elsewhere, there with or without its header."""
+    console = Console()
+    if not console.is_terminal:
+        for row in [columns, *rows] if header else rows:
+            typer.echo("\t".join(row))
+        return
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
 LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "datasets": lambda: (
         {name: summary(PROBLEMS.get(name)) for name in PROBLEMS.names()}
@@ -291,6 +342,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "methods": lambda: {name: summary(UNLEARNERS.get(name)) for name in UNLEARNERS.names()},
     "metrics": metrics,
     "claims": lambda: CLAIMS,
+    "paper": lambda: {f"paper:{part}": content["title"] for part, content in report_compare.paper().items()},
     "recipes": lambda: {name: _headline(path) for name, path in shipped().items()},
 }
 
@@ -311,15 +363,7 @@ def list_(
     if as_json:
         typer.echo(json.dumps(entries, indent=1, ensure_ascii=False))
         return
-    console = Console()
-    if console.is_terminal:
-        table = Table("name", what, box=None, pad_edge=False)
-        for name, text in entries.items():
-            table.add_row(name, text)
-        console.print(table)
-    else:
-        for name, text in entries.items():
-            typer.echo(f"{name}\t{text}")
+    _print_table(["name", what], [list(entry) for entry in entries.items()], header=False)
 
 
 def main() -> None:

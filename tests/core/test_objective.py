@@ -19,6 +19,8 @@ BATCH = (torch.zeros(2, 4), TARGETS)
         ("cross_entropy", [math.log(math.e**2 + 1 + math.e) - 2, math.log(3)]),
         # ((2 − 1)² + 0 + 1)/3 and (0 + 0 + 1)/3: the mean over classes, not the sum.
         ("mse", [2 / 3, 1 / 3]),
+        # s = 3, 1, 2 for the logits 2, 0, 1.
+        ("stablemax", [math.log(2), math.log(3)]),
     ],
 )
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -32,6 +34,21 @@ def test_mse_is_that_of_torch():
     one_hot = torch.nn.functional.one_hot(TARGETS, 3).float()
     mean = Classification("mse").losses(LOGITS, BATCH).mean()
     assert mean.item() == pytest.approx(torch.nn.MSELoss()(LOGITS, one_hot).item(), rel=1e-6)
+
+
+def test_stablemax_by_its_formula():
+    """s(x) = x + 1 where x ≥ 0 and 1/(1 − x) below; −log(s(z_y) / Σ s(z)), and its derivative, at 0 too."""
+
+    def slow(row, target):
+        s = [x + 1 if x >= 0 else 1 / (1 - x) for x in row]
+        return -torch.log(s[target] / sum(s))
+
+    logits = torch.tensor([[3.0, -2.0, 0.0], [-40.0, -0.5, 1e6]], dtype=torch.float64, requires_grad=True)
+    found = Classification("stablemax").losses(logits, (None, torch.tensor([1, 0])))
+    expected = torch.stack([slow(row, target) for row, target in zip(logits, (1, 0), strict=True)])
+    assert torch.allclose(found, expected, rtol=1e-12)
+    gradients = [torch.autograd.grad(x.sum(), logits)[0] for x in (found, expected)]
+    assert torch.allclose(*gradients, rtol=1e-10)
 
 
 def test_float64_loss_goes_on_falling_where_float32_stops():

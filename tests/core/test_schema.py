@@ -49,6 +49,15 @@ class Part(Schema):
     rate: float = 0.5
 
 
+class Later(Part):
+    optional = frozenset({"extra"})
+    extra: float | None = None
+
+
+class Whole(Schema):
+    part: Later = Later()
+
+
 def test_unknown_key_names_value_allowed_and_nearest():
     with pytest.raises(ValidationError, match=r"no such key 'widht' \(value 4\); allowed: width, rate.*'width'"):
         Part.model_validate({"widht": 4})
@@ -65,3 +74,10 @@ def test_parts_are_frozen_and_dump_their_defaults():
     with pytest.raises(ValidationError, match="frozen"):
         part.width = 4
     assert part.to_dict() == {"width": 3, "rate": 0.5}
+
+
+def test_a_spec_leaves_out_optional_keys_at_their_default():
+    assert Whole().to_dict() == {"part": {"width": 3, "rate": 0.5, "extra": None}}
+    assert Whole().spec() == {"part": {"width": 3, "rate": 0.5}}
+    assert Whole(part=Later(extra=1.0)).spec() == {"part": {"width": 3, "rate": 0.5, "extra": 1.0}}
+    assert Whole.model_validate(Whole().spec()) == Whole()

@@ -136,3 +136,16 @@ def test_the_trajectory_needs_a_sweep(study):
     panel = drawn(view)["trajectory"].axes[0]
     swept = sorted({int(stage[5:]) for _, stage, _, _ in view.paths if stage.startswith("step-")})
     assert list(panel.lines[1].get_xdata()) == swept
+
+
+def test_robust_accuracy_is_drawn_beside_the_others(study):
+    view = study()
+    halved = view.results.curves["validation_accuracy"] / 2
+    view.results.curves["adversarial_pgd_l2_accuracy"] = halved
+    figure = drawn(view)["training"]
+    (dotted,) = [
+        line for line in figure.axes[0].get_lines() if line.get_linestyle() == ":" and len(line.get_xdata()) > 2
+    ]
+    by_step = view.results.curves.groupby("step")["validation_accuracy"].median() / 2
+    assert np.allclose(dotted.get_ydata(), by_step.loc[dotted.get_xdata()])
+    assert "validation under pgd_l2" in [text.get_text() for text, _ in texts(figure)]

@@ -117,3 +117,13 @@ def test_a_folder_that_cannot_be_written_is_named(study, tmp_path):
     (tmp_path / "report").write_text("in the way")
     with pytest.raises(StoreError, match=str(tmp_path)):
         written(study(), tmp_path)
+
+
+def test_the_signal_of_the_transition_is_named(study, tmp_path):
+    robust = {"transition": {"signal": "adversarial"}, "trajectory": {"steps": 1000, "robustness": {}}}
+    for changes, signal, other in ((robust, "robust", "validation"), ({}, "validation", "robust")):
+        text = Page(written(study(**changes), tmp_path)).text
+        assert f"late jump of {signal} accuracy" in text
+        assert f"from which {signal} accuracy holds its level" in text
+        assert f"if {signal} accuracy holds its level" in text
+        assert f"jump of {other}" not in text

@@ -13,15 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from ungrok import audit
-from ungrok.core.errors import StoreError
+from ungrok.core.errors import StoreError, UngrokError
 from ungrok.core.files import load_tensors
 from ungrok.data.batches import TensorBatches
 from ungrok.evaluate import metrics
 from ungrok.evaluate.membership import ATTACKS
 from ungrok.evaluate.path import FIGURES
 from ungrok.study import engine, jobs, outputs
+from ungrok.study.jobs import alike
 from ungrok.study.plan import make_plan
 from ungrok.study.results import KEYS, collect
 from ungrok.study.store import Store
@@ -203,6 +205,34 @@ def test_a_diverging_path_is_recorded_not_crashed(tiny, tmp_path):
     assert not rows[rows["diverged"]]["reached_0.1"].any()
 
 
+def test_only_trainings_on_a_gpu_that_differ_in_seeds_are_alike(tiny, monkeypatch):
+    jobs = list(make_plan(tiny("forget=[{kind: class}, {kind: random, size: 9}]")).jobs.values())
+    assert alike(jobs) == []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    jobs = list(make_plan(tiny("device=cuda", "forget=[{kind: class}, {kind: random, size: 9}]")).jobs.values())
+    labels = [sorted(job.label for job in group) for group in alike(jobs)]
+    assert labels == [
+        ["trajectory, base, seed 0", "trajectory, base, seed 1"],
+        *(
+            [f"without {rule}, base, seed {seed}" for seed in (0, 0, 1)]  # the second of seed 0 is the noise oracle
+            for rule in ("class", "random-9")
+        ),
+    ]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_trained_together_or_apart(tiny, undisturbed, tmp_path, monkeypatch, workers):
+    """The jobs of a pack are found finished by the jobs themselves; results differ by rounding only."""
+    monkeypatch.setattr(engine, "alike", lambda jobs: [[job for job in jobs if job.label.startswith("trajectory")]])
+    if workers == 0:
+        monkeypatch.setattr("ungrok.study.jobs.faster_together", lambda runs: True)
+    run(tiny(), tmp_path, workers=workers)
+    packed, single = (collect(make_plan(tiny()), Store(store)).curves for store in (tmp_path, undisturbed))
+    assert packed.equals(single) == (workers == 1)  # a worker has a CPU, on which nothing is packed
+    assert (packed["train_loss"] - single["train_loss"]).abs().max() < 1e-3
+    assert (packed["step"] == single["step"]).all()
+
+
 def test_an_oracle_is_augmented_as_its_trajectory_is(tiny, monkeypatch):
     from ungrok.data.augment import Augment
     from ungrok.data.digits import Digits
@@ -293,3 +323,16 @@ def test_every_column_is_a_listed_metric(tiny, undisturbed):
         name = "reached_<target>" if name.startswith("reached_") else of_attacks.get(name, name)
         assert name in listed, column
     assert {"forget_passes, retain_passes", "oracle_gap"} <= listed.keys()
+
+
+@pytest.mark.parametrize(("kind", "key"), [("train", "trajectory.batch_size"), ("unlearn", "batches.forget")])
+def test_out_of_memory_names_the_keys_to_lower(tiny, undisturbed, tmp_path, monkeypatch, kind, key):
+    from ungrok.study import jobs
+
+    def full(*args):
+        raise torch.OutOfMemoryError("tried to allocate 1 GiB")
+
+    monkeypatch.setitem(jobs.KINDS, kind, full)
+    with pytest.raises(UngrokError, match=rf"seed 0: the device is out of memory; lower {key}.*1 GiB") as error:
+        run(tiny("seeds=[0]"), tmp_path)
+    assert "\n" not in str(error.value)

@@ -17,6 +17,15 @@ def test_shipped_recipes_survive_a_round_trip_and_say_what_they_show(name):
     assert len(header) >= 3
 
 
+@pytest.mark.parametrize("name", [name for name in sorted(shipped()) if name.startswith("paper/")])
+def test_a_recipe_of_the_paper_says_what_it_costs_and_where_it_deviates(name):
+    lines = shipped()[name].read_text().splitlines()
+    header = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
+    for part in ("2512.03437", "Reproduces: ", "Paper: ", "Cost: one H200", "2 CPU cores", "(estimate", "Deviations: "):
+        assert part in header, part
+    assert load(name).device == "auto"
+
+
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
@@ -48,6 +57,9 @@ def test_shipped_recipes_survive_a_round_trip_and_say_what_they_show(name):
         ("unlearn.0.lr=[]", ["unlearn", "[]"]),
         ("model=mlp", ["model", "'mlp'"]),
         ("trajectory.steps.x=1", ["trajectory.steps", "150"]),
+        ("transition.signal=adversarial", ["transition.signal", "trajectory.robustness", "'base'"]),
+        ("trajectory.robustness.attacks=[{kind: pgd_l3}]", ["attacks.0.kind", "pgd_l3", "did you mean 'pgd_l2'"]),
+        ("trajectory.grokfast.kind=eam", ["trajectory.grokfast.kind", "did you mean 'ema'"]),
     ],
 )
 def test_an_error_is_one_line_with_key_value_and_what_is_allowed(tiny, override, parts):
@@ -97,6 +109,21 @@ def test_an_arm_lays_its_changes_over_the_base(tiny):
     assert recipe.for_arm("slow")[2].steps == recipe.trajectory.steps
     assert recipe.for_arm("other")[2].optimizer.kind == "sgd"
     assert recipe.for_arm("base")[2] == recipe.trajectory
+
+
+def test_arms_trained_differently(tiny):
+    recipe = tiny(
+        "arms.sam.trajectory.sam.rho=0.1",
+        "arms.fast.trajectory.grokfast={kind: ma, window: 10}",
+        "arms.spline.trajectory.penalty={kind: spline}",
+        "arms.stable.trajectory.loss=stablemax",
+    )
+    trainings = {arm: recipe.for_arm(arm)[2] for arm in recipe.arms}
+    assert trainings["sam"].sam.rho == 0.1
+    assert trainings["fast"].grokfast.window == 10
+    assert trainings["spline"].penalty.kind == "spline"
+    assert trainings["stable"].loss == "stablemax"
+    assert recipe.trajectory == tiny().trajectory
 
 
 def test_hash_follows_content_only(tiny):

@@ -6,10 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from ungrok.core.attacks import PGDL2, PGDLinf
 from ungrok.core.seeds import seeded
 from ungrok.data.base import Data, Split
+from ungrok.train.grokfast import GrokfastEMA, GrokfastMA
 from ungrok.train.loop import Run, Training
 from ungrok.train.optimizers import SGD, AdamW, OrthogradAdamW
+from ungrok.train.penalties import JacobianPenalty, SplinePenalty
+from ungrok.train.robustness import Robustness
+from ungrok.train.sam import SAM
 
 
 def plain():
@@ -49,6 +54,19 @@ CASES = {
     ),
     "no_momentum": (plain, training(SGD(lr=0.05, momentum=0), loss="mse")),
     "orthograd": (plain, training(OrthogradAdamW(lr=0.01, weight_decay=0.1), loss="mse", loss_precision="float64")),
+    "sam": (dropout, training(SGD(lr=0.05), batch_size=8, sam=SAM(rho=0.1))),
+    "ema": (plain, training(AdamW(lr=0.01), batch_size=8, grokfast=GrokfastEMA(alpha=0.9), loss="stablemax")),
+    "ma": (plain, training(AdamW(lr=0.01), batch_size=8, grokfast=GrokfastMA(window=6))),
+    "jacobian": (dropout, training(AdamW(lr=0.01), batch_size=8, penalty=JacobianPenalty(projections=2))),
+    "spline": (
+        dropout,
+        training(
+            AdamW(lr=0.01),
+            batch_size=8,
+            penalty=SplinePenalty(),
+            robustness=Robustness(attacks=(PGDLinf(box=None, steps=2), PGDL2(box=None, steps=2)), examples=5),
+        ),
+    ),
 }
 
 

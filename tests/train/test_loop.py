@@ -278,11 +278,9 @@ def test_measure_leaves_no_gradients(simple):
     assert all(p.grad is None for p in run.model.parameters())
 
 
-def test_measure_in_chunks(simple, monkeypatch):
-    run = simple()
-    whole = run.measure()
-    monkeypatch.setattr("ungrok.train.loop.EVALUATION_BATCH", 3)
-    assert run.measure() == pytest.approx(whole, rel=1e-6)
+def test_measure_in_chunks(simple):
+    chunked = simple.training.model_copy(update={"evaluation_batch": 3})
+    assert simple(training=chunked).measure() == pytest.approx(simple().measure(), rel=1e-6)
 
 
 def test_frozen_parameters_stay(simple):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ungrok.core.errors import RecipeError
 from ungrok.train.transition import TransitionRule, change_point, find_transition
 
 RULE = TransitionRule()
@@ -101,6 +102,25 @@ def test_rows_without_a_value_are_left_out():
 def test_test_accuracy_is_never_read():
     spoiled = GROKKED.assign(test_accuracy=np.linspace(1, 0, len(STEPS)), test_loss=0.0)
     assert find_transition(spoiled, RULE) == find_transition(GROKKED, RULE)
+
+
+def test_robust_accuracy_as_the_signal():
+    """The first attack's accuracy takes the place of validation accuracy, everywhere."""
+    late = jump(500, 0.0, 0.6)
+    metrics = GROKKED.assign(adversarial_pgd_linf_accuracy=late, adversarial_pgd_l2_accuracy=jump(20))
+    rule = TransitionRule(signal="adversarial", grokked=0.9, relative=True)
+    found = find_transition(metrics, rule)
+    assert (found.memorized.step, found.grokked, found.status) == (10, None, "memorized_only")
+    found = find_transition(metrics, rule.model_copy(update={"sustained": 2}))
+    assert (found.grokked.step, found.onset, found.status) == (500, 200, "grokked")
+    assert found.level == pytest.approx(0.54)
+    as_validation = curve(jump(10), late)
+    assert found == find_transition(as_validation, TransitionRule(relative=True, sustained=2))
+
+
+def test_a_signal_that_was_not_measured():
+    with pytest.raises(RecipeError, match=r"transition\.signal.*trajectory\.robustness"):
+        find_transition(GROKKED, TransitionRule(signal="adversarial"))
 
 
 def slow_change_point(steps, values):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import RecipeError, unknown
 
 Batch = Any
 """What an iterable of the user's yields: ``(inputs, targets)`` for classifiers, a dict for language models."""
@@ -52,15 +52,24 @@ class Objective(Protocol):
         """Return the same inputs with other targets."""
 
 
+Loss = Literal["cross_entropy", "mse", "stablemax"]
+
+
+def log_stable(x: Tensor) -> Tensor:
+    """Return ``log s(x)`` with ``s(x) = x + 1`` for x ≥ 0 and ``1/(1 − x)`` below, elementwise."""
+    return torch.where(x >= 0, x.clamp(min=0).log1p(), -(-x).clamp(min=0).log1p())
+
+
 class Classification:
-    """Single-label classification with cross-entropy or mean squared error on one-hot targets.
+    """Single-label classification with cross-entropy, mean squared error on one-hot targets, or StableMax cross-entropy.
 
     Batches are ``(inputs, targets)`` with targets int64 of shape (n,), or ``(inputs, targets, index)`` with the identities
     of the examples; logits have shape (n, classes). The squared error of an example is averaged over classes, as
-    ``torch.nn.MSELoss`` does.
+    ``torch.nn.MSELoss`` does. StableMax replaces exp by :func:`log_stable`'s s, which grows linearly and so does not absorb
+    small logits: ``−log(s(z_y) / Σ s(z))`` (Prieto et al. 2025, arXiv 2501.04697).
 
     Args:
-        loss: ``"cross_entropy"`` or ``"mse"``.
+        loss: ``"cross_entropy"``, ``"mse"`` or ``"stablemax"``.
         precision: ``"float64"`` computes the loss from logits cast to float64, which moves the softmax-saturation
             floor from 1e-7 to 1e-16; ``"float32"`` leaves the logits as they are.
 
@@ -68,11 +77,11 @@ class Classification:
 
     def __init__(
         self,
-        loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+        loss: Loss = "cross_entropy",
         precision: Literal["float32", "float64"] = "float32",
     ) -> None:
-        if loss not in ("cross_entropy", "mse"):
-            raise RecipeError(f"loss: {loss!r} is not known; allowed: cross_entropy, mse")
+        if loss not in get_args(Loss):
+            raise unknown("loss", loss, get_args(Loss))
         self.loss = loss
         self.precision = precision
 
@@ -115,7 +124,9 @@ class Classification:
         targets = batch[1]
         if self.precision == "float64":
             logits = logits.double()
-        if self.loss == "cross_entropy":
+        if self.loss == "stablemax":
+            logits = log_stable(logits)
+        if self.loss != "mse":
             return F.cross_entropy(logits, targets, reduction="none")
         # F.one_hot waits for the device and cannot be vectorized over.
         one_hot = targets.unsqueeze(1) == torch.arange(logits.shape[1], device=targets.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -16,6 +16,9 @@ class Schema(BaseModel):
     """A frozen pydantic model that rejects unknown keys and non-finite numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """Keys that a job is not hashed on while they hold their default: what they switch on came later."""
 
     @model_validator(mode="before")
     @classmethod
@@ -32,6 +35,17 @@ class Schema(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Return the content as plain JSON types, every default included."""
         return self.model_dump(mode="json")
+
+    def spec(self) -> dict[str, Any]:
+        """Return the content as plain JSON types for a job to be hashed on, without ``optional`` keys at their default."""
+        content = self.to_dict()
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name in self.optional and value == field.get_default():
+                del content[name]
+            elif isinstance(value, Schema):
+                content[name] = value.spec()
+        return content
 
 
 def canonical(value: Any) -> str:

@@ -55,6 +55,7 @@ SPLITS: dict[str, tuple[str, Any]] = {
     "validation": ("#56B4E9", "-"),
     "test": ("#E69F00", "--"),
 }
+ROBUST = ("#009E73", "#CC79A7", "#8C564B", "#7F7F7F")
 DROPS: tuple[tuple[str, Any], ...] = (("TA", "-"), ("RA", "--"))
 GRAY = "#888888"
 
@@ -205,6 +206,10 @@ def training(view: View) -> Picture:
     heaviest = view.results.curves["weight_norm"].astype(float).max()
     grid[2, 0].set_ylim(0, 1.08 * heaviest if heaviest > 0 else 1)
     names = [Line2D([], [], color=c, linestyle=s, label=name) for name, (c, s) in SPLITS.items()]
+    names += [
+        Line2D([], [], color=shade, linestyle=":", label=f"validation under {name[12:-9]}")
+        for shade, name in zip(ROBUST, robust_columns(view.results.curves), strict=False)
+    ]
     figure.legend(handles=names, loc="outside lower center", ncols=3)
     how = (
         f"Lines are medians and bands ranges over {plural(len(view.recipe.seeds), 'seed')}; vertical lines mark each stage at its "
@@ -225,9 +230,17 @@ def _curve_panels(column: Sequence[Axes], curves: pd.DataFrame) -> None:
         _band(accuracy, curves, f"{name}_accuracy", shade, style)
         _band(loss, curves, f"{name}_loss", shade, style)
     _band(norm, curves, "weight_norm", SPLITS["train"][0], "-")
+    for shade, name in zip(ROBUST, robust_columns(curves), strict=False):
+        if curves[name].notna().any():
+            _band(accuracy, curves, name, shade, ":")
     _accuracy_axis(accuracy)
     if (curves[[f"{name}_loss" for name in SPLITS]].astype(float) > 0).to_numpy().any():
         loss.set_yscale("log")
+
+
+def robust_columns(curves: pd.DataFrame) -> list[str]:
+    """Return the metrics that hold robust accuracies, in the order of the recipe's attacks."""
+    return [name for name in map(str, curves) if name.startswith("adversarial_")]
 
 
 def _band(axes: Axes, curves: pd.DataFrame, name: str, shade: str, style: Any) -> None:

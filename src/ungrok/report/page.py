@@ -27,7 +27,7 @@ from ungrok.study.store import explained
 STAGES = {
     "pre_grok": "what early stopping on validation accuracy would have kept before the jump",
     "memorized": "the first step at which the training data are memorized",
-    "grokked": "the first step from which validation accuracy holds its level",
+    "grokked": "the first step from which {signal} holds its level",
     "final": "the last step",
 }
 
@@ -120,7 +120,7 @@ def question(view: View) -> str:
     arms = f", in the arms {listed(view.arms)}" if recipe.arms else ""
     unlearn = f"{plural(len(recipe.unlearn), 'method')} {'unlearn' if len(recipe.unlearn) > 1 else 'unlearns'}"
     return (
-        "Is a model easier to make forget when its training went on past grokking, the late jump of validation accuracy that "
+        f"Is a model easier to make forget when its training went on past grokking, the late jump of {view.signal} that "
         f"follows memorization? Here {recipe.model.kind} models are trained on {data} for {recipe.trajectory.steps:,} steps "
         f"with {plural(len(recipe.seeds), 'seed')}{arms}. From {listed(view.stages)}, {unlearn} the {_splits(recipe.forget_labels())}; "
         "all else is the same, and stages are compared seed by seed. UA, RA and TA are accuracies in [0, 1] on the forget data, "
@@ -157,7 +157,7 @@ def _counted(found: dict[str, int]) -> str:
 def words(view: View) -> Iterator[tuple[str, str]]:
     """Yield the words that the page uses, with their meaning."""
     claims = view.recipe.claims
-    known = [f"{stage}: {STAGES[stage]}" for stage in view.stages if stage in STAGES]
+    known = [f"{stage}: {STAGES[stage].format(signal=view.signal)}" for stage in view.stages if stage in STAGES]
     yield "stage", f"a place on a training run. {'; '.join(known)}.".replace("run. .", "run.")
     yield (
         "target",

@@ -477,7 +477,7 @@ def grok_rates(view: View) -> Table:
             rows.append([arm, f"oracles, without {forget}", *_rate_cells(list(here["oracle_status"]), alpha)])
     interval_name = f"{1 - alpha:.0%} interval (Wilson)"
     how = (
-        "A trajectory counts as grokked if validation accuracy holds its level, late, to the end; all other ends are "
+        f"A trajectory counts as grokked if {view.signal} holds its level, late, to the end; all other ends are "
         "listed. An oracle that never saw a class cannot hold an absolute level on validation data with that class in it."
     )
     return Table(

@@ -119,6 +119,11 @@ class View:
         return [label for label in self.recipe.unlearn_labels() if label in self.budgets]
 
     @property
+    def signal(self) -> str:
+        """What the transition is looked for in."""
+        return f"{'robust' if self.recipe.transition.signal == 'adversarial' else 'validation'} accuracy"
+
+    @property
     def primary(self) -> float | str:
         """The first target that is a number, or the first at all."""
         targets = self.recipe.claims.targets

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from ungrok.core.errors import UngrokError
 from ungrok.core.files import load_tensors, save_tensors
-from ungrok.core.objective import Objective
+from ungrok.core.schema import canonical
 from ungrok.core.scores import Scores, score
 from ungrok.core.seeds import derive
 from ungrok.data.base import PROBLEMS, Data, Split
@@ -26,7 +28,8 @@ from ungrok.models.base import MODELS
 from ungrok.study.recipe import BatchSizes, Observation
 from ungrok.study.store import Finished, Job, Store, explained
 from ungrok.train import Run, Training, Trajectory, TransitionRule, find_transition, materialize, stage_step
-from ungrok.train.loop import EVALUATION_BATCH
+from ungrok.train.loop import record_all
+from ungrok.train.together import advance_together, faster_together
 from ungrok.unlearn import UNLEARNERS
 from ungrok.unlearn.base import OneShot
 
@@ -84,6 +87,38 @@ def train(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick:
     return run.record(folder, tick=lambda step: tick(step / run.training.steps))
 
 
+def alike(jobs: list[Job]) -> list[list[Job]]:
+    """Return groups of training jobs on a GPU that differ in nothing but seeds."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.kind == "train" and job.spec["device"] == "cuda":
+            without = job.spec["without"]
+            rule = without and {key: value for key, value in without.items() if key != "seed"}
+            same = canonical({**job.spec, "training_seed": None, "without": rule})
+            groups.setdefault(same, []).append(job)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def train_together(store: Store, jobs: list[Job]) -> None:
+    """Finish jobs of :func:`alike` by training their models as one; do nothing where that is not faster."""
+    with explained(store.root), _one_at_a_time, ExitStack() as held:
+        for job in sorted(jobs, key=lambda job: job.key):
+            held.enter_context(store.lock(job.key))
+        todo = [job for job in jobs if not store.has(job.key)]
+        started, runs = time.perf_counter(), [build_run(job.spec) for job in todo]
+        if not runs or not faster_together(runs):
+            return
+        results = record_all(runs, [store.partial(job) for job in todo], advance_together)
+        share = (time.perf_counter() - started) / len(todo)
+        for job, result in zip(todo, results, strict=True):
+            store.finish(job, result, {"total": share})
+
+
+def follow(store: Store, job: Job) -> None:
+    """Take part, as one of several processes, in a train job that rank 0 executes."""
+    build_run(job.spec).record(store.partial(job))
+
+
 def stage(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
     """Find the step of a stage and keep the model there."""
     source = inputs["trajectory"]
@@ -97,10 +132,10 @@ def stage(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick:
     return {"step": step, "reason": reason, "training": source.job["spec"]}
 
 
-def _scores(model: nn.Module, data: Data, objective: Objective) -> dict[str, Scores]:
+def _scores(model: nn.Module, data: Data, run: Run) -> dict[str, Scores]:
     splits: list[Split] = [data.train, data.validation, data.test]
     return {
-        name: score(model, TensorBatches(split, EVALUATION_BATCH), objective)
+        name: score(model, TensorBatches(split, run.training.evaluation_batch), run.objective)
         for name, split in zip(SPLITS, splits, strict=True)
     }
 
@@ -113,7 +148,7 @@ def oracle(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick
         return {"step": None, "reason": inputs["stage"].result["reason"] or f"the oracle {trajectory.status}"}
     run = materialize(build_run(source.job["spec"]), trajectory, step)
     data = load_data(source.job["spec"]["problem"]).to(next(run.model.parameters()).device)
-    found = _scores(run.model, data, run.objective)
+    found = _scores(run.model, data, run)
     save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
     save_tensors(folder / "scores.safetensors", _tensors([found], keep_logits=True))
     return {"step": step, "reason": ""}
@@ -185,7 +220,7 @@ def walk(
         factory=lambda: fresh_model(training, derive(seed, "factory")),
         seed=seed,
     )
-    places, doses, updates, status, timing = [_scores(run.model, data, run.objective)], [0.0], [0], "completed", 0.0
+    places, doses, updates, status, timing = [_scores(run.model, data, run)], [0.0], [0], "completed", 0.0
     passes = {role: [0.0] for role in sets}
     one_shot = isinstance(method, OneShot)
     end = run.model
@@ -196,7 +231,7 @@ def walk(
             continue
         timing += time.perf_counter() - started
         end = step.model
-        places.append(_scores(step.model, data, run.objective))
+        places.append(_scores(step.model, data, run))
         doses.append(float(step.dose))
         updates.append(step.updates)
         for role, batches in sets.items():
@@ -239,11 +274,35 @@ def evaluate(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, ti
 KINDS = {"train": train, "stage": stage, "oracle": oracle, "unlearn": unlearn, "evaluate": evaluate}
 
 
+ADVICE = {
+    "train": "trajectory.batch_size, trajectory.evaluation_batch or the size of the model",
+    "unlearn": "batches.forget, batches.retain or trajectory.evaluation_batch",
+}
+
+
+@contextmanager
+def _memory_explained(job: Job) -> Iterator[None]:
+    """Say which keys to lower where a device runs out of memory.
+
+    Raises:
+        UngrokError: Then.
+
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        keys = ADVICE.get(job.kind, "trajectory.evaluation_batch")
+        raise UngrokError(
+            f"the device is out of memory; lower {keys}, or run fewer --workers ({str(error).splitlines()[0]})"
+        ) from error
+
+
 def execute(store: Store, job: Job, tick: Tick = lambda _: None) -> None:
     """Run one job on one thread, unless it is finished already, and put its folder into the store.
 
     Raises:
         StoreError: If the store cannot be read or written; DamagedFile if an input is damaged.
+        UngrokError: If the device runs out of memory.
 
     """
     with explained(store.root), _one_at_a_time, store.lock(job.key):
@@ -254,7 +313,8 @@ def execute(store: Store, job: Job, tick: Tick = lambda _: None) -> None:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            result = KINDS[job.kind](job.spec, inputs, store.partial(job), tick)
+            with _memory_explained(job):
+                result = KINDS[job.kind](job.spec, inputs, store.partial(job), tick)
         finally:
             torch.set_num_threads(threads)
         parts = result.pop(SECONDS, {})

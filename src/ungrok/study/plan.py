@@ -100,11 +100,11 @@ def _train(plan: Plan, arm: str, seed: int, without: ForgetRule | None = None, s
     recipe = plan.recipe
     problem, model, training = recipe.for_arm(arm)
     if arm not in plan.problems:
-        plan.problems[arm] = problem.pinned().to_dict()
+        plan.problems[arm] = problem.pinned().spec()
     spec = {
         "problem": plan.problems[arm],
-        "model": model.to_dict(),
-        "trajectory": training.to_dict(),
+        "model": model.spec(),
+        "trajectory": training.spec(),
         "device": device_of(recipe),
         "training_seed": derive(seed, stream),
         "without": None if without is None else _anonymous(without) | {"seed": derive(seed, "forget")},
@@ -115,7 +115,7 @@ def _train(plan: Plan, arm: str, seed: int, without: ForgetRule | None = None, s
 
 def _anonymous(part: Schema) -> dict[str, Any]:
     """Return a block without its label, which does not change what it computes."""
-    return {key: value for key, value in part.to_dict().items() if key != "name"}
+    return {key: value for key, value in part.spec().items() if key != "name"}
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -150,7 +150,7 @@ def _plan_seed(plan: Plan, arm: str, seed: int) -> None:
 
 
 def _add_stage(plan: Plan, trajectory: str, arm: str, seed: int, stage: str) -> str:
-    spec = {"stage": stage, "transition": plan.recipe.transition.to_dict()}
+    spec = {"stage": stage, "transition": plan.recipe.transition.spec()}
     return plan.add(Job("stage", spec, {"trajectory": trajectory}, f"stage {stage}, {arm}, seed {seed}"))
 
 
@@ -163,8 +163,8 @@ def _add_cell(
         "unlearn": _anonymous(method),
         "forget": _anonymous(rule) | {"seed": derive(seed, "forget")},
         "seed": derive(seed, "unlearning"),
-        "batches": recipe.batches.to_dict(),
-        "observe": recipe.observe.to_dict(),
+        "batches": recipe.batches.spec(),
+        "observe": recipe.observe.spec(),
     }
     path = plan.add(Job("unlearn", spec, {"stage": plan.stages[arm, seed, stage]}, label))
     inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
@@ -212,10 +212,13 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
 
     """
     warnings: list[str] = []
-    device_of(recipe)
+    device = torch.device(device_of(recipe))
     for arm in reversed((BASE, *recipe.arms)):
-        problem, model, _ = recipe.for_arm(arm)
+        problem, model, training = recipe.for_arm(arm)
+        training.speed.check(device)
         data = problem.load()
+        if training.robustness:
+            training.robustness.subset(data.validation)
         network = model.build(data.train.shape, data.classes, 0)
         _try(network, model.kind, data)
         for rule in recipe.forget:

@@ -187,7 +187,9 @@ class Recipe(Schema):
                     f"{key}: {name!r} is not in this recipe; allowed: {', '.join(allowed)}{nearest(name, allowed)}"
                 )
         for arm in arms:
-            self.for_arm(arm)
+            training = self.for_arm(arm)[2]
+            if self.transition.signal == "adversarial" and training.robustness is None:
+                raise ValueError(f"transition.signal: 'adversarial' needs trajectory.robustness; arm {arm!r} has none")
         return self
 
     def _references(self, arms: list[str]) -> Iterable[tuple[str, str, list[str]]]:
@@ -222,7 +224,7 @@ class Recipe(Schema):
     @property
     def hash(self) -> str:
         """Eight digits that differ between recipes that differ in any key."""
-        return digest(self.to_dict())[:8]
+        return digest(self.spec())[:8]
 
 
 class Variant(Schema):

@@ -152,7 +152,7 @@ def _oracles(plan: Plan, get: Get) -> pd.DataFrame:
 def _oracle_scores(plan: Plan, finished: Finished, arm: str, forget: str, seed: int, prefix: str) -> dict[str, Any]:
     if finished.result["step"] is None:
         return {f"{prefix}{name}": None for name in ("UA", "RA", "TA")}
-    data = load_data(plan.recipe.for_arm(arm)[0].to_dict())
+    data = load_data(plan.recipe.for_arm(arm)[0].spec())
     rule = plan.recipe.forget[plan.recipe.forget_labels().index(forget)]
     split = rule.split(data, derive(seed, "forget"))
     scores = load_tensors(finished.path / "scores.safetensors")

@@ -3,44 +3,79 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ungrok.core.errors import DamagedFile
+from ungrok.core.errors import DamagedFile, RecipeError
 from ungrok.core.files import checksum, load_tensors, read_json, save_tensors, write_json
-from ungrok.core.objective import Classification, Objective
+from ungrok.core.objective import Batch, Classification, Loss, Objective
 from ungrok.core.schema import Schema
-from ungrok.core.scores import Scores, score
+from ungrok.core.scores import Scores, device_of, score
 from ungrok.core.seeds import PrivateRandomState, derive
 from ungrok.data.base import Data, Split
 from ungrok.data.batches import TensorBatches
+from ungrok.train.grokfast import GRADIENT_FILTERS, Grokfast
 from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
+from ungrok.train.parallel import Ranks, synchronized
+from ungrok.train.penalties import PENALTIES, Penalty
+from ungrok.train.robustness import Robustness
+from ungrok.train.sam import SAM, come_back, still_statistics
+from ungrok.train.speed import Speed
 
 if TYPE_CHECKING:
     AnyOptimizer = Optimizer
+    AnyGrokfast = Grokfast
+    AnyPenalty = Penalty
 else:
-    AnyOptimizer = OPTIMIZERS.union()
+    AnyOptimizer, AnyGrokfast, AnyPenalty = OPTIMIZERS.union(), GRADIENT_FILTERS.union(), PENALTIES.union()
 
-EVALUATION_BATCH = 2048
 PROGRESS = "progress.json"
 
 
 class Training(Schema):
     """How a model is trained and how densely its path is recorded."""
 
+    optional: ClassVar[frozenset[str]] = frozenset(
+        {"sam", "grokfast", "penalty", "robustness", "speed", "evaluation_batch"}
+    )
+
     optimizer: AnyOptimizer = AdamW()
     steps: int = Field(10_000, ge=1, description="updates")
     batch_size: int | None = Field(None, ge=1, description="examples per update; the whole training set when null")
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    loss: Loss = "cross_entropy"
     loss_precision: Literal["float32", "float64"] = "float32"
+    sam: SAM | None = Field(None, description="sharpness-aware minimization; two backward passes per update")
+    grokfast: AnyGrokfast | None = Field(None, description="filter that amplifies slow gradients")
+    penalty: AnyPenalty | None = Field(None, description="term added to the training loss")
+    robustness: Robustness | None = Field(None, description="attacks measured at every evaluated step")
+    speed: Speed = Field(Speed(), description="how updates are computed")
+    evaluation_batch: int = Field(2048, ge=1, description="examples per batch where nothing is updated")
     evaluate_every: float = Field(0.05, gt=0, le=1, description="relative distance of evaluated steps")
     checkpoint_every: float = Field(0.25, gt=0, description="relative distance of kept checkpoints")
     checkpoint_from: int = Field(10, ge=1, description="first kept checkpoint after step 0")
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Training:
+        speed = self.speed
+        if self.penalty and (speed.compile or speed.cuda_graphs):
+            raise ValueError(
+                "penalty: goes through gradients of gradients; not with speed.compile or speed.cuda_graphs"
+            )
+        if self.sam and speed.cuda_graphs:
+            raise ValueError("sam: makes two different passes per update; not with speed.cuda_graphs")
+        return self
+
+    def check(self, ranks: Ranks) -> None:
+        """Raise RecipeError where an option does not work with several processes."""
+        found = self.penalty or (self.speed.cuda_graphs and self.speed)
+        if ranks.world > 1 and found:
+            name = "penalty" if self.penalty else "speed.cuda_graphs"
+            raise RecipeError(f"trajectory.{name}: works in one process only, not in {ranks.world}")
 
     def objective(self) -> Objective:
         """Return the objective that the loss settings describe."""
@@ -76,6 +111,11 @@ class Run:
     """
 
     def __init__(self, model: nn.Module, data: Data, training: Training, seed: int) -> None:
+        speed, self.device, self.ranks = training.speed, device_of(model), Ranks.current()
+        speed.check(self.device)
+        training.check(self.ranks)
+        speed.prepare(model)
+        model = synchronized(model)
         self.model = model
         self.data = data
         self.training = training
@@ -84,7 +124,11 @@ class Run:
         self.batches = TensorBatches(
             data.train, training.batch_size, shuffle, augment=data.augment, augment_seed=derive(seed, "augment")
         )
-        self.optimizer = training.optimizer.build([p for p in model.parameters() if p.requires_grad])
+        self.forward = speed.forward(self.ranks.wrap(model), self.batches.batch_size)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = training.optimizer.build(self.parameters)
+        self.filter = training.grokfast.build(self.parameters) if training.grokfast else None
+        self.attacked = training.robustness.subset(data.validation) if training.robustness else None
         self.random = PrivateRandomState(derive(seed, "layers"))
         self.step = 0
         with self.random:
@@ -97,6 +141,8 @@ class Run:
             for name, value in slots.items():
                 if value is not None:
                     tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+        if self.filter:
+            tensors |= {f"filter.{name}": value for name, value in self.filter.state().items()}
         tensors |= {f"random.{i}": value for i, value in enumerate(self.random.states)}
         return tensors | {"step": torch.tensor(self.step)}
 
@@ -107,18 +153,23 @@ class Run:
         for name, value in tensors.items():
             if name.startswith("optimizer."):
                 _, index, slot = name.split(".", 2)
+                parameter = self.parameters[int(index)]
+                if value.shape == parameter.shape:  # a fused update needs it laid out as the parameter is
+                    value = torch.empty_like(parameter).copy_(value)
                 slots.setdefault(int(index), {})[slot] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        if self.filter:
+            self.filter.restore({name[7:]: value for name, value in tensors.items() if name.startswith("filter.")})
         count = sum(name.startswith("random.") for name in tensors)
         self.random.states = [tensors[f"random.{i}"] for i in range(count)]
         self.step = int(tensors["step"])
 
     def advance(self, to: int) -> None:
         """Make updates until ``to`` have been made."""
-        config, model, optimizer, objective = self.training.optimizer, self.model, self.optimizer, self.objective
+        config, optimizer = self.training.optimizer, self.optimizer
         varying = config.schedule != "constant" or config.warmup > 0
-        model.train()
+        self.model.train()
         with self.random:
             while self.step < to:
                 epoch, position = divmod(self.step, len(self.batches))
@@ -126,16 +177,42 @@ class Run:
                     if varying:
                         for group in optimizer.param_groups:
                             group["lr"] = config.lr_at(self.step, self.training.steps)
-                    loss = objective.losses(objective.logits(model, batch), batch).mean()
-                    optimizer.zero_grad(set_to_none=True)
-                    loss.backward()
+                    self._gradients(batch)
+                    if self.training.sam:
+                        before = self.training.sam.climb(self.parameters)
+                        with still_statistics(self.model):
+                            self._gradients(batch)
+                        come_back(self.parameters, before)
+                    if self.filter:
+                        self.filter()
                     optimizer.step()
                     self.step += 1
                     if self.step == to:
                         break
 
+    def _gradients(self, batch: Batch) -> None:
+        """Put the gradients of a batch's training loss, penalty included, into the parameters."""
+        penalty, size = self.training.penalty, self.objective.size(batch)
+        batch = self.ranks.share(batch)
+        if penalty:
+            batch = (batch[0].detach().requires_grad_(), *batch[1:])
+        logits = self._logits(batch)
+        losses = self.objective.losses(logits, batch)
+        # Gradients are averaged over ranks, whose shares may differ by one example.
+        loss = losses.mean() if self.ranks.world == 1 else losses.sum() * (self.ranks.world / size)
+        if penalty:
+            with still_statistics(self.model):
+                loss = loss + penalty.term(lambda inputs: self._logits((inputs, *batch[1:])), batch[0], logits)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+
+    def _logits(self, batch: Batch) -> Tensor:
+        with self.training.speed.autocast(self.device):
+            logits = self.objective.logits(self.forward, batch)  # type: ignore[arg-type]
+        return logits.float() if self.training.speed.bfloat16 else logits
+
     def measure(self) -> dict[str, float | int | None]:
-        """Return loss and accuracy on each split, weight norm and gradient norm at the current step.
+        """Return loss and accuracy on each split, robust accuracy, weight norm and gradient norm at the current step.
 
         The gradient norm is that of the mean training loss over all training examples, in eval mode. Values that are
         not finite are None.
@@ -151,10 +228,12 @@ class Run:
         found = {"train": train, "validation": self._score(self.data.validation), "test": self._score(self.data.test)}
         for name, scores in found.items():
             row[f"{name}_loss"], row[f"{name}_accuracy"] = scores.loss, scores.accuracy
+        if self.training.robustness and self.attacked:
+            row |= self.training.robustness.measure(self.model, self.attacked, self.objective)
         return row
 
     def _score(self, split: Split, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
-        batches = TensorBatches(split, EVALUATION_BATCH)
+        batches = TensorBatches(split, self.training.evaluation_batch)
         return score(self.model, batches, self.objective, keep_logits=False, on_losses=on_losses)
 
     def record(
@@ -171,28 +250,46 @@ class Run:
             ``{"status": "completed" | "diverged", "steps": int, "rows": [...], "checkpoints": [...]}``.
 
         """
-        log = _Log(folder)
-        log.resume(self)
-        evaluated, kept = set(self.training.evaluated()), set(self.training.kept())
-        stops = sorted(evaluated | kept | set(range(0, self.training.steps, 1000)))
-        saved = time.monotonic()
-        for stop in stops:
-            if stop < self.step or (stop == self.step and log.rows and log.rows[-1]["step"] == stop):
-                continue
-            self.advance(stop)
-            if stop in evaluated:
-                log.rows.append(self.measure())
-                if log.rows[-1]["train_loss"] is None or log.rows[-1]["gradient_norm"] is None:
-                    return log.result("diverged", self.step)
-            if stop in kept:
-                log.keep(self)
-                saved = time.monotonic()
-            elif time.monotonic() - saved > save_after:
-                log.roll(self)
-                saved = time.monotonic()
-            if tick:
-                tick(stop)
-        return log.result("completed", self.step)
+        return record_all([self], [folder], lambda runs, to: runs[0].advance(to), save_after=save_after, tick=tick)[0]
+
+
+def record_all(
+    runs: Sequence[Run],
+    folders: Sequence[Path],
+    advance: Callable[[list[Run], int], None],
+    *,
+    save_after: float = 20.0,
+    tick: Callable[[int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Record runs of the same training, each in its own folder; see :meth:`Run.record`.
+
+    Args:
+        runs: Differ in seed or data only.
+        folders: One for each run.
+        advance: Brings runs that stand at the same step to a later one.
+        save_after: As in :meth:`Run.record`.
+        tick: As in :meth:`Run.record`.
+
+    """
+    logs = [_Log(run, folder) for run, folder in zip(runs, folders, strict=True)]
+    for log in logs:
+        log.resume()
+    training = runs[0].training
+    evaluated, kept = set(training.evaluated()), set(training.kept())
+    saved = time.monotonic()
+    for stop in sorted(evaluated | kept | set(range(0, training.steps, 1000))):
+        behind = [log for log in logs if log.awaits(stop)]
+        if not behind:
+            continue
+        advance([log.run for log in behind], stop)
+        roll = time.monotonic() - saved > save_after
+        for log in behind:
+            log.look(measure=stop in evaluated, keep=stop in kept, roll=roll)
+        if roll or stop in kept:
+            saved = time.monotonic()
+        if tick:
+            tick(stop)
+    return [log.result() for log in logs]
 
 
 def _norm(tensors: list[Tensor]) -> float | None:
@@ -216,12 +313,19 @@ class _Log:
 
     rolling = "resume.safetensors"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, run: Run, folder: Path) -> None:
+        self.run = run
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
         self.sums: dict[str, dict[str, Any]] = {}
+        self.diverged = False
+        self.writes = run.ranks.rank == 0
 
-    def resume(self, run: Run) -> None:
+    def resume(self) -> None:
+        self._resume()
+        self.run.ranks.wait()  # nobody writes before everybody has read
+
+    def _resume(self) -> None:
         if not (self.folder / PROGRESS).exists():
             return
         try:
@@ -235,22 +339,34 @@ class _Log:
             elif name != self.rolling:
                 break  # replay from before it, so that every kept checkpoint is whole in the end
         if self.sums:
-            run.restore(load_tensors(self.folder / list(self.sums)[-1]))
-            self.rows = [row for row in progress["rows"] if row["step"] <= run.step]
+            self.run.restore(load_tensors(self.folder / list(self.sums)[-1]))
+            self.rows = [row for row in progress["rows"] if row["step"] <= self.run.step]
 
-    def _save(self, run: Run, name: str) -> None:
-        save_tensors(self.folder / name, run.state())
-        self.sums[name] = {"step": run.step, "sha256": checksum(self.folder / name)}
+    def awaits(self, stop: int) -> bool:
+        """Return whether the run has not been at ``stop`` yet."""
+        seen = bool(self.rows) and self.rows[-1]["step"] == stop
+        return not self.diverged and (self.run.step < stop or (self.run.step == stop and not seen))
+
+    def look(self, *, measure: bool, keep: bool, roll: bool) -> None:
+        """Measure the run where it stands, and save it."""
+        if measure:
+            row = self.run.measure() if self.writes else {"step": self.run.step}
+            self.rows.append(row)
+            broken = self.writes and (row["train_loss"] is None or row["gradient_norm"] is None)
+            self.diverged = self.run.ranks.agree(broken)
+        if self.writes and not self.diverged and (keep or roll):
+            self._save(checkpoint_name(self.run.step) if keep else self.rolling)
+
+    def _save(self, name: str) -> None:
+        save_tensors(self.folder / name, self.run.state())
+        self.sums[name] = {"step": self.run.step, "sha256": checksum(self.folder / name)}
         write_json(self.folder / PROGRESS, {"rows": self.rows, "files": self.sums})
 
-    def keep(self, run: Run) -> None:
-        self._save(run, checkpoint_name(run.step))
-
-    def roll(self, run: Run) -> None:
-        self._save(run, self.rolling)
-
-    def result(self, status: str, step: int) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
+        if not self.writes:
+            return {}
         (self.folder / self.rolling).unlink(missing_ok=True)
         (self.folder / PROGRESS).unlink(missing_ok=True)
         steps = sorted(known["step"] for name, known in self.sums.items() if name != self.rolling)
-        return {"status": status, "steps": step, "rows": self.rows, "checkpoints": steps}
+        status = "diverged" if self.diverged else "completed"
+        return {"status": status, "steps": self.run.step, "rows": self.rows, "checkpoints": steps}

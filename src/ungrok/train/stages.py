@@ -1,4 +1,4 @@
-"""Stages: named places on a trajectory, chosen on validation accuracy only."""
+"""Stages: named places on a trajectory, chosen on validation data only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stage_step(stage: str, metrics: pd.DataFrame, transition: Transition) -> tup
     - ``pre_grok``: what early stopping on validation accuracy would have kept before the jump: the evaluated step with
       the highest validation accuracy up to the transition's onset (the earliest of equals).
     - ``memorized``: the first step at which training accuracy reaches its level.
-    - ``grokked``: the first step from which validation accuracy holds its level.
+    - ``grokked``: the first step from which the transition's signal holds its level.
     - ``final``: the last step; a diverged run has none.
     - ``step-N``: step N.
     """

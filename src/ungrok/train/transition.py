@@ -1,29 +1,37 @@
 """Where delayed generalisation happens on a trajectory.
 
-Only training and validation accuracy are read; test accuracy never is.
+Only training and validation accuracy are read, and robust accuracy on validation examples; test accuracy never is.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ungrok.core.errors import RecipeError
 from ungrok.core.schema import Schema
 
 Status = Literal["not_memorized", "memorized_only", "no_delay", "grokked", "collapsed", "diverged"]
 
 
 class TransitionRule(Schema):
-    """Thresholds that define memorizing and grokking."""
+    """Thresholds that define memorizing and grokking.
+
+    The signal is validation accuracy, or robust accuracy under the first attack of ``trajectory.robustness``: on CIFAR without
+    weight decay it is robustness that is delayed (Humayun et al. 2024, arXiv 2402.15555).
+    """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"signal"})
 
     memorized: float = Field(0.99, gt=0, le=1, description="training accuracy that counts as memorized")
-    grokked: float = Field(0.9, gt=0, le=1, description="validation accuracy that counts as grokked")
-    relative: bool = Field(False, description="read `grokked` as a share of the highest validation accuracy reached")
+    signal: Literal["validation", "adversarial"] = Field("validation", description="whose jump is looked for")
+    grokked: float = Field(0.9, gt=0, le=1, description="accuracy of the signal that counts as grokked")
+    relative: bool = Field(False, description="read `grokked` as a share of the signal's highest value")
     sustained: int = Field(3, ge=1, description="evaluations in a row that must hold the level")
     min_delay: float = Field(1.2, ge=1, description="least ratio of grokked to memorized step that counts as delay")
     collapse: float = Field(0.1, gt=0, lt=1, description="sustained fall below the level that counts as collapse")
@@ -42,16 +50,16 @@ class Transition:
     """The transition of one trajectory.
 
     Args:
-        status: ``not_memorized``: training accuracy never reaches its level. ``memorized_only``: validation accuracy
+        status: ``not_memorized``: training accuracy never reaches its level. ``memorized_only``: the signal
             never holds its level. ``no_delay``: it does, but not ``min_delay`` times later. ``grokked``: it does.
             ``collapsed``: it did and fell again. ``diverged``: training ended in non-finite numbers.
         memorized: First step at which training accuracy reaches its level.
-        grokked: First step from which validation accuracy holds its level for ``sustained`` evaluations.
-        level: The validation level, absolute.
+        grokked: First step from which the signal holds its level for ``sustained`` evaluations.
+        level: The level of the signal, absolute.
         delay: Ratio of the two steps.
-        change_point: Step that best splits validation accuracy over log-steps into two constant parts.
+        change_point: Step that best splits the signal over log-steps into two constant parts.
         change_point_r2: Share of the variance that this split explains, in [0, 1].
-        onset: Last evaluated step before the jump: validation accuracy still within a tenth of the way from its value
+        onset: Last evaluated step before the jump: the signal still within a tenth of the way from its value
             at the memorized step (or at the grokked step's start, if earlier) to its highest value.
 
     """
@@ -106,37 +114,48 @@ def _first_held(steps: NDArray[np.int64], holds: NDArray[np.bool_], times: int) 
     return Crossing(int(steps[first]), int(steps[first - 1]) if first else 0)
 
 
-def _onset(steps: NDArray[np.int64], validation: NDArray[np.float64], memorized: int, grokked: int) -> int:
+def _onset(steps: NDArray[np.int64], signal: NDArray[np.float64], memorized: int, grokked: int) -> int:
     """Return the last evaluated step at which the jump has not begun."""
-    before = validation[steps < grokked]
+    before = signal[steps < grokked]
     start = min(memorized, int(steps[steps < grokked][-1])) if len(before) else 0
-    low, high = float(validation[steps == start][0]) if len(before) else 0.0, float(validation.max())
+    low, high = float(signal[steps == start][0]) if len(before) else 0.0, float(signal.max())
     quiet = before <= low + 0.1 * (high - low)
     return int(steps[: len(before)][quiet][-1]) if quiet.any() else int(steps[0])
+
+
+def _signal_column(metrics: pd.DataFrame, rule: TransitionRule) -> str:
+    if rule.signal == "validation":
+        return "validation_accuracy"
+    found = [name for name in map(str, metrics) if name.startswith("adversarial_")]
+    if not found:
+        raise RecipeError("transition.signal: 'adversarial' needs trajectory.robustness, which was not measured")
+    return found[0]
 
 
 def find_transition(metrics: pd.DataFrame, rule: TransitionRule, *, diverged: bool = False) -> Transition:
     """Locate memorization and grokking on the metrics of a trajectory.
 
     Args:
-        metrics: Columns ``step``, ``train_accuracy``, ``validation_accuracy``, one row per evaluated step.
+        metrics: Columns ``step``, ``train_accuracy``, and that of the signal, one row per evaluated step.
         rule: The thresholds.
         diverged: Whether training ended in non-finite numbers.
 
+    Raises:
+        RecipeError: If the signal was not measured.
+
     """
-    rows = metrics.dropna(subset=["train_accuracy", "validation_accuracy"])
+    columns = ["train_accuracy", _signal_column(metrics, rule)]
+    rows = metrics.dropna(subset=columns)
     steps = rows["step"].to_numpy(dtype=np.int64)
-    train, validation = (rows[f"{name}_accuracy"].to_numpy(dtype=np.float64) for name in ("train", "validation"))
-    level = rule.grokked * (float(validation.max()) if rule.relative and len(rows) else 1.0)
+    train, signal = (rows[name].to_numpy(dtype=np.float64) for name in columns)
+    level = rule.grokked * (float(signal.max()) if rule.relative and len(rows) else 1.0)
     memorized = _first_held(steps, train >= rule.memorized, 1)
-    grokked = _first_held(steps, validation >= level, rule.sustained)
+    grokked = _first_held(steps, signal >= level, rule.sustained)
     positive = steps > 0
-    change = change_point(steps[positive].astype(float), validation[positive])
-    onset = _onset(steps, validation, memorized.step, grokked.step) if memorized and grokked else None
+    change = change_point(steps[positive].astype(float), signal[positive])
+    onset = _onset(steps, signal, memorized.step, grokked.step) if memorized and grokked else None
     fallen = (
-        _first_held(
-            steps[steps > grokked.step], validation[steps > grokked.step] < level - rule.collapse, rule.sustained
-        )
+        _first_held(steps[steps > grokked.step], signal[steps > grokked.step] < level - rule.collapse, rule.sustained)
         if grokked
         else None
     )

@@ -1,0 +1,284 @@
+"""The paper's numbers beside those of a study, with the sign of each difference that the paper draws conclusions from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ungrok.core.errors import RecipeError, unknown
+from ungrok.core.files import read_json
+from ungrok.report.text import MISSING, bracketed, fixed, in_unit, level, mean_sd
+from ungrok.report.view import View
+from ungrok.study.plan import make_plan
+from ungrok.study.recipe import BASE, Side, load, parse_yaml
+from ungrok.study.results import Results
+from ungrok.study.statistics import Estimate, bounded_differences
+
+PREFIX = "paper:"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric at one place of a table, or its difference between two places.
+
+    Args:
+        table: Name of the part of the paper.
+        forget: Label of the forget split.
+        method: Label of the method; ``original`` before unlearning, ``retrain`` for the oracle.
+        metric: TA, RA or UA in [0, 1]; ``UA sd``; or ``updates to`` a level.
+        places: What is compared, for instance ``pre_grok → grokked``.
+        paper: The paper's value or values.
+        measured: The study's: mean ± standard deviation over seeds, or the median number of updates.
+        claimed: Sign of the paper's difference, later minus earlier; empty for a single place.
+        difference: The study's difference with its interval over seeds; of logarithms for ``UA sd`` and updates.
+        verdict: ``agrees`` where the interval lies on the claimed side of zero, ``contradicts`` where it lies on the other,
+            ``open`` where it holds zero or there are too few seeds for an interval.
+
+    """
+
+    table: str
+    forget: str
+    method: str
+    metric: str
+    places: str
+    paper: str
+    measured: str
+    claimed: str
+    difference: str
+    verdict: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the columns by name."""
+        return asdict(self)
+
+
+@cache
+def paper() -> dict[str, dict[str, Any]]:
+    """Return the paper's numbers by part, as the data file holds them."""
+    text = (resources.files("ungrok") / "report" / "paper.yaml").read_text(encoding="utf-8")
+    found: dict[str, dict[str, Any]] = parse_yaml(text)
+    return found
+
+
+def parts(name: str, recipe: str) -> list[str]:
+    """Return the parts of the paper that ``--with`` names: one, or every part of a table that has several.
+
+    Args:
+        name: For instance ``paper:table1-cnn``, or ``paper:table1``, of which the part that ``recipe`` reproduces is taken.
+        recipe: Name of the study's recipe.
+
+    Raises:
+        RecipeError: If there is no such part.
+
+    """
+    known = paper()
+    table = name.removeprefix(PREFIX)
+    found = [part for part in known if part == table or part.startswith(f"{table}-")]
+    if not name.startswith(PREFIX) or not found:
+        raise unknown("--with", name, [PREFIX + part for part in known])
+    return [part for part in found if known[part]["recipe"] == recipe] or found
+
+
+def open_study(folder: Path) -> View:
+    """Return what a study wrote to ``folder``.
+
+    Raises:
+        RecipeError: If it holds no study.
+
+    """
+    for name in ("recipe.yaml", "provenance.json", "results.parquet", "report/verdicts.json"):
+        if not (folder / name).is_file():
+            raise RecipeError(f"{folder}: holds no study (no {name})")
+    plan = make_plan(load(str(folder / "recipe.yaml")))
+    tables = dict.fromkeys(("transitions", "oracles", "curves", "timings", "audits"), pd.DataFrame())
+    results = Results(pd.read_parquet(folder / "results.parquet"), **tables)
+    made = read_json(folder / "provenance.json")
+    if "doses" not in made:
+        raise RecipeError(f"{folder}: was written by an earlier version; write it again with `ungrok report {folder}`")
+    doses = {method: (dose["budget"], dose["matched"]) for method, dose in made["doses"].items()}
+    return View(plan, results, read_json(folder / "report" / "verdicts.json"), doses)
+
+
+def compare(folder: Path, name: str, places: Sequence[str] = ()) -> list[Line]:
+    """Return the lines of a comparison, in the paper's order; what a study did not measure is left empty.
+
+    Args:
+        folder: The ``--out`` folder of a study.
+        name: See :func:`parts`.
+        places: Where the study has a place of the paper, if not where the data file says: ``place=stage`` or
+            ``place=arm/stage``, for instance ``pre=step-52800``.
+
+    Raises:
+        RecipeError: If the folder holds no study, the paper has no such part, or the study no such place.
+
+    """
+    view = open_study(folder)
+    found = parts(name, view.recipe.name)
+    named = [_place(view, text, {place for part in found for place in paper()[part]["places"]}) for text in places]
+    return [line for part in found for line in _lines(view, part, paper()[part], dict(named))]
+
+
+def _place(view: View, text: str, allowed: Collection[str]) -> tuple[str, Side]:
+    place, _, where = text.partition("=")
+    if place not in allowed:
+        raise unknown("--place", text, [f"{name}=..." for name in allowed])
+    arm, _, stage = where.rpartition("/")
+    side = Side(stage=stage, arm=arm or BASE)
+    if (side.arm, stage) not in view.series:
+        raise unknown(f"--place {place}", where, [Side(stage=s, arm=a).label for a, s in view.series])
+    return place, side
+
+
+def _lines(view: View, part: str, content: dict[str, Any], named: dict[str, Side]) -> Iterator[Line]:
+    sides = {place: named.get(place, Side.model_validate(side)) for place, side in content["places"].items()}
+    for forget, method, values in content.get("rows", ()):
+        for index, metric in enumerate(content["metrics"]):
+            said = {place: row[index] / 100 for place, row in values.items()}
+            yield from _accuracies(view, (part, forget, method, metric), content["pairs"], sides, said)
+    for left, right in content["pairs"]:
+        pair = (sides[left], sides[right])
+        for forget, method, values in content.get("spread", ()):
+            yield _spread(view, (part, forget, method), pair, (values[left] / 100, values[right] / 100))
+        for forget, method, values in content.get("updates", ()):
+            yield from _updates(view, (part, forget, method), pair, (values[left], values[right]))
+
+
+def _accuracies(
+    view: View, where: tuple[str, str, str, str], pairs: list[list[str]], sides: dict[str, Side], said: dict[str, float]
+) -> Iterator[Line]:
+    """Yield a line per pair of places, or per place where the paper gives no pair."""
+    seen = {place: _measured(view, sides[place], *where[1:]) for place in said}
+    known = [(left, right) for left, right in pairs if left in said and right in said]
+    for left, right in known:
+        yield _pair(view, where, (sides[left], sides[right]), (said[left], said[right]), (seen[left], seen[right]))
+    for place in said if not known else ():
+        yield Line(*where, sides[place].label, fixed(said[place]), _mean(seen[place]), "", "", "")
+
+
+Values = dict[int, float | None]
+"""By seed; None for a model that has diverged."""
+
+
+def _measured(view: View, side: Side, forget: str, method: str, metric: str) -> Values:
+    """Return the metric at the matched dose by seed, at the start, or of the oracle."""
+    labels = [method] if method not in ("original", "retrain") else view.methods
+    for label in labels:
+        tracks = view.tracks(side.arm, str(side.stage), forget, label)
+        rows = {
+            seed: track.start if method in ("original", "retrain") else track.at_dose(view.budgets[label][1])
+            for seed, track in tracks.items()
+        }
+        if rows:
+            column = f"oracle_{metric}" if method == "retrain" else metric
+            return {seed: None if pd.isna(row[column]) else float(row[column]) for seed, row in rows.items()}
+    return {}
+
+
+def _mean(values: Values) -> str:
+    return " ".join(mean_sd(list(values.values()))) if values else MISSING
+
+
+def _difference(left: Values, right: Values, alpha: float) -> Estimate | None:
+    """Estimate right minus left, paired by seed; a diverged model may have had any accuracy."""
+    seeds = [seed for seed in left if seed in right]
+    if not any(left[seed] is not None and right[seed] is not None for seed in seeds):
+        return None
+    ends = [
+        [[0.0, 1.0] if side[seed] is None else [side[seed], side[seed]] for seed in seeds] for side in (right, left)
+    ]
+    (right_low, right_high), (left_low, left_high) = (np.array(side, dtype=float).T for side in ends)
+    return bounded_differences(right_low, right_high, left_low, left_high, alpha)
+
+
+def _pair(
+    view: View, where: Sequence[str], sides: tuple[Side, Side], said: tuple[float, float], seen: tuple[Values, Values]
+) -> Line:
+    estimate = _difference(*seen, view.recipe.claims.alpha)
+    part, forget, method, metric = where
+    shown = [_mean(values) for values in seen]
+    ends = (None, None, None) if estimate is None else (estimate.effect, estimate.low, estimate.high)
+    claimed = _sign(said[1] - said[0])
+    return Line(
+        *(part, forget, method, metric, _arrow(*(side.label for side in sides)), _arrow(*map(fixed, said))),
+        *(_arrow(*shown), claimed, *_judged(ends, claimed, view.recipe.claims.margins.paper, fixed)),
+    )
+
+
+def _spread(view: View, where: tuple[str, str, str], sides: tuple[Side, Side], said: tuple[float, float]) -> Line:
+    seen = [_measured(view, side, *where[1:], "UA") for side in sides]
+    shown = [fixed(pd.Series(list(values.values()), dtype=float).std()) if values else MISSING for values in seen]
+    places, claimed = _arrow(*(side.label for side in sides)), _sign(said[1] - said[0])
+    verdict = next((v for v in _verdicts(view, "stability", where, places) if v["setting"]["metric"] == "UA"), None)
+    judged = _judged(_reversed(verdict), claimed, view.recipe.claims.margins.stability, _shown_as(verdict))
+    return Line(*where, "UA sd", places, _arrow(*map(fixed, said)), _arrow(*shown), claimed, *judged)
+
+
+def _updates(
+    view: View, where: tuple[str, str, str], sides: tuple[Side, Side], said: tuple[list[int], list[int]]
+) -> Iterator[Line]:
+    places = _arrow(*(side.label for side in sides))
+    claimed = _sign(float(np.mean(said[1]) - np.mean(said[0]))) if all(said) else "0"
+    shown = _arrow(*(f"{steps[0]}-{steps[1]}" if steps else MISSING for steps in said))
+    _, forget, method = where
+    for target in view.recipe.claims.targets:
+        medians = [view.reach(side.arm, str(side.stage), forget, method, target).median() for side in sides]
+        found = _verdicts(view, "efficiency", where, places)
+        verdict = next((v for v in found if v["setting"]["at"] == level(target)), None)
+        judged = _judged(_reversed(verdict), claimed, view.recipe.claims.margins.efficiency, _shown_as(verdict))
+        yield Line(*where, f"updates to {level(target)}", places, shown, _arrow(*medians), claimed, *judged)
+
+
+def _verdicts(view: View, claim: str, where: tuple[str, str, str], places: str) -> list[dict[str, Any]]:
+    _, forget, method = where
+    return [
+        v
+        for v in view.verdicts
+        if (v["claim"], v["comparison"]) == (claim, places)
+        and (v["setting"]["forget"], v["setting"]["method"]) == (forget, method)
+    ]
+
+
+Ends = tuple[float | None, float | None, float | None]
+"""Effect, low and high end; an end without a bound is None or infinite."""
+
+
+def _reversed(verdict: dict[str, Any] | None) -> Ends:
+    """Return a verdict's effect as later over earlier; verdicts count what agrees with the paper as positive."""
+    if verdict is None or verdict["effect"] is None:
+        return None, None, None
+    low, high = verdict["ci_low"], verdict["ci_high"]
+    return -verdict["effect"], -np.inf if high is None else -high, np.inf if low is None else -low
+
+
+def _shown_as(verdict: dict[str, Any] | None) -> Callable[[float], str]:
+    unit = verdict["unit"] if verdict else ""
+    return lambda value: in_unit(value, unit)
+
+
+def _judged(ends: Ends, claimed: str, margin: float, show: Callable[[float], str]) -> tuple[str, str]:
+    """Return the difference with its interval as text, and whether the interval agrees with the claimed sign."""
+    effect, low, high = ends
+    if effect is None or low is None or high is None:
+        return MISSING, "open"
+    left, right = (("−∞" if low < 0 else "∞") if np.isinf(low) else show(low)), ("∞" if np.isinf(high) else show(high))
+    text = f"{show(effect)} {bracketed(left, right)}"
+    if claimed == "0" and -margin < low and high < margin:
+        return text, "agrees"
+    if low <= 0 <= high:
+        return text, "open"
+    return text, "agrees" if claimed == _sign(effect) else "contradicts"
+
+
+def _sign(value: float) -> str:
+    return "+" if value > 0 else "−" if value < 0 else "0"
+
+
+def _arrow(left: str, right: str) -> str:
+    return f"{left} → {right}"

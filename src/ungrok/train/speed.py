@@ -1,0 +1,77 @@
+"""Faster updates: memory layout, bfloat16, compilation, CUDA graphs; evaluation always runs in float32 on the plain model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.schema import Schema
+
+
+class Speed(Schema):
+    """How updates are computed; the loss curve stays the same within the tolerances that the tests hold."""
+
+    channels_last: bool = Field(False, description="kernels and activations of convolutions in channels-last order")
+    bfloat16: bool = Field(False, description="autocast the model's passes to bfloat16; weights and loss stay float32")
+    compile: bool = Field(False, description="torch.compile; the first updates take up to a minute longer")
+    cuda_graphs: bool = Field(False, description="replay captured CUDA graphs; only with device: cuda")
+
+    def check(self, device: torch.device) -> None:
+        """Raise RecipeError where an option does not work on this device."""
+        if self.cuda_graphs and device.type != "cuda":
+            raise RecipeError(f"trajectory.speed.cuda_graphs: true needs device cuda, not {device.type}")
+
+    def prepare(self, model: nn.Module) -> None:
+        """Put a model into the memory layout, in place; convolutions then bring their input into it."""
+        if self.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Return the context of a forward pass."""
+        if not self.bfloat16:
+            return nullcontext()
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=not self.cuda_graphs)
+
+    def forward(self, model: nn.Module, batch_size: int) -> Callable[..., Any]:
+        """Return what takes the model's place in updates; it shares the model's parameters and mode."""
+        if self.compile:
+            mode = "reduce-overhead" if self.cuda_graphs else None
+            return torch.compile(model, dynamic=False, mode=mode)
+        return _Graphed(model, batch_size, self) if self.cuda_graphs else model
+
+
+class _Body(nn.Module):
+    """A module around a model, so that capturing its graph leaves the model itself as it is."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor) -> Any:
+        return self.model(inputs)
+
+
+class _Graphed:
+    """A model whose passes over full batches are replayed from a graph; any other batch runs as usual."""
+
+    def __init__(self, model: nn.Module, batch_size: int, speed: Speed) -> None:
+        self.model, self.batch_size, self.speed = model, batch_size, speed
+        self.replay: Callable[[Tensor], Any] | None = None
+
+    def __call__(self, inputs: Tensor) -> Any:
+        if len(inputs) != self.batch_size:
+            return self.model(inputs)
+        if self.replay is None:
+            # Capturing runs the model a few times, which batch normalization would remember.
+            before = {name: value.clone() for name, value in self.model.named_buffers()}
+            self.replay = torch.cuda.make_graphed_callables(_Body(self.model), (inputs.clone(),))
+            with torch.no_grad():
+                for name, value in self.model.named_buffers():
+                    value.copy_(before[name])
+        return self.replay(inputs)

@@ -1,0 +1,192 @@
+"""The paper's numbers beside measured ones."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.files import write_json
+from ungrok.report.compare import compare, paper, parts
+from ungrok.study.claims import judge
+from ungrok.study.recipe import load, shipped, to_yaml
+from ungrok.study.statistics import sign_flip
+
+SEEDS = range(8)
+FORGET = [{"kind": "classes", "classes": 2, "fraction": 0.15}]
+METHODS = [{"kind": "gradient_ascent"}, {"kind": "nabla_tau"}]
+
+
+@pytest.fixture
+def folder(study, tmp_path):
+    """Return a function that writes a study whose paths end in the values of a rule of (stage, method, seed, metric)."""
+
+    def write(value=None, hit=lambda cell: 40.0, name="by-hand", **changes):
+        view = study(hit, name=name, **{"forget": FORGET, "unlearn": METHODS, **changes})
+        rows = view.results.rows
+        for index, row in rows.iterrows() if value else ():
+            if row["dose"] >= 50:
+                for metric in ("UA", "RA", "TA"):
+                    rows.loc[index, metric] = value(row["stage"], row["method"], row["seed"], metric)
+        verdicts = judge(rows, view.recipe, view.budgets)
+        (tmp_path / "report").mkdir(exist_ok=True)
+        (tmp_path / "recipe.yaml").write_text(to_yaml(view.recipe))
+        rows.to_parquet(tmp_path / "results.parquet")
+        doses = {method: {"budget": b, "matched": m} for method, (b, m) in view.budgets.items()}
+        write_json(tmp_path / "provenance.json", {"doses": doses})
+        (tmp_path / "report" / "verdicts.json").write_text(json.dumps(verdicts, allow_nan=False))
+        return tmp_path
+
+    return write
+
+
+def find(lines, method, metric, forget="classes-2-0.15"):
+    (line,) = [line for line in lines if (line.forget, line.method, line.metric) == (forget, method, metric)]
+    return line
+
+
+def test_differences_carry_the_interval_over_seeds(folder):
+    """UA falls by 0.2 + 0.01·seed from pre_grok to grokked, RA falls by the same; TA stays."""
+
+    def value(stage, method, seed, metric):
+        return 0.5 - (stage == "grokked") * {"UA": 1, "RA": 1, "TA": 0}[metric] * (0.2 + 0.01 * seed)
+
+    lines = compare(folder(value), "paper:table1-cnn")
+    estimate = sign_flip(np.array([-0.2 - 0.01 * seed for seed in SEEDS]))
+    ends = (f"−{abs(x):.3f}" for x in (estimate.effect, estimate.low, estimate.high))
+    expected = "{} [{},\N{NO-BREAK SPACE}{}]".format(*ends)
+    ua, ra, ta = (find(lines, "gradient_ascent", metric) for metric in ("UA", "RA", "TA"))
+    assert (ua.paper, ua.claimed, ua.difference, ua.verdict) == ("0.116 → 0.058", "−", expected, "agrees")
+    assert (ra.paper, ra.claimed, ra.difference, ra.verdict) == ("0.117 → 0.175", "+", expected, "contradicts")
+    assert (ta.claimed, ta.verdict) == ("+", "open")
+    assert ua.measured == "0.500 ± 0.000 → 0.265 ± 0.024"
+    assert ua.places == "pre_grok → grokked"
+
+
+def test_a_diverged_model_may_have_had_any_accuracy(folder):
+    def value(stage, method, seed, metric):
+        return np.nan if stage == "grokked" and seed == 0 else 0.9 if stage == "grokked" else 0.1
+
+    line = find(compare(folder(value), "paper:table1-cnn"), "gradient_ascent", "TA")
+    assert line.measured == "0.100 ± 0.000 → 0.900 ± 0.000 (7 of 8)"
+    effects = [(7 * 0.8 + x) / 8 for x in (-0.1, 0.9)]
+    assert line.difference.startswith(f"{sum(effects) / 2:.3f} [")
+
+
+def test_what_a_study_did_not_measure_is_left_empty(folder):
+    lines = compare(folder(), "paper:table1-cnn")
+    for line in lines:
+        missing = line.forget == "classes-2-0.5" or line.method == "scrub"
+        assert (line.measured == "– → –") == missing
+        if missing:
+            assert (line.difference, line.verdict) == ("–", "open")
+
+
+def test_start_and_oracle(folder):
+    """Paths start from UA, RA, TA = 1, 1, 0.9; oracles have 0.2, 1, 0.8."""
+    lines = compare(folder(arms={"spline": {}}), "paper:table8-svhn")
+    original = [line for line in lines if line.method == "original" and line.metric == "TA"]
+    assert [line.places for line in original][:2] == ["pre_grok → grokked", "spline/final → grokked"]
+    assert original[0].measured == "0.900 ± 0.000 → 0.900 ± 0.000"
+    assert original[1].measured == "– → 0.900 ± 0.000"
+    retrain = find(lines, "retrain", "UA")
+    assert (retrain.paper, retrain.measured, retrain.claimed) == ("0.840", "0.200 ± 0.000", "")
+
+
+def test_a_place_can_be_elsewhere(folder):
+    def value(stage, method, seed, metric):
+        return 0.3 if stage == "final" else 0.5
+
+    where = folder(value, stages=["pre_grok", "final"], claims={"compare": [["pre_grok", "final"]]})
+    line = find(compare(where, "paper:table1-cnn", ["grok=final"]), "gradient_ascent", "UA")
+    assert (line.places, line.measured) == ("pre_grok → final", "0.500 ± 0.000 → 0.300 ± 0.000")
+    for wrong, near in (("grk=final", "grok="), ("grok=finall", "final"), ("pre=sam/final", "final")):
+        with pytest.raises(RecipeError, match=f"--place.*allowed: .*{near}"):
+            compare(where, "paper:table1-cnn", [wrong])
+
+
+@pytest.mark.parametrize("part", paper())
+def test_a_recipe_reproduces_every_part(part):
+    """Every split, method and place of a part stands in the recipe that it names, or is said to be elsewhere there."""
+    content = paper()[part]
+    recipe = load(content["recipe"])
+    header = shipped()[content["recipe"]].read_text()
+    rows = [row for kind in ("rows", "spread", "updates") for row in content.get(kind, ())]
+    assert {forget for forget, _, _ in rows} <= set(recipe.forget_labels())
+    assert {method for _, method, _ in rows} <= {*recipe.unlearn_labels(), "original", "retrain"}
+    for place, side in content["places"].items():
+        assert side.get("arm", "base") in {"base", *recipe.arms}
+        assert side["stage"] in recipe.stages or f"--place {place}=" in header
+
+
+def test_updates_to_target(folder):
+    """From the grokked step half the updates: log(1/2), the same in every seed."""
+    lines = compare(folder(hit=lambda cell: 20.0 if cell.stage == "grokked" else 40.0), "paper:figure2")
+    line = find(lines, "nabla_tau", "updates to UA ≤ 0.1")
+    assert (line.paper, line.measured, line.claimed, line.verdict) == ("15-20 → 5-8", "40 → 20", "−", "agrees")
+    assert line.difference.startswith(f"−{math.log(2):.2f} [−0.69")
+    slower = compare(folder(hit=lambda cell: 80.0 if cell.stage == "grokked" else 40.0), "paper:figure2")
+    assert find(slower, "nabla_tau", "updates to UA ≤ 0.1").verdict == "contradicts"
+    half = find(lines, "nabla_tau", "updates to UA ≤ 0.1", "classes-2-0.5")
+    assert (half.paper, half.claimed, half.measured) == ("– → –", "0", "– → –")
+
+
+def test_spread_over_seeds(folder):
+    def value(stage, method, seed, metric):
+        return 0.5 + (seed - 3.5) * (0.01 if stage == "grokked" else 0.1)
+
+    line = find(compare(folder(value), "paper:table1-resnet"), "gradient_ascent", "UA sd")
+    assert (line.paper, line.claimed, line.verdict) == ("0.159 → 0.013", "−", "agrees")
+    assert line.measured == "0.245 → 0.024"
+    assert line.difference.startswith(f"−{math.log(10):.2f} [")
+
+
+def test_a_table_means_the_part_that_the_recipe_reproduces():
+    assert parts("paper:table1", "paper/table1-cnn") == ["table1-cnn"]
+    assert parts("paper:table1", "cifar10-small") == ["table1-resnet", "table1-cnn"]
+    assert parts("paper:table1-resnet", "paper/table1-cnn") == ["table1-resnet"]
+
+
+@pytest.mark.parametrize(("name", "near"), [("paper:tabel1-cnn", "paper:table1-cnn"), ("table11", "paper:table11")])
+def test_an_unknown_part_names_the_nearest(name, near):
+    with pytest.raises(RecipeError, match=f"--with: '{name}'.*did you mean '{near}'"):
+        parts(name, "")
+
+
+def test_a_folder_without_a_study(folder, tmp_path):
+    with pytest.raises(RecipeError, match="holds no study"):
+        compare(tmp_path, "paper:table1")
+    where = folder()
+    (where / "provenance.json").write_text("{}")
+    with pytest.raises(RecipeError, match="ungrok report"):
+        compare(where, "paper:table1")
+
+
+@pytest.mark.parametrize("part", paper())
+def test_the_data_file_is_whole(part):
+    content = paper()[part]
+    for _, _, values in content.get("rows", ()):
+        assert set(values) <= set(content["places"])
+        assert all(len(row) == len(content["metrics"]) and all(0 <= x <= 100 for x in row) for row in values.values())
+    for pair in content["pairs"]:
+        assert set(pair) <= set(content["places"])
+
+
+@pytest.mark.parametrize(
+    ("part", "forget", "method", "metric", "said"),
+    [
+        ("table1-resnet", "classes-2-0.15", "gradient_ascent", "UA", "0.756 → 0.709"),
+        ("table1-resnet", "classes-2-0.5", "finetune", "TA", "0.447 → 0.752"),
+        ("table8-svhn", "classes-2-0.3", "gradient_ascent", "RA", "0.309 → 0.399"),
+        ("table8-imagenet100", "classes-2-0.15", "nabla_tau", "RA", "0.637 → 0.756"),
+        ("table10", "random-0.15", "fisher", "TA", "0.119 → 0.076"),
+        ("table11", "classes-2-0.15", "gradient_ascent", "RA", "0.472 → 0.485"),
+    ],
+)
+def test_columns_are_read_in_the_order_of_each_table(folder, part, forget, method, metric, said):
+    lines = compare(folder(), f"paper:{part}")
+    found = [line.paper for line in lines if (line.forget, line.method, line.metric) == (forget, method, metric)]
+    assert found[0] == said

@@ -1,0 +1,103 @@
+"""One training over two processes against the same training in one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.files import load_tensors
+from ungrok.core.seeds import seeded
+from ungrok.data.base import Data, Split
+from ungrok.train.grokfast import GrokfastEMA
+from ungrok.train.loop import Run, Training, checkpoint_name
+from ungrok.train.optimizers import SGD
+from ungrok.train.parallel import Ranks, joined
+from ungrok.train.penalties import JacobianPenalty
+from ungrok.train.sam import SAM
+from ungrok.train.speed import Speed
+
+TRAININGS = {
+    "plain": Training(optimizer=SGD(lr=0.1, schedule="cosine"), steps=24, batch_size=8, checkpoint_from=4),
+    "arms": Training(
+        optimizer=SGD(lr=0.05), steps=24, batch_size=8, checkpoint_from=4, sam=SAM(), grokfast=GrokfastEMA(), loss="mse"
+    ),
+}
+
+
+def make(name: str) -> Run:
+    """Return a run in float64 whose last batches of an epoch hold three examples: shares of two and of one."""
+    draw = torch.Generator().manual_seed(1)
+    parts = [
+        Split(torch.randn(n, 4, generator=draw, dtype=torch.float64), torch.randint(3, (n,), generator=draw))
+        for n in (19, 9, 11)
+    ]
+    with seeded(0):
+        model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+    return Run(model, Data(*parts, 3, torch.zeros(0, dtype=torch.int64)), TRAININGS[name], 3)
+
+
+def main() -> None:
+    """Record a run as one of the processes of torchrun; die at a step if told to."""
+    name, folder, last = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    torch.set_num_threads(1)
+    with joined():
+        run = make(name)
+        step = run.optimizer.step
+
+        def dying() -> None:
+            if run.ranks.rank == 1 and run.step == last:
+                os._exit(9)
+            step()
+
+        run.optimizer.step = dying  # type: ignore[method-assign]
+        run.record(folder, save_after=-1.0)
+
+
+def two(name: str, folder: Path, last: int = -1) -> int:
+    words = ["--standalone", "--nproc-per-node=2", __file__, name, str(folder), str(last)]
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", *words], capture_output=True, timeout=120)
+    return done.returncode
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_two_processes_are_equal_to_one(name, tmp_path):
+    """At the same global batch, in float64; the same again after one of them is killed."""
+    folders = [tmp_path / part for part in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    found = make(name).record(folders[0])
+    if name == "plain":
+        assert two(name, folders[1], last=13) != 0
+        assert (folders[1] / "resume.safetensors").exists()
+    assert two(name, folders[1]) == 0
+    assert sorted(p.name for p in folders[1].iterdir()) == sorted(p.name for p in folders[0].iterdir())
+    for step in found["checkpoints"]:
+        one, other = (load_tensors(folder / checkpoint_name(step)) for folder in folders)
+        for key, value in one.items():
+            assert torch.allclose(value.double(), other[key].double(), rtol=1e-8, atol=1e-10), (step, key)
+
+
+def test_shares_of_a_batch():
+    batch = (torch.arange(5), torch.arange(5) * 2)
+    shares = [Ranks(rank, 2).share(batch)[1].tolist() for rank in (0, 1)]
+    assert shares == [[0, 4, 8], [2, 6]]
+    assert Ranks().share(batch) is batch
+
+
+@pytest.mark.parametrize("change", [{"penalty": JacobianPenalty()}, {"speed": Speed(cuda_graphs=True)}])
+def test_what_works_in_one_process_only(change):
+    training = Training(**change)
+    training.check(Ranks())
+    with pytest.raises(RecipeError, match=f"trajectory.{next(iter(change))}.*one process only, not in 2"):
+        training.check(Ranks(0, 2))
+
+
+if __name__ == "__main__":
+    main()
