@@ -58,7 +58,7 @@ def test_study_writes_its_files_at_fixed_places(ungrok, tmp_path):
     code, out, _ = ungrok("evaluate", TINY, *FAST, "--store", "here/store", "--method", "scrub", "--stage", "grokked")
     header, start, *rest = out.splitlines()
     assert code == 0
-    assert header.startswith("dose,updates,UA,RA,TA,bystander_accuracy")
+    assert header.startswith("dose,updates,forget_passes,retain_passes,UA,RA,TA,bystander_accuracy")
     assert start.startswith("0.0,0,")
     assert rest[-1].startswith("20.0,20,")
     code, out, _ = ungrok("train", TINY, *FAST, "--store", "here/store")
