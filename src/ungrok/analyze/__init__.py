@@ -1,0 +1,31 @@
+"""Mechanism measures on a checkpoint: plain numbers with units, each beside its null."""
+
+from ungrok.analyze import (
+    alignment,
+    cka,
+    curvature,
+    fourier,
+    learning_coefficient,
+    local_complexity,
+    representation,
+    separation,
+    sharpness,
+)
+from ungrok.analyze.base import ANALYSES, Analysis, Null, Reading, Subject
+
+__all__ = [
+    "ANALYSES",
+    "Analysis",
+    "Null",
+    "Reading",
+    "Subject",
+    "alignment",
+    "cka",
+    "curvature",
+    "fourier",
+    "learning_coefficient",
+    "local_complexity",
+    "representation",
+    "separation",
+    "sharpness",
+]
