@@ -27,9 +27,7 @@ def dense(model, made, of):
 
 
 def slow_hessian(model, made, objective):
-    return dense(
-        model, made, lambda f, v, x, y: dense_hessian(lambda w: objective.losses(f(w, x), (x, y)).mean(), v)
-    )
+    return dense(model, made, lambda f, v, x, y: dense_hessian(lambda w: objective.losses(f(w, x), (x, y)).mean(), v))
 
 
 def slow_gauss_newton(model, made, objective):
@@ -73,6 +71,16 @@ def test_gauss_newton_trace_is_the_fisher_trace_under_cross_entropy(small):
     torch.testing.assert_close(matrix.diagonal(), flat(list(fisher.values())), rtol=1e-9, atol=1e-14)
 
 
+@pytest.mark.parametrize("operator", [hessian, gauss_newton])
+def test_one_batch_or_several(small, operator):
+    """The graph of a single batch is kept between products."""
+    model, made, objective = small
+    v = torch.randn(size(model), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    whole = operator(model, [tuple(torch.cat(parts) for parts in zip(*made, strict=True))], objective)
+    for _ in range(2):
+        torch.testing.assert_close(whole(v), operator(model, made, objective)(v), rtol=1e-10, atol=1e-13)
+
+
 def test_frozen_parameters_are_left_out(small):
     model, made, objective = small
     whole = hessian(model, made, objective)(torch.eye(size(model)).double())
@@ -109,7 +117,7 @@ def test_mean_gradient_does_not_lose_small_batches_to_rounding():
 
     class Linear(Classification):
         def losses(self, logits, batch):
-            return (logits.squeeze(1))
+            return logits.squeeze(1)
 
     values = torch.tensor([2.0**24, 1.0, -(2.0**24), 1.0] * 500)
     made = [(v.view(1, 1), torch.zeros(1, dtype=torch.int64)) for v in values]

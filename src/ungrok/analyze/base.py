@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map
 
 from ungrok.core.errors import NotApplicable, RecipeError
@@ -188,6 +189,7 @@ class Analysis(Schema):
                 raise RecipeError(f"{self.kind} needs {need}, which was not given")
         with ExitStack() as stack:
             stack.enter_context(seeded(subject.seed))
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the fused kernels have no second derivative
             for model in (subject.model, *subject.references.values()):
                 stack.enter_context(evaluating(model))
             return list(self.readings(subject))

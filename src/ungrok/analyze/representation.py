@@ -78,7 +78,7 @@ def neural_collapse(x: Tensor, targets: Tensor, predictions: Tensor, weight: Ten
 
 
 def modularity(x: Tensor, targets: Tensor) -> float:
-    """Return Newman's modularity of the classes in the graph of cosine similarities.
+    """Return Newman's modularity of the classes in the graph of cosine similarities of the centered rows.
 
     ``Q = Σ_ij (A_ij/2m − k_i·k_j/(2m)²)·[c_i = c_j]``, ``A = max(cos, 0)`` without the diagonal, k its row sums, 2m their sum
     (Newman 2006, doi 10.1073/pnas.0601602103). 0 where classes are no communities; C equal cliques give 1 − 1/C.
@@ -88,7 +88,7 @@ def modularity(x: Tensor, targets: Tensor) -> float:
         targets: int64, shape (n,).
 
     """
-    unit = torch.nn.functional.normalize(x.double(), dim=1)
+    unit = torch.nn.functional.normalize(center(x.double()), dim=1)
     graph = (unit @ unit.T).clamp(min=0)
     graph.fill_diagonal_(0)
     degree = graph.sum(dim=0)

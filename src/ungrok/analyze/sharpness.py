@@ -58,7 +58,7 @@ def ascent(
 
     The ball is ``‖ε/scale‖ ≤ radius``. One step goes to its edge, ``ε = r·s²g/‖s·g‖`` (SAM with s = 1: Foret et al. 2021,
     arXiv 2010.01412; ASAM with s = |θ|: Kwon et al. 2021, arXiv 2102.11600, without its offset, which would break the
-    invariance). More steps go r/steps·1.5 at a time, projected onto the ball, and the largest rise on the way counts.
+    invariance). More steps go 2.5·r/steps at a time (Madry et al. 2018), projected onto the ball; the largest rise counts.
 
     Cost: ``steps`` gradients and ``steps`` + 1 forward passes over the data.
 
@@ -74,7 +74,7 @@ def ascent(
     s = torch.ones(sum(w.numel() for w in parameters(model)), dtype=torch.float64) if scale is None else scale
     start, rises = mean_loss(model, batches, objective), [0.0]
     step = torch.zeros_like(s)
-    length = radius if steps == 1 else 1.5 * radius / steps
+    length = radius if steps == 1 else 2.5 * radius / steps
     with Moved(model) as moved:
         for _ in range(steps):
             g = s * flat(list(mean_gradient(model, batches, objective).values()))
