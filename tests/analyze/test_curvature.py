@@ -106,8 +106,8 @@ def test_many_steps_find_the_maximum_in_the_ball():
         model.weight.copy_(torch.linalg.lstsq(x, target).solution.T + 1e-4)
     rise = ascent(model, made, objective, 2.0, None, 100)
     largest = spectrum(model, made, objective)[-1].item()
-    assert rise == pytest.approx(2 * largest, rel=5e-3)
-    assert rise < 2.002 * largest
+    assert 0.98 * 2 * largest < rise < 1.001 * 2 * largest
+    assert ascent(model, made, objective, 2.0, None, 1) < rise
 
 
 def test_average_rise_is_half_the_trace():

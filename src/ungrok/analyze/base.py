@@ -205,6 +205,6 @@ def inputs_of(batch: Batch, kind: str) -> Tensor:
         NotApplicable: If the batch is not ``(inputs, targets)``.
 
     """
-    if isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Tensor):
+    if isinstance(batch, tuple | list) and len(batch) >= 2 and isinstance(batch[0], Tensor):
         return batch[0]
     raise NotApplicable(f"{kind}: takes batches of (inputs, targets), not {type(batch).__name__}")

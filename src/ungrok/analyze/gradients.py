@@ -11,6 +11,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_map
 
 from ungrok.analyze.base import MODEL, ROOT, chunks
+from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch, Objective
 
 
@@ -82,7 +83,10 @@ def _per_sample(
         with torch.enable_grad():
             out = logits.requires_grad_()
             slope = torch.autograd.grad(objective.losses(out, batch).sum(), out)[0]
-        found: dict[str, Tensor] = over(wanted, batch, slope)
+        try:
+            found: dict[str, Tensor] = over(wanted, batch, slope)
+        except RuntimeError as error:
+            raise NotApplicable(f"this model cannot be differentiated example by example ({error})") from None
         return found
 
     return gradients
@@ -117,6 +121,9 @@ def gradient_gram(
         objective: Its per-example loss is differentiated.
         chunk: Examples per vectorized backward pass.
         memory: Bytes of per-sample gradients held at once.
+
+    Raises:
+        NotApplicable: If the model cannot be differentiated example by example.
 
     Returns:
         float64, shape (n, n), on the model's device, by layer and for ``"model"``, their sum.
