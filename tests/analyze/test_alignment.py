@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ungrok.analyze import Subject
+from ungrok.analyze import Subject, gradients
 from ungrok.analyze.alignment import GradientAlignment, normalized, set_cosines
 from ungrok.analyze.base import join
 from ungrok.analyze.controls import class_matched, controls, permuted, split_half
@@ -36,8 +36,11 @@ def cnn():
     return model.double().eval()
 
 
+@pytest.mark.parametrize("closed", [True, False])
 @pytest.mark.parametrize(("chunk", "memory"), [(64, 2**30), (3, 2**30), (5, 1)])
-def test_gram_against_one_example_at_a_time(small, chunk, memory):
+def test_gram_against_one_example_at_a_time(small, chunk, memory, closed, monkeypatch):
+    if not closed:
+        monkeypatch.setattr(gradients, "_linear_grams", lambda *_: {})
     model, made, objective = small
     rows = slow_rows(model, made, objective)
     found = gradient_gram(model, join(made), objective, chunk=chunk, memory=memory)
@@ -55,6 +58,32 @@ def test_gram_of_a_network_with_batch_norm_and_in_place_activation():
     rows = torch.cat(list(slow_rows(model, made, objective).values()), dim=1)
     found = gradient_gram(model, made[0], objective)["model"]
     torch.testing.assert_close(found, rows @ rows.T, rtol=1e-10, atol=1e-14)
+
+
+class Shared(nn.Module):
+    """One linear layer used twice, one on several rows per example, one frozen weight, one used once."""
+
+    def __init__(self):
+        super().__init__()
+        self.twice, self.rows, self.once = nn.Linear(6, 6), nn.Linear(3, 2), nn.Linear(10, 4)
+        self.once.weight.requires_grad_(requires_grad=False)
+
+    def forward(self, x):
+        x = torch.relu_(self.twice(torch.relu_(self.twice(x))))
+        return self.once(torch.cat([self.rows(x.view(-1, 3)).view(len(x), -1), x], dim=1))
+
+
+def test_linear_layers_without_a_closed_form():
+    torch.manual_seed(0)
+    model, objective = Shared().double().eval(), Classification()
+    made = [(torch.randn(9, 6, dtype=torch.float64), torch.randint(4, (9,)))]
+    model.once.weight.requires_grad_(requires_grad=True)
+    rows = slow_rows(model, made, objective)
+    model.once.weight.requires_grad_(requires_grad=False)
+    found = gradient_gram(model, made[0], objective)
+    for layer, names in {"twice": ("weight", "bias"), "rows": ("weight", "bias"), "once": ("bias",)}.items():
+        own = torch.cat([rows[f"{layer}.{name}"] for name in names], dim=1)
+        torch.testing.assert_close(found[layer], own @ own.T, rtol=1e-10, atol=1e-14)
 
 
 def test_set_cosines_are_cosines_of_mean_gradients(small):

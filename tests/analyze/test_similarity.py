@@ -9,11 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ungrok.analyze.similarity import (
-    _feature_hsic,
+    Rows,
     center,
     covariance_overlap,
-    gram,
-    hsic,
     linear_cka,
     participation_ratio,
     principal_angles,
@@ -34,24 +32,43 @@ def slow_unbiased(x, y):
     return (total / len(quads)).item()
 
 
-@pytest.mark.parametrize("other", [0, 1])
-def test_unbiased_hsic_is_the_u_statistic(other):
+def definition(x, y, unbiased):
+    """Both estimators from n×n matrices, as the literature writes them."""
+    n, one = len(x), torch.ones(len(x), dtype=torch.float64)
+    k, l = x @ x.T, y @ y.T  # noqa: E741
+    if not unbiased:
+        h = torch.eye(n, dtype=torch.float64) - 1 / n
+        return ((h @ k @ h) * l).sum().item() / (n - 1) ** 2
+    k, l = k - k.diagonal().diag(), l - l.diagonal().diag()  # noqa: E741
+    total = (k @ l).trace() + one @ k @ one * (one @ l @ one) / ((n - 1) * (n - 2)) - 2 / (n - 2) * (one @ k @ l @ one)
+    return total.item() / (n * (n - 3))
+
+
+@pytest.mark.parametrize("related", [True, False])
+def test_unbiased_hsic_is_the_u_statistic(related):
     x, y = normal(7, 3, 0), normal(7, 4, 1)
-    y = x @ y[:3] if other else y
-    assert hsic(gram(x), gram(y), unbiased=True) == pytest.approx(slow_unbiased(x, y), rel=1e-11)
+    y = x @ y[:3] if related else y
+    assert Rows(x).hsic(Rows(y), unbiased=True) == pytest.approx(slow_unbiased(x, y), rel=1e-9, abs=1e-12)
 
 
 def test_biased_hsic_is_the_squared_norm_of_the_cross_covariance():
     x, y = normal(9, 3, 0), normal(9, 2, 1)
     expected = (center(x).T @ center(y)).square().sum() / 64
-    assert hsic(gram(x), gram(y), unbiased=False) == pytest.approx(expected.item(), rel=1e-12)
+    assert Rows(x).hsic(Rows(y), unbiased=False) == pytest.approx(expected.item(), rel=1e-12)
 
 
-@given(st.integers(4, 12), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.integers(0, 99))
-def test_feature_space_equals_gram_space(n, a, b, unbiased, seed):
-    x, y = center(normal(n, a, seed)), center(normal(n, b, seed + 1))
-    expected = hsic(gram(x), gram(y), unbiased=unbiased)
-    assert _feature_hsic(x, y, unbiased=unbiased) == pytest.approx(expected, rel=1e-8, abs=1e-10)
+@given(st.integers(4, 12), st.integers(1, 20), st.integers(1, 20), st.booleans(), st.integers(0, 99))
+def test_features_and_gram_matrices_agree_with_the_definition(n, a, b, unbiased, seed):
+    x, y = normal(n, a, seed) + 1, normal(n, b, seed + 1) - 2
+    expected = definition(x, y, unbiased)
+    assert Rows(x).hsic(Rows(y), unbiased=unbiased) == pytest.approx(expected, rel=1e-8, abs=1e-9)
+
+
+@pytest.mark.parametrize("d", [3, 50])
+def test_permuted_rows(d):
+    x, y, order = normal(20, d, 0), normal(20, 4, 1), torch.randperm(20)
+    found = Rows(x).permuted(order).hsic(Rows(y), unbiased=True)
+    assert found == pytest.approx(Rows(x[order]).hsic(Rows(y), unbiased=True), rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("unbiased", [True, False])

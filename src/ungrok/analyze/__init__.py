@@ -11,10 +11,11 @@ from ungrok.analyze import (
     separation,
     sharpness,
 )
-from ungrok.analyze.base import ANALYSES, Analysis, Null, Reading, Subject
+from ungrok.analyze.base import ANALYSES, ROLES, Analysis, Null, Reading, Subject
 
 __all__ = [
     "ANALYSES",
+    "ROLES",
     "Analysis",
     "Null",
     "Reading",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map
@@ -170,7 +171,20 @@ class Analysis(Schema):
     needs: ClassVar[tuple[str, ...]] = ("forget", "retain")
     """Sets that the analysis cannot do without; ``references`` for one that compares models."""
 
+    compares: ClassVar[bool] = False
+    """Whether the analysis uses reference models."""
+
     kind: str
+    name: str | None = Field(None, description="label in tables; the kind when null")
+    after: bool = Field(True, description="in a study: measured after every unlearning path, too")
+
+    @property
+    def label(self) -> str:
+        """The name shown in tables."""
+        return self.name or self.kind
+
+    def check(self, subject: Subject) -> None:
+        """Raise NotApplicable or RecipeError if this cannot be measured, as far as a few examples tell; in eval mode."""
 
     @abstractmethod
     def readings(self, subject: Subject) -> Iterator[Reading]:
@@ -192,6 +206,7 @@ class Analysis(Schema):
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the fused kernels have no second derivative
             for model in (subject.model, *subject.references.values()):
                 stack.enter_context(evaluating(model))
+            self.check(subject)
             return list(self.readings(subject))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ungrok.analyze.activations import features
 from ungrok.analyze.base import ANALYSES, ROLES, Analysis, Null, Reading, Subject
-from ungrok.analyze.similarity import linear_cka, participation_ratio, unpaired_expectation
+from ungrok.analyze.similarity import Rows, cka, linear_cka, participation_ratio, unpaired_expectation
 from ungrok.core.seeds import generator
 
 
@@ -27,10 +27,11 @@ class CKA(Analysis):
     ``cka`` is unbiased, ``cka_biased`` is not; null ``unpaired``: the rows of one side shuffled, which leaves what the
     estimator gives for nothing. A reference is another stage, the oracle, or the model before unlearning.
     Source: Kornblith et al. 2019 (arXiv 1905.00414); unbiased: Nguyen et al. 2021 (arXiv 2010.15327).
-    Cost: a forward pass of each model; per layer min(n·d², 2n²·d) multiplications, and as much per draw of the null.
+    Cost: a forward pass of each model; per layer n·d² multiplications, or n²·d where d > n; a draw of the null n·d² or n².
     """
 
     needs: ClassVar[tuple[str, ...]] = ("references",)
+    compares: ClassVar[bool] = True
     kind: Literal["cka"] = "cka"
     examples: int = Field(1000, ge=4, description="examples per set")
     draws: int = Field(5, ge=0, description="draws of the null")
@@ -49,11 +50,11 @@ class CKA(Analysis):
                     yield from self._layer(own[layer], other[layer], f"{role}|{name}", layer, subject.seed)
 
     def _layer(self, x: Tensor, y: Tensor, on: str, layer: str, seed: int) -> Iterator[Reading]:
+        draw, own, other = generator(seed, "cka", on, layer), Rows(x), Rows(y)
+        orders = [torch.randperm(len(x), generator=draw).to(x.device) for _ in range(self.draws)]
         for measure, unbiased in (("cka", True), ("cka_biased", False)):
-            draw = generator(seed, measure, on, layer)
-            null = Null.of([linear_cka(x, _drawn(y, draw), unbiased=unbiased) for _ in range(self.draws)])
-            value = linear_cka(x, y, unbiased=unbiased)
-            yield Reading(measure, on, value, "1", layer, len(x), {"unpaired": null})
+            null = Null.of([cka(own, other.permuted(order), unbiased=unbiased) for order in orders])
+            yield Reading(measure, on, cka(own, other, unbiased=unbiased), "1", layer, len(x), {"unpaired": null})
 
 
 @ANALYSES.register
@@ -65,7 +66,7 @@ class UnpairedCKA(Analysis):
     ``cka_unpaired_expected``: what independent rows of these participation ratios give; ``cka_unpaired_unbiased``: near 0
     for independent rows whatever their rank. Better measures: analysis ``separation``.
     Source: Table 5 of arXiv 2512.03437. Chance level: this project, see :func:`unpaired_expectation`.
-    Cost: one forward pass; per layer and draw min(n·d², 2n²·d) multiplications.
+    Cost: one forward pass; per layer and draw n·d² multiplications, or n²·d where d > n.
     """
 
     kind: Literal["cka_unpaired"] = "cka_unpaired"

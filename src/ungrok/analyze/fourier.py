@@ -97,15 +97,14 @@ class Fourier(Analysis):
     )
     draws: int = Field(20, ge=0, description="draws of the nulls")
 
+    def check(self, subject: Subject) -> None:
+        """Raise NotApplicable unless the data are one-hot pairs with their sum modulo an odd p as target."""
+        _modulus(subject)
+
     def readings(self, subject: Subject) -> Iterator[Reading]:
-        """Yield the readings.
-
-        Raises:
-            NotApplicable: If the data are not one-hot pairs with their sum modulo an odd p as target.
-
-        """
+        """Yield the readings."""
         sets = {role: subject.examples(role) for role in self.needs}
-        modulus = _modulus(sets, subject)
+        modulus = _modulus(subject)
         logits = _grid(subject, sets["retain"], modulus)
         share, total = sum_power(logits)
         keys = torch.tensor(self.frequencies or (share.topk(min(self.keys, len(share))).indices + 1).tolist())
@@ -150,8 +149,8 @@ def _codes(inputs: Tensor, modulus: int) -> tuple[Tensor, Tensor]:
     return inputs[:, :modulus].argmax(dim=1), inputs[:, modulus:].argmax(dim=1)
 
 
-def _modulus(sets: dict[str, Batch], subject: Subject) -> int:
-    for batch in sets.values():
+def _modulus(subject: Subject) -> int:
+    for batch in (batch for role in Fourier.needs for batch in subject.batches(role)):
         x, targets = inputs_of(batch, "fourier"), subject.objective.targets(batch)
         p = x.shape[-1] // 2
         one_hot = x.ndim == 2 and x.shape[1] % 4 == 2 and bool(((x == 0) | (x == 1)).all())

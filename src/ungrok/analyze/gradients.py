@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -104,6 +105,58 @@ def _groups(sizes: dict[str, int], limit: int) -> Iterator[list[str]]:
         yield group
 
 
+class _LinearTape:
+    """Records what linear layers take and give; in-place functions that follow work on a copy."""
+
+    def __init__(self, layers: dict[str, nn.Linear]) -> None:
+        self.calls: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
+        self._layers = layers
+
+    def __enter__(self) -> _LinearTape:
+        self._hooks = [layer.register_forward_hook(self._hook(name)) for name, layer in self._layers.items()]
+        return self
+
+    def _hook(self, name: str) -> Callable[..., Tensor]:
+        def record(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            self.calls[name].append((args[0].detach(), output))
+            return output.clone()
+
+        return record
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+def _linear_grams(model: nn.Module, batch: Batch, objective: Objective) -> dict[str, Tensor]:
+    """Return the Gram matrices, by parameter, of linear layers that see each example once, as one row.
+
+    With inputs a_i and d_i the derivative of example i's loss in the layer's output, its weight gradient is d_i·a_iᵀ, so
+    that ``K = AAᵀ ∘ DDᵀ`` for the weight and ``DDᵀ`` for the bias. In eval mode examples do not mix, and one backward pass
+    of the sum over examples gives all d_i.
+    """
+    owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if type(module) is nn.Linear and all(owners[id(p)] == 1 for p in module.parameters(recurse=False))
+    }
+    with torch.enable_grad(), _LinearTape(layers) as tape:
+        total = objective.losses(objective.logits(model, batch), batch).sum()
+    size = objective.size(batch)
+    once = {n: c[0] for n, c in tape.calls.items() if len(c) == 1 and c[0][0].ndim == 2 and len(c[0][0]) == size}
+    once = {name: call for name, call in once.items() if call[1].requires_grad}
+    slopes = torch.autograd.grad(total, [out for _, out in once.values()], materialize_grads=True) if once else ()
+    found: dict[str, Tensor] = {}
+    for (name, (inputs, _)), d in zip(once.items(), slopes, strict=True):
+        outer = d.double() @ d.double().T
+        values = {"weight": outer * (inputs.double() @ inputs.double().T), "bias": outer}
+        prefix = f"{name}." if name else ""
+        owned = {f"{prefix}{n}": values[n] for n, p in layers[name].named_parameters() if p.requires_grad}
+        found |= owned
+    return found
+
+
 def gradient_gram(
     model: nn.Module, batch: Batch, objective: Objective, *, chunk: int = 64, memory: int = 2**30
 ) -> dict[str, Tensor]:
@@ -112,8 +165,9 @@ def gradient_gram(
     Means over any two sets of examples, hence all cosines and their nulls, are sums over blocks of these matrices:
     ``⟨ḡ_A, ḡ_B⟩ = mean over i ∈ A, j ∈ B of K_ij``.
 
-    Cost: one per-sample backward pass over the data per ``memory`` bytes of per-sample gradients, and n²·p
-    multiplications in float64.
+    Linear layers that see each example as one row have a closed form, at one backward pass and n²·(inputs + outputs)
+    multiplications. Cost of the others: one per-sample backward pass over the data per ``memory`` bytes of per-sample
+    gradients, and n²·p multiplications. Products are taken in float64.
 
     Args:
         model: In eval mode.
@@ -131,8 +185,11 @@ def gradient_gram(
     """
     parameters, size = trainable(model), objective.size(batch)
     room = memory // (4 * max(size, 1))
+    closed = _linear_grams(model, batch, objective)
     total: dict[str, Tensor] = {}
-    for group in _groups({name: p.numel() for name, p in parameters.items()}, room):
+    for name, gram in closed.items():
+        total[layer_of(name)] = total[layer_of(name)] + gram if layer_of(name) in total else gram
+    for group in _groups({name: p.numel() for name, p in parameters.items() if name not in closed}, room):
         gradients = _per_sample(model, objective, {name: parameters[name] for name in group})
         parts = [gradients(part) for part in chunks(batch, size, chunk)]
         for name in group:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ungrok.analyze.activations import Watch
 from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, inputs_of
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, unknown
 from ungrok.core.seeds import generator
 
 
@@ -77,8 +77,7 @@ def sign_changes(
         NotApplicable: If no activation function was called, or the inputs are not float32 and ``at`` is None.
 
     """
-    if at is None and points.dtype != torch.float32:
-        raise NotApplicable(f"local_complexity: takes float32 inputs, not {points.dtype}; name an embedding with 'at'")
+    _check_type(points, at)
     moves = radius * torch.cat([frame, -frame]).to(points.device)
     vertices = len(moves)
     found: dict[str, list[Tensor]] = {}
@@ -102,6 +101,11 @@ def sign_changes(
     if not found:
         raise NotApplicable("local_complexity: the model calls no activation function with regions")
     return {layer: (torch.cat(parts), units[layer]) for layer, parts in found.items()}
+
+
+def _check_type(points: Tensor, at: str | None) -> None:
+    if at is None and points.dtype != torch.float32:
+        raise NotApplicable(f"local_complexity: takes float32 inputs, not {points.dtype}; name an embedding with 'at'")
 
 
 def _replace(model: nn.Module, at: str, vertices: int, moves: Tensor) -> Any:
@@ -167,6 +171,7 @@ class LocalComplexity(Analysis):
     Cost: 2·``directions`` forward passes per point.
     """
 
+    needs: ClassVar[tuple[str, ...]] = ("retain",)
     kind: Literal["local_complexity"] = "local_complexity"
     examples: int = Field(1000, ge=1, description="points per set")
     directions: int = Field(20, ge=1, description="P, orthonormal directions; the neighborhood has 2P vertices")
@@ -175,14 +180,20 @@ class LocalComplexity(Analysis):
     draws: int = Field(200, ge=1, description="draws of the null")
     chunk: int = Field(16, ge=1, description="points per forward pass")
 
+    def check(self, subject: Subject) -> None:
+        """Raise unless the inputs, or the output of ``at``, can be moved in so many directions."""
+        if self.at is not None and self.at not in dict(subject.model.named_modules()):
+            raise unknown("local_complexity.at", self.at, dict(subject.model.named_modules()))
+        points = inputs_of(next(subject.batches("retain")), self.kind)
+        _check_type(points, self.at)
+        directions(self._shape(subject.model, points), self.directions, subject.seed)
+
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield two readings per set and layer, and for the sum over layers."""
         counts: dict[str, dict[str, tuple[Tensor, int]]] = {}
-        frame: Tensor | None = None
         for role in (role for role in ROLES if role in subject.sets):
             points = inputs_of(subject.examples(role, self.examples), self.kind)
-            if frame is None:
-                frame = directions(self._shape(subject.model, points), self.directions, subject.seed)
+            frame = directions(self._shape(subject.model, points), self.directions, subject.seed)
             counts[role] = sign_changes(subject.model, points, frame, self.radius, at=self.at, chunk=self.chunk)
         for layer in [MODEL, *next(iter(counts.values()))]:
             yield from self._layer({role: _of_layer(c, layer) for role, c in counts.items()}, layer, subject.seed)

@@ -179,6 +179,7 @@ class WeightNorm(Analysis):
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+    compares: ClassVar[bool] = True
     kind: Literal["weight_norm"] = "weight_norm"
 
     def readings(self, subject: Subject) -> Iterator[Reading]:

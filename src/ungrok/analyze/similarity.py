@@ -13,60 +13,62 @@ def center(x: Tensor) -> Tensor:
     return (x.double() - x.double().mean(dim=0)).to(x.dtype)
 
 
-def gram(x: Tensor) -> Tensor:
-    """Return the inner products of all rows, float64, shape (n, n)."""
-    return (x @ x.T).double()
+class Rows:
+    """Features of n examples, centered, with what the Hilbert-Schmidt independence criterion needs of their linear kernel.
 
-
-def hsic(k: Tensor, l: Tensor, *, unbiased: bool) -> float:  # noqa: E741 (the literature's letters)
-    """Return the Hilbert-Schmidt independence criterion of two Gram matrices of n paired rows.
-
-    Biased: ``⟨HKH, HLH⟩ / (n − 1)²`` with H = I − 11ᵀ/n (Gretton et al. 2005). Unbiased, with the diagonals set to zero:
-    ``[tr(KL) + 1ᵀK1·1ᵀL1/((n − 1)(n − 2)) − 2/(n − 2)·1ᵀKL1] / (n(n − 3))`` (Song et al. 2012, eq. 5).
+    Kept as features where they are fewer than the examples and as their n×n inner products otherwise, made once.
 
     Args:
-        k: float64, shape (n, n).
-        l: float64, shape (n, n).
-        unbiased: Which estimator; the unbiased one needs n ≥ 4.
+        x: float, shape (n, d); products are taken in its type, sums in float64.
 
     """
-    n = len(k)
-    if not unbiased:
-        k, l = (m - m.mean(0) - m.mean(1, keepdim=True) + m.mean() for m in (k, l))  # noqa: E741
-        return (k * l).sum().item() / (n - 1) ** 2
-    k, l = (m - m.diagonal().diag() for m in (k, l))  # noqa: E741
-    a, b = k.sum(0), l.sum(0)
-    total = (k * l).sum() + a.sum() * b.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (a @ b)
-    return total.item() / (n * (n - 3))
+
+    def __init__(self, x: Tensor) -> None:
+        centered = center(x)
+        self.count = len(x)
+        self.features: Tensor | None = centered if x.shape[1] <= len(x) else None
+        self._gram: Tensor | None = None if self.features is not None else (centered @ centered.T).double()
+        self.diagonal = centered.double().square().sum(dim=1)
+
+    @property
+    def gram(self) -> Tensor:
+        """The inner products of all rows, float64, shape (n, n)."""
+        if self._gram is None:
+            assert self.features is not None
+            self._gram = (self.features @ self.features.T).double()
+        return self._gram
+
+    def permuted(self, order: Tensor) -> Rows:
+        """Return the same rows in another order, without taking any product again."""
+        other: Rows = object.__new__(Rows)
+        other.count, other.diagonal = self.count, self.diagonal[order]
+        other.features = None if self.features is None else self.features[order]
+        other._gram = None if self._gram is None else self._gram[order][:, order]
+        return other
+
+    def hsic(self, other: Rows, *, unbiased: bool) -> float:
+        """Return the criterion for paired rows, with linear kernels K = XXᵀ and L = YYᵀ.
+
+        Biased: ``tr(KL) / (n − 1)²`` (Gretton et al. 2005). Unbiased, with the diagonals set to zero:
+        ``[tr(KL) + 1ᵀK1·1ᵀL1/((n − 1)(n − 2)) − 2/(n − 2)·1ᵀKL1] / (n(n − 3))`` (Song et al. 2012, eq. 5). Centering the rows
+        changes neither, and makes the rows of a kernel without its diagonal add up to minus the diagonal.
+        """
+        n = self.count
+        if self.features is not None and other.features is not None:
+            cross = (self.features.T @ other.features).double().square().sum().item()
+        else:
+            cross = (self.gram * other.gram).sum().item()
+        if not unbiased:
+            return float(cross / (n - 1) ** 2)
+        a, b = self.diagonal, other.diagonal
+        ends = (a.sum() * b.sum() / ((n - 1) * (n - 2)) - (1 + 2 / (n - 2)) * (a @ b)).item()
+        return float((cross + ends) / (n * (n - 3)))
 
 
-def _feature_hsic(x: Tensor, y: Tensor, *, unbiased: bool) -> float:
-    """Return :func:`hsic` of the linear kernels of centered features, without any n×n matrix."""
-    n = len(x)
-    cross = (x.T @ y).double().square().sum()
-    if not unbiased:
-        return cross.item() / (n - 1) ** 2
-    # Rows of a centered kernel sum to zero, so those of one without its diagonal sum to minus the diagonal.
-    a, b = -x.double().square().sum(1), -y.double().square().sum(1)
-    total = cross - a @ b + a.sum() * b.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (a @ b)
-    return total.item() / (n * (n - 3))
-
-
-def linear_hsic(x: Tensor, y: Tensor, *, unbiased: bool) -> float:
-    """Return HSIC with linear kernels of the features of n paired examples.
-
-    Cost: n·d_x·d_y multiplications in feature space or n²·(d_x + d_y) through Gram matrices, whichever is less.
-
-    Args:
-        x: float, shape (n, d_x), centered.
-        y: float, shape (n, d_y), centered.
-        unbiased: Which estimator.
-
-    """
-    n, a, b = len(x), x.shape[1], y.shape[1]
-    if a * b <= n * (a + b):
-        return _feature_hsic(x, y, unbiased=unbiased)
-    return hsic(gram(x), gram(y), unbiased=unbiased)
+def cka(x: Rows, y: Rows, *, unbiased: bool = True) -> float:
+    """Return :func:`linear_cka` of rows whose kernels have been prepared."""
+    xy, xx, yy = (a.hsic(b, unbiased=unbiased) for a, b in ((x, y), (x, x), (y, y)))
+    return float(xy / (xx * yy) ** 0.5) if xx > 0 and yy > 0 else float("nan")
 
 
 def linear_cka(x: Tensor, y: Tensor, *, unbiased: bool = True) -> float:
@@ -76,6 +78,7 @@ def linear_cka(x: Tensor, y: Tensor, *, unbiased: bool = True) -> float:
     variance is not positive. Invariant to rotation, shift and scale of either set.
 
     Source: Kornblith et al. 2019 (arXiv 1905.00414); unbiased: Nguyen et al. 2021 (arXiv 2010.15327).
+    Cost: n·d² multiplications where d ≤ n on both sides, and n²·d otherwise.
     Caveat: the biased one rises towards 1 as n falls below the number of dimensions, whatever the features.
 
     Args:
@@ -89,9 +92,7 @@ def linear_cka(x: Tensor, y: Tensor, *, unbiased: bool = True) -> float:
     """
     if len(x) != len(y) or len(x) < 4:
         raise NotApplicable(f"cka: needs the same examples on both sides, at least 4, not {len(x)} and {len(y)}")
-    x, y = center(x), center(y)
-    xy, xx, yy = (linear_hsic(a, b, unbiased=unbiased) for a, b in ((x, y), (x, x), (y, y)))
-    return xy / (xx * yy) ** 0.5 if xx > 0 and yy > 0 else float("nan")
+    return cka(Rows(x), Rows(y), unbiased=unbiased)
 
 
 def participation_ratio(x: Tensor, *, unbiased: bool = False) -> float:
@@ -105,9 +106,9 @@ def participation_ratio(x: Tensor, *, unbiased: bool = False) -> float:
         unbiased: Whether tr Σ² is estimated without bias (n ≥ 4).
 
     """
-    x, n = center(x), len(x)
-    trace = (x.double().square().sum() / (n - 1)).item()
-    squares = linear_hsic(x, x, unbiased=unbiased)
+    rows = Rows(x)
+    trace = (rows.diagonal.sum() / (len(x) - 1)).item()
+    squares = rows.hsic(rows, unbiased=unbiased)
     return trace**2 / squares if squares > 0 else (float("inf") if trace > 0 else float("nan"))
 
 
