@@ -18,6 +18,7 @@ SETTINGS = {
     "curvature": {"steps": 5, "products": 6, "draws": 2},
     "learning_coefficient": {"steps": 20, "burn_in": 5, "chains": 2},
     "local_complexity": {"directions": 3, "radius": 0.5},
+    "robustness": {"attack": {"kind": "pgd_linf", "radius": 0.5, "step": 0.2}, "draws": 2},
     "separation": {"draws": 3, "probe_draws": 2, "components": 2},
 }
 """Cheaper than the defaults."""

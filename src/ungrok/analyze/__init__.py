@@ -8,6 +8,7 @@ from ungrok.analyze import (
     learning_coefficient,
     local_complexity,
     representation,
+    robustness,
     separation,
     sharpness,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "learning_coefficient",
     "local_complexity",
     "representation",
+    "robustness",
     "separation",
     "sharpness",
 ]
