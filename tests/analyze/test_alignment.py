@@ -158,6 +158,10 @@ def test_controls_are_those_that_exist_and_depend_on_the_seed_alone():
     assert not torch.equal(made["split_half"][2].null, other["split_half"][2].null)
 
 
+def test_without_classes_there_is_only_the_split():
+    assert set(controls(FORGET, RETAIN, torch.zeros(40, 3, dtype=torch.int64), 2, seed=1)) == {"split_half"}
+
+
 def gaussian_subject(shift):
     """A linear model of squared error, so that per-sample gradients are 2(z − t)·x; forget inputs shifted or not."""
     x = torch.randn(400, 10, generator=draw(5)) + 1

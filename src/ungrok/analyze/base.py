@@ -115,14 +115,22 @@ class Subject:
         for batch in self.sets[role]:
             yield self.objective.move(batch, device_of(self.model))
 
+    def size(self, role: str) -> int:
+        """Return the number of examples of a set."""
+        return sum(map(self.objective.size, self.batches(role)))
+
     def examples(self, role: str, limit: int | None = None) -> Batch:
         """Return all examples of a set as one batch, or a random ``limit`` of them in their order."""
-        whole = join(self.batches(role))
-        size = self.objective.size(whole)
-        if limit is None or size <= limit:
-            return whole
-        chosen = torch.randperm(size, generator=generator(self.seed, "examples", role))[:limit].sort().values
-        return select(whole, chosen)
+        if limit is None or (count := self.size(role)) <= limit:
+            return join(self.batches(role))
+        chosen = torch.zeros(count, dtype=torch.bool)
+        chosen[torch.randperm(count, generator=generator(self.seed, "examples", role))[:limit]] = True
+        parts, start = [], 0
+        for batch in self.batches(role):
+            here = chosen[start : start + self.objective.size(batch)].nonzero().squeeze(1)
+            start += self.objective.size(batch)
+            parts.append(select(batch, here))
+        return join(parts)
 
 
 def join(batches: Iterable[Batch]) -> Batch:
@@ -157,7 +165,7 @@ def pool(subject: Subject, limit: int) -> tuple[Batch, Tensor, Tensor]:
         limit: More examples than this together are sampled down, both sets by the same share.
 
     """
-    sizes = [sum(map(subject.objective.size, subject.batches(role))) for role in ("forget", "retain")]
+    sizes = [subject.size(role) for role in ("forget", "retain")]
     share = min(1.0, limit / sum(sizes))
     counts = [max(1, round(share * size)) for size in sizes]
     parts = [subject.examples(role, count) for role, count in zip(("forget", "retain"), counts, strict=True)]

@@ -79,7 +79,7 @@ def controls(forget: Tensor, retain: Tensor, targets: Tensor, count: int, seed: 
     Args:
         forget: int64 indices into ``targets``.
         retain: int64 indices into ``targets``, at least 2.
-        targets: int64, shape (n,), on the CPU.
+        targets: int64, on the CPU; examples have classes only where the shape is (n,).
         count: Draws per control.
         seed: Each control has its own stream.
 
@@ -88,7 +88,7 @@ def controls(forget: Tensor, retain: Tensor, targets: Tensor, count: int, seed: 
 
     """
     made: dict[str, list[Draw]] = {}
-    for name in ("split_half", "same_classes", "other_classes"):
+    for name in ("split_half", *(("same_classes", "other_classes") if targets.ndim == 1 else ())):
         draw = generator(seed, "control", name)
         for _ in range(count):
             if name == "split_half":

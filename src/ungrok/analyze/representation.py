@@ -154,7 +154,7 @@ class Representation(Analysis):
     def _classes(self, subject: Subject) -> Iterator[Reading]:
         batch, _, _ = pool(subject, self.examples)
         found = features(subject.model, batch, subject.objective, layers=False)
-        if "penultimate" not in found:
+        if "penultimate" not in found or subject.objective.targets(batch).ndim != 1:
             return
         x, targets = found["penultimate"], subject.objective.targets(batch)
         predicted, weight = subject.objective.predictions(found["logits"]), _last_linear(subject.model, x.shape[1])
