@@ -94,6 +94,38 @@ def test_unlearn_from_weights_of_ones_own(ungrok, tmp_path):
     assert any((end[name] != value).any() for name, value in load_file("mine.safetensors").items())
 
 
+def test_analyze_a_stage_a_model_after_unlearning_and_weights_of_ones_own(ungrok, tmp_path):
+    assert ungrok("train", TINY, *FAST, "--store", "store")[0] == 0
+    chosen = ["--analysis", "weight_norm", "--store", "store"]
+    code, out, err = ungrok("analyze", TINY, *FAST, *chosen, "--stage", "grokked")
+    header, first, *_ = out.splitlines()
+    assert code == 0, err
+    assert header == "measure,on,layer,unit,examples,null,value,low,high,draws"
+    assert first.startswith("weight_norm,,model,1,,,")
+    after = ungrok("analyze", TINY, *FAST, *chosen, "--stage", "grokked", "--method", "scrub")[1]
+    assert "weight_change,before,model" in after
+    assert after.splitlines()[1] != first
+    stages = {json.loads((p / "job.json").read_text())["spec"]["stage"]: p for p in Path("store").glob("stage-*")}
+    Path("mine.safetensors").write_bytes((stages["grokked"] / "model.safetensors").read_bytes())
+    code, own, err = ungrok("analyze", TINY, *FAST, *chosen, "--model", "mine.safetensors")
+    assert code == 0, err
+    assert own.splitlines()[1] == first
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--analysis", "curvatur"], "--analysis: 'curvatur' is not known"),
+        (["--analysis", "fourier"], "analyze.0: fourier: takes the one-hot codes"),
+        (["analyze=[{kind: weight_norm, after: false}]", "--method", "scrub"], "its 'after' is false"),
+    ],
+)
+def test_what_cannot_be_analyzed_is_explained(ungrok, words, message):
+    code, _, err = ungrok("analyze", TINY, *FAST, *words)
+    assert (code, err.count("\n")) == (2, 1)
+    assert message in err
+
+
 def test_weights_that_do_not_fit(ungrok, tmp_path):
     save_file({"1.weight": torch.zeros(2, 2)}, "mine.safetensors")
     code, _, err = ungrok("unlearn", "--model", "mine.safetensors", "--recipe", TINY, *FAST)

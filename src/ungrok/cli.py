@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ungrok.analyze import ANALYSES
 from ungrok.core.errors import RecipeError, StoreError, UngrokError, unknown
 from ungrok.core.files import save_tensors
 from ungrok.core.registry import summary
@@ -25,8 +26,8 @@ from ungrok.study import engine, outputs, single
 from ungrok.study.claims import CLAIMS
 from ungrok.study.estimate import estimate
 from ungrok.study.jobs import follow
-from ungrok.study.plan import Cell, Plan, make_plan, preflight
-from ungrok.study.recipe import BASE, Recipe, load, shipped, to_yaml
+from ungrok.study.plan import Cell, Look, Plan, make_plan, preflight
+from ungrok.study.recipe import BASE, Recipe, load, shipped, to_yaml, validate
 from ungrok.study.results import collect, transition_of
 from ungrok.study.store import Store
 from ungrok.train.parallel import joined
@@ -244,6 +245,53 @@ def evaluate(
     _walk(recipe, overrides, seed, arm, stage, forget, method, store, None)
 
 
+@app.command()
+def analyze(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    analysis: Annotated[str | None, typer.Option(help="Label or kind of an analysis; default: the first.")] = None,
+    seed: Seed = None,
+    arm: ArmName = BASE,
+    stage: Stage = None,
+    forget: Forget = None,
+    method: Annotated[str | None, typer.Option(help="Measure after this method, at the matched dose.")] = None,
+    store: StoreDir = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Weights of your own (.safetensors) for the recipe's model, instead of a stage.")
+    ] = None,
+) -> None:
+    """Measure one model and print values and nulls: a stage of a study, trained first where needed, or --model."""
+    content = load(recipe, overrides or ())
+    labels = content.analyze_labels()
+    analysis = _one_of("--analysis", analysis, [*labels, *ANALYSES.names()])
+    if analysis not in labels:
+        content = validate(content.to_dict() | {"analyze": [{"kind": analysis}]})
+    plan, where = _planned(content), _folders(content, None, store)[1]
+    wanted = (
+        _one_of("--seed", seed, content.seeds),
+        _one_of("--arm", arm, [BASE, *content.arms]),
+        _one_of("--stage", stage, list(map(str, content.stages))),
+        _one_of("--forget", forget, content.forget_labels()),
+        "" if method is None else _one_of("--method", method, content.unlearn_labels()),
+        analysis,
+    )
+    found = [k for k in plan.looks if (k.seed, k.arm, k.stage, k.forget, k.method, k.analysis) == wanted]
+    if not found:
+        raise RecipeError(f"--method: {analysis} is measured before unlearning only; its 'after' is false")
+    _print_rows(_measured(plan, where, found[0], model), None)
+
+
+def _measured(plan: Plan, where: Store, look: Look, model: Path | None) -> list[dict[str, Any]]:
+    if model is not None:
+        return single.analyze_file(plan, look, model)
+    engine.run(plan.needed_for(look.rows), where, workers=0, say=say)
+    result = where.open(look.rows).result
+    if result["reason"]:
+        raise UngrokError(f"{look.analysis} at stage {look.stage!r}: {result['reason']}")
+    rows: list[dict[str, Any]] = result["rows"]
+    return rows
+
+
 def _walk(
     recipe: str,
     overrides: list[str] | None,
@@ -341,6 +389,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "models": lambda: {name: summary(MODELS.get(name)) for name in MODELS.names()},
     "methods": lambda: {name: summary(UNLEARNERS.get(name)) for name in UNLEARNERS.names()},
     "metrics": metrics,
+    "analyses": lambda: {name: summary(ANALYSES.get(name)) for name in ANALYSES.names()},
     "claims": lambda: CLAIMS,
     "paper": lambda: {f"paper:{part}": content["title"] for part, content in report_compare.paper().items()},
     "recipes": lambda: {name: _headline(path) for name, path in shipped().items()},

@@ -15,7 +15,7 @@ from ungrok.report.view import View
 from ungrok.study.claims import judge
 from ungrok.study.plan import make_plan
 from ungrok.study.recipe import validate
-from ungrok.study.results import KEYS, Results
+from ungrok.study.results import KEYS, MECHANISM, Results
 
 BUDGET, DOSE = 100.0, 50.0
 STEPS = {"pre_grok": 100, "memorized": 80, "grokked": 400, "final": 1000}
@@ -72,7 +72,8 @@ def results(plan, hit, *, absent=lambda cell: False, **kwargs):
     if rows:
         table["updates"] = table["updates"].astype("Int64")
     ends = audits([cell for cell in plan.cells if not absent(cell)], hit)
-    return Results(table, transitions(plan, absent), oracles(plan), curves(plan), timings(plan), ends)
+    nothing = pd.DataFrame(columns=MECHANISM)
+    return Results(table, transitions(plan, absent), oracles(plan), curves(plan), timings(plan), ends, nothing)
 
 
 def audits(cells, hit):

@@ -13,9 +13,10 @@ import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ungrok.core.files import write_text
-from ungrok.report import figures, tables
+from ungrok.report import figures, mechanism_figures, tables
 from ungrok.report.ends import ends
 from ungrok.report.figures import STYLE, Picture
+from ungrok.report.mechanism import Mechanism
 from ungrok.report.text import level, listed, number, plural
 from ungrok.report.view import View
 from ungrok.study.claims import CLAIMS
@@ -71,8 +72,11 @@ def write_report(
     with explained(out), mpl.rc_context(STYLE):
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
         (page.parent / "figures").mkdir(parents=True)
-        shown = [_save(picture, page.parent / "figures") for picture in figures.pictures(view)]
+        every = [*figures.pictures(view), *mechanism_figures.pictures(Mechanism(view))]
+        shown = [_save(picture, page.parent / "figures") for picture in every]
         write_text(page, render(view, shown, provenance))
+        if plan.recipe.analyze:
+            write_text(page.parent / "mediation.csv", Mechanism(view).mediation.to_csv(index=False))
     return page
 
 
@@ -104,6 +108,8 @@ def render(view: View, shown: list[dict[str, str]], provenance: dict[str, Any]) 
         oracle_gaps=list(tables.oracle_gaps(view)),
         ranking=list(tables.ranking(view)),
         ends=list(ends(view)),
+        mechanism=list(Mechanism(view).tables()),
+        mechanism_answers=Mechanism(view).sentences(),
         updates=[*tables.updates_to_target(view), *tables.learning_rates(view)],
         transitions=[tables.transitions(view), tables.grok_rates(view)],
         costs=[table for table in (tables.training_cost(view), tables.request_cost(view)) if table],

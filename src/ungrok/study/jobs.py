@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from ungrok.analyze import ANALYSES, Subject
 from ungrok.core.errors import UngrokError
 from ungrok.core.files import load_tensors, save_tensors
 from ungrok.core.schema import canonical
@@ -30,8 +32,8 @@ from ungrok.study.store import Finished, Job, Store, explained
 from ungrok.train import Run, Training, Trajectory, TransitionRule, find_transition, materialize, stage_step
 from ungrok.train.loop import record_all
 from ungrok.train.together import advance_together, faster_together
-from ungrok.unlearn import UNLEARNERS
-from ungrok.unlearn.base import OneShot
+from ungrok.unlearn import UNLEARNERS, OneShot, Unlearner
+from ungrok.unlearn import Path as UnlearningPath
 
 SECONDS = "seconds"
 """Key under which a job returns what must not become part of its result."""
@@ -186,6 +188,31 @@ def unlearn(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tic
     return record
 
 
+def _start(
+    training: dict[str, Any], weights: dict[str, Tensor], spec: dict[str, Any]
+) -> tuple[Run, ForgetSplit, Unlearner, UnlearningPath, dict[str, Metered]]:
+    """Return the run that a path leaves, the forget split, the method, its path before the first update, and its data."""
+    run = build_run(training)
+    run.model.load_state_dict(weights)
+    split = forget_split(load_data(training["problem"]), spec["forget"])
+    method, seed = UNLEARNERS.parse(spec["unlearn"]), spec["seed"]
+    sizes = BatchSizes.model_validate(spec["batches"])
+    sets = {
+        role: Metered(TensorBatches(run.data.train.of(part), size, derive(seed, role)), len(part), run.objective)
+        for role, part, size in (("forget", split.forget, sizes.forget), ("retain", split.retain, sizes.retain))
+    }
+    path = method.path(
+        run.model,
+        sets["forget"],
+        sets["retain"],
+        run.objective,
+        validation=TensorBatches(run.data.validation, sizes.validation, derive(seed, "validation")),
+        factory=lambda: fresh_model(training, derive(seed, "factory")),
+        seed=seed,
+    )
+    return run, split, method, path, sets
+
+
 def walk(
     training: dict[str, Any], weights: dict[str, Tensor], spec: dict[str, Any], tick: Tick = lambda _: None
 ) -> tuple[dict[str, Tensor], dict[str, Any], nn.Module]:
@@ -201,25 +228,8 @@ def walk(
         The scores at the observed places, the record of the path, and the model at its end.
 
     """
-    run = build_run(training)
-    run.model.load_state_dict(weights)
+    run, split, method, path, sets = _start(training, weights, spec)
     data = run.data
-    split = forget_split(load_data(training["problem"]), spec["forget"])
-    method, seed = UNLEARNERS.parse(spec["unlearn"]), spec["seed"]
-    sizes = BatchSizes.model_validate(spec["batches"])
-    sets = {
-        role: Metered(TensorBatches(data.train.of(part), size, derive(seed, role)), len(part), run.objective)
-        for role, part, size in (("forget", split.forget, sizes.forget), ("retain", split.retain, sizes.retain))
-    }
-    path = method.path(
-        run.model,
-        sets["forget"],
-        sets["retain"],
-        run.objective,
-        validation=TensorBatches(data.validation, sizes.validation, derive(seed, "validation")),
-        factory=lambda: fresh_model(training, derive(seed, "factory")),
-        seed=seed,
-    )
     places, doses, updates, status, timing = [_scores(run.model, data, run)], [0.0], [0], "completed", 0.0
     passes = {role: [0.0] for role in sets}
     one_shot = isinstance(method, OneShot)
@@ -271,7 +281,91 @@ def evaluate(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, ti
     }
 
 
-KINDS = {"train": train, "stage": stage, "oracle": oracle, "unlearn": unlearn, "evaluate": evaluate}
+def matched_dose(method: Unlearner, budget: float, dose: float, strength: float) -> float:
+    """Return the dose at which paths of a method are compared.
+
+    Args:
+        method: Iterative or one-shot.
+        budget: The dose at which its path ends.
+        dose: Share of the updates of an iterative method.
+        strength: Share of the list of strengths of a one-shot method.
+
+    """
+    if isinstance(method, OneShot):
+        strengths = method.doses()
+        return strengths[max(0, round(strength * len(strengths)) - 1)]
+    return max(1, round(dose * budget))
+
+
+def unlearned(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:
+    """Walk an unlearning path to the matched dose, without looking, and keep the model there."""
+    source = inputs["stage"]
+    if source.result["step"] is None:
+        return source.result | {"dose": None}
+    weights = load_tensors(source.path / "model.safetensors")
+    _, _, method, path, _ = _start(source.result["training"], weights, spec)
+    dose, model = matched_dose(method, path.budget, spec["dose"], spec["strength"]), None
+    for step in path:
+        model = step.model
+        tick(step.dose / dose)
+        if step.dose >= dose * (1 - 1e-9):
+            break
+    assert model is not None
+    save_tensors(folder / "model.safetensors", dict(model.state_dict()))
+    return source.result | {"dose": dose}
+
+
+def analyze(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
+    """Measure one model; inputs other than ``model`` are what it is compared with."""
+    source = inputs["model"].result
+    if source["step"] is None:
+        return {"rows": [], "reason": source["reason"]}
+    there = {role: finished for role, finished in inputs.items() if finished.result["step"] is not None}
+    weights = {role: load_tensors(finished.path / "model.safetensors") for role, finished in there.items()}
+    return measure(source["training"], weights, spec)
+
+
+def measure(training: dict[str, Any], weights: dict[str, dict[str, Tensor]], spec: dict[str, Any]) -> dict[str, Any]:
+    """Measure given weights on the data of a study.
+
+    Args:
+        training: The spec of the train job whose problem and model these are.
+        weights: State dicts: ``model``, and those that it is compared with, by name.
+        spec: The spec of an analyze job.
+
+    Returns:
+        ``rows``, and the ``reason`` if there are none: the model has diverged, or there is nothing to compare it with.
+        Models to compare with that have diverged are left out.
+
+    """
+    run, models = build_run(training), {}
+    everything = TensorBatches(run.data.train, run.training.evaluation_batch)
+    for role, state in weights.items():
+        model = copy.deepcopy(run.model)
+        model.load_state_dict(state)
+        if not score(model, everything, run.objective, keep_logits=False).diverged:
+            models[role] = model
+    if "model" not in models:
+        return {"rows": [], "reason": "diverged"}
+    split = forget_split(load_data(training["problem"]), spec["forget"])
+    sets = {"forget": run.data.train.of(split.forget), "retain": run.data.train.of(split.retain), "test": run.data.test}
+    batches = {role: TensorBatches(part, run.training.evaluation_batch) for role, part in sets.items()}
+    subject = Subject(models.pop("model"), run.objective, batches, models, spec["seed"])
+    analysis = ANALYSES.parse(spec["analyze"])
+    if "references" in analysis.needs and not models:
+        return {"rows": [], "reason": "no model to compare with"}
+    return {"rows": [row for reading in analysis.measure(subject) for row in reading.rows()], "reason": ""}
+
+
+KINDS = {
+    "train": train,
+    "stage": stage,
+    "oracle": oracle,
+    "unlearn": unlearn,
+    "evaluate": evaluate,
+    "unlearned": unlearned,
+    "analyze": analyze,
+}
 
 
 ADVICE = {

@@ -17,11 +17,12 @@ import torch
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import read_json, write_json, write_text
 from ungrok.study.claims import judge
+from ungrok.study.jobs import matched_dose
 from ungrok.study.plan import Plan
 from ungrok.study.recipe import Recipe, load, to_yaml
 from ungrok.study.results import Results
 from ungrok.study.store import Store, explained
-from ungrok.unlearn import UNLEARNERS, OneShot
+from ungrok.unlearn import UNLEARNERS
 
 PACKAGES = ("ungrok", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pydantic", "safetensors", "dask")
 
@@ -37,13 +38,8 @@ def budgets(plan: Plan, store: Store) -> dict[str, tuple[float, float]]:
         if not record["doses"]:
             continue
         budget, claims = record["budget"], plan.recipe.claims
-        if record["one_shot"]:
-            method = UNLEARNERS.parse(plan.jobs[cell.path].spec["unlearn"])
-            assert isinstance(method, OneShot)
-            strengths = method.doses()
-            matched = strengths[max(0, round(claims.strength * len(strengths)) - 1)]
-        else:
-            matched = max(1, round(claims.dose * budget))
+        method = UNLEARNERS.parse(plan.jobs[cell.path].spec["unlearn"])
+        matched = matched_dose(method, budget, claims.dose, claims.strength)
         found.setdefault(cell.method, []).append((budget, matched))
     return {method: (min(b for b, _ in pairs), min(d for _, d in pairs)) for method, pairs in found.items()}
 
@@ -117,9 +113,7 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[dict[st
     with explained(out):
         (out / "report").mkdir(parents=True, exist_ok=True)
         for name, table in (("results", results.rows), ("audits", results.audits)):
-            aside = out / f".{name}.parquet.tmp"
-            table.to_parquet(aside, index=False)
-            aside.replace(out / f"{name}.parquet")
+            _parquet(out / f"{name}.parquet", table)
         for name, table in (
             ("results", results.rows),
             ("transitions", results.transitions),
@@ -128,11 +122,20 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[dict[st
             ("audits", results.audits),
         ):
             write_text(out / f"{name}.csv", _csv(table))
+        if plan.recipe.analyze:
+            _parquet(out / "mechanism.parquet", results.mechanism)
+            write_text(out / "mechanism.csv", _csv(results.mechanism))
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))
         write_json(out / "provenance.json", made)
         write_text(
             out / "report" / "verdicts.json", json.dumps(verdicts, indent=1, allow_nan=False, ensure_ascii=False)
         )
+
+
+def _parquet(path: Path, table: pd.DataFrame) -> None:
+    aside = path.with_name(f".{path.name}.tmp")
+    table.to_parquet(aside, index=False)
+    aside.replace(path)
 
 
 def _csv(table: pd.DataFrame) -> str:

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ungrok.core.errors import RecipeError
+from ungrok.analyze import ROLES, Analysis, Subject
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.schema import Schema
+from ungrok.core.scores import evaluating
 from ungrok.core.seeds import derive
 from ungrok.data.base import Data
 from ungrok.data.forget import SMALL, ForgetRule
@@ -34,6 +36,20 @@ class Cell:
     rows: str
 
 
+@dataclass(frozen=True)
+class Look:
+    """One analysis of one model: at a stage, or at the matched dose of a path (``method``, empty at a stage)."""
+
+    seed: int
+    arm: str
+    stage: str
+    forget: str
+    method: str
+    analysis: str
+    model: str
+    rows: str
+
+
 @dataclass
 class Plan:
     """The job graph of a study.
@@ -46,6 +62,7 @@ class Plan:
         oracles: (arm, seed, forget label, stage) to the key of the oracle job.
         noise: Like ``oracles``, for the second oracle.
         cells: The unlearning paths.
+        looks: The analyses.
         warnings: What a reader of the report must know, for instance small forget sets.
         problems: The problem of each arm, pinned to the content of the user's own files.
 
@@ -58,6 +75,7 @@ class Plan:
     oracles: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     noise: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -126,6 +144,8 @@ def make_plan(recipe: Recipe) -> Plan:
             _plan_seed(plan, arm, seed)
     if recipe.sweep:
         _plan_sweep(plan)
+    if recipe.analyze:
+        _plan_looks(plan)
     return plan
 
 
@@ -201,14 +221,69 @@ def _try(network: nn.Module, kind: str, data: Data) -> None:
         raise RecipeError(f"model: kind {kind!r} gives {found} for two examples; wanted: logits (2, {data.classes})")
 
 
+def _plan_looks(plan: Plan) -> None:
+    """Add the analyses of every stage that a path leaves, and of every model that a path makes of it."""
+    recipe, settings = plan.recipe, {analysis.label: _measures(analysis) for analysis in plan.recipe.analyze}
+    share = {"dose": recipe.claims.dose, "strength": recipe.claims.strength}
+    seen: set[tuple[int, str, str, str]] = set()
+    for cell in plan.cells:
+        at = (cell.seed, cell.arm, cell.stage, cell.forget)
+        stage = plan.stages[cell.arm, cell.seed, cell.stage]
+        path = plan.jobs[cell.path].spec
+        oracle = plan.oracles.get((cell.arm, cell.seed, cell.forget, cell.stage))
+        beside = {"oracle": oracle} if oracle else {}
+        models = [] if at in seen else [("", stage, beside | _earlier(plan, cell))]
+        seen.add(at)
+        if cell.stage in map(str, recipe.stages) and any(analysis.after for analysis in recipe.analyze):
+            spec = {key: path[key] for key in ("unlearn", "forget", "seed", "batches")} | share
+            made = plan.add(
+                Job("unlearned", spec, {"stage": stage}, f"{cell.method} from {cell.stage}, seed {cell.seed}")
+            )
+            models.append((cell.method, made, beside | {"before": stage}))
+        for method, model, references in models:
+            for analysis in recipe.analyze:
+                if method and not analysis.after:
+                    continue
+                spec = {
+                    "analyze": settings[analysis.label],
+                    "forget": path["forget"],
+                    "seed": derive(cell.seed, "analysis"),
+                }
+                inputs = {"model": model} | (references if analysis.compares else {})
+                text = f"{analysis.label} {f'after {method} ' if method else ''}at {cell.stage}, {cell.arm}, seed {cell.seed}"
+                rows = plan.add(Job("analyze", spec, inputs, text))
+                plan.looks.append(Look(*at, method, analysis.label, model, rows))
+
+
+def _measures(analysis: Analysis) -> dict[str, Any]:
+    return {key: value for key, value in _anonymous(analysis).items() if key != "after"}
+
+
+def _earlier(plan: Plan, cell: Cell) -> dict[str, str]:
+    """Return the stages that stand before a cell's in the recipe, by name, as models to compare with."""
+    stages = [str(stage) for stage in plan.recipe.stages]
+    before = stages[: stages.index(cell.stage)] if cell.stage in stages else stages[:1]
+    return {stage: plan.stages[cell.arm, cell.seed, stage] for stage in before}
+
+
+def _check_analyses(recipe: Recipe, network: nn.Module, data: Data) -> None:
+    sets = {role: [data.train.batch(slice(2))] for role in ROLES}
+    with evaluating(network):
+        for place, analysis in enumerate(recipe.analyze):
+            try:
+                analysis.check(Subject(network, recipe.trajectory.objective(), sets))
+            except (NotApplicable, RecipeError) as error:
+                raise RecipeError(f"analyze.{place}: {error}") from None
+
+
 def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
-    """Load the data and try every forget split and model shape, before any training.
+    """Load the data and try every forget split, model shape and analysis, before any training.
 
     Returns:
         The base arm's data, and warnings for the report.
 
     Raises:
-        UngrokError: If a split cannot be made or the model does not fit the data.
+        UngrokError: If a split cannot be made, or the model or an analysis does not fit the data.
 
     """
     warnings: list[str] = []
@@ -221,6 +296,7 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
             training.robustness.subset(data.validation)
         network = model.build(data.train.shape, data.classes, 0)
         _try(network, model.kind, data)
+        _check_analyses(recipe, network, data)
         for rule in recipe.forget:
             sizes = [len(rule.split(data, derive(seed, "forget")).forget) for seed in recipe.seeds]
             if min(sizes) < SMALL:

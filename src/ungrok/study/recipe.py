@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from ungrok.analyze import ANALYSES, Analysis
 from ungrok.core.errors import RecipeError, nearest, unknown
 from ungrok.core.schema import Schema, digest, explain
 from ungrok.data.base import PROBLEMS, Problem
@@ -24,6 +25,7 @@ from ungrok.train.transition import TransitionRule
 from ungrok.unlearn import UNLEARNERS, Unlearner
 
 if TYPE_CHECKING:
+    AnyAnalysis = Analysis
     AnyProblem = Problem
     AnyModel = Model
     AnyForgetRule = ForgetRule
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 else:
     AnyProblem, AnyModel = PROBLEMS.union(), MODELS.union()
     AnyForgetRule, AnyUnlearner = FORGET_RULES.union(), UNLEARNERS.union()
+    AnyAnalysis = ANALYSES.union()
 
 BASE = "base"
 
@@ -136,6 +139,8 @@ class Arm(Schema):
 class Recipe(Schema):
     """A study."""
 
+    optional: ClassVar[frozenset[str]] = frozenset({"analyze"})
+
     name: str = Field(pattern=r"^[\w./-]+$")
     seeds: list[int] = Field(min_length=1)
     problem: AnyProblem
@@ -146,6 +151,7 @@ class Recipe(Schema):
     stages: list[str | int] = Field(["pre_grok", "grokked"], min_length=1)
     forget: list[AnyForgetRule] = Field(min_length=1)
     unlearn: list[AnyUnlearner] = Field(min_length=1)
+    analyze: list[AnyAnalysis] = Field([], description="measures at every stage, and at the matched dose of every path")
     batches: BatchSizes = BatchSizes()
     observe: Observation = Observation()
     noise_seeds: int = Field(1, ge=0, description="seeds that get a second oracle per forget split, as noise floor")
@@ -174,7 +180,8 @@ class Recipe(Schema):
 
     @model_validator(mode="after")
     def _names(self) -> Recipe:
-        for key, labels in {"forget": self.forget_labels(), "unlearn": self.unlearn_labels()}.items():
+        known = {"forget": self.forget_labels(), "unlearn": self.unlearn_labels(), "analyze": self.analyze_labels()}
+        for key, labels in known.items():
             repeated = {label for label in labels if labels.count(label) > 1}
             if repeated:
                 raise ValueError(f"{key}: two entries are called {min(repeated)!r}; give one a name")
@@ -210,6 +217,10 @@ class Recipe(Schema):
     def unlearn_labels(self) -> list[str]:
         """Return the labels of the methods."""
         return [method.label for method in self.unlearn]
+
+    def analyze_labels(self) -> list[str]:
+        """Return the labels of the analyses."""
+        return [analysis.label for analysis in self.analyze]
 
     def for_arm(self, arm: str) -> tuple[Problem, Model, Training]:
         """Return problem, model and training of an arm."""

@@ -18,6 +18,23 @@ from ungrok.train import Transition, TransitionRule, find_transition
 
 KEYS = ["seed", "arm", "stage", "step", "forget", "method"]
 
+MECHANISM = [
+    *KEYS,
+    "dose",
+    "analysis",
+    "measure",
+    "on",
+    "layer",
+    "null",
+    "value",
+    "low",
+    "high",
+    "draws",
+    "unit",
+    "examples",
+]
+"""Columns of the mechanism table; ``method`` is empty before unlearning, ``null`` for the measured value itself."""
+
 
 @dataclass(frozen=True)
 class Results:
@@ -30,6 +47,7 @@ class Results:
         curves: The metrics of every trajectory: arm, seed and one row per evaluated step.
         timings: One row per job.
         audits: One row per unlearning path, on its end: attacks and distances; see :func:`ungrok.evaluate.path.path_audits`.
+        mechanism: One row per measured value and per null; empty where the recipe analyzes nothing.
 
     """
 
@@ -39,6 +57,7 @@ class Results:
     curves: pd.DataFrame
     timings: pd.DataFrame
     audits: pd.DataFrame
+    mechanism: pd.DataFrame
 
 
 def collect(plan: Plan, store: Store) -> Results:
@@ -57,6 +76,7 @@ def collect(plan: Plan, store: Store) -> Results:
         curves=_curves(plan, get),
         timings=_timings(plan, get),
         audits=_audits(plan, get),
+        mechanism=_mechanism(plan, get),
     )
 
 
@@ -88,6 +108,26 @@ def _audits(plan: Plan, get: Get) -> pd.DataFrame:
     counts = [name for name in ("members", "non_members", "pairs") if name in table]
     table[counts] = table[counts].astype("Int64")
     return table
+
+
+def _mechanism(plan: Plan, get: Get) -> pd.DataFrame:
+    table = []
+    for look in plan.looks:
+        step, model = get(plan.stages[look.arm, look.seed, look.stage]).result["step"], get(look.model).result
+        values = (
+            look.seed,
+            look.arm,
+            look.stage,
+            step,
+            look.forget,
+            look.method,
+            model.get("dose", 0.0),
+            look.analysis,
+        )
+        place = dict(zip(MECHANISM, values, strict=False))
+        table += [place | row for row in get(look.rows).result["rows"]]
+    frame = pd.DataFrame(table, columns=MECHANISM)
+    return frame.astype(dict.fromkeys(("dose", "value", "low", "high", "draws", "examples"), "float64"))
 
 
 def transition_of(plan: Plan, trajectory: Finished) -> Transition:

@@ -1,17 +1,17 @@
-"""Unlearning from weights of one's own, with the settings of a recipe."""
+"""Unlearning from weights of one's own, and measuring them, with the settings of a recipe."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import load_tensors
 from ungrok.evaluate.path import path_rows
-from ungrok.study.jobs import fresh_model, walk
-from ungrok.study.plan import Cell, Plan
+from ungrok.study.jobs import fresh_model, measure, walk
+from ungrok.study.plan import Cell, Look, Plan
 
 
 def unlearn_file(plan: Plan, cell: Cell, file: Path) -> tuple[list[dict[str, Any]], nn.Module]:
@@ -30,6 +30,34 @@ def unlearn_file(plan: Plan, cell: Cell, file: Path) -> tuple[list[dict[str, Any
 
     """
     training = plan.jobs[plan.trajectories[cell.arm, cell.seed]].spec
+    tensors, record, end = walk(training, _weights(training, file), plan.jobs[cell.path].spec)
+    return path_rows(tensors, record, plan.recipe.claims.targets, None), end
+
+
+def analyze_file(plan: Plan, look: Look, file: Path) -> list[dict[str, Any]]:
+    """Measure the weights in a file as the model of a look would be, with nothing to compare them with.
+
+    Args:
+        plan: The plan of the recipe.
+        look: Which seed, forget split and analysis.
+        file: A safetensors file with the state dict of the recipe's model.
+
+    Returns:
+        One row per value and per null.
+
+    Raises:
+        RecipeError: If the file cannot be read, does not hold the recipe's model, or cannot be measured.
+
+    """
+    training = plan.jobs[plan.trajectories[look.arm, look.seed]].spec
+    found = measure(training, {"model": _weights(training, file)}, plan.jobs[look.rows].spec)
+    if found["reason"]:
+        raise RecipeError(f"--model: {look.analysis}: {found['reason']}")
+    rows: list[dict[str, Any]] = found["rows"]
+    return rows
+
+
+def _weights(training: dict[str, Any], file: Path) -> dict[str, Tensor]:
     try:
         weights = load_tensors(file)
     except OSError as error:
@@ -40,5 +68,4 @@ def unlearn_file(plan: Plan, cell: Cell, file: Path) -> tuple[list[dict[str, Any
         if expected.get(name) != found.get(name):
             shapes = f"{name} has shape {found.get(name)}; the recipe's model has {expected.get(name)}"
             raise RecipeError(f"--model: {str(file)!r} does not hold the recipe's model: {shapes}")
-    tensors, record, end = walk(training, weights, plan.jobs[cell.path].spec)
-    return path_rows(tensors, record, plan.recipe.claims.targets, None), end
+    return weights

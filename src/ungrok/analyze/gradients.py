@@ -1,0 +1,200 @@
+"""Gradients of a trained model: their mean over a set, and the inner products of all pairs of examples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.utils._pytree import tree_map
+
+from ungrok.analyze.base import MODEL, ROOT, chunks
+from ungrok.core.errors import NotApplicable
+from ungrok.core.objective import Batch, Objective
+
+
+def layer_of(parameter: str) -> str:
+    """Return the module that a parameter belongs to, ``"root"`` for one of the model itself."""
+    return parameter.rpartition(".")[0] or ROOT
+
+
+def trainable(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters that training would move, detached."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def mean_gradient(model: nn.Module, batches: Iterable[Batch], objective: Objective) -> dict[str, Tensor]:
+    """Return the gradient of the mean loss over all examples, accumulated over batches in float64.
+
+    Cost: one forward and one backward pass over the data.
+
+    Args:
+        model: In eval mode.
+        batches: One pass, on the model's device.
+        objective: Its loss is differentiated.
+
+    Returns:
+        float64, one tensor per trainable parameter.
+
+    """
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in named.items()}
+    count = 0
+    for batch in batches:
+        with torch.enable_grad():
+            loss = objective.losses(objective.logits(model, batch), batch).sum()
+        for value, g in zip(total.values(), torch.autograd.grad(loss, list(named.values())), strict=True):
+            value += g
+        count += objective.size(batch)
+    return {name: value / count for name, value in total.items()}
+
+
+def cosine(a: dict[str, Tensor], b: dict[str, Tensor], layer: str | None = None) -> float:
+    """Return the cosine of two gradients in [−1, 1], of one layer or of the whole model; nan where one is zero."""
+    names = [name for name in a if layer is None or layer_of(name) == layer]
+    inner, one, two = (sum(float((p[n] * q[n]).sum()) for n in names) for p, q in ((a, b), (a, a), (b, b)))
+    return inner / (one * two) ** 0.5 if one > 0 and two > 0 else float("nan")
+
+
+def _per_sample(
+    model: nn.Module, objective: Objective, wanted: dict[str, Tensor]
+) -> Callable[[Batch], dict[str, Tensor]]:
+    """Return the function from a batch to its per-sample gradients of ``wanted``, each (n, parameter's shape).
+
+    Only the model is vectorized: the loss is differentiated in the logits by plain autograd, whatever it is made of.
+    """
+    rest = {name: p.detach() for name, p in model.named_parameters() if name not in wanted}
+    buffers = dict(model.named_buffers())
+
+    def pulled(parameters: dict[str, Tensor], example: Batch, slope: Tensor) -> Tensor:
+        def live(*args: Any, **kwargs: Any) -> Any:
+            return functional_call(model, (parameters, rest, buffers), args, kwargs)
+
+        one = tree_map(lambda t: t.unsqueeze(0), example)
+        return (objective.logits(live, one)[0] * slope).sum()  # type: ignore[arg-type]
+
+    over = vmap(grad(pulled), in_dims=(None, 0, 0))
+
+    def gradients(batch: Batch) -> dict[str, Tensor]:
+        with torch.no_grad():
+            logits = objective.logits(model, batch)
+        with torch.enable_grad():
+            out = logits.requires_grad_()
+            slope = torch.autograd.grad(objective.losses(out, batch).sum(), out)[0]
+        try:
+            found: dict[str, Tensor] = over(wanted, batch, slope)
+        except RuntimeError as error:
+            raise NotApplicable(f"this model cannot be differentiated example by example ({error})") from None
+        return found
+
+    return gradients
+
+
+def _groups(sizes: dict[str, int], limit: int) -> Iterator[list[str]]:
+    """Yield the names in groups whose sizes add up to at most ``limit``, or hold one name."""
+    group: list[str] = []
+    for name, size in sizes.items():
+        if group and sum(sizes[n] for n in group) + size > limit:
+            yield group
+            group = []
+        group.append(name)
+    if group:
+        yield group
+
+
+class _LinearTape:
+    """Records what linear layers take and give; in-place functions that follow work on a copy."""
+
+    def __init__(self, layers: dict[str, nn.Linear]) -> None:
+        self.calls: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
+        self._layers = layers
+
+    def __enter__(self) -> _LinearTape:
+        self._hooks = [layer.register_forward_hook(self._hook(name)) for name, layer in self._layers.items()]
+        return self
+
+    def _hook(self, name: str) -> Callable[..., Tensor]:
+        def record(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            self.calls[name].append((args[0].detach(), output))
+            return output.clone()
+
+        return record
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+def _linear_grams(model: nn.Module, batch: Batch, objective: Objective) -> dict[str, Tensor]:
+    """Return the Gram matrices, by parameter, of linear layers that see each example once, as one row.
+
+    With inputs a_i and d_i the derivative of example i's loss in the layer's output, its weight gradient is d_i·a_iᵀ, so
+    that ``K = AAᵀ ∘ DDᵀ`` for the weight and ``DDᵀ`` for the bias. In eval mode examples do not mix, and one backward pass
+    of the sum over examples gives all d_i.
+    """
+    owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if type(module) is nn.Linear and all(owners[id(p)] == 1 for p in module.parameters(recurse=False))
+    }
+    with torch.enable_grad(), _LinearTape(layers) as tape:
+        total = objective.losses(objective.logits(model, batch), batch).sum()
+    size = objective.size(batch)
+    once = {n: c[0] for n, c in tape.calls.items() if len(c) == 1 and c[0][0].ndim == 2 and len(c[0][0]) == size}
+    once = {name: call for name, call in once.items() if call[1].requires_grad}
+    slopes = torch.autograd.grad(total, [out for _, out in once.values()], materialize_grads=True) if once else ()
+    found: dict[str, Tensor] = {}
+    for (name, (inputs, _)), d in zip(once.items(), slopes, strict=True):
+        outer = d.double() @ d.double().T
+        values = {"weight": outer * (inputs.double() @ inputs.double().T), "bias": outer}
+        prefix = f"{name}." if name else ""
+        owned = {f"{prefix}{n}": values[n] for n, p in layers[name].named_parameters() if p.requires_grad}
+        found |= owned
+    return found
+
+
+def gradient_gram(
+    model: nn.Module, batch: Batch, objective: Objective, *, chunk: int = 64, memory: int = 2**30
+) -> dict[str, Tensor]:
+    """Return the inner products of the per-sample gradients of all pairs of examples, layer by layer.
+
+    Means over any two sets of examples, hence all cosines and their nulls, are sums over blocks of these matrices:
+    ``⟨ḡ_A, ḡ_B⟩ = mean over i ∈ A, j ∈ B of K_ij``.
+
+    Linear layers that see each example as one row have a closed form, at one backward pass and n²·(inputs + outputs)
+    multiplications. Cost of the others: one per-sample backward pass over the data per ``memory`` bytes of per-sample
+    gradients, and n²·p multiplications. Products are taken in float64.
+
+    Args:
+        model: In eval mode.
+        batch: All n examples, on the model's device.
+        objective: Its per-example loss is differentiated.
+        chunk: Examples per vectorized backward pass.
+        memory: Bytes of per-sample gradients held at once.
+
+    Raises:
+        NotApplicable: If the model cannot be differentiated example by example.
+
+    Returns:
+        float64, shape (n, n), on the model's device, by layer and for ``"model"``, their sum.
+
+    """
+    parameters, size = trainable(model), objective.size(batch)
+    room = memory // (4 * max(size, 1))
+    closed = _linear_grams(model, batch, objective)
+    total: dict[str, Tensor] = {}
+    for name, gram in closed.items():
+        total[layer_of(name)] = total[layer_of(name)] + gram if layer_of(name) in total else gram
+    for group in _groups({name: p.numel() for name, p in parameters.items() if name not in closed}, room):
+        gradients = _per_sample(model, objective, {name: parameters[name] for name in group})
+        parts = [gradients(part) for part in chunks(batch, size, chunk)]
+        for name in group:
+            rows = torch.cat([part.pop(name).flatten(1) for part in parts])
+            gram = total.setdefault(layer_of(name), rows.new_zeros(size, size, dtype=torch.float64))
+            for block in rows.split(8192, dim=1):
+                gram.addmm_(block.double(), block.double().T)
+    return total | {MODEL: torch.stack(list(total.values())).sum(dim=0)}

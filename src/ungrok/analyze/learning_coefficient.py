@@ -1,0 +1,180 @@
+"""The local learning coefficient: how fast volume grows with loss around the weights, by Langevin sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import log
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from ungrok.analyze.base import ANALYSES, Analysis, Reading, Subject, chunks, pool, select
+from ungrok.analyze.krylov import lanczos, random_start
+from ungrok.analyze.operators import flat, hessian, parameters, size
+from ungrok.analyze.sharpness import Moved
+from ungrok.core.objective import Batch
+from ungrok.core.seeds import generator
+
+LossAndGradient = Callable[[Tensor, int], tuple[float, Tensor]]
+"""Maps (w − w*, step) to the excess loss ``L(w) − L(w*)`` of the step's batch and its gradient; float64, shape (p,)."""
+
+
+def sgld(
+    excess: LossAndGradient,
+    dimensions: int,
+    steps: int,
+    step_size: float,
+    inverse: float,
+    pull: float,
+    draw: torch.Generator,
+) -> Tensor:
+    """Sample weights near w* from ``exp(−nβ·L(w) − γ/2·‖w − w*‖²)`` and return the excess losses on the way.
+
+    Stochastic gradient Langevin dynamics, ``w ← w − ε/2·(nβ·∇L + γ(w − w*)) + √ε·z`` (Welling & Teh 2011).
+
+    Args:
+        excess: The loss.
+        dimensions: p.
+        steps: Length of the chain; it starts at w*.
+        step_size: ε.
+        inverse: nβ.
+        pull: γ.
+        draw: Source of the noise.
+
+    Returns:
+        float64, shape (steps,): excess loss before each move; nan from where the chain diverges.
+
+    """
+    w = torch.zeros(dimensions, dtype=torch.float64)
+    losses = torch.full((steps,), float("nan"), dtype=torch.float64)
+    for t in range(steps):
+        loss, gradient = excess(w, t)
+        if not torch.isfinite(gradient).all():
+            break
+        losses[t] = loss
+        noise = torch.randn(dimensions, generator=draw, dtype=torch.float64)
+        w = w - step_size / 2 * (inverse * gradient + pull * w) + step_size**0.5 * noise
+    return losses
+
+
+def split_r_hat(chains: Tensor) -> float:
+    """Return the potential scale reduction of halved chains (Gelman et al. 2013, section 11.4); 1 where they agree.
+
+    Args:
+        chains: float64, shape (chains, steps), at least 4 steps.
+
+    """
+    half = chains.shape[1] // 2
+    parts = torch.cat([chains[:, :half], chains[:, -half:]])
+    within, between = parts.var(dim=1).mean(), half * parts.mean(dim=1).var()
+    return (((half - 1) / half * within + between / half) / within).sqrt().item()
+
+
+def effective_size(chains: Tensor) -> float:
+    """Return the number of independent draws that the chains are worth (Gelman et al. 2013, section 11.5).
+
+    Autocorrelations are summed up to the first pair of lags whose sum is negative (Geyer 1992).
+
+    Args:
+        chains: float64, shape (chains, steps).
+
+    """
+    count, steps = chains.shape
+    centered = chains - chains.mean(dim=1, keepdim=True)
+    power = torch.fft.rfft(centered, n=2 * steps).abs().square()
+    covariance = torch.fft.irfft(power, n=2 * steps)[:, :steps].mean(dim=0) / steps
+    within = chains.var(dim=1).mean()
+    means = chains.mean(dim=1)
+    total = (steps - 1) / steps * within + (means.var() if count > 1 else 0)
+    rho = 1 - (within - covariance * steps / (steps - 1)) / total
+    pairs = rho[: steps // 2 * 2].view(-1, 2).sum(dim=1)
+    negative = (pairs < 0).nonzero()
+    kept = pairs[: int(negative[0])] if len(negative) else pairs
+    time = max(float(2 * kept.sum() - 1), 1 / steps)
+    return min(count * steps / time, float(count * steps))
+
+
+@ANALYSES.register
+class LearningCoefficient(Analysis):
+    """Local learning coefficient λ of the training data by SGLD, with what tells whether the chains can be trusted.
+
+    ``λ = nβ·(E L(w) − L(w*))`` under the tempered posterior near w*, β = 1/log n; d/2 for a regular minimum of d parameters,
+    less for a degenerate one. ``llc``: mean over chains; ``llc_sd``: between chains; ``llc_r_hat`` (above 1.1: not mixed),
+    ``llc_effective_size``, ``llc_negative`` (share of draws below L(w*): w* is no minimum), ``llc_diverged`` (chains lost) and
+    ``llc_regular``, d/2, the value for a quadratic minimum: the control beside it.
+    Both terms use the step's own batch, so that most of the batch noise cancels. By default ε is half the inverse of the
+    largest eigenvalue of nβ·H + γ (``llc_step_size``): the bias of the sharpest direction is then 1/(1 − 1/8).
+    Source: Lau et al. 2023 (arXiv 2308.12108). Cost: ``chains``·``steps`` updates and forward passes of a batch.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("forget", "retain")
+    kind: Literal["learning_coefficient"] = "learning_coefficient"
+    chains: int = Field(4, ge=2, description="independent chains")
+    steps: int = Field(400, ge=8, description="updates per chain")
+    burn_in: int = Field(200, ge=0, description="updates at the start of a chain that do not count")
+    step_size: float | None = Field(
+        None, gt=0, description="ε, in units of the weights squared; from the curvature when null"
+    )
+    localization: float = Field(100.0, ge=0, description="γ, pull back to the weights")
+    batch_size: int = Field(256, ge=1, description="examples per update")
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> LearningCoefficient:
+        if self.burn_in > self.steps - 4:
+            raise ValueError(f"burn_in: {self.burn_in} leaves under 4 of {self.steps} steps")
+        return self
+
+    def readings(self, subject: Subject) -> Iterator[Reading]:
+        """Yield λ and its diagnostics."""
+        batch, forget, retain = pool(subject, 2**62)
+        count = len(forget) + len(retain)
+        if count < 3:
+            return
+        inverse = count / log(count)
+        step_size = self.step_size or self._stable(subject, batch, count, inverse)
+        chains = torch.stack([self._chain(subject, batch, count, inverse, step_size, k) for k in range(self.chains)])
+        kept = chains[:, self.burn_in :]
+        whole = kept[torch.isfinite(kept).all(dim=1)] * inverse
+        nan = float("nan")
+        values = {
+            "llc": whole.mean().item() if len(whole) else nan,
+            "llc_sd": whole.mean(dim=1).std().item() if len(whole) > 1 else nan,
+            "llc_r_hat": split_r_hat(whole) if len(whole) else nan,
+            "llc_effective_size": effective_size(whole) if len(whole) else nan,
+            "llc_negative": (whole < 0).double().mean().item() if len(whole) else nan,
+            "llc_diverged": float(self.chains - len(whole)),
+            "llc_regular": size(subject.model) / 2,
+            "llc_step_size": step_size,
+        }
+        units = {"llc_effective_size": "draws", "llc_diverged": "chains"}
+        for name, value in values.items():
+            yield Reading(name, "forget+retain", value, units.get(name, "1"), examples=count)
+
+    def _stable(self, subject: Subject, batch: Batch, count: int, inverse: float) -> float:
+        parts = list(chunks(batch, count, 500))
+        start = random_start(size(subject.model), subject.seed, "step size")
+        sharpest = lanczos(hessian(subject.model, parts, subject.objective), start, 10).values[-1].item()
+        return 0.5 / (inverse * max(sharpest, 0.0) + max(self.localization, 1e-12))
+
+    def _chain(
+        self, subject: Subject, batch: Batch, count: int, inverse: float, step_size: float, number: int
+    ) -> Tensor:
+        model, objective, weights = subject.model, subject.objective, parameters(subject.model)
+        draw = generator(subject.seed, "sgld", number)
+        order = torch.randperm(count, generator=draw)
+        parts = list(chunks(select(batch, order), count, min(self.batch_size, count)))
+        with Moved(model) as moved:
+            with torch.no_grad():
+                start = [objective.losses(objective.logits(model, part), part).double().mean() for part in parts]
+
+            def excess(step: Tensor, t: int) -> tuple[float, Tensor]:
+                part = parts[t % len(parts)]
+                moved.to(step)
+                with torch.enable_grad():
+                    loss = objective.losses(objective.logits(model, part), part).double().mean()
+                    gradient = flat(torch.autograd.grad(loss, weights))
+                return (loss.detach() - start[t % len(parts)]).item(), gradient
+
+            return sgld(excess, size(model), self.steps, step_size, inverse, self.localization, draw)

@@ -1,0 +1,234 @@
+"""Local complexity: how many units change sign within a small neighborhood of a point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ungrok.analyze.activations import Watch
+from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, inputs_of
+from ungrok.core.errors import NotApplicable, RecipeError, unknown
+from ungrok.core.seeds import generator
+
+
+def directions(shape: tuple[int, ...], count: int, seed: int) -> Tensor:
+    """Return ``count`` orthonormal random directions, the same for every checkpoint and point of one seed.
+
+    Args:
+        shape: Shape of one point, d numbers.
+        count: P, at most d.
+        seed: The only source of randomness.
+
+    Returns:
+        float32, shape (P, *shape): the Q factor of a Gaussian d×P matrix, taken in float64.
+
+    Raises:
+        RecipeError: If P > d.
+
+    """
+    size = torch.Size(shape).numel()
+    if count > size:
+        raise RecipeError(f"local_complexity.directions: {count} asked in a space of {size} dimensions")
+    gaussian = torch.randn(size, count, generator=generator(seed, "directions"), dtype=torch.float64)
+    frame: Tensor = torch.linalg.qr(gaussian).Q.T.reshape(count, *shape).float()
+    return frame
+
+
+def _changes(z: Tensor, vertices: int) -> Tensor:
+    """Return how many units are neither active nor inactive at all vertices, int64, shape (points,)."""
+    if z.ndim == 4:
+        z = z.permute(0, 2, 3, 1)  # as it lies in memory; the order of units does not matter
+    by_point = z.reshape(-1, vertices, z[0].numel())
+    # Extremes, since comparing signs would first make a boolean tensor as large as z.
+    return ((by_point.amax(dim=1) > 0) & (by_point.amin(dim=1) <= 0)).sum(dim=1)
+
+
+class _Stop(Exception):
+    pass
+
+
+@torch.no_grad()
+def sign_changes(
+    model: nn.Module, points: Tensor, frame: Tensor, radius: float, *, at: str | None = None, chunk: int = 2
+) -> dict[str, tuple[Tensor, int]]:
+    """Count, layer by layer, the units whose sign changes between the vertices ``x ± r·v_p`` of a cross-polytope.
+
+    A unit is one number that enters an activation function: a channel at a position, a token's hidden unit. It changes
+    if it is positive (active) at some vertex and not at another. Only vertices are looked at, as in the source, which
+    is exact in the first layer; a deeper unit may change inside and be missed.
+
+    Source: Humayun et al. 2024 (arXiv 2402.15555); AhmedImtiazPrio/grok-adversarial, whose directions are drawn anew for
+    every call and whose "test" points are training points.
+    Cost: 2P forward passes per point, in float32: bfloat16 moves a unit by more than r does.
+
+    Args:
+        model: In eval mode, float32.
+        points: float32, shape (n, ...): the model's inputs.
+        frame: From :func:`directions`, in the space of the inputs or of the output of ``at``.
+        radius: r, in the units of that space.
+        at: Module whose output is moved, for instance an embedding; the inputs when None.
+        chunk: Points per forward pass.
+
+    Returns:
+        By layer: changes per point, int64, shape (n,), and the number of units.
+
+    Raises:
+        NotApplicable: If no activation function was called, or the inputs are not float32 and ``at`` is None.
+
+    """
+    _check_type(points, at)
+    moves = radius * torch.cat([frame, -frame]).to(points.device)
+    vertices = len(moves)
+    found: dict[str, list[Tensor]] = {}
+    units: dict[str, int] = {}
+
+    def count(layer: str, z: Tensor) -> None:
+        units[layer] = z[0].numel()
+        found.setdefault(layer, []).append(_changes(z, vertices).cpu())
+
+    # Convolutions are faster on channels that lie together.
+    layout = torch.channels_last if points.ndim == 4 else torch.contiguous_format
+
+    def move(x: Tensor) -> Tensor:
+        return (x.unsqueeze(1) + moves).flatten(0, 1).contiguous(memory_format=layout)
+
+    hook = _replace(model, at, vertices, moves) if at is not None else None
+    try:
+        with Watch(model, before=count):
+            for part in points.split(chunk):
+                model(move(part) if at is None else part.repeat_interleave(vertices, dim=0))
+    finally:
+        if hook:
+            hook.remove()
+    if not found:
+        raise NotApplicable("local_complexity: the model calls no activation function with regions")
+    return {layer: (torch.cat(parts), units[layer]) for layer, parts in found.items()}
+
+
+def _check_type(points: Tensor, at: str | None) -> None:
+    if at is None and points.dtype != torch.float32:
+        raise NotApplicable(f"local_complexity: takes float32 inputs, not {points.dtype}; name an embedding with 'at'")
+
+
+def _replace(model: nn.Module, at: str, vertices: int, moves: Tensor) -> Any:
+    def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor:  # noqa: ARG001
+        points = output.reshape(-1, vertices, *output.shape[1:])
+        return (points + moves).flatten(0, 1)
+
+    return model.get_submodule(at).register_forward_hook(hook)
+
+
+@torch.no_grad()
+def first_layer_changes(model: nn.Module, points: Tensor, frame: Tensor, radius: float) -> tuple[Tensor, int]:
+    """Count the changes of the first activation in closed form, where what leads to it is affine.
+
+    With ``z(x + v) = z(x) + Lv`` a unit changes iff ``z(x) − r·m ≤ 0 < z(x) + r·m``, m the largest |(L v_p)_u| over p.
+    Cost: n + P + 2 forward passes up to the first activation, against 2P·n.
+
+    Args:
+        model: In eval mode.
+        points: float32, shape (n, ...).
+        frame: From :func:`directions`.
+        radius: r, in the units of the inputs.
+
+    Returns:
+        Changes per point, int64, shape (n,), and the number of units.
+
+    Raises:
+        NotApplicable: If the first pre-activation is not affine in the input.
+
+    """
+    caught: list[Tensor] = []
+
+    def stop(layer: str, z: Tensor) -> None:  # noqa: ARG001
+        caught.append(z.flatten(1).clone())
+        raise _Stop
+
+    def first(x: Tensor) -> Tensor:
+        try:
+            with Watch(model, before=stop):
+                model(x)
+        except _Stop:
+            return caught.pop()
+        raise NotApplicable("local_complexity: the model calls no activation function with regions")
+
+    frame = frame.to(points.device)
+    offset = first(torch.zeros_like(points[:1]))
+    linear = first(frame) - offset
+    z = first(points)
+    moved = first(points[:1] + frame[:1])
+    if not torch.allclose(moved, z[:1] + linear[:1], rtol=1e-4, atol=1e-4 * float(z.abs().max())):
+        raise NotApplicable("local_complexity: what leads to the first activation is not affine in the input")
+    reach = radius * linear.abs().amax(dim=0)
+    return ((z - reach <= 0) & (z + reach > 0)).sum(dim=1).cpu(), z.shape[1]
+
+
+@ANALYSES.register
+class LocalComplexity(Analysis):
+    """Units that change sign within a cross-polytope around points of retain, test and forget, per layer.
+
+    ``local_complexity``: mean count per point; ``local_complexity_fraction``: as a share of the layer's units; null
+    ``pooled``: the mean over as many points drawn from all sets together. Test is the test set.
+    Source: Humayun et al. 2024 (arXiv 2402.15555); its code uses 20 directions, r = 0.005, 1,024 points.
+    Cost: 2·``directions`` forward passes per point.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("retain",)
+    kind: Literal["local_complexity"] = "local_complexity"
+    examples: int = Field(1000, ge=1, description="points per set")
+    directions: int = Field(20, ge=1, description="P, orthonormal directions; the neighborhood has 2P vertices")
+    radius: float = Field(0.005, gt=0, description="r, in the units of the model's inputs")
+    at: str | None = Field(None, description="module whose output is moved instead of the inputs, e.g. an embedding")
+    draws: int = Field(200, ge=1, description="draws of the null")
+    chunk: int = Field(2, ge=1, description="points per forward pass; few fit a processor's cache, a GPU takes more")
+
+    def check(self, subject: Subject) -> None:
+        """Raise unless the inputs, or the output of ``at``, can be moved in so many directions."""
+        if self.at is not None and self.at not in dict(subject.model.named_modules()):
+            raise unknown("local_complexity.at", self.at, dict(subject.model.named_modules()))
+        points = inputs_of(next(subject.batches("retain")), self.kind)
+        _check_type(points, self.at)
+        directions(self._shape(subject.model, points), self.directions, subject.seed)
+
+    def readings(self, subject: Subject) -> Iterator[Reading]:
+        """Yield two readings per set and layer, and for the sum over layers."""
+        counts: dict[str, dict[str, tuple[Tensor, int]]] = {}
+        for role in (role for role in ROLES if role in subject.sets):
+            points = inputs_of(subject.examples(role, self.examples), self.kind)
+            frame = directions(self._shape(subject.model, points), self.directions, subject.seed)
+            counts[role] = sign_changes(subject.model, points, frame, self.radius, at=self.at, chunk=self.chunk)
+        for layer in [MODEL, *next(iter(counts.values()))]:
+            yield from self._layer({role: _of_layer(c, layer) for role, c in counts.items()}, layer, subject.seed)
+
+    def _shape(self, model: nn.Module, points: Tensor) -> tuple[int, ...]:
+        if self.at is None:
+            return tuple(points.shape[1:])
+        seen: list[tuple[int, ...]] = []
+        hook = model.get_submodule(self.at).register_forward_hook(lambda *a: seen.append(tuple(a[2].shape[1:])))
+        with torch.no_grad():
+            model(points[:1])
+        hook.remove()
+        return seen[0]
+
+    def _layer(self, counts: dict[str, tuple[Tensor, int]], layer: str, seed: int) -> Iterator[Reading]:
+        pooled = torch.cat([changes for changes, _ in counts.values()]).double()
+        draw = generator(seed, "local complexity", layer)
+        for role, (changes, units) in counts.items():
+            null = torch.stack([
+                pooled[torch.randperm(len(pooled), generator=draw)[: len(changes)]].mean() for _ in range(self.draws)
+            ])  # fmt: skip
+            value = changes.double().mean().item()
+            nulls = {"pooled": Null.of(null)}
+            yield Reading("local_complexity", role, value, "units", layer, len(changes), nulls)
+            share = {"pooled": Null.of(null / units)}
+            yield Reading("local_complexity_fraction", role, value / units, "1", layer, len(changes), share)
+
+
+def _of_layer(counts: dict[str, tuple[Tensor, int]], layer: str) -> tuple[Tensor, int]:
+    if layer != MODEL:
+        return counts[layer]
+    return torch.stack([c for c, _ in counts.values()]).sum(dim=0), sum(units for _, units in counts.values())

@@ -1,0 +1,151 @@
+"""The mechanism part of the report: measures beside their nulls, and whether they predict what unlearning costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ungrok.report.tables import Cell, Table
+from ungrok.report.text import MISSING, bracketed, fixed, number, plural
+from ungrok.report.view import View
+from ungrok.study.mediation import MEASURE, OUTCOMES, changes, headline, mediation
+from ungrok.study.statistics import sign_flip
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """The measures of a study as the report sees them; empty where the recipe analyzes nothing."""
+
+    view: View
+
+    @cached_property
+    def before(self) -> pd.DataFrame:
+        """Values and nulls at stages, before unlearning."""
+        table = self.view.results.mechanism
+        return table[table["method"] == ""]
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """Changes of measures and of costs from the first stage of the base arm."""
+        return changes(self.view.results.rows, self.before, self.view.recipe, self.view.budgets)
+
+    @cached_property
+    def mediation(self) -> pd.DataFrame:
+        """What those changes have to do with each other."""
+        return mediation(self.points, self.view.recipe.claims.alpha)
+
+    def tables(self) -> Iterator[Table]:
+        """Yield, per forget split, the measures at every stage, then what they predict."""
+        for forget in self.view.recipe.forget_labels():
+            if len(own := self.before[self.before["forget"] == forget]):
+                yield self._values(own, forget)
+            if len(self.points) and (self.points["forget"] == forget).any():
+                yield self._predictions(forget)
+
+    def _values(self, own: pd.DataFrame, forget: str) -> Table:
+        series = [s for s in self.view.series if ((own["arm"] == s[0]) & (own["stage"] == s[1])).any()]
+        pairs = [((a.arm, str(a.stage)), (b.arm, str(b.stage))) for a, b in self.view.recipe.claims.compare]
+        pairs = [pair for pair in dict.fromkeys(pairs) if set(pair) <= set(series)]
+        rows: list[list[str | Cell]] = []
+        for key, group in headline(own).groupby(MEASURE, sort=False):
+            nulls = own[(own[MEASURE] == list(key)).all(axis=1) & (own["null"] != "")]
+            cells = [_value_cell(_at(group, s), _at(nulls, s)) for s in series]
+            changed = [_change_cell(_at(group, left), _at(group, right)) for left, right in pairs]
+            rows.append([*named(key), str(group["unit"].iloc[0]), *cells, *changed])
+        how = (
+            "Mean and standard deviation over seeds before unlearning; below it, per null, the mean 5 % and 95 % quantiles and in how many "
+            "seeds the value lies outside them: inside there is nothing to explain. Changes are paired by seed, with their intervals."
+        )
+        label = self.view.label
+        columns = [
+            "measure",
+            "on",
+            "unit",
+            *(label(*s) for s in series),
+            *(f"{label(*a)} → {label(*b)}" for a, b in pairs),
+        ]
+        groups = [("", 3), ("at the stage", len(series)), *([("change", len(pairs))] if pairs else [])]
+        return Table(f"Measures of mechanism, forget split {forget}", how, columns, rows, keys=3, groups=groups)
+
+    def _predictions(self, forget: str) -> Table:
+        own = self.mediation[self.mediation["forget"] == forget]
+        rows: list[list[str | Cell]] = []
+        for key, group in own.groupby(MEASURE, sort=False):
+            by_outcome = {row["outcome"]: row for row in group.to_dict("records")}
+            rows.append([*named(key), *(cell for name in OUTCOMES for cell in _prediction_cells(by_outcome[name]))])
+        tested = int((own["predicts"] != "unknown").sum())
+        how = (
+            "Rank correlation of the change of a measure with the change of what unlearning costs, over all arms, stages and seeds, each "
+            "against the first stage of the same seed's base arm; then given test accuracy, with an interval by resampling whole seeds. "
+            "“yes” means that the measure predicts the cost beyond test accuracy: the interval does not hold 0. "
+            f"{plural(tested, 'interval')} stand here; without any effect about "
+            f"{number(self.view.recipe.claims.alpha * tested, 2)} of them would say yes. Damage: {OUTCOMES['damage']}; updates: "
+            f"{OUTCOMES['updates']}; both as ranks within a method, averaged over methods."
+        )
+        columns = ["measure", "on", *["rank correlation", "given test accuracy", "predicts", "arms agree"] * 2]
+        return Table(
+            f"What the measures predict, forget split {forget}", how, columns, rows, keys=2,
+            groups=[("", 2), ("damage", 4), ("updates", 4)],
+        )  # fmt: skip
+
+    def sentences(self) -> list[str]:
+        """Return one sentence per measure: does it predict the cost of unlearning beyond test accuracy?"""
+        found = []
+        for key, group in self.mediation.groupby(MEASURE, sort=False) if len(self.points) else ():
+            said = []
+            for outcome, own in group.groupby("outcome", sort=False):
+                words = sorted(set(own["predicts"]))
+                said.append(f"{outcome}: {words[0] if len(words) == 1 else 'depends on the forget split'}")
+            found.append(
+                f"{' on '.join(filter(None, named(key)))}: does it predict beyond test accuracy? {'; '.join(said)}."
+            )
+        return found
+
+
+def named(key: Any) -> list[str]:
+    """Return what a key in the order of ``MEASURE`` is called, and its data."""
+    _, measure, on, layer = map(str, key)
+    return [measure if layer == "model" else f"{measure} ({layer})", on]
+
+
+def _at(table: pd.DataFrame, series: tuple[str, str]) -> pd.DataFrame:
+    return table[(table["arm"] == series[0]) & (table["stage"] == series[1])]
+
+
+def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
+    known = values.dropna(subset="value")
+    if known.empty:
+        return MISSING
+    spread = f" ± {number(known['value'].std())}" if len(known) > 1 else ""
+    lines = [f"{number(known['value'].mean())}{spread}"]
+    for name, own in nulls.groupby("null", sort=False):
+        both = known.merge(own, on="seed", suffixes=("", "_null"))
+        outside = int(((both["value"] < both["low_null"]) | (both["value"] > both["high_null"])).sum())
+        ends = bracketed(number(own["low"].mean()), number(own["high"].mean()))
+        lines.append(f"{name} {ends}, outside in {outside} of {len(both)}")
+    return Cell(tuple(lines))
+
+
+def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
+    both = first.merge(last, on="seed", suffixes=("_first", "_last")).dropna(subset=["value_first", "value_last"])
+    if both.empty:
+        return MISSING
+    estimate = sign_flip((both["value_last"] - both["value_first"]).to_numpy(dtype=float))
+    return Cell((number(estimate.effect), bracketed(number(estimate.low), number(estimate.high))))
+
+
+def partial(row: Any) -> str:
+    """Return a partial correlation with its interval."""
+    return f"{fixed(row['partial'], 2)} {bracketed(fixed(row['low'], 2), fixed(row['high'], 2))}"
+
+
+def _prediction_cells(row: Any) -> list[str | Cell]:
+    if not np.isfinite(row["partial"]):
+        return [fixed(row["rank_correlation"], 2), MISSING, str(row["predicts"]), MISSING]
+    agree = MISSING if np.isnan(row["arms_agree"]) else f"{row['arms_agree']:.0%}"
+    return [fixed(row["rank_correlation"], 2), partial(row), str(row["predicts"]), agree]

@@ -1,0 +1,134 @@
+"""Figures of the mechanism part: measures along training beside their nulls, by layer, and against damage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ungrok.report.figures import GRAY, WIDTH, Picture, _filled, _legend, color
+from ungrok.report.mechanism import Mechanism, named, partial
+from ungrok.report.text import slug
+from ungrok.study.mediation import MEASURE, headline
+
+PANELS = 12
+"""At most so many measures in one figure."""
+
+MARKERS = "osD^v<>P*X"
+
+
+def pictures(mechanism: Mechanism) -> Iterator[Picture]:
+    """Yield the measures by stage or step, heat maps over layers, and the mediation plot."""
+    for forget in mechanism.view.recipe.forget_labels():
+        own = mechanism.before[mechanism.before["forget"] == forget]
+        if len(own):
+            yield from _by_step(mechanism, own, forget)
+            yield from _heat_maps(mechanism, own, forget)
+        here = mechanism.points[mechanism.points["forget"] == forget] if len(mechanism.points) else mechanism.points
+        if len(here):
+            yield _mediated(mechanism, here, forget)
+
+
+def _by_step(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
+    keys = headline(own)[MEASURE].drop_duplicates().to_numpy().tolist()
+    pages = range(0, len(keys), PANELS)
+    for number, first in enumerate(pages, start=1):
+        chosen = keys[first : first + PANELS]
+        figure, grid = _panels(len(chosen))
+        for axes, key in zip(grid, chosen, strict=True):
+            _step_panel(mechanism, axes, own[(own[MEASURE] == key).all(axis=1)])
+            axes.set_title(_filled(" on ".join(filter(None, named(key)))), loc="left")
+        figure.supxlabel("training step")
+        null = Line2D([], [], color=GRAY, alpha=0.4, linewidth=6, label="null, 5 % to 95 %")
+        _legend(figure, [*_handles(mechanism, [(a, str(s)) for a, s in own[["arm", "stage"]].to_numpy()]), null])
+        how = (
+            "Each point is one seed at one checkpoint before unlearning; the gray bar is the first of the measure's nulls at the same "
+            "checkpoint. Points inside the bars show nothing about the forget set."
+        )
+        part = f", part {number} of {len(pages)}" if len(pages) > 1 else ""
+        name = slug("mechanism", forget, *([str(number)] if len(pages) > 1 else []))
+        yield Picture(name, f"Measures along training, {forget}{part}", how, figure)
+
+
+def _handles(mechanism: Mechanism, series: list[tuple[str, str]]) -> list[Line2D]:
+    """Return a legend entry for each stage, each arm, and the other steps."""
+    view, there = mechanism.view, {stage for _, stage in series}
+    marks = [(stage, "o", color(view, stage)) for stage in view.stages if stage in there]
+    if there - set(view.stages):
+        marks.append(("other steps", "o", "#000000"))
+    if len(view.arms) > 1:
+        marks += [(f"arm {arm}", _marker(mechanism, arm), GRAY) for arm in view.arms if arm in {a for a, _ in series}]
+    return [Line2D([], [], color=c, marker=m, linestyle="", markersize=4, label=name) for name, m, c in marks]
+
+
+def _marker(mechanism: Mechanism, arm: str) -> str:
+    return MARKERS[mechanism.view.arms.index(arm) % len(MARKERS)]
+
+
+def _step_panel(mechanism: Mechanism, axes: Axes, own: pd.DataFrame) -> None:
+    nulls, values = own[own["null"] != ""], own[own["null"] == ""]
+    if len(nulls):
+        first = nulls[nulls["null"] == nulls["null"].iloc[0]]
+        axes.vlines(first["step"], first["low"], first["high"], color=GRAY, alpha=0.4, linewidth=4)
+    for (arm, stage), group in values.groupby(["arm", "stage"], sort=False):
+        shade = color(mechanism.view, str(stage)) if stage in mechanism.view.stages else "#000000"
+        axes.plot(group["step"], group["value"], _marker(mechanism, str(arm)), color=shade, markersize=3, alpha=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+
+
+def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
+    values = own[(own["null"] == "") & (own["layer"] != "model")]
+    for key, group in values.groupby(["measure", "on"], sort=False):
+        wide = group.pivot_table(index="layer", columns=["arm", "stage"], values="value", sort=False)
+        if len(wide) < 3 or wide.shape[1] < 2:
+            continue
+        figure = Figure(figsize=(min(WIDTH, 2.2 + 0.8 * wide.shape[1]), 0.9 + 0.24 * len(wide)), layout="constrained")
+        axes = figure.subplots()
+        picture = axes.imshow(wide.to_numpy(dtype=float), aspect="auto", cmap="cividis")
+        axes.set_yticks(range(len(wide)), [str(layer) for layer in wide.index])
+        labels = [mechanism.view.label(*map(str, s)) for s in wide.columns]
+        axes.set_xticks(range(wide.shape[1]), labels, rotation=90)
+        figure.colorbar(picture, ax=axes)
+        text = " on ".join(filter(None, map(str, key)))
+        how = "Rows are layers in the order of the forward pass, columns stages; the shade is the mean over seeds."
+        yield Picture(slug("layers", *map(str, key), forget), f"{text} by layer, {forget}", how, figure)
+
+
+def _mediated(mechanism: Mechanism, here: pd.DataFrame, forget: str) -> Picture:
+    own = mechanism.mediation[(mechanism.mediation["forget"] == forget) & (mechanism.mediation["outcome"] == "damage")]
+    strongest = own.sort_values("partial", key=lambda p: -p.abs(), kind="stable").head(PANELS)
+    figure, grid = _panels(len(strongest))
+    for axes, row in zip(grid, strongest.to_dict("records"), strict=True):
+        key = [row[name] for name in MEASURE]
+        for (arm, stage), group in here[(here[MEASURE] == key).all(axis=1)].groupby(["arm", "stage"], sort=False):
+            shade = color(mechanism.view, str(stage)) if stage in mechanism.view.stages else "#000000"
+            axes.plot(group["change"], group["damage"], _marker(mechanism, str(arm)), color=shade, markersize=3.5)
+        axes.axhline(0, color=GRAY, linewidth=0.6)
+        axes.set_title(f"{_filled(' on '.join(filter(None, named(key))))}\n{partial(row)}", loc="left")
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+    figure.supxlabel("change of the measure")
+    figure.supylabel("change of damage (rank)")
+    _legend(figure, _handles(mechanism, [(str(a), str(s)) for a, s in here[["arm", "stage"]].to_numpy()]))
+    how = (
+        "Each point is one arm, stage and seed, as a difference from the first stage of the same seed's base arm. Above each panel "
+        "stands the rank correlation given test accuracy, with its interval; the strongest come first."
+    )
+    return Picture(
+        slug("mediation", forget), f"Do changes of measures go with changes of damage? {forget}", how, figure
+    )
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(WIDTH, 0.9 + 1.6 * rows), layout="constrained")
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for empty in grid[count:]:
+        empty.set_axis_off()
+    return figure, grid[:count]

@@ -1,0 +1,63 @@
+"""Nulls, rows, and how examples are chosen."""
+
+import pytest
+import torch
+from torch import nn
+
+from ungrok.analyze import Null, Reading, Subject
+from ungrok.analyze.base import join, pool
+from ungrok.core.errors import RecipeError
+from ungrok.core.objective import Classification
+
+
+def test_null_holds_quantiles_of_the_finite_draws():
+    null = Null.of([float("nan"), *range(101)])
+    assert (null.low, null.median, null.high, null.draws) == (5, 50, 95, 101)
+    assert Null.of([]) is None
+    assert Null.of([float("nan")]) is None
+
+
+def test_rows_are_the_value_and_each_null():
+    reading = Reading("m", "forget", 0.5, "degree", "fc", 7, {"a": Null(1, 2, 3, 4), "b": None})
+    value, null = reading.rows()
+    assert value == {
+        "measure": "m", "on": "forget", "layer": "fc", "unit": "degree", "examples": 7,
+        "null": "", "value": 0.5, "low": None, "high": None, "draws": None,
+    }  # fmt: skip
+    assert null == value | {"null": "a", "value": 2, "low": 1, "high": 3, "draws": 4}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_what_is_not_finite_has_no_value(value):
+    assert next(Reading("m", "", value).rows())["value"] is None
+
+
+def subject(forget, retain):
+    def made(first, n):
+        return [(x, x[:, 0].long()) for x in torch.arange(first, first + n).float().view(-1, 1).split(3)]
+
+    return Subject(nn.Linear(1, 2), Classification(), {"forget": made(0, forget), "retain": made(100, retain)}, seed=3)
+
+
+def test_pool_keeps_all_or_samples_both_by_one_share():
+    batch, forget, retain = pool(subject(4, 8), 100)
+    assert batch[1].tolist() == [0, 1, 2, 3, *range(100, 108)]
+    assert (forget.tolist(), retain.tolist()) == ([0, 1, 2, 3], list(range(4, 12)))
+    batch, forget, retain = pool(subject(40, 80), 30)
+    assert (len(forget), len(retain)) == (10, 20)
+    assert (batch[1][forget] < 100).all()
+    assert (batch[1][retain] >= 100).all()
+    assert torch.equal(batch[1], pool(subject(40, 80), 30)[0][1])
+
+
+def test_batches_may_be_dicts():
+    parts = [
+        {"ids": torch.tensor([[1, 2]]), "labels": torch.tensor([3])},
+        {"ids": torch.tensor([[4, 5]]), "labels": torch.tensor([6])},
+    ]
+    assert join(parts)["ids"].tolist() == [[1, 2], [4, 5]]
+
+
+def test_no_batches():
+    with pytest.raises(RecipeError, match="holds no batches"):
+        join([])

@@ -1,0 +1,132 @@
+"""SGLD on losses whose posterior is known; chain diagnostics against closed forms."""
+
+from math import log
+
+import pytest
+import torch
+from torch import nn
+
+from ungrok.analyze import Subject
+from ungrok.analyze.learning_coefficient import LearningCoefficient, effective_size, sgld, split_r_hat
+from ungrok.core.objective import Classification
+
+
+def draw(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+COPIES = 300
+"""A sum of independent copies of one loss: one chain is then as good as so many."""
+
+
+def coefficient(slope, size, steps, burn_in, step_size, inverse, pull=0.0):
+    """Return λ of one copy, and its standard error; ``slope`` maps (copies, size) to per-copy losses and gradients."""
+
+    def excess(w, t):
+        losses, gradient = slope(w.view(COPIES, size))
+        seen.append(losses)
+        return losses.sum().item(), gradient.flatten()
+
+    seen = []
+    losses = sgld(excess, COPIES * size, steps, step_size, inverse, pull, draw())
+    each = torch.stack(seen)[burn_in:].mean(dim=0) * inverse
+    value = losses[burn_in:].mean().item() * inverse / COPIES
+    assert value == pytest.approx(each.mean().item(), rel=1e-9)
+    return value, each.std().item() / COPIES**0.5
+
+
+def test_regular_quadratic_gives_half_the_dimension():
+    """λ = d/2, whatever the spectrum; the discrete step makes it ½ Σ 1/(1 − ε·nβ·h/4), exactly."""
+    h, inverse, step = torch.linspace(0.2, 1, 10).double(), 100.0, 0.004
+    value, error = coefficient(lambda w: ((h * w * w).sum(1) / 2, h * w), 10, 1500, 300, step, inverse)
+    exact = (0.5 / (1 - step * inverse * h / 4)).sum().item()
+    assert value == pytest.approx(exact, abs=3 * error)
+    assert error < 0.02
+    assert exact == pytest.approx(5, rel=0.1)
+
+
+def test_pull_towards_the_start_lowers_it_by_a_known_amount():
+    """Posterior precision nβh + γ: λ = ½ Σ nβh/(nβh + γ), with the discrete step's factor."""
+    h, inverse, pull, step = torch.tensor([1.0, 0.1, 0.01]).double(), 100.0, 10.0, 0.005
+    value, error = coefficient(lambda w: ((h * w * w).sum(1) / 2, h * w), 3, 1500, 300, step, inverse, pull)
+    a = inverse * h + pull
+    exact = (inverse * h / (2 * a * (1 - step * a / 4))).sum().item()
+    assert value == pytest.approx(exact, abs=3 * error)
+    assert error < 0.02
+
+
+def test_singular_minimum_gives_less_than_half_the_dimension():
+    """L = w₁⁴ + w₂²/10: real log canonical threshold 1/4 + 1/2, where a count of parameters says 1."""
+
+    def slope(w):
+        a, b = w.unbind(1)
+        return a**4 + b**2 / 10, torch.stack([4 * a**3, b / 5], dim=1)
+
+    value, error = coefficient(slope, 2, 3000, 600, 0.005, 100.0)
+    assert value == pytest.approx(0.25 + 0.5 / (1 - 0.005 * 20 / 4), abs=3 * error + 0.005)
+    assert error < 0.02
+    assert value < 0.85
+
+
+def test_a_chain_that_diverges_is_not_averaged():
+    losses = sgld(lambda w, t: ((w**4).sum().item(), 4 * w**3), 1, 400, 5.0, 100.0, 0.0, draw())
+    assert losses.isnan().any()
+
+
+def test_r_hat_and_effective_size_of_independent_draws():
+    kept = torch.randn(4, 2000, generator=draw(), dtype=torch.float64)
+    assert split_r_hat(kept) == pytest.approx(1, abs=0.01)
+    assert effective_size(kept) == pytest.approx(8000, rel=0.15)
+
+
+def test_effective_size_of_an_autoregression():
+    """x ← φx + z: N·(1 − φ)/(1 + φ) independent draws."""
+    phi, x = 0.9, torch.zeros(4, 20_000, dtype=torch.float64)
+    noise = torch.randn(4, 20_000, generator=draw(), dtype=torch.float64)
+    for t in range(1, 20_000):
+        x[:, t] = phi * x[:, t - 1] + noise[:, t]
+    assert effective_size(x[:, 1000:]) == pytest.approx(4 * 19_000 * 0.1 / 1.9, rel=0.2)
+
+
+def test_chains_at_different_places_do_not_agree():
+    kept = torch.randn(4, 500, generator=draw(), dtype=torch.float64) + torch.arange(4)[:, None]
+    assert split_r_hat(kept) > 1.5
+    assert effective_size(kept) < 40
+
+
+def linear():
+    """Squared error of a linear layer at its minimum: a quadratic, regular in all 6 parameters."""
+    x = torch.randn(60, 3, generator=draw(1))
+    y = torch.randint(2, (60,), generator=draw(2))
+    model = nn.Linear(3, 2, bias=False)
+    with torch.no_grad():
+        target = torch.nn.functional.one_hot(y).float()
+        model.weight.copy_(torch.linalg.lstsq(x, target).solution.T)
+    sets = {"forget": [(x[:10], y[:10])], "retain": [(x[10:], y[10:])]}
+    return Subject(model, Classification("mse"), sets), x
+
+
+def test_a_model_at_a_regular_minimum():
+    subject, x = linear()
+    settings = LearningCoefficient(chains=8, steps=2000, burn_in=400, localization=0.1)
+    found = {r.measure: r.value for r in settings.measure(subject)}
+    inverse = 60 / log(60)
+    h = torch.linalg.eigvalsh(x.T @ x / 60).double().repeat(2)  # 2/C = 1
+    a = inverse * h + 0.1
+    assert found["llc_step_size"] == pytest.approx(0.5 / a.max().item(), rel=1e-3)
+    exact = (inverse * h / (2 * a * (1 - found["llc_step_size"] * a / 4))).sum().item()
+    assert found["llc"] == pytest.approx(exact, abs=0.15)
+    assert found["llc_regular"] == 3
+    assert found["llc_r_hat"] < 1.05
+    assert found["llc_effective_size"] > 500
+    assert found["llc_negative"] == 0
+    assert found["llc_diverged"] == 0
+
+
+def test_away_from_a_minimum_losses_fall_below_the_start():
+    subject, _ = linear()
+    with torch.no_grad():
+        subject.model.weight.add_(2)
+    found = {r.measure: r.value for r in LearningCoefficient(localization=0.1).measure(subject)}
+    assert found["llc_negative"] > 0.9
+    assert found["llc"] < 0

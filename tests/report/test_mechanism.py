@@ -1,0 +1,156 @@
+"""The mechanism part: numbers beside their nulls, predictions as computed, figures that can be read."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
+from ungrok.report import figures, mechanism_figures, write_report
+from ungrok.report.mechanism import Mechanism
+from ungrok.study.results import MECHANISM
+
+ARMS = {"slow": {"trajectory": {"batch_size": 32}}}
+ANALYZE = [{"kind": "gradient_alignment"}, {"kind": "weight_norm"}]
+
+
+def rows(view, measure, value, *, null=None, on="forget|retain", layer="model", analysis="gradient_alignment"):
+    """Return the rows of one measure at every stage; ``value`` and ``null`` are functions of (seed, arm, stage)."""
+    found = []
+    for arm, seed, stage in view.plan.stages:
+        place = {
+            "seed": seed, "arm": arm, "stage": stage, "step": 100 if stage == "pre_grok" else 400, "forget": "class",
+            "method": "", "dose": 0.0, "analysis": analysis, "measure": measure, "on": on, "layer": layer, "unit": "1",
+        }  # fmt: skip
+        found.append(place | {"null": "", "value": value(seed, arm, stage)})
+        if null:
+            low, high = null(seed, arm, stage)
+            found.append(place | {"null": "permuted", "value": (low + high) / 2, "low": low, "high": high, "draws": 9})
+    return found
+
+
+def is_late(stage):
+    return 0.0 if stage == "pre_grok" else 1.0
+
+
+def measured(view, *groups):
+    table = pd.DataFrame([row for group in groups for row in group], columns=MECHANISM)
+    numbers = dict.fromkeys(("value", "low", "high", "draws", "dose"), "float64")
+    return replace(view, results=replace(view.results, mechanism=table.astype(numbers)))
+
+
+@pytest.fixture
+def view(study):
+    """A cosine that falls by 0.4 and leaves its null, a norm that does not change, a layered measure."""
+    base = study(analyze=ANALYZE, arms=ARMS)
+    cosine = rows(
+        base, "gradient_cosine", lambda seed, arm, stage: 0.9 + seed / 1000 - 0.4 * is_late(stage),
+        null=lambda seed, arm, stage: (0.8, 0.95),
+    )  # fmt: skip
+    norm = rows(base, "weight_norm", lambda *_: 3.0, on="", analysis="weight_norm")
+    layered = [
+        row
+        for layer in ("conv1", "conv2", "fc")
+        for row in rows(base, "gradient_cosine", lambda seed, arm, stage: is_late(stage), layer=layer)
+    ]
+    return measured(base, cosine, norm, layered)
+
+
+def lines(cell):
+    return cell if isinstance(cell, str) else list(cell.lines)
+
+
+def test_nothing_where_nothing_is_analyzed(study):
+    empty = Mechanism(study())
+    assert list(empty.tables()) == []
+    assert empty.sentences() == []
+    assert list(mechanism_figures.pictures(empty)) == []
+
+
+def test_values_stand_beside_their_nulls_and_changes_have_intervals(view):
+    values = next(Mechanism(view).tables())
+    assert values.columns == [
+        "measure",
+        "on",
+        "unit",
+        "pre_grok",
+        "grokked",
+        "slow/pre_grok",
+        "slow/grokked",
+        "pre_grok → grokked",
+    ]
+    cosine, norm = values.rows
+    assert cosine[:3] == ["gradient_cosine", "forget|retain", "1"]
+    assert lines(cosine[3]) == ["0.904 ± 0.00245", "permuted [0.8,\xa00.95], outside in 0 of 8"]
+    assert lines(cosine[4])[1] == "permuted [0.8,\xa00.95], outside in 8 of 8"
+    assert lines(norm[3]) == ["3 ± 0"]
+    assert lines(cosine[7]) == ["−0.4", "[−0.4,\xa0−0.4]"]
+
+
+def test_what_is_predicted_is_what_was_computed(view):
+    part = Mechanism(view)
+    table = list(part.tables())[1]
+    own = part.mediation[(part.mediation["measure"] == "gradient_cosine") & (part.mediation["outcome"] == "updates")]
+    row = next(r for r in table.rows if r[0] == "gradient_cosine")
+    assert row[8 - 2] == f"{own['rank_correlation'].item():.2f}".replace("-", "−")
+    assert row[8] == own["predicts"].item()
+    assert part.sentences()[0].startswith(
+        "gradient_cosine on forget|retain: does it predict beyond test accuracy? damage: "
+    )
+
+
+def test_constant_measures_predict_nothing(view):
+    assert (
+        "weight_norm: does it predict beyond test accuracy? damage: unknown; updates: unknown."
+        in Mechanism(view).sentences()
+    )
+
+
+@pytest.fixture(autouse=True)
+def style():
+    with mpl.rc_context(figures.STYLE):
+        yield
+
+
+def boxes(figure):
+    FigureCanvasAgg(figure).draw()
+    renderer = figure.canvas.get_renderer()
+    found = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+    return [(t, t.get_window_extent(renderer)) for t in found]
+
+
+def test_figures_are_named_and_nothing_in_them_is_covered_or_too_small(view):
+    drawn = {picture.name: picture.figure for picture in mechanism_figures.pictures(Mechanism(view))}
+    assert set(drawn) == {"mechanism-class", "layers-gradient_cosine-forget-retain-class", "mediation-class"}
+    for name, figure in drawn.items():
+        placed = boxes(figure)
+        assert all(text.get_fontsize() >= 8 for text, _ in placed), name
+        ticks = {
+            t for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for t in axis.get_ticklabels(which="both")
+        }
+        labels = [box.padded(-1) for text, box in placed if text not in ticks]
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(labels, 2)), name
+
+
+def test_points_and_bars_are_the_values_and_the_nulls(view):
+    figure = next(mechanism_figures.pictures(Mechanism(view))).figure
+    axes = figure.axes[0]
+    drawn = {(float(x), float(y)) for line in axes.lines for x, y in zip(*line.get_data(), strict=True)}
+    assert (100.0, 0.9) in drawn
+    assert any(x == 400 and y == pytest.approx(0.507) for x, y in drawn)
+    bars = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
+    assert {tuple(v) for v in bars} == {(100.0, 0.8), (100.0, 0.95), (400.0, 0.8), (400.0, 0.95)}
+
+
+def test_the_page_has_a_section_and_the_numbers_lie_beside_it(view, tmp_path):
+    page = write_report(tmp_path, view.plan, view.results, view.verdicts, {}, view.budgets).read_text(encoding="utf-8")
+    assert '<h2 id="mechanism">' in page
+    assert "does it predict beyond test accuracy?" in page
+    table = pd.read_csv(tmp_path / "report" / "mediation.csv")
+    assert set(table["measure"]) == {"gradient_cosine", "weight_norm"}

@@ -1,0 +1,171 @@
+"""Analyses in a study: planned at every stage and after every path, measured on the very models of the study."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from ungrok.analyze import ANALYSES, Subject
+from ungrok.core.errors import RecipeError
+from ungrok.core.files import load_tensors
+from ungrok.core.scores import score
+from ungrok.core.seeds import derive
+from ungrok.data import TensorBatches
+from ungrok.study import engine, outputs
+from ungrok.study.jobs import build_run
+from ungrok.study.plan import make_plan, preflight
+from ungrok.study.recipe import load
+from ungrok.study.results import MECHANISM, collect
+from ungrok.study.store import Store
+
+TINY = Path(__file__).with_name("tiny.yaml")
+ANALYZE = [
+    "{kind: gradient_alignment, examples: 60, draws: 5, layers: false, after: false}",
+    "{kind: cka, examples: 40, draws: 2, layers: false}",
+    "{kind: weight_norm, name: norm}",
+    "{kind: local_complexity, examples: 20, directions: 4, draws: 5}",
+]
+
+
+def tiny(analyze=ANALYZE, *more):
+    return load(str(TINY), [f"analyze=[{', '.join(analyze)}]", "seeds=[0]", "noise_seeds=0", *more])
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    store, plan = Store(tmp_path_factory.mktemp("store")), make_plan(tiny())
+    engine.run(list(plan.jobs.values()), store, workers=0)
+    return plan, store, collect(plan, store)
+
+
+def test_no_analyses_no_change():
+    """The key is new: recipes without it keep their hash, and with it no other job changes."""
+    bare = load(str(TINY))
+    assert "analyze" in bare.to_dict()
+    assert bare.hash == load(str(TINY), ["analyze=[]"]).hash
+    assert tiny().hash != tiny([]).hash
+    before, after = make_plan(tiny([])).jobs, make_plan(tiny()).jobs
+    assert set(before) < set(after)
+    assert {after[key].kind for key in after.keys() - before.keys()} == {"unlearned", "analyze"}
+
+
+def test_where_analyses_are_planned():
+    plan = make_plan(tiny())
+    stages, paths = 2, 2 * 3
+    assert len([look for look in plan.looks if not look.method]) == 4 * stages
+    assert len([look for look in plan.looks if look.method]) == 3 * paths
+    assert not [look for look in plan.looks if look.method and look.analysis == "gradient_alignment"]
+    roles = {(k.stage, k.method): sorted(plan.jobs[k.rows].inputs) for k in plan.looks if k.analysis == "cka"}
+    assert roles["pre_grok", ""] == ["model", "oracle"]
+    assert roles["grokked", ""] == ["model", "oracle", "pre_grok"]
+    assert roles["grokked", "scrub"] == ["before", "model", "oracle"]
+    assert all(sorted(plan.jobs[k.rows].inputs) == ["model"] for k in plan.looks if k.analysis == "local_complexity")
+
+
+def test_steps_of_a_sweep_are_analyzed_before_unlearning():
+    plan = make_plan(tiny(ANALYZE, "sweep={unlearn: gradient_ascent, forget: class, points: 3, seeds: 1}"))
+    looks = [look for look in plan.looks if look.stage.startswith("step-")]
+    assert {look.method for look in looks} == {""}
+    assert len(looks) == 4 * 3
+
+
+def test_names_and_settings_that_do_not_change_the_numbers_do_not_change_the_jobs():
+    keys = [
+        {
+            job.key
+            for job in make_plan(tiny([entry])).jobs.values()
+            if job.kind == "analyze" and "after" not in job.label
+        }
+        for entry in ("{kind: weight_norm}", "{kind: weight_norm, name: norm}", "{kind: weight_norm, after: false}")
+    ]
+    assert keys[0] == keys[1] == keys[2]
+
+
+def rebuilt(plan, store, look):
+    training = plan.jobs[plan.trajectories[look.arm, look.seed]].spec
+    run = build_run(training)
+    run.model.load_state_dict(load_tensors(store.open(look.model).path / "model.safetensors"))
+    return run
+
+
+def test_rows_are_those_of_the_stored_model(study):
+    plan, store, results = study
+    table = results.mechanism
+    assert list(table) == MECHANISM
+    look = next(
+        k for k in plan.looks if k.stage == "grokked" and k.method == "scrub" and k.analysis == "local_complexity"
+    )
+    run, recipe = rebuilt(plan, store, look), plan.recipe
+    split = recipe.forget[0].split(recipe.problem.load(), derive(0, "forget"))
+    parts = {
+        "forget": run.data.train.of(split.forget),
+        "retain": run.data.train.of(split.retain),
+        "test": run.data.test,
+    }
+    sets = {role: TensorBatches(part) for role, part in parts.items()}
+    analysis = ANALYSES.get("local_complexity")(examples=20, directions=4, draws=5)
+    expected = analysis.measure(Subject(run.model, run.objective, sets, {}, derive(0, "analysis")))
+    own = table[(table.stage == "grokked") & (table.method == "scrub") & (table.analysis == "local_complexity")]
+    wanted = pd.DataFrame([row for reading in expected for row in reading.rows()])
+    assert own.value.tolist() == wanted.value.tolist()
+    assert own.null.tolist() == wanted.null.tolist()
+
+
+def test_models_after_unlearning_stand_at_the_matched_dose(study):
+    """The same updates as the path that was looked at: equal scores at equal dose."""
+    plan, store, results = study
+    doses = {method: matched for method, (_, matched) in outputs.budgets(plan, store).items()}
+    for look in (k for k in plan.looks if k.method and k.analysis == "norm"):
+        run = rebuilt(plan, store, look)
+        accuracy = score(run.model, TensorBatches(run.data.test), run.objective).accuracy
+        rows = results.rows[(results.rows.stage == look.stage) & (results.rows.method == look.method)]
+        at = rows[rows.dose == doses[look.method]]
+        assert at.TA.tolist() == [accuracy]
+        shown = results.mechanism[(results.mechanism.stage == look.stage) & (results.mechanism.method == look.method)]
+        assert set(shown.dose) == {doses[look.method]}
+
+
+def test_change_of_weights_is_measured_from_the_stage(study):
+    plan, store, results = study
+    look = next(k for k in plan.looks if k.stage == "pre_grok" and k.method == "scrub" and k.analysis == "norm")
+    after = rebuilt(plan, store, look).model
+    before = load_tensors(store.open(plan.stages["base", 0, "pre_grok"]).path / "model.safetensors")
+    change = torch.stack([(p.double() - before[n].double()).square().sum() for n, p in after.named_parameters()]).sum()
+    table = results.mechanism
+    own = table[(table.stage == "pre_grok") & (table.method == "scrub") & (table.layer == "model")]
+    found = own[(own.measure == "weight_change") & (own.on == "before")].value.item()
+    assert found == pytest.approx(change.sqrt().item(), rel=1e-9)
+
+
+def test_the_table_is_written(study, tmp_path):
+    plan, _, results = study
+    outputs.write_tables(tmp_path, plan, results, [], {})
+    read = pd.read_parquet(tmp_path / "mechanism.parquet")
+    pd.testing.assert_frame_equal(read, results.mechanism)
+    assert (tmp_path / "mechanism.csv").read_text().startswith(",".join(MECHANISM))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{kind: fourier}", r"analyze.0: fourier: takes the one-hot codes"),
+        (
+            "{kind: local_complexity, directions: 65}",
+            r"analyze.0: local_complexity.directions: 65 asked in a space of 64",
+        ),
+        ("{kind: local_complexity, at: nothing}", r"analyze.0: local_complexity.at: 'nothing' is not known"),
+    ],
+)
+def test_what_cannot_be_measured_fails_before_training(entry, message):
+    with pytest.raises(RecipeError, match=message):
+        preflight(tiny([entry]))
+
+
+def test_wrong_entries_are_explained():
+    with pytest.raises(
+        RecipeError, match=r"analyze.0.kind: 'gradient_alignement' is not known.*mean 'gradient_alignment'"
+    ):
+        tiny(["{kind: gradient_alignement}"])
+    with pytest.raises(RecipeError, match="two entries are called 'cka'"):
+        tiny(["{kind: cka}", "{kind: cka, draws: 3}"])

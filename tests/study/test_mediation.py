@@ -1,0 +1,158 @@
+"""Partial rank correlations against regressions written out, and verdicts on data whose cause is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import rankdata, spearmanr
+
+from ungrok.study.mediation import changes, headline, interval, mediation, outcomes, partial_rank_correlation
+from ungrok.study.recipe import validate
+from ungrok.study.results import MECHANISM
+
+RECIPE = validate(
+    {
+        "name": "by-hand", "seeds": list(range(10)), "problem": {"kind": "digits"}, "model": {"kind": "mlp"},
+        "stages": ["pre_grok", "grokked", "final"], "arms": {"other": {}}, "forget": [{"kind": "class"}],
+        "unlearn": [{"kind": "gradient_ascent"}, {"kind": "finetune"}],
+        "claims": {"targets": ["oracle", 0.1]}, "analyze": [{"kind": "weight_norm"}],
+    }
+)  # fmt: skip
+BUDGETS = {"gradient_ascent": (100.0, 10.0), "finetune": (100.0, 10.0)}
+
+
+def residuals(y, z):
+    design = np.stack([np.ones_like(z), z], axis=1)
+    return y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+
+
+def test_partial_is_the_correlation_of_residual_ranks():
+    random = np.random.default_rng(0)
+    x, y, z = random.normal(size=(3, 40))
+    y = y + x + np.round(z)
+    rx, ry, rz = map(rankdata, (x, y, z))
+    expected = np.corrcoef(residuals(rx, rz), residuals(ry, rz))[0, 1]
+    assert partial_rank_correlation(x, y, z) == pytest.approx(expected)
+    assert partial_rank_correlation(x, y) == pytest.approx(spearmanr(x, y).statistic)
+
+
+def test_weights_count_points_by_their_ranks_among_all():
+    random = np.random.default_rng(0)
+    x, y, z = (rankdata(v) for v in random.normal(size=(3, 12)))
+    counts = random.integers(0, 3, (5, 12))
+    for count, found in zip(counts, partial_rank_correlation(x, y, z, counts.astype(float)), strict=True):
+        a, b, c = (np.repeat(v, count) for v in (x, y, z))
+        assert found == pytest.approx(np.corrcoef(residuals(a, c), residuals(b, c))[0, 1])
+
+
+def test_a_covariate_that_does_not_vary_changes_nothing_and_one_that_explains_all_leaves_nothing():
+    random = np.random.default_rng(1)
+    x, y = random.normal(size=(2, 30))
+    assert partial_rank_correlation(x, y, np.ones(30)) == pytest.approx(spearmanr(x, y).statistic)
+    assert np.isnan(partial_rank_correlation(x, y, np.exp(x)))
+    assert np.isnan(partial_rank_correlation(np.ones(30), y))
+
+
+def test_the_interval_resamples_seeds_not_points():
+    """Ten copies of every point add no information: the interval must not shrink."""
+    random = np.random.default_rng(2)
+    one = pd.DataFrame({"seed": range(12), "change": random.normal(size=12), "accuracy": random.normal(size=12)})
+    one["damage"] = one["change"] + random.normal(size=12)
+    wide, copied = interval(one, "damage", 0.05, 500), interval(pd.concat([one] * 10), "damage", 0.05, 500)
+    assert copied == pytest.approx(wide, abs=0.05)
+    assert wide[1] - wide[0] > 0.3
+
+
+def track(seed, arm, stage, method, start, fall, hit):
+    """A path whose TA falls by ``fall`` and whose UA reaches 0.1 at dose ``hit``, or never."""
+    rows = []
+    for dose in (0.0, 10.0, *([hit] if hit else []), 100.0):
+        done = hit is not None and dose >= hit
+        rows.append(
+            {
+                "seed": seed, "arm": arm, "stage": stage, "step": 5, "forget": "class", "method": method, "dose": dose,
+                "updates": int(dose), "UA": 0.0 if done else 1.0, "TA": start - (fall if dose >= 10 else 0),
+                "reached_0.1": done, "reached_oracle": False, "rewound": False,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def value(seed, arm, stage, number, **more):
+    row = dict.fromkeys(MECHANISM) | {
+        "seed": seed, "arm": arm, "stage": stage, "step": 5, "forget": "class", "method": "", "dose": 0.0,
+        "analysis": "a", "measure": "m", "on": "", "layer": "model", "null": "", "value": number,
+    }  # fmt: skip
+    return row | more
+
+
+def test_outcomes_are_ranks_within_a_method_and_never_is_the_most():
+    rows = [r for seed, (fall, hit) in enumerate([(0.1, 20.0), (0.3, None), (0.2, 50.0)])
+            for r in track(seed, "base", "grokked", "gradient_ascent", 0.9, fall, hit)]  # fmt: skip
+    found = outcomes(pd.DataFrame(rows), RECIPE, BUDGETS)
+    assert found["damage"].tolist() == pytest.approx([1 / 3, 1, 2 / 3])
+    assert found["updates"].tolist() == pytest.approx([1 / 3, 1, 2 / 3])
+    assert found["accuracy"].tolist() == [0.9] * 3
+
+
+def test_outcomes_are_averaged_over_methods_and_what_is_unknown_is_left_out():
+    rows = [
+        *track(0, "base", "grokked", "gradient_ascent", 0.9, 0.1, 20.0),
+        *track(1, "base", "grokked", "gradient_ascent", 0.9, 0.3, 40.0),
+        *track(0, "base", "grokked", "finetune", 0.9, 0.3, 20.0),
+        *track(1, "base", "grokked", "finetune", 0.9, float("nan"), 0.0),
+    ]
+    found = outcomes(pd.DataFrame(rows), RECIPE, BUDGETS)
+    assert found["damage"].tolist() == pytest.approx([(0.5 + 1) / 2, 1])
+
+
+def study(cause, seeds=10):
+    """Places whose damage is caused by ``hidden`` alone; the measure shows ``cause(hidden, accuracy, noise)``."""
+    random, rows, mechanism = np.random.default_rng(3), [], []
+    for seed in range(seeds):
+        for arm in ("base", "other"):
+            for stage in ("pre_grok", "grokked", "final"):
+                hidden, accuracy, noise = random.normal(size=3)
+                fall = 0.2 + 0.02 * hidden + 0.02 * accuracy
+                rows += track(seed, arm, stage, "gradient_ascent", 0.8 + 0.02 * accuracy, fall, 50.0 + hidden)
+                mechanism.append(value(seed, arm, stage, cause(hidden, accuracy, noise)))
+    return changes(pd.DataFrame(rows), pd.DataFrame(mechanism, columns=MECHANISM), RECIPE, BUDGETS)
+
+
+def test_changes_are_from_the_first_stage_of_the_base_arm_of_the_same_seed():
+    points = study(lambda hidden, accuracy, noise: 7 + accuracy)
+    assert len(points) == 10 * 5
+    assert not ((points["arm"] == "base") & (points["stage"] == "pre_grok")).any()
+    np.testing.assert_allclose(points["change"], points["accuracy"] / 0.02, atol=1e-9)
+
+
+def test_a_cause_predicts_and_a_copy_of_test_accuracy_does_not():
+    cause = mediation(study(lambda hidden, accuracy, noise: hidden + 0.3 * noise), 0.05)
+    copy = mediation(study(lambda hidden, accuracy, noise: accuracy + 0.3 * noise), 0.05)
+    assert cause["outcome"].tolist() == ["damage", "updates"]
+    assert cause["predicts"].tolist() == ["yes", "yes"]
+    assert (cause["partial"] > 0.7).all()
+    assert cause["arms_agree"].tolist() == [1, 1]
+    damage = copy[copy["outcome"] == "damage"].iloc[0]
+    assert damage["rank_correlation"] > 0.4
+    assert damage["predicts"] == "no"
+    assert damage["low"] < 0 < damage["high"]
+    assert (damage["points"], damage["seeds"]) == (50, 10)
+
+
+def test_few_seeds_are_no_answer():
+    assert mediation(study(lambda hidden, *_: hidden, seeds=4), 0.05)["predicts"].tolist() == ["unknown"] * 2
+
+
+def test_headline_leaves_out_layers_nulls_and_what_stands_beside():
+    table = pd.DataFrame(
+        [
+            value(0, "base", "final", 1.0),
+            value(0, "base", "final", 1.0, layer="2"),
+            value(0, "base", "final", 1.0, null="permuted"),
+            value(0, "base", "final", 1.0, measure="hessian_smallest_residual"),
+            value(0, "base", "final", 1.0, measure="per_sample_cosine_q05"),
+            value(0, "base", "final", 1.0, measure="llc_r_hat"),
+            value(0, "base", "final", 1.0, measure="nc1", layer="penultimate"),
+        ]
+    )
+    assert headline(table)["measure"].tolist() == ["m", "nc1"]
