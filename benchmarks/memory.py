@@ -19,7 +19,12 @@ from ungrok.core.objective import Classification
 from ungrok.models import MODELS
 from ungrok.unlearn import UNLEARNERS, Iterative
 
-SETTINGS = {"ssd": {"alpha": 0.5}, "influence": {"alpha": 1.0}, "unsir": {"noise_steps": 2, "noise_batch": 64}}
+SETTINGS = {
+    "ssd": {"alpha": 0.5},
+    "influence": {"alpha": 1.0},
+    "unsir": {"noise_steps": 2, "noise_batch": 64},
+    "jit": {"draws": 2},
+}
 BATCH = 64
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -57,7 +57,7 @@ class Results:
     curves: pd.DataFrame
     timings: pd.DataFrame
     audits: pd.DataFrame
-    mechanism: pd.DataFrame
+    mechanism: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MECHANISM))
 
 
 def collect(plan: Plan, store: Store) -> Results:
