@@ -235,12 +235,14 @@ def test_cross_validation_by_hand():
 
 
 def test_one_extreme_example_does_not_hide_the_others():
-    forget, test = drawn(60, 0, margin=4.0), drawn(60, 1)
+    """Both sides are as sure of themselves, the test side of a wrong class; one forget example is beyond measure."""
+    forget, test = drawn(60, 0, margin=3.0), drawn(60, 1, targets=[1] * 60, margin=3.0)
     logits = forget.logits.clone()
     logits[0, 1] = 1e30
-    found = membership(scores(logits, forget.targets), test)
-    assert found["logistic"].auc > 0.85
-    assert found["svc"].auc > 0.85
+    found = membership(scores(logits, forget.targets), scores(test.logits, forget.targets))
+    assert abs(found["entropy"].auc - 0.5) < 0.15
+    for name in TRAINED:
+        assert found[name].auc > 0.8
 
 
 def test_none_where_nothing_can_be_told():

@@ -79,8 +79,7 @@ def membership(forget: Scores, test: Scores, seed: int = 0) -> dict[str, Attack]
     Classes give nothing away: those without test examples are left out, as are those without forget examples, and the
     non-members of a class together weigh as much as its members. The threshold attacks use everything. The trained attackers
     get a random draw of as many non-members as members from each class, at most :data:`MOST` of either, and are judged by
-    five-fold cross-validation; their interval holds for the attacker as fitted, so it is too narrow where there is little to
-    learn from.
+    five-fold cross-validation; their interval leaves out that they were fitted, and covers about 85 % where there is nothing to learn.
 
     Args:
         forget: Scores on the forget data, logits included.
@@ -145,8 +144,8 @@ def _pairs(members: Tensor, others: Tensor, quota: Tensor, seed: int) -> tuple[N
 def _trained(members: Floats, others: Floats, seed: int) -> dict[str, Attack]:
     """Judge attackers on folds they have not seen; everything they learn, the scaling included, comes from the other folds.
 
-    A member and a non-member always share a fold, and a fold's outputs are compared through their ranks within it: pooled as they are,
-    they rank below chance where there is nothing to learn (0.487 on average with 40 pairs of noise; 0.500 this way).
+    A member and a non-member always share a fold, and a fold's outputs count by their ranks within it: pooled as they are, they rank
+    below chance where there is nothing to learn.
     """
     count = len(members)
     folds = torch.randperm(count, generator=generator(seed, "folds")).numpy() % FOLDS
