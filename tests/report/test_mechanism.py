@@ -127,7 +127,7 @@ def boxes(figure):
 
 def test_figures_are_named_and_nothing_in_them_is_covered_or_too_small(view):
     drawn = {picture.name: picture.figure for picture in mechanism_figures.pictures(Mechanism(view))}
-    assert set(drawn) == {"mechanism-class", "layers-gradient_cosine-forget-retain-class", "mediation-class"}
+    assert set(drawn) == {"mechanism-class", "layers-class", "mediation-class"}
     for name, figure in drawn.items():
         placed = boxes(figure)
         assert all(text.get_fontsize() >= 8 for text, _ in placed), name

@@ -72,6 +72,7 @@ def track(seed, arm, stage, method, start, fall, hit):
                 "seed": seed, "arm": arm, "stage": stage, "step": 5, "forget": "class", "method": method, "dose": dose,
                 "updates": int(dose), "UA": 0.0 if done else 1.0, "TA": start - (fall if dose >= 10 else 0),
                 "reached_0.1": done, "reached_oracle": False, "rewound": False,
+                "diverged": bool(np.isnan(fall)) and dose >= 10,
             }
         )  # fmt: skip
     return rows
@@ -94,15 +95,27 @@ def test_outcomes_are_ranks_within_a_method_and_never_is_the_most():
     assert found["accuracy"].tolist() == [0.9] * 3
 
 
-def test_outcomes_are_averaged_over_methods_and_what_is_unknown_is_left_out():
+def test_outcomes_are_averaged_over_methods_and_a_diverged_model_is_damaged_most():
     rows = [
         *track(0, "base", "grokked", "gradient_ascent", 0.9, 0.1, 20.0),
         *track(1, "base", "grokked", "gradient_ascent", 0.9, 0.3, 40.0),
         *track(0, "base", "grokked", "finetune", 0.9, 0.3, 20.0),
-        *track(1, "base", "grokked", "finetune", 0.9, float("nan"), 0.0),
+        *track(1, "base", "grokked", "finetune", 0.9, float("nan"), None),
+        *track(2, "base", "grokked", "finetune", 0.9, 0.2, None),
     ]
     found = outcomes(pd.DataFrame(rows), RECIPE, BUDGETS)
-    assert found["damage"].tolist() == pytest.approx([(0.5 + 1) / 2, 1])
+    assert found["damage"].tolist() == pytest.approx([(1 / 2 + 2 / 3) / 2, (1 + 1) / 2, 1 / 3])
+
+
+def test_what_is_unknown_is_left_out():
+    """UA at the target from the start: there is nothing to reach, and no cost."""
+    rows = [
+        *track(0, "base", "grokked", "gradient_ascent", 0.9, 0.1, 20.0),
+        *track(1, "base", "grokked", "gradient_ascent", 0.9, 0.3, 0.0),
+    ]
+    found = outcomes(pd.DataFrame(rows), RECIPE, BUDGETS)["updates"]
+    assert found[0] == 1
+    assert np.isnan(found[1])
 
 
 def study(cause, seeds=10):
@@ -152,7 +165,10 @@ def test_headline_leaves_out_layers_nulls_and_what_stands_beside():
             value(0, "base", "final", 1.0, measure="hessian_smallest_residual"),
             value(0, "base", "final", 1.0, measure="per_sample_cosine_q05"),
             value(0, "base", "final", 1.0, measure="llc_r_hat"),
+            value(0, "base", "final", 1.0, measure="normalized_gradient_cosine"),
+            value(0, "base", "final", 1.0, measure="modules_rho"),
+            value(0, "base", "final", 1.0, measure="modules_r2"),
             value(0, "base", "final", 1.0, measure="nc1", layer="penultimate"),
         ]
     )
-    assert headline(table)["measure"].tolist() == ["m", "nc1"]
+    assert headline(table)["measure"].tolist() == ["m", "modules_r2", "nc1"]

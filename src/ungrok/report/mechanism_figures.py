@@ -82,21 +82,34 @@ def _step_panel(mechanism: Mechanism, axes: Axes, own: pd.DataFrame) -> None:
 
 
 def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
-    values = own[(own["null"] == "") & (own["layer"] != "model")]
-    for key, group in values.groupby(["measure", "on"], sort=False):
+    """Yield one figure: of each analysis the first measure that has at least three layers, at the stages."""
+    values = own[(own["null"] == "") & (own["layer"] != "model") & own["stage"].isin(mechanism.view.stages)]
+    tables: dict[tuple[object, ...], pd.DataFrame] = {}
+    for (analysis, measure, on), group in values.groupby(["analysis", "measure", "on"], sort=False):
         wide = group.pivot_table(index="layer", columns=["arm", "stage"], values="value", sort=False)
-        if len(wide) < 3 or wide.shape[1] < 2:
-            continue
-        figure = Figure(figsize=(min(WIDTH, 2.2 + 0.8 * wide.shape[1]), 0.9 + 0.24 * len(wide)), layout="constrained")
-        axes = figure.subplots()
-        picture = axes.imshow(wide.to_numpy(dtype=float), aspect="auto", cmap="cividis")
+        if len(wide) >= 3 and wide.shape[1] >= 2 and analysis not in {key[0] for key in tables}:
+            tables[analysis, measure, on] = wide
+    if not tables:
+        return
+    columns = min(len(tables), 2)
+    rows = -(-len(tables) // columns)
+    tallest = max(len(wide) for wide in tables.values())
+    figure = Figure(figsize=(WIDTH, 1.2 + rows * (0.6 + 0.18 * tallest)), layout="constrained")
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for place, (axes, ((_, measure, on), wide)) in enumerate(zip(grid, tables.items(), strict=False)):
+        shade = axes.imshow(wide.to_numpy(dtype=float), aspect="auto", cmap="cividis")
+        axes.set_title(_filled(" on ".join(filter(None, (str(measure), str(on))))), loc="left")
         axes.set_yticks(range(len(wide)), [str(layer) for layer in wide.index])
-        labels = [mechanism.view.label(*map(str, s)) for s in wide.columns]
-        axes.set_xticks(range(wide.shape[1]), labels, rotation=90)
-        figure.colorbar(picture, ax=axes)
-        text = " on ".join(filter(None, map(str, key)))
-        how = "Rows are layers in the order of the forward pass, columns stages; the shade is the mean over seeds."
-        yield Picture(slug("layers", *map(str, key), forget), f"{text} by layer, {forget}", how, figure)
+        labels = [mechanism.view.label(*map(str, s)) for s in wide.columns] if place + columns >= len(tables) else []
+        axes.set_xticks(range(len(labels)), labels, rotation=90)
+        figure.colorbar(shade, ax=axes)
+    for empty in grid[len(tables) :]:
+        empty.set_axis_off()
+    how = (
+        "Rows are layers in the order of the forward pass, columns stages before unlearning; the shade is the mean over seeds. Of each "
+        "analysis the first measure is shown; the others are in mechanism.csv."
+    )
+    yield Picture(slug("layers", forget), f"Measures by layer, {forget}", how, figure)
 
 
 def _mediated(mechanism: Mechanism, here: pd.DataFrame, forget: str) -> Picture:

@@ -16,14 +16,16 @@ from ungrok.study.recipe import BASE, Recipe
 Floats = NDArray[np.float64]
 
 OUTCOMES = {
-    "damage": "fall of test accuracy at the matched dose",
+    "damage": "fall of test accuracy at the matched dose, a diverged model being the most",
     "updates": "dose at which the first numeric target is reached, never being the most",
 }
 
 MEASURE = ["analysis", "measure", "on", "layer"]
 
-BESIDE = re.compile(r"_(?:residual|q\d\d|angle|expected)$|^llc_|^full_loss$")
-"""Readings that stand beside a measure and are none themselves: error bounds, quantiles, diagnostics, copies."""
+BESIDE = re.compile(
+    r"_(?:residual|q\d\d|angle|expected|unbiased|biased|fraction)$|^llc_|^normalized_|^modules_(?!r2)|^full_loss$|^clean_accuracy$"
+)
+"""Readings that stand beside a measure and are none themselves: error bounds, diagnostics, other forms of the same."""
 
 FEWEST = 5
 """Under so many seeds, resampling them says nothing."""
@@ -112,7 +114,8 @@ def outcomes(rows: pd.DataFrame, recipe: Recipe, budgets: dict[str, tuple[float,
         status = "undefined" if target is None else track.status(target)
         hit = track.at(target) if target is not None and status == "reached" else None
         needed = np.inf if status == "censored" else np.nan if hit is None else hit["dose"]
-        table.append(place | {"accuracy": start["TA"], "damage": start["TA"] - end["TA"], "updates": needed})
+        fall = np.inf if end["diverged"] else start["TA"] - end["TA"]
+        table.append(place | {"accuracy": start["TA"], "damage": fall, "updates": needed})
     frame = pd.DataFrame(table, columns=[*LOR, "accuracy", *OUTCOMES]).astype(dict.fromkeys(OUTCOMES, "float64"))
     for name in OUTCOMES:
         ranked = frame.groupby(["forget", "method"])[name].rank(pct=True)
