@@ -32,7 +32,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True, "exclude-m
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 nitpicky = False
-suppress_warnings = ["sphinx_autodoc_typehints", "ref.python"]  # a word in a docstring may be the name of two attributes
+suppress_warnings = ["sphinx_autodoc_typehints"]
 
 PARTS = re.compile(r"^(Formula|Paper|Public source|Deviations|Defaults|Cost|Why it is here): ")
 
