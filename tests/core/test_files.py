@@ -1,5 +1,7 @@
 """Files are whole or absent, and a damaged one says so by name."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -98,3 +100,12 @@ def test_json_is_exact_and_finite(tmp_path):
 def test_checksum_is_sha256(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     assert checksum(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_threads_may_write_one_file_at_once(tmp_path):
+    texts = [str(n) * 50_000 for n in range(8)]
+    for _ in range(20):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda text: write_text(tmp_path / "t", text), texts))
+        assert (tmp_path / "t").read_text() in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]

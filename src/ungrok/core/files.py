@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -21,15 +23,22 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """Yield a name to write to, which then takes the place of ``path``."""
+    # Not the process number: threads share it, and so may two machines on one network file system.
+    aside = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that a reader sees the old content or the new, never a part."""
-    aside = _aside(path)
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    with _aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -52,9 +61,8 @@ def read_json(path: Path) -> Any:
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors as safetensors, atomically; each is stored on its own, whatever memory it shares."""
-    aside = _aside(path)
-    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, aside)
-    aside.replace(path)
+    with _aside(path) as aside:
+        save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, aside)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
