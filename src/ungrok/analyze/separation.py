@@ -70,12 +70,12 @@ class Separation(Analysis):
         targets = subject.objective.targets(batch).cpu()
         draws = controls(forget, retain, targets, self.draws, subject.seed)
         few = {name: made[: self.probe_draws] for name, made in draws.items() if self.probe_draws}
-        for layer, made in features(subject.model, batch, subject.objective, layers=self.layers).items():
-            rows = isometric(center(made))
+        for layer, raw in features(subject.model, batch, subject.objective, layers=self.layers).items():
+            rows = isometric(center(raw))
             yield from compared("covariance_overlap", _over(rows, covariance_overlap), draws, layer)
             yield from compared("principal_angle", _over(rows, self._angle), draws, layer, "degree")
             if layer in ("penultimate", "logits"):
-                yield from compared("probe_auc", _over(made, probe_auc), few, layer)
+                yield from compared("probe_auc", _over(raw, probe_auc), few, layer)
 
     def _angle(self, x: Tensor, y: Tensor) -> float:
         return principal_angles(x, y, min(self.components, len(x) - 1, len(y) - 1, x.shape[1])).mean().item()
