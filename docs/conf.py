@@ -32,7 +32,8 @@ autodoc_default_options = {"members": True, "show-inheritance": True, "exclude-m
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 nitpicky = False
-suppress_warnings = ["sphinx_autodoc_typehints"]
+# napoleon takes "float64, shape (n,)" for types and looks for a class named shape.
+suppress_warnings = ["ref.python"]
 
 PARTS = re.compile(r"^(Formula|Paper|Public source|Deviations|Defaults|Cost|Why it is here): ")
 

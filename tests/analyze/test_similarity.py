@@ -12,6 +12,7 @@ from ungrok.analyze.similarity import (
     Rows,
     center,
     covariance_overlap,
+    isometric,
     linear_cka,
     participation_ratio,
     principal_angles,
@@ -161,3 +162,14 @@ def test_principal_angles_of_rotated_planes():
     x = torch.cat([coefficients, torch.zeros(20, 1, dtype=torch.float64)], 1)
     angles = principal_angles(x + 2, normal(15, 2, 1) @ basis, 2)
     torch.testing.assert_close(angles, torch.tensor([0.0, 30.0], dtype=torch.float64), rtol=1e-6, atol=2e-5)
+
+
+@pytest.mark.parametrize("d", [5, 60])
+def test_isometric_rows_have_the_same_inner_products_overlaps_and_angles(d):
+    x = center(normal(20, d, 0))
+    small = isometric(x)
+    assert small.shape == (20, min(d, 20))
+    torch.testing.assert_close(small @ small.T, x @ x.T, rtol=0, atol=1e-10)
+    overlap, angles = covariance_overlap(x[:8], x[8:]), principal_angles(x[:8], x[8:], 3)
+    assert covariance_overlap(small[:8], small[8:]) == pytest.approx(overlap, rel=1e-9)
+    torch.testing.assert_close(principal_angles(small[:8], small[8:], 3), angles, rtol=0, atol=1e-5)

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from ungrok.analyze.activations import features
 from ungrok.analyze.base import ANALYSES, ROLES, Analysis, Null, Reading, Subject
-from ungrok.analyze.similarity import Rows, cka, linear_cka, participation_ratio, unpaired_expectation
+from ungrok.analyze.similarity import (
+    Rows,
+    center,
+    cka,
+    isometric,
+    linear_cka,
+    participation_ratio,
+    unpaired_expectation,
+)
 from ungrok.core.seeds import generator
 
 
@@ -66,7 +74,7 @@ class UnpairedCKA(Analysis):
     ``cka_unpaired_expected``: what independent rows of these participation ratios give; ``cka_unpaired_unbiased``: near 0
     for independent rows whatever their rank. Better measures: analysis ``separation``.
     Source: Table 5 of arXiv 2512.03437. Chance level: this project, see :func:`unpaired_expectation`.
-    Cost: one forward pass; per layer and draw n·d² multiplications, or n²·d where d > n.
+    Cost: one forward pass; per layer n²·d multiplications, and per draw as many with at most n for d.
     """
 
     kind: Literal["cka_unpaired"] = "cka_unpaired"
@@ -79,10 +87,10 @@ class UnpairedCKA(Analysis):
         own = {role: subject.examples(role, self.examples) for role in self.needs}
         sets = {role: features(subject.model, b, subject.objective, layers=self.layers) for role, b in own.items()}
         for layer, forget in sets["forget"].items():
-            retain = sets["retain"][layer]
-            count = min(len(forget), len(retain) // 2)
+            count = min(len(forget), len(sets["retain"][layer]) // 2)
             if count >= 4:
-                yield from self._layer(forget, retain, count, layer, subject.seed)
+                rows = isometric(center(torch.cat([forget, sets["retain"][layer]])))
+                yield from self._layer(rows[: len(forget)], rows[len(forget) :], count, layer, subject.seed)
 
     def _layer(self, forget: Tensor, retain: Tensor, count: int, layer: str, seed: int) -> Iterator[Reading]:
         draw = generator(seed, "cka_unpaired", layer)

@@ -25,8 +25,8 @@ class Curvature(Analysis):
 
     ``hessian_eigenvalue_1…``: the largest, by Lanczos; ``hessian_smallest``; each with the residual that bounds its error
     (``…_residual``); ``hessian_trace`` and ``ggn_trace`` by Hutch++; ``fisher_trace``: of the predictive distribution,
-    exactly; ``hessian_negative_share``: share of Σ|eigenvalue| that negative ones have, by quadrature of the spectral density;
-    ``adaptive_…``: of D·H·D, D the diagonal matrix of |weights|, which rescaling a layer against the next leaves alone.
+    exactly; ``hessian_negative_share``: share of ``Σ|eigenvalue|`` that negative ones have, by quadrature of the spectral density;
+    ``adaptive_…``: of D·H·D, D the diagonal matrix of ``|weights|``, which rescaling a layer against the next leaves alone.
     Null ``retain_subset`` (on forget): random retain subsets of the forget set's size.
     Source: Ghorbani et al. 2019 (arXiv 1901.10159), Meyer et al. 2021 (arXiv 2010.09649), Kwon et al. 2021 (2102.11600).
     Cost: a product with H is two double passes over the data; ``steps`` of them per set and null draw, ``products`` per

@@ -24,7 +24,7 @@ def directions(shape: tuple[int, ...], count: int, seed: int) -> Tensor:
         seed: The only source of randomness.
 
     Returns:
-        float32, shape (P, *shape): the Q factor of a Gaussian d×P matrix, taken in float64.
+        float32, ``(P, *shape)``: the Q factor of a Gaussian d×P matrix, taken in float64.
 
     Raises:
         RecipeError: If P > d.
@@ -126,7 +126,7 @@ def _replace(model: nn.Module, at: str, vertices: int, moves: Tensor) -> Any:
 def first_layer_changes(model: nn.Module, points: Tensor, frame: Tensor, radius: float) -> tuple[Tensor, int]:
     """Count the changes of the first activation in closed form, where what leads to it is affine.
 
-    With ``z(x + v) = z(x) + Lv`` a unit changes iff ``z(x) − r·m ≤ 0 < z(x) + r·m``, m the largest |(L v_p)_u| over p.
+    With ``z(x + v) = z(x) + Lv`` a unit changes iff ``z(x) − r·m ≤ 0 < z(x) + r·m``, m the largest ``|(L v_p)_u|`` over p.
     Cost: n + P + 2 forward passes up to the first activation, against 2P·n.
 
     Args:

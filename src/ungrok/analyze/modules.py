@@ -40,7 +40,7 @@ class ModuleFit:
 
 
 def overlap(active: Tensor) -> Tensor:
-    """Return |S_i ∩ S_j| / √(|S_i||S_j|) for the sets of active units of all pairs of examples.
+    """Return ``|S_i ∩ S_j| / √(|S_i||S_j|)`` for the sets of active units of all pairs of examples.
 
     Args:
         active: bool, shape (n, units).

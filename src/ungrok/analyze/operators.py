@@ -19,7 +19,7 @@ def flat(tensors: Sequence[Tensor]) -> Tensor:
 def split(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """Return a vector, shape (p,), or a matrix, (p, k), as tensors of the shapes, types and devices of ``like``.
 
-    Columns become a leading dimension: (k, *shape).
+    Columns become a leading dimension: ``(k, *shape)``.
     """
     parts = vector.split([t.numel() for t in like])
     if vector.ndim == 1:

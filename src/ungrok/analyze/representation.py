@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ungrok.analyze.activations import features
 from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, pool
 from ungrok.analyze.gradients import layer_of
-from ungrok.analyze.similarity import center, participation_ratio
+from ungrok.analyze.similarity import center, isometric, participation_ratio
 from ungrok.core.seeds import generator
 
 
@@ -25,7 +25,7 @@ def effective_rank(x: Tensor) -> float:
         x: float, shape (n, d).
 
     """
-    values = torch.linalg.svdvals(center(x.double()))
+    values = torch.linalg.svdvals(isometric(center(x)))
     share = values / values.sum()
     share = share[share > 0]
     return torch.exp(-(share * share.log()).sum()).item() if values.sum() > 0 else float("nan")

@@ -18,7 +18,7 @@ from torch import Tensor
 from ungrok.analyze.activations import features
 from ungrok.analyze.base import ANALYSES, Analysis, Reading, Subject, pool
 from ungrok.analyze.controls import compared, controls
-from ungrok.analyze.similarity import covariance_overlap, principal_angles
+from ungrok.analyze.similarity import center, covariance_overlap, isometric, principal_angles
 
 
 def probe_auc(x: Tensor, y: Tensor, folds: int = 5, seed: int = 0) -> float:
@@ -53,12 +53,12 @@ class Separation(Analysis):
     ``covariance_overlap``: cosine of the covariance matrices; ``principal_angle``: mean angle, in degrees, between the
     spans of the leading ``components``; ``probe_auc``: penultimate layer and logits only.
     Source: Björck & Golub 1973 (angles); Alain & Bengio 2016, arXiv 1610.01644 (probes).
-    Cost: one forward pass; per layer and draw n²·d multiplications and a singular value decomposition; five logistic
-    regressions per draw of the probe.
+    Cost: one forward pass; per layer n²·d multiplications, and per draw a singular value decomposition of at most n×n
+    numbers; five logistic regressions per draw of the probe.
     """
 
     kind: Literal["separation"] = "separation"
-    examples: int = Field(1000, ge=4, description="forget and retain examples together; more are sampled down")
+    examples: int = Field(500, ge=4, description="forget and retain examples together; more are sampled down")
     draws: int = Field(20, ge=1, description="draws per control")
     probe_draws: int = Field(3, ge=0, description="draws per control of the probe")
     components: int = Field(5, ge=1, description="dimensions of the subspaces whose angles are taken")
@@ -70,11 +70,12 @@ class Separation(Analysis):
         targets = subject.objective.targets(batch).cpu()
         draws = controls(forget, retain, targets, self.draws, subject.seed)
         few = {name: made[: self.probe_draws] for name, made in draws.items() if self.probe_draws}
-        for layer, rows in features(subject.model, batch, subject.objective, layers=self.layers).items():
+        for layer, raw in features(subject.model, batch, subject.objective, layers=self.layers).items():
+            rows = isometric(center(raw))
             yield from compared("covariance_overlap", _over(rows, covariance_overlap), draws, layer)
             yield from compared("principal_angle", _over(rows, self._angle), draws, layer, "degree")
             if layer in ("penultimate", "logits"):
-                yield from compared("probe_auc", _over(rows, probe_auc), few, layer)
+                yield from compared("probe_auc", _over(raw, probe_auc), few, layer)
 
     def _angle(self, x: Tensor, y: Tensor) -> float:
         return principal_angles(x, y, min(self.components, len(x) - 1, len(y) - 1, x.shape[1])).mean().item()

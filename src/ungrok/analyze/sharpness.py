@@ -57,7 +57,7 @@ def ascent(
     """Return how far the loss rises along gradient ascent in a ball: ``L(θ + ε) − L(θ)``.
 
     The ball is ``‖ε/scale‖ ≤ radius``. One step goes to its edge, ``ε = r·s²g/‖s·g‖`` (SAM with s = 1: Foret et al. 2021,
-    arXiv 2010.01412; ASAM with s = |θ|: Kwon et al. 2021, arXiv 2102.11600, without its offset, which would break the
+    arXiv 2010.01412; ASAM with ``s = |θ|``: Kwon et al. 2021, arXiv 2102.11600, without its offset, which would break the
     invariance). More steps go 2.5·r/steps at a time (Madry et al. 2018), projected onto the ball; the largest rise counts.
 
     Cost: ``steps`` gradients and ``steps`` + 1 forward passes over the data.
@@ -98,7 +98,7 @@ def average_rise(
 ) -> float:
     """Return the mean rise of the loss under noise, ``E L(θ + r·s·z) − L(θ)``, z standard normal.
 
-    Source: Andriushchenko et al. 2023 (arXiv 2302.07011), average-case adaptive sharpness with s = |θ|.
+    Source: Andriushchenko et al. 2023 (arXiv 2302.07011), average-case adaptive sharpness with ``s = |θ|``.
     Cost: ``draws`` + 1 forward passes.
     """
     start, total = mean_loss(model, batches, objective), 0.0
@@ -115,7 +115,7 @@ class Sharpness(Analysis):
     """Rise of the loss within a ball: SAM's, and two that rescaling a layer against the next leaves unchanged.
 
     ``sam_sharpness``: one step of length ``radius``; ``adaptive_sharpness``: the largest rise on ``steps`` steps in the ball
-    of ``adaptive_radius`` scaled by |weights|; ``adaptive_average``: mean rise under noise of that scale.
+    of ``adaptive_radius`` scaled by ``|weights|``; ``adaptive_average``: mean rise under noise of that scale.
     Null ``retain_subset`` (on forget): random retain subsets of the forget set's size.
     Source: arXiv 2010.01412, 2102.11600, 2302.07011.
     Cost: per set and draw 1 + ``steps`` gradients and about ``noise`` + ``steps`` forward passes.

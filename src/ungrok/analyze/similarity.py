@@ -13,6 +13,25 @@ def center(x: Tensor) -> Tensor:
     return (x.double() - x.double().mean(dim=0)).to(x.dtype)
 
 
+def isometric(x: Tensor) -> Tensor:
+    """Return rows with the same inner products in at most n dimensions: whatever depends on these alone costs less.
+
+    The coordinates U·√Λ of the eigendecomposition XXᵀ = UΛUᵀ where d > n, and ``x`` itself otherwise.
+
+    Args:
+        x: float, shape (n, d).
+
+    Returns:
+        float64, shape (n, min(n, d)).
+
+    """
+    if x.shape[1] <= len(x):
+        return x.double()
+    values, vectors = torch.linalg.eigh((x @ x.T).double())
+    rows: Tensor = vectors * values.clamp(min=0).sqrt()
+    return rows
+
+
 class Rows:
     """Features of n examples, centered, with what the Hilbert-Schmidt independence criterion needs of their linear kernel.
 
