@@ -10,7 +10,7 @@ install: $(VENV)/installed
 study: install
 	$(BIN)/ungrok study digits
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
