@@ -1,6 +1,6 @@
 """The time of an update on images: against the barest loop, with the options of `trajectory.speed`, several seeds as one.
 
-python benchmarks/speed.py [loop|epoch-resnet|epoch-cnn|path|options|together-cnn|together-mlp] ...
+python benchmarks/speed.py [loop|epoch-resnet|epoch-cnn|path|options|options-resnet|together-cnn|together-mlp] ...
 
 One thread on a CPU, or the GPU where there is one; rounds go through all variants in turn, and ratios are taken round by round.
 """
@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from data_path import OneByOne
 from torch.utils.data import DataLoader
 
+from data_path import OneByOne
 from ungrok.core.objective import Classification
 from ungrok.data import Augment, Data, Split, TensorBatches
 from ungrok.data.pixels import Scale
@@ -168,11 +168,12 @@ def together(name: str, batch: int, rounds: int, seeds: int = 4, updates: int = 
 
 
 WHAT: dict[str, Callable[[], None]] = {
-    "loop": lambda: loop("paper/table1-resnet-sgd", 128, 4, 3),
-    "epoch-resnet": lambda: epoch("paper/table1-resnet-sgd", 128, 3, 3),
+    "loop": lambda: loop("paper/table1-resnet-sgd", 128, 3, 2),
+    "epoch-resnet": lambda: epoch("paper/table1-resnet-sgd", 128, 3, 2),
     "epoch-cnn": lambda: epoch("paper/table1-cnn", 256, 3, 4),
     "path": lambda: path("paper/table1-cnn", 64, 5, 30),
-    "options": lambda: options("paper/table1-cnn", 256, 5, 8),
+    "options": lambda: options("paper/table1-cnn", 256, 3, 4),
+    "options-resnet": lambda: options("paper/table1-resnet-sgd", 32, 3, 2),
     "together-cnn": lambda: together("paper/table1-cnn", 256, 4),
     "together-mlp": lambda: together("cifar10-small", 128, 4),
 }
