@@ -79,10 +79,10 @@ FORGET_RULES: Registry[ForgetRule] = Registry("forget rule", "ungrok.forget_rule
 
 
 def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) -> Tensor:
-    """Return a random ``fraction`` of one class's training indices, at least one.
+    """Return a random ``fraction`` of one class's training indices.
 
     Raises:
-        NotApplicable: If the class has no training examples.
+        NotApplicable: If the class has no training examples, or so few that the fraction of them is none.
 
     """
     members = (data.train.targets.cpu() == label).nonzero().squeeze(1)
@@ -90,7 +90,12 @@ def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) ->
         raise NotApplicable(
             f"forget: class {label} has no training examples, so 0 to forget; train_size may be too small"
         )
-    count = max(1, round(fraction * len(members)))
+    count = round(fraction * len(members))
+    if count == 0:
+        raise NotApplicable(
+            f"forget.fraction: {fraction:g} of the {len(members)} training examples of class {label} is none; "
+            "raise fraction or train_size"
+        )
     return members[torch.randperm(len(members), generator=draw)[:count]]
 
 

@@ -6,7 +6,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,9 @@ def alike(jobs: list[Job]) -> list[list[Job]]:
 
 
 def train_together(store: Store, jobs: list[Job]) -> None:
-    """Finish jobs of :func:`alike` by training their models as one; do nothing where that is not faster."""
-    with explained(store.root), _one_at_a_time, ExitStack() as held:
+    """Finish jobs of :func:`alike` by training their models as one; do nothing where that is not faster, or too large."""
+    full = torch.OutOfMemoryError  # one by one they may fit
+    with explained(store.root), _one_at_a_time, ExitStack() as held, suppress(full):
         for job in sorted(jobs, key=lambda job: job.key):
             held.enter_context(store.lock(job.key))
         todo = [job for job in jobs if not store.has(job.key)]
