@@ -32,6 +32,7 @@ class UNSIR(Iterative):
     Only whole classes can be forgotten: a retain set with any example of a forgotten class is refused.
     """
 
+    inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     kind: Literal["unsir"] = "unsir"
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     lr: float = Field(0.02, gt=0, description="learning rate of the impair passes")
