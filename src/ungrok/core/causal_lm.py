@@ -75,12 +75,19 @@ class CausalLM:
         return len(batch["input_ids"])
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Return float32 logits of the answer tokens, shape (rows, vocabulary)."""
+        """Return the logits of the answer tokens, shape (rows, vocabulary), in float32 at least."""
         return self.rows(run(model, batch).logits, batch)
 
     def rows(self, output: Tensor, batch: Batch) -> Tensor:
-        """Return what a model gave where it predicts an answer token, from its output of shape (n, length, ...)."""
-        return output[:, :-1][self._answers(batch)].float()
+        """Return what a model gave where it predicts an answer token, in float32 at least.
+
+        Args:
+            output: Shape (n, length, ...).
+            batch: Says where the answers are.
+
+        """
+        found = output[:, :-1][self._answers(batch)]
+        return found if found.dtype == torch.float64 else found.float()
 
     @staticmethod
     def _answers(batch: Batch) -> Tensor:

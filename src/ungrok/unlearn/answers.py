@@ -100,7 +100,7 @@ def nll(material: Material, batch: Batch) -> Tensor:
 
 
 def answer(batch: Batch, name: str, method: str) -> Batch:
-    """Return another answer to the questions of a batch.
+    """Return another answer to the questions of a batch, whose identities it gets.
 
     Raises:
         NotApplicable: If the batch carries none of that name.
@@ -110,7 +110,8 @@ def answer(batch: Batch, name: str, method: str) -> Batch:
         raise NotApplicable(
             f"{method}: forget batches carry no {name!r} answers; put such a batch under the key {name!r}"
         )
-    return batch[name]
+    other = {key: value for key, value in batch[name].items() if key != "index"}
+    return other | ({"index": batch["index"]} if "index" in batch else {})
 
 
 def log_ratio(material: Material, batch: Batch, name: str) -> Tensor:
