@@ -157,7 +157,7 @@ def test_a_group_that_is_too_small_stops_the_study_with_the_keys_to_change(tmp_p
     plan, store = make_plan(recipe), Store(tmp_path)
     with pytest.raises(
         UngrokError,
-        match="split grokked-13, base, seed 0: .* finds 12 grokked and 12 ungrokked; change size, or using.quantile",
+        match=r"split grokked-13, base, seed 0: .* finds 12 grokked and 12 ungrokked; change size, or using.quantile",
     ):
         engine.run(list(plan.jobs.values()), store, workers=0)
     assert not any(store.has(job.key) for job in plan.jobs.values() if job.kind in ("split", "oracle", "unlearn"))
@@ -183,7 +183,8 @@ def test_what_is_wrong_is_said_before_any_training(overrides, message, monkeypat
         preflight(load(TINY, overrides))
 
 
-def test_a_classifier_recipe_cannot_ask_for_text(tiny=str(Path(__file__).parent / "tiny.yaml")):
+def test_a_classifier_recipe_cannot_ask_for_text():
+    tiny = str(Path(__file__).parent / "tiny.yaml")
     with pytest.raises(RecipeError, match="unlearn: 'npo' runs on language models only; problem 'digits' has none"):
         preflight(load(tiny, ["unlearn=[{kind: npo}]"]))
     with pytest.raises(RecipeError, match="probe: is for language models"):

@@ -151,11 +151,11 @@ def test_generation_is_greedy_and_the_cache_changes_nothing(data):
 
 def test_losses_and_problems_that_do_not_go_together(data):
     with pytest.raises(
-        RecipeError, match="trajectory.loss: 'cross_entropy' does not fit this problem; allowed: causal_lm"
+        RecipeError, match=r"trajectory.loss: 'cross_entropy' does not fit this problem; allowed: causal_lm"
     ):
         Training().objective(data)
     with pytest.raises(
-        RecipeError, match="trajectory.loss: 'causal_lm' does not fit this problem; allowed: cross_entropy"
+        RecipeError, match=r"trajectory.loss: 'causal_lm' does not fit this problem; allowed: cross_entropy"
     ):
         Training(loss="causal_lm").objective(Digits().load())
     with pytest.raises(ValueError, match=r"loss: 'causal_lm' does not go with penalty"):
