@@ -451,6 +451,7 @@ STRONG = {
     "neggrad_plus": {"epochs": 20, "momentum": 0.9},
     "scrub": {"lr": 0.2, "msteps": 8, "epochs": 8},
     "ssd": {"alpha": 0.1, "lam": 0.001},
+    "task_vector": {"alpha": (5.0,), "lr": 0.05, "epochs": 10},
     "unsir": {"lr": 0.02, "noise_batch": 64, "noise_steps": 40, "epochs": 20, "impair_epochs": 4},
 }
 """How far each must go until a small network that has fitted everything forgets."""

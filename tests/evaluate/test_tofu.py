@@ -51,7 +51,7 @@ def logs(seed=0, n=7, wrong=3):
     }
 
 
-def slow_utility(found):
+def slow_utility(found, mean):
     numbers = []
     for name in ("retain", "real_authors", "world_facts"):
         table = found[FILES[name]]
@@ -59,15 +59,18 @@ def slow_utility(found):
         for key in table["avg_gt_loss"]:
             p, wrong = math.exp(-table["avg_gt_loss"][key]), [math.exp(-x) for x in table["average_perturb_loss"][key]]
             probabilities.append(p if name == "retain" else p / (p + sum(wrong)))
-            ratio = sum(wrong) / len(wrong) / math.exp(-table["avg_paraphrased_loss"][key])
+            middle = sum(wrong) / len(wrong) if mean == "arithmetic" else math.prod(wrong) ** (1 / len(wrong))
+            ratio = middle / math.exp(-table["avg_paraphrased_loss"][key])
             ratios.append(max(0.0, 1 - ratio))
         numbers += [np.mean(list(table["rougeL_recall"].values())), np.mean(probabilities), np.mean(ratios)]
     return len(numbers) / sum(1 / x for x in numbers)
 
 
-def test_model_utility_is_that_of_a_loop():
+@pytest.mark.parametrize("mean", ["geometric", "arithmetic"])
+def test_model_utility_is_that_of_a_loop(mean):
     for seed in range(3):
-        assert model_utility(logs(seed)) == pytest.approx(slow_utility(logs(seed)), rel=1e-12)
+        assert model_utility(logs(seed), mean) == pytest.approx(slow_utility(logs(seed), mean), rel=1e-12)
+    assert model_utility(logs()) == model_utility(logs(), "geometric") != model_utility(logs(), "arithmetic")
 
 
 def test_the_two_means_of_the_truth_ratio():

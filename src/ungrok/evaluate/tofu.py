@@ -18,6 +18,8 @@ from ungrok.core.errors import RecipeError
 
 Floats = NDArray[np.float64]
 Logs = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Mean = Literal["geometric", "arithmetic"]
+"""Over wrong answers, in the truth ratio: the public code's, or the paper's."""
 
 FILES = {
     "retain": "eval_log.json",
@@ -58,11 +60,11 @@ def column(logs: Logs, name: str, key: str) -> Floats:
     return np.array(list(table[key].values()), dtype=np.float64)
 
 
-def truth_ratio(paraphrased: Floats, perturbed: Floats, mean: Literal["geometric", "arithmetic"]) -> Floats:
+def truth_ratio(paraphrased: Floats, perturbed: Floats, mean: Mean) -> Floats:
     """Return how likely wrong answers are beside the true one, per question; 1 cannot tell them apart, 0 is certain of the truth.
 
     ``R = mean of exp(−perturbed loss) / exp(−paraphrased loss)``. The paper's formula has the arithmetic mean over wrong
-    answers, and so does the public model utility; the public forget quality takes the geometric one.
+    answers; the public code takes the geometric one, in model utility and forget quality alike.
 
     Args:
         paraphrased: Loss per token of the true answer in other words, shape (n,).
@@ -81,28 +83,28 @@ def probability(losses: Floats, perturbed: Floats | None = None) -> Floats:
     return p if perturbed is None else p / (p + np.exp(-perturbed).sum(axis=1))
 
 
-def utility_parts(logs: Logs) -> dict[str, float]:
+def utility_parts(logs: Logs, mean: Mean = "geometric") -> dict[str, float]:
     """Return the nine numbers behind model utility, each in [0, 1], named like ``retain ROUGE``.
 
     ROUGE is the mean ROUGE-L recall; probability that of the answer (its share among the options for real authors and world
-    facts); truth ratio the mean of ``max(0, 1 − R)`` with the arithmetic R.
+    facts); truth ratio the mean of ``max(0, 1 − R)``.
     """
     found = {}
     for name in UTILITY:
         loss, wrong = column(logs, name, "avg_gt_loss"), column(logs, name, "average_perturb_loss")
-        ratio = truth_ratio(column(logs, name, "avg_paraphrased_loss"), wrong, "arithmetic")
+        ratio = truth_ratio(column(logs, name, "avg_paraphrased_loss"), wrong, mean)
         found[f"{name} ROUGE"] = float(column(logs, name, "rougeL_recall").mean())
         found[f"{name} probability"] = float(probability(loss, None if name == "retain" else wrong).mean())
         found[f"{name} truth ratio"] = float(np.maximum(0, 1 - ratio).mean())
     return found
 
 
-def model_utility(logs: Logs) -> float:
+def model_utility(logs: Logs, mean: Mean = "geometric") -> float:
     """Return the harmonic mean of the nine :func:`utility_parts`, in [0, 1]; larger is more useful.
 
-    A model that is broken on any of the three sets gets 0.
+    A model that is broken on any of the three sets gets 0. ``mean`` is that of the truth ratio.
     """
-    return float(stats.hmean(list(utility_parts(logs).values())))
+    return float(stats.hmean(list(utility_parts(logs, mean).values())))
 
 
 def forget_ratios(logs: Logs) -> Floats:

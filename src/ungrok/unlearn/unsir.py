@@ -76,8 +76,10 @@ class UNSIR(Iterative):
         """Make the optimizer a fresh one where the repair begins."""
         if material.memory.pop("repair", False):
             optimizer.state.clear()
-            for group in optimizer.param_groups:
-                group["lr"] = self.repair_lr
+
+    def rate(self, material: Material, update: int) -> float:
+        """Return the learning rate of the impair passes, then of the repair."""
+        return self.lr if update <= self.impair_epochs * length(material.retain) else self.repair_lr
 
     @staticmethod
     def _classes(material: Material) -> list[int]:
