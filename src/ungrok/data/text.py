@@ -115,6 +115,7 @@ class TextProblem(Problem):
     """What all problems of question-answer pairs share."""
 
     tokenizer: str | None = Field(None, description="hub id or folder; null trains a byte-level BPE on the data")
+    tokenizer_file: str | None = Field(None, description="a GGUF file in it, which transformers reads with gguf")
     vocabulary: int = Field(1024, ge=300, description="size of the BPE that is trained where tokenizer is null")
     template: Literal["plain", "chat"] = "plain"
     prompt: str = Field("Question: {question}\nAnswer:", description="the plain template")
@@ -184,7 +185,7 @@ def build(tables: Tables, problem: TextProblem) -> TextData:
     rows, known = tables["full"], perturbed_rows(tables)
     template = Template(problem.template, problem.prompt, problem.max_length, problem.padding)
     tokenizer = (
-        load_tokenizer(problem.tokenizer, problem.pad_token)
+        load_tokenizer(problem.tokenizer, problem.pad_token, problem.tokenizer_file)
         if problem.tokenizer
         else train_tokenizer(_texts(tables), problem.vocabulary)
     )

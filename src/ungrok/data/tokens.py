@@ -223,8 +223,8 @@ def check_tokenizer(tokenizer: Any, template: Template) -> None:
         raise RecipeError(f"problem.prompt: {template.prompt!r} has no place for {{question}}")
 
 
-def load_tokenizer(name: str, pad_token: str | None) -> Any:
-    """Return the tokenizer of a hub id or a local folder.
+def load_tokenizer(name: str, pad_token: str | None, file: str | None = None) -> Any:
+    """Return the tokenizer of a hub id or a local folder, or of a GGUF file in it.
 
     Raises:
         RecipeError: If it cannot be loaded, or does not know ``pad_token``.
@@ -233,8 +233,8 @@ def load_tokenizer(name: str, pad_token: str | None) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(name, **({"gguf_file": file} if file else {}))
+    except (OSError, ValueError, KeyError, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RecipeError(
             f"problem.tokenizer: {name!r} is neither a folder with a tokenizer nor an id that the hub answers to ({reason})"
