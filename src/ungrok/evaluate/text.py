@@ -21,9 +21,10 @@ ANSWERS = {
     "fluency_forget": "Mean n-gram entropy of those answers, in bits; repetition lowers it.",
     "fluency_retain": "The same on retained questions.",
     "truth_ratio_forget": "Mean geometric truth ratio on the forget questions; 1 cannot tell wrong answers from the true one.",
-    "forget_quality": "p-value of TOFU's Kolmogorov-Smirnov test of truth ratios against the oracle; small means told apart.",
+    "forget_quality": "The p-value of TOFU's Kolmogorov-Smirnov test of truth ratios against the oracle; small means told apart.",
     "forget_ks": "Its statistic, in [0, 1]; 0 is equal.",
     "min_k_auc": "AUC of the Min-K% attack, forget against held-out pairs; nearer to the oracle's is better.",
+    "min_k_plus_plus_auc": "AUC of Min-K%++, the same on normalized log-probabilities.",
     "privleak": "Privacy leakage in percent relative to the oracle, from that AUC; 0 is the oracle, −100 wholly remembered.",
 }
 """What is measured at the end of a path where the recipe has a probe."""
