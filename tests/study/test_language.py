@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +12,8 @@ from ungrok.core.errors import RecipeError, UngrokError
 from ungrok.core.files import load_tensors, read_json
 from ungrok.data.text import TextData
 from ungrok.evaluate.tofu import forget_quality, model_utility
-from ungrok.report import language, write_report
+from ungrok.report import language, language_figures, write_report
+from ungrok.report.figures import STYLE
 from ungrok.report.view import View
 from ungrok.study import engine, outputs
 from ungrok.study.jobs import again, load_data
@@ -191,3 +193,21 @@ def test_a_classifier_recipe_cannot_ask_for_text():
         preflight(load(tiny, ["probe={}"]))
     with pytest.raises(RecipeError, match="forget: kind 'local_grokking' reads losses of question-answer pairs"):
         preflight(load(tiny, ["forget=[{kind: local_grokking, size: 5}]"]))
+
+
+def test_figures_draw_both_groups_against_the_oracle(study):
+    plan, store, results = study
+    view = View(plan, results, outputs.verdicts_of(plan, store, results), outputs.budgets(plan, store))
+    with mpl.rc_context(STYLE):
+        found = {picture.name: picture for picture in language_figures.pictures(view)}
+    picture = found["extraction-final-grokked-4-ungrokked-4"]
+    panel = next(axes for axes in picture.figure.axes if axes.get_title(loc="left") == "gradient_difference")
+    rows = results.rows[(results.rows["method"] == "gradient_difference") & (results.rows["forget"] == "ungrokked-4")]
+    bold = [line for line in panel.lines if line.get_linewidth() == 1.8 and line.get_color() == "#0072B2"]
+    for name, line in zip(("ES_forget", "ES_retain"), bold, strict=True):
+        assert line.get_ydata() == pytest.approx(rows.groupby("dose")[name].median().to_numpy())
+    dotted = [line.get_ydata()[0] for line in panel.lines if line.get_linestyle() == ":"]
+    expected = results.rows.drop_duplicates(["seed", "forget"]).groupby("forget")["oracle_ES_forget"].median()
+    assert dotted == pytest.approx([expected["grokked-4"], expected["ungrokked-4"]])
+    assert any("last" in name for name in found)
+    assert not any(name.startswith(("dose", "frontier")) and "grokked-4" in name for name in found)

@@ -26,6 +26,7 @@ ENDS = {
     "forget_quality": "forget quality p",
     "forget_ks": "KS",
     "min_k_auc": "Min-K% AUC",
+    "min_k_plus_plus_auc": "Min-K%++ AUC",
     "privleak": "privleak %",
     "fluency_forget": "fluency forget",
 }
@@ -153,6 +154,7 @@ def answers(view: View) -> Iterator[Table]:
     if "ROUGE_forget" not in audits:
         return
     how = "At the end of each path, medians over seeds. " + " ".join(f"{ENDS[n]}: {_lower(ANSWERS[n])}" for n in names)
+    short = "The same at the end of each path, medians over seeds."
     for label in view.recipe.forget_labels():
         here = audits[audits["forget"] == label]
         first = here[here["method"] == here["method"].iloc[0]] if len(here) else here
@@ -160,6 +162,7 @@ def answers(view: View) -> Iterator[Table]:
         rows += [[m, *(_median(here[here["method"] == m][name]) for name in names)] for m in view.methods]
         if len(here):
             yield Table(f"Answers at the end, forget split {label}", how, ["method", *(ENDS[n] for n in names)], rows)
+            how = short
 
 
 def _median(values: pd.Series[Any] | None) -> str:

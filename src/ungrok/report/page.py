@@ -13,7 +13,7 @@ import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ungrok.core.files import write_text
-from ungrok.report import figures, language, mechanism_figures, tables
+from ungrok.report import figures, language, language_figures, mechanism_figures, tables
 from ungrok.report.ends import ends
 from ungrok.report.figures import STYLE, Picture
 from ungrok.report.mechanism import Mechanism
@@ -74,7 +74,8 @@ def write_report(
     with explained(out), mpl.rc_context(STYLE):
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
         (page.parent / "figures").mkdir(parents=True)
-        every = [*figures.pictures(view), *mechanism_figures.pictures(Mechanism(view))]
+        drawn = language_figures.pictures(view) if view.text else figures.pictures(view)
+        every = [*drawn, *mechanism_figures.pictures(Mechanism(view))]
         shown = [_save(picture, page.parent / "figures") for picture in every]
         write_text(page, render(view, shown, provenance))
         if plan.recipe.analyze:
@@ -103,7 +104,7 @@ def render(view: View, shown: list[dict[str, str]], provenance: dict[str, Any]) 
         question=question(view),
         answer=answer(view),
         words=list(words(view)),
-        claims={tables.NAMED[claim]: text for claim, text in CLAIMS.items() if claim != "extraction" or view.text},
+        claims=dict(statements(view)),
         headline=list(tables.headline(view)),
         verdicts=list(tables.all_verdicts(view)),
         figures=shown,
@@ -191,6 +192,13 @@ def _counted(found: dict[str, int]) -> str:
     return f"{listed(each)} of {plural(sum(found.values()), 'setting')}"
 
 
+def statements(view: View) -> Iterator[tuple[str, str]]:
+    """Yield every claim with what it says, of the second group where groups are compared."""
+    for claim, text in CLAIMS.items():
+        if view.text or claim != "extraction":
+            yield tables.NAMED[claim], text.replace("later stage", "second group") if view.text else text
+
+
 def words(view: View) -> Iterator[tuple[str, str]]:
     """Yield the words that the page uses, with their meaning."""
     claims = view.recipe.claims
@@ -207,7 +215,7 @@ def words(view: View) -> Iterator[tuple[str, str]]:
     yield (
         "dose",
         (
-            "how far along an unlearning path: updates, or the strength of a one-shot method. At the matched dose both stages have had the "
+            "how far along an unlearning path: updates, or the strength of a one-shot method. At the matched dose both sides have had the "
             f"same{': ' + ', '.join(doses) if doses else ''}. Rewinding picks the place where UA is nearest to validation accuracy on the same classes."
         ),
     )
