@@ -24,7 +24,7 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) -e .
+	$(PIP) -e '.[text]'
 	touch $@
 $(VENV)/installed-%: $(VENV)/installed
 	$(PIP) -e '.[$*]'

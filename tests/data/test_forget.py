@@ -137,4 +137,4 @@ def test_labels(rule, label):
 
 
 def test_all_rules_are_registered():
-    assert FORGET_RULES.names() == ["class", "classes", "mislabeled", "random"]
+    assert FORGET_RULES.names() == ["class", "classes", "last", "local_grokking", "mislabeled", "random"]

@@ -132,4 +132,6 @@ def test_settings_out_of_range(settings):
 
 
 def test_registered():
-    assert MODELS.names() == ["cnn", "function", "mlp", "resnet", "timm", "torchvision", "vgg", "vit"]
+    assert MODELS.names() == [
+        "cnn", "function", "llama", "mlp", "pretrained", "resnet", "timm", "torchvision", "transformer", "vgg", "vit"
+    ]  # fmt: skip

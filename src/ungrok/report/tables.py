@@ -42,6 +42,7 @@ HEADLINE = {
     "oracle_gap": ("gap",),
     "stability": ("UA", "RA", "TA"),
     "paper": ("UA", "RA", "TA"),
+    "extraction": ("ES_forget", "ES_retain", "ES_forget gap"),
 }
 """Per claim, the metrics of the headline matrix; strengths stand under ``updates``."""
 
@@ -56,6 +57,7 @@ NAMED = {
     "oracle_gap": "oracle gap",
     "stability": "stability",
     "paper": "the paper's reading",
+    "extraction": "extraction",
 }
 """Claims as prose names them."""
 
