@@ -270,7 +270,7 @@ def analyze(
     wanted = (
         _one_of("--seed", seed, content.seeds),
         _one_of("--arm", arm, [BASE, *content.arms]),
-        _one_of("--stage", stage, list(map(str, content.stages))),
+        _one_of("--stage", stage, content.stages_of(arm)),
         _one_of("--forget", forget, content.forget_labels()),
         "" if method is None else _one_of("--method", method, content.unlearn_labels()),
         analysis,
@@ -317,7 +317,7 @@ def _cell(plan: Plan, seed: int, arm: str, stage: str | None, forget: str | None
     wanted = (
         seed,
         arm,
-        _one_of("--stage", stage, list(map(str, content.stages))),
+        _one_of("--stage", stage, content.stages_of(arm)),
         _one_of("--forget", forget, content.forget_labels()),
         _one_of("--method", method, content.unlearn_labels()),
     )

@@ -12,7 +12,9 @@ from ungrok.core.files import load_tensors
 from ungrok.core.seeds import derive
 from ungrok.evaluate.path import oracle_accuracies
 from ungrok.study.jobs import load_data, trajectory_of
+from ungrok.models.rescale import EQUAL
 from ungrok.study.plan import Plan
+from ungrok.study.recipe import Matched, Rescaled, Side
 from ungrok.study.store import Finished, Store
 from ungrok.train import Transition, TransitionRule, find_transition
 
@@ -36,6 +38,10 @@ MECHANISM = [
 """Columns of the mechanism table; ``method`` is empty before unlearning, ``null`` for the measured value itself."""
 
 
+CONTROLS = ["seed", "arm", "stage", "step", "reason", "equal", "to", "tolerance", "wanted", "found", "mismatch"]
+"""Columns of the table of controls. Rescaled: ``wanted`` and ``found`` are weight norms, ``mismatch`` the change of logits."""
+
+
 @dataclass(frozen=True)
 class Results:
     """The tables of one study.
@@ -48,6 +54,7 @@ class Results:
         timings: One row per job.
         audits: One row per unlearning path, on its end: attacks and distances; see :func:`ungrok.evaluate.path.path_audits`.
         mechanism: One row per measured value and per null; empty where the recipe analyzes nothing.
+        controls: One row per matched or rescaled checkpoint: what was to be equal, and how far from equal it is.
 
     """
 
@@ -58,6 +65,7 @@ class Results:
     timings: pd.DataFrame
     audits: pd.DataFrame
     mechanism: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MECHANISM))
+    controls: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CONTROLS))
 
 
 def collect(plan: Plan, store: Store) -> Results:
@@ -77,6 +85,7 @@ def collect(plan: Plan, store: Store) -> Results:
         timings=_timings(plan, get),
         audits=_audits(plan, get),
         mechanism=_mechanism(plan, get),
+        controls=_controls(plan, get),
     )
 
 
@@ -130,6 +139,27 @@ def _mechanism(plan: Plan, get: Get) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(("dose", "value", "low", "high", "draws", "examples"), "float64"))
 
 
+def _controls(plan: Plan, get: Get) -> pd.DataFrame:
+    table = []
+    for (arm, seed, stage), key in plan.stages.items():
+        control = plan.recipe.controls.get(stage)
+        if control is None:
+            continue
+        found = get(key).result
+        row: dict[str, Any] = {"seed": seed, "arm": arm, "stage": stage, "step": found["step"], "reason": found["reason"]}
+        if isinstance(control, Matched):
+            side = Side(stage=control.stage, arm=control.arm)
+            row |= {"equal": control.equal, "to": side.label, "tolerance": control.tolerance} | (found["match"] or {})
+        elif found["rescaling"]:
+            made = found["rescaling"]
+            row |= {"wanted": made["norm_before"], "found": made["norm_after"], "mismatch": made["change"]}
+        if isinstance(control, Rescaled):
+            row |= {"equal": "function", "to": Side(stage=control.stage, arm=arm).label, "tolerance": EQUAL}
+        table.append(row)
+    frame = pd.DataFrame(table, columns=CONTROLS).astype(dict.fromkeys(CONTROLS[7:], "float64"))
+    return frame.astype({"step": "Int64"})
+
+
 def transition_of(plan: Plan, trajectory: Finished) -> Transition:
     """Return the transition of a finished train job under the recipe's rule."""
     path = trajectory_of(trajectory)
@@ -158,7 +188,9 @@ def _transitions(plan: Plan, get: Get) -> pd.DataFrame:
         finished = get(key)
         last = trajectory_of(finished).metrics.iloc[-1]
         stages = {
-            f"stage_{name}": get(plan.stages[arm, seed, name]).result["step"] for name in map(str, plan.recipe.stages)
+            f"stage_{name}": get(key).result["step"]
+            for name in plan.recipe.all_stages()
+            if (key := plan.stages.get((arm, seed, name)))
         }
         final = {f"final_{name}_accuracy": last[f"{name}_accuracy"] for name in ("train", "validation", "test")}
         table.append({"seed": seed, "arm": arm} | _flat(transition_of(plan, finished)) | stages | final)
