@@ -21,6 +21,7 @@ from ungrok.data import PROBLEMS, vision
 from ungrok.evaluate import metrics
 from ungrok.models import MODELS
 from ungrok.report import compare as report_compare
+from ungrok.report import mechanism as report_mechanism
 from ungrok.report import write_report
 from ungrok.study import engine, outputs, single
 from ungrok.study.claims import CLAIMS
@@ -366,6 +367,20 @@ def compare(
         _print_table(list(rows[0]), [list(row.values()) for row in rows])
     verdicts = [line["verdict"] for line in lines if line["claimed"]]
     typer.echo(", ".join(f"{verdicts.count(word)} {word}" for word in ("agrees", "contradicts", "open")))
+
+
+@app.command()
+def mediation(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The --out folders of two or more studies.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask over several studies, and without each, which measures predict the cost of unlearning beyond test accuracy."""
+    found = report_mechanism.across(folders)
+    if as_json:
+        typer.echo(found.to_json(orient="records", indent=1))
+        return
+    for sentence in report_mechanism.sentences(found):
+        typer.echo(sentence)
 
 
 def _print_table(columns: list[str], rows: list[list[str]], *, header: bool = True) -> None:

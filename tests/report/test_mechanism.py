@@ -94,7 +94,9 @@ def test_values_stand_beside_their_nulls_and_changes_have_intervals(view):
 def test_claims_and_measures_stand_in_one_table_one_column_per_comparison(study):
     compare = [["pre_grok", "grokked"], ["grokked", {"arm": "slow", "stage": "grokked"}]]
     base = study(analyze=ANALYZE, arms=ARMS, claims={"compare": compare, "targets": [0.1]})
-    one = measured(base, rows(base, "gradient_cosine", lambda seed, arm, stage: seed + is_late(stage) + 5 * (arm == "slow")))
+    one = measured(
+        base, rows(base, "gradient_cosine", lambda seed, arm, stage: seed + is_late(stage) + 5 * (arm == "slow"))
+    )
     table = next(Mechanism(one).tables())
     assert table.columns == ["", "what", "on", "pre_grok → grokked", "grokked → slow/grokked"]
     by_name = {row[1]: row for row in table.rows}

@@ -123,7 +123,9 @@ def test_every_arm_unlearns_and_is_measured_by_the_loss_of_the_base_arm(study):
     part = run.data.train.of(forget)
     with torch.no_grad():
         expected = torch.nn.functional.cross_entropy(run.model(part.inputs), part.targets).item()
-    rows = results.rows[(results.rows["arm"] == "wide") & (results.rows["stage"] == "as-long") & (results.rows["dose"] == 0)]
+    rows = results.rows[
+        (results.rows["arm"] == "wide") & (results.rows["stage"] == "as-long") & (results.rows["dose"] == 0)
+    ]
     assert rows["forget_loss"].tolist() == pytest.approx([expected] * 3, rel=1e-5)
 
 

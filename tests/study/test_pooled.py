@@ -12,9 +12,16 @@ def points(cause, scale=1.0, seeds=10, seed=0):
     for s in range(seeds):
         for arm in ("base", "other", "third"):
             hidden, accuracy, noise = random.normal(size=3)
-            place = dict(zip(MEASURE, ("a", "m", "", "model"), strict=True)) | {"seed": s, "arm": arm, "forget": "class"}
+            place = dict(zip(MEASURE, ("a", "m", "", "model"), strict=True)) | {
+                "seed": s,
+                "arm": arm,
+                "forget": "class",
+            }
             damage = hidden + accuracy
-            rows.append(place | {"change": scale * cause(hidden, noise), "accuracy": accuracy, "damage": damage, "updates": damage})
+            rows.append(
+                place
+                | {"change": scale * cause(hidden, noise), "accuracy": accuracy, "damage": damage, "updates": damage}
+            )
     return pd.DataFrame(rows)
 
 

@@ -68,6 +68,9 @@ def test_beyond_the_tolerance_there_is_no_step_but_a_reason():
 
 def test_nothing_to_match():
     never = Transition("memorized_only", None, None, None, None, None, None, None)
-    assert match(4.0, "weight_norm", part="after", transition=never).reason == "no step after the transition (memorized_only)"
+    assert (
+        match(4.0, "weight_norm", part="after", transition=never).reason
+        == "no step after the transition (memorized_only)"
+    )
     assert match(4.0, "weight_norm", part="before", transition=never).step is None
     assert match(None, "weight_norm").reason == "the checkpoint to be matched has no weight_norm"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ungrok.core.errors import RecipeError
+from ungrok.report.compare import open_study
 from ungrok.report.tables import NAMED, VERDICTS, Cell, Table, headline_verdicts
 from ungrok.report.text import MISSING, bracketed, fixed, number, plural
 from ungrok.report.view import View
-from ungrok.study.mediation import MEASURE, OUTCOMES, changes, headline, mediation
+from ungrok.study.mediation import MEASURE, OUTCOMES, changes, headline, mediation, pooled
 from ungrok.study.statistics import sign_flip
 
 
@@ -172,3 +175,40 @@ def _prediction_cells(row: Any) -> list[str | Cell]:
         return [fixed(row["rank_correlation"], 2), MISSING, str(row["predicts"]), MISSING]
     agree = MISSING if np.isnan(row["arms_agree"]) else f"{row['arms_agree']:.0%}"
     return [fixed(row["rank_correlation"], 2), partial(row), str(row["predicts"]), agree]
+
+
+def across(folders: Sequence[Path], alpha: float = 0.05) -> pd.DataFrame:
+    """Return whether measures predict the cost of unlearning over several studies, and without each of them.
+
+    Args:
+        folders: ``--out`` folders of studies of different recipes that analyze something.
+        alpha: One minus the level of the intervals.
+
+    Returns:
+        See :func:`ungrok.study.mediation.pooled`.
+
+    Raises:
+        RecipeError: If a folder holds no study or no measures, or two hold the same recipe.
+
+    """
+    studies: dict[str, pd.DataFrame] = {}
+    for folder in folders:
+        view = open_study(folder)
+        points = Mechanism(view).points
+        if points.empty:
+            raise RecipeError(f"{folder}: holds no measures; its recipe has no 'analyze'")
+        if view.recipe.name in studies:
+            raise RecipeError(f"{folder}: recipe {view.recipe.name!r} stands more than once")
+        studies[view.recipe.name] = points
+    return pooled(studies, alpha)
+
+
+def sentences(found: pd.DataFrame) -> Iterator[str]:
+    """Yield, per measure of :func:`across`, whether it predicts each cost over all studies and without each of them."""
+    for key, group in found.groupby(MEASURE, sort=False):
+        said = []
+        for row in group.to_dict("records"):
+            without = row["without"] if isinstance(row["without"], dict) else {}
+            left = ", ".join(f"{verdict} without {name}" for name, verdict in without.items())
+            said.append(f"{row['outcome']}: {row['predicts']}{f' ({left})' if left else ''}")
+        yield f"{' on '.join(filter(None, named(key)))}: does it predict beyond test accuracy? {'; '.join(said)}."

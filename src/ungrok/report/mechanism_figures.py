@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -31,6 +32,8 @@ PANELS = 12
 """At most so many measures in one figure."""
 
 MARKERS = "osD^v<>P*X"
+
+SIGNS: dict[str, Any] = {"positive": "-", "negative": ":"}
 
 CURVES = {name: SPLITS[name] for name in ("train", "test")}
 
@@ -61,7 +64,10 @@ def _by_step(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
         if len(positive):
             _steps_axis(tops[0], 0.7 * float(positive.min()), 1.3 * float(positive.max()), 1.2)
         figure.supxlabel("training step")
-        lines = [Line2D([], [], color=shade, linestyle=style, label=f"{name} accuracy") for name, (shade, style) in CURVES.items()]
+        lines = [
+            Line2D([], [], color=shade, linestyle=style, label=f"{name} accuracy")
+            for name, (shade, style) in CURVES.items()
+        ]
         null = Line2D([], [], color=GRAY, alpha=0.4, linewidth=6, label="null, 5 % to 95 %")
         marks = _handles(mechanism, [(a, str(s)) for a, s in own[["arm", "stage"]].to_numpy()])
         _legend(figure, [*marks, *lines, null])
@@ -108,18 +114,20 @@ def _under_curves(mechanism: Mechanism, count: int) -> tuple[Figure, list[Axes],
     return figure, list(every[0]), grid[:count]
 
 
-def _along(own: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Return the base arm's medians over seeds, by stage in the order of their median step."""
-    table = own[own["arm"] == BASE].groupby("stage")[["step", *names]].median()
-    return table.sort_values("step")
+def _along(mechanism: Mechanism, own: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Return the base arm's medians over seeds, by stage in the order of their median step, without controls."""
+    table = own[(own["arm"] == BASE) & ~own["stage"].isin(mechanism.view.recipe.controls)]
+    return table.groupby("stage")[["step", *names]].median().sort_values("step")
 
 
 def _step_panel(mechanism: Mechanism, axes: Axes, own: pd.DataFrame) -> None:
     nulls, values = own[own["null"] != ""], own[own["null"] == ""]
     if len(nulls):
-        band = _along(nulls[nulls["null"] == nulls["null"].iloc[0]], ["low", "high"])
-        axes.fill_between(band["step"].to_numpy(dtype=float), band["low"], band["high"], color=GRAY, alpha=0.4, linewidth=0)
-    middle = _along(values, ["value"])
+        band = _along(mechanism, nulls[nulls["null"] == nulls["null"].iloc[0]], ["low", "high"])
+        axes.fill_between(
+            band["step"].to_numpy(dtype=float), band["low"], band["high"], color=GRAY, alpha=0.4, linewidth=0
+        )
+    middle = _along(mechanism, values, ["value"])
     axes.plot(middle["step"], middle["value"], color="#000000", linewidth=1)
     for (arm, stage), group in values.groupby(["arm", "stage"], sort=False):
         shade = color(mechanism.view, str(stage)) if stage in mechanism.view.stages else "#000000"
@@ -138,18 +146,22 @@ def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
     grid = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
     series = [s for s in mechanism.view.series if ((found["arm"] == s[0]) & (found["stage"] == s[1])).any()]
     for axes, on in zip(grid, sets, strict=True):
-        for place, (arm, stage) in enumerate(series):
+        for arm, stage in series:
             one = found[(found["on"] == on) & (found["arm"] == arm) & (found["stage"] == stage)]
             for side, style in (("above", "-"), ("below", ":")):
                 mean = one[one["side"] == side].groupby(one["at"].abs())["value"].mean()
                 mean = mean[mean > 0]
-                axes.plot(mean.index, mean, linestyle=style, color=f"C{place}", marker=".", markersize=3, linewidth=1.1)
+                look: dict[str, Any] = {
+                    "linestyle": style,
+                    "color": color(mechanism.view, stage),
+                    "marker": _marker(mechanism, arm),
+                }
+                axes.plot(mean.index, mean, markersize=3, linewidth=1, **look)
         axes.set(xscale="log", yscale="log", xlabel="size of the eigenvalue")
         axes.set_title(on, loc="left")
     grid[0].set_ylabel("share of eigenvalues beyond")
-    lines = [Line2D([], [], color=f"C{k}", label=mechanism.view.label(*s)) for k, s in enumerate(series)]
-    kinds = [Line2D([], [], color=GRAY, linestyle=s, label=n) for n, s in (("positive", "-"), ("negative", ":"))]
-    _legend(figure, [*lines, *kinds])
+    kinds = [Line2D([], [], color=GRAY, linestyle=s, label=n) for n, s in SIGNS.items()]
+    _legend(figure, [*_handles(mechanism, series), *kinds])
     how = (
         "Share of the eigenvalues of the loss Hessian that are larger than a positive value (solid) or smaller than a negative one (dotted), by "
         "stochastic Lanczos quadrature before unlearning, mean over seeds; where a line ends there is none beyond."
@@ -158,12 +170,12 @@ def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
 
 
 def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
-    """Yield one figure: of each analysis the first measure that has at least three layers, at the stages."""
+    """Yield one figure: of each analysis the first measure that has at least two layers, at the stages."""
     values = own[(own["null"] == "") & (own["layer"] != "model") & own["stage"].isin(mechanism.view.stages)]
     tables: dict[tuple[object, ...], pd.DataFrame] = {}
     for (analysis, measure, on), group in values.groupby(["analysis", "measure", "on"], sort=False):
         wide = group.pivot_table(index="layer", columns=["arm", "stage"], values="value", sort=False)
-        if len(wide) >= 3 and wide.shape[1] >= 2 and analysis not in {key[0] for key in tables}:
+        if len(wide) >= 2 and wide.shape[1] >= 2 and analysis not in {key[0] for key in tables}:
             tables[analysis, measure, on] = wide
     if not tables:
         return

@@ -186,7 +186,9 @@ def pooled(studies: dict[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
     parts = []
     for name, points in studies.items():
         ranks = points.groupby(["forget", *MEASURE], sort=False)[ranked].rank(pct=True)
-        keyed = points[MEASURE].assign(recipe=name, arm=name + "/" + points["arm"], seed=[f"{name}/{s}" for s in points["seed"]])
+        keyed = points[MEASURE].assign(
+            recipe=name, arm=name + "/" + points["arm"], seed=[f"{name}/{s}" for s in points["seed"]]
+        )
         parts.append(keyed.join(ranks))
     table = []
     for key, group in pd.concat(parts).groupby(MEASURE, sort=False):

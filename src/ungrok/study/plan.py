@@ -175,7 +175,9 @@ def _plan_seed(plan: Plan, arm: str, seed: int) -> None:
             for table, trained in ((plan.oracles, oracle), (plan.noise, second)):
                 if trained:
                     inputs = {"trajectory": trained, "stage": plan.stages[arm, seed, stage]}
-                    table[where] = plan.add(Job("oracle", _loss(plan, arm), inputs, f"oracle of {' '.join(map(str, where))}"))
+                    table[where] = plan.add(
+                        Job("oracle", _loss(plan, arm), inputs, f"oracle of {' '.join(map(str, where))}")
+                    )
             for method in recipe.unlearn:
                 _add_cell(plan, arm, seed, stage, rule, method, plan.oracles[where])
 

@@ -172,7 +172,9 @@ class Recipe(Schema):
     trajectory: Training = Training()
     arms: dict[str, Arm] = {}
     transition: TransitionRule = TransitionRule()
-    controls: dict[str, Control] = Field({}, description="stages of one's own: matched and rescaled checkpoints, by name")
+    controls: dict[str, Control] = Field(
+        {}, description="stages of one's own: matched and rescaled checkpoints, by name"
+    )
     stages: list[str | int] = Field(["pre_grok", "grokked"], min_length=1)
     forget: list[AnyForgetRule] = Field(min_length=1)
     unlearn: list[AnyUnlearner] = Field(min_length=1)

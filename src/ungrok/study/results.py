@@ -11,8 +11,8 @@ import pandas as pd
 from ungrok.core.files import load_tensors
 from ungrok.core.seeds import derive
 from ungrok.evaluate.path import oracle_accuracies
-from ungrok.study.jobs import load_data, trajectory_of
 from ungrok.models.rescale import EQUAL
+from ungrok.study.jobs import load_data, trajectory_of
 from ungrok.study.plan import Plan
 from ungrok.study.recipe import Matched, Rescaled, Side
 from ungrok.study.store import Finished, Store
@@ -146,18 +146,19 @@ def _controls(plan: Plan, get: Get) -> pd.DataFrame:
         if control is None:
             continue
         found = get(key).result
-        row: dict[str, Any] = {"seed": seed, "arm": arm, "stage": stage, "step": found["step"], "reason": found["reason"]}
-        if isinstance(control, Matched):
-            side = Side(stage=control.stage, arm=control.arm)
-            row |= {"equal": control.equal, "to": side.label, "tolerance": control.tolerance} | (found["match"] or {})
-        elif found["rescaling"]:
-            made = found["rescaling"]
-            row |= {"wanted": made["norm_before"], "found": made["norm_after"], "mismatch": made["change"]}
-        if isinstance(control, Rescaled):
-            row |= {"equal": "function", "to": Side(stage=control.stage, arm=arm).label, "tolerance": EQUAL}
-        table.append(row)
+        row: dict[str, Any] = {"seed": seed, "arm": arm, "stage": stage, "step": found["step"]}
+        table.append(row | {"reason": found["reason"]} | _control(control, arm, found))
     frame = pd.DataFrame(table, columns=CONTROLS).astype(dict.fromkeys(CONTROLS[7:], "float64"))
     return frame.astype({"step": "Int64"})
+
+
+def _control(control: Matched | Rescaled, arm: str, found: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(control, Matched):
+        to = Side(stage=control.stage, arm=control.arm).label
+        return {"equal": control.equal, "to": to, "tolerance": control.tolerance} | (found["match"] or {})
+    same = {"equal": "function", "to": Side(stage=control.stage, arm=arm).label, "tolerance": EQUAL}
+    made = found["rescaling"] or dict.fromkeys(("norm_before", "norm_after", "change"))
+    return same | {"wanted": made["norm_before"], "found": made["norm_after"], "mismatch": made["change"]}
 
 
 def transition_of(plan: Plan, trajectory: Finished) -> Transition:

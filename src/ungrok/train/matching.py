@@ -80,7 +80,9 @@ def match_step(
         return Match(None, f"the checkpoint to be matched has no {on}", None, None, None)
     rows = metrics.assign(updates=metrics["step"].astype(float)).dropna(subset=[on])
     if on == "updates":
-        rows = pd.DataFrame({"step": np.arange(metrics["step"].max() + 1), "updates": np.arange(metrics["step"].max() + 1.0)})
+        rows = pd.DataFrame(
+            {"step": np.arange(metrics["step"].max() + 1), "updates": np.arange(metrics["step"].max() + 1.0)}
+        )
     last, first = transition.onset, transition.grokked.step if transition.grokked else None
     if part == "before":
         rows = rows[rows["step"] <= (-1 if last is None else last)]
