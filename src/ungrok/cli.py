@@ -260,13 +260,19 @@ def analyze(
     model: Annotated[
         Path | None, typer.Option(help="Weights of your own (.safetensors) for the recipe's model, instead of a stage.")
     ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="With --model: weights to compare it with, for cka and weight_norm.")
+    ] = None,
 ) -> None:
-    """Measure one model and print values and nulls: a stage of a study, trained first where needed, or --model."""
+    """Measure one model and print values and nulls: a stage of a study (or step-N), trained first where needed, or --model."""
+    if reference is not None and model is None:
+        raise RecipeError("--reference: goes with --model; a stage is compared with its oracle and earlier stages")
     content = load(recipe, overrides or ())
     labels = content.analyze_labels()
     analysis = _one_of("--analysis", analysis, [*labels, *ANALYSES.names()])
     if analysis not in labels:
         content = validate(content.to_dict() | {"analyze": [{"kind": analysis}]})
+    content = _with_step(content, arm, stage)
     plan, where = _planned(content), _folders(content, None, store)[1]
     wanted = (
         _one_of("--seed", seed, content.seeds),
@@ -279,12 +285,24 @@ def analyze(
     found = [k for k in plan.looks if (k.seed, k.arm, k.stage, k.forget, k.method, k.analysis) == wanted]
     if not found:
         raise RecipeError(f"--method: {analysis} is measured before unlearning only; its 'after' is false")
-    _print_rows(_measured(plan, where, found[0], model), None)
+    _print_rows(_measured(plan, where, found[0], model, reference), None)
 
 
-def _measured(plan: Plan, where: Store, look: Look, model: Path | None) -> list[dict[str, Any]]:
+def _with_step(content: Recipe, arm: str, stage: str | None) -> Recipe:
+    """Add a stage ``step-N`` that the recipe does not name: any step of a trajectory can be measured."""
+    if stage is None or not stage.startswith("step-") or stage in content.stages_of(arm):
+        return content
+    changed = content.to_dict()
+    block = changed["arms"][arm] if arm in content.arms else changed
+    block["stages"] = [*content.stages_of(arm), stage]
+    return validate(changed)
+
+
+def _measured(
+    plan: Plan, where: Store, look: Look, model: Path | None, reference: Path | None
+) -> list[dict[str, Any]]:
     if model is not None:
-        return single.analyze_file(plan, look, model)
+        return single.analyze_file(plan, look, model, reference)
     engine.run(plan.needed_for(look.rows), where, workers=0, say=say)
     result = where.open(look.rows).result
     if result["reason"]:

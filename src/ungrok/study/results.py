@@ -189,9 +189,9 @@ def _transitions(plan: Plan, get: Get) -> pd.DataFrame:
         finished = get(key)
         last = trajectory_of(finished).metrics.iloc[-1]
         stages = {
-            f"stage_{name}": get(key).result["step"]
+            f"stage_{name}": get(plan.stages[arm, seed, name]).result["step"]
             for name in plan.recipe.all_stages()
-            if (key := plan.stages.get((arm, seed, name)))
+            if (arm, seed, name) in plan.stages
         }
         final = {f"final_{name}_accuracy": last[f"{name}_accuracy"] for name in ("train", "validation", "test")}
         table.append({"seed": seed, "arm": arm} | _flat(transition_of(plan, finished)) | stages | final)
