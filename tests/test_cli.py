@@ -110,12 +110,23 @@ def test_analyze_a_stage_a_model_after_unlearning_and_weights_of_ones_own(ungrok
     code, own, err = ungrok("analyze", TINY, *FAST, *chosen, "--model", "mine.safetensors")
     assert code == 0, err
     assert own.splitlines()[1] == first
+    runs = {
+        json.loads((p / "job.json").read_text())["spec"]["without"] is None: p for p in Path("store").glob("train-*")
+    }
+    final = runs[True] / "step-000000150.safetensors"
+    at_end = ungrok("analyze", TINY, *FAST, *chosen, "--stage", "step-150")[1]
+    whole, pair = ["--model", str(final)], ["--reference", "mine.safetensors"]
+    assert ungrok("analyze", TINY, *FAST, *chosen, *whole)[1].splitlines()[1] == at_end.splitlines()[1] != first
+    assert "weight_change,reference,model" in ungrok("analyze", TINY, *FAST, *chosen, *whole, *pair)[1]
+    code, _, err = ungrok("analyze", TINY, *FAST, "--analysis", "cka", *whole)
+    assert (code, "name one with --reference" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--analysis", "curvatur"], "--analysis: 'curvatur' is not known"),
+        (["--reference", "mine.safetensors"], "--reference: goes with --model"),
         (["--analysis", "fourier"], "analyze.0: fourier: takes the one-hot codes"),
         (["analyze=[{kind: weight_norm, after: false}]", "--method", "scrub"], "its 'after' is false"),
     ],

@@ -21,6 +21,7 @@ from ungrok.data import PROBLEMS, vision
 from ungrok.evaluate import metrics
 from ungrok.models import MODELS
 from ungrok.report import compare as report_compare
+from ungrok.report import mechanism as report_mechanism
 from ungrok.report import write_report
 from ungrok.study import engine, outputs, single
 from ungrok.study.claims import CLAIMS
@@ -259,18 +260,24 @@ def analyze(
     model: Annotated[
         Path | None, typer.Option(help="Weights of your own (.safetensors) for the recipe's model, instead of a stage.")
     ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="With --model: weights to compare it with, for cka and weight_norm.")
+    ] = None,
 ) -> None:
-    """Measure one model and print values and nulls: a stage of a study, trained first where needed, or --model."""
+    """Measure one model and print values and nulls: a stage of a study (or step-N), trained first where needed, or --model."""
+    if reference is not None and model is None:
+        raise RecipeError("--reference: goes with --model; a stage is compared with its oracle and earlier stages")
     content = load(recipe, overrides or ())
     labels = content.analyze_labels()
     analysis = _one_of("--analysis", analysis, [*labels, *ANALYSES.names()])
     if analysis not in labels:
         content = validate(content.to_dict() | {"analyze": [{"kind": analysis}]})
+    content = _with_step(content, arm, stage)
     plan, where = _planned(content), _folders(content, None, store)[1]
     wanted = (
         _one_of("--seed", seed, content.seeds),
         _one_of("--arm", arm, [BASE, *content.arms]),
-        _one_of("--stage", stage, list(map(str, content.stages))),
+        _one_of("--stage", stage, content.stages_of(arm)),
         _one_of("--forget", forget, content.forget_labels()),
         "" if method is None else _one_of("--method", method, content.unlearn_labels()),
         analysis,
@@ -278,12 +285,22 @@ def analyze(
     found = [k for k in plan.looks if (k.seed, k.arm, k.stage, k.forget, k.method, k.analysis) == wanted]
     if not found:
         raise RecipeError(f"--method: {analysis} is measured before unlearning only; its 'after' is false")
-    _print_rows(_measured(plan, where, found[0], model), None)
+    _print_rows(_measured(plan, where, found[0], model, reference), None)
 
 
-def _measured(plan: Plan, where: Store, look: Look, model: Path | None) -> list[dict[str, Any]]:
+def _with_step(content: Recipe, arm: str, stage: str | None) -> Recipe:
+    """Add a stage ``step-N`` that the recipe does not name: any step of a trajectory can be measured."""
+    if stage is None or not stage.startswith("step-") or stage in content.stages_of(arm):
+        return content
+    changed = content.to_dict()
+    block = changed["arms"][arm] if arm in content.arms else changed
+    block["stages"] = [*content.stages_of(arm), stage]
+    return validate(changed)
+
+
+def _measured(plan: Plan, where: Store, look: Look, model: Path | None, reference: Path | None) -> list[dict[str, Any]]:
     if model is not None:
-        return single.analyze_file(plan, look, model)
+        return single.analyze_file(plan, look, model, reference)
     engine.run(plan.needed_for(look.rows), where, workers=0, say=say)
     result = where.open(look.rows).result
     if result["reason"]:
@@ -317,7 +334,7 @@ def _cell(plan: Plan, seed: int, arm: str, stage: str | None, forget: str | None
     wanted = (
         seed,
         arm,
-        _one_of("--stage", stage, list(map(str, content.stages))),
+        _one_of("--stage", stage, content.stages_of(arm)),
         _one_of("--forget", forget, content.forget_labels()),
         _one_of("--method", method, content.unlearn_labels()),
     )
@@ -366,6 +383,20 @@ def compare(
         _print_table(list(rows[0]), [list(row.values()) for row in rows])
     verdicts = [line["verdict"] for line in lines if line["claimed"]]
     typer.echo(", ".join(f"{verdicts.count(word)} {word}" for word in ("agrees", "contradicts", "open")))
+
+
+@app.command()
+def mediation(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The --out folders of two or more studies.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask over several studies, and without each, which measures predict the cost of unlearning beyond test accuracy."""
+    found = report_mechanism.across(folders)
+    if as_json:
+        typer.echo(found.to_json(orient="records", indent=1))
+        return
+    for sentence in report_mechanism.sentences(found):
+        typer.echo(sentence)
 
 
 def _print_table(columns: list[str], rows: list[list[str]], *, header: bool = True) -> None:

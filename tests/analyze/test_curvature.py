@@ -62,6 +62,18 @@ def test_adaptive_curvature_is_that_of_the_rescaled_matrix(both):
     assert found["adaptive_trace", "forget+retain"].value == pytest.approx(values.sum().item(), rel=1e-7)
 
 
+def test_shares_beyond_each_power_of_ten_are_those_of_the_dense_hessian(both):
+    """With enough probes the quadrature counts eigenvalues; every probe is exact for its own measure."""
+    p = size(both.model)
+    found = read(Curvature(steps=p, products=6, probes=60, draws=0, adaptive=False), both)
+    values = spectrum(both.model, [b for role in ("forget", "retain") for b in both.sets[role]], both.objective)
+    for power in (-3, -2, -1):
+        above = (values > 10.0**power).double().mean().item()
+        below = (values < -(10.0**power)).double().mean().item()
+        assert found[f"hessian_above_1e{power}", "forget+retain"].value == pytest.approx(above, abs=0.04)
+        assert found[f"hessian_below_-1e{power}", "forget+retain"].value == pytest.approx(below, abs=0.04)
+
+
 def test_null_is_drawn_from_retain_with_the_size_of_forget(both):
     found = read(Curvature(steps=20, products=9, probes=0, draws=4), both)
     null = found["hessian_eigenvalue_1", "forget"].nulls["retain_subset"]

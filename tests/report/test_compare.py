@@ -6,6 +6,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ungrok.core.errors import RecipeError
@@ -13,6 +14,7 @@ from ungrok.core.files import write_json
 from ungrok.report.compare import compare, paper, parts
 from ungrok.study.claims import judge
 from ungrok.study.recipe import load, shipped, to_yaml
+from ungrok.study.results import MECHANISM
 from ungrok.study.statistics import sign_flip
 
 SEEDS = range(8)
@@ -117,9 +119,11 @@ def test_a_recipe_reproduces_every_part(part):
     rows = [row for kind in ("rows", "spread", "updates") for row in content.get(kind, ())]
     assert {forget for forget, _, _ in rows} <= set(recipe.forget_labels())
     assert {method for _, method, _ in rows} <= {*recipe.unlearn_labels(), "original", "retrain"}
+    assert {row[0] for row in content.get("measures", ())} <= set(recipe.forget_labels())
+    assert {row[1] for row in content.get("measures", ())} <= {*recipe.unlearn_labels(), ""}
     for place, side in content["places"].items():
         assert side.get("arm", "base") in {"base", *recipe.arms}
-        assert side["stage"] in recipe.stages or f"--place {place}=" in header
+        assert side["stage"] in recipe.stages_of(side.get("arm", "base")) or f"--place {place}=" in header
 
 
 def test_updates_to_target(folder):
@@ -190,3 +194,28 @@ def test_columns_are_read_in_the_order_of_each_table(folder, part, forget, metho
     lines = compare(folder(), f"paper:{part}")
     found = [line.paper for line in lines if (line.forget, line.method, line.metric) == (forget, method, metric)]
     assert found[0] == said
+
+
+def test_measures_of_mechanism_are_compared_by_their_differences(folder):
+    """A cosine that falls by 0.3 in every seed agrees; an angle of the wrong sign contradicts; what was not measured is open."""
+    arms = {"spline": {"stages": ["final"]}}
+    where = folder(arms=arms, analyze=[{"kind": "gradient_alignment"}])
+    rows = []
+    for seed in SEEDS:
+        for arm, stage, late in (("base", "pre_grok", 0), ("base", "grokked", 1), ("spline", "final", 2)):
+            place = dict.fromkeys(MECHANISM) | {"seed": seed, "arm": arm, "stage": stage, "forget": "classes-2-0.15"}
+            place |= {"method": "", "on": "forget|retain", "layer": "model", "null": ""}
+            rows.append(place | {"measure": "gradient_cosine", "value": 0.9 + seed / 100 - 0.3 * late})
+            if arm == "base":
+                rows.append(place | {"measure": "gradient_angle", "value": 40.0 + seed - 10 * late})
+            rows.append(place | {"measure": "gradient_cosine", "value": 5.0, "null": "permuted"})
+    pd.DataFrame(rows, columns=MECHANISM).to_parquet(where / "mechanism.parquet")
+    lines = {(line.metric, line.places): line for line in compare(where, "paper:table9")}
+    cosine = lines["gradient_cosine on forget|retain", "pre_grok → grokked"]
+    assert (cosine.method, cosine.paper, cosine.measured) == ("original", "0.999 → 0.426", "0.935 → 0.635")
+    assert (cosine.claimed, cosine.verdict) == ("−", "agrees")
+    assert cosine.difference.startswith("−0.3 ")
+    assert lines["gradient_cosine on forget|retain", "spline/final → grokked"].verdict == "contradicts"
+    assert lines["gradient_angle on forget|retain", "pre_grok → grokked"].verdict == "contradicts"
+    unknown = lines["gradient_angle on forget|retain", "spline/final → grokked"]
+    assert (unknown.measured, unknown.verdict) == ("– → –", "open")

@@ -14,6 +14,7 @@ from matplotlib.text import Text
 
 from ungrok.report import figures, mechanism_figures, write_report
 from ungrok.report.mechanism import Mechanism
+from ungrok.report.tables import headline_verdicts
 from ungrok.study.results import MECHANISM
 
 ARMS = {"slow": {"trajectory": {"batch_size": 32}}}
@@ -59,7 +60,12 @@ def view(study):
         for layer in ("conv1", "conv2", "fc")
         for row in rows(base, "gradient_cosine", lambda seed, arm, stage: is_late(stage), layer=layer)
     ]
-    return measured(base, cosine, norm, layered)
+    spectrum = [
+        row
+        for name, share in (("above_1e-3", 0.5), ("above_1e-1", 0.25), ("above_1e1", 0.0), ("below_-1e-1", 0.125))
+        for row in rows(base, f"hessian_{name}", lambda *_, share=share: share, on="forget", analysis="curvature")
+    ]
+    return measured(base, cosine, norm, layered, spectrum)
 
 
 def lines(cell):
@@ -74,28 +80,40 @@ def test_nothing_where_nothing_is_analyzed(study):
 
 
 def test_values_stand_beside_their_nulls_and_changes_have_intervals(view):
-    values = next(Mechanism(view).tables())
-    assert values.columns == [
-        "measure",
-        "on",
-        "unit",
-        "pre_grok",
-        "grokked",
-        "slow/pre_grok",
-        "slow/grokked",
-        "pre_grok → grokked",
-    ]
+    together, values, _ = Mechanism(view).tables()
+    assert values.columns == ["measure", "on", "unit", "pre_grok", "grokked", "slow/pre_grok", "slow/grokked"]
     cosine, norm = values.rows
     assert cosine[:3] == ["gradient_cosine", "forget|retain", "1"]
     assert lines(cosine[3]) == ["0.904 ± 0.00245", "permuted [0.8,\xa00.95], outside in 0 of 8"]
     assert lines(cosine[4])[1] == "permuted [0.8,\xa00.95], outside in 8 of 8"
     assert lines(norm[3]) == ["3 ± 0"]
-    assert lines(cosine[7]) == ["−0.4", "[−0.4,\xa0−0.4]"]
+    change = next(row for row in together.rows if row[1] == "gradient_cosine")
+    assert lines(change[3]) == ["−0.4", "[−0.4,\xa0−0.4]"]
+
+
+def test_claims_and_measures_stand_in_one_table_one_column_per_comparison(study):
+    compare = [["pre_grok", "grokked"], ["grokked", {"arm": "slow", "stage": "grokked"}]]
+    base = study(analyze=ANALYZE, arms=ARMS, claims={"compare": compare, "targets": [0.1]})
+    one = measured(
+        base, rows(base, "gradient_cosine", lambda seed, arm, stage: seed + is_late(stage) + 5 * (arm == "slow"))
+    )
+    table = next(Mechanism(one).tables())
+    assert table.columns == ["", "what", "on", "pre_grok → grokked", "grokked → slow/grokked"]
+    by_name = {row[1]: row for row in table.rows}
+    assert [lines(cell)[0] for cell in by_name["gradient_cosine"][3:]] == ["1", "5"]
+    found = [v["verdict"] for v in figures_of(one, "efficiency", "grokked → slow/grokked")]
+    assert found
+    assert lines(by_name["efficiency"][4]) == [f"{len(found)} {found[0]}"]
+    assert by_name["efficiency"][4].tone == found[0]
+
+
+def figures_of(view, claim, comparison):
+    return [v for v in headline_verdicts(view) if (v["claim"], v["comparison"]) == (claim, comparison)]
 
 
 def test_what_is_predicted_is_what_was_computed(view):
     part = Mechanism(view)
-    table = list(part.tables())[1]
+    table = list(part.tables())[2]
     own = part.mediation[(part.mediation["measure"] == "gradient_cosine") & (part.mediation["outcome"] == "updates")]
     row = next(r for r in table.rows if r[0] == "gradient_cosine")
     assert row[8 - 2] == f"{own['rank_correlation'].item():.2f}".replace("-", "−")
@@ -127,7 +145,7 @@ def boxes(figure):
 
 def test_figures_are_named_and_nothing_in_them_is_covered_or_too_small(view):
     drawn = {picture.name: picture.figure for picture in mechanism_figures.pictures(Mechanism(view))}
-    assert set(drawn) == {"mechanism-class", "layers-class", "mediation-class"}
+    assert set(drawn) == {"mechanism-class", "layers-class", "spectra-class", "mediation-class"}
     for name, figure in drawn.items():
         placed = boxes(figure)
         assert all(text.get_fontsize() >= 8 for text, _ in placed), name
@@ -138,14 +156,28 @@ def test_figures_are_named_and_nothing_in_them_is_covered_or_too_small(view):
         assert not any(a.overlaps(b) for a, b in itertools.combinations(labels, 2)), name
 
 
-def test_points_and_bars_are_the_values_and_the_nulls(view):
+def test_points_and_bands_are_the_values_and_the_nulls_under_the_accuracy_curves(view):
     figure = next(mechanism_figures.pictures(Mechanism(view))).figure
-    axes = figure.axes[0]
+    top, axes = figure.axes[0], figure.axes[2]
+    curves = view.results.curves[(view.results.curves["arm"] == "base") & (view.results.curves["step"] > 0)]
+    for line, name in zip(top.lines, ("train_accuracy", "test_accuracy"), strict=True):
+        expected = curves.astype({name: float}).groupby("step")[name].median()
+        assert dict(zip(*line.get_data(), strict=True)) == expected.to_dict()
+    assert top.get_xlim() == axes.get_xlim()
     drawn = {(float(x), float(y)) for line in axes.lines for x, y in zip(*line.get_data(), strict=True)}
     assert (100.0, 0.9) in drawn
     assert any(x == 400 and y == pytest.approx(0.507) for x, y in drawn)
-    bars = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
-    assert {tuple(v) for v in bars} == {(100.0, 0.8), (100.0, 0.95), (400.0, 0.8), (400.0, 0.95)}
+    band = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
+    assert {tuple(v) for v in band} == {(100.0, 0.8), (100.0, 0.95), (400.0, 0.8), (400.0, 0.95)}
+
+
+def test_spectra_are_the_shares_beyond_each_power_of_ten(view):
+    drawn = {picture.name: picture.figure for picture in mechanism_figures.pictures(Mechanism(view))}
+    (axes,) = drawn["spectra-class"].axes
+    assert axes.get_title(loc="left") == "forget"
+    above, below = axes.lines[:2]
+    assert dict(zip(*above.get_data(), strict=True)) == {0.001: 0.5, 0.1: 0.25}
+    assert dict(zip(*below.get_data(), strict=True)) == {0.1: 0.125}
 
 
 def test_the_page_has_a_section_and_the_numbers_lie_beside_it(view, tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ungrok.core.errors import RecipeError
-from ungrok.train.stages import STAGES, stage_name, stage_step
+from ungrok.train.stages import STAGES, check_stage, stage_name, stage_step
 from ungrok.train.transition import TransitionRule, find_transition
 
 STEPS = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
@@ -103,4 +103,10 @@ def test_names(stage, name):
 @pytest.mark.parametrize("stage", ["pregrok", -3, "step-", "step-1.5", "step--1"])
 def test_unknown_names(stage):
     with pytest.raises(RecipeError, match=r"stage: .* is not known; allowed: .*pre_grok.*step-N"):
-        stage_name(stage)
+        check_stage(stage_name(stage))
+
+
+def test_controls_are_stages_too():
+    check_stage("as-accurate", ["as-accurate"])
+    with pytest.raises(RecipeError, match=r"arms\.x\.stages: 'as-accurat' .*did you mean 'as-accurate'"):
+        check_stage("as-accurat", ["as-accurate"], "arms.x.stages")

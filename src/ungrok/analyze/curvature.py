@@ -18,6 +18,9 @@ from ungrok.core.seeds import generator
 UNIT = "loss"
 """Parameters have no unit, so that second derivatives have the loss's own."""
 
+DECADES = range(-6, 3)
+"""Powers of ten beyond which eigenvalues are counted."""
+
 
 @ANALYSES.register
 class Curvature(Analysis):
@@ -26,6 +29,7 @@ class Curvature(Analysis):
     ``hessian_eigenvalue_1…``: the largest, by Lanczos; ``hessian_smallest``; each with the residual that bounds its error
     (``…_residual``); ``hessian_trace`` and ``ggn_trace`` by Hutch++; ``fisher_trace``: of the predictive distribution,
     exactly; ``hessian_negative_share``: share of ``Σ|eigenvalue|`` that negative ones have, by quadrature of the spectral density;
+    ``hessian_above_1e…`` and ``hessian_below_-1e…``: from the same, the share of eigenvalues beyond each power of ten;
     ``adaptive_…``: of D·H·D, D the diagonal matrix of ``|weights|``, which rescaling a layer against the next leaves alone.
     Null ``retain_subset`` (on forget): random retain subsets of the forget set's size.
     Source: Ghorbani et al. 2019 (arXiv 1901.10159), Meyer et al. 2021 (arXiv 2010.09649), Kwon et al. 2021 (2102.11600).
@@ -58,9 +62,8 @@ class Curvature(Analysis):
             for name, value in own.items():
                 drawn = [one[name] for one in null if name in one] if on == "forget" else []
                 nulls = {"retain_subset": Null.of(drawn)} if drawn else {}
-                yield Reading(
-                    name, on, value, "1" if name.endswith("share") else UNIT, examples=len(index), nulls=nulls
-                )
+                unit = "1" if name.startswith(("hessian_negative", "hessian_above", "hessian_below")) else UNIT
+                yield Reading(name, on, value, unit, examples=len(index), nulls=nulls)
 
     def _parts(self, batch: Batch, count: int) -> list[Batch]:
         return list(chunks(batch, count, self.chunk))
@@ -99,4 +102,7 @@ class Curvature(Analysis):
             values, weights = spectral_density(hessian(model, parts, objective), p, self.steps, self.probes, seed)
             mass = weights * values.abs()
             found["hessian_negative_share"] = (mass[values < 0].sum() / mass.sum()).item()
+            for power in DECADES:
+                found[f"hessian_above_1e{power}"] = weights[values > 10.0**power].sum().item()
+                found[f"hessian_below_-1e{power}"] = weights[values < -(10.0**power)].sum().item()
         return found

@@ -14,12 +14,12 @@ import pandas as pd
 
 from ungrok.core.errors import RecipeError, unknown
 from ungrok.core.files import read_json
-from ungrok.report.text import MISSING, bracketed, fixed, in_unit, level, mean_sd
+from ungrok.report.text import MISSING, bracketed, fixed, in_unit, level, mean_sd, number
 from ungrok.report.view import View
 from ungrok.study.plan import make_plan
 from ungrok.study.recipe import BASE, Side, load, parse_yaml
 from ungrok.study.results import Results
-from ungrok.study.statistics import Estimate, bounded_differences
+from ungrok.study.statistics import Estimate, bounded_differences, sign_flip
 
 PREFIX = "paper:"
 
@@ -98,6 +98,8 @@ def open_study(folder: Path) -> View:
             raise RecipeError(f"{folder}: holds no study (no {name})")
     plan = make_plan(load(str(folder / "recipe.yaml")))
     tables = dict.fromkeys(("transitions", "oracles", "curves", "timings", "audits"), pd.DataFrame())
+    if (folder / "mechanism.parquet").is_file():
+        tables["mechanism"] = pd.read_parquet(folder / "mechanism.parquet")
     results = Results(pd.read_parquet(folder / "results.parquet"), **tables)
     made = read_json(folder / "provenance.json")
     if "doses" not in made:
@@ -142,6 +144,8 @@ def _lines(view: View, part: str, content: dict[str, Any], named: dict[str, Side
         for index, metric in enumerate(content["metrics"]):
             said = {place: row[index] / 100 for place, row in values.items()}
             yield from _accuracies(view, (part, forget, method, metric), content["pairs"], sides, said)
+    for row in content.get("measures", ()):
+        yield from _measures(view, part, content["pairs"], sides, row)
     for left, right in content["pairs"]:
         pair = (sides[left], sides[right])
         for forget, method, values in content.get("spread", ()):
@@ -209,6 +213,37 @@ def _pair(
         *(part, forget, method, metric, _arrow(*(side.label for side in sides)), _arrow(*map(fixed, said))),
         *(_arrow(*shown), claimed, *_judged(ends, claimed, view.recipe.claims.margins.paper, fixed)),
     )
+
+
+def _measures(
+    view: View,
+    part: str,
+    pairs: list[list[str]],
+    sides: dict[str, Side],
+    row: tuple[str, str, str, str, str, dict[str, float]],
+) -> Iterator[Line]:
+    """Yield a line per pair of places of a measure of mechanism; its units and settings need not be the paper's."""
+    forget, method, measure, on, layer, said = row
+    table = view.results.mechanism
+    for left, right in pairs:
+        own = [sides[place] for place in (left, right)]
+        seen = []
+        for side in own if len(table) else ():
+            where = {"arm": side.arm, "stage": str(side.stage), "forget": forget, "method": method, "measure": measure}
+            where |= {"on": on, "layer": layer, "null": ""}
+            here = table[(table[list(where)] == pd.Series(where)).all(axis=1)].dropna(subset="value")
+            seen.append(here.set_index("seed")["value"].groupby(level=0).first())
+        both = pd.concat(seen, axis=1, join="inner").to_numpy(dtype=float) if seen else np.empty((0, 2))
+        estimate = sign_flip(both[:, 1] - both[:, 0], view.recipe.claims.alpha) if len(both) else None
+        ends = (None, None, None) if estimate is None else (estimate.effect, estimate.low, estimate.high)
+        claimed = _sign(said[right] - said[left])
+        shown = [number(float(mean)) for mean in both.mean(axis=0)] if len(both) else [MISSING, MISSING]
+        name = f"{measure} on {on}" + ("" if layer == "model" else f", {layer}")
+        yield Line(
+            *(part, forget, method or "original", name, _arrow(*(side.label for side in own))),
+            *(_arrow(number(said[left]), number(said[right])), _arrow(*shown)),
+            *(claimed, *_judged(ends, claimed, 0.0, number)),
+        )
 
 
 def _spread(view: View, where: tuple[str, str, str], sides: tuple[Side, Side], said: tuple[float, float]) -> Line:

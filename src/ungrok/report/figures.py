@@ -49,7 +49,7 @@ WIDTH = 7.2
 
 # Okabe & Ito's palette: seen alike by most kinds of color blindness.
 COLORS = {"pre_grok": "#0072B2", "grokked": "#D55E00", "memorized": "#009E73", "final": "#CC79A7"}
-MORE_COLORS = ("#E69F00", "#56B4E9", "#000000", "#8C564B", "#7F7F7F")
+MORE_COLORS = ("#E69F00", "#56B4E9", "#8C564B", "#000000", "#7F7F7F")
 SPLITS: dict[str, tuple[str, Any]] = {
     "train": ("#000000", "-"),
     "validation": ("#56B4E9", "-"),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ungrok.report.tables import Cell, Table
+from ungrok.core.errors import RecipeError
+from ungrok.report.compare import open_study
+from ungrok.report.tables import NAMED, VERDICTS, Cell, Table, headline_verdicts
 from ungrok.report.text import MISSING, bracketed, fixed, number, plural
 from ungrok.report.view import View
-from ungrok.study.mediation import MEASURE, OUTCOMES, changes, headline, mediation
+from ungrok.study.mediation import MEASURE, OUTCOMES, changes, headline, mediation, pooled
 from ungrok.study.statistics import sign_flip
 
 
@@ -40,37 +43,47 @@ class Mechanism:
         return mediation(self.points, self.view.recipe.claims.alpha)
 
     def tables(self) -> Iterator[Table]:
-        """Yield, per forget split, the measures at every stage, then what they predict."""
+        """Yield, per forget split, comparisons by claims and measures, the measures at every stage, and what they predict."""
         for forget in self.view.recipe.forget_labels():
             if len(own := self.before[self.before["forget"] == forget]):
+                yield from self._together(own, forget)
                 yield self._values(own, forget)
             if len(self.points) and (self.points["forget"] == forget).any():
                 yield self._predictions(forget)
 
+    def _together(self, own: pd.DataFrame, forget: str) -> Iterator[Table]:
+        sides = [(a, b) for a, b, *splits in self.view.comparisons() if splits == [forget, forget]]
+        if not sides:
+            return
+        verdicts = headline_verdicts(self.view)
+        rows: list[list[str | Cell]] = []
+        for claim, text in NAMED.items():
+            labels = [f"{a.label} → {b.label}" for a, b in sides]
+            rows.append(["claim", text, "", *(_count_cell(verdicts, claim, label, forget) for label in labels)])
+        for key, group in headline(own).groupby(MEASURE, sort=False):
+            ends = [[_at(group, (side.arm, str(side.stage))) for side in pair] for pair in sides]
+            rows.append(["measure", *named(key), *(_change_cell(*pair) for pair in ends)])
+        how = (
+            "One column per comparison. Claims: of the settings in the headline, how many are supported, refuted and inconclusive. Measures: "
+            "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
+            "speaks against the measure."
+        )
+        columns = ["", "what", "on", *(f"{a.label} → {b.label}" for a, b in sides)]
+        yield Table(f"Arms, measures and claims, forget split {forget}", how, columns, rows, keys=3)
+
     def _values(self, own: pd.DataFrame, forget: str) -> Table:
         series = [s for s in self.view.series if ((own["arm"] == s[0]) & (own["stage"] == s[1])).any()]
-        pairs = [((a.arm, str(a.stage)), (b.arm, str(b.stage))) for a, b in self.view.recipe.claims.compare]
-        pairs = [pair for pair in dict.fromkeys(pairs) if set(pair) <= set(series)]
         rows: list[list[str | Cell]] = []
         for key, group in headline(own).groupby(MEASURE, sort=False):
             nulls = own[(own[MEASURE] == list(key)).all(axis=1) & (own["null"] != "")]
             cells = [_value_cell(_at(group, s), _at(nulls, s)) for s in series]
-            changed = [_change_cell(_at(group, left), _at(group, right)) for left, right in pairs]
-            rows.append([*named(key), str(group["unit"].iloc[0]), *cells, *changed])
+            rows.append([*named(key), str(group["unit"].iloc[0]), *cells])
         how = (
             "Mean and standard deviation over seeds before unlearning; below it, per null, the mean 5 % and 95 % quantiles and in how many "
-            "seeds the value lies outside them: inside there is nothing to explain. Changes are paired by seed, with their intervals."
+            "seeds the value lies outside them: inside there is nothing to explain."
         )
-        label = self.view.label
-        columns = [
-            "measure",
-            "on",
-            "unit",
-            *(label(*s) for s in series),
-            *(f"{label(*a)} → {label(*b)}" for a, b in pairs),
-        ]
-        groups = [("", 3), ("at the stage", len(series)), *([("change", len(pairs))] if pairs else [])]
-        return Table(f"Measures of mechanism, forget split {forget}", how, columns, rows, keys=3, groups=groups)
+        columns = ["measure", "on", "unit", *(self.view.label(*s) for s in series)]
+        return Table(f"Measures of mechanism, forget split {forget}", how, columns, rows, keys=3)
 
     def _predictions(self, forget: str) -> Table:
         own = self.mediation[self.mediation["forget"] == forget]
@@ -131,6 +144,19 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
     return Cell(tuple(lines))
 
 
+def _count_cell(verdicts: list[dict[str, Any]], claim: str, comparison: str, forget: str) -> str | Cell:
+    """Return how many settings of a comparison support a claim, refute it, or neither."""
+    words = [
+        v["verdict"]
+        for v in verdicts
+        if (v["claim"], v["comparison"], v["setting"]["forget"]) == (claim, comparison, forget)
+    ]
+    if not words:
+        return MISSING
+    counts = [f"{words.count(word)} {word}" for word in VERDICTS if word in words]
+    return Cell(tuple(counts), words[0] if len(set(words)) == 1 else "")
+
+
 def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
     both = first.merge(last, on="seed", suffixes=("_first", "_last")).dropna(subset=["value_first", "value_last"])
     if both.empty:
@@ -149,3 +175,40 @@ def _prediction_cells(row: Any) -> list[str | Cell]:
         return [fixed(row["rank_correlation"], 2), MISSING, str(row["predicts"]), MISSING]
     agree = MISSING if np.isnan(row["arms_agree"]) else f"{row['arms_agree']:.0%}"
     return [fixed(row["rank_correlation"], 2), partial(row), str(row["predicts"]), agree]
+
+
+def across(folders: Sequence[Path], alpha: float = 0.05) -> pd.DataFrame:
+    """Return whether measures predict the cost of unlearning over several studies, and without each of them.
+
+    Args:
+        folders: ``--out`` folders of studies of different recipes that analyze something.
+        alpha: One minus the level of the intervals.
+
+    Returns:
+        See :func:`ungrok.study.mediation.pooled`.
+
+    Raises:
+        RecipeError: If a folder holds no study or no measures, or two hold the same recipe.
+
+    """
+    studies: dict[str, pd.DataFrame] = {}
+    for folder in folders:
+        view = open_study(folder)
+        points = Mechanism(view).points
+        if points.empty:
+            raise RecipeError(f"{folder}: holds no measures; its recipe has no 'analyze'")
+        if view.recipe.name in studies:
+            raise RecipeError(f"{folder}: recipe {view.recipe.name!r} stands more than once")
+        studies[view.recipe.name] = points
+    return pooled(studies, alpha)
+
+
+def sentences(found: pd.DataFrame) -> Iterator[str]:
+    """Yield, per measure of :func:`across`, whether it predicts each cost over all studies and without each of them."""
+    for key, group in found.groupby(MEASURE, sort=False):
+        said = []
+        for row in group.to_dict("records"):
+            without = row["without"] if isinstance(row["without"], dict) else {}
+            left = ", ".join(f"{verdict} without {name}" for name, verdict in without.items())
+            said.append(f"{row['outcome']}: {row['predicts']}{f' ({left})' if left else ''}")
+        yield f"{' on '.join(filter(None, named(key)))}: does it predict beyond test accuracy? {'; '.join(said)}."

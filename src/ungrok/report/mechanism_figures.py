@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,15 +11,31 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ungrok.report.figures import GRAY, WIDTH, Picture, _filled, _legend, color
+from ungrok.report.figures import (
+    GRAY,
+    SPLITS,
+    WIDTH,
+    Picture,
+    _accuracy_axis,
+    _band,
+    _filled,
+    _legend,
+    _steps_axis,
+    color,
+)
 from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.report.text import slug
 from ungrok.study.mediation import MEASURE, headline
+from ungrok.study.recipe import BASE
 
 PANELS = 12
 """At most so many measures in one figure."""
 
 MARKERS = "osD^v<>P*X"
+
+SIGNS: dict[str, Any] = {"positive": "-", "negative": ":"}
+
+CURVES = {name: SPLITS[name] for name in ("train", "test")}
 
 
 def pictures(mechanism: Mechanism) -> Iterator[Picture]:
@@ -28,6 +45,7 @@ def pictures(mechanism: Mechanism) -> Iterator[Picture]:
         if len(own):
             yield from _by_step(mechanism, own, forget)
             yield from _heat_maps(mechanism, own, forget)
+            yield from _spectra(mechanism, own, forget)
         here = mechanism.points[mechanism.points["forget"] == forget] if len(mechanism.points) else mechanism.points
         if len(here):
             yield _mediated(mechanism, here, forget)
@@ -38,16 +56,24 @@ def _by_step(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
     pages = range(0, len(keys), PANELS)
     for number, first in enumerate(pages, start=1):
         chosen = keys[first : first + PANELS]
-        figure, grid = _panels(len(chosen))
+        figure, tops, grid = _under_curves(mechanism, len(chosen))
         for axes, key in zip(grid, chosen, strict=True):
             _step_panel(mechanism, axes, own[(own[MEASURE] == key).all(axis=1)])
             axes.set_title(_filled(" on ".join(filter(None, named(key)))), loc="left")
+        positive = own["step"][own["step"] > 0]
+        if len(positive):
+            _steps_axis(tops[0], 0.7 * float(positive.min()), 1.3 * float(positive.max()), 1.2)
         figure.supxlabel("training step")
+        lines = [
+            Line2D([], [], color=shade, linestyle=style, label=f"{name} accuracy")
+            for name, (shade, style) in CURVES.items()
+        ]
         null = Line2D([], [], color=GRAY, alpha=0.4, linewidth=6, label="null, 5 % to 95 %")
-        _legend(figure, [*_handles(mechanism, [(a, str(s)) for a, s in own[["arm", "stage"]].to_numpy()]), null])
+        marks = _handles(mechanism, [(a, str(s)) for a, s in own[["arm", "stage"]].to_numpy()])
+        _legend(figure, [*marks, *lines, null])
         how = (
-            "Each point is one seed at one checkpoint before unlearning; the gray bar is the first of the measure's nulls at the same "
-            "checkpoint. Points inside the bars show nothing about the forget set."
+            "On top the base arm's accuracies. Each point is one seed at one checkpoint before unlearning; the line is the base arm's median, and "
+            "the gray band the first of the measure's nulls there. A line inside its band shows nothing about the forget set."
         )
         part = f", part {number} of {len(pages)}" if len(pages) > 1 else ""
         name = slug("mechanism", forget, *([str(number)] if len(pages) > 1 else []))
@@ -69,25 +95,87 @@ def _marker(mechanism: Mechanism, arm: str) -> str:
     return MARKERS[mechanism.view.arms.index(arm) % len(MARKERS)]
 
 
+def _under_curves(mechanism: Mechanism, count: int) -> tuple[Figure, list[Axes], list[Axes]]:
+    """Return panels in columns, each column under the accuracy curves of the base arm, all with one axis of steps."""
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(WIDTH, 2.2 + 1.6 * rows), layout="constrained")
+    every = figure.subplots(rows + 1, columns, sharex=True, squeeze=False, height_ratios=[0.7, *[1] * rows])
+    curves = mechanism.view.results.curves
+    curves = curves[(curves["arm"] == BASE) & (curves["step"] > 0)]
+    for axes in every[0]:
+        for name, (shade, style) in CURVES.items():
+            _band(axes, curves, f"{name}_accuracy", shade, style)
+        _accuracy_axis(axes)
+    every[0][0].set_ylabel("accuracy")
+    grid = list(every[1:].flat)
+    for empty in grid[count:]:
+        empty.set_axis_off()
+    return figure, list(every[0]), grid[:count]
+
+
+def _along(mechanism: Mechanism, own: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Return the base arm's medians over seeds, by stage in the order of their median step, without controls."""
+    table = own[(own["arm"] == BASE) & ~own["stage"].isin(mechanism.view.recipe.controls)]
+    return table.groupby("stage")[["step", *names]].median().sort_values("step")
+
+
 def _step_panel(mechanism: Mechanism, axes: Axes, own: pd.DataFrame) -> None:
     nulls, values = own[own["null"] != ""], own[own["null"] == ""]
     if len(nulls):
-        first = nulls[nulls["null"] == nulls["null"].iloc[0]]
-        axes.vlines(first["step"], first["low"], first["high"], color=GRAY, alpha=0.4, linewidth=4)
+        band = _along(mechanism, nulls[nulls["null"] == nulls["null"].iloc[0]], ["low", "high"])
+        axes.fill_between(
+            band["step"].to_numpy(dtype=float), band["low"], band["high"], color=GRAY, alpha=0.4, linewidth=0
+        )
+    middle = _along(mechanism, values, ["value"])
+    axes.plot(middle["step"], middle["value"], color="#000000", linewidth=1)
     for (arm, stage), group in values.groupby(["arm", "stage"], sort=False):
         shade = color(mechanism.view, str(stage)) if stage in mechanism.view.stages else "#000000"
         axes.plot(group["step"], group["value"], _marker(mechanism, str(arm)), color=shade, markersize=3, alpha=0.8)
-    axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_locator(MaxNLocator(3))
 
 
+def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
+    """Yield one figure: how many eigenvalues of the Hessian lie beyond each power of ten, on forget, retain and both."""
+    parts = own["measure"].str.extract(r"^hessian_(above|below)_(-?1e-?\d+)$")
+    found = own.assign(side=parts[0], at=parts[1].astype(float)).dropna(subset=["side", "value"])
+    sets = list(dict.fromkeys(found["on"]))
+    if not sets:
+        return
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    grid = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
+    series = [s for s in mechanism.view.series if ((found["arm"] == s[0]) & (found["stage"] == s[1])).any()]
+    for axes, on in zip(grid, sets, strict=True):
+        for arm, stage in series:
+            one = found[(found["on"] == on) & (found["arm"] == arm) & (found["stage"] == stage)]
+            for side, style in (("above", "-"), ("below", ":")):
+                mean = one[one["side"] == side].groupby(one["at"].abs())["value"].mean()
+                mean = mean[mean > 0]
+                look: dict[str, Any] = {
+                    "linestyle": style,
+                    "color": color(mechanism.view, stage),
+                    "marker": _marker(mechanism, arm),
+                }
+                axes.plot(mean.index, mean, markersize=3, linewidth=1, **look)
+        axes.set(xscale="log", yscale="log", xlabel="size of the eigenvalue")
+        axes.set_title(on, loc="left")
+    grid[0].set_ylabel("share of eigenvalues beyond")
+    kinds = [Line2D([], [], color=GRAY, linestyle=s, label=n) for n, s in SIGNS.items()]
+    _legend(figure, [*_handles(mechanism, series), *kinds])
+    how = (
+        "Share of the eigenvalues of the loss Hessian that are larger than a positive value (solid) or smaller than a negative one (dotted), by "
+        "stochastic Lanczos quadrature before unlearning, mean over seeds; where a line ends there is none beyond."
+    )
+    yield Picture(slug("spectra", forget), f"Spectra of the Hessian, {forget}", how, figure)
+
+
 def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
-    """Yield one figure: of each analysis the first measure that has at least three layers, at the stages."""
+    """Yield one figure: of each analysis the first measure that has at least two layers, at the stages."""
     values = own[(own["null"] == "") & (own["layer"] != "model") & own["stage"].isin(mechanism.view.stages)]
     tables: dict[tuple[object, ...], pd.DataFrame] = {}
     for (analysis, measure, on), group in values.groupby(["analysis", "measure", "on"], sort=False):
         wide = group.pivot_table(index="layer", columns=["arm", "stage"], values="value", sort=False)
-        if len(wide) >= 3 and wide.shape[1] >= 2 and analysis not in {key[0] for key in tables}:
+        if len(wide) >= 2 and wide.shape[1] >= 2 and analysis not in {key[0] for key in tables}:
             tables[analysis, measure, on] = wide
     if not tables:
         return

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ungrok.core.files import write_text
 from ungrok.report import figures, language, language_figures, mechanism_figures, tables
+from ungrok.report.controls import controls
 from ungrok.report.ends import ends
 from ungrok.report.figures import STYLE, Picture
 from ungrok.report.mechanism import Mechanism
@@ -22,7 +23,7 @@ from ungrok.report.text import level, listed, number, plural
 from ungrok.report.view import View
 from ungrok.study.claims import CLAIMS
 from ungrok.study.plan import Plan
-from ungrok.study.recipe import to_yaml
+from ungrok.study.recipe import Rescaled, Side, to_yaml
 from ungrok.study.results import Results
 from ungrok.study.store import explained
 
@@ -115,7 +116,7 @@ def render(view: View, shown: list[dict[str, str]], provenance: dict[str, Any]) 
         mechanism=list(Mechanism(view).tables()),
         mechanism_answers=Mechanism(view).sentences(),
         updates=[*tables.updates_to_target(view), *tables.learning_rates(view)],
-        transitions=[tables.transitions(view), tables.grok_rates(view)],
+        transitions=[tables.transitions(view), tables.grok_rates(view), *controls(view)],
         costs=[table for table in (tables.training_cost(view), tables.request_cost(view)) if table],
         warnings=tables.warnings(view),
         recipe=to_yaml(view.recipe),
@@ -203,6 +204,7 @@ def words(view: View) -> Iterator[tuple[str, str]]:
     """Yield the words that the page uses, with their meaning."""
     claims = view.recipe.claims
     known = [f"{stage}: {STAGES[stage].format(signal=view.signal)}" for stage in view.stages if stage in STAGES]
+    known += [f"{name}: {described(view, name)}" for name in view.stages if name in view.recipe.controls]
     yield "stage", f"a place on a training run. {'; '.join(known)}.".replace("run. .", "run.")
     yield (
         "target",
@@ -237,6 +239,15 @@ def words(view: View) -> Iterator[tuple[str, str]]:
             "refuted also where the whole interval is too close to zero to matter; otherwise inconclusive."
         ),
     )
+
+
+def described(view: View, name: str) -> str:
+    """Return what a matched or rescaled checkpoint is."""
+    control = view.recipe.controls[name]
+    if isinstance(control, Rescaled):
+        return f"the model of {control.stage} with its first layer times {control.factor:g} and its last divided by it: the same function"
+    to = Side(stage=control.stage, arm=control.arm).label
+    return f"the step with the {control.equal.replace('_', ' ')} of {to}, within {control.tolerance:g}"
 
 
 def _save(picture: Picture, folder: Path) -> dict[str, str]:

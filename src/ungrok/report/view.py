@@ -111,13 +111,13 @@ class View:
 
     @property
     def stages(self) -> list[str]:
-        """The recipe's own stages; those of a sweep are not among them."""
-        return [str(stage) for stage in self.recipe.stages]
+        """The stages of all arms; those of a sweep are not among them."""
+        return self.recipe.all_stages()
 
     @property
     def series(self) -> list[tuple[str, str]]:
         """Every arm and stage."""
-        return [(arm, stage) for arm in self.arms for stage in self.stages]
+        return [(arm, stage) for arm in self.arms for stage in self.recipe.stages_of(arm)]
 
     @property
     def methods(self) -> list[str]:

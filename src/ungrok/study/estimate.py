@@ -71,7 +71,7 @@ def _add_up(plan: Plan, data: Data) -> Estimate:
     update, look, weights = next(iter(cost.values()))
     replay = plan.recipe.trajectory.steps * plan.recipe.trajectory.checkpoint_every / 4 * update
     examples = len(data.train) + len(data.validation) + len(data.test)
-    for kind in ("stage", "oracle"):
+    for kind in {"stage", "matched", "oracle"} & seconds.keys():
         seconds[kind] = plan.counts().get(kind, 0) * replay
         size += plan.counts().get(kind, 0) * weights
     for job in plan.jobs.values():

@@ -29,10 +29,21 @@ from ungrok.data.text import TextData
 from ungrok.evaluate.cost import Metered
 from ungrok.evaluate.path import is_text, path_audits, path_rows
 from ungrok.models.base import MODELS
+from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.recipe import BatchSizes, Observation
 from ungrok.study.store import Finished, Job, Store, explained
 from ungrok.study.text import make_split, question, split_of, text_audits, text_scores, text_tensors, with_others
-from ungrok.train import Run, Training, Trajectory, TransitionRule, find_transition, materialize, stage_step
+from ungrok.train import (
+    Run,
+    Training,
+    Trajectory,
+    TransitionRule,
+    find_transition,
+    match_step,
+    materialize,
+    stage_step,
+    value_at,
+)
 from ungrok.train.loop import checkpoint_name, model_state, record_all
 from ungrok.train.text import make_run
 from ungrok.train.together import advance_together, faster_together
@@ -125,6 +136,12 @@ def weights_at(source: Finished, step: int) -> dict[str, Tensor]:
     return model_state(load_tensors(source.path / checkpoint_name(step)))
 
 
+def _set_objective(run: Run, spec: dict[str, Any]) -> None:
+    """Take the loss that a spec names, if it names one, in the place of the one that was trained with."""
+    if "objective" in spec:
+        run.objective = Training.model_validate(spec["objective"]).objective(run.data)
+
+
 def trajectory_of(finished: Finished) -> Trajectory:
     """Return the trajectory that a finished train job recorded."""
     return Trajectory(finished.path, finished.result)
@@ -198,6 +215,50 @@ def stage(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick:
     return {"step": step, "reason": reason, "training": source.job["spec"]}
 
 
+def matched(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
+    """Find the step of a trajectory at which one nuisance is that of another checkpoint, and keep the model there."""
+    source, other = inputs["trajectory"], inputs["to_trajectory"]
+    trajectory, step = trajectory_of(source), inputs["to"].result["step"]
+    training = {"training": source.job["spec"]}
+    if step is None:
+        reason = f"no checkpoint to be matched ({inputs['to'].result['reason']})"
+        return {"step": None, "reason": reason, "match": None} | training
+    rule = TransitionRule.model_validate(spec["transition"])
+    transition = find_transition(trajectory.metrics, rule, diverged=trajectory.status == "diverged")
+    wanted = float(step) if spec["equal"] == "updates" else value_at(trajectory_of(other), step, spec["equal"])
+    same = step if source.path == other.path else None
+    found = match_step(trajectory.metrics, transition, wanted, spec["equal"], spec["tolerance"], spec["part"], same)
+    if found.step is not None:
+        run = materialize(again(source), trajectory, found.step)
+        save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
+    match = {"wanted": found.wanted, "found": found.found, "mismatch": found.mismatch}
+    return {"step": found.step, "reason": found.reason, "match": match} | training
+
+
+def rescaled(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
+    """Rescale the model of a stage and make sure, on all training and test data, that its function is the same."""
+    source = inputs["stage"]
+    if source.result["step"] is None:
+        return source.result | {"rescaling": None}
+    run = build_run(source.result["training"])
+    run.model.load_state_dict(load_tensors(source.path / "model.safetensors"))
+    splits = (run.data.train, run.data.test)
+
+    def logits() -> Tensor:
+        every = [score(run.model, TensorBatches(s, run.training.evaluation_batch), run.objective) for s in splits]
+        return torch.cat([one.logits for one in every if one.logits is not None])
+
+    before, norm = logits(), _norm(run.model)
+    rescale(run.model, spec["factor"])
+    rescaling = {"change": check_equal(before, logits()), "norm_before": norm, "norm_after": _norm(run.model)}
+    save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
+    return source.result | {"rescaling": rescaling}
+
+
+def _norm(model: nn.Module) -> float:
+    return torch.stack([p.detach().double().square().sum() for p in model.parameters()]).sum().sqrt().item()
+
+
 def _scores(model: nn.Module, data: Data, run: Run) -> dict[str, Any]:
     if isinstance(data, TextData):
         return dict(text_scores(model, data, run.objective))
@@ -215,6 +276,7 @@ def oracle(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick
     if step is None or step > trajectory.steps:
         return {"step": None, "reason": inputs["stage"].result["reason"] or f"the oracle {trajectory.status}"}
     run = materialize(again(source), trajectory, step)
+    _set_objective(run, spec)
     data = load_data(source.job["spec"]["problem"]).to(next(run.model.parameters()).device)
     found = _scores(run.model, data, run)
     save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
@@ -289,6 +351,7 @@ def _start(
 ) -> tuple[Run, ForgetSplit, Unlearner, UnlearningPath, dict[str, Metered]]:
     """Return the run that a path leaves, the forget split, the method, its path before the first update, and its data."""
     run = build_run(training)
+    _set_objective(run, spec)
     run.model.load_state_dict(weights)
     split = split or forget_split(load_data(training["problem"]), spec["forget"])
     method, seed, data = UNLEARNERS.parse(spec["unlearn"]), spec["seed"], run.data
@@ -455,6 +518,7 @@ def measure(training: dict[str, Any], weights: dict[str, dict[str, Tensor]], spe
 
     """
     run, models = build_run(training), {}
+    _set_objective(run, spec)
     everything = TensorBatches(run.data.train, run.training.evaluation_batch)
     for role, state in weights.items():
         model = copy.deepcopy(run.model)
@@ -477,6 +541,8 @@ KINDS = {
     "train": train,
     "split": split,
     "stage": stage,
+    "matched": matched,
+    "rescaled": rescaled,
     "oracle": oracle,
     "unlearn": unlearn,
     "evaluate": evaluate,

@@ -23,7 +23,7 @@ OUTCOMES = {
 MEASURE = ["analysis", "measure", "on", "layer"]
 
 BESIDE = re.compile(
-    r"_(?:residual|q\d\d|angle|expected|unbiased|biased|fraction)$|^llc_|^normalized_|^modules_(?!r2)|^full_loss$|^clean_accuracy$"
+    r"_(?:residual|q\d\d|angle|expected|unbiased|biased|fraction)$|^llc_|^normalized_|^hessian_(?:above|below)_|^modules_(?!r2)|^full_loss$|^clean_accuracy$"
 )
 """Readings that stand beside a measure and are none themselves: error bounds, diagnostics, other forms of the same."""
 
@@ -165,6 +165,48 @@ def mediation(points: pd.DataFrame, alpha: float) -> pd.DataFrame:
             row: dict[str, object] = dict(zip(["forget", *MEASURE], key, strict=True)) | {"outcome": outcome}
             table.append(row | _judged(known, outcome, alpha))
     return pd.DataFrame(table)
+
+
+def pooled(studies: dict[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
+    """Return, per measure and outcome, whether it predicts the cost over several studies, and without each of them.
+
+    Changes and test accuracies are ranked within a study and forget split, since their scales differ; the interval
+    resamples seeds of studies.
+
+    Args:
+        studies: By name, points from :func:`changes`.
+        alpha: One minus the level of the intervals.
+
+    Returns:
+        As :func:`mediation`, without forget, and with recipes (how many have the measure), recipes_agree (share of them
+        without which ``partial`` keeps its sign) and without (the verdict without each, by recipe, None for under two).
+
+    """
+    ranked = ["change", "accuracy", *OUTCOMES]
+    parts = []
+    for name, points in studies.items():
+        ranks = points.groupby(["forget", *MEASURE], sort=False)[ranked].rank(pct=True)
+        keyed = points[MEASURE].assign(
+            recipe=name, arm=name + "/" + points["arm"], seed=[f"{name}/{s}" for s in points["seed"]]
+        )
+        parts.append(keyed.join(ranks))
+    table = []
+    for key, group in pd.concat(parts).groupby(MEASURE, sort=False):
+        for outcome in OUTCOMES:
+            known = group[["recipe", "seed", "arm", "change", "accuracy", outcome]].dropna()
+            row: dict[str, object] = dict(zip(MEASURE, key, strict=True)) | {"outcome": outcome}
+            row |= _judged(known, outcome, alpha) | {"recipes": known["recipe"].nunique()}
+            table.append(row | _without_each(known, outcome, alpha, row["partial"]))
+    return pd.DataFrame(table)
+
+
+def _without_each(known: pd.DataFrame, outcome: str, alpha: float, partial: object) -> dict[str, object]:
+    names = list(known["recipe"].unique())
+    if len(names) < 2:
+        return {"recipes_agree": float("nan"), "without": None}
+    left = {name: _judged(known[known["recipe"] != name], outcome, alpha) for name in names}
+    same = [np.sign(float(str(one["partial"]))) == np.sign(float(str(partial))) for one in left.values()]
+    return {"recipes_agree": float(np.mean(same)), "without": {name: one["predicts"] for name, one in left.items()}}
 
 
 def _judged(known: pd.DataFrame, outcome: str, alpha: float) -> dict[str, object]:

@@ -122,6 +122,8 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[dict[st
             ("audits", results.audits),
         ):
             write_text(out / f"{name}.csv", _csv(table))
+        if plan.recipe.controls:
+            write_text(out / "controls.csv", _csv(results.controls))
         if plan.recipe.analyze:
             _parquet(out / "mechanism.parquet", results.mechanism)
             write_text(out / "mechanism.csv", _csv(results.mechanism))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +19,12 @@ from ungrok.core.seeds import derive
 from ungrok.data.base import Data
 from ungrok.data.forget import SMALL, ForgetRule
 from ungrok.data.text import TextData, TextProblem
-from ungrok.study.recipe import BASE, Recipe
+from ungrok.models.rescale import check_equal, rescale
+from ungrok.study.recipe import BASE, Recipe, Rescaled
 from ungrok.study.statistics import smallest_p
 from ungrok.study.store import Job
 from ungrok.train import Training
+from ungrok.train.stages import stage_name
 from ungrok.unlearn import Unlearner
 
 
@@ -162,6 +165,13 @@ def _split_block(rule: ForgetRule, seed: int) -> dict[str, Any]:
     return _anonymous(rule) | {"seed": derive(seed, "forget")}
 
 
+def _loss(plan: Plan, arm: str) -> dict[str, Any]:
+    """Return the base arm's loss where an arm was trained with another: unlearning and measures are the same for all."""
+    base, own = plan.recipe.trajectory, plan.recipe.for_arm(arm)[2]
+    settings = {"loss": base.loss, "loss_precision": base.loss_precision}
+    return {} if settings == {"loss": own.loss, "loss_precision": own.loss_precision} else {"objective": settings}
+
+
 def _anonymous(part: Schema) -> dict[str, Any]:
     """Return a block without its label, which does not change what it computes."""
     return {key: value for key, value in part.spec().items() if key != "name"}
@@ -172,7 +182,11 @@ def make_plan(recipe: Recipe) -> Plan:
     plan = Plan(recipe)
     for arm in (BASE, *recipe.arms):
         for seed in recipe.seeds:
-            _plan_seed(plan, arm, seed)
+            if recipe.base is not None:
+                plan.bases[arm, seed] = plan.add(_train_base(plan, recipe.base, arm, seed))
+            plan.trajectories[arm, seed] = plan.add(_train(plan, arm, seed))
+    for arm, seed in plan.trajectories:
+        _plan_seed(plan, arm, seed)
     if recipe.sweep:
         _plan_sweep(plan)
     if recipe.analyze:
@@ -182,11 +196,9 @@ def make_plan(recipe: Recipe) -> Plan:
 
 def _plan_seed(plan: Plan, arm: str, seed: int) -> None:
     recipe = plan.recipe
-    if recipe.base is not None:
-        plan.bases[arm, seed] = plan.add(_train_base(plan, recipe.base, arm, seed))
-    trajectory = plan.trajectories[arm, seed] = plan.add(_train(plan, arm, seed))
-    for stage in map(str, recipe.stages):
-        plan.stages[arm, seed, stage] = _add_stage(plan, trajectory, arm, seed, stage)
+    trajectory = plan.trajectories[arm, seed]
+    for stage in recipe.stages_of(arm):
+        plan.stages[arm, seed, stage] = _add_stage(plan, arm, seed, stage)
     for rule in recipe.forget:
         if rule.from_trajectory:
             block = {"forget": _split_block(rule, seed)}
@@ -196,12 +208,12 @@ def _plan_seed(plan: Plan, arm: str, seed: int) -> None:
         second = None
         if seed in recipe.seeds[: recipe.noise_seeds]:
             second = plan.add(_train(plan, arm, seed, rule, "noise"))
-        for stage in map(str, recipe.stages):
+        for stage in recipe.stages_of(arm):
             where = (arm, seed, rule.label, stage)
             for table, trained in ((plan.oracles, oracle), (plan.noise, second)):
                 if trained:
                     inputs = {"trajectory": trained, "stage": plan.stages[arm, seed, stage]}
-                    spec: dict[str, Any] = {}
+                    spec: dict[str, Any] = _loss(plan, arm)
                     if recipe.probe:
                         spec["probe"] = recipe.probe.to_dict() | {"seed": derive(seed, "probe")}
                         inputs |= _split_input(plan, arm, seed, rule)
@@ -211,9 +223,22 @@ def _plan_seed(plan: Plan, arm: str, seed: int) -> None:
                 _add_cell(plan, arm, seed, stage, rule, method, plan.oracles[where])
 
 
-def _add_stage(plan: Plan, trajectory: str, arm: str, seed: int, stage: str) -> str:
-    spec = {"stage": stage, "transition": plan.recipe.transition.spec()}
-    return plan.add(Job("stage", spec, {"trajectory": trajectory}, f"stage {stage}, {arm}, seed {seed}"))
+def _add_stage(plan: Plan, arm: str, seed: int, stage: str) -> str:
+    """Add the job that makes a stage's model, and what it is made from."""
+    control, label = plan.recipe.controls.get(stage), f"{stage}, {arm}, seed {seed}"
+    trajectory = {"trajectory": plan.trajectories[arm, seed]}
+    rule = {"transition": plan.recipe.transition.spec()}
+    if control is None:
+        return plan.add(Job("stage", {"stage": stage} | rule, trajectory, f"stage {label}"))
+    if isinstance(control, Rescaled):
+        source = _add_stage(plan, arm, seed, stage_name(control.stage))
+        return plan.add(Job("rescaled", {"factor": control.factor}, {"stage": source}, f"rescaled {label}"))
+    other = {
+        "to": _add_stage(plan, control.arm, seed, stage_name(control.stage)),
+        "to_trajectory": plan.trajectories[control.arm, seed],
+    }
+    settings = {"equal": control.equal, "tolerance": control.tolerance, "part": control.part}
+    return plan.add(Job("matched", settings | rule, trajectory | other, f"matched {label}"))
 
 
 def _add_cell(
@@ -227,6 +252,7 @@ def _add_cell(
         "seed": derive(seed, "unlearning"),
         "batches": recipe.batches.spec(),
         "observe": recipe.observe.spec(),
+        **_loss(plan, arm),
     }
     if recipe.probe:
         spec["probe"] = recipe.probe.to_dict() | {"seed": derive(seed, "probe")}
@@ -254,8 +280,7 @@ def _plan_sweep(plan: Plan) -> None:
         for position in chosen:
             stage = f"step-{kept[position]}"
             if (BASE, seed, stage) not in plan.stages:
-                key = _add_stage(plan, plan.trajectories[BASE, seed], BASE, seed, stage)
-                plan.stages[BASE, seed, stage] = key
+                plan.stages[BASE, seed, stage] = _add_stage(plan, BASE, seed, stage)
                 _add_cell(plan, BASE, seed, stage, rule, method, None)
 
 
@@ -289,8 +314,8 @@ def _plan_looks(plan: Plan) -> None:
         beside = {"oracle": oracle} if oracle else {}
         models = [] if at in seen else [("", stage, beside | _earlier(plan, cell))]
         seen.add(at)
-        if cell.stage in map(str, recipe.stages) and any(analysis.after for analysis in recipe.analyze):
-            spec = {key: path[key] for key in ("unlearn", "forget", "seed", "batches")} | share
+        if cell.stage in recipe.stages_of(cell.arm) and any(analysis.after for analysis in recipe.analyze):
+            spec = {key: path[key] for key in ("unlearn", "forget", "seed", "batches")} | share | _loss(plan, cell.arm)
             sources = plan.jobs[cell.path].inputs
             made = plan.add(Job("unlearned", spec, sources, f"{cell.method} from {cell.stage}, seed {cell.seed}"))
             models.append((cell.method, made, beside | {"before": stage}))
@@ -302,6 +327,7 @@ def _plan_looks(plan: Plan) -> None:
                     "analyze": settings[analysis.label],
                     "forget": path["forget"],
                     "seed": derive(cell.seed, "analysis"),
+                    **_loss(plan, cell.arm),
                 }
                 inputs = {"model": model} | (references if analysis.compares else {})
                 text = f"{analysis.label} {f'after {method} ' if method else ''}at {cell.stage}, {cell.arm}, seed {cell.seed}"
@@ -314,8 +340,8 @@ def _measures(analysis: Analysis) -> dict[str, Any]:
 
 
 def _earlier(plan: Plan, cell: Cell) -> dict[str, str]:
-    """Return the stages that stand before a cell's in the recipe, by name, as models to compare with."""
-    stages = [str(stage) for stage in plan.recipe.stages]
+    """Return the stages of its arm that stand before a cell's, by name, as models to compare with."""
+    stages = plan.recipe.stages_of(cell.arm)
     before = stages[: stages.index(cell.stage)] if cell.stage in stages else stages[:1]
     return {stage: plan.stages[cell.arm, cell.seed, stage] for stage in before}
 
@@ -328,6 +354,20 @@ def _check_analyses(recipe: Recipe, network: nn.Module, data: Data) -> None:
                 analysis.check(Subject(network, recipe.trajectory.objective(data), sets))
             except (NotApplicable, RecipeError) as error:
                 raise RecipeError(f"analyze.{place}: {error}") from None
+
+
+def _check_rescaled(recipe: Recipe, arm: str, network: nn.Module, data: Data) -> None:
+    inputs = data.train.batch(slice(2))[0]
+    for name in recipe.stages_of(arm):
+        control = recipe.controls.get(name)
+        if isinstance(control, Rescaled):
+            scaled = copy.deepcopy(network)
+            try:
+                rescale(scaled, control.factor)
+                with evaluating(network), evaluating(scaled), torch.no_grad():
+                    check_equal(network(inputs), scaled(inputs))
+            except NotApplicable as error:
+                raise RecipeError(f"controls.{name}: arm {arm!r}: {error}") from None
 
 
 def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
@@ -352,6 +392,7 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
         _try(network, model.kind, data, training)
         _check_language(recipe, data)
         _check_analyses(recipe, network, data)
+        _check_rescaled(recipe, arm, network, data)
         for rule in recipe.forget:
             if rule.from_trajectory:
                 _check_local(rule, data)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -20,7 +20,8 @@ from ungrok.data.forget import FORGET_RULES, ForgetRule
 from ungrok.evaluate.targets import target_column
 from ungrok.models.base import MODELS, Model
 from ungrok.train.loop import Training
-from ungrok.train.stages import stage_name
+from ungrok.train.matching import Nuisance, Part
+from ungrok.train.stages import STAGES, check_stage, stage_name
 from ungrok.train.transition import TransitionRule
 from ungrok.unlearn import UNLEARNERS, Unlearner
 
@@ -144,12 +145,35 @@ class Arm(Schema):
     problem: dict[str, Any] = {}
     model: dict[str, Any] = {}
     trajectory: dict[str, Any] = {}
+    stages: list[str | int] | None = Field(None, min_length=1, description="stages of this arm; the recipe's when null")
+
+
+class Matched(Schema):
+    """A checkpoint in which one nuisance is that of another checkpoint of the same seed."""
+
+    kind: Literal["matched"] = "matched"
+    stage: str | int = Field(description="stage of the checkpoint to be matched")
+    arm: str = Field(BASE, description="arm of the checkpoint to be matched")
+    equal: Nuisance = Field(description="what is to be equal")
+    tolerance: float = Field(0.05, ge=0, description="largest difference of accuracies, or relative difference")
+    part: Part = Field("any", description="which part of the trajectory is searched, relative to its transition")
+
+
+class Rescaled(Schema):
+    """The model of a stage with its first layer multiplied and its last divided: same function, another norm."""
+
+    kind: Literal["rescaled"] = "rescaled"
+    stage: str | int = Field(description="a stage of the same arm")
+    factor: float = Field(2.0, gt=0, description="a power of two leaves the function equal bit for bit")
+
+
+Control = Annotated[Matched | Rescaled, Field(discriminator="kind")]
 
 
 class Recipe(Schema):
     """A study."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"analyze"})
+    optional: ClassVar[frozenset[str]] = frozenset({"analyze", "controls"})
 
     name: str = Field(pattern=r"^[\w./-]+$")
     seeds: list[int] = Field(min_length=1)
@@ -161,6 +185,9 @@ class Recipe(Schema):
     )
     arms: dict[str, Arm] = {}
     transition: TransitionRule = TransitionRule()
+    controls: dict[str, Control] = Field(
+        {}, description="stages of one's own: matched and rescaled checkpoints, by name"
+    )
     stages: list[str | int] = Field(["pre_grok", "grokked"], min_length=1)
     forget: list[AnyForgetRule] = Field(min_length=1)
     unlearn: list[AnyUnlearner] = Field(min_length=1)
@@ -202,6 +229,7 @@ class Recipe(Schema):
         if BASE in self.arms:
             raise ValueError(f"arms: {BASE!r} is the recipe itself; give the arm another name")
         arms = [BASE, *self.arms]
+        self._check_stages(arms)
         for key, name, allowed in self._references(arms):
             if name not in allowed:
                 raise ValueError(
@@ -213,16 +241,39 @@ class Recipe(Schema):
                 raise ValueError(f"transition.signal: 'adversarial' needs trajectory.robustness; arm {arm!r} has none")
         return self
 
+    def _check_stages(self, arms: list[str]) -> None:
+        matched = [name for name, control in self.controls.items() if isinstance(control, Matched)]
+        for name, control in self.controls.items():
+            if name in STAGES or name.startswith("step-"):
+                raise ValueError(f"controls: {name!r} is a stage already; give the control another name")
+            # A rescaled model may be that of a matched checkpoint; nothing else may follow from a control.
+            allowed = matched if isinstance(control, Rescaled) else []
+            check_stage(stage_name(control.stage), allowed, f"controls.{name}.stage")
+        for arm in arms:
+            for stage in self.stages_of(arm):
+                check_stage(stage, self.controls, "stages" if arm == BASE else f"arms.{arm}.stages")
+
     def _references(self, arms: list[str]) -> Iterable[tuple[str, str, list[str]]]:
-        stages = [str(stage) for stage in self.stages]
         for side in (side for pair in self.claims.compare for side in pair):
-            yield "claims.compare stage", stage_name(side.stage), stages
             yield "claims.compare arm", side.arm, arms
+            yield "claims.compare stage", stage_name(side.stage), self.stages_of(side.arm)
             if side.forget:
                 yield "claims.compare forget", side.forget, self.forget_labels()
+        for name, control in self.controls.items():
+            if isinstance(control, Matched):
+                yield f"controls.{name}.arm", control.arm, arms
         if self.sweep:
             yield "sweep.unlearn", self.sweep.unlearn, self.unlearn_labels()
             yield "sweep.forget", self.sweep.forget, self.forget_labels()
+
+    def stages_of(self, arm: str) -> list[str]:
+        """Return the names of an arm's stages."""
+        own = self.arms[arm].stages if arm != BASE else None
+        return list(dict.fromkeys(map(stage_name, self.stages if own is None else own)))
+
+    def all_stages(self) -> list[str]:
+        """Return the names of all arms' stages, the recipe's own first."""
+        return list(dict.fromkeys(stage for arm in (BASE, *self.arms) for stage in self.stages_of(arm)))
 
     def forget_labels(self) -> list[str]:
         """Return the labels of the forget splits."""

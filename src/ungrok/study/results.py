@@ -12,8 +12,10 @@ from ungrok.core.files import load_tensors
 from ungrok.core.seeds import derive
 from ungrok.data.text import TextData
 from ungrok.evaluate.path import oracle_accuracies
+from ungrok.models.rescale import EQUAL
 from ungrok.study.jobs import load_data, trajectory_of
 from ungrok.study.plan import Plan
+from ungrok.study.recipe import Matched, Rescaled, Side
 from ungrok.study.store import Finished, Store
 from ungrok.study.text import split_of
 from ungrok.train import Transition, TransitionRule, find_transition
@@ -38,6 +40,10 @@ MECHANISM = [
 """Columns of the mechanism table; ``method`` is empty before unlearning, ``null`` for the measured value itself."""
 
 
+CONTROLS = ["seed", "arm", "stage", "step", "reason", "equal", "to", "tolerance", "wanted", "found", "mismatch"]
+"""Columns of the table of controls. Rescaled: ``wanted`` and ``found`` are weight norms, ``mismatch`` the change of logits."""
+
+
 @dataclass(frozen=True)
 class Results:
     """The tables of one study.
@@ -51,6 +57,7 @@ class Results:
         audits: One row per unlearning path, on its end: attacks and distances; see :func:`ungrok.evaluate.path.path_audits`.
         mechanism: One row per measured value and per null; empty where the recipe analyzes nothing.
         groups: One row per forget split that was drawn by looking at a trajectory: difficulty of its members, sizes of the groups.
+        controls: One row per matched or rescaled checkpoint: what was to be equal, and how far from equal it is.
 
     """
 
@@ -62,6 +69,7 @@ class Results:
     audits: pd.DataFrame
     mechanism: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MECHANISM))
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
+    controls: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CONTROLS))
 
 
 def collect(plan: Plan, store: Store) -> Results:
@@ -82,6 +90,7 @@ def collect(plan: Plan, store: Store) -> Results:
         audits=_audits(plan, get),
         mechanism=_mechanism(plan, get),
         groups=_groups(plan, get),
+        controls=_controls(plan, get),
     )
 
 
@@ -147,6 +156,28 @@ def _groups(plan: Plan, get: Get) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+def _controls(plan: Plan, get: Get) -> pd.DataFrame:
+    table = []
+    for (arm, seed, stage), key in plan.stages.items():
+        control = plan.recipe.controls.get(stage)
+        if control is None:
+            continue
+        found = get(key).result
+        row: dict[str, Any] = {"seed": seed, "arm": arm, "stage": stage, "step": found["step"]}
+        table.append(row | {"reason": found["reason"]} | _control(control, arm, found))
+    frame = pd.DataFrame(table, columns=CONTROLS).astype(dict.fromkeys(CONTROLS[7:], "float64"))
+    return frame.astype({"step": "Int64"})
+
+
+def _control(control: Matched | Rescaled, arm: str, found: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(control, Matched):
+        to = Side(stage=control.stage, arm=control.arm).label
+        return {"equal": control.equal, "to": to, "tolerance": control.tolerance} | (found["match"] or {})
+    same = {"equal": "function", "to": Side(stage=control.stage, arm=arm).label, "tolerance": EQUAL}
+    made = found["rescaling"] or dict.fromkeys(("norm_before", "norm_after", "change"))
+    return same | {"wanted": made["norm_before"], "found": made["norm_after"], "mismatch": made["change"]}
+
+
 def transition_of(plan: Plan, trajectory: Finished) -> Transition:
     """Return the transition of a finished train job under the recipe's rule."""
     path = trajectory_of(trajectory)
@@ -175,7 +206,9 @@ def _transitions(plan: Plan, get: Get) -> pd.DataFrame:
         finished = get(key)
         last = trajectory_of(finished).metrics.iloc[-1]
         stages = {
-            f"stage_{name}": get(plan.stages[arm, seed, name]).result["step"] for name in map(str, plan.recipe.stages)
+            f"stage_{name}": get(plan.stages[arm, seed, name]).result["step"]
+            for name in plan.recipe.all_stages()
+            if (arm, seed, name) in plan.stages
         }
         final = {f"final_{name}_accuracy": last[f"{name}_accuracy"] for name in ("train", "validation", "test")}
         table.append({"seed": seed, "arm": arm} | _flat(transition_of(plan, finished)) | stages | final)

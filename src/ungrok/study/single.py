@@ -12,6 +12,7 @@ from ungrok.core.files import load_tensors
 from ungrok.evaluate.path import path_rows
 from ungrok.study.jobs import fresh_model, measure, walk
 from ungrok.study.plan import Cell, Look, Plan
+from ungrok.train.loop import model_state
 
 
 def unlearn_file(plan: Plan, cell: Cell, file: Path) -> tuple[list[dict[str, Any]], nn.Module]:
@@ -34,13 +35,14 @@ def unlearn_file(plan: Plan, cell: Cell, file: Path) -> tuple[list[dict[str, Any
     return path_rows(tensors, record, plan.recipe.claims.targets, None), end
 
 
-def analyze_file(plan: Plan, look: Look, file: Path) -> list[dict[str, Any]]:
-    """Measure the weights in a file as the model of a look would be, with nothing to compare them with.
+def analyze_file(plan: Plan, look: Look, file: Path, reference: Path | None = None) -> list[dict[str, Any]]:
+    """Measure the weights in a file as the model of a look would be.
 
     Args:
         plan: The plan of the recipe.
         look: Which seed, forget split and analysis.
-        file: A safetensors file with the state dict of the recipe's model.
+        file: A safetensors file with the state dict of the recipe's model, or a checkpoint of a training run.
+        reference: Another, to compare the first with, for measures that compare.
 
     Returns:
         One row per value and per null.
@@ -50,9 +52,14 @@ def analyze_file(plan: Plan, look: Look, file: Path) -> list[dict[str, Any]]:
 
     """
     training = plan.jobs[plan.trajectories[look.arm, look.seed]].spec
-    found = measure(training, {"model": _weights(training, file)}, plan.jobs[look.rows].spec)
+    weights = {"model": _weights(training, file)}
+    if reference is not None:
+        weights["reference"] = _weights(training, reference)
+    found = measure(training, weights, plan.jobs[look.rows].spec)
     if found["reason"]:
-        raise RecipeError(f"--model: {look.analysis}: {found['reason']}")
+        raise RecipeError(
+            f"--model: {look.analysis}: {found['reason']}{'' if reference else '; name one with --reference'}"
+        )
     rows: list[dict[str, Any]] = found["rows"]
     return rows
 
@@ -62,6 +69,8 @@ def _weights(training: dict[str, Any], file: Path) -> dict[str, Tensor]:
         weights = load_tensors(file)
     except OSError as error:
         raise RecipeError(f"--model: {str(file)!r} cannot be read as safetensors ({error})") from None
+    if "step" in weights:  # a checkpoint of a training run, which holds the optimizer's state, too
+        weights = model_state(weights)
     expected = {name: tuple(value.shape) for name, value in fresh_model(training, 0).state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     for name in sorted(expected.keys() | found.keys()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -14,16 +15,14 @@ STAGES = ("pre_grok", "memorized", "grokked", "final")
 
 
 def stage_name(stage: str | int) -> str:
-    """Return the name of a stage given as in a recipe: a known name, ``step-N``, or the integer N.
+    """Return the name of a stage given as in a recipe: its name, or the integer N for ``step-N``."""
+    return f"step-{stage}" if isinstance(stage, int) else stage
 
-    Raises:
-        RecipeError: If there is no such stage.
 
-    """
-    name = f"step-{stage}" if isinstance(stage, int) else stage
-    if name not in STAGES and not re.fullmatch(r"step-\d+", name):
-        raise unknown("stage", stage, [*STAGES, "step-N"])
-    return name
+def check_stage(name: str, controls: Collection[str] = (), key: str = "stage") -> None:
+    """Raise RecipeError that names ``key`` unless ``name`` is a known stage, ``step-N``, or one of the recipe's controls."""
+    if name not in (*STAGES, *controls) and not re.fullmatch(r"step-\d+", name):
+        raise unknown(key, name, [*STAGES, "step-N", *controls])
 
 
 def stage_step(stage: str, metrics: pd.DataFrame, transition: Transition) -> tuple[int | None, str]:

@@ -1,0 +1,40 @@
+"""The table of matched and rescaled checkpoints: what was to be equal, and what is left of the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from ungrok.report.tables import Cell, Table
+from ungrok.report.text import MISSING, bracketed, number
+from ungrok.report.view import View
+
+
+def controls(view: View) -> Iterator[Table]:
+    """Yield one table with a row per matched or rescaled checkpoint of an arm; none where the recipe names no control."""
+    table = view.results.controls
+    if table.empty:
+        return
+    rows = [
+        [view.label(str(arm), str(stage)), *_cells(group)]
+        for (arm, stage), group in table.groupby(["arm", "stage"], sort=False)
+    ]
+    how = (
+        "Means over seeds. Matched: the step at which what is to be equal is nearest to its value at the other checkpoint; the mismatch is "
+        "a difference of accuracies, else relative, with its range over all seeds, and a seed beyond the tolerance has no checkpoint. "
+        "Rescaled: the values are weight norms, the mismatch the largest change of a logit relative to the largest logit."
+    )
+    columns = ["checkpoint", "equal", "to", "tolerance", "seeds", "wanted", "found", "mismatch"]
+    yield Table("Matched and rescaled checkpoints", how, columns, rows, keys=3)
+
+
+def _cells(group: pd.DataFrame) -> list[str | Cell]:
+    first, off = group.iloc[0], group["mismatch"].dropna()
+    named = [str(first["equal"]), str(first["to"]), number(float(first["tolerance"]))]
+    there = f"{int(group['step'].notna().sum())} of {len(group)}"
+    if off.empty:
+        return [*named, there, MISSING, MISSING, MISSING]
+    means = [number(float(group[name].mean())) for name in ("wanted", "found")]
+    spread = bracketed(number(float(off.min())), number(float(off.max())))
+    return [*named, there, *means, Cell((number(float(off.mean())), spread))]
