@@ -177,6 +177,10 @@ def test_a_group_that_is_too_small_stops_the_study_with_the_keys_to_change(tmp_p
         (["problem.tokenizer=/nowhere/at/all"], "problem.tokenizer: '/nowhere/at/all' is neither a folder"),
         (["problem.max_length=20"], "tokens, which is more than problem.max_length 20"),
         (["analyze=[{kind: gradients}]"], "analyze"),
+        (
+            ["stages=[final, scaled]", "controls={scaled: {kind: rescaled, stage: final}}"],
+            "controls.scaled: rescaling is for",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_before_any_training(overrides, message, monkeypatch):

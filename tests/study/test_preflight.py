@@ -40,15 +40,17 @@ def test_a_model_that_does_not_fit(tiny, function, message):
         preflight(tiny(f"model={{kind: function, function: '{__name__}:{function}'}}"))
 
 
+PAPER = [load(name) for name in sorted(shipped()) if name.startswith("paper/")]
+ON_IMAGES = [recipe for recipe in PAPER if isinstance(recipe.problem, Vision)]
+
+
 def test_models_of_every_family_fit(tiny):
     for model in ("{kind: resnet, width: 2}", "{kind: vit, patch: 2, dim: 6, depth: 1, hidden: 4}", "{kind: cnn}"):
         preflight(tiny(f"model={model}"))
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(shipped()) if name.startswith("paper/")])
-def test_recipes_of_the_paper_fit_data_of_their_shape(name, monkeypatch):
-    recipe = load(name)
-    assert isinstance(recipe.problem, Vision)
+@pytest.mark.parametrize("recipe", [pytest.param(recipe, id=recipe.name) for recipe in ON_IMAGES])
+def test_recipes_of_the_paper_fit_data_of_their_shape(recipe, monkeypatch):
     size, classes = (64, 100) if recipe.problem.dataset == "imagenet100" else (32, 10)
     split = Split(torch.zeros(1, 3, size, size).expand(30 * classes, -1, -1, -1), torch.arange(30 * classes) % classes)
     data = Data(split, split, split, classes, torch.zeros(0, dtype=torch.int64))

@@ -357,11 +357,12 @@ def _check_analyses(recipe: Recipe, network: nn.Module, data: Data) -> None:
 
 
 def _check_rescaled(recipe: Recipe, arm: str, network: nn.Module, data: Data) -> None:
-    inputs = data.train.batch(slice(2))[0]
     for name in recipe.stages_of(arm):
         control = recipe.controls.get(name)
         if isinstance(control, Rescaled):
-            scaled = copy.deepcopy(network)
+            if isinstance(data, TextData):
+                raise RecipeError(f"controls.{name}: rescaling is for classifiers of images or numbers, not for text")
+            inputs, scaled = data.train.batch(slice(2))[0], copy.deepcopy(network)
             try:
                 rescale(scaled, control.factor)
                 with evaluating(network), evaluating(scaled), torch.no_grad():
