@@ -110,7 +110,9 @@ def test_analyze_a_stage_a_model_after_unlearning_and_weights_of_ones_own(ungrok
     code, own, err = ungrok("analyze", TINY, *FAST, *chosen, "--model", "mine.safetensors")
     assert code == 0, err
     assert own.splitlines()[1] == first
-    runs = {json.loads((p / "job.json").read_text())["spec"]["without"] is None: p for p in Path("store").glob("train-*")}
+    runs = {
+        json.loads((p / "job.json").read_text())["spec"]["without"] is None: p for p in Path("store").glob("train-*")
+    }
     final = runs[True] / "step-000000150.safetensors"
     at_end = ungrok("analyze", TINY, *FAST, *chosen, "--stage", "step-150")[1]
     whole, pair = ["--model", str(final)], ["--reference", "mine.safetensors"]

@@ -298,9 +298,7 @@ def _with_step(content: Recipe, arm: str, stage: str | None) -> Recipe:
     return validate(changed)
 
 
-def _measured(
-    plan: Plan, where: Store, look: Look, model: Path | None, reference: Path | None
-) -> list[dict[str, Any]]:
+def _measured(plan: Plan, where: Store, look: Look, model: Path | None, reference: Path | None) -> list[dict[str, Any]]:
     if model is not None:
         return single.analyze_file(plan, look, model, reference)
     engine.run(plan.needed_for(look.rows), where, workers=0, say=say)

@@ -57,7 +57,9 @@ def analyze_file(plan: Plan, look: Look, file: Path, reference: Path | None = No
         weights["reference"] = _weights(training, reference)
     found = measure(training, weights, plan.jobs[look.rows].spec)
     if found["reason"]:
-        raise RecipeError(f"--model: {look.analysis}: {found['reason']}{'' if reference else '; name one with --reference'}")
+        raise RecipeError(
+            f"--model: {look.analysis}: {found['reason']}{'' if reference else '; name one with --reference'}"
+        )
     rows: list[dict[str, Any]] = found["rows"]
     return rows
 
