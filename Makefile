@@ -10,7 +10,7 @@ install: $(VENV)/installed
 study: install
 	$(BIN)/ungrok study digits
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -24,7 +24,7 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) -e .
+	$(PIP) -e '.[text]'
 	touch $@
 $(VENV)/installed-%: $(VENV)/installed
 	$(PIP) -e '.[$*]'

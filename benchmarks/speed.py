@@ -1,6 +1,6 @@
 """The time of an update on images: against the barest loop, with the options of `trajectory.speed`, several seeds as one.
 
-python benchmarks/speed.py [loop|path|options|together-cnn|together-mlp] ...
+python benchmarks/speed.py [loop|epoch-resnet|epoch-cnn|path|options|options-resnet|together-cnn|together-mlp] ...
 
 One thread on a CPU, or the GPU where there is one; rounds go through all variants in turn, and ratios are taken round by round.
 """
@@ -15,10 +15,12 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch.utils.data import DataLoader
 
+from data_path import OneByOne
 from ungrok.core.objective import Classification
-from ungrok.data.base import Data, Split
-from ungrok.data.batches import TensorBatches
+from ungrok.data import Augment, Data, Split, TensorBatches
+from ungrok.data.pixels import Scale
 from ungrok.study.recipe import load
 from ungrok.train import Run
 from ungrok.train.speed import Speed
@@ -36,16 +38,19 @@ if DEVICE.type == "cuda":
     VARIANTS["cuda_graphs"] = Speed(cuda_graphs=True)
 
 
+EPOCH = 50_000
+
+
 def images(count: int) -> Data:
     split = Split(torch.randn(count, 3, 32, 32), torch.randint(10, (count,)))
     return Data(split, split, split, 10, torch.zeros(0, dtype=torch.int64)).to(DEVICE)
 
 
-def make(name: str, batch: int, speed: Speed, seed: int = 0) -> Run:
+def make(name: str, batch: int, speed: Speed, seed: int = 0, data: Data | None = None) -> Run:
     recipe = load(name)
     changes = {"batch_size": batch, "speed": speed, "robustness": None}
     training = recipe.trajectory.model_copy(update=changes)
-    return Run(recipe.model.build((3, 32, 32), 10, seed).to(DEVICE), images(4 * batch), training, seed)
+    return Run(recipe.model.build((3, 32, 32), 10, seed).to(DEVICE), data or images(4 * batch), training, seed)
 
 
 def seconds(advance: Callable[[], None]) -> float:
@@ -59,7 +64,7 @@ def seconds(advance: Callable[[], None]) -> float:
 
 
 def report(label: str, ratios: list[float]) -> None:
-    print(f"  {label}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
+    print(f"  {label}: {statistics.median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g})", flush=True)
 
 
 def loop(name: str, batch: int, rounds: int, updates: int) -> None:
@@ -80,6 +85,37 @@ def loop(name: str, batch: int, rounds: int, updates: int) -> None:
     speed = statistics.median(batch * updates / ours for _, ours in pairs)
     print(f"{name}, batch {batch}, {DEVICE.type}: {speed:.0f} images/s")
     report("training loop / bare loop", [ours / base for base, ours in pairs])
+
+
+def epoch(name: str, batch: int, rounds: int, updates: int) -> None:
+    """Print the time of an augmented epoch, its share in the data path, and that of a per-image pipeline beside it."""
+    pixels, targets = torch.randint(256, (batch * updates, 3, 32, 32), dtype=torch.uint8), torch.zeros(batch * updates)
+    split = Split(pixels, targets.long(), Scale())
+    data = Data(split, split, split, 10, torch.zeros(0, dtype=torch.int64), Augment(pad=4)).to(DEVICE)
+    run, other = (make(name, batch, Speed(), data=data) for _ in range(2))
+    one_by_one = OneByOne(pixels.permute(0, 2, 3, 1).contiguous().numpy(), targets.int().tolist())
+    loader = DataLoader(one_by_one, batch, shuffle=True, num_workers=2)
+
+    def conventional() -> None:
+        for inputs, labels in loader:
+            loss = F.cross_entropy(other.model(inputs.to(DEVICE)), labels.to(DEVICE))
+            other.optimizer.zero_grad()
+            loss.backward()
+            other.optimizer.step()
+
+    run.advance(updates)
+    found = [
+        (
+            seconds(lambda: run.advance(run.step + updates)),
+            seconds(lambda: [None for _ in run.batches.epoch(0)]),
+            seconds(conventional),
+        )
+        for _ in range(rounds)
+    ]
+    ours = statistics.median(mine for mine, _, _ in found) * EPOCH / len(pixels)
+    print(f"{name}, batch {batch}, {DEVICE.type}: {ours:.0f} s an epoch of {EPOCH}, {EPOCH / ours:.0f} images/s")
+    report("per-image pipeline, 2 loader processes / ours", [theirs / mine for mine, _, theirs in found])
+    report("share in the data path", [reading / mine for mine, reading, _ in found])
 
 
 def path(name: str, batch: int, rounds: int, updates: int) -> None:
@@ -132,9 +168,12 @@ def together(name: str, batch: int, rounds: int, seeds: int = 4, updates: int = 
 
 
 WHAT: dict[str, Callable[[], None]] = {
-    "loop": lambda: loop("paper/table1-resnet-sgd", 128, 4, 3),
+    "loop": lambda: loop("paper/table1-resnet-sgd", 128, 3, 2),
+    "epoch-resnet": lambda: epoch("paper/table1-resnet-sgd", 128, 3, 2),
+    "epoch-cnn": lambda: epoch("paper/table1-cnn", 256, 3, 4),
     "path": lambda: path("paper/table1-cnn", 64, 5, 30),
-    "options": lambda: options("paper/table1-cnn", 256, 5, 8),
+    "options": lambda: options("paper/table1-cnn", 256, 3, 4),
+    "options-resnet": lambda: options("paper/table1-resnet-sgd", 32, 3, 2),
     "together-cnn": lambda: together("paper/table1-cnn", 256, 4),
     "together-mlp": lambda: together("cifar10-small", 128, 4),
 }

@@ -8,7 +8,7 @@ from docutils.nodes import Element, field_list
 from sphinx.application import Sphinx
 from sphinx.util.rst import escape
 
-from ungrok.unlearn import Unlearner
+from ungrok.unlearn import Iterative, Unlearner
 
 project = "ungrok"
 author = "The ungrok authors"
@@ -45,7 +45,7 @@ def settings(cls: type[Unlearner]) -> list[str]:
         if name in ("kind", "name"):
             continue
         default, choices = field.default, get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-        if name == "epochs":
+        if name == "epochs" and issubclass(cls, Iterative):
             default = cls.default_epochs
         meaning = field.description or " or ".join(f"``{choice}``" for choice in choices)
         items.append(f"- ``{name}`` = ``{default}``: {meaning if choices else escape(meaning)}")

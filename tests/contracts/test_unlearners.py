@@ -1,4 +1,4 @@
-"""What every unlearning method promises, checked on every registered method."""
+"""What every unlearning method promises, checked on every registered method that runs on classifiers."""
 
 import copy
 import gc
@@ -14,7 +14,7 @@ from ungrok.core.scores import score
 from ungrok.unlearn import UNLEARNERS, Iterative
 
 OBJECTIVE = Classification()
-NAMES = UNLEARNERS.names()
+NAMES = [name for name in UNLEARNERS.names() if "classifier" in UNLEARNERS.get(name).inputs]
 
 SETTINGS = {
     "amnesiac": {"lr": 0.02},
@@ -38,6 +38,7 @@ SETTINGS = {
     "salun": {"lr": 0.05, "epochs": 4},
     "scrub": {"lr": 0.05, "alpha": 0.5, "msteps": 2, "epochs": 3},
     "ssd": {"alpha": (2.0, 1.0, 0.5)},
+    "task_vector": {"alpha": (0.5, 1.0), "lr": 0.01, "epochs": 3},
     "unsir": {"lr": 0.05, "noise_steps": 3, "noise_batch": 8},
 }
 """Shorter or stronger than the defaults, where these would not show what is to be seen."""
@@ -65,6 +66,7 @@ READS = {
     "salun": BOTH,
     "scrub": BOTH,
     "ssd": BOTH,
+    "task_vector": FORGET,
     "unsir": RETAIN,
 }
 """Sets whose content may move the weights; unsir looks at which classes are in forget, and at nothing else."""
@@ -449,6 +451,7 @@ STRONG = {
     "neggrad_plus": {"epochs": 20, "momentum": 0.9},
     "scrub": {"lr": 0.2, "msteps": 8, "epochs": 8},
     "ssd": {"alpha": 0.1, "lam": 0.001},
+    "task_vector": {"alpha": (5.0,), "lr": 0.05, "epochs": 10},
     "unsir": {"lr": 0.02, "noise_batch": 64, "noise_steps": 40, "epochs": 20, "impair_epochs": 4},
 }
 """How far each must go until a small network that has fitted everything forgets."""

@@ -66,8 +66,8 @@ def test_class_rule_takes_all_of_one_class(label):
 @given(st.integers(1, 5), st.floats(0.01, 1), st.integers(0, 5))
 def test_classes_rule_takes_the_same_share_of_each_touched_class(classes, fraction, seed):
     rule = SomeClasses(classes=classes, fraction=fraction)
-    each = max(1, round(fraction * 11))
-    assume(not (classes == 5 and each == 11))
+    each = round(fraction * 11)
+    assume(each > 0 and not (classes == 5 and each == 11))
     split = rule.split(BALANCED, seed)
     counts = torch.bincount(BALANCED.train.targets[split.forget], minlength=5)
     assert sorted(counts.tolist()) == [0] * (5 - classes) + [each] * classes
@@ -104,9 +104,16 @@ def test_impossible_splits(rule, error, message):
 
 
 def test_a_class_without_training_examples_cannot_be_forgotten():
-    for rule in (WholeClass(label_to_forget=4), SomeClasses(classes=5)):
+    for rule in (WholeClass(label_to_forget=4), SomeClasses(classes=5, fraction=1)):
         with pytest.raises(NotApplicable, match=r"class [234] has no training examples, so 0 to forget"):
             rule.split(data_of([0, 1, 1], 5), 0)
+
+
+def test_a_class_with_too_few_examples_for_the_fraction():
+    data = data_of([0] * 20 + [1] * 3, 2)
+    assert len(SomeClasses(classes=2, fraction=0.2).split(data, 0).forget) == 5
+    with pytest.raises(NotApplicable, match=r"forget.fraction: 0.15 of the 3 training examples of class 1 is none"):
+        SomeClasses(classes=2, fraction=0.15).split(data, 0)
 
 
 @pytest.mark.parametrize("settings", [{}, {"fraction": 0.1, "size": 3}])
@@ -130,4 +137,4 @@ def test_labels(rule, label):
 
 
 def test_all_rules_are_registered():
-    assert FORGET_RULES.names() == ["class", "classes", "mislabeled", "random"]
+    assert FORGET_RULES.names() == ["class", "classes", "last", "local_grokking", "mislabeled", "random"]

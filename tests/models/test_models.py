@@ -132,7 +132,9 @@ def test_settings_out_of_range(settings):
 
 
 def test_registered():
-    assert MODELS.names() == ["cnn", "function", "mlp", "resnet", "timm", "torchvision", "vgg", "vit"]
+    assert MODELS.names() == [
+        "cnn", "function", "llama", "mlp", "pretrained", "resnet", "timm", "torchvision", "transformer", "vgg", "vit"
+    ]  # fmt: skip
 
 
 def test_batch_normalization_of_the_mlp_stands_before_every_relu_and_is_no_part_of_a_plain_one():

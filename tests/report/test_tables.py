@@ -44,6 +44,29 @@ def test_an_effect_cut_off_at_the_budget_says_so(study):
     assert plain(row)[1] == "refuted/−60/[−60, −60]/updates/restricted to 100"
 
 
+@pytest.mark.parametrize(
+    ("ends", "verdict", "said"),
+    [
+        ((0.1, 0.3), "inconclusive", "adjusted p = 0.07"),
+        ((-0.3, -0.1), "inconclusive", "adjusted p = 0.07"),
+        ((-0.1, 0.3), "inconclusive", None),
+        ((None, None), "inconclusive", None),
+        ((0.1, 0.3), "supported", None),
+    ],
+)
+def test_an_interval_on_one_side_of_zero_that_decides_nothing_says_why(ends, verdict, said):
+    given = {
+        "verdict": verdict,
+        "unit": "accuracy",
+        "effect": 0.2,
+        "ci_low": ends[0],
+        "ci_high": ends[1],
+        "p_value": 0.07,
+    }
+    lines = tables._verdict_cell(given).lines
+    assert lines[3:] == ((said,) if said else ())
+
+
 def test_too_few_seeds_leave_the_interval_unbounded(study):
     view = study(seeds=[0, 1, 2, 3, 4])
     (row,) = next(tables.headline(view)).rows

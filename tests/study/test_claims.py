@@ -231,6 +231,8 @@ def test_the_shipped_recipes_can_reach_a_verdict():
     from ungrok.study.recipe import shipped
 
     for name in shipped():
+        if name.startswith("paper/"):
+            continue  # has as many draws as the paper
         recipe = load(name)
         methods = len(recipe.unlearn)
         header = shipped()[name].read_text().partition("name:")[0]

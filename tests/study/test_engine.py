@@ -233,6 +233,18 @@ def test_trained_together_or_apart(tiny, undisturbed, tmp_path, monkeypatch, wor
     assert (packed["step"] == single["step"]).all()
 
 
+def test_a_pack_too_large_for_the_device_is_trained_one_by_one(tiny, undisturbed, tmp_path, monkeypatch):
+    def full(*args):
+        raise torch.OutOfMemoryError("tried to allocate 1 GiB")
+
+    monkeypatch.setattr(engine, "alike", lambda jobs: [[job for job in jobs if job.label.startswith("trajectory")]])
+    monkeypatch.setattr("ungrok.study.jobs.faster_together", lambda runs: True)
+    monkeypatch.setattr("ungrok.study.jobs.advance_together", full)
+    run(tiny(), tmp_path)
+    plan = make_plan(tiny())
+    assert collect(plan, Store(tmp_path)).curves.equals(collect(plan, Store(undisturbed)).curves)
+
+
 def test_an_oracle_is_augmented_as_its_trajectory_is(tiny, monkeypatch):
     from ungrok.data.augment import Augment
     from ungrok.data.digits import Digits

@@ -1,10 +1,14 @@
 """Models that do not fit the data are found before any training."""
 
 import pytest
+import torch
 from torch import nn
 
 from ungrok.core.errors import RecipeError
-from ungrok.study.plan import preflight
+from ungrok.data import Data, Split
+from ungrok.data.vision import Vision
+from ungrok.study.plan import make_plan, preflight
+from ungrok.study.recipe import load, shipped
 
 
 def flat(shape, outputs):
@@ -39,3 +43,20 @@ def test_a_model_that_does_not_fit(tiny, function, message):
 def test_models_of_every_family_fit(tiny):
     for model in ("{kind: resnet, width: 2}", "{kind: vit, patch: 2, dim: 6, depth: 1, hidden: 4}", "{kind: cnn}"):
         preflight(tiny(f"model={model}"))
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(shipped()) if name.startswith("paper/")])
+def test_recipes_of_the_paper_fit_data_of_their_shape(name, monkeypatch):
+    recipe = load(name)
+    assert isinstance(recipe.problem, Vision)
+    size, classes = (64, 100) if recipe.problem.dataset == "imagenet100" else (32, 10)
+    split = Split(torch.zeros(1, 3, size, size).expand(30 * classes, -1, -1, -1), torch.arange(30 * classes) % classes)
+    data = Data(split, split, split, classes, torch.zeros(0, dtype=torch.int64))
+    monkeypatch.setattr(Vision, "load", lambda self: data)
+    if recipe.trajectory.robustness:
+        data = Data(split, split.of(torch.arange(1000) % len(split)), split, classes, data.mislabeled)
+    _, warnings = preflight(recipe)
+    assert all("seeds with" in text or "forget split" in text for text in warnings)
+    kinds = make_plan(recipe).counts()
+    trained = len(recipe.seeds) * (1 + len(recipe.arms)) * (1 + len(recipe.forget))
+    assert kinds["train"] == trained + recipe.noise_seeds * (1 + len(recipe.arms)) * len(recipe.forget)

@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_map
 
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch, Objective
 
@@ -26,7 +27,8 @@ def diagonal_fisher(
     """Return the diagonal Fisher information, its expectation over the model's own predictions.
 
     ``F = mean over x of Σ_y p(y|x)·(∂ log p(y|x)/∂θ)²`` with p the softmax of the logits. The model must be in eval mode;
-    the value does not depend on how examples are batched.
+    the value does not depend on how examples are batched. For language models y is one draw of every answer token from the
+    model, given the true tokens before it, by the global random state: an unbiased estimate.
 
     Args:
         model: Logits of shape (n, classes).
@@ -35,7 +37,7 @@ def diagonal_fisher(
         chunk: Examples that are differentiated at once.
 
     Returns:
-        One non-negative tensor per trainable parameter, and the number of classes.
+        One non-negative tensor per trainable parameter, and the number of classes, or of tokens in the vocabulary.
 
     Raises:
         NotApplicable: If the model cannot be differentiated example by example.
@@ -46,7 +48,13 @@ def diagonal_fisher(
         log_p = logits.log_softmax(dim=1)
         return ((log_p.detach() / 2).exp() * log_p).T  # √p·log p: squared gradients then carry the expectation
 
-    total, count, outputs = _second_moments(model, batches, objective, weighted_log_probabilities, chunk)
+    def drawn_log_probability(logits: Tensor, _: Batch) -> Tensor:
+        log_p = logits.log_softmax(dim=1)
+        return log_p.gather(1, torch.multinomial(log_p.detach().exp(), 1)).sum().view(1, 1)
+
+    text = isinstance(objective, CausalLM)
+    scalars = drawn_log_probability if text else weighted_log_probabilities
+    total, count, outputs = _second_moments(model, batches, objective, scalars, chunk)
     return {name: value / count for name, value in total.items()}, outputs
 
 
@@ -86,6 +94,10 @@ def _second_moments(
     count, outputs, layers = 0, 0, None
     for batch in batches:
         size = objective.size(batch)
+        if isinstance(objective, CausalLM):
+            outputs = _add_one_by_one(model, batch, objective, scalars, total)
+            count += size
+            continue
         for start in range(0, size, chunk):
             part = tree_map(lambda x, a=start: x[a : a + chunk], batch)
             if layers is None:
@@ -222,6 +234,22 @@ def _add_by_layer(
                     if key in total:
                         total[key] += value
     return len(rows)
+
+
+def _add_one_by_one(
+    model: nn.Module, batch: Batch, objective: CausalLM, scalars: Scalars, total: dict[str, Tensor]
+) -> int:
+    """Add the squares of each example's gradient, one backward pass each, and return the size of the vocabulary."""
+    parameters = dict(model.named_parameters())
+    for example in objective.split(batch, 1):
+        logits = objective.logits(model, example)
+        gradients = torch.autograd.grad(
+            scalars(logits, example).sum(), [parameters[name] for name in total], allow_unused=True
+        )
+        for value, gradient in zip(total.values(), gradients, strict=True):
+            if gradient is not None:
+                value += gradient.square()
+    return logits.shape[1]
 
 
 def _add_by_example(

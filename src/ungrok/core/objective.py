@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, Protocol, get_args
 
 import torch
@@ -20,8 +20,9 @@ Batches = Iterable[Batch]
 class Objective(Protocol):
     """The contract between data, model and everything that takes a loss.
 
-    A batch holds ``size(batch)`` examples. ``logits`` runs the model; ``losses`` gives one loss per example, whose plain
-    mean is what training minimizes; ``correct`` and ``predictions`` give one value per example.
+    A batch holds ``size(batch)`` examples. ``logits`` runs the model and gives one row per prediction: an example for
+    classifiers, an answer token for language models; ``predictions`` and ``targets`` have one value per row. ``losses``
+    gives one loss per example and ``mean`` what training minimizes.
     """
 
     def move(self, batch: Batch, device: torch.device) -> Batch:
@@ -42,11 +43,23 @@ class Objective(Protocol):
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return one loss per example, shape (n,)."""
 
+    def mean(self, losses: Tensor, batch: Batch) -> Tensor:
+        """Return the mean of the batch that training minimizes, from its ``losses``."""
+
+    def weight(self, batch: Batch) -> Tensor:
+        """Return the batch's weight in a mean over several batches: its number of predictions."""
+
+    def split(self, batch: Batch, size: int) -> Iterator[Batch]:
+        """Yield the batch in parts of at most ``size`` examples."""
+
+    def join(self, first: Batch, second: Batch) -> Batch:
+        """Return the examples of two batches as one batch."""
+
     def predictions(self, logits: Tensor) -> Tensor:
-        """Return the predicted class per example, shape (n,), int64."""
+        """Return the predicted class per row, int64."""
 
     def targets(self, batch: Batch) -> Tensor:
-        """Return what ``predictions`` should equal, shape (n,), int64."""
+        """Return what ``predictions`` should equal, int64."""
 
     def relabel(self, batch: Batch, targets: Tensor) -> Batch:
         """Return the same inputs with other targets."""
@@ -133,6 +146,23 @@ class Classification:
         squares: Tensor = (logits - one_hot.to(logits.dtype)).square()
         return squares.mean(dim=1)
 
+    def mean(self, losses: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
+        """Return the mean over examples."""
+        return losses.mean()
+
+    def weight(self, batch: Batch) -> Tensor:
+        """Return the number of examples."""
+        return torch.tensor(self.size(batch), device=batch[1].device)
+
+    def split(self, batch: Batch, size: int) -> Iterator[Batch]:
+        """Yield the batch in parts of at most ``size`` examples."""
+        for start in range(0, self.size(batch), size):
+            yield tuple(part[start : start + size] for part in batch)
+
+    def join(self, first: Batch, second: Batch) -> Batch:
+        """Return both batches as one; an index is kept where both have one."""
+        return tuple(torch.cat(parts) for parts in zip(first, second, strict=False))
+
     def predictions(self, logits: Tensor) -> Tensor:
         """Return the arg-max class, shape (n,)."""
         return logits.argmax(dim=1)
@@ -145,3 +175,29 @@ class Classification:
     def relabel(self, batch: Batch, targets: Tensor) -> Batch:
         """Return the batch with the targets given."""
         return (batch[0], targets, *batch[2:])
+
+
+def part_losses(logits: Callable[[Batch], Tensor], batch: Batch, objective: Objective, size: int) -> Iterator[Tensor]:
+    """Yield scalars whose sum is the batch's mean loss, one for each part of at most ``size`` examples.
+
+    Args:
+        logits: Runs the model on a part.
+        batch: The whole effective batch.
+        objective: Says how its parts weigh.
+        size: Examples per part.
+
+    """
+    total = objective.weight(batch)
+    for part in objective.split(batch, size):
+        losses = objective.losses(logits(part), part)
+        yield objective.mean(losses, part) * (objective.weight(part) / total)
+
+
+def backward(terms: Iterable[Tensor]) -> Tensor:
+    """Accumulate the gradients of scalars, one graph in memory at a time, and return their sum, detached."""
+    total: Tensor | None = None
+    for term in terms:
+        term.backward()
+        total = term.detach() if total is None else total + term.detach()
+    assert total is not None
+    return total

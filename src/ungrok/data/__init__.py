@@ -1,6 +1,6 @@
 """Data splits, device-resident batches and forget splits."""
 
-from ungrok.data import arithmetic, digits, files, vision
+from ungrok.data import arithmetic, digits, files, local, text, vision
 from ungrok.data.augment import Augment
 from ungrok.data.base import PROBLEMS, Data, Problem, Split
 from ungrok.data.batches import TensorBatches
@@ -19,5 +19,7 @@ __all__ = [
     "arithmetic",
     "digits",
     "files",
+    "local",
+    "text",
     "vision",
 ]

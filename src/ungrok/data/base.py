@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import Field
@@ -55,9 +55,14 @@ class Split:
         """Return the split on ``device``; pixels that do not fit there stay on disk and are streamed to it."""
         return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
 
-    def batch(self, index: Index) -> tuple[Tensor, Tensor]:
-        """Return the inputs and targets that ``index`` selects, as a model takes them."""
+    def batch(self, index: Index) -> Any:
+        """Return the examples that ``index`` selects as a batch of the objective: inputs as a model takes them, and targets."""
         return self.ready(self.inputs[index]), self.targets[index]
+
+    def batches(self, order: Tensor | None, parts: Sequence[slice]) -> Iterator[Any]:
+        """Yield batches of the objective, part after part; arguments are those of :meth:`read`."""
+        for inputs, targets in self.read(order, parts):
+            yield self.ready(inputs), targets
 
     def read(self, order: Tensor | None, parts: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs as they are kept (see :meth:`ready`) and targets, part after part, on the split's device.
@@ -107,6 +112,19 @@ class Data:
     classes: int
     mislabeled: Tensor
     augment: Augment | None = None
+
+    @property
+    def outputs(self) -> int:
+        """Number of logits of a model."""
+        return self.classes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return self.train.shape
+
+    def check_forget(self, forget: Tensor, label: str) -> None:
+        """Raise NotApplicable where examples cannot be forgotten without forgetting others."""
 
     def to(self, device: torch.device) -> Data:
         """Return the data on ``device``; index tensors stay on the CPU."""

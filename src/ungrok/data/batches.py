@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from ungrok.core.seeds import generator
 from ungrok.data.augment import Augment
@@ -13,7 +13,7 @@ from ungrok.data.base import Split
 
 
 class TensorBatches:
-    """An iterable of ``(inputs, targets)`` whose order and augmentation are functions of (seed, epoch), not of history.
+    """An iterable of a split's batches whose order and augmentation are functions of (seed, epoch), not of history.
 
     Args:
         split: The examples, on their device.
@@ -45,20 +45,20 @@ class TensorBatches:
     def __len__(self) -> int:
         return -(-len(self.split) // self.batch_size)
 
-    def epoch(self, number: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, number: int, first: int = 0) -> Iterator[Any]:
         """Yield the batches of one epoch, from batch ``first`` on."""
         size, count = self.batch_size, len(self.split)
-        order = drawn = None
+        order = None
         if self.seed is not None:
             order = torch.randperm(count, generator=generator(self.seed, "epoch", number))
-        if self.augment is not None:
-            drawn = self.augment.draw(count, self.augment_seed, number).to(self.split.targets.device)
         parts = [slice(start, start + size) for start in range(first * size, count, size)]
+        if self.augment is None:
+            yield from self.split.batches(order, parts)
+            return
+        drawn = self.augment.draw(count, self.augment_seed, number).to(self.split.targets.device)
         for part, (inputs, targets) in zip(parts, self.split.read(order, parts), strict=True):
-            if self.augment is not None and drawn is not None:
-                inputs = self.augment(inputs, drawn[part])
-            yield self.split.ready(inputs), targets
+            yield self.split.ready(self.augment(inputs, drawn[part])), targets
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Any]:
         self._next += 1
         return self.epoch(self._next - 1)

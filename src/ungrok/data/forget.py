@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -39,6 +39,9 @@ class ForgetSplit:
 class ForgetRule(Schema):
     """A named way to choose forget examples."""
 
+    from_trajectory: ClassVar[bool] = False
+    """Whether the rule looks at how training went, so that every seed has its own candidates."""
+
     kind: str
     name: str | None = Field(None, description="label in tables; made from the rule when null")
 
@@ -59,7 +62,7 @@ class ForgetRule(Schema):
         """Return forget and retain indices; all randomness comes from ``seed``.
 
         Raises:
-            NotApplicable: If forget or retain would be empty.
+            NotApplicable: If forget or retain would be empty, or the examples cannot be forgotten on their own.
 
         """
         forget = self.choose(data, generator(seed, "forget", self.kind)).unique()
@@ -71,6 +74,7 @@ class ForgetRule(Schema):
                 f"forget split {self.label!r} of {len(data.train)} training examples leaves "
                 f"{len(forget)} to forget and {len(retain)} to retain; both must hold some"
             )
+        data.check_forget(forget, self.label)
         touched = data.train.targets.cpu()[forget].unique().tolist()
         return ForgetSplit(forget, retain, tuple(touched))
 
@@ -79,10 +83,10 @@ FORGET_RULES: Registry[ForgetRule] = Registry("forget rule", "ungrok.forget_rule
 
 
 def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) -> Tensor:
-    """Return a random ``fraction`` of one class's training indices, at least one.
+    """Return a random ``fraction`` of one class's training indices.
 
     Raises:
-        NotApplicable: If the class has no training examples.
+        NotApplicable: If the class has no training examples, or so few that the fraction of them is none.
 
     """
     members = (data.train.targets.cpu() == label).nonzero().squeeze(1)
@@ -90,7 +94,12 @@ def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) ->
         raise NotApplicable(
             f"forget: class {label} has no training examples, so 0 to forget; train_size may be too small"
         )
-    count = max(1, round(fraction * len(members)))
+    count = round(fraction * len(members))
+    if count == 0:
+        raise NotApplicable(
+            f"forget.fraction: {fraction:g} of the {len(members)} training examples of class {label} is none; "
+            "raise fraction or train_size"
+        )
     return members[torch.randperm(len(members), generator=draw)[:count]]
 
 

@@ -23,6 +23,7 @@ from ungrok.evaluate.gap import oracle_gap, ues
 from ungrok.evaluate.membership import ATTACKS, loss_auc
 from ungrok.evaluate.rewind import rewind
 from ungrok.evaluate.targets import target_column
+from ungrok.evaluate.text import ANSWERS, MEMORIZATION
 
 FUNCTIONS: dict[str, Any] = {
     "class_accuracies": class_accuracies,
@@ -52,7 +53,8 @@ def metrics() -> dict[str, str]:
         if colon and name in described and not name.endswith("_loss"):
             described[name] = text
     attacks = {f"membership {name}": text for name, text in ATTACKS.items()}
-    return described | {name: _plain(summary(function)) for name, function in FUNCTIONS.items()} | attacks
+    described |= {name: _plain(summary(function)) for name, function in FUNCTIONS.items()}
+    return described | attacks | MEMORIZATION | ANSWERS
 
 
 def _plain(text: str) -> str:

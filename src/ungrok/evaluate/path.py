@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ungrok.core.causal_lm import TextScores
 from ungrok.core.scores import Scores
 from ungrok.evaluate.accuracy import Accuracies, accuracies
 from ungrok.evaluate.distances import MEASURES, SETS, distances, relative_forgetting, tug_of_war, tug_of_war_membership
@@ -15,6 +16,7 @@ from ungrok.evaluate.membership import ATTACKS, loss_auc, membership
 from ungrok.evaluate.rewind import rewind
 from ungrok.evaluate.roc import Attack
 from ungrok.evaluate.targets import first_passage, target_column
+from ungrok.evaluate.text import memorization, text_accuracies
 
 
 def _at(tensors: dict[str, Tensor], name: str, place: int) -> Scores:
@@ -24,8 +26,33 @@ def _at(tensors: dict[str, Tensor], name: str, place: int) -> Scores:
     return Scores(tensors[f"{name}.losses"][place], predictions[place].long(), tensors[f"{name}.targets"], logits)
 
 
+def _text_at(tensors: dict[str, Tensor], name: str, place: int) -> TextScores:
+    return TextScores(*(tensors[f"{name}.{part}"][place] for part in ("losses", "matches", "extraction")))
+
+
+def is_text(tensors: dict[str, Tensor]) -> bool:
+    """Return whether these are the scores of a language model."""
+    return "train.matches" in tensors
+
+
 def _summary(tensors: dict[str, Tensor], place: int, split: dict[str, Any]) -> Accuracies:
-    return accuracies(*(_at(tensors, name, place) for name in ("train", "validation", "test")), **split)
+    names = ("train", "validation", "test")
+    if not is_text(tensors):
+        return accuracies(*(_at(tensors, name, place) for name in names), **split)
+    parts = (_text_at(tensors, name, place) for name in names)
+    return text_accuracies(*parts, forget=split["forget"], retain=split["retain"])
+
+
+def _memory(tensors: dict[str, Tensor], place: int, split: dict[str, Any]) -> dict[str, float | None]:
+    """Return what tells of memorization, for language models."""
+    if not is_text(tensors):
+        return {}
+    return memorization(_text_at(tensors, "train", place), forget=split["forget"], retain=split["retain"])
+
+
+def _auc(tensors: dict[str, Tensor], place: int, forget: Tensor) -> float | None:
+    """Return the AUC of the loss attack; a language model's test data are of another kind than its forget data."""
+    return None if is_text(tensors) else loss_auc(**_sets(tensors, place, forget))
 
 
 def _sets(tensors: dict[str, Tensor], place: int, forget: Tensor) -> dict[str, Scores]:
@@ -47,7 +74,8 @@ def path_rows(
 
     Args:
         path: For train, validation and test: ``<split>.predictions`` and ``<split>.losses`` of shape (places, n), and
-            ``<split>.targets``; ``forget`` and ``retain`` indices.
+            ``<split>.targets``; for language models ``<split>.losses``, ``<split>.matches`` and ``<split>.extraction``.
+            ``forget`` and ``retain`` indices.
         record: ``doses``, ``updates``, ``passes``, ``classes`` and ``one_shot`` of the path.
         targets: Levels of UA, or ``"oracle"``.
         oracle: The same tensors of the oracle, one place.
@@ -55,13 +83,15 @@ def path_rows(
     Returns:
         Passes over the data, accuracies, losses, ``diverged``, ``rewound`` (the place that rewinding selects), ``membership_auc``
         (of the loss attack), ``reached_<target>`` (from the first place that reaches it on; None without an oracle), the oracle's
-        UA, RA, TA, the gap to it, and its own ``oracle_membership_auc``.
+        UA, RA, TA, the gap to it, and its own ``oracle_membership_auc``. For language models also
+        :data:`ungrok.evaluate.text.MEMORIZATION`, and the oracle's extraction strengths; their attacks are made elsewhere.
 
     """
     split = {"forget": path["forget"], "retain": path["retain"], "classes": record["classes"]}
     places = [_summary(path, place, split) for place in range(len(record["doses"]))]
     reference = _reference(oracle, split)
-    oracle_auc = loss_auc(**_sets(oracle, 0, path["forget"])) if oracle else None
+    oracle_auc = _auc(oracle, 0, path["forget"]) if oracle else None
+    best = _memory(oracle, 0, split) if oracle else {}
     ua = [place.UA for place in places]
     back_to = rewind(ua, [place.reference_accuracy for place in places])
     rows = []
@@ -71,15 +101,17 @@ def path_rows(
             "updates": None if record["one_shot"] else record["updates"][index],
             **_passes(record, index),
             **place.to_dict(),
+            **(memory := _memory(path, index, split)),
             "diverged": None in (place.UA, place.RA, place.TA),
             "rewound": index == back_to,
-            "membership_auc": loss_auc(**_sets(path, index, path["forget"])),
+            "membership_auc": _auc(path, index, path["forget"]),
         }
         for target in targets:
             level = reference["UA"] if isinstance(target, str) else target
             passage = first_passage(ua, level)
             row[target_column(target)] = None if passage is None else passage != "never" and index >= passage
         row |= {f"oracle_{name}": reference[name] for name in ("UA", "RA", "TA")}
+        row |= {f"oracle_{name}": best.get(name) for name in memory if name.startswith("ES")}
         row["oracle_gap"] = oracle_gap(place.to_dict(), reference)
         row["oracle_membership_auc"] = oracle_auc
         rows.append(row)

@@ -13,11 +13,12 @@ import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ungrok.core.files import write_text
-from ungrok.report import figures, mechanism_figures, tables
+from ungrok.report import figures, language, language_figures, mechanism_figures, tables
 from ungrok.report.controls import controls
 from ungrok.report.ends import ends
 from ungrok.report.figures import STYLE, Picture
 from ungrok.report.mechanism import Mechanism
+from ungrok.report.tables import Table
 from ungrok.report.text import level, listed, number, plural
 from ungrok.report.view import View
 from ungrok.study.claims import CLAIMS
@@ -39,8 +40,9 @@ ADVANTAGE = {
     "oracle_gap": "ends nearer to the oracle",
     "stability": "spreads less over seeds",
     "paper": "looks better by the paper's own reading",
+    "extraction": "gives away less of what is forgotten and more of what is retained",
 }
-"""What each claim says of the later stage."""
+"""What each claim says of the later stage, or of the second group."""
 
 
 def write_report(
@@ -73,7 +75,8 @@ def write_report(
     with explained(out), mpl.rc_context(STYLE):
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
         (page.parent / "figures").mkdir(parents=True)
-        every = [*figures.pictures(view), *mechanism_figures.pictures(Mechanism(view))]
+        drawn = language_figures.pictures(view) if view.text else figures.pictures(view)
+        every = [*drawn, *mechanism_figures.pictures(Mechanism(view))]
         shown = [_save(picture, page.parent / "figures") for picture in every]
         write_text(page, render(view, shown, provenance))
         if plan.recipe.analyze:
@@ -102,13 +105,14 @@ def render(view: View, shown: list[dict[str, str]], provenance: dict[str, Any]) 
         question=question(view),
         answer=answer(view),
         words=list(words(view)),
-        claims={tables.NAMED[claim]: text for claim, text in CLAIMS.items()},
+        claims=dict(statements(view)),
         headline=list(tables.headline(view)),
         verdicts=list(tables.all_verdicts(view)),
         figures=shown,
         oracle_gaps=list(tables.oracle_gaps(view)),
         ranking=list(tables.ranking(view)),
-        ends=list(ends(view)),
+        ends=[] if view.text else list(ends(view)),
+        language=_language(view),
         mechanism=list(Mechanism(view).tables()),
         mechanism_answers=Mechanism(view).sentences(),
         updates=[*tables.updates_to_target(view), *tables.learning_rates(view)],
@@ -120,8 +124,35 @@ def render(view: View, shown: list[dict[str, str]], provenance: dict[str, Any]) 
     )
 
 
+def _language(view: View) -> list[Table]:
+    """Return the tables that only studies on language models have."""
+    if not view.text:
+        return []
+    return [
+        *language.extraction(view),
+        *language.group_sizes(view),
+        *language.difficulty(view),
+        *language.answers(view),
+    ]
+
+
+def _question_of_groups(view: View) -> str:
+    recipe = view.recipe
+    return (
+        "Are examples that a language model learned at another time easier to make it forget? Here "
+        f"{recipe.model.kind} models are trained on question-answer pairs of {recipe.problem.kind} for {recipe.trajectory.steps:,} steps "
+        f"with {plural(len(recipe.seeds), 'seed')}{' from a base model' if recipe.base else ''}; the loss of every pair is followed, and "
+        f"forget sets are drawn from groups that were learned early (grokked) and late (ungrokked). {plural(len(recipe.unlearn), 'method')} "
+        f"unlearn the {_splits(recipe.forget_labels())} from {listed(view.stages)}; groups are compared seed by seed. UA and RA are the shares "
+        "of answer tokens that are the model's first choice after the true prefix, on forgotten and retained pairs, TA that on real authors "
+        "and world facts, which only the base model was taught; a larger UA means more is remembered."
+    )
+
+
 def question(view: View) -> str:
     """Return what was asked, and on what."""
+    if view.text:
+        return _question_of_groups(view)
     recipe = view.recipe
     data = getattr(recipe.problem, "dataset", recipe.problem.kind)
     arms = f", in the arms {listed(view.arms)}" if recipe.arms else ""
@@ -152,13 +183,21 @@ def answer(view: View) -> list[str]:
     ):
         parts = [f"{ADVANTAGE[claim]} is {_counted(counts[claim])}" for claim in claims]
         if parts:
-            sentences.append(f"At {place} ({on}), that the later stage {'; that it '.join(parts)}.")
+            second = "second group" if view.text else "later stage"
+            sentences.append(f"At {place} ({on}), that the {second} {'; that it '.join(parts)}.")
     return sentences
 
 
 def _counted(found: dict[str, int]) -> str:
     each = [f"{word} in {count}" for word, count in found.items()]
     return f"{listed(each)} of {plural(sum(found.values()), 'setting')}"
+
+
+def statements(view: View) -> Iterator[tuple[str, str]]:
+    """Yield every claim with what it says, of the second group where groups are compared."""
+    for claim, text in CLAIMS.items():
+        if view.text or claim != "extraction":
+            yield tables.NAMED[claim], text.replace("later stage", "second group") if view.text else text
 
 
 def words(view: View) -> Iterator[tuple[str, str]]:
@@ -178,7 +217,7 @@ def words(view: View) -> Iterator[tuple[str, str]]:
     yield (
         "dose",
         (
-            "how far along an unlearning path: updates, or the strength of a one-shot method. At the matched dose both stages have had the "
+            "how far along an unlearning path: updates, or the strength of a one-shot method. At the matched dose both sides have had the "
             f"same{': ' + ', '.join(doses) if doses else ''}. Rewinding picks the place where UA is nearest to validation accuracy on the same classes."
         ),
     )

@@ -42,6 +42,7 @@ HEADLINE = {
     "oracle_gap": ("gap",),
     "stability": ("UA", "RA", "TA"),
     "paper": ("UA", "RA", "TA"),
+    "extraction": ("ES_forget", "ES_retain", "ES_forget gap"),
 }
 """Per claim, the metrics of the headline matrix; strengths stand under ``updates``."""
 
@@ -56,6 +57,7 @@ NAMED = {
     "oracle_gap": "oracle gap",
     "stability": "stability",
     "paper": "the paper's reading",
+    "extraction": "extraction",
 }
 """Claims as prose names them."""
 
@@ -161,8 +163,17 @@ def _verdict_cell(verdict: dict[str, Any] | None) -> str | Cell:
     if missing(verdict["effect"]):
         return Cell((word, re.split("[;:]", verdict["note"])[0]), word)
     plain = "updates" if unit.startswith("updates") else ""
-    extra = [text for text in (factor(verdict["effect"], unit) or plain, restriction(unit)) if text]
+    extra = [
+        text for text in (factor(verdict["effect"], unit) or plain, restriction(unit), _held_back(verdict)) if text
+    ]
     return Cell((word, in_unit(verdict["effect"], unit), interval(verdict), *extra), word)
+
+
+def _held_back(verdict: dict[str, Any]) -> str:
+    """Return the p-value that leaves a verdict open although its interval lies on one side of zero."""
+    low, high = (verdict[end] for end in ("ci_low", "ci_high"))
+    beyond = (not missing(low) and low > 0) or (not missing(high) and high < 0)
+    return f"adjusted p = {fixed(verdict['p_value'], 2)}" if beyond and verdict["verdict"] == "inconclusive" else ""
 
 
 def all_verdicts(view: View) -> Iterator[tuple[str, Table]]:

@@ -12,7 +12,7 @@ import pandas as pd
 MISSING = "–"
 
 # Unit (its first words) → decimals; a unit that is not here gets three significant digits.
-DECIMALS = {"accuracy": 3, "share of": 3, "log ratio": 2}
+DECIMALS = {"accuracy": 3, "extraction": 3, "share of": 3, "log ratio": 2}
 
 # A word of the unit of a log ratio → what a positive and a negative effect mean for the later stage.
 FACTORS = {

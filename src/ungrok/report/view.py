@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ungrok.data.text import TextProblem
 from ungrok.report.text import MISSING, bracketed, number
 from ungrok.study.claims import LOR, Track
 from ungrok.study.plan import Plan
@@ -97,6 +98,11 @@ class View:
     def recipe(self) -> Recipe:
         """The study's recipe."""
         return self.plan.recipe
+
+    @property
+    def text(self) -> bool:
+        """Whether this is a study on question-answer pairs."""
+        return isinstance(self.recipe.problem, TextProblem)
 
     @property
     def arms(self) -> list[str]:

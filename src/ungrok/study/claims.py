@@ -35,6 +35,7 @@ CLAIMS = {
     "stability": "At the same dose, UA, RA and TA spread less across seeds.",
     "oracle_gap": "UA, RA and TA end nearer to those of a model retrained without the forget data.",
     "paper": "The paper's own reading: lower UA, higher RA, TA and UES after a fixed budget, whatever the start.",
+    "extraction": "Language models, the paper's Table 2: less can be extracted of what is forgotten, more of what is retained.",
 }
 
 COARSE = 20
@@ -169,6 +170,8 @@ def _findings(
     yield _gap([(a.rewound(), b.rewound()) for a, b in pairs], "rewind", method, claims, "")
     yield from _stability(places, matched, method, claims)
     yield from _paper(pairs, places, matched, method, claims)
+    if "ES_forget" in pairs[0][0].rows:
+        yield from _extraction(pairs, places, matched, method, claims)
 
 
 def _usable(pairs: Pairs, target: float | str) -> tuple[Pairs, str]:
@@ -346,6 +349,26 @@ def _ues(pairs: Pairs, places: Places, at: str, method: str, claims: Claims) -> 
     note += f"; unstable: from {defined.min():.3g} to {defined.max():.3g}, negative in {negative} of {defined.size}"
     estimate = sign_flip(defined[:, 1] - defined[:, 0], claims.alpha)
     return Finding("paper", "UES", at, method, estimate, "1/accuracy", 0.0, note, len(defined))
+
+
+def _extraction(pairs: Pairs, places: Places, at: str, method: str, claims: Claims) -> Iterator[Finding]:
+    """Yield the differences of extraction strength: as the paper reads them, and of the distance from the oracle."""
+    for name, left, right in (("ES_forget", 0, 1), ("ES_retain", 1, 0), ("ES_forget gap", 0, 1)):
+        column = name.removesuffix(" gap")
+        measure = _extraction_gap if name != column else _number
+        values = [(measure(pair[left], column), measure(pair[right], column)) for pair in places]
+        estimate = _bounded(values, [((0, 1), (0, 1))] * len(places), claims.alpha)
+        starts = [np.mean([_number(track.start, column) or 0.0 for track in side]) for side in zip(*pairs, strict=True)]
+        note = f"started from {starts[0]:.3f} → {starts[1]:.3f}"
+        note = note if estimate else _join("diverged, or no oracle", note)
+        yield Finding(
+            "extraction", name, at, method, estimate, "extraction strength", claims.margins.paper, note, len(places)
+        )
+
+
+def _extraction_gap(row: dict[str, Any] | None, name: str) -> Value:
+    value, oracle = _number(row, name), _number(row, f"oracle_{name}")
+    return None if value is None or oracle is None else abs(value - oracle)
 
 
 def _verdicts(findings: list[Finding], comparison: str, forget: str, alpha: float) -> list[dict[str, Any]]:

@@ -30,7 +30,8 @@ class Advance(Protocol):
 ATTEMPTS = 3
 
 COST = {
-    "train": 60.0, "stage": 1.0, "matched": 1.0, "rescaled": 0.1, "oracle": 1.5, "unlearn": 4.0, "evaluate": 0.2, "unlearned": 2, "analyze": 2,
+    "train": 60.0, "split": 0.2, "stage": 1.0, "matched": 1.0, "rescaled": 0.1, "oracle": 1.5, "unlearn": 4.0, "evaluate": 0.2,
+    "unlearned": 2, "analyze": 2,
 }  # fmt: skip
 """Rough relative cost of a job by kind, for the progress bar only."""
 

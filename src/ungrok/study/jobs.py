@@ -6,7 +6,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,23 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from ungrok.analyze import ANALYSES, Subject
-from ungrok.core.errors import UngrokError
+from ungrok.core.causal_lm import TextScores
+from ungrok.core.errors import RecipeError, UngrokError
 from ungrok.core.files import load_tensors, save_tensors
 from ungrok.core.schema import canonical
-from ungrok.core.scores import Scores, score
+from ungrok.core.scores import score
 from ungrok.core.seeds import derive
 from ungrok.data.base import PROBLEMS, Data, Split
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import FORGET_RULES, ForgetSplit
+from ungrok.data.text import TextData
 from ungrok.evaluate.cost import Metered
-from ungrok.evaluate.path import path_audits, path_rows
+from ungrok.evaluate.path import is_text, path_audits, path_rows
 from ungrok.models.base import MODELS
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.recipe import BatchSizes, Observation
 from ungrok.study.store import Finished, Job, Store, explained
+from ungrok.study.text import make_split, question, split_of, text_audits, text_scores, text_tensors, with_others
 from ungrok.train import (
     Run,
     Training,
@@ -41,7 +44,8 @@ from ungrok.train import (
     stage_step,
     value_at,
 )
-from ungrok.train.loop import record_all
+from ungrok.train.loop import checkpoint_name, model_state, record_all
+from ungrok.train.text import make_run
 from ungrok.train.together import advance_together, faster_together
 from ungrok.unlearn import UNLEARNERS, OneShot, Unlearner
 from ungrok.unlearn import Path as UnlearningPath
@@ -67,32 +71,75 @@ def load_data(block: dict[str, Any]) -> Data:
 
 def forget_split(data: Data, block: dict[str, Any]) -> ForgetSplit:
     """Return the forget split that a spec describes: a rule's settings and its seed."""
-    rule = {key: value for key, value in block.items() if key != "seed"}
-    return FORGET_RULES.parse(rule).split(data, block["seed"])
+    rule = FORGET_RULES.parse({key: value for key, value in block.items() if key != "seed"})
+    if rule.from_trajectory:
+        raise RecipeError(f"forget split {rule.label!r} depends on a trajectory, which weights of your own do not have")
+    return rule.split(data, block["seed"])
 
 
 def fresh_model(spec: dict[str, Any], seed: int) -> nn.Module:
     """Return the model of a train job's spec, initialized from ``seed``."""
     data = load_data(spec["problem"])
-    return MODELS.parse(spec["model"]).build(data.train.shape, data.classes, seed)
+    return MODELS.parse(spec["model"]).build(data.shape, data.outputs, seed)
 
 
-def build_run(spec: dict[str, Any]) -> Run:
-    """Return the fresh training run that the spec of a train job describes."""
+def build_run(spec: dict[str, Any], split: ForgetSplit | None = None) -> Run:
+    """Return the fresh training run that the spec of a train job describes.
+
+    Args:
+        spec: Of a train job.
+        split: What to leave out, where a split job decided that and not the spec.
+
+    """
     data = load_data(spec["problem"])
     training = Training.model_validate(spec["trajectory"])
     network = fresh_model(spec, derive(spec["training_seed"], "init"))
     if spec["without"] is not None:
-        retain = forget_split(data, spec["without"]).retain
-        data = replace(data, train=data.train.of(retain))
+        split = forget_split(data, spec["without"])
+    if split is not None:
+        data = replace(data, train=data.train.of(split.retain))
+    if spec.get("part") == "base":
+        assert isinstance(data, TextData)
+        assert data.base is not None
+        data = replace(data, train=data.base)
     device = torch.device(spec["device"])
-    return Run(network.to(device), data.to(device), training, derive(spec["training_seed"], "training"))
+    return make_run(network.to(device), data.to(device), training, derive(spec["training_seed"], "training"))
+
+
+def resolved(inputs: dict[str, Finished], spec: dict[str, Any]) -> ForgetSplit | None:
+    """Return the forget split that a split job among the inputs made; None where there is none."""
+    return split_of(inputs["split"].result, _text(spec)) if "split" in inputs else None
+
+
+def _text(spec: dict[str, Any]) -> TextData:
+    """Return the data of a train job's spec, which are text."""
+    data = load_data(spec["problem"])
+    assert isinstance(data, TextData)
+    return data
+
+
+def again(source: Finished) -> Run:
+    """Return a fresh run of a finished train job."""
+    spec, result = source.job["spec"], source.result
+    return build_run(spec, split_of(result, _text(spec)) if "forget" in result else None)
+
+
+def weights_at(source: Finished, step: int) -> dict[str, Tensor]:
+    """Return the state dict that a train job kept at a step.
+
+    Raises:
+        UngrokError: If it kept none there, because it diverged before.
+
+    """
+    if step not in source.result["checkpoints"]:
+        raise UngrokError(f"the training it starts from diverged at step {source.result['steps']}")
+    return model_state(load_tensors(source.path / checkpoint_name(step)))
 
 
 def _set_objective(run: Run, spec: dict[str, Any]) -> None:
     """Take the loss that a spec names, if it names one, in the place of the one that was trained with."""
     if "objective" in spec:
-        run.objective = Training.model_validate(spec["objective"]).objective()
+        run.objective = Training.model_validate(spec["objective"]).objective(run.data)
 
 
 def trajectory_of(finished: Finished) -> Trajectory:
@@ -100,17 +147,29 @@ def trajectory_of(finished: Finished) -> Trajectory:
     return Trajectory(finished.path, finished.result)
 
 
-def train(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
-    """Train to the end and keep the path."""
-    run = build_run(spec)
-    return run.record(folder, tick=lambda step: tick(step / run.training.steps))
+def train(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:
+    """Train to the end and keep the path; from the end of the base job, if there is one."""
+    split = resolved(inputs, spec)
+    run = build_run(spec, split)
+    if "base" in inputs:
+        run.model.load_state_dict(weights_at(inputs["base"], inputs["base"].result["steps"]))
+    result = run.record(folder, tick=lambda step: tick(step / run.training.steps))
+    return result if split is None else {**result, "forget": split.forget.tolist()}
+
+
+def split(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
+    """Choose what to forget by looking at how training went."""
+    source = inputs["trajectory"]
+    rule = FORGET_RULES.parse({key: value for key, value in spec["forget"].items() if key != "seed"})
+    per_epoch = len(again(source).batches)
+    return make_split(rule, _text(source.job["spec"]), trajectory_of(source), per_epoch, spec["forget"]["seed"])
 
 
 def alike(jobs: list[Job]) -> list[list[Job]]:
     """Return groups of training jobs on a GPU that differ in nothing but seeds."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
-        if job.kind == "train" and job.spec["device"] == "cuda":
+        if job.kind == "train" and job.spec["device"] == "cuda" and not _is_text(job):
             without = job.spec["without"]
             rule = without and {key: value for key, value in without.items() if key != "seed"}
             same = canonical({**job.spec, "training_seed": None, "without": rule})
@@ -118,9 +177,14 @@ def alike(jobs: list[Job]) -> list[list[Job]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
+def _is_text(job: Job) -> bool:
+    return bool(job.spec["trajectory"]["loss"] == "causal_lm")
+
+
 def train_together(store: Store, jobs: list[Job]) -> None:
-    """Finish jobs of :func:`alike` by training their models as one; do nothing where that is not faster."""
-    with explained(store.root), _one_at_a_time, ExitStack() as held:
+    """Finish jobs of :func:`alike` by training their models as one; do nothing where that is not faster, or too large."""
+    full = torch.OutOfMemoryError  # one by one they may fit
+    with explained(store.root), _one_at_a_time, ExitStack() as held, suppress(full):
         for job in sorted(jobs, key=lambda job: job.key):
             held.enter_context(store.lock(job.key))
         todo = [job for job in jobs if not store.has(job.key)]
@@ -146,7 +210,7 @@ def stage(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick:
     transition = find_transition(trajectory.metrics, rule, diverged=trajectory.status == "diverged")
     step, reason = stage_step(spec["stage"], trajectory.metrics, transition)
     if step is not None:
-        run = materialize(build_run(source.job["spec"]), trajectory, step)
+        run = materialize(again(source), trajectory, step)
         save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
     return {"step": step, "reason": reason, "training": source.job["spec"]}
 
@@ -165,7 +229,7 @@ def matched(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tic
     same = step if source.path == other.path else None
     found = match_step(trajectory.metrics, transition, wanted, spec["equal"], spec["tolerance"], spec["part"], same)
     if found.step is not None:
-        run = materialize(build_run(source.job["spec"]), trajectory, found.step)
+        run = materialize(again(source), trajectory, found.step)
         save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
     match = {"wanted": found.wanted, "found": found.found, "mismatch": found.mismatch}
     return {"step": found.step, "reason": found.reason, "match": match} | training
@@ -195,7 +259,9 @@ def _norm(model: nn.Module) -> float:
     return torch.stack([p.detach().double().square().sum() for p in model.parameters()]).sum().sqrt().item()
 
 
-def _scores(model: nn.Module, data: Data, run: Run) -> dict[str, Scores]:
+def _scores(model: nn.Module, data: Data, run: Run) -> dict[str, Any]:
+    if isinstance(data, TextData):
+        return dict(text_scores(model, data, run.objective))
     splits: list[Split] = [data.train, data.validation, data.test]
     return {
         name: score(model, TensorBatches(split, run.training.evaluation_batch), run.objective)
@@ -209,24 +275,39 @@ def oracle(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick
     trajectory = trajectory_of(source)
     if step is None or step > trajectory.steps:
         return {"step": None, "reason": inputs["stage"].result["reason"] or f"the oracle {trajectory.status}"}
-    run = materialize(build_run(source.job["spec"]), trajectory, step)
+    run = materialize(again(source), trajectory, step)
     _set_objective(run, spec)
     data = load_data(source.job["spec"]["problem"]).to(next(run.model.parameters()).device)
     found = _scores(run.model, data, run)
     save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
     save_tensors(folder / "scores.safetensors", _tensors([found], keep_logits=True))
-    return {"step": step, "reason": ""}
+    asked = _questions(run.model, source.job["spec"], spec, inputs, folder)
+    return {"step": step, "reason": "", **asked}
 
 
-def _tensors(places: list[dict[str, Scores]], *, keep_logits: bool = False) -> dict[str, Tensor]:
+def _questions(
+    model: nn.Module, training: dict[str, Any], spec: dict[str, Any], inputs: dict[str, Finished], folder: Path
+) -> dict[str, Any]:
+    """Put TOFU's questions to a model where the spec has a probe."""
+    if "probe" not in spec:
+        return {}
+    data = _text(training)
+    split = resolved(inputs, training) or forget_split(data, spec["forget"])
+    objective = Training.model_validate(training["trajectory"]).objective(data)
+    return question(model, data, objective, split, spec["probe"], folder)
+
+
+def _tensors(places: list[dict[str, Any]], *, keep_logits: bool = False) -> dict[str, Tensor]:
     """Stack the scores along a path: predictions int16 and losses float32, shape (places, n); targets once."""
+    if isinstance(places[0]["train"], TextScores):
+        return text_tensors(places)
     out: dict[str, Tensor] = {}
     for name in SPLITS:
         out[f"{name}.predictions"] = torch.stack([place[name].predictions.to(torch.int16) for place in places])
         out[f"{name}.losses"] = torch.stack([place[name].losses.float() for place in places])
         out[f"{name}.targets"] = places[0][name].targets
         if keep_logits and places[-1][name].logits is not None:
-            out[f"{name}.logits"] = places[-1][name].logits.float()  # type: ignore[union-attr]
+            out[f"{name}.logits"] = places[-1][name].logits.float()
     return out
 
 
@@ -245,39 +326,71 @@ def unlearn(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tic
     if source.result["step"] is None:
         return {"status": "no stage", "reason": source.result["reason"], "doses": [], "updates": []}
     training = source.result["training"]
-    tensors, record, _ = walk(training, load_tensors(source.path / "model.safetensors"), spec, tick)
+    weights = load_tensors(source.path / "model.safetensors")
+    tensors, record, end = walk(training, weights, spec, tick, *_sources(inputs, training))
     save_tensors(folder / "path.safetensors", tensors)
+    if record["status"] == "completed":
+        record |= _questions(end, training, spec, inputs, folder)
     return record
 
 
+def _sources(
+    inputs: dict[str, Finished], training: dict[str, Any]
+) -> tuple[ForgetSplit | None, dict[str, Tensor] | None]:
+    """Return what an unlearn job may take from other jobs: the forget split, and the weights before training."""
+    start = weights_at(inputs["trajectory"], 0) if "trajectory" in inputs else None
+    return resolved(inputs, training), start
+
+
 def _start(
-    training: dict[str, Any], weights: dict[str, Tensor], spec: dict[str, Any]
+    training: dict[str, Any],
+    weights: dict[str, Tensor],
+    spec: dict[str, Any],
+    split: ForgetSplit | None,
+    start: dict[str, Tensor] | None,
 ) -> tuple[Run, ForgetSplit, Unlearner, UnlearningPath, dict[str, Metered]]:
     """Return the run that a path leaves, the forget split, the method, its path before the first update, and its data."""
     run = build_run(training)
     _set_objective(run, spec)
     run.model.load_state_dict(weights)
-    split = forget_split(load_data(training["problem"]), spec["forget"])
-    method, seed = UNLEARNERS.parse(spec["unlearn"]), spec["seed"]
+    split = split or forget_split(load_data(training["problem"]), spec["forget"])
+    method, seed, data = UNLEARNERS.parse(spec["unlearn"]), spec["seed"], run.data
     sizes = BatchSizes.model_validate(spec["batches"])
+    parts = {"forget": data.train.of(split.forget), "retain": data.train.of(split.retain)}
+    if isinstance(data, TextData) and method.other:
+        parts["forget"] = with_others(data, split.forget, method.other)
     sets = {
-        role: Metered(TensorBatches(run.data.train.of(part), size, derive(seed, role)), len(part), run.objective)
-        for role, part, size in (("forget", split.forget, sizes.forget), ("retain", split.retain, sizes.retain))
+        role: Metered(TensorBatches(part, getattr(sizes, role), derive(seed, role)), len(part), run.objective)
+        for role, part in parts.items()
     }
+    held_out = TensorBatches(data.validation, sizes.validation, derive(seed, "validation"))
+
+    def fresh() -> nn.Module:
+        model = fresh_model(training, derive(seed, "factory"))
+        if start is not None:
+            model.load_state_dict(start)
+        return model
+
     path = method.path(
         run.model,
         sets["forget"],
         sets["retain"],
         run.objective,
-        validation=TensorBatches(run.data.validation, sizes.validation, derive(seed, "validation")),
-        factory=lambda: fresh_model(training, derive(seed, "factory")),
+        validation=held_out if len(data.validation) else None,
+        factory=fresh,
+        base=fresh() if "base" in method.needs and start is not None else None,
         seed=seed,
     )
     return run, split, method, path, sets
 
 
 def walk(
-    training: dict[str, Any], weights: dict[str, Tensor], spec: dict[str, Any], tick: Tick = lambda _: None
+    training: dict[str, Any],
+    weights: dict[str, Tensor],
+    spec: dict[str, Any],
+    tick: Tick = lambda _: None,
+    split: ForgetSplit | None = None,
+    start: dict[str, Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Any], nn.Module]:
     """Walk an unlearning path from given weights.
 
@@ -286,12 +399,14 @@ def walk(
         weights: The state dict to start from.
         spec: The spec of an unlearn job.
         tick: Told the share that is done.
+        split: What to forget, where a split job decided that and not the spec.
+        start: The state dict before the first update of training: the base model, from which an oracle starts.
 
     Returns:
         The scores at the observed places, the record of the path, and the model at its end.
 
     """
-    run, split, method, path, sets = _start(training, weights, spec)
+    run, split, method, path, sets = _start(training, weights, spec, split, start)
     data = run.data
     places, doses, updates, status, timing = [_scores(run.model, data, run)], [0.0], [0], "completed", 0.0
     passes = {role: [0.0] for role in sets}
@@ -338,10 +453,10 @@ def evaluate(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, ti
     if "oracle" in inputs and inputs["oracle"].result["step"] is not None:
         oracle_scores = load_tensors(inputs["oracle"].path / "scores.safetensors")
     scores = load_tensors(path.path / "path.safetensors")
-    return {
-        "rows": path_rows(scores, path.result, spec["targets"], oracle_scores),
-        "audits": path_audits(scores, path.result, oracle_scores, path.job["spec"]["seed"]),
-    }
+    rows = path_rows(scores, path.result, spec["targets"], oracle_scores)
+    if is_text(scores):
+        return {"rows": rows, "audits": text_audits(rows[-1], path, inputs["oracle"] if oracle_scores else None)}
+    return {"rows": rows, "audits": path_audits(scores, path.result, oracle_scores, path.job["spec"]["seed"])}
 
 
 def matched_dose(method: Unlearner, budget: float, dose: float, strength: float) -> float:
@@ -366,7 +481,8 @@ def unlearned(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, t
     if source.result["step"] is None:
         return source.result | {"dose": None}
     weights = load_tensors(source.path / "model.safetensors")
-    _, _, method, path, _ = _start(source.result["training"], weights, spec)
+    training = source.result["training"]
+    _, _, method, path, _ = _start(training, weights, spec, *_sources(inputs, training))
     dose, model = matched_dose(method, path.budget, spec["dose"], spec["strength"]), None
     for step in path:
         model = step.model
@@ -423,6 +539,7 @@ def measure(training: dict[str, Any], weights: dict[str, dict[str, Tensor]], spe
 
 KINDS = {
     "train": train,
+    "split": split,
     "stage": stage,
     "matched": matched,
     "rescaled": rescaled,

@@ -127,6 +127,8 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[dict[st
         if plan.recipe.analyze:
             _parquet(out / "mechanism.parquet", results.mechanism)
             write_text(out / "mechanism.csv", _csv(results.mechanism))
+        if not results.groups.empty:
+            write_text(out / "groups.csv", _csv(results.groups))
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))
         write_json(out / "provenance.json", made)
         write_text(

@@ -18,10 +18,12 @@ from ungrok.core.scores import evaluating
 from ungrok.core.seeds import derive
 from ungrok.data.base import Data
 from ungrok.data.forget import SMALL, ForgetRule
+from ungrok.data.text import TextData, TextProblem
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.recipe import BASE, Recipe, Rescaled
 from ungrok.study.statistics import smallest_p
 from ungrok.study.store import Job
+from ungrok.train import Training
 from ungrok.train.stages import stage_name
 from ungrok.unlearn import Unlearner
 
@@ -60,7 +62,9 @@ class Plan:
     Args:
         recipe: What it was made from.
         jobs: By key, inputs before the jobs that read them.
+        bases: (arm, seed) to the key of the job that trains the model that trajectories start from, where there is one.
         trajectories: (arm, seed) to the key of the training job.
+        splits: (arm, seed, forget label) to the key of the job that makes the split, for rules that look at a trajectory.
         stages: (arm, seed, stage) to the key of the stage job.
         oracles: (arm, seed, forget label, stage) to the key of the oracle job.
         noise: Like ``oracles``, for the second oracle.
@@ -73,7 +77,9 @@ class Plan:
 
     recipe: Recipe
     jobs: dict[str, Job] = field(default_factory=dict)
+    bases: dict[tuple[str, int], str] = field(default_factory=dict)
     trajectories: dict[tuple[str, int], str] = field(default_factory=dict)
+    splits: dict[tuple[str, int, str], str] = field(default_factory=dict)
     stages: dict[tuple[str, int, str], str] = field(default_factory=dict)
     oracles: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     noise: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
@@ -119,19 +125,44 @@ def device_of(recipe: Recipe) -> str:
 
 def _train(plan: Plan, arm: str, seed: int, without: ForgetRule | None = None, stream: str = "training") -> Job:
     recipe = plan.recipe
-    problem, model, training = recipe.for_arm(arm)
-    if arm not in plan.problems:
-        plan.problems[arm] = problem.pinned().spec()
+    _, model, training = recipe.for_arm(arm)
+    base, split = plan.bases.get((arm, seed)), plan.splits.get((arm, seed, without.label)) if without else None
+    inputs = ({"base": base} if base else {}) | ({"split": split} if split else {})
     spec = {
-        "problem": plan.problems[arm],
+        "problem": _pinned(plan, arm),
         "model": model.spec(),
         "trajectory": training.spec(),
         "device": device_of(recipe),
         "training_seed": derive(seed, stream),
-        "without": None if without is None else _anonymous(without) | {"seed": derive(seed, "forget")},
+        "without": None if without is None or split else _split_block(without, seed),
     }
     what = f"without {without.label}" if without else "trajectory"
-    return Job("train", spec, {}, f"{what}, {arm}, seed {seed}")
+    return Job("train", spec, inputs, f"{what}, {arm}, seed {seed}")
+
+
+def _pinned(plan: Plan, arm: str) -> dict[str, Any]:
+    if arm not in plan.problems:
+        plan.problems[arm] = plan.recipe.for_arm(arm)[0].pinned().spec()
+    return plan.problems[arm]
+
+
+def _train_base(plan: Plan, training: Training, arm: str, seed: int) -> Job:
+    recipe = plan.recipe
+    _, model, _ = recipe.for_arm(arm)
+    spec = {
+        "problem": _pinned(plan, arm),
+        "model": model.spec(),
+        "trajectory": training.spec(),
+        "device": device_of(recipe),
+        "training_seed": derive(seed, "base"),
+        "without": None,
+        "part": "base",
+    }
+    return Job("train", spec, {}, f"base, {arm}, seed {seed}")
+
+
+def _split_block(rule: ForgetRule, seed: int) -> dict[str, Any]:
+    return _anonymous(rule) | {"seed": derive(seed, "forget")}
 
 
 def _loss(plan: Plan, arm: str) -> dict[str, Any]:
@@ -151,6 +182,8 @@ def make_plan(recipe: Recipe) -> Plan:
     plan = Plan(recipe)
     for arm in (BASE, *recipe.arms):
         for seed in recipe.seeds:
+            if recipe.base is not None:
+                plan.bases[arm, seed] = plan.add(_train_base(plan, recipe.base, arm, seed))
             plan.trajectories[arm, seed] = plan.add(_train(plan, arm, seed))
     for arm, seed in plan.trajectories:
         _plan_seed(plan, arm, seed)
@@ -163,9 +196,14 @@ def make_plan(recipe: Recipe) -> Plan:
 
 def _plan_seed(plan: Plan, arm: str, seed: int) -> None:
     recipe = plan.recipe
+    trajectory = plan.trajectories[arm, seed]
     for stage in recipe.stages_of(arm):
         plan.stages[arm, seed, stage] = _add_stage(plan, arm, seed, stage)
     for rule in recipe.forget:
+        if rule.from_trajectory:
+            block = {"forget": _split_block(rule, seed)}
+            split = Job("split", block, {"trajectory": trajectory}, f"split {rule.label}, {arm}, seed {seed}")
+            plan.splits[arm, seed, rule.label] = plan.add(split)
         oracle = plan.add(_train(plan, arm, seed, rule))
         second = None
         if seed in recipe.seeds[: recipe.noise_seeds]:
@@ -175,9 +213,12 @@ def _plan_seed(plan: Plan, arm: str, seed: int) -> None:
             for table, trained in ((plan.oracles, oracle), (plan.noise, second)):
                 if trained:
                     inputs = {"trajectory": trained, "stage": plan.stages[arm, seed, stage]}
-                    table[where] = plan.add(
-                        Job("oracle", _loss(plan, arm), inputs, f"oracle of {' '.join(map(str, where))}")
-                    )
+                    spec: dict[str, Any] = _loss(plan, arm)
+                    if recipe.probe:
+                        spec["probe"] = recipe.probe.to_dict() | {"seed": derive(seed, "probe")}
+                        inputs |= _split_input(plan, arm, seed, rule)
+                        spec |= {} if rule.from_trajectory else {"forget": _split_block(rule, seed)}
+                    table[where] = plan.add(Job("oracle", spec, inputs, f"oracle of {' '.join(map(str, where))}"))
             for method in recipe.unlearn:
                 _add_cell(plan, arm, seed, stage, rule, method, plan.oracles[where])
 
@@ -207,16 +248,25 @@ def _add_cell(
     label = f"{method.label} from {stage}, {rule.label}, {arm}, seed {seed}"
     spec = {
         "unlearn": _anonymous(method),
-        "forget": _anonymous(rule) | {"seed": derive(seed, "forget")},
+        "forget": _split_block(rule, seed),
         "seed": derive(seed, "unlearning"),
         "batches": recipe.batches.spec(),
         "observe": recipe.observe.spec(),
         **_loss(plan, arm),
     }
-    path = plan.add(Job("unlearn", spec, {"stage": plan.stages[arm, seed, stage]}, label))
+    if recipe.probe:
+        spec["probe"] = recipe.probe.to_dict() | {"seed": derive(seed, "probe")}
+    sources = {"stage": plan.stages[arm, seed, stage], **_split_input(plan, arm, seed, rule)}
+    if isinstance(recipe.problem, TextProblem):
+        sources["trajectory"] = plan.trajectories[arm, seed]
+    path = plan.add(Job("unlearn", spec, sources, label))
     inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
     rows = plan.add(Job("evaluate", {"targets": recipe.claims.targets}, inputs, f"scores of {label}"))
     plan.cells.append(Cell(seed, arm, stage, rule.label, method.label, path, rows))
+
+
+def _split_input(plan: Plan, arm: str, seed: int, rule: ForgetRule) -> dict[str, str]:
+    return {"split": plan.splits[arm, seed, rule.label]} if rule.from_trajectory else {}
 
 
 def _plan_sweep(plan: Plan) -> None:
@@ -234,17 +284,21 @@ def _plan_sweep(plan: Plan) -> None:
                 _add_cell(plan, BASE, seed, stage, rule, method, None)
 
 
-def _try(network: nn.Module, kind: str, data: Data) -> None:
+def _try(network: nn.Module, kind: str, data: Data, training: Training) -> None:
     """Run two examples through a model."""
-    shape = data.train.shape
+    objective, batch = training.objective(data), data.train.batch(slice(2))
     try:
         with torch.no_grad():
-            out = network(data.train.batch(slice(2))[0])
+            out = objective.logits(network, batch)
     except Exception as error:  # whatever a model of the user's own raises
-        raise RecipeError(f"model: kind {kind!r} does not take inputs of shape {shape} ({error})") from error
-    if not isinstance(out, torch.Tensor) or out.shape != (2, data.classes):
+        raise RecipeError(f"model: kind {kind!r} does not take inputs of shape {data.shape} ({error})") from error
+    rows = len(objective.targets(batch))
+    fits = isinstance(out, torch.Tensor) and out.ndim == 2 and len(out) == rows
+    if not fits or (out.shape[1] < data.outputs if isinstance(data, TextData) else out.shape[1] != data.outputs):
         found = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-        raise RecipeError(f"model: kind {kind!r} gives {found} for two examples; wanted: logits (2, {data.classes})")
+        raise RecipeError(
+            f"model: kind {kind!r} gives {found} for two examples; wanted: logits ({rows}, {data.outputs})"
+        )
 
 
 def _plan_looks(plan: Plan) -> None:
@@ -262,9 +316,8 @@ def _plan_looks(plan: Plan) -> None:
         seen.add(at)
         if cell.stage in recipe.stages_of(cell.arm) and any(analysis.after for analysis in recipe.analyze):
             spec = {key: path[key] for key in ("unlearn", "forget", "seed", "batches")} | share | _loss(plan, cell.arm)
-            made = plan.add(
-                Job("unlearned", spec, {"stage": stage}, f"{cell.method} from {cell.stage}, seed {cell.seed}")
-            )
+            sources = plan.jobs[cell.path].inputs
+            made = plan.add(Job("unlearned", spec, sources, f"{cell.method} from {cell.stage}, seed {cell.seed}"))
             models.append((cell.method, made, beside | {"before": stage}))
         for method, model, references in models:
             for analysis in recipe.analyze:
@@ -298,7 +351,7 @@ def _check_analyses(recipe: Recipe, network: nn.Module, data: Data) -> None:
     with evaluating(network):
         for place, analysis in enumerate(recipe.analyze):
             try:
-                analysis.check(Subject(network, recipe.trajectory.objective(), sets))
+                analysis.check(Subject(network, recipe.trajectory.objective(data), sets))
             except (NotApplicable, RecipeError) as error:
                 raise RecipeError(f"analyze.{place}: {error}") from None
 
@@ -335,11 +388,15 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
         data = problem.load()
         if training.robustness:
             training.robustness.subset(data.validation)
-        network = model.build(data.train.shape, data.classes, 0)
-        _try(network, model.kind, data)
+        network = model.build(data.shape, data.outputs, 0)
+        _try(network, model.kind, data, training)
+        _check_language(recipe, data)
         _check_analyses(recipe, network, data)
         _check_rescaled(recipe, arm, network, data)
         for rule in recipe.forget:
+            if rule.from_trajectory:
+                _check_local(rule, data)
+                continue
             sizes = [len(rule.split(data, derive(seed, "forget")).forget) for seed in recipe.seeds]
             if min(sizes) < SMALL:
                 text = f"forget split {rule.label!r} holds only {min(sizes)} examples"
@@ -351,3 +408,41 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
             f"{recipe.claims.alpha:g}: the smallest is {least:.3g}."
         )
     return data, list(dict.fromkeys(warnings))
+
+
+def _check_language(recipe: Recipe, data: Data) -> None:
+    """Raise RecipeError where methods, base or probe do not fit the data."""
+    text = isinstance(data, TextData)
+    for key, part in (("base", recipe.base), ("probe", recipe.probe)):
+        if part is not None and not text:
+            raise RecipeError(f"{key}: is for language models; problem {recipe.problem.kind!r} has none")
+    if text and recipe.analyze:
+        raise RecipeError("analyze: measures classifiers; leave it out with a problem of question-answer pairs")
+    for method in recipe.unlearn:
+        if ("language" if text else "classifier") not in method.inputs:
+            kinds = " and ".join(method.inputs)
+            raise RecipeError(
+                f"unlearn: {method.kind!r} runs on {kinds} models only; problem {recipe.problem.kind!r} has none"
+            )
+        if isinstance(data, TextData) and method.other and method.other not in data.others:
+            raise RecipeError(
+                f"unlearn: {method.kind!r} needs {method.other!r} answers, which problem {recipe.problem.kind!r} does not have for "
+                "every question"
+            )
+    if isinstance(data, TextData) and recipe.base is not None:
+        if data.base is None:
+            raise RecipeError(f"base: problem {recipe.problem.kind!r} has no part for a base model; leave base out")
+        recipe.base.objective(data)
+
+
+def _check_local(rule: ForgetRule, data: Data) -> None:
+    """Raise RecipeError where a split of a group of local grokking can be seen to fail before training."""
+    if not isinstance(data, TextData):
+        raise RecipeError(
+            f"forget: kind {rule.kind!r} reads losses of question-answer pairs, which this problem does not have"
+        )
+    size: int = getattr(rule, "size", 0)
+    if size >= len(data.train):
+        raise RecipeError(
+            f"forget split {rule.label!r}: size {size} of {len(data.train)} training examples; nothing would be left"
+        )

@@ -129,6 +129,16 @@ class Sweep(Schema):
     seeds: int = Field(3, ge=1, description="the first so many seeds")
 
 
+class Probe(Schema):
+    """What a language model is asked at the end of a path, beside the losses that are taken all along it."""
+
+    retain: int = Field(
+        100, ge=1, description="retained questions, drawn once per seed; the forget questions are all asked"
+    )
+    new_tokens: int = Field(64, ge=1, description="tokens generated per answer, at most")
+    share: float = Field(0.2, gt=0, le=1, description="k of the min-k attacks, share of an answer's tokens")
+
+
 class Arm(Schema):
     """A trajectory trained differently: overrides of problem, model or trajectory."""
 
@@ -170,6 +180,9 @@ class Recipe(Schema):
     problem: AnyProblem
     model: AnyModel
     trajectory: Training = Training()
+    base: Training | None = Field(
+        None, description="training of the model that trajectories start from, on the base data"
+    )
     arms: dict[str, Arm] = {}
     transition: TransitionRule = TransitionRule()
     controls: dict[str, Control] = Field(
@@ -183,6 +196,7 @@ class Recipe(Schema):
     observe: Observation = Observation()
     noise_seeds: int = Field(1, ge=0, description="seeds that get a second oracle per forget split, as noise floor")
     sweep: Sweep | None = None
+    probe: Probe | None = Field(None, description="language models only: generations, truth ratios, attacks")
     claims: Claims = Claims()
     device: Literal["auto", "cpu", "cuda"] = "cpu"
 

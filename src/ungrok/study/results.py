@@ -10,12 +10,14 @@ import pandas as pd
 
 from ungrok.core.files import load_tensors
 from ungrok.core.seeds import derive
+from ungrok.data.text import TextData
 from ungrok.evaluate.path import oracle_accuracies
 from ungrok.models.rescale import EQUAL
 from ungrok.study.jobs import load_data, trajectory_of
 from ungrok.study.plan import Plan
 from ungrok.study.recipe import Matched, Rescaled, Side
 from ungrok.study.store import Finished, Store
+from ungrok.study.text import split_of
 from ungrok.train import Transition, TransitionRule, find_transition
 
 KEYS = ["seed", "arm", "stage", "step", "forget", "method"]
@@ -54,6 +56,7 @@ class Results:
         timings: One row per job.
         audits: One row per unlearning path, on its end: attacks and distances; see :func:`ungrok.evaluate.path.path_audits`.
         mechanism: One row per measured value and per null; empty where the recipe analyzes nothing.
+        groups: One row per forget split that was drawn by looking at a trajectory: difficulty of its members, sizes of the groups.
         controls: One row per matched or rescaled checkpoint: what was to be equal, and how far from equal it is.
 
     """
@@ -65,6 +68,7 @@ class Results:
     timings: pd.DataFrame
     audits: pd.DataFrame
     mechanism: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MECHANISM))
+    groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     controls: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CONTROLS))
 
 
@@ -85,6 +89,7 @@ def collect(plan: Plan, store: Store) -> Results:
         timings=_timings(plan, get),
         audits=_audits(plan, get),
         mechanism=_mechanism(plan, get),
+        groups=_groups(plan, get),
         controls=_controls(plan, get),
     )
 
@@ -137,6 +142,18 @@ def _mechanism(plan: Plan, get: Get) -> pd.DataFrame:
         table += [place | row for row in get(look.rows).result["rows"]]
     frame = pd.DataFrame(table, columns=MECHANISM)
     return frame.astype(dict.fromkeys(("dose", "value", "low", "high", "draws", "examples"), "float64"))
+
+
+def _groups(plan: Plan, get: Get) -> pd.DataFrame:
+    table = []
+    for (arm, seed, forget), key in plan.splits.items():
+        found = get(key).result
+        row: dict[str, Any] = {"seed": seed, "arm": arm, "forget": forget, "group": found["group"]}
+        row |= {"matched": found["matched"], "size": len(found["forget"]), "examples": found["examples"]}
+        row |= {name: sum(values) / len(values) for name, values in found["members"].items()}
+        row |= {f"found {rule} {name}": n for rule, sizes in found["sizes"].items() for name, n in sizes.items()}
+        table.append(row)
+    return pd.DataFrame(table)
 
 
 def _controls(plan: Plan, get: Get) -> pd.DataFrame:
@@ -212,9 +229,10 @@ def _oracles(plan: Plan, get: Get) -> pd.DataFrame:
             for k, v in _flat(transition_of(plan, get(finished.job["inputs"]["trajectory"]))).items()
             if k in ("status", "memorized_step", "grokked_step")
         }
-        row |= _oracle_scores(plan, finished, arm, forget, seed, "")
+        row |= _oracle_scores(plan, get, finished, arm, forget, seed, "")
         if (arm, seed, forget, stage) in plan.noise:
-            row |= _oracle_scores(plan, get(plan.noise[arm, seed, forget, stage]), arm, forget, seed, "second_")
+            second = get(plan.noise[arm, seed, forget, stage])
+            row |= _oracle_scores(plan, get, second, arm, forget, seed, "second_")
         table.append(row)
     frame = pd.DataFrame(table)
     whole = ["step", "oracle_memorized_step", "oracle_grokked_step"]
@@ -222,12 +240,18 @@ def _oracles(plan: Plan, get: Get) -> pd.DataFrame:
     return frame
 
 
-def _oracle_scores(plan: Plan, finished: Finished, arm: str, forget: str, seed: int, prefix: str) -> dict[str, Any]:
+def _oracle_scores(
+    plan: Plan, get: Get, finished: Finished, arm: str, forget: str, seed: int, prefix: str
+) -> dict[str, Any]:
     if finished.result["step"] is None:
         return {f"{prefix}{name}": None for name in ("UA", "RA", "TA")}
     data = load_data(plan.recipe.for_arm(arm)[0].spec())
     rule = plan.recipe.forget[plan.recipe.forget_labels().index(forget)]
-    split = rule.split(data, derive(seed, "forget"))
+    if rule.from_trajectory:
+        assert isinstance(data, TextData)
+        split = split_of(get(plan.splits[arm, seed, forget]).result, data)
+    else:
+        split = rule.split(data, derive(seed, "forget"))
     scores = load_tensors(finished.path / "scores.safetensors")
     found = oracle_accuracies(scores, split.forget, split.retain, split.classes)
     return {f"{prefix}{name}": getattr(found, name) for name in ("UA", "RA", "TA")}

@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import DamagedFile, RecipeError
 from ungrok.core.files import checksum, load_tensors, read_json, save_tensors, write_json
-from ungrok.core.objective import Batch, Classification, Loss, Objective
+from ungrok.core.objective import Batch, Classification, Loss, Objective, backward, part_losses
 from ungrok.core.schema import Schema
 from ungrok.core.scores import Scores, device_of, score
 from ungrok.core.seeds import PrivateRandomState, derive
 from ungrok.data.base import Data, Split
 from ungrok.data.batches import TensorBatches
+from ungrok.data.tokens import TokenSplit
 from ungrok.train.grokfast import GRADIENT_FILTERS, Grokfast
 from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
 from ungrok.train.parallel import Ranks, synchronized
@@ -34,20 +36,23 @@ if TYPE_CHECKING:
 else:
     AnyOptimizer, AnyGrokfast, AnyPenalty = OPTIMIZERS.union(), GRADIENT_FILTERS.union(), PENALTIES.union()
 
-PROGRESS = "progress.json"
+PROGRESS, EXAMPLES = "progress.json", "examples.safetensors"
 
 
 class Training(Schema):
     """How a model is trained and how densely its path is recorded."""
 
     optional: ClassVar[frozenset[str]] = frozenset(
-        {"sam", "grokfast", "penalty", "robustness", "speed", "evaluation_batch"}
+        {"sam", "grokfast", "penalty", "robustness", "speed", "evaluation_batch", "micro_batch", "evaluate_steps"}
     )
 
     optimizer: AnyOptimizer = AdamW()
     steps: int = Field(10_000, ge=1, description="updates")
     batch_size: int | None = Field(None, ge=1, description="examples per update; the whole training set when null")
-    loss: Loss = "cross_entropy"
+    micro_batch: int | None = Field(
+        None, ge=1, description="examples per forward pass; gradients add up to the batch's"
+    )
+    loss: Loss | Literal["causal_lm"] = "cross_entropy"
     loss_precision: Literal["float32", "float64"] = "float32"
     sam: SAM | None = Field(None, description="sharpness-aware minimization; two backward passes per update")
     grokfast: AnyGrokfast | None = Field(None, description="filter that amplifies slow gradients")
@@ -56,12 +61,19 @@ class Training(Schema):
     speed: Speed = Field(Speed(), description="how updates are computed")
     evaluation_batch: int = Field(2048, ge=1, description="examples per batch where nothing is updated")
     evaluate_every: float = Field(0.05, gt=0, le=1, description="relative distance of evaluated steps")
+    evaluate_steps: int | None = Field(None, ge=1, description="evaluate every so many updates instead")
     checkpoint_every: float = Field(0.25, gt=0, description="relative distance of kept checkpoints")
     checkpoint_from: int = Field(10, ge=1, description="first kept checkpoint after step 0")
 
     @model_validator(mode="after")
     def _goes_together(self) -> Training:
-        speed = self.speed
+        speed, text = self.speed, self.loss == "causal_lm"
+        if text and (self.penalty or self.robustness or speed.compile or speed.cuda_graphs):
+            raise ValueError(
+                "loss: 'causal_lm' does not go with penalty, robustness, speed.compile or speed.cuda_graphs"
+            )
+        if self.micro_batch and self.penalty:
+            raise ValueError("micro_batch: not with penalty")
         if self.penalty and (speed.compile or speed.cuda_graphs):
             raise ValueError(
                 "penalty: goes through gradients of gradients; not with speed.compile or speed.cuda_graphs"
@@ -72,17 +84,35 @@ class Training(Schema):
 
     def check(self, ranks: Ranks) -> None:
         """Raise RecipeError where an option does not work with several processes."""
-        found = self.penalty or (self.speed.cuda_graphs and self.speed)
+        options = {
+            "penalty": self.penalty is not None,
+            "speed.cuda_graphs": self.speed.cuda_graphs,
+            "micro_batch": self.micro_batch is not None,
+            "loss causal_lm": self.loss == "causal_lm",
+        }
+        found = [name for name, used in options.items() if used]
         if ranks.world > 1 and found:
-            name = "penalty" if self.penalty else "speed.cuda_graphs"
-            raise RecipeError(f"trajectory.{name}: works in one process only, not in {ranks.world}")
+            raise RecipeError(f"trajectory.{found[0]}: works in one process only, not in {ranks.world}")
 
-    def objective(self) -> Objective:
-        """Return the objective that the loss settings describe."""
+    def objective(self, data: Data) -> Objective:
+        """Return the objective that the loss settings describe.
+
+        Raises:
+            RecipeError: If the loss does not fit the data.
+
+        """
+        if isinstance(data.train, TokenSplit) != (self.loss == "causal_lm"):
+            allowed = "causal_lm" if isinstance(data.train, TokenSplit) else ", ".join(get_args(Loss))
+            raise RecipeError(f"trajectory.loss: {self.loss!r} does not fit this problem; allowed: {allowed}")
+        if isinstance(data.train, TokenSplit):
+            return CausalLM(data.train.eos)
+        assert self.loss != "causal_lm"
         return Classification(self.loss, self.loss_precision)
 
     def evaluated(self) -> list[int]:
-        """Return the evaluated steps: 0, each step at first, then log-spaced, and the last."""
+        """Return the evaluated steps: 0, the last, and between them log-spaced ones or every ``evaluate_steps``."""
+        if self.evaluate_steps is not None:
+            return sorted({*range(0, self.steps, self.evaluate_steps), self.steps})
         return log_grid(self.steps, self.evaluate_every)
 
     def kept(self) -> list[int]:
@@ -119,7 +149,7 @@ class Run:
         self.model = model
         self.data = data
         self.training = training
-        self.objective = training.objective()
+        self.objective = training.objective(data)
         shuffle = derive(seed, "order") if training.batch_size is not None else None
         self.batches = TensorBatches(
             data.train, training.batch_size, shuffle, augment=data.augment, augment_seed=derive(seed, "augment")
@@ -131,6 +161,8 @@ class Run:
         self.attacked = training.robustness.subset(data.validation) if training.robustness else None
         self.random = PrivateRandomState(derive(seed, "layers"))
         self.step = 0
+        self.examples: dict[str, Tensor] = {}
+        """Losses of single examples at the last measurement, by split; empty where they are not tracked."""
         with self.random:
             pass
 
@@ -193,13 +225,17 @@ class Run:
     def _gradients(self, batch: Batch) -> None:
         """Put the gradients of a batch's training loss, penalty included, into the parameters."""
         penalty, size = self.training.penalty, self.objective.size(batch)
+        if self.training.micro_batch is not None:
+            self.optimizer.zero_grad(set_to_none=True)
+            backward(part_losses(self._logits, batch, self.objective, self.training.micro_batch))
+            return
         batch = self.ranks.share(batch)
         if penalty:
             batch = (batch[0].detach().requires_grad_(), *batch[1:])
         logits = self._logits(batch)
         losses = self.objective.losses(logits, batch)
         # Gradients are averaged over ranks, whose shares may differ by one example.
-        loss = losses.mean() if self.ranks.world == 1 else losses.sum() * (self.ranks.world / size)
+        loss = self.objective.mean(losses, batch) if self.ranks.world == 1 else losses.sum() * (self.ranks.world / size)
         if penalty:
             with still_statistics(self.model):
                 loss = loss + penalty.term(lambda inputs: self._logits((inputs, *batch[1:])), batch[0], logits)
@@ -318,6 +354,7 @@ class _Log:
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
         self.sums: dict[str, dict[str, Any]] = {}
+        self.examples: dict[str, list[Tensor]] = {}
         self.diverged = False
         self.writes = run.ranks.rank == 0
 
@@ -332,6 +369,8 @@ class _Log:
             progress = read_json(self.folder / PROGRESS)
         except DamagedFile:
             return
+        if not self._resume_examples(progress.get("examples")):
+            return
         for name, known in sorted(progress["files"].items(), key=lambda item: item[1]["step"]):
             path = self.folder / name
             if path.exists() and checksum(path) == known["sha256"]:
@@ -341,6 +380,17 @@ class _Log:
         if self.sums:
             self.run.restore(load_tensors(self.folder / list(self.sums)[-1]))
             self.rows = [row for row in progress["rows"] if row["step"] <= self.run.step]
+        self.examples = {name: losses[: len(self.rows)] for name, losses in self.examples.items()}
+
+    def _resume_examples(self, known: str | None) -> bool:
+        """Read the losses of single examples, and return whether they are whole."""
+        path = self.folder / EXAMPLES
+        if known is None:
+            return True
+        if not path.exists() or checksum(path) != known:
+            return False
+        self.examples = {name: list(losses) for name, losses in load_tensors(path).items()}
+        return True
 
     def awaits(self, stop: int) -> bool:
         """Return whether the run has not been at ``stop`` yet."""
@@ -352,7 +402,9 @@ class _Log:
         if measure:
             row = self.run.measure() if self.writes else {"step": self.run.step}
             self.rows.append(row)
-            broken = self.writes and (row["train_loss"] is None or row["gradient_norm"] is None)
+            for name, losses in self.run.examples.items():
+                self.examples.setdefault(name, []).append(losses)
+            broken = self.writes and None in (row["train_loss"], row.get("gradient_norm", 0))
             self.diverged = self.run.ranks.agree(broken)
         if self.writes and not self.diverged and (keep or roll):
             self._save(checkpoint_name(self.run.step) if keep else self.rolling)
@@ -360,11 +412,20 @@ class _Log:
     def _save(self, name: str) -> None:
         save_tensors(self.folder / name, self.run.state())
         self.sums[name] = {"step": self.run.step, "sha256": checksum(self.folder / name)}
-        write_json(self.folder / PROGRESS, {"rows": self.rows, "files": self.sums})
+        progress = {"rows": self.rows, "files": self.sums, "examples": self._save_examples()}
+        write_json(self.folder / PROGRESS, progress)
+
+    def _save_examples(self) -> str | None:
+        """Write the losses of single examples, shape (records, n) per split, and return the file's checksum."""
+        if not self.examples:
+            return None
+        save_tensors(self.folder / EXAMPLES, {name: torch.stack(losses) for name, losses in self.examples.items()})
+        return checksum(self.folder / EXAMPLES)
 
     def result(self) -> dict[str, Any]:
         if not self.writes:
             return {}
+        self._save_examples()
         (self.folder / self.rolling).unlink(missing_ok=True)
         (self.folder / PROGRESS).unlink(missing_ok=True)
         steps = sorted(known["step"] for name, known in self.sums.items() if name != self.rolling)

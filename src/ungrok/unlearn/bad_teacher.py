@@ -56,5 +56,6 @@ class BadTeacher(Iterative):
                 for teacher, batch in zip((material.original, material.memory["random"]), pair, strict=True):
                     with torch.no_grad(), evaluating(teacher):
                         wanted.append(objective.logits(teacher, batch))
-                both = tuple(torch.cat(parts) for parts in zip(*pair, strict=False))
-                yield distillation(objective.logits(material.model, both), torch.cat(wanted), self.temperature)
+                yield distillation(
+                    objective.logits(material.model, objective.join(*pair)), torch.cat(wanted), self.temperature
+                )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Subset
 
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable, RecipeError, UngrokError
 from ungrok.core.objective import Batch, Batches, Objective
 from ungrok.core.registry import Registry
@@ -149,8 +150,8 @@ class Material:
             return self.factory().to(device_of(self.model))
 
     def mean_loss(self, batch: Batch) -> Tensor:
-        """Return the mean of the objective's own loss of the live model over a batch."""
-        return self.objective.losses(self.objective.logits(self.model, batch), batch).mean()
+        """Return the objective's own mean loss of the live model over a batch."""
+        return self.objective.mean(self.objective.losses(self.objective.logits(self.model, batch), batch), batch)
 
 
 class Unlearner(Schema):
@@ -162,6 +163,10 @@ class Unlearner(Schema):
 
     needs: ClassVar[tuple[str, ...]] = ("retain",)
     """Optional inputs the method cannot do without: retain, validation, factory, base."""
+    inputs: ClassVar[tuple[str, ...]] = ("classifier", "language")
+    """Kinds of models the method runs on."""
+    other: ClassVar[str | None] = None
+    """Other answers that forget batches must carry, for methods of language models that need them."""
 
     from_scratch: ClassVar[bool] = False
     """Whether the path starts from fresh weights, in whole or in part, so that its first places have forgotten everything."""
@@ -215,6 +220,9 @@ class Unlearner(Schema):
             NotApplicable: If the method does not apply to this model.
 
         """
+        kind = "language" if isinstance(objective, CausalLM) else "classifier"
+        if kind not in self.inputs:
+            raise NotApplicable(f"{self.kind} runs on {' and '.join(self.inputs)} models only, not on a {kind} model")
         given = {"retain": retain, "validation": validation, "factory": factory, "base": base}
         for need in self.needs:
             if given[need] is None:
@@ -343,14 +351,20 @@ class Iterative(Unlearner):
         losses = islice(self.losses(material, total), total)
         for update in range(1, total + 1):
             self.set_mode(model)
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate(material, update)
             with random, torch.enable_grad():
+                optimizer.zero_grad(set_to_none=True)  # first: a loss taken in parts adds up its gradients on the way
                 loss = next(losses)
-                optimizer.zero_grad(set_to_none=True)
                 loss.backward()
             self.before_update(material, optimizer)
             optimizer.step()
             self.after_update(material, optimizer)
             yield Step(update, update, model, loss.detach())
+
+    def rate(self, material: Material, update: int) -> float:  # noqa: ARG002
+        """Return the learning rate of an update, counted from 1."""
+        return self.lr
 
     def begin(self, material: Material) -> None:
         """Prepare the model or the method's memory; called once, before the first update."""

@@ -39,6 +39,7 @@ def blocks(model: nn.Module) -> list[list[str]]:
 class LastBlocks(Iterative):
     """Training on the retain set in which everything before the last k blocks stays as it is."""
 
+    inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     lr: float = Field(1e-2, gt=0, description="learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum of SGD; other optimizers ignore it")
     weight_decay: float = Field(0.0, ge=0, description="added to the gradient (decoupled for adamw)")

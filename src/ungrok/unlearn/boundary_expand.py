@@ -40,6 +40,7 @@ class BoundaryExpand(Iterative):
     Cost: one pass over the forget data per epoch, none over the retain data.
     """
 
+    inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     needs: ClassVar[tuple[str, ...]] = ()
     kind: Literal["boundary_expand"] = "boundary_expand"
     lr: float = Field(1e-5, gt=0, description="learning rate")

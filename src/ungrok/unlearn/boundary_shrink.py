@@ -28,6 +28,7 @@ class BoundaryShrink(Iterative):
     Cost: one pass over the forget data per epoch, and a forward and backward pass of the original on it; none over retain.
     """
 
+    inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     needs: ClassVar[tuple[str, ...]] = ()
     kind: Literal["boundary_shrink"] = "boundary_shrink"
     lr: float = Field(1e-5, gt=0, description="learning rate")

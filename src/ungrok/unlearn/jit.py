@@ -29,6 +29,7 @@ class JiT(Iterative):
     Why it is here: it smooths the function around forget points, which is what arXiv 2512.03437 says grokking has done already.
     """
 
+    inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     needs: ClassVar[tuple[str, ...]] = ()
     kind: Literal["jit"] = "jit"
     lr: float = Field(3e-4, gt=0, description="learning rate")

@@ -72,7 +72,7 @@ class SCRUB(Iterative):
                     yield -self._divergence(material, batch)[0]
             for batch in material.batches("retain"):
                 divergence, logits = self._divergence(material, batch)
-                own = material.objective.losses(logits, batch).mean()
+                own = material.objective.mean(material.objective.losses(logits, batch), batch)
                 yield self.gamma * own + self.alpha * divergence
 
     def before_update(self, material: Material, optimizer: torch.optim.Optimizer) -> None:

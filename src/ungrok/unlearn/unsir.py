@@ -32,6 +32,7 @@ class UNSIR(Iterative):
     Only whole classes can be forgotten: a retain set with any example of a forgotten class is refused.
     """
 
+    inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     kind: Literal["unsir"] = "unsir"
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     lr: float = Field(0.02, gt=0, description="learning rate of the impair passes")
@@ -75,8 +76,10 @@ class UNSIR(Iterative):
         """Make the optimizer a fresh one where the repair begins."""
         if material.memory.pop("repair", False):
             optimizer.state.clear()
-            for group in optimizer.param_groups:
-                group["lr"] = self.repair_lr
+
+    def rate(self, material: Material, update: int) -> float:
+        """Return the learning rate of the impair passes, then of the repair."""
+        return self.lr if update <= self.impair_epochs * length(material.retain) else self.repair_lr
 
     @staticmethod
     def _classes(material: Material) -> list[int]:

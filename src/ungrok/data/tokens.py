@@ -1,0 +1,275 @@
+"""Question-answer pairs as tokens: templates, tokenizers, padding, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ungrok.core.causal_lm import IGNORED
+from ungrok.core.errors import RecipeError
+from ungrok.data.base import Split
+from ungrok.data.stored import Index
+
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class Template:
+    """How a question becomes a prompt and an answer its continuation.
+
+    Args:
+        kind: ``plain`` puts the question into ``prompt``; ``chat`` uses the tokenizer's own chat template, the question as
+            the user's turn.
+        prompt: Where ``{question}`` stands, and what surrounds it.
+        max_length: Tokens per example, end included; longer ones are an error.
+        side: Where batches are padded.
+
+    """
+
+    kind: Literal["plain", "chat"] = "plain"
+    prompt: str = "Question: {question}\nAnswer:"
+    max_length: int = 512
+    side: Side = "right"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenSplit(Split):
+    """Examples as token ids, stored padded on the right.
+
+    Args:
+        inputs: Token ids, int64, shape (n, length).
+        targets: int64, shape (n,): the author of each example, the "class" of forget rules.
+        labels: int64, shape (n, length): the answer's tokens and its end, −100 elsewhere.
+        lengths: int64, shape (n,): tokens of each example.
+        index: int64, shape (n,): identities. A train example's is its row; a validation example's is the train row whose
+            question it paraphrases.
+        side: Where batches are padded.
+        pad: The id that pads.
+        eos: The id that ends answers.
+        others: Other answers to the same questions by name, such as ``refusal``; batches carry them along.
+
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    lengths: Tensor
+    index: Tensor
+    side: Side
+    pad: int
+    eos: int
+    others: dict[str, TokenSplit] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def _tensors(self, change: Any) -> TokenSplit:
+        names = ("inputs", "targets", "labels", "lengths", "index")
+        others = {name: change(other) for name, other in self.others.items()}
+        return replace(self, **{name: change(getattr(self, name)) for name in names}, others=others)
+
+    def of(self, index: Index) -> TokenSplit:
+        """Return the examples that ``index`` selects."""
+        return self._tensors(
+            lambda x: (
+                x.of(index)
+                if isinstance(x, TokenSplit)
+                else x[index if isinstance(index, slice) else index.to(x.device)]
+            )
+        )
+
+    def to(self, device: torch.device) -> TokenSplit:
+        """Return the split on ``device``."""
+        return self._tensors(lambda x: x.to(device))
+
+    def batch(self, index: Index) -> dict[str, Any]:
+        """Return examples as a batch that is no longer than its longest example."""
+        lengths = self.lengths[index]
+        places = torch.arange(int(lengths.max()), device=lengths.device).expand(len(lengths), -1)
+        if self.side == "left":
+            places = places - (places.shape[1] - lengths.unsqueeze(1))
+        there = (places >= 0) & (places < lengths.unsqueeze(1))
+        at = places.clamp(min=0)
+        batch = {
+            "input_ids": self.inputs[index].gather(1, at).where(there, self.pad),
+            "attention_mask": there.long(),
+            "labels": self.labels[index].gather(1, at).where(there, IGNORED),
+            "index": self.index[index],
+        }
+        return batch | {name: other.batch(index) for name, other in self.others.items()}
+
+    def batches(self, order: Tensor | None, parts: Sequence[slice]) -> Iterator[dict[str, Any]]:
+        """Yield batches, part after part of the order."""
+        chosen = None if order is None else order.to(self.lengths.device)
+        for part in parts:
+            yield self.batch(part if chosen is None else chosen[part])
+
+    def by_length(self, batch_size: int) -> LengthBatches:
+        """Return batches of examples of like length, which waste little on padding."""
+        return LengthBatches(self, batch_size)
+
+    def answers(self, tokenizer: Any) -> list[str]:
+        """Return the true answers as text."""
+        kept = [row[row != IGNORED] for row in self.labels.cpu()]
+        return [text.strip() for text in tokenizer.batch_decode(kept, skip_special_tokens=True)]
+
+    def prompts(self, index: Tensor) -> dict[str, Tensor]:
+        """Return the prompts of examples, padded on the left, as generation wants them."""
+        chosen = replace(self, others={}).of(index)
+        bare = replace(chosen, lengths=chosen.lengths - chosen.labels.ne(IGNORED).sum(dim=1), side="left")
+        batch = bare.batch(slice(None))
+        return {name: batch[name] for name in ("input_ids", "attention_mask")}
+
+
+class LengthBatches:
+    """An iterable of batches in order of length; ``order`` says which examples they hold, one after another."""
+
+    def __init__(self, split: TokenSplit, batch_size: int) -> None:
+        self.split, self.batch_size = split, batch_size
+        self.order = split.lengths.argsort(stable=True)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for index in self.order.split(self.batch_size):
+            yield self.split.batch(index)
+
+
+def encode(
+    pairs: Sequence[tuple[str, str]],
+    tokenizer: Any,
+    template: Template,
+    *,
+    targets: Sequence[int] | None = None,
+    index: Sequence[int] | None = None,
+    where: str = "data",
+) -> TokenSplit:
+    """Tokenize question-answer pairs; prompt and answer apart, so that it is known which tokens answer.
+
+    Args:
+        pairs: Questions and answers.
+        tokenizer: A tokenizer of transformers, with tokens for padding and for the end.
+        template: How they are put together.
+        targets: The author of each pair; 0 when None.
+        index: The identity of each pair; its row when None.
+        where: What the pairs are, for errors.
+
+    Raises:
+        RecipeError: If an answer is empty, an example too long, or the tokenizer lacks what is needed.
+
+    """
+    check_tokenizer(tokenizer, template)
+    rows: list[tuple[list[int], list[int]]] = []
+    for number, (question, answer) in enumerate(pairs):
+        if not answer.strip():
+            raise RecipeError(f"{where}, row {number}: the answer to {question!r} is empty")
+        prompt, continuation = _parts(question, answer, tokenizer, template)
+        if len(prompt) + len(continuation) > template.max_length:
+            raise RecipeError(
+                f"{where}, row {number}: {len(prompt) + len(continuation)} tokens, which is more than "
+                f"problem.max_length {template.max_length} ({question!r})"
+            )
+        rows.append((prompt, continuation))
+    n, lengths = len(rows), torch.tensor([len(p) + len(a) for p, a in rows])
+    input_ids = torch.full((n, int(lengths.max())), tokenizer.pad_token_id)
+    labels = torch.full_like(input_ids, IGNORED)
+    for row, (prompt, continuation) in enumerate(rows):
+        input_ids[row, : lengths[row]] = torch.tensor(prompt + continuation)
+        labels[row, len(prompt) : lengths[row]] = torch.tensor(continuation)
+    chosen = torch.arange(n) if index is None else torch.tensor(list(index), dtype=torch.int64)
+    authors = torch.zeros(n, dtype=torch.int64) if targets is None else torch.tensor(list(targets), dtype=torch.int64)
+    return TokenSplit(
+        inputs=input_ids,
+        targets=authors,
+        labels=labels,
+        lengths=lengths,
+        index=chosen,
+        side=template.side,
+        pad=tokenizer.pad_token_id,
+        eos=tokenizer.eos_token_id,
+    )
+
+
+def _parts(question: str, answer: str, tokenizer: Any, template: Template) -> tuple[list[int], list[int]]:
+    """Return the tokens of prompt and answer, the end included; after a plain prompt the answer begins with a space."""
+    if template.kind == "chat":
+        turns = [{"role": "user", "content": question}]
+        text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        prompt: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        spaced = answer.strip()
+    else:
+        prompt = tokenizer(template.prompt.format(question=question.strip()))["input_ids"]
+        if prompt and prompt[-1] == tokenizer.eos_token_id:
+            prompt = prompt[:-1]
+        spaced = " " + answer.strip()
+    return prompt, [*tokenizer(spaced, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+
+
+def check_tokenizer(tokenizer: Any, template: Template) -> None:
+    """Raise RecipeError unless the tokenizer can pad, end an answer, and fill the template."""
+    name = getattr(tokenizer, "name_or_path", "") or "the tokenizer"
+    if tokenizer.eos_token_id is None:
+        raise RecipeError(f"problem.tokenizer: {name!r} has no token for the end of a text")
+    if tokenizer.pad_token_id is None:
+        raise RecipeError(
+            f"problem.tokenizer: {name!r} has no token for padding; set problem.pad_token, for instance to its end token "
+            f"{tokenizer.eos_token!r} (padding is masked, so which one does not matter)"
+        )
+    if template.kind == "chat" and not tokenizer.chat_template:
+        raise RecipeError(f"problem.template: {name!r} has no chat template; allowed: plain")
+    if template.kind == "plain" and "{question}" not in template.prompt:
+        raise RecipeError(f"problem.prompt: {template.prompt!r} has no place for {{question}}")
+
+
+def load_tokenizer(name: str, pad_token: str | None, file: str | None = None) -> Any:
+    """Return the tokenizer of a hub id or a local folder, or of a GGUF file in it.
+
+    Raises:
+        RecipeError: If it cannot be loaded, or does not know ``pad_token``.
+
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **({"gguf_file": file} if file else {}))
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RecipeError(
+            f"problem.tokenizer: {name!r} is neither a folder with a tokenizer nor an id that the hub answers to ({reason})"
+        ) from None
+    if pad_token is not None:
+        if tokenizer.convert_tokens_to_ids(pad_token) in (None, tokenizer.unk_token_id) and pad_token not in (
+            tokenizer.get_vocab()
+        ):
+            raise RecipeError(f"problem.pad_token: {pad_token!r} is not a token of {name!r}")
+        tokenizer.pad_token = pad_token
+    return tokenizer
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
+    """Return a byte-level BPE tokenizer trained on ``texts``; the same texts give the same tokenizer.
+
+    Tokens 0 and 1 are ``<pad>`` and ``<end>``; any text can be encoded.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=["<pad>", "<end>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    core.train_from_iterator(texts, trainer)
+    make: Any = PreTrainedTokenizerFast
+    return make(tokenizer_object=core, pad_token="<pad>", eos_token="<end>")  # noqa: S106
+
+
+def is_folder(name: str) -> bool:
+    """Return whether a model or data set is given as a local folder."""
+    return Path(name).is_dir()

@@ -1,0 +1,174 @@
+"""Tables of studies on language models: the paper's Tables 2 and 12, the groups, and what models answer at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ungrok.data.local import GROUPS, LocalGrokking
+from ungrok.evaluate.text import ANSWERS
+from ungrok.report.tables import NOTHING, Cell, Table
+from ungrok.report.text import MISSING, fixed, mean_sd, missing, p_value
+from ungrok.report.view import View
+from ungrok.study.statistics import sign_flip
+
+Family = dict[int, dict[str, str]]
+"""Forget-set size to the labels of the split from each group."""
+
+ENDS = {
+    "ROUGE_forget": "ROUGE-L forget",
+    "ROUGE_retain": "ROUGE-L retain",
+    "truth_ratio_forget": "truth ratio forget",
+    "utility": "model utility",
+    "forget_quality": "forget quality p",
+    "forget_ks": "KS",
+    "min_k_auc": "Min-K% AUC",
+    "min_k_plus_plus_auc": "Min-K%++ AUC",
+    "privleak": "privleak %",
+    "fluency_forget": "fluency forget",
+}
+"""Columns of the table of ends, with their heads."""
+
+HARDNESS = {
+    "question_length": ("question, characters", 1),
+    "answer_length": ("answer, characters", 1),
+    "base_loss": ("base-model loss", 3),
+    "final_loss": ("final loss", 4),
+}
+"""Columns of the table of difficulty, with their heads and decimals."""
+
+
+def families(view: View) -> dict[str, Family]:
+    """Return the splits of the groups of local grokking, by how they were drawn, then by size and group."""
+    found: dict[str, Family] = {}
+    for rule in view.recipe.forget:
+        if isinstance(rule, LocalGrokking):
+            name = f"rule {rule.using.rule}, {rule.using.by}{', matched for difficulty' if rule.matched else ''}"
+            found.setdefault(name, {}).setdefault(rule.size, {})[rule.group] = rule.label
+    whole = {
+        name: {n: pair for n, pair in family.items() if len(pair) == len(GROUPS)} for name, family in found.items()
+    }
+    return {name: dict(sorted(family.items())) for name, family in whole.items() if family}
+
+
+def extraction(view: View) -> Iterator[Table]:
+    """Yield the paper's Table 2 for each way of drawing: extraction strength by method and size, both groups side by side."""
+    how = (
+        "Extraction strength in [0, 1], means ± standard deviations over seeds, splits from the grokked / the ungrokked group: the "
+        "share of an answer that the model completes by itself; higher is better on retained pairs, and on forgotten ones it should "
+        f"fall to the oracle's, the model fine-tuned without them. “{NOTHING}” is the model before unlearning. Doses are matched."
+    )
+    for name, family in families(view).items():
+        for stage in view.stages:
+            rows = list(_extraction_rows(view, family, stage))
+            if rows:
+                columns = ["method", "on", *(f"{size} pairs" for size in family)]
+                title = f"Extraction strength after unlearning (the paper's Table 2), {name}, stage {stage}"
+                yield Table(title, how, columns, rows, keys=2)
+
+
+def _extraction_rows(view: View, family: Family, stage: str) -> Iterator[list[str | Cell]]:
+    def after(method: str) -> Callable[[str, str], list[float]]:
+        dose = view.budgets[method][1]
+        return lambda label, column: [_value(t.at_dose(dose)[column]) for t in _tracks(view, stage, label, method)]
+
+    def start(label: str, column: str) -> list[float]:
+        return [_value(t.start[column]) for t in _tracks(view, stage, label, view.methods[0])]
+
+    def oracle(label: str, column: str) -> list[float]:
+        return [_value(t.start[f"oracle_{column}"]) for t in _tracks(view, stage, label, view.methods[0])]
+
+    sources = {NOTHING: start, "oracle": oracle, **{method: after(method) for method in view.methods}}
+    for method, values in sources.items():
+        for column, text in (("ES_retain", "retained"), ("ES_forget", "forgotten")):
+            cells = [_side_by_side([values(pair[group], column) for group in GROUPS]) for pair in family.values()]
+            yield [method, text, *cells]
+
+
+def _tracks(view: View, stage: str, label: str, method: str) -> list[Any]:
+    return list(view.tracks("base", stage, label, method).values())
+
+
+def _value(value: Any) -> float:
+    return np.nan if missing(value) else float(value)
+
+
+def _side_by_side(sides: Sequence[Sequence[float]]) -> str | Cell:
+    """Return the means of both groups, and under them their standard deviations."""
+    if not all(len(side) for side in sides):
+        return MISSING
+    texts = [mean_sd(side) for side in sides]
+    means = " / ".join(text[0] for text in texts)
+    spreads = " / ".join(text[1] if len(text) > 1 else MISSING for text in texts)
+    return Cell((means, spreads))
+
+
+def difficulty(view: View) -> Iterator[Table]:
+    """Yield the paper's Table 12 for each way of drawing: how hard the members of both groups are."""
+    groups = view.results.groups
+    how = (
+        "Mean difficulty of what is forgotten, grokked / ungrokked, means ± standard deviations over seeds, and p of a sign-flip test of "
+        "the difference over seeds. If it differs, the groups differ in more than when they were learned."
+    )
+    for name, family in families(view).items():
+        rows = [[f"{size} pairs", *_hardness(groups, pair)] for size, pair in family.items()]
+        columns = ["forget set", *(column for text, _ in HARDNESS.values() for column in (text, "p"))]
+        yield Table(f"Difficulty of the groups (the paper's Table 12), {name}", how, columns, rows)
+
+
+def _hardness(groups: pd.DataFrame, pair: dict[str, str]) -> Iterator[str | Cell]:
+    for column, (_, decimals) in HARDNESS.items():
+        sides = [groups[groups["forget"] == pair[group]].sort_values(["arm", "seed"])[column] for group in GROUPS]
+        texts = [mean_sd(list(side), decimals) for side in sides]
+        spreads = " / ".join(text[1] if len(text) > 1 else MISSING for text in texts)
+        yield Cell((" / ".join(text[0] for text in texts), spreads))
+        difference = sides[0].to_numpy() - sides[1].to_numpy()
+        yield p_value(sign_flip(difference).p_value) if len(difference) > 1 else MISSING
+
+
+def group_sizes(view: View) -> Iterator[Table]:
+    """Yield, for each set of thresholds, how many examples every rule finds in each group, absolutely."""
+    groups = view.results.groups
+    if groups.empty:
+        return
+    first = groups.drop_duplicates(["arm", "seed"])
+    rules = list(dict.fromkeys(c.split(" ", 1)[1].rsplit(" ", 1)[0] for c in map(str, first) if c.startswith("found ")))
+    rows = []
+    for row in first.to_dict("records"):
+        cells = [f"{row[f'found {rule} grokked']} / {row[f'found {rule} ungrokked']}" for rule in rules]
+        rows.append([str(row["arm"]), str(row["seed"]), str(row["examples"]), *cells])
+    how = (
+        "Examples found grokked / ungrokked by each rule's absolute thresholds, with the settings of the recipe's first split; “used” is "
+        "the recipe's own rule. A group smaller than a forget set would have been an error."
+    )
+    yield Table("Local grokking: sizes of the groups", how, ["arm", "seed", "training pairs", *rules], rows, keys=3)
+
+
+def answers(view: View) -> Iterator[Table]:
+    """Yield one table per forget split: what models say at the end of their paths, beside the oracle."""
+    audits = view.results.audits
+    names = [name for name in ENDS if name in audits]
+    if "ROUGE_forget" not in audits:
+        return
+    how = "At the end of each path, medians over seeds. " + " ".join(f"{ENDS[n]}: {_lower(ANSWERS[n])}" for n in names)
+    short = "The same at the end of each path, medians over seeds."
+    for label in view.recipe.forget_labels():
+        here = audits[audits["forget"] == label]
+        first = here[here["method"] == here["method"].iloc[0]] if len(here) else here
+        rows = [["oracle", *(_median(first.get(f"oracle_{name}")) for name in names)]]
+        rows += [[m, *(_median(here[here["method"] == m][name]) for name in names)] for m in view.methods]
+        if len(here):
+            yield Table(f"Answers at the end, forget split {label}", how, ["method", *(ENDS[n] for n in names)], rows)
+            how = short
+
+
+def _median(values: pd.Series[Any] | None) -> str:
+    there = [] if values is None else [float(value) for value in values if not missing(value)]
+    return fixed(float(np.median(there)), 3) if there else MISSING
+
+
+def _lower(text: str) -> str:
+    return text[0].lower() + text[1:] if not text[:2].isupper() else text

@@ -1,0 +1,154 @@
+"""What every method that runs on language models promises, on a small Llama."""
+
+import copy
+
+import pytest
+import torch
+
+from ungrok.core.causal_lm import CausalLM
+from ungrok.core.errors import NotApplicable
+from ungrok.models.language import Llama
+from ungrok.unlearn import UNLEARNERS, Iterative
+
+NAMES = [name for name in UNLEARNERS.names() if "language" in UNLEARNERS.get(name).inputs]
+V, EOS = 17, 1
+OBJECTIVE = CausalLM(EOS)
+
+SETTINGS = {
+    "bad_teacher": {"share": 1.0},
+    "fisher": {"alpha": (1e-6, 1e-4)},
+    "influence": {"alpha": (1.0, 20.0)},
+    "ssd": {"alpha": (1.5, 0.7)},
+    "task_vector": {"alpha": (0.5, 1.0), "lr": 0.01, "epochs": 2},
+}
+BOTH, FORGET, RETAIN = {"forget", "retain"}, {"forget"}, {"retain"}
+READS = dict.fromkeys(NAMES, BOTH) | dict.fromkeys(
+    ("ce_u", "delete", "gradient_ascent", "task_vector", "undial"), FORGET
+)
+READS |= dict.fromkeys(("finetune", "fisher", "l1_sparse", "retrain"), RETAIN)
+READS["nabla_tau"] = BOTH | {"validation"}
+
+
+def llama():
+    return Llama(width=8, layers=2, heads=2, hidden=12, room=16).build((9,), V, 0)
+
+
+def batches(seed, first, sizes=(3, 2), *, side="right", room=0, others=False):
+    """Return batches of questions of 2 tokens and answers of 2 to 5 tokens and an end."""
+    draw, made, index = torch.Generator().manual_seed(seed), [], first
+    for n in sizes:
+        lengths = torch.randint(5, 9, (n,), generator=draw).tolist()
+        rows = [[*torch.randint(2, V, (k - 1,), generator=draw).tolist(), EOS] for k in lengths]
+        length = max(lengths) + room
+        ids, mask, labels = (torch.full((n, length), blank) for blank in (0, 0, -100))
+        for i, row in enumerate(rows):
+            start = length - len(row) if side == "left" else 0
+            place = slice(start, start + len(row))
+            ids[i, place], mask[i, place] = torch.tensor(row), 1
+            labels[i, start + 2 : start + len(row)] = torch.tensor(row[2:])
+        batch = {"input_ids": ids, "attention_mask": mask, "labels": labels, "index": torch.arange(index, index + n)}
+        if others:
+            batch |= {name: batches(seed + i, index, (n,))[0] for i, name in enumerate(("refusal", "alternate"), 50)}
+        made.append(batch)
+        index += n
+    return made
+
+
+def data(**changes):
+    return {
+        "forget": batches(1, 0, others=True, **changes),
+        "retain": batches(2, 100, (3, 3), **changes),
+        "validation": batches(3, 200, **changes),
+    }
+
+
+def unlearner(name, **changes):
+    cls = UNLEARNERS.get(name)
+    small = {"optimizer": "sgd", "lr": 0.05, "updates": 4} if issubclass(cls, Iterative) else {}
+    return cls(**small | SETTINGS.get(name, {}) | changes)
+
+
+def path_of(method, model, sets, seed=0):
+    given = {"validation": sets["validation"], "factory": llama, "base": llama()}
+    return method.path(model, sets["forget"], sets["retain"], OBJECTIVE, **given, seed=seed)
+
+
+def walk(method, model, sets, seed=0):
+    return [{n: p.clone() for n, p in step.model.named_parameters()} for step in path_of(method, model, sets, seed)]
+
+
+def trained():
+    """Return a model that differs from the factory's and has learned something of both sets."""
+    model, sets = llama(), data()
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    for _ in range(10):
+        for batch in sets["forget"] + sets["retain"]:
+            optimizer.zero_grad()
+            OBJECTIVE.mean(OBJECTIVE.losses(OBJECTIVE.logits(model, batch), batch), batch).backward()
+            optimizer.step()
+    model.zero_grad(set_to_none=True)
+    return model
+
+
+START = trained()
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+def test_weights_change_and_the_model_handed_in_does_not(name):
+    model = copy.deepcopy(START)
+    found = walk(unlearner(name), model, data())
+    start = dict(START.named_parameters())
+    assert all(torch.equal(p, start[n]) for n, p in model.named_parameters())
+    assert any(not torch.equal(value, start[n]) for n, value in found[-1].items())
+    assert all(torch.isfinite(value).all() for value in found[-1].values())
+
+
+def test_the_same_seed_gives_the_same_bytes_and_the_callers_state_stays(name):
+    paths = []
+    for caller in (1, 2):
+        torch.manual_seed(caller)
+        before = torch.get_rng_state()
+        paths.append(walk(unlearner(name), START, data(), seed=3))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a[n], b[n]) for a, b in zip(*paths, strict=True) for n in a)
+
+
+@pytest.mark.parametrize("change", [{"room": 4}, {"side": "left"}])
+def test_padding_and_its_side_change_nothing(name, change):
+    for a, b in zip(walk(unlearner(name), START, data()), walk(unlearner(name), START, data(**change)), strict=True):
+        for n in a:
+            torch.testing.assert_close(a[n], b[n], rtol=2e-3, atol=2e-4)
+
+
+def test_which_data_move_the_weights(name):
+    """Other examples of the same shape in the place of one set."""
+    plain = walk(unlearner(name), START, data())
+    others = {
+        "forget": batches(31, 0, others=True),
+        "retain": batches(32, 100, (3, 3)),
+        "validation": batches(33, 200),
+    }
+    for role, other in others.items():
+        moved = walk(unlearner(name), START, {**data(), role: other})
+        same = all(torch.equal(a[n], b[n]) for a, b in zip(plain, moved, strict=True) for n in a)
+        assert same == (role not in READS[name]), role
+
+
+def test_frozen_parameters_do_not_move(name):
+    model = copy.deepcopy(START)
+    frozen = ["model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"]
+    for key in frozen:
+        model.get_parameter(key).requires_grad_(requires_grad=False)
+    found = walk(unlearner(name), model, data())
+    assert all(torch.equal(found[-1][key], START.get_parameter(key)) for key in frozen)
+
+
+@pytest.mark.parametrize("name", sorted(set(UNLEARNERS.names()) - set(NAMES)))
+def test_methods_for_classifiers_are_refused(name):
+    sets = data()
+    with pytest.raises(NotApplicable, match=f"{name} runs on classifier models only, not on a language model"):
+        path_of(UNLEARNERS.get(name)(), llama(), sets)

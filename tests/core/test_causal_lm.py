@@ -1,0 +1,160 @@
+"""The objective against a loop over tokens; padding and parts must not matter."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from ungrok.core.causal_lm import CausalLM, longest_suffix, score_text, summarize
+from ungrok.core.errors import RecipeError
+from ungrok.core.objective import backward, part_losses
+
+V = 11
+
+
+class Bigram(nn.Module):
+    """Logits that depend on the last token alone, written into a table by hand."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.table = nn.Parameter(table)
+
+    def forward(self, input_ids, attention_mask):
+        return SimpleNamespace(logits=self.table[input_ids])
+
+
+def make(rows, *, side="right", pad=0, length=None):
+    """Return a batch from (question, answer) token lists, padded as told."""
+    length = length or max(len(q) + len(a) for q, a in rows)
+    ids, mask, labels = [], [], []
+    for q, a in rows:
+        gap = length - len(q) - len(a)
+        for out, kept, blank in ((ids, q + a, pad), (mask, [1] * len(q + a), 0), (labels, [-100] * len(q) + a, -100)):
+            out.append([blank] * gap + kept if side == "left" else kept + [blank] * gap)
+    return {k: torch.tensor(v) for k, v in (("input_ids", ids), ("attention_mask", mask), ("labels", labels))}
+
+
+ROWS = [([1, 2], [3, 4, 5, 9]), ([6], [7, 9]), ([2, 2, 2], [8, 1, 1, 1, 1, 9])]
+
+
+@pytest.fixture
+def table():
+    return torch.randn(V, V, generator=torch.Generator().manual_seed(0), dtype=torch.float32) * 2
+
+
+def slow_losses(table, rows):
+    """Return every answer token's negative log-likelihood, example by example."""
+    found = []
+    for q, a in rows:
+        tokens = q + a
+        each = []
+        for place in range(len(q), len(tokens)):
+            z = table[tokens[place - 1]].double()
+            each.append(float(torch.log(torch.exp(z).sum()) - z[tokens[place]]))
+        found.append(each)
+    return found
+
+
+def test_losses_are_those_of_a_loop_over_answer_tokens(table):
+    objective, batch = CausalLM(), make(ROWS)
+    slow = slow_losses(table, ROWS)
+    losses = objective.losses(objective.logits(Bigram(table), batch), batch)
+    torch.testing.assert_close(losses, torch.tensor([sum(x) / len(x) for x in slow]), rtol=1e-6, atol=1e-6)
+    flat = [x for each in slow for x in each]
+    assert objective.mean(losses, batch).item() == pytest.approx(sum(flat) / len(flat), abs=1e-6)
+    assert objective.counts(batch).tolist() == [4, 2, 6]
+    assert int(objective.weight(batch)) == 12
+
+
+@pytest.mark.parametrize(
+    "change", [{"side": "left"}, {"pad": 7}, {"length": 30}, {"side": "left", "length": 17, "pad": 3}]
+)
+def test_padding_changes_nothing(table, change):
+    objective, model = CausalLM(eos=9), Bigram(table)
+    plain, other = make(ROWS), make(ROWS, **change)
+    results = []
+    for batch in (plain, other):
+        model.zero_grad()
+        losses = objective.losses(objective.logits(model, batch), batch)
+        objective.mean(losses, batch).backward()
+        results.append(
+            (losses.detach(), model.table.grad.clone(), *vars(score_text(model, [batch], objective)).values())
+        )
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_gradients_do_not_depend_on_the_parts(table, size):
+    objective, batch = CausalLM(), make(ROWS)
+    whole, parts = Bigram(table), Bigram(table)
+    objective.mean(objective.losses(objective.logits(whole, batch), batch), batch).backward()
+    value = backward(part_losses(lambda part: objective.logits(parts, part), batch, objective, size))
+    torch.testing.assert_close(parts.table.grad, whole.table.grad, rtol=1e-5, atol=1e-7)
+    flat = [x for each in slow_losses(table, ROWS) for x in each]
+    assert float(value) == pytest.approx(sum(flat) / len(flat), rel=1e-5)
+
+
+def slow_extraction(table, question, answer, eos):
+    """Drop tokens from the front until greedy choices, after the true prefix, give the rest."""
+    tokens = question + answer
+    counted = [t for t in answer if t != eos]
+    for k in range(len(counted) + 1):
+        places = range(len(question) + k, len(question) + len(counted))
+        if all(int(table[tokens[p - 1]].argmax()) == tokens[p] for p in places):
+            return 1 - k / len(counted)
+    raise AssertionError
+
+
+def test_extraction_strength_and_matches_by_the_definition():
+    objective = CausalLM(eos=9)
+    table = torch.zeros(V, V)
+    for before, after in ((2, 3), (4, 5), (8, 1), (1, 1), (6, 8)):
+        table[before, after] = 1
+    found = score_text(Bigram(table), [make(ROWS)], objective)
+    assert found.matches.tolist() == pytest.approx([2 / 3, 0, 4 / 5])
+    assert found.extraction.tolist() == pytest.approx([slow_extraction(table, q, a, 9) for q, a in ROWS])
+    assert found.extraction.tolist() == pytest.approx([1 / 3, 0, 4 / 5])
+    assert found.accuracy == pytest.approx((2 / 3 + 0 + 4 / 5) / 3)
+
+
+def test_the_longest_correct_suffix():
+    correct = torch.tensor([[1, 1, 0, 1], [0, 1, 1, 1], [1, 1, 1, 0]], dtype=torch.bool)
+    counted = torch.tensor([[1, 1, 1, 1], [0, 1, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
+    assert longest_suffix(correct, counted).tolist() == [1, 2, 0]
+
+
+def test_a_broken_example_is_not_a_number_and_the_split_has_diverged(table):
+    table[7] = float("nan")
+    objective, batch = CausalLM(), make(ROWS)
+    found = summarize(objective.logits(Bigram(table), batch), batch, objective)
+    assert torch.isnan(found.losses).tolist() == [False, True, False]
+    assert found.diverged
+    assert found.accuracy is None
+    assert not found.of(torch.tensor([0, 2])).diverged
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": None}, "no 'labels'"),
+        ({"labels": torch.full((3, 9), -100)}, "no answer token"),
+        ({"input_ids": torch.full((3, 9), 50)}, "input_ids hold 50; allowed: 0 to 10"),
+        ({"attention_mask": torch.ones(3, 8, dtype=torch.int64)}, "attention_mask is"),
+        ({"attention_mask": torch.zeros(3, 9, dtype=torch.int64)}, "a padded place has a label"),
+    ],
+)
+def test_batches_that_cannot_be_learned_from(change, message):
+    batch = make(ROWS) | change
+    batch = {key: value for key, value in batch.items() if value is not None}
+    with pytest.raises((RecipeError, RuntimeError), match=message):
+        CausalLM().check(batch, torch.Size([3, V]))
+
+
+def test_relabeling_changes_what_is_predicted_and_nothing_else(table):
+    objective, batch = CausalLM(), make(ROWS)
+    other = objective.relabel(batch, torch.arange(12) % V)
+    assert objective.targets(other).tolist() == [i % V for i in range(12)]
+    assert torch.equal(other["input_ids"], batch["input_ids"])
+    assert torch.equal(objective.counts(other), objective.counts(batch))

@@ -1,0 +1,213 @@
+"""A whole study on a language model: what its jobs start from, leave out, and say."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ungrok.core.errors import RecipeError, UngrokError
+from ungrok.core.files import load_tensors, read_json
+from ungrok.data.text import TextData
+from ungrok.evaluate.tofu import forget_quality, model_utility
+from ungrok.report import language, language_figures, write_report
+from ungrok.report.figures import STYLE
+from ungrok.report.view import View
+from ungrok.study import engine, outputs
+from ungrok.study.jobs import again, load_data
+from ungrok.study.plan import make_plan, preflight
+from ungrok.study.recipe import load
+from ungrok.study.results import collect
+from ungrok.study.store import Store
+from ungrok.train.loop import checkpoint_name, model_state
+
+TINY = str(Path(__file__).parent / "tiny-text.yaml")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Return plan, store and results of the tiny study."""
+    recipe = load(TINY)
+    preflight(recipe)
+    plan, store = make_plan(recipe), Store(tmp_path_factory.mktemp("store"))
+    engine.run(list(plan.jobs.values()), store, workers=0)
+    return plan, store, collect(plan, store)
+
+
+def data_of(plan):
+    found = load_data(plan.recipe.problem.spec())
+    assert isinstance(found, TextData)
+    return found
+
+
+def test_trajectories_and_oracles_start_where_their_seeds_base_ended(study):
+    plan, store, _ = study
+    for (arm, seed), base in plan.bases.items():
+        end = model_state(load_tensors(store.open(base).path / checkpoint_name(20)))
+        starts = [
+            plan.trajectories[arm, seed],
+            *(
+                store.open(k).job["inputs"]["trajectory"]
+                for (a, s, *_), k in plan.oracles.items()
+                if (a, s) == (arm, seed)
+            ),
+        ]
+        for key in starts:
+            start = model_state(load_tensors(store.open(key).path / checkpoint_name(0)))
+            assert all(torch.equal(start[name], end[name]) for name in end)
+    assert len(set(plan.bases.values())) == 2
+
+
+def test_oracles_are_fine_tuned_without_the_forget_pairs(study):
+    plan, store, results = study
+    for (arm, seed, forget, _), key in plan.oracles.items():
+        run = again(store.open(store.open(key).job["inputs"]["trajectory"]))
+        cell = next(c for c in plan.cells if (c.seed, c.arm, c.forget) == (seed, arm, forget))
+        gone = load_tensors(store.open(cell.path).path / "path.safetensors")["forget"]
+        kept = run.data.train.index
+        assert not torch.isin(kept, gone).any()
+        assert len(kept) + len(gone) == len(data_of(plan).train) == 40
+    assert set(results.oracles["forget"]) == {"grokked-4", "ungrokked-4", "last-0.5"}
+
+
+def test_groups_are_those_of_the_recorded_losses(study):
+    plan, store, results = study
+    for (arm, seed, label), key in plan.splits.items():
+        own = load_tensors(store.open(plan.trajectories[arm, seed]).path / "examples.safetensors")["train"].double()
+        decrease = (own[1] - own[-1]).numpy()
+        order = np.argsort(decrease, kind="stable")
+        group = order[:12] if label.startswith("grokked") else order[-12:]
+        assert set(store.open(key).result["forget"]) <= set(group.tolist())
+    assert (results.groups["found used grokked"] == 12).all()
+    lengths = results.groups.set_index(["seed", "forget"])["question_length"]
+    forget = store.open(plan.splits["base", 0, "grokked-4"]).result["forget"]
+    rows = data_of(plan).rows
+    assert lengths[0, "grokked-4"] == pytest.approx(np.mean([len(rows[i]["question"]) for i in forget]))
+
+
+def test_rows_and_audits_hold_what_was_measured(study):
+    plan, store, results = study
+    rows = results.rows
+    first = rows[rows["dose"] == 0]
+    assert len(first) == 2 * 3 * 3
+    assert first[["UA", "RA", "TA", "ES_forget", "ES_retain", "oracle_ES_forget"]].notna().all(axis=None)
+    audit = results.audits
+    assert len(audit) == 18
+    names = [
+        "utility",
+        "forget_quality",
+        "forget_ks",
+        "ROUGE_forget",
+        "truth_ratio_forget",
+        "min_k_auc",
+        "oracle_min_k_auc",
+    ]
+    assert audit[names].notna().all(axis=None)
+    cell = plan.cells[0]
+    logs = read_json(store.open(cell.path).path / "logs.json")
+    oracle = read_json(store.open(plan.oracles[cell.arm, cell.seed, cell.forget, cell.stage]).path / "logs.json")
+    row = audit[
+        (audit["seed"] == cell.seed) & (audit["forget"] == cell.forget) & (audit["method"] == cell.method)
+    ].iloc[0]
+    assert row["utility"] == pytest.approx(model_utility(logs))
+    assert row["forget_quality"] == pytest.approx(forget_quality(logs, oracle).p_value)
+
+
+def test_the_papers_tables_show_the_means_of_the_rows(study):
+    plan, store, results = study
+    verdicts = outputs.verdicts_of(plan, store, results)
+    budgets = outputs.budgets(plan, store)
+    view = View(plan, results, verdicts, budgets)
+    (table,) = language.extraction(view)
+    assert table.columns == ["method", "on", "4 pairs"]
+    named = {(row[0], row[1]): row[2].lines[0] for row in table.rows}
+    ends = results.rows[(results.rows["method"] == "gradient_difference") & (results.rows["dose"] == 3)]
+    means = ends.groupby("forget")["ES_forget"].mean()
+    assert named["gradient_difference", "forgotten"] == f"{means['grokked-4']:.3f} / {means['ungrokked-4']:.3f}"
+    assert ("oracle", "retained") in named
+    (hard,) = language.difficulty(view)
+    assert hard.rows[0][0] == "4 pairs"
+    found = {(v["setting"]["method"], v["setting"]["metric"]): v for v in verdicts if v["claim"] == "extraction"}
+    both = ends.pivot(index="seed", columns="forget", values="ES_forget")
+    effect = (both["ungrokked-4"] - both["grokked-4"]).mean()
+    assert found["gradient_difference", "ES_forget"]["effect"] == pytest.approx(effect)
+
+
+def test_the_page_shows_them(study, tmp_path):
+    plan, store, results = study
+    verdicts, budgets = outputs.verdicts_of(plan, store, results), outputs.budgets(plan, store)
+    made = outputs.provenance(store, results, 0)
+    outputs.claim_folder(tmp_path)
+    outputs.write_tables(tmp_path, plan, results, verdicts, made)
+    text = write_report(tmp_path, plan, results, verdicts, made, budgets).read_text()
+    for part in ("Table 2", "Table 12", "sizes of the groups", "Answers at the end", "second group", "model utility"):
+        assert part in text, part
+    assert len(pd.read_csv(tmp_path / "groups.csv")) == 4
+
+
+def test_a_group_that_is_too_small_stops_the_study_with_the_keys_to_change(tmp_path):
+    recipe = load(
+        TINY,
+        [
+            "seeds=[0]",
+            "forget=[{kind: local_grokking, size: 13, using: {by: quantile, candidate: 1}}]",
+            "claims.compare=[]",
+        ],
+    )
+    plan, store = make_plan(recipe), Store(tmp_path)
+    with pytest.raises(
+        UngrokError,
+        match=r"split grokked-13, base, seed 0: .* finds 12 grokked and 12 ungrokked; change size, or using.quantile",
+    ):
+        engine.run(list(plan.jobs.values()), store, workers=0)
+    assert not any(store.has(job.key) for job in plan.jobs.values() if job.kind in ("split", "oracle", "unlearn"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trajectory.loss=mse"], "trajectory.loss: 'mse' does not fit this problem; allowed: causal_lm"),
+        (["unlearn=[{kind: unsir}]"], "unlearn: 'unsir' runs on classifier models only"),
+        (["problem={kind: digits}", "model={kind: mlp}"], "loss: 'causal_lm' does not fit"),
+        (["forget.0.size=40", "claims.compare=[]"], "size 40 of 40 training examples; nothing would be left"),
+        (["model={kind: mlp}"], "model: kind 'mlp' "),
+        (["model={kind: pretrained, path: /nowhere/at/all}"], "model.path: '/nowhere/at/all' is neither a folder"),
+        (["problem.tokenizer=/nowhere/at/all"], "problem.tokenizer: '/nowhere/at/all' is neither a folder"),
+        (["problem.max_length=20"], "tokens, which is more than problem.max_length 20"),
+        (["analyze=[{kind: gradients}]"], "analyze"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_training(overrides, message, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(RecipeError, match=message):
+        preflight(load(TINY, overrides))
+
+
+def test_a_classifier_recipe_cannot_ask_for_text():
+    tiny = str(Path(__file__).parent / "tiny.yaml")
+    with pytest.raises(RecipeError, match="unlearn: 'npo' runs on language models only; problem 'digits' has none"):
+        preflight(load(tiny, ["unlearn=[{kind: npo}]"]))
+    with pytest.raises(RecipeError, match="probe: is for language models"):
+        preflight(load(tiny, ["probe={}"]))
+    with pytest.raises(RecipeError, match="forget: kind 'local_grokking' reads losses of question-answer pairs"):
+        preflight(load(tiny, ["forget=[{kind: local_grokking, size: 5}]"]))
+
+
+def test_figures_draw_both_groups_against_the_oracle(study):
+    plan, store, results = study
+    view = View(plan, results, outputs.verdicts_of(plan, store, results), outputs.budgets(plan, store))
+    with mpl.rc_context(STYLE):
+        found = {picture.name: picture for picture in language_figures.pictures(view)}
+    picture = found["extraction-final-grokked-4-ungrokked-4"]
+    panel = next(axes for axes in picture.figure.axes if axes.get_title(loc="left") == "gradient_difference")
+    rows = results.rows[(results.rows["method"] == "gradient_difference") & (results.rows["forget"] == "ungrokked-4")]
+    bold = [line for line in panel.lines if line.get_linewidth() == 1.8 and line.get_color() == "#0072B2"]
+    for name, line in zip(("ES_forget", "ES_retain"), bold, strict=True):
+        assert line.get_ydata() == pytest.approx(rows.groupby("dose")[name].median().to_numpy())
+    dotted = [line.get_ydata()[0] for line in panel.lines if line.get_linestyle() == ":"]
+    expected = results.rows.drop_duplicates(["seed", "forget"]).groupby("forget")["oracle_ES_forget"].median()
+    assert dotted == pytest.approx([expected["grokked-4"], expected["ungrokked-4"]])
+    assert any("last" in name for name in found)
+    assert not any(name.startswith(("dose", "frontier")) and "grokked-4" in name for name in found)
