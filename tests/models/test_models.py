@@ -135,3 +135,11 @@ def test_registered():
     assert MODELS.names() == [
         "cnn", "function", "llama", "mlp", "pretrained", "resnet", "timm", "torchvision", "transformer", "vgg", "vit"
     ]  # fmt: skip
+
+
+def test_batch_normalization_of_the_mlp_stands_before_every_relu_and_is_no_part_of_a_plain_one():
+    plain, normed = MODELS.get("mlp")(depth=3), MODELS.get("mlp")(depth=3, norm="batch")
+    names = [type(layer).__name__ for layer in normed.build((1, 8, 8), 10, 0)]
+    assert names == ["Flatten", "Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear"]
+    assert "norm" not in plain.spec()
+    assert normed.spec()["norm"] == "batch"

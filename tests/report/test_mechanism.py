@@ -12,9 +12,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
+from ungrok.core.errors import RecipeError
+from ungrok.core.files import write_json, write_text
 from ungrok.report import figures, mechanism_figures, write_report
-from ungrok.report.mechanism import Mechanism
+from ungrok.report.mechanism import Mechanism, across, sentences
 from ungrok.report.tables import headline_verdicts
+from ungrok.study.recipe import to_yaml
 from ungrok.study.results import MECHANISM
 
 ARMS = {"slow": {"trajectory": {"batch_size": 32}}}
@@ -186,3 +189,31 @@ def test_the_page_has_a_section_and_the_numbers_lie_beside_it(view, tmp_path):
     assert "does it predict beyond test accuracy?" in page
     table = pd.read_csv(tmp_path / "report" / "mediation.csv")
     assert set(table["measure"]) == {"gradient_cosine", "weight_norm"}
+
+
+def write(view, folder, name):
+    """Write what a study leaves, under another name of its recipe."""
+    (folder / "report").mkdir(parents=True)
+    write_text(folder / "recipe.yaml", to_yaml(view.recipe).replace("name: by-hand", f"name: {name}"))
+    view.results.rows.to_parquet(folder / "results.parquet")
+    view.results.mechanism.to_parquet(folder / "mechanism.parquet")
+    doses = {method: {"budget": b, "matched": m} for method, (b, m) in view.budgets.items()}
+    write_json(folder / "provenance.json", {"doses": doses})
+    write_json(folder / "report" / "verdicts.json", [])
+    return folder
+
+
+def test_over_several_studies_each_is_left_out_once(view, study, tmp_path):
+    one, two = write(view, tmp_path / "one", "one"), write(view, tmp_path / "two", "two")
+    found = across([one, two])
+    row = found[(found["measure"] == "gradient_cosine") & (found["outcome"] == "updates")].iloc[0]
+    assert (row["recipes"], row["seeds"], row["points"]) == (2, 16, 2 * 8 * 3)
+    assert set(row["without"]) == {"one", "two"}
+    (text,) = [s for s in sentences(found) if s.startswith("gradient_cosine")]
+    assert (
+        f"updates: {row['predicts']} ({row['without']['one']} without one, {row['without']['two']} without two)" in text
+    )
+    with pytest.raises(RecipeError, match="stands more than once"):
+        across([one, one])
+    with pytest.raises(RecipeError, match="holds no measures"):
+        across([one, write(study(), tmp_path / "three", "three")])
