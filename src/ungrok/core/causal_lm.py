@@ -250,7 +250,8 @@ def summarize(logits: Tensor, batch: Batch, objective: CausalLM) -> TextScores:
     counted = answers & batch["labels"][:, 1:].ne(objective.eos) if objective.eos is not None else answers
     correct = torch.zeros_like(answers)
     correct[answers] = objective.predictions(logits) == objective.targets(batch)
-    finite = objective.sums((~torch.isfinite(logits).all(dim=1)).float(), batch) == 0
+    # A sum is finite where every logit is, and read once.
+    finite = objective.sums((~torch.isfinite(logits.sum(dim=1))).float(), batch) == 0
     tokens = counted.sum(dim=1).clamp(min=1)
     values = (
         objective.losses(logits, batch),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -113,6 +113,8 @@ class TextData(Data):
 
 class TextProblem(Problem):
     """What all problems of question-answer pairs share."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"tokenizer_file"})
 
     tokenizer: str | None = Field(None, description="hub id or folder; null trains a byte-level BPE on the data")
     tokenizer_file: str | None = Field(None, description="a GGUF file in it, which transformers reads with gguf")

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 
 import torch
 
+from ungrok.core.causal_lm import CausalLM
 from ungrok.data.base import Data
+from ungrok.data.tokens import TokenSplit
 from ungrok.study.jobs import build_run, observed
 from ungrok.study.plan import Plan
 from ungrok.train import Training
 from ungrok.train.loop import Run
+from ungrok.train.text import TextRun, look
 from ungrok.unlearn import UNLEARNERS, Iterative, OneShot
+
+SAMPLE = 16
+"""Examples of a language model's data that are timed; an update counts as three forward passes."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,17 @@ def _add_up(plan: Plan, data: Data) -> Estimate:
 
 def _unit_costs(run: Run) -> tuple[float, float, int]:
     """Return seconds per update, seconds per evaluation, and bytes of weights."""
-    update = _timed(lambda: run.advance(run.step + 1))
-    look = _timed(run.measure)
-    return update, look, sum(p.numel() * p.element_size() for p in run.model.parameters())
+    weights = sum(p.numel() * p.element_size() for p in run.model.parameters())
+    if isinstance(run, TextRun):
+        one, examples = _forward(run), len(run.data.train) + len(run.data.validation) + len(run.data.test)
+        return 3 * one * run.batches.batch_size, examples * one, weights
+    return _timed(lambda: run.advance(run.step + 1)), _timed(run.measure), weights
+
+
+def _forward(run: TextRun) -> float:
+    """Return the seconds that a forward pass takes per example: a real model's evaluation is too long to wait for."""
+    train, objective = run.data.train, run.objective
+    assert isinstance(train, TokenSplit)
+    assert isinstance(objective, CausalLM)
+    few = train.of(torch.arange(min(SAMPLE, len(train))))
+    return _timed(lambda: look(run.model, few, objective)) / len(few)
