@@ -64,9 +64,8 @@ def test_it_knows_the_truth_on_either_side_of_the_padding(model, tokenizer):
 
 def test_a_method_moves_its_adapters_alone(model, tokenizer):
     objective, split = CausalLM(tokenizer.eos_token_id), encode(PAIRS, tokenizer, Template())
-    path = GradientAscent(optimizer="adam", lr=1e-3, updates=1).path(
-        model, [split.batch(torch.tensor([0]))], (), objective
-    )
+    forget = [split.batch(torch.tensor([0]))]
+    path = GradientAscent(optimizer="adam", lr=1e-3, updates=1).path(model, forget, None, objective)
     *_, last = path
     moved = {
         name
