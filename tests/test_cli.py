@@ -37,6 +37,8 @@ def test_study_writes_its_files_at_fixed_places(ungrok, tmp_path):
     assert code == 0, err
     assert out == "here/tiny/report/index.html\n"
     assert "Traceback" not in err
+    assert "efficiency: " in err
+    assert "extraction: " not in err, "a claim that the recipe does not put to the test"
     written = {str(p.relative_to("here/tiny")) for p in Path("here/tiny").rglob("*") if p.is_file()}
     assert written >= {
         "report/index.html", "report/verdicts.json", "results.parquet", "results.csv", "audits.parquet", "audits.csv", "transitions.csv", "timings.csv",

@@ -111,8 +111,9 @@ def _write(folder: Path, plan: Plan, store: Store, workers: int | None, schedule
     outputs.write_tables(folder, plan, results, verdicts, made)
     for claim in CLAIMS:
         decided = [v["verdict"] for v in verdicts if v["claim"] == claim]
-        counts = ", ".join(f"{decided.count(word)} {word}" for word in ("supported", "refuted", "inconclusive"))
-        say(f"  {claim}: {counts}")
+        if decided:
+            counts = ", ".join(f"{decided.count(word)} {word}" for word in ("supported", "refuted", "inconclusive"))
+            say(f"  {claim}: {counts}")
     return write_report(folder, plan, results, verdicts, made, doses)
 
 
