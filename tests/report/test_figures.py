@@ -65,6 +65,17 @@ def test_nothing_is_cut_off_covered_or_too_small(study, changes):
         assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2)), name
 
 
+def test_arms_stand_three_side_by_side(study):
+    figures = drawn(study(arms={f"arm-{n}": {"trajectory": {"batch_size": 32 + n}} for n in range(4)}))
+    shown = [figures[name] for name in figures if name.startswith("training")]
+    assert [len(figure.axes) // 3 for figure in shown] == [3, 2]
+    assert max(figure.get_figwidth() for figure in shown) < 8, (
+        "wider figures are shrunk on the page until nobody can read them"
+    )
+    heads = [axes.get_title("left") for figure in shown for axes in figure.axes if axes.get_title("left")]
+    assert heads == ["base", "arm-0", "arm-1", "arm-2", "arm-3"]
+
+
 def test_labels_of_stages_never_meet(study):
     view = study(stages=["pre_grok", "memorized", "step-101", "grokked", "final"])
     figure = drawn(view)["training"]

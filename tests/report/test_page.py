@@ -66,6 +66,17 @@ def test_the_same_study_gives_the_same_bytes(study, tmp_path):
         assert first == second, name
 
 
+def test_controls_are_not_counted_with_the_stages(study):
+    """A second comparison, with an arm: the sentences count the first alone and say so."""
+    compare = [["pre_grok", "grokked"], ["grokked", {"arm": "slow", "stage": "grokked"}]]
+    arms = {"slow": {"trajectory": {"batch_size": 32}}}
+    text = answer(study(arms=arms, claims={"compare": compare, "targets": [0.1, "oracle"]}))[0]
+    assert "(pre_grok → grokked, 1 method, forget split class)" in text
+    assert "needs fewer updates is supported in 0, refuted in 1 and inconclusive in 0 of 1 setting" in text
+    alone = answer(study(arms=arms, claims={"compare": compare[1:], "targets": [0.1, "oracle"]}))[0]
+    assert "(1 method, forget split class)" in alone
+
+
 def test_verdicts_and_words_are_shown(study, tmp_path):
     view = study()
     page = Page(written(view, tmp_path))

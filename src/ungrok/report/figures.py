@@ -46,6 +46,8 @@ STYLE: dict[Any, Any] = {
 }
 
 WIDTH = 7.2
+COLUMNS = 3
+"""Panels side by side at that width."""
 
 # Okabe & Ito's palette: seen alike by most kinds of color blindness.
 COLORS = {"pre_grok": "#0072B2", "grokked": "#D55E00", "memorized": "#009E73", "final": "#CC79A7"}
@@ -72,7 +74,7 @@ class Picture:
 
 def pictures(view: View) -> Iterator[Picture]:
     """Yield every figure that the study has data for; meant to run within ``STYLE``."""
-    yield training(view)
+    yield from training(view)
     yield from along_trajectory(view)
     for arm in view.arms:
         for forget in view.recipe.forget_labels():
@@ -185,9 +187,21 @@ def _median(wide: pd.DataFrame) -> pd.Series[float]:
     return wide.median(axis=1).where(wide.notna().sum(axis=1) * 2 >= wide.shape[1])
 
 
-def training(view: View) -> Picture:
-    """Plot accuracy, loss and weight norm along training (the paper's Figure 1a), one column per arm."""
-    arms = view.arms
+def training(view: View) -> Iterator[Picture]:
+    """Yield accuracy, loss and weight norm along training (the paper's Figure 1a), one column per arm, three on a picture."""
+    how = (
+        f"Lines are medians and bands ranges over {plural(len(view.recipe.seeds), 'seed')}; vertical lines mark each stage at its "
+        "median step, and gray the delay, from the median step of memorizing to that of grokking."
+    )
+    for place in range(0, len(view.arms), COLUMNS):
+        arms = view.arms[place : place + COLUMNS]
+        name, title = "training", "Training"
+        if len(view.arms) > COLUMNS:
+            name, title = f"training-{place // COLUMNS + 1}", f"Training, arms {', '.join(arms)}"
+        yield Picture(name, title, how, _training(view, arms))
+
+
+def _training(view: View, arms: list[str]) -> Figure:
     figure = Figure(figsize=(max(WIDTH, 2.6 * len(arms)), 5.0), layout="constrained")
     grid = figure.subplots(3, len(arms), sharex=True, sharey="row", squeeze=False, height_ratios=[2, 1.1, 1.1])
     first, last = _first_step(view), max(2.0, float(view.results.curves["step"].max()))
@@ -198,7 +212,7 @@ def training(view: View) -> Picture:
         _stage_marks(view, column, arm)
         column[-1].set_xlabel("training step")
         if len(arms) > 1:
-            column[0].set_title(arm, loc="left", pad=8 + 12 * len(view.stages))
+            column[0].set_title(arm, loc="left", pad=8 + 12 * max(len(view.recipe.stages_of(arm)) for arm in arms))
     for axes, label in zip(grid[:, 0], ("accuracy", "loss", "weight norm"), strict=True):
         axes.set_ylabel(label)
     low, high = grid[1, 0].get_ylim()
@@ -211,11 +225,7 @@ def training(view: View) -> Picture:
         for shade, name in zip(ROBUST, robust_columns(view.results.curves), strict=False)
     ]
     figure.legend(handles=names, loc="outside lower center", ncols=3)
-    how = (
-        f"Lines are medians and bands ranges over {plural(len(view.recipe.seeds), 'seed')}; vertical lines mark each stage at its "
-        "median step, and gray the delay, from the median step of memorizing to that of grokking."
-    )
-    return Picture("training", "Training", how, figure)
+    return figure
 
 
 def _first_step(view: View) -> float:

@@ -34,7 +34,7 @@ LINES: dict[str, Any] = {"ES_forget": "-", "ES_retain": "--"}
 
 def pictures(view: View) -> Iterator[Picture]:
     """Yield the figures of a study on question-answer pairs; meant to run within ``STYLE``."""
-    yield figures.training(view)
+    yield from figures.training(view)
     paired: set[str] = set()
     for name, family in families(view).items():
         for size, pair in family.items():

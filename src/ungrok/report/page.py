@@ -175,7 +175,9 @@ def answer(view: View) -> list[str]:
     counts = tables.answer(view)
     if not counts:
         return ["Nothing was compared, so there is no verdict."]
-    on = f"{plural(len(view.recipe.unlearn), 'method')}, {_splits(tables.class_like(view))}"
+    pairs = tables.stage_pairs(view)
+    between = f"{listed(pairs)}, " if len(pairs) < len(view.recipe.claims.compare) else ""
+    on = f"{between}{plural(len(view.recipe.unlearn), 'method')}, {_splits(tables.class_like(view))}"
     sentences = []
     for place, claims in (
         (level(view.primary), [claim for claim in counts if claim in tables.AT_TARGET]),

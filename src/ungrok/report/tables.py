@@ -121,10 +121,25 @@ def class_like(view: View) -> list[str]:
     return labels or view.recipe.forget_labels()
 
 
+def stage_pairs(view: View) -> list[str]:
+    """Return the comparisons of two stages of one training, or all where there is none: controls answer another question."""
+    controls, pairs = view.recipe.controls, view.recipe.claims.compare
+    plain = [
+        (left, right)
+        for left, right in pairs
+        if left.arm == right.arm and not {str(left.stage), str(right.stage)} & controls.keys()
+    ]
+    return [f"{left.label} → {right.label}" for left, right in plain or pairs]
+
+
 def answer(view: View) -> dict[str, dict[str, int]]:
-    """Return, per claim, how many verdicts at the primary setting on class-like splits were of each kind."""
-    splits = class_like(view)
-    shown = [v for v in headline_verdicts(view) if v["setting"]["forget"].split(" → ")[0] in splits]
+    """Return, per claim, how many verdicts of stage pairs at the primary setting on class-like splits were of each kind."""
+    splits, pairs = class_like(view), stage_pairs(view)
+    shown = [
+        v
+        for v in headline_verdicts(view)
+        if v["setting"]["forget"].split(" → ")[0] in splits and v["comparison"] in pairs
+    ]
     counts = {claim: [v["verdict"] for v in shown if v["claim"] == claim] for claim in HEADLINE}
     return {claim: {word: found.count(word) for word in VERDICTS} for claim, found in counts.items() if found}
 
