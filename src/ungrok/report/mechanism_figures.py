@@ -184,15 +184,16 @@ def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator
     tallest = max(len(wide) for wide in tables.values())
     figure = Figure(figsize=(WIDTH, 1.2 + rows * (0.6 + 0.18 * tallest)), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for place, (axes, ((_, measure, on), wide)) in enumerate(zip(grid, tables.items(), strict=False)):
+    if rows * columns > len(tables):
+        # The spare panel is at the top: the names of the stages stand under the last row.
+        grid.pop(columns - 1).set_axis_off()
+    for place, (axes, ((_, measure, on), wide)) in enumerate(zip(grid, tables.items(), strict=True)):
         shade = axes.imshow(wide.to_numpy(dtype=float), aspect="auto", cmap="cividis")
         axes.set_title(_filled(" on ".join(filter(None, (str(measure), str(on))))), loc="left")
         axes.set_yticks(range(len(wide)), [str(layer) for layer in wide.index])
         labels = [mechanism.view.label(*map(str, s)) for s in wide.columns] if place + columns >= len(tables) else []
         axes.set_xticks(range(len(labels)), labels, rotation=90)
         figure.colorbar(shade, ax=axes)
-    for empty in grid[len(tables) :]:
-        empty.set_axis_off()
     how = (
         "Rows are layers in the order of the forward pass, columns stages before unlearning; the shade is the mean over seeds. Of each "
         "analysis the first measure is shown; the others are in mechanism.csv."
