@@ -368,7 +368,10 @@ def compare(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="The --out folder of a study.")],
     paper: Annotated[str, typer.Option("--with", help="Part of the paper, for instance paper:table1.")],
     place: Annotated[
-        list[str] | None, typer.Option(help="Where the study has a place of the paper, for instance pre=step-52800.")
+        list[str] | None,
+        typer.Option(
+            help="Where the study has a place of the paper, for instance pre=step-52800 or grokked-50=grokked-20."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -19,6 +19,7 @@ from ungrok.study.statistics import sign_flip
 
 SEEDS = range(8)
 FORGET = [{"kind": "classes", "classes": 2, "fraction": 0.15}]
+GROUPS = [("grokked", 20), ("ungrokked", 50)]
 METHODS = [{"kind": "gradient_ascent"}, {"kind": "nabla_tau"}]
 
 
@@ -110,6 +111,26 @@ def test_a_place_can_be_elsewhere(folder):
             compare(where, "paper:table1-cnn", [wrong])
 
 
+def test_splits_are_compared_where_the_paper_compares_groups(folder):
+    """ES_forget is 0.2 + 0.01·seed lower on the grokked group, ES_retain the same."""
+    forget = [{"kind": "classes", "name": f"{group}-{size}", "classes": 2} for group, size in GROUPS]
+    where = folder(forget=forget, stages=["final"], claims={"compare": []})
+    rows = pd.read_parquet(where / "results.parquet")
+    rows["ES_retain"] = 0.6
+    rows["ES_forget"] = 0.5 - rows["forget"].str.startswith("grokked") * (0.2 + 0.01 * rows["seed"])
+    rows.to_parquet(where / "results.parquet")
+    lines = compare(where, "paper:table2", ["grokked-50=grokked-20"])
+    line = next(one for one in lines if (one.method, one.metric) == ("gradient_ascent", "ES_forget"))
+    assert (line.forget, line.places) == ("", "final/ungrokked-50 → final/grokked-20")
+    assert (line.paper, line.claimed, line.verdict) == ("0.518 → 0.344", "−", "agrees")
+    assert line.measured == "0.500 ± 0.000 → 0.265 ± 0.024"
+    retained = next(one for one in lines if (one.method, one.metric) == ("gradient_ascent", "ES_retain"))
+    assert (retained.paper, retained.claimed, retained.verdict) == ("0.556 → 0.605", "+", "open")
+    assert not [one for one in lines if (one.method, one.metric) == ("npo", "ES_retain")]
+    with pytest.raises(RecipeError, match="--place grokked-50: 'final'.*grokked-20"):
+        compare(where, "paper:table2", ["grokked-50=final"])
+
+
 @pytest.mark.parametrize("part", paper())
 def test_a_recipe_reproduces_every_part(part):
     """Every split, method and place of a part stands in the recipe that it names, or is said to be elsewhere there."""
@@ -117,7 +138,8 @@ def test_a_recipe_reproduces_every_part(part):
     recipe = load(content["recipe"])
     header = shipped()[content["recipe"]].read_text()
     rows = [row for kind in ("rows", "spread", "updates") for row in content.get(kind, ())]
-    assert {forget for forget, _, _ in rows} <= set(recipe.forget_labels())
+    forgotten = {forget for forget, _, _ in rows} | {side.get("forget") for side in content["places"].values()}
+    assert forgotten - {None} <= set(recipe.forget_labels())
     assert {method for _, method, _ in rows} <= {*recipe.unlearn_labels(), "original", "retrain"}
     assert {row[0] for row in content.get("measures", ())} <= set(recipe.forget_labels())
     assert {row[1] for row in content.get("measures", ())} <= {*recipe.unlearn_labels(), ""}
@@ -174,7 +196,10 @@ def test_the_data_file_is_whole(part):
     content = paper()[part]
     for _, _, values in content.get("rows", ()):
         assert set(values) <= set(content["places"])
-        assert all(len(row) == len(content["metrics"]) and all(0 <= x <= 100 for x in row) for row in values.values())
+        assert all(
+            len(row) == len(content["metrics"]) and all(x is None or 0 <= x <= 100 for x in row)
+            for row in values.values()
+        )
     for pair in content["pairs"]:
         assert set(pair) <= set(content["places"])
 

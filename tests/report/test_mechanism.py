@@ -121,9 +121,7 @@ def test_what_is_predicted_is_what_was_computed(view):
     row = next(r for r in table.rows if r[0] == "gradient_cosine")
     assert row[8 - 2] == f"{own['rank_correlation'].item():.2f}".replace("-", "−")
     assert row[8] == own["predicts"].item()
-    assert part.sentences()[0].startswith(
-        "gradient_cosine on forget|retain: does it predict beyond test accuracy? damage: "
-    )
+    assert part.sentences()[0].startswith("gradient_cosine: does it predict beyond test accuracy? damage: ")
 
 
 def test_constant_measures_predict_nothing(view):

@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from ungrok.study.mediation import changes, headline, interval, mediation, outcomes, partial_rank_correlation
+from ungrok.study.mediation import (
+    changes,
+    headline,
+    mediation,
+    outcomes,
+    partial_rank_correlation,
+    pooled,
+    resampled,
+    simultaneous,
+)
 from ungrok.study.recipe import validate
 from ungrok.study.results import MECHANISM
 
@@ -52,14 +61,50 @@ def test_a_covariate_that_does_not_vary_changes_nothing_and_one_that_explains_al
     assert np.isnan(partial_rank_correlation(np.ones(30), y))
 
 
-def test_the_interval_resamples_seeds_not_points():
-    """Ten copies of every point add no information: the interval must not shrink."""
+def test_seeds_are_resampled_not_points():
+    """Ten copies of every point add no information: the draws must not move together."""
     random = np.random.default_rng(2)
     one = pd.DataFrame({"seed": range(12), "change": random.normal(size=12), "accuracy": random.normal(size=12)})
     one["damage"] = one["change"] + random.normal(size=12)
-    wide, copied = interval(one, "damage", 0.05, 500), interval(pd.concat([one] * 10), "damage", 0.05, 500)
-    assert copied == pytest.approx(wide, abs=0.05)
-    assert wide[1] - wide[0] > 0.3
+    seeds = sorted(set(one["seed"]))
+    wide, copied = (resampled(points, "damage", seeds, 500) for points in (one, pd.concat([one] * 10)))
+    np.testing.assert_allclose(copied, wide, atol=1e-9)
+    assert np.nanstd(wide) > 0.1
+
+
+def test_a_draw_counts_every_seed_as_often_as_it_was_drawn():
+    random = np.random.default_rng(5)
+    points = pd.DataFrame(random.normal(size=(12, 3)), columns=["change", "damage", "accuracy"])
+    points["seed"] = [3, 5, 9] * 4
+    ranked = points[["change", "damage", "accuracy"]].apply(rankdata)
+    drawn = np.random.default_rng(0).multinomial(4, [0.25] * 4, 20)  # seed 7 is another measure's
+    found = resampled(points, "damage", [3, 5, 7, 9], 20)
+    for count, one in zip(drawn, found, strict=True):
+        rows = np.repeat(np.arange(12), count[[[3, 5, 7, 9].index(s) for s in points["seed"]]])
+        if len(rows) > 4:
+            x, y, z = ranked.iloc[rows].to_numpy().T
+            assert one == pytest.approx(np.corrcoef(residuals(x, z), residuals(y, z))[0, 1])
+
+
+def test_simultaneous_intervals_are_those_of_the_largest_deviation():
+    random = np.random.default_rng(6)
+    estimates = np.array([0.1, -0.5, 0.8, np.nan])
+    draws = np.tanh(np.arctanh(estimates)[:, None] + [[0.1], [0.3], [0.2], [1]] * random.normal(size=(4, 400)))
+    z, resamples = np.arctanh(estimates), np.arctanh(draws)
+    largest = [max(abs(resamples[m, b] - z[m]) / resamples[m].std() for m in range(3)) for b in range(400)]
+    cut = np.quantile(largest, 0.9)
+    expected = [[np.tanh(z[m] - cut * resamples[m].std()), np.tanh(z[m] + cut * resamples[m].std())] for m in range(3)]
+    found = simultaneous(estimates, draws, 0.1)
+    np.testing.assert_allclose(found[:3], expected, atol=1e-12)
+    assert np.isnan(found[3]).all()
+    inside = (draws[:3] >= found[:3, :1]) & (draws[:3] <= found[:3, 1:])
+    assert inside.all(axis=0).mean() == pytest.approx(0.9, abs=0.005)
+
+
+def test_copies_of_a_measure_cost_nothing():
+    draws = np.random.default_rng(7).normal(0, 0.2, (1, 300))
+    once, often = simultaneous(np.zeros(1), draws, 0.05), simultaneous(np.zeros(50), np.repeat(draws, 50, axis=0), 0.05)
+    np.testing.assert_allclose(often, np.repeat(once, 50, axis=0))
 
 
 def track(seed, arm, stage, method, start, fall, hit):
@@ -154,6 +199,25 @@ def test_a_cause_predicts_and_a_copy_of_test_accuracy_does_not():
 
 def test_few_seeds_are_no_answer():
     assert mediation(study(lambda hidden, *_: hidden, seeds=4), 0.05)["predicts"].tolist() == ["unknown"] * 2
+
+
+def test_many_measures_of_noise_do_not_predict():
+    """Each alone would say yes in one case of twenty."""
+    random, points = np.random.default_rng(8), study(lambda hidden, *_: hidden)
+    noise = [points.assign(measure=f"noise-{i}", change=random.normal(size=len(points))) for i in range(40)]
+    found = mediation(pd.concat([points, *noise]), 0.05)
+    assert found[found["predicts"] == "yes"]["measure"].tolist() == ["m", "m"]
+
+
+def test_studies_are_left_out_one_at_a_time():
+    cause, noise = study(lambda hidden, *_: hidden), study(lambda hidden, accuracy, noise: noise)
+    found = pooled({"one": cause, "two": noise, "three": cause}, 0.05)
+    assert found["recipes"].tolist() == [3, 3]
+    assert found["seeds"].tolist() == [30, 30]
+    assert [w["two"] for w in found["without"]] == ["yes", "yes"]
+    alone = pooled({"one": cause, "two": noise.assign(measure="other")}, 0.05)
+    assert alone["without"].tolist() == [None] * 4
+    assert np.isnan(alone["recipes_agree"]).all()
 
 
 def test_headline_leaves_out_layers_nulls_and_what_stands_beside():

@@ -67,12 +67,7 @@ def test_the_losses_of_examples_are_those_of_a_loop_in_the_order_of_the_split(da
     assert "gradient_norm" not in row
 
 
-def test_a_run_that_was_stopped_goes_on_where_it_was(data, tmp_path):
-    whole, folder = tmp_path / "whole", tmp_path / "stopped"
-    whole.mkdir()
-    folder.mkdir()
-    expected = fresh(data).record(whole)
-
+def stop_at_8(data, folder):
     class Stop(Exception):
         pass
 
@@ -82,6 +77,15 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(data, tmp_path):
 
     with pytest.raises(Stop):
         fresh(data).record(folder, save_after=0, tick=stop)
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(data, tmp_path):
+    whole, folder = tmp_path / "whole", tmp_path / "stopped"
+    whole.mkdir()
+    folder.mkdir()
+    expected = fresh(data).record(whole)
+
+    stop_at_8(data, folder)
     assert (folder / PROGRESS).exists()
     assert fresh(data).record(folder) == expected
     assert [row["step"] for row in expected["rows"]] == [0, 4, 8, 12]
@@ -98,15 +102,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(data, tmp_path):
 
 
 def test_damaged_losses_are_made_again(data, tmp_path):
-    class Stop(Exception):
-        pass
-
-    def stop(step):
-        if step == 8:
-            raise Stop
-
-    with pytest.raises(Stop):
-        fresh(data).record(tmp_path, save_after=0, tick=stop)
+    stop_at_8(data, tmp_path)
     (tmp_path / EXAMPLES).write_bytes(b"broken")
     rows = fresh(data).record(tmp_path)["rows"]
     assert [row["step"] for row in rows] == [0, 4, 8, 12]

@@ -14,6 +14,7 @@ from ungrok.analyze.gradients import mean_gradient
 from ungrok.analyze.operators import flat, parameters, split
 from ungrok.core.objective import Batch, Objective
 from ungrok.core.seeds import generator
+from ungrok.train.sam import come_back
 
 
 @torch.no_grad()
@@ -45,10 +46,8 @@ class Moved:
         for weight, start, part in zip(self.weights, self.start, split(step, self.weights), strict=True):
             weight.copy_(start + part)
 
-    @torch.no_grad()
     def __exit__(self, *_: object) -> None:
-        for weight, start in zip(self.weights, self.start, strict=True):
-            weight.copy_(start)
+        come_back(self.weights, self.start)
 
 
 def ascent(

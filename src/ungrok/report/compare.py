@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
@@ -30,9 +30,9 @@ class Line:
 
     Args:
         table: Name of the part of the paper.
-        forget: Label of the forget split.
+        forget: Label of the forget split; empty where forget splits are what is compared.
         method: Label of the method; ``original`` before unlearning, ``retrain`` for the oracle.
-        metric: TA, RA or UA in [0, 1]; ``UA sd``; or ``updates to`` a level.
+        metric: TA, RA, UA, ES_retain or ES_forget in [0, 1]; ``UA sd``; or ``updates to`` a level.
         places: What is compared, for instance ``pre_grok → grokked``.
         paper: The paper's value or values.
         measured: The study's: mean ± standard deviation over seeds, or the median number of updates.
@@ -115,7 +115,7 @@ def compare(folder: Path, name: str, places: Sequence[str] = ()) -> list[Line]:
         folder: The ``--out`` folder of a study.
         name: See :func:`parts`.
         places: Where the study has a place of the paper, if not where the data file says: ``place=stage`` or
-            ``place=arm/stage``, for instance ``pre=step-52800``.
+            ``place=arm/stage``, for instance ``pre=step-52800``; ``place=split`` where places are forget splits.
 
     Raises:
         RecipeError: If the folder holds no study, the paper has no such part, or the study no such place.
@@ -123,14 +123,19 @@ def compare(folder: Path, name: str, places: Sequence[str] = ()) -> list[Line]:
     """
     view = open_study(folder)
     found = parts(name, view.recipe.name)
-    named = [_place(view, text, {place for part in found for place in paper()[part]["places"]}) for text in places]
+    allowed = {place: Side.model_validate(side) for part in found for place, side in paper()[part]["places"].items()}
+    named = [_place(view, text, allowed) for text in places]
     return [line for part in found for line in _lines(view, part, paper()[part], dict(named))]
 
 
-def _place(view: View, text: str, allowed: Collection[str]) -> tuple[str, Side]:
+def _place(view: View, text: str, allowed: dict[str, Side]) -> tuple[str, Side]:
     place, _, where = text.partition("=")
     if place not in allowed:
         raise unknown("--place", text, [f"{name}=..." for name in allowed])
+    if allowed[place].forget:
+        if where not in (labels := view.recipe.forget_labels()):
+            raise unknown(f"--place {place}", where, labels)
+        return place, allowed[place].model_copy(update={"forget": where})
     arm, _, stage = where.rpartition("/")
     side = Side(stage=stage, arm=arm or BASE)
     if (side.arm, stage) not in view.series:
@@ -142,8 +147,8 @@ def _lines(view: View, part: str, content: dict[str, Any], named: dict[str, Side
     sides = {place: named.get(place, Side.model_validate(side)) for place, side in content["places"].items()}
     for forget, method, values in content.get("rows", ()):
         for index, metric in enumerate(content["metrics"]):
-            said = {place: row[index] / 100 for place, row in values.items()}
-            yield from _accuracies(view, (part, forget, method, metric), content["pairs"], sides, said)
+            said = {place: row[index] / 100 for place, row in values.items() if row[index] is not None}
+            yield from _accuracies(view, (part, forget or "", method, metric), content["pairs"], sides, said)
     for row in content.get("measures", ()):
         yield from _measures(view, part, content["pairs"], sides, row)
     for left, right in content["pairs"]:
@@ -172,6 +177,7 @@ Values = dict[int, float | None]
 
 def _measured(view: View, side: Side, forget: str, method: str, metric: str) -> Values:
     """Return the metric at the matched dose by seed, at the start, or of the oracle."""
+    forget = side.forget or forget
     labels = [method] if method not in ("original", "retrain") else view.methods
     for label in labels:
         tracks = view.tracks(side.arm, str(side.stage), forget, label)

@@ -14,10 +14,12 @@ import pandas as pd
 from ungrok.core.errors import RecipeError
 from ungrok.report.compare import open_study
 from ungrok.report.tables import NAMED, VERDICTS, Cell, Table, headline_verdicts
-from ungrok.report.text import MISSING, bracketed, fixed, number, plural
+from ungrok.report.text import MISSING, bracketed, fixed, listed, number, plural
 from ungrok.report.view import View
 from ungrok.study.mediation import MEASURE, OUTCOMES, changes, headline, mediation, pooled
 from ungrok.study.statistics import sign_flip
+
+MEASURE_ALONE = [column for column in MEASURE if column != "on"]
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,12 @@ class Mechanism:
         for key, group in own.groupby(MEASURE, sort=False):
             by_outcome = {row["outcome"]: row for row in group.to_dict("records")}
             rows.append([*named(key), *(cell for name in OUTCOMES for cell in _prediction_cells(by_outcome[name]))])
-        tested = int((own["predicts"] != "unknown").sum())
+        tested = int((self.mediation["predicts"] != "unknown").sum())
         how = (
             "Rank correlation of the change of a measure with the change of what unlearning costs, over all arms, stages and seeds, each "
             "against the first stage of the same seed's base arm; then given test accuracy, with an interval by resampling whole seeds. "
-            "“yes” means that the measure predicts the cost beyond test accuracy: the interval does not hold 0. "
-            f"{plural(tested, 'interval')} stand here; without any effect about "
-            f"{number(self.view.recipe.claims.alpha * tested, 2)} of them would say yes. Damage: {OUTCOMES['damage']}; updates: "
+            f"All {plural(tested, 'interval')} of this study cover together with {1 - self.view.recipe.claims.alpha:.0%} (max-t). “yes” means that "
+            "the measure predicts the cost beyond test accuracy: the interval does not hold 0. Damage: {OUTCOMES['damage']}; updates: "
             f"{OUTCOMES['updates']}; both as ranks within a method, averaged over methods."
         )
         columns = ["measure", "on", *["rank correlation", "given test accuracy", "predicts", "arms agree"] * 2]
@@ -109,15 +110,22 @@ class Mechanism:
     def sentences(self) -> list[str]:
         """Return one sentence per measure: does it predict the cost of unlearning beyond test accuracy?"""
         found = []
-        for key, group in self.mediation.groupby(MEASURE, sort=False) if len(self.points) else ():
-            said = []
-            for outcome, own in group.groupby("outcome", sort=False):
-                words = sorted(set(own["predicts"]))
-                said.append(f"{outcome}: {words[0] if len(words) == 1 else 'depends on the forget split'}")
-            found.append(
-                f"{' on '.join(filter(None, named(key)))}: does it predict beyond test accuracy? {'; '.join(said)}."
-            )
+        for key, group in self.mediation.groupby(MEASURE_ALONE, sort=False) if len(self.points) else ():
+            said = [f"{outcome}: {_said(own)}" for outcome, own in group.groupby("outcome", sort=False)]
+            name, _ = named([*key[:2], "", key[2]])
+            found.append(f"{name}: does it predict beyond test accuracy? {'; '.join(said)}.")
         return found
+
+
+def _said(own: pd.DataFrame) -> str:
+    """Return the answer for one measure and outcome, by data set where answers differ."""
+    answers: dict[str, list[str]] = {}
+    for on, rows in own.groupby("on", sort=False):
+        words = set(rows["predicts"])
+        answers.setdefault(words.pop() if len(words) == 1 else "depends on the forget split", []).append(str(on))
+    if len(answers) == 1:
+        return next(iter(answers))
+    return ", ".join(f"{word} on {listed(sets)}" for word, sets in answers.items())
 
 
 def named(key: Any) -> list[str]:

@@ -76,19 +76,21 @@ def write_report(
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
         (page.parent / "figures").mkdir(parents=True)
         drawn = language_figures.pictures(view) if view.text else figures.pictures(view)
-        every = [*drawn, *mechanism_figures.pictures(Mechanism(view))]
+        mechanism = Mechanism(view)
+        every = [*drawn, *mechanism_figures.pictures(mechanism)]
         shown = [_save(picture, page.parent / "figures") for picture in every]
-        write_text(page, render(view, shown, provenance))
+        write_text(page, render(view, mechanism, shown, provenance))
         if plan.recipe.analyze:
-            write_text(page.parent / "mediation.csv", Mechanism(view).mediation.to_csv(index=False))
+            write_text(page.parent / "mediation.csv", mechanism.mediation.to_csv(index=False))
     return page
 
 
-def render(view: View, shown: list[dict[str, str]], provenance: dict[str, Any]) -> str:
+def render(view: View, mechanism: Mechanism, shown: list[dict[str, str]], provenance: dict[str, Any]) -> str:
     """Return the page as text.
 
     Args:
         view: The study.
+        mechanism: What was measured on its models.
         shown: Per figure its ``name``, ``title``, ``how`` and ``image``, a data URI.
         provenance: What the report was made with.
 
@@ -113,8 +115,8 @@ def render(view: View, shown: list[dict[str, str]], provenance: dict[str, Any]) 
         ranking=list(tables.ranking(view)),
         ends=[] if view.text else list(ends(view)),
         language=_language(view),
-        mechanism=list(Mechanism(view).tables()),
-        mechanism_answers=Mechanism(view).sentences(),
+        mechanism=list(mechanism.tables()),
+        mechanism_answers=mechanism.sentences(),
         updates=[*tables.updates_to_target(view), *tables.learning_rates(view)],
         transitions=[tables.transitions(view), tables.grok_rates(view), *controls(view)],
         costs=[table for table in (tables.training_cost(view), tables.request_cost(view)) if table],

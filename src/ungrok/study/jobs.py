@@ -38,13 +38,12 @@ from ungrok.train import (
     Training,
     Trajectory,
     TransitionRule,
-    find_transition,
     match_step,
     materialize,
     stage_step,
     value_at,
 )
-from ungrok.train.loop import checkpoint_name, model_state, record_all
+from ungrok.train.loop import checkpoint_name, model_state, norm_of, record_all
 from ungrok.train.text import make_run
 from ungrok.train.together import advance_together, faster_together
 from ungrok.unlearn import UNLEARNERS, OneShot, Unlearner
@@ -147,6 +146,13 @@ def trajectory_of(finished: Finished) -> Trajectory:
     return Trajectory(finished.path, finished.result)
 
 
+def _keep(source: Finished, step: int, folder: Path) -> Run:
+    """Bring a fresh run of a finished train job to a step, and keep its model."""
+    run = materialize(again(source), trajectory_of(source), step)
+    save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
+    return run
+
+
 def train(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:
     """Train to the end and keep the path; from the end of the base job, if there is one."""
     split = resolved(inputs, spec)
@@ -206,12 +212,10 @@ def stage(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick:
     """Find the step of a stage and keep the model there."""
     source = inputs["trajectory"]
     trajectory = trajectory_of(source)
-    rule = TransitionRule.model_validate(spec["transition"])
-    transition = find_transition(trajectory.metrics, rule, diverged=trajectory.status == "diverged")
+    transition = trajectory.transition(TransitionRule.model_validate(spec["transition"]))
     step, reason = stage_step(spec["stage"], trajectory.metrics, transition)
     if step is not None:
-        run = materialize(again(source), trajectory, step)
-        save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
+        _keep(source, step, folder)
     return {"step": step, "reason": reason, "training": source.job["spec"]}
 
 
@@ -223,14 +227,12 @@ def matched(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tic
     if step is None:
         reason = f"no checkpoint to be matched ({inputs['to'].result['reason']})"
         return {"step": None, "reason": reason, "match": None} | training
-    rule = TransitionRule.model_validate(spec["transition"])
-    transition = find_transition(trajectory.metrics, rule, diverged=trajectory.status == "diverged")
+    transition = trajectory.transition(TransitionRule.model_validate(spec["transition"]))
     wanted = float(step) if spec["equal"] == "updates" else value_at(trajectory_of(other), step, spec["equal"])
     same = step if source.path == other.path else None
     found = match_step(trajectory.metrics, transition, wanted, spec["equal"], spec["tolerance"], spec["part"], same)
     if found.step is not None:
-        run = materialize(again(source), trajectory, found.step)
-        save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
+        _keep(source, found.step, folder)
     match = {"wanted": found.wanted, "found": found.found, "mismatch": found.mismatch}
     return {"step": found.step, "reason": found.reason, "match": match} | training
 
@@ -248,15 +250,15 @@ def rescaled(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, ti
         every = [score(run.model, TensorBatches(s, run.training.evaluation_batch), run.objective) for s in splits]
         return torch.cat([one.logits for one in every if one.logits is not None])
 
-    before, norm = logits(), _norm(run.model)
+    before, norm = logits(), norm_of(run.model.parameters())
     rescale(run.model, spec["factor"])
-    rescaling = {"change": check_equal(before, logits()), "norm_before": norm, "norm_after": _norm(run.model)}
+    rescaling = {
+        "change": check_equal(before, logits()),
+        "norm_before": norm,
+        "norm_after": norm_of(run.model.parameters()),
+    }
     save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
     return source.result | {"rescaling": rescaling}
-
-
-def _norm(model: nn.Module) -> float:
-    return torch.stack([p.detach().double().square().sum() for p in model.parameters()]).sum().sqrt().item()
 
 
 def _scores(model: nn.Module, data: Data, run: Run) -> dict[str, Any]:
@@ -275,11 +277,10 @@ def oracle(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick
     trajectory = trajectory_of(source)
     if step is None or step > trajectory.steps:
         return {"step": None, "reason": inputs["stage"].result["reason"] or f"the oracle {trajectory.status}"}
-    run = materialize(again(source), trajectory, step)
+    run = _keep(source, step, folder)
     _set_objective(run, spec)
     data = load_data(source.job["spec"]["problem"]).to(next(run.model.parameters()).device)
     found = _scores(run.model, data, run)
-    save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
     save_tensors(folder / "scores.safetensors", _tensors([found], keep_logits=True))
     asked = _questions(run.model, source.job["spec"], spec, inputs, folder)
     return {"step": step, "reason": "", **asked}

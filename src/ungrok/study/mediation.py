@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,9 @@ BESIDE = re.compile(
     r"_(?:residual|q\d\d|angle|expected|unbiased|biased|fraction)$|^llc_|^normalized_|^hessian_(?:above|below)_|^modules_(?!r2)|^full_loss$|^clean_accuracy$"
 )
 """Readings that stand beside a measure and are none themselves: error bounds, diagnostics, other forms of the same."""
+
+EDGE = 1 - 1e-6
+"""Correlations are kept below this, whose artanh is 7.25."""
 
 FEWEST = 5
 """Under so many seeds, resampling them says nothing."""
@@ -69,27 +73,56 @@ def partial_rank_correlation(x: Floats, y: Floats, z: Floats | None = None, weig
     return partial[0] if weights is None else partial
 
 
-def interval(points: pd.DataFrame, outcome: str, alpha: float, draws: int = 2000) -> tuple[float, float]:
-    """Return an interval of the partial rank correlation by resampling whole seeds with replacement.
+def resampled(points: pd.DataFrame, outcome: str, seeds: Sequence[object], draws: int = 2000) -> Floats:
+    """Return the partial rank correlation, given accuracy, under resampling of whole seeds with replacement.
 
-    Percentiles; points of one seed stay together, since they share data and initial weights. Somewhat narrow at few seeds.
+    Points of one seed stay together, since they share data and initial weights. The draws are the same for the same ``seeds``,
+    so that those of several measures belong together.
 
     Args:
         points: Columns seed, change, accuracy and the outcome's; no missing values.
         outcome: Name of the outcome's column.
-        alpha: One minus the level.
-        draws: Resamples; where nothing varies in half of them or more, there is no interval.
+        seeds: All seeds to draw from, those of other measures too.
+        draws: Resamples.
+
+    Returns:
+        Shape (draws,); nan where nothing varies.
 
     """
-    seed, seeds = pd.factorize(points["seed"])
     drawn = np.random.default_rng(0).multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), draws)
     x, y, z = (points[name].to_numpy(dtype=float) for name in ("change", outcome, "accuracy"))
-    found = partial_rank_correlation(x, y, z, drawn[:, seed].astype(float))
-    finite = found[np.isfinite(found)]
-    if len(finite) < draws / 2:
-        return float("nan"), float("nan")
-    low, high = np.quantile(finite, [alpha / 2, 1 - alpha / 2])
-    return float(low), float(high)
+    place = pd.Index(seeds).get_indexer(pd.Index(points["seed"]))
+    with np.errstate(invalid="ignore"):
+        return partial_rank_correlation(x, y, z, drawn[:, place].astype(float))
+
+
+def simultaneous(estimates: Floats, draws: Floats, alpha: float) -> Floats:
+    """Return intervals of correlations that hold together: all of them cover with probability 1 − alpha.
+
+    Single-step max-t (Westfall & Young 1993; Romano & Wolf 2005): ``tanh(z ± c·s)`` with z = artanh r (Fisher), s the standard
+    deviation of its resamples, and c the 1 − alpha quantile over draws of the largest ``|z* − z|/s`` of all rows.
+    Rows that vary together cost less than independent ones, other than with Bonferroni or Holm.
+
+    Args:
+        estimates: r, shape (m,).
+        draws: r under resampling, shape (m, draws), the same draw in each column.
+        alpha: One minus the joint level.
+
+    Returns:
+        Lower and upper ends, shape (m, 2); nan for a row without an estimate or without half of its draws, which
+        does not count.
+
+    """
+    with np.errstate(invalid="ignore"):
+        z, resamples = (np.arctanh(np.clip(r, -EDGE, EDGE)) for r in (estimates, draws))
+    known = np.isfinite(z) & (np.isfinite(resamples).sum(axis=1) * 2 > draws.shape[1])
+    ends = np.full((len(z), 2), np.nan)
+    if known.any():
+        scale = np.nanstd(resamples[known], axis=1)
+        away = np.abs(resamples[known] - z[known, None]) / np.maximum(scale, 1e-12)[:, None]
+        reach = np.quantile(np.nan_to_num(away).max(axis=0), 1 - alpha) * scale
+        ends[known] = np.tanh(np.stack([z[known] - reach, z[known] + reach], axis=1))
+    return ends
 
 
 def outcomes(rows: pd.DataFrame, recipe: Recipe, budgets: dict[str, tuple[float, float]]) -> pd.DataFrame:
@@ -150,7 +183,7 @@ def mediation(points: pd.DataFrame, alpha: float) -> pd.DataFrame:
 
     Args:
         points: From :func:`changes`.
-        alpha: One minus the level of the intervals, which are not adjusted for the number of measures.
+        alpha: One minus the level of the intervals, which hold together: see :func:`simultaneous`.
 
     Returns:
         Columns forget, analysis, measure, on, layer, outcome, points, seeds, rank_correlation, partial (given test
@@ -158,13 +191,7 @@ def mediation(points: pd.DataFrame, alpha: float) -> pd.DataFrame:
         ``predicts``: yes (the interval does not hold 0), no, or unknown (too few seeds, or nothing varies).
 
     """
-    table = []
-    for key, group in points.groupby(["forget", *MEASURE], sort=False):
-        for outcome in OUTCOMES:
-            known = group[["seed", "arm", "change", "accuracy", outcome]].dropna()
-            row: dict[str, object] = dict(zip(["forget", *MEASURE], key, strict=True)) | {"outcome": outcome}
-            table.append(row | _judged(known, outcome, alpha))
-    return pd.DataFrame(table)
+    return _judged(points, ["forget", *MEASURE], alpha)
 
 
 def pooled(studies: dict[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
@@ -190,45 +217,49 @@ def pooled(studies: dict[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
             recipe=name, arm=name + "/" + points["arm"], seed=[f"{name}/{s}" for s in points["seed"]]
         )
         parts.append(keyed.join(ranks))
-    table = []
-    for key, group in pd.concat(parts).groupby(MEASURE, sort=False):
+    points = pd.concat(parts)
+    found = _judged(points, MEASURE, alpha)
+    if len(studies) < 2:
+        return found.assign(recipes_agree=np.nan, without=None)
+    same, several = [*MEASURE, "outcome"], found["recipes"].to_numpy() > 1
+    left = {n: _judged(points[points["recipe"] != n], MEASURE, alpha) for n in studies}
+    left = {n: found[same].merge(one, how="left", on=same) for n, one in left.items()}
+    signs = np.mean([np.sign(one["partial"]) == np.sign(found["partial"]) for one in left.values()], axis=0)
+    words = pd.DataFrame({n: one["predicts"] for n, one in left.items()}).to_dict("records")
+    found["recipes_agree"] = np.where(several, signs, np.nan)
+    return found.assign(without=[w if many else None for w, many in zip(words, several, strict=True)])
+
+
+def _judged(points: pd.DataFrame, keys: list[str], alpha: float) -> pd.DataFrame:
+    """Return a row per group of points and outcome, their intervals holding together."""
+    seeds = sorted(points["seed"].unique())
+    table, draws = [], []
+    for key, group in points.groupby(keys, sort=False):
         for outcome in OUTCOMES:
-            known = group[["recipe", "seed", "arm", "change", "accuracy", outcome]].dropna()
-            row: dict[str, object] = dict(zip(MEASURE, key, strict=True)) | {"outcome": outcome}
-            row |= _judged(known, outcome, alpha) | {"recipes": known["recipe"].nunique()}
-            table.append(row | _without_each(known, outcome, alpha, row["partial"]))
-    return pd.DataFrame(table)
+            known = group.dropna(subset=["change", "accuracy", outcome])
+            table.append(dict(zip(keys, key, strict=True)) | {"outcome": outcome} | _estimated(known, outcome))
+            enough = np.isfinite(table[-1]["partial"])
+            draws.append(resampled(known, outcome, seeds) if enough else np.full(2000, np.nan))
+    found = pd.DataFrame(table)
+    if found.empty:
+        return found
+    found[["low", "high"]] = simultaneous(found["partial"].to_numpy(), np.stack(draws), alpha)
+    away = (found["low"] > 0) | (found["high"] < 0)
+    found["predicts"] = np.where(found["low"].isna(), "unknown", np.where(away, "yes", "no"))
+    return found
 
 
-def _without_each(known: pd.DataFrame, outcome: str, alpha: float, partial: object) -> dict[str, object]:
-    names = list(known["recipe"].unique())
-    if len(names) < 2:
-        return {"recipes_agree": float("nan"), "without": None}
-    left = {name: _judged(known[known["recipe"] != name], outcome, alpha) for name in names}
-    same = [np.sign(float(str(one["partial"]))) == np.sign(float(str(partial))) for one in left.values()]
-    return {"recipes_agree": float(np.mean(same)), "without": {name: one["predicts"] for name, one in left.items()}}
-
-
-def _judged(known: pd.DataFrame, outcome: str, alpha: float) -> dict[str, object]:
-    seeds = known["seed"].nunique()
-    row: dict[str, object] = {"points": len(known), "seeds": seeds}
+def _estimated(known: pd.DataFrame, outcome: str) -> dict[str, Any]:
+    seeds, arms = known["seed"].nunique(), list(known["arm"].unique())
+    row = {"points": len(known), "seeds": seeds} | ({"recipes": known["recipe"].nunique()} if "recipe" in known else {})
     if seeds < FEWEST:
-        empty = dict.fromkeys(("rank_correlation", "partial", "low", "high", "arms_agree"), np.nan)
-        return row | empty | {"predicts": "unknown"}
+        return row | dict.fromkeys(("rank_correlation", "partial", "arms_agree"), float("nan"))
+    partial, raw = _correlation(known, outcome), _correlation(known.assign(accuracy=0.0), outcome)
+    without = [np.sign(_correlation(known[known["arm"] != arm], outcome)) == np.sign(partial) for arm in arms]
+    agree = float(np.mean(without)) if len(arms) > 1 else float("nan")
+    return row | {"rank_correlation": raw, "partial": partial, "arms_agree": agree}
+
+
+def _correlation(known: pd.DataFrame, outcome: str) -> float:
     x, y, z = (known[name].to_numpy(dtype=float) for name in ("change", outcome, "accuracy"))
-    partial = float(partial_rank_correlation(x, y, z))
-    low, high = interval(known, outcome, alpha)
-    row |= {"rank_correlation": float(partial_rank_correlation(x, y)), "partial": partial, "low": low, "high": high}
-    verdict = "unknown" if not np.isfinite([partial, low, high]).all() else "yes" if low > 0 or high < 0 else "no"
-    return row | {"arms_agree": _agree(known, outcome, np.sign(partial)), "predicts": verdict}
-
-
-def _agree(known: pd.DataFrame, outcome: str, sign: float) -> float:
-    arms: Sequence[str] = list(known["arm"].unique())
-    if len(arms) < 2:
-        return float("nan")
-    kept = [known[known["arm"] != arm] for arm in arms]
-    without = [
-        partial_rank_correlation(*(k[n].to_numpy(dtype=float) for n in ("change", outcome, "accuracy"))) for k in kept
-    ]
-    return float(np.mean([np.sign(value) == sign for value in without]))
+    return float(partial_rank_correlation(x, y, z))

@@ -18,7 +18,7 @@ from ungrok.study.plan import Plan
 from ungrok.study.recipe import Matched, Rescaled, Side
 from ungrok.study.store import Finished, Store
 from ungrok.study.text import split_of
-from ungrok.train import Transition, TransitionRule, find_transition
+from ungrok.train import Transition
 
 KEYS = ["seed", "arm", "stage", "step", "forget", "method"]
 
@@ -180,9 +180,7 @@ def _control(control: Matched | Rescaled, arm: str, found: dict[str, Any]) -> di
 
 def transition_of(plan: Plan, trajectory: Finished) -> Transition:
     """Return the transition of a finished train job under the recipe's rule."""
-    path = trajectory_of(trajectory)
-    rule: TransitionRule = plan.recipe.transition
-    return find_transition(path.metrics, rule, diverged=path.status == "diverged")
+    return trajectory_of(trajectory).transition(plan.recipe.transition)
 
 
 def _flat(transition: Transition) -> dict[str, Any]:

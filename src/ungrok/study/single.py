@@ -52,9 +52,9 @@ def analyze_file(plan: Plan, look: Look, file: Path, reference: Path | None = No
 
     """
     training = plan.jobs[plan.trajectories[look.arm, look.seed]].spec
-    weights = {"model": _weights(training, file)}
+    weights = {"model": _weights(training, file, "--model")}
     if reference is not None:
-        weights["reference"] = _weights(training, reference)
+        weights["reference"] = _weights(training, reference, "--reference")
     found = measure(training, weights, plan.jobs[look.rows].spec)
     if found["reason"]:
         raise RecipeError(
@@ -64,11 +64,11 @@ def analyze_file(plan: Plan, look: Look, file: Path, reference: Path | None = No
     return rows
 
 
-def _weights(training: dict[str, Any], file: Path) -> dict[str, Tensor]:
+def _weights(training: dict[str, Any], file: Path, option: str) -> dict[str, Tensor]:
     try:
         weights = load_tensors(file)
     except OSError as error:
-        raise RecipeError(f"--model: {str(file)!r} cannot be read as safetensors ({error})") from None
+        raise RecipeError(f"{option}: {str(file)!r} cannot be read as safetensors ({error})") from None
     if "step" in weights:  # a checkpoint of a training run, which holds the optimizer's state, too
         weights = model_state(weights)
     expected = {name: tuple(value.shape) for name, value in fresh_model(training, 0).state_dict().items()}
@@ -76,5 +76,5 @@ def _weights(training: dict[str, Any], file: Path) -> dict[str, Tensor]:
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             shapes = f"{name} has shape {found.get(name)}; the recipe's model has {expected.get(name)}"
-            raise RecipeError(f"--model: {str(file)!r} does not hold the recipe's model: {shapes}")
+            raise RecipeError(f"{option}: {str(file)!r} does not hold the recipe's model: {shapes}")
     return weights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -258,9 +258,9 @@ class Run:
         self.optimizer.zero_grad(set_to_none=True)
         train = self._score(self.data.train, lambda losses: (losses.sum() / count).backward())
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        row["gradient_norm"] = _norm(gradients)
+        row["gradient_norm"] = norm_of(gradients)
         self.optimizer.zero_grad(set_to_none=True)
-        row["weight_norm"] = _norm([p.detach() for p in self.model.parameters()])
+        row["weight_norm"] = norm_of(self.model.parameters())
         found = {"train": train, "validation": self._score(self.data.validation), "test": self._score(self.data.test)}
         for name, scores in found.items():
             row[f"{name}_loss"], row[f"{name}_accuracy"] = scores.loss, scores.accuracy
@@ -328,9 +328,9 @@ def record_all(
     return [log.result() for log in logs]
 
 
-def _norm(tensors: list[Tensor]) -> float | None:
+def norm_of(tensors: Iterable[Tensor]) -> float | None:
     """Return the Euclidean norm of several tensors together, summed in float64; None where it is not finite."""
-    norm = torch.stack([t.double().square().sum() for t in tensors]).sum().sqrt()
+    norm = torch.stack([t.detach().double().square().sum() for t in tensors]).sum().sqrt()
     return norm.item() if torch.isfinite(norm) else None
 
 

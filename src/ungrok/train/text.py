@@ -15,7 +15,7 @@ from ungrok.data.base import Data
 from ungrok.data.history import LossHistory
 from ungrok.data.text import TextData
 from ungrok.data.tokens import TokenSplit
-from ungrok.train.loop import EXAMPLES, Run, Training, _norm
+from ungrok.train.loop import EXAMPLES, Run, Training, norm_of
 from ungrok.train.trajectory import Trajectory
 
 EVALUATION_BATCH = 64
@@ -68,7 +68,7 @@ class TextRun(Run):
         """Return loss, accuracy (share of answer tokens predicted) and extraction strength on each split, and the weight norm."""
         assert isinstance(self.objective, CausalLM)
         row: dict[str, float | int | None] = {"step": self.step, "epoch": self.step / len(self.batches)}
-        row["weight_norm"] = _norm([p.detach() for p in self.model.parameters()])
+        row["weight_norm"] = norm_of(self.model.parameters())
         for name in ("train", "validation", "test"):
             split = getattr(self.data, name)
             assert isinstance(split, TokenSplit)

@@ -10,6 +10,7 @@ import pandas as pd
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import load_tensors
 from ungrok.train.loop import Run, checkpoint_name
+from ungrok.train.transition import Transition, TransitionRule, find_transition
 
 
 class Trajectory:
@@ -27,6 +28,10 @@ class Trajectory:
         self.steps: int = result["steps"]
         self.checkpoints: list[int] = result["checkpoints"]
         self.metrics = pd.DataFrame(result["rows"])
+
+    def transition(self, rule: TransitionRule) -> Transition:
+        """Return the transition that a rule finds in the metrics."""
+        return find_transition(self.metrics, rule, diverged=self.status == "diverged")
 
     def at_or_before(self, step: int) -> int:
         """Return the last kept step that is not after ``step``.
