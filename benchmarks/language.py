@@ -34,17 +34,18 @@ def network() -> nn.Module:
 
 
 def bare() -> None:
-    """Make the updates with nothing around them: pad, forward pass, cross-entropy, step."""
+    """Make the updates with nothing around them: pad, forward pass, cross-entropy of answer tokens, step."""
     assert isinstance(DATA, TextData)
     model, split, step = network(), DATA.train, 0
-    optimizer = torch.optim.AdamW(model.parameters(), 1.5e-3, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-4, weight_decay=0.01, fused=True)
     while step < TRAINING.steps:
         for index in torch.randperm(len(split)).split(16):
             longest = int(split.lengths[index].max())
             ids, labels = split.inputs[index, :longest], split.labels[index, :longest]
             mask = (torch.arange(longest) < split.lengths[index, None]).long()
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-            loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+            answers = labels[:, 1:] != -100
+            loss = F.cross_entropy(logits[:, :-1][answers], labels[:, 1:][answers])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -92,8 +92,8 @@ def study(
     """Run a whole study and write its report; what is finished already is not done again."""
     content = load(recipe, overrides or ())
     folder, where = _folders(content, out, store)
-    outputs.claim_folder(folder)
     plan = _planned(content)
+    outputs.claim_folder(folder)
     say(f"{content.name}: {_counts(plan)}")
     ran = engine.run(list(plan.jobs.values()), where, workers=workers, scheduler=scheduler, say=say)
     say(f"{ran} jobs ran, {len(plan.jobs) - ran} were finished already")

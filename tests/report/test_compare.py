@@ -127,7 +127,7 @@ def test_splits_are_compared_where_the_paper_compares_groups(folder):
     retained = next(one for one in lines if (one.method, one.metric) == ("gradient_ascent", "ES_retain"))
     assert (retained.paper, retained.claimed, retained.verdict) == ("0.556 → 0.605", "+", "open")
     assert not [one for one in lines if (one.method, one.metric) == ("npo", "ES_retain")]
-    with pytest.raises(RecipeError, match="--place grokked-50: 'final'.*grokked-20"):
+    with pytest.raises(RecipeError, match=r"--place grokked-50: 'final'.*grokked-20"):
         compare(where, "paper:table2", ["grokked-50=final"])
 
 

@@ -174,8 +174,8 @@ def test_points_and_bands_are_the_values_and_the_nulls_under_the_accuracy_curves
 
 def test_spectra_are_the_shares_beyond_each_power_of_ten(view):
     drawn = {picture.name: picture.figure for picture in mechanism_figures.pictures(Mechanism(view))}
-    (axes,) = drawn["spectra-class"].axes
-    assert axes.get_title(loc="left") == "forget"
+    axes, *_ = drawn["spectra-class"].axes
+    assert axes.get_title(loc="left") == "base, forget"
     above, below = axes.lines[:2]
     assert dict(zip(*above.get_data(), strict=True)) == {0.001: 0.5, 0.1: 0.25}
     assert dict(zip(*below.get_data(), strict=True)) == {0.1: 0.125}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -142,26 +143,27 @@ def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
     sets = list(dict.fromkeys(found["on"]))
     if not sets:
         return
-    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-    grid = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
     series = [s for s in mechanism.view.series if ((found["arm"] == s[0]) & (found["stage"] == s[1])).any()]
-    for axes, on in zip(grid, sets, strict=True):
-        for arm, stage in series:
+    arms = list(dict.fromkeys(arm for arm, _ in series))
+    figure = Figure(figsize=(WIDTH, 1.2 + 1.5 * len(arms)), layout="constrained")
+    grid = figure.subplots(len(arms), len(sets), sharex=True, sharey=True, squeeze=False)
+    for (arm, row), (on, column) in product(zip(arms, grid, strict=True), zip(sets, range(len(sets)), strict=True)):
+        row[column].set(xscale="log", yscale="log")
+        row[column].set_title(on if len(arms) == 1 else f"{arm}, {on}", loc="left")
+        for stage in [s for a, s in series if a == arm]:
             one = found[(found["on"] == on) & (found["arm"] == arm) & (found["stage"] == stage)]
-            for side, style in (("above", "-"), ("below", ":")):
+            for side, style in zip(("above", "below"), SIGNS.values(), strict=True):
                 mean = one[one["side"] == side].groupby(one["at"].abs())["value"].mean()
                 mean = mean[mean > 0]
-                look: dict[str, Any] = {
-                    "linestyle": style,
-                    "color": color(mechanism.view, stage),
-                    "marker": _marker(mechanism, arm),
-                }
-                axes.plot(mean.index, mean, markersize=3, linewidth=1, **look)
-        axes.set(xscale="log", yscale="log", xlabel="size of the eigenvalue")
-        axes.set_title(on, loc="left")
-    grid[0].set_ylabel("share of eigenvalues beyond")
+                row[column].plot(mean.index, mean, style, color=color(mechanism.view, stage), linewidth=1.2)
+        if not any(len(line.get_xdata()) for line in row[column].lines):
+            row[column].text(0.5, 0.5, "none", transform=row[column].transAxes, ha="center", color=GRAY)
+    figure.supxlabel("size of the eigenvalue")
+    figure.supylabel("share of eigenvalues beyond")
+    there = dict.fromkeys(stage for _, stage in series)
+    stages = [Line2D([], [], color=color(mechanism.view, s), label=s) for s in mechanism.view.stages if s in there]
     kinds = [Line2D([], [], color=GRAY, linestyle=s, label=n) for n, s in SIGNS.items()]
-    _legend(figure, [*_handles(mechanism, series), *kinds])
+    _legend(figure, [*stages, *kinds])
     how = (
         "Share of the eigenvalues of the loss Hessian that are larger than a positive value (solid) or smaller than a negative one (dotted), by "
         "stochastic Lanczos quadrature before unlearning, mean over seeds; where a line ends there is none beyond."

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from math import isfinite
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -50,10 +51,15 @@ class Track:
 
     rows: pd.DataFrame
 
+    @cached_property
+    def places(self) -> list[dict[str, Any]]:
+        """The rows as dicts, since a report asks for single rows ten thousand times."""
+        return cast("list[dict[str, Any]]", self.rows.to_dict("records"))
+
     @property
     def start(self) -> dict[str, Any]:
         """The row before the first update."""
-        return dict(self.rows.iloc[0])
+        return self.places[0]
 
     @property
     def one_shot(self) -> bool:
@@ -69,17 +75,16 @@ class Track:
 
     def at(self, target: float | str) -> dict[str, Any] | None:
         """Return the row at which the target is first reached."""
-        hits = self.rows[self.rows[target_column(target)].fillna(False).astype(bool)]
-        return None if hits.empty else dict(hits.iloc[0])
+        column = target_column(target)
+        return next((row for row in self.places if row[column] == 1), None)  # not 1: False, nan or None
 
     def at_dose(self, dose: float) -> dict[str, Any]:
         """Return the last row whose dose is not beyond ``dose``; a path that diverged earlier ends in its last row."""
-        return dict(self.rows[self.rows["dose"] <= dose * (1 + 1e-9)].iloc[-1])
+        return [row for row in self.places if row["dose"] <= dose * (1 + 1e-9)][-1]
 
     def rewound(self) -> dict[str, Any] | None:
         """Return the row that rewinding selects."""
-        rows = self.rows[self.rows["rewound"]]
-        return None if rows.empty else dict(rows.iloc[0])
+        return next((row for row in self.places if row["rewound"]), None)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ungrok.data.base import Data
 from ungrok.data.tokens import TokenSplit
 from ungrok.study.jobs import build_run, observed
 from ungrok.study.plan import Plan
+from ungrok.study.store import Job
 from ungrok.train import Training
 from ungrok.train.loop import Run
 from ungrok.train.text import TextRun, look
@@ -65,8 +66,7 @@ def _add_up(plan: Plan, data: Data) -> Estimate:
     for job in plan.jobs.values():
         if job.kind != "train":
             continue
-        kind = str({k: job.spec[k] for k in ("problem", "model", "trajectory")})
-        if kind not in cost:
+        if (kind := _alike(job)) not in cost:
             cost[kind] = _unit_costs(build_run(job.spec))
         update, look, weights = cost[kind]
         training = Training.model_validate(job.spec["trajectory"])
@@ -74,7 +74,7 @@ def _add_up(plan: Plan, data: Data) -> Estimate:
         checkpoints += len(training.kept())
         # Weights and two moments; SGD keeps one.
         size += 3 * weights * len(training.kept())
-    update, look, weights = next(iter(cost.values()))
+    update, look, weights = cost[_alike(plan.jobs[next(iter(plan.trajectories.values()))])]
     replay = plan.recipe.trajectory.steps * plan.recipe.trajectory.checkpoint_every / 4 * update
     examples = len(data.train) + len(data.validation) + len(data.test)
     for kind in {"stage", "matched", "oracle"} & seconds.keys():
@@ -92,6 +92,11 @@ def _add_up(plan: Plan, data: Data) -> Estimate:
             seconds["unlearn"] += updates * update + places * look
             size += places * examples * 6
     return Estimate(seconds, size, checkpoints)
+
+
+def _alike(job: Job) -> str:
+    """Return what train jobs have in common whose updates take as long."""
+    return str({key: job.spec[key] for key in ("problem", "model", "trajectory")})
 
 
 def _unit_costs(run: Run) -> tuple[float, float, int]:

@@ -91,7 +91,7 @@ def resampled(points: pd.DataFrame, outcome: str, seeds: Sequence[object], draws
     """
     drawn = np.random.default_rng(0).multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), draws)
     x, y, z = (points[name].to_numpy(dtype=float) for name in ("change", outcome, "accuracy"))
-    place = pd.Index(seeds).get_indexer(pd.Index(points["seed"]))
+    place = points["seed"].map({seed: i for i, seed in enumerate(seeds)}).to_numpy()
     with np.errstate(invalid="ignore"):
         return partial_rank_correlation(x, y, z, drawn[:, place].astype(float))
 
@@ -227,7 +227,8 @@ def pooled(studies: dict[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
     signs = np.mean([np.sign(one["partial"]) == np.sign(found["partial"]) for one in left.values()], axis=0)
     words = pd.DataFrame({n: one["predicts"] for n, one in left.items()}).to_dict("records")
     found["recipes_agree"] = np.where(several, signs, np.nan)
-    return found.assign(without=[w if many else None for w, many in zip(words, several, strict=True)])
+    found["without"] = pd.Series([w if many else None for w, many in zip(words, several, strict=True)], dtype=object)
+    return found
 
 
 def _judged(points: pd.DataFrame, keys: list[str], alpha: float) -> pd.DataFrame:

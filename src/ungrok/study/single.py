@@ -31,7 +31,7 @@ def unlearn_file(plan: Plan, cell: Cell, file: Path) -> tuple[list[dict[str, Any
 
     """
     training = plan.jobs[plan.trajectories[cell.arm, cell.seed]].spec
-    tensors, record, end = walk(training, _weights(training, file), plan.jobs[cell.path].spec)
+    tensors, record, end = walk(training, _weights(training, file, "--model"), plan.jobs[cell.path].spec)
     return path_rows(tensors, record, plan.recipe.claims.targets, None), end
 
 

@@ -35,7 +35,7 @@ class SAM(Schema):
 
 
 @torch.no_grad()
-def come_back(parameters: Sequence[nn.Parameter], before: Sequence[Tensor]) -> None:
+def come_back(parameters: Sequence[Tensor], before: Sequence[Tensor]) -> None:
     """Put the weights back, exactly."""
     for parameter, value in zip(parameters, before, strict=True):
         parameter.copy_(value)
