@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +28,7 @@ from ungrok.study import engine, outputs, single
 from ungrok.study.claims import CLAIMS
 from ungrok.study.estimate import estimate
 from ungrok.study.jobs import follow
-from ungrok.study.plan import Cell, Look, Plan, make_plan, preflight
+from ungrok.study.plan import Cell, Look, Plan, check_device, make_plan, preflight
 from ungrok.study.recipe import BASE, Recipe, load, shipped, to_yaml, validate
 from ungrok.study.results import collect, transition_of
 from ungrok.study.store import Store
@@ -73,7 +74,9 @@ def _folders(recipe: Recipe, out: Path | None, store: Path | None) -> tuple[Path
     return out, Store(store or out.parent / "store")
 
 
-def _planned(recipe: Recipe) -> Plan:
+def _planned(recipe: Recipe, *, runs: bool = True) -> Plan:
+    if runs:
+        check_device(recipe)
     _, warnings = preflight(recipe)
     plan = make_plan(recipe)
     plan.warnings += warnings
@@ -105,7 +108,7 @@ def _write(folder: Path, plan: Plan, store: Store, workers: int | None, schedule
     results = collect(plan, store)
     verdicts = outputs.verdicts_of(plan, store, results)
     doses = outputs.budgets(plan, store)
-    made = outputs.provenance(store, results, workers, scheduler) | {
+    made = outputs.provenance(plan, store, results, workers, scheduler) | {
         "doses": {method: {"budget": budget, "matched": matched} for method, (budget, matched) in doses.items()}
     }
     outputs.write_tables(folder, plan, results, verdicts, made)
@@ -125,6 +128,7 @@ def _counts(plan: Plan) -> str:
 def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     """Validate a recipe and print its plan: jobs, checkpoints, disk, rough time on this machine."""
     content = load(recipe, overrides or ())
+    check_device(content)
     data, warnings = preflight(content)
     plan = make_plan(content)
     cost = estimate(plan, data)
@@ -355,7 +359,7 @@ def report(
 ) -> None:
     """Write the tables and the report of a finished study again, from what is stored."""
     recipe, where, made = outputs.reopen(folder, store)
-    plan = _planned(recipe)
+    plan = _planned(recipe, runs=False)
     missing = [job for job in plan.jobs.values() if not where.has(job.key)]
     if missing:
         count = f"{len(missing)} of {len(plan.jobs)} jobs"
@@ -386,7 +390,9 @@ def compare(
         rows = [{key: cell for key, cell in line.items() if key != "table"} for line in group]
         _print_table(list(rows[0]), [list(row.values()) for row in rows])
     verdicts = [line["verdict"] for line in lines if line["claimed"]]
-    typer.echo(", ".join(f"{verdicts.count(word)} {word}" for word in ("agrees", "contradicts", "open")))
+    typer.echo(", ".join(f"{verdicts.count(word)} {word}" for word in report_compare.VERDICTS))
+    for line in report_compare.missing(folder, paper, place or ()):
+        say(line)
 
 
 @app.command()
@@ -457,6 +463,11 @@ def main() -> None:
     except UngrokError as error:
         say(f"error: {error}")
         sys.exit(1 if isinstance(error, StoreError) else 2)
+    except torch.OutOfMemoryError as error:  # outside a job, whose keys to lower are known
+        say(
+            f"error: the device is out of memory; lower the batch sizes or the size of the model ({str(error).splitlines()[0]})"
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on from here")
         sys.exit(130)

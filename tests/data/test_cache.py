@@ -184,7 +184,7 @@ def test_corrupt_images_stop_the_decode_or_are_left_out(make, pixels, capsys):
     kept = [row for row in range(75) if row not in (3, 70)]
     assert found.kept.tolist() == kept
     assert torch.equal(found.pixels, torch.from_numpy(pixels[kept].transpose(0, 3, 1, 2).copy()))
-    assert "these images: 2 corrupt images left out, rows [3, 70]" in capsys.readouterr().err
+    assert "these images: 2 corrupt images left out: image 3, image 70" in capsys.readouterr().err
 
 
 def test_images_of_several_shapes(make, pixels):

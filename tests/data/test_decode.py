@@ -50,6 +50,7 @@ def test_a_transparent_palette_keeps_its_colors():
         (COLOR.convert("RGBA"), None, r"problem.mode: image 7 has mode 'RGBA'; give RGB or L"),
         (COLOR.convert("P"), None, r"image 7 has mode 'P'"),
         (Image.fromarray(np.zeros((4, 4), np.uint16)), "L", r"image 7 has mode 'I;16'; allowed: 1, L"),
+        (Image.fromarray(np.zeros((4, 4), np.uint16)), None, r"image 7 has mode 'I;16'; allowed: 1, L"),
     ],
 )
 def test_modes_that_are_not_converted(image, mode, message):

@@ -1,6 +1,7 @@
 """Images of the user's own: folders and parquet, class names, and what changes when the files do."""
 
 import os
+import re
 
 import numpy as np
 import pandas as pd
@@ -114,7 +115,7 @@ def test_a_folder_of_parquet_files(parquet, tmp_path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, -1] * 20, r"problem.label: .* holds the label -1; allowed: 0 to 0"),
+        ([1, -1] * 20, r"problem.label: .* holds the label -1; allowed: 0 to 1"),
         ([0.5] * 40, r"problem.label: 'label' holds (float64|double); allowed: class labels, strings, integers"),
         (["a", None] * 20, r"problem.label: image 1 of .* has no label"),
     ],
@@ -128,9 +129,23 @@ def test_corrupt_images_take_their_labels_with_them(folder):
     (folder / "cat" / "001.png").write_bytes(b"nothing")
     with pytest.raises(RecipeError, match=r"image 1 \(.*/pets/cat/001.png\) cannot be decoded"):
         OwnImages(path=str(folder), **SIZES).load()
-    found = everything(OwnImages(path=str(folder), skip_corrupt=True, **SIZES).load())
+    problem = OwnImages(path=str(folder), skip_corrupt=True, **SIZES)
+    found = everything(problem.load())
     assert len(found) == sum(CLASSES.values()) - 1
+    for _ in range(2):  # those decoded before are named again
+        (warning,) = problem.warnings()
+        assert re.fullmatch(r".*pets: 1 corrupt image left out: image 1 \(.*/pets/cat/001.png\)\.", warning)
     assert all(brightness // 50 == label for brightness, label in found)
+
+
+def test_a_single_class_is_an_error(folder, tmp_path):
+    """The images themselves in the folder, or one folder of them: there is nothing to tell apart."""
+    with pytest.raises(RecipeError, match=r"cat has a single class; allowed: 2 or more .*one folder a class"):
+        OwnImages(path=str(folder / "cat"), **SIZES).load()
+    (tmp_path / "one").mkdir()
+    (folder / "cat").rename(tmp_path / "one" / "cat")
+    with pytest.raises(RecipeError, match=r"one has a single class"):
+        OwnImages(path=str(tmp_path / "one"), label_noise=0.5, **SIZES).load()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "L"])

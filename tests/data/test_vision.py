@@ -157,6 +157,14 @@ def test_what_cannot_be_had_is_a_recipe_error(small, settings, message):
         Vision(**settings).load()
 
 
+def test_a_damaged_mirror_is_not_called_absent(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNGROK_DATASETS", str(tmp_path))
+    (tmp_path / "ufldl-stanford" / "svhn" / "cropped_digits").mkdir(parents=True)
+    (tmp_path / "ufldl-stanford" / "svhn" / "cropped_digits" / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
+    with pytest.raises(RecipeError, match=r"problem.dataset: .*ufldl-stanford/svhn cannot be read .*may be damaged"):
+        Vision(dataset="svhn").load()
+
+
 def test_without_a_mirror_the_error_says_so(monkeypatch):
     monkeypatch.delenv("UNGROK_DATASETS", raising=False)
     with pytest.raises(RecipeError, match=r"'ylecun/mnist' cannot be loaded .UNGROK_DATASETS is not set; hub: "):

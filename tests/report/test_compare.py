@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from ungrok.core.errors import RecipeError
-from ungrok.core.files import write_json
-from ungrok.report.compare import compare, paper, parts
+from ungrok.core.files import read_json, write_json
+from ungrok.report.compare import compare, missing, open_study, paper, parts
 from ungrok.study.claims import judge
 from ungrok.study.recipe import load, shipped, to_yaml
 from ungrok.study.results import MECHANISM
@@ -85,7 +85,7 @@ def test_what_a_study_did_not_measure_is_left_empty(folder):
         missing = line.forget == "classes-2-0.5" or line.method == "scrub"
         assert (line.measured == "– → –") == missing
         if missing:
-            assert (line.difference, line.verdict) == ("–", "open")
+            assert (line.difference, line.verdict) == ("–", "not measured")
 
 
 def test_start_and_oracle(folder):
@@ -171,15 +171,33 @@ def test_spread_over_seeds(folder):
 
 
 def test_a_table_means_the_part_that_the_recipe_reproduces():
-    assert parts("paper:table1", "paper/table1-cnn") == ["table1-cnn"]
-    assert parts("paper:table1", "cifar10-small") == ["table1-resnet", "table1-cnn"]
-    assert parts("paper:table1-resnet", "paper/table1-cnn") == ["table1-resnet"]
+    assert parts("paper:table1", load("paper/table1-cnn")) == ["table1-cnn"]
+    assert parts("paper:table1", load("cifar10-small")) == ["table1-resnet", "table1-cnn"]
+    assert parts("paper:table1-resnet", load("paper/table1-cnn")) == ["table1-resnet"]
+    assert parts("paper:table8", load("svhn-small")) == ["table8-svhn"]
+    assert parts("paper:table8", load("digits")) == ["table8-svhn", "table8-imagenet100"]
+
+
+def test_what_a_study_lacks_is_said(folder):
+    lacking = list(missing(folder(claims={"compare": [["pre_grok", "grokked"]]}), "paper:table8-svhn"))
+    assert lacking == [
+        "spline: the study has no spline/final; --place spline=... says which it is, of pre_grok, grokked",
+        "the study has no forget split classes-2-0.3; it has classes-2-0.15",
+    ]
+
+
+def test_a_study_is_read_where_its_device_is_not(folder):
+    where = folder()
+    made = read_json(where / "provenance.json")
+    write_json(where / "provenance.json", made | {"device": "cuda"})
+    assert open_study(where).recipe.device == "cuda"
+    assert compare(where, "paper:table1-cnn")
 
 
 @pytest.mark.parametrize(("name", "near"), [("paper:tabel1-cnn", "paper:table1-cnn"), ("table11", "paper:table11")])
 def test_an_unknown_part_names_the_nearest(name, near):
     with pytest.raises(RecipeError, match=f"--with: '{name}'.*did you mean '{near}'"):
-        parts(name, "")
+        parts(name, load("digits"))
 
 
 def test_a_folder_without_a_study(folder, tmp_path):
@@ -222,7 +240,7 @@ def test_columns_are_read_in_the_order_of_each_table(folder, part, forget, metho
 
 
 def test_measures_of_mechanism_are_compared_by_their_differences(folder):
-    """A cosine that falls by 0.3 in every seed agrees; an angle of the wrong sign contradicts; what was not measured is open."""
+    """A cosine that falls by 0.3 in every seed agrees; an angle of the wrong sign contradicts; what was not measured is said."""
     arms = {"spline": {"stages": ["final"]}}
     where = folder(arms=arms, analyze=[{"kind": "gradient_alignment"}])
     rows = []
@@ -243,4 +261,4 @@ def test_measures_of_mechanism_are_compared_by_their_differences(folder):
     assert lines["gradient_cosine on forget|retain", "spline/final → grokked"].verdict == "contradicts"
     assert lines["gradient_angle on forget|retain", "pre_grok → grokked"].verdict == "contradicts"
     unknown = lines["gradient_angle on forget|retain", "spline/final → grokked"]
-    assert (unknown.measured, unknown.verdict) == ("– → –", "open")
+    assert (unknown.measured, unknown.verdict) == ("– → –", "not measured")

@@ -138,7 +138,7 @@ def test_the_papers_tables_show_the_means_of_the_rows(study):
 def test_the_page_shows_them(study, tmp_path):
     plan, store, results = study
     verdicts, budgets = outputs.verdicts_of(plan, store, results), outputs.budgets(plan, store)
-    made = outputs.provenance(store, results, 0)
+    made = outputs.provenance(plan, store, results, 0)
     outputs.claim_folder(tmp_path)
     outputs.write_tables(tmp_path, plan, results, verdicts, made)
     text = write_report(tmp_path, plan, results, verdicts, made, budgets).read_text()

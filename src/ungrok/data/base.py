@@ -151,6 +151,10 @@ class Problem(Schema):
         """Return what is done to training batches."""
         return None
 
+    def warnings(self) -> list[str]:
+        """Return what a reader of the report must know of the data."""
+        return []
+
     def pinned(self) -> Self:
         """Return the problem with everything in it that its data depend on; job keys are made from this."""
         return self

@@ -24,7 +24,7 @@ from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
 from ungrok.core.files import checksum, read_json, write_json, write_text
 from ungrok.core.progress import progress
 from ungrok.core.schema import canonical, digest
-from ungrok.data.decode import VERSION, Cell, Decoding, Pixels, cells_of, decode_all
+from ungrok.data.decode import VERSION, Cell, Decoding, Pixels, cells_of, decode_all, left_out
 
 CHUNK = 32
 """Images that one thread decodes at a time."""
@@ -234,7 +234,7 @@ def _build(table: Any, column: str, how: Decoding, folder: Path, label: str) -> 
     if writer.count == 0:
         raise RecipeError(f"problem: {label} holds no images that can be decoded")
     if writer.skipped:
-        text = f"{label}: {len(writer.skipped)} corrupt images left out, rows {writer.skipped[:20]}"
+        text = f"{label}: {left_out(table, column, writer.skipped)}"
         Console(stderr=True, soft_wrap=True).print(text, markup=False)
     content = writer.content()
     write_json(folder / META, {"content": content, "digest": digest(content)})

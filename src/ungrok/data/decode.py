@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -66,13 +66,21 @@ def cells_of(table: Any, column: str, count: int) -> Iterator[list[Cell]]:
     start = 0
     for part in table.select_columns(column).with_format("arrow").iter(count):
         found = part.column(column).to_pylist()
-        names = [f"image {start + i}" for i in range(len(found))]
-        paths = [cell.get("path") if isinstance(cell, dict) else None for cell in found]
-        yield [
-            Cell(f"{name} ({path})" if path else name, cell)
-            for name, path, cell in zip(names, paths, found, strict=True)
-        ]
+        yield [Cell(_name(start + i, cell), cell) for i, cell in enumerate(found)]
         start += len(found)
+
+
+def _name(row: int, cell: Any) -> str:
+    path = cell.get("path") if isinstance(cell, dict) else None
+    return f"image {row} ({path})" if path else f"image {row}"
+
+
+def left_out(table: Any, column: str, rows: Sequence[int], most: int = 20) -> str:
+    """Say how many images were left out as corrupt, and name the first of them."""
+    cells = table.select(rows[:most]).select_columns(column).with_format("arrow")[:].column(column).to_pylist()
+    names = [_name(row, cell) for row, cell in zip(rows, cells, strict=False)]
+    more = [f"{len(rows) - most} more"] if len(rows) > most else []
+    return f"{len(rows)} corrupt {'image' if len(rows) == 1 else 'images'} left out: {', '.join(names + more)}"
 
 
 class Corrupt(Exception):
@@ -88,13 +96,14 @@ def decode(cell: Cell, how: Decoding) -> Pixels:
     except RecipeError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever they stumble on
-        raise Corrupt(f"problem: {cell.name} cannot be decoded ({error}); skip_corrupt: true leaves it out") from error
+        reason = str(error).partition(" <_io")[0]  # Pillow prints its buffer
+        raise Corrupt(f"problem: {cell.name} cannot be decoded ({reason}); skip_corrupt: true leaves it out") from error
+    if image.mode not in CONVERTIBLE:
+        raise RecipeError(f"problem: {cell.name} has mode {image.mode!r}; allowed: {', '.join(CONVERTIBLE)}")
     if how.mode is None and image.mode not in ("L", "RGB"):
         raise RecipeError(
             f"problem.mode: {cell.name} has mode {image.mode!r}; give RGB or L to convert all images (alpha is dropped)"
         )
-    if image.mode not in CONVERTIBLE:
-        raise RecipeError(f"problem: {cell.name} has mode {image.mode!r}; allowed: {', '.join(CONVERTIBLE)}")
     if how.mode is not None:
         image = (image.convert("RGBA") if image.mode == "P" else image).convert(how.mode)
     if how.size is not None:

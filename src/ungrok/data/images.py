@@ -16,7 +16,7 @@ from ungrok.core.seeds import generator
 from ungrok.data.augment import Augment
 from ungrok.data.base import Problem, Split, cut
 from ungrok.data.cache import Decoded, decoded
-from ungrok.data.decode import Decoding
+from ungrok.data.decode import Decoding, left_out
 from ungrok.data.pixels import Scale
 from ungrok.data.stored import Stored
 
@@ -100,6 +100,15 @@ class ImageProblem(Problem):
         """Return the recipe's own."""
         return self.augment
 
+    def warnings(self) -> list[str]:
+        """Name the images that were left out as corrupt."""
+        found = []
+        for source in filter(None, self.sources()) if self.skip_corrupt else ():
+            kept = self._decoded(source).kept
+            if missing := sorted(set(range(len(source.table))) - set(kept.tolist())):
+                found.append(f"{source.name}: {left_out(source.table, source.image, missing)}.")
+        return found
+
     def splits(self) -> tuple[Split, Split, Split, int]:
         """Return the three splits and the number of classes."""
         source, other = self.sources()
@@ -109,6 +118,10 @@ class ImageProblem(Problem):
         classes = len(names) if names else int(targets.max()) + 1
         if self.classes not in (None, classes):
             raise RecipeError(f"problem.classes: {self.classes} expected, {source.name} has {classes}")
+        if classes < 2:
+            raise RecipeError(
+                f"problem: {source.name} has a single class; allowed: 2 or more (of a folder: one folder a class)"
+            )
         whole = self._split(source, found, targets, scale, classes)
         if other is None:
             train, validation, test = cut(whole, self._sizes(len(whole), with_test=True), self.data_seed)

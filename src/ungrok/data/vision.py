@@ -82,8 +82,16 @@ def _table(identifier: str, config: str | None, split: str) -> Any:
     try:
         return load_table(source, config, split=split)
     except Exception as error:
+        if source != identifier:
+            raise RecipeError(
+                f"problem.dataset: {source} cannot be read ({_reason(error)}); it may be damaged"
+            ) from error
         where = f"not under UNGROK_DATASETS={root}" if root else "UNGROK_DATASETS is not set"
-        reason = str(error).strip().splitlines()[0]
+        reason = _reason(error)
         if "gated" in str(error).lower():
             reason += f"; accept its terms on https://huggingface.co/datasets/{identifier} and give a token in HF_TOKEN"
         raise RecipeError(f"problem.dataset: {identifier!r} cannot be loaded ({where}; hub: {reason})") from error
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -16,12 +16,15 @@ from ungrok.core.errors import RecipeError, unknown
 from ungrok.core.files import read_json
 from ungrok.report.text import MISSING, bracketed, fixed, in_unit, level, mean_sd, number
 from ungrok.report.view import View
+from ungrok.study.outputs import written
 from ungrok.study.plan import make_plan
-from ungrok.study.recipe import BASE, Side, load, parse_yaml
+from ungrok.study.recipe import BASE, Recipe, Side, load, parse_yaml
 from ungrok.study.results import Results
 from ungrok.study.statistics import Estimate, bounded_differences, sign_flip
 
 PREFIX = "paper:"
+
+VERDICTS = ("agrees", "contradicts", "open", "not measured")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Line:
         claimed: Sign of the paper's difference, later minus earlier; empty for a single place.
         difference: The study's difference with its interval over seeds; of logarithms for ``UA sd`` and updates.
         verdict: ``agrees`` where the interval lies on the claimed side of zero, ``contradicts`` where it lies on the other,
-            ``open`` where it holds zero or there are too few seeds for an interval.
+            ``open`` where it holds zero or there are too few seeds for an interval, ``not measured`` where one side is missing.
 
     """
 
@@ -67,12 +70,13 @@ def paper() -> dict[str, dict[str, Any]]:
     return found
 
 
-def parts(name: str, recipe: str) -> list[str]:
+def parts(name: str, recipe: Recipe) -> list[str]:
     """Return the parts of the paper that ``--with`` names: one, or every part of a table that has several.
 
     Args:
-        name: For instance ``paper:table1-cnn``, or ``paper:table1``, of which the part that ``recipe`` reproduces is taken.
-        recipe: Name of the study's recipe.
+        name: For instance ``paper:table1-cnn``, or ``paper:table1``, of which the part that ``recipe`` reproduces is taken,
+            else the parts on its data set, else all.
+        recipe: The study's.
 
     Raises:
         RecipeError: If there is no such part.
@@ -83,7 +87,12 @@ def parts(name: str, recipe: str) -> list[str]:
     found = [part for part in known if part == table or part.startswith(f"{table}-")]
     if not name.startswith(PREFIX) or not found:
         raise unknown("--with", name, [PREFIX + part for part in known])
-    return [part for part in found if known[part]["recipe"] == recipe] or found
+    alike = [part for part in found if _data(load(known[part]["recipe"])) == _data(recipe)]
+    return [part for part in found if known[part]["recipe"] == recipe.name] or alike or found
+
+
+def _data(recipe: Recipe) -> str:
+    return str(getattr(recipe.problem, "dataset", recipe.problem.kind))
 
 
 def open_study(folder: Path) -> View:
@@ -93,15 +102,15 @@ def open_study(folder: Path) -> View:
         RecipeError: If it holds no study.
 
     """
-    for name in ("recipe.yaml", "provenance.json", "results.parquet", "report/verdicts.json"):
+    for name in ("results.parquet", "report/verdicts.json"):
         if not (folder / name).is_file():
             raise RecipeError(f"{folder}: holds no study (no {name})")
-    plan = make_plan(load(str(folder / "recipe.yaml")))
+    recipe, made = written(folder)
+    plan = make_plan(recipe)
     tables = dict.fromkeys(("transitions", "oracles", "curves", "timings", "audits"), pd.DataFrame())
     if (folder / "mechanism.parquet").is_file():
         tables["mechanism"] = pd.read_parquet(folder / "mechanism.parquet")
     results = Results(pd.read_parquet(folder / "results.parquet"), **tables)
-    made = read_json(folder / "provenance.json")
     if "doses" not in made:
         raise RecipeError(f"{folder}: was written by an earlier version; write it again with `ungrok report {folder}`")
     doses = {method: (dose["budget"], dose["matched"]) for method, dose in made["doses"].items()}
@@ -122,10 +131,36 @@ def compare(folder: Path, name: str, places: Sequence[str] = ()) -> list[Line]:
 
     """
     view = open_study(folder)
-    found = parts(name, view.recipe.name)
-    allowed = {place: Side.model_validate(side) for part in found for place, side in paper()[part]["places"].items()}
-    named = [_place(view, text, allowed) for text in places]
-    return [line for part in found for line in _lines(view, part, paper()[part], dict(named))]
+    found = parts(name, view.recipe)
+    sides = _sides(view, found, places)
+    return [line for part in found for line in _lines(view, part, paper()[part], sides)]
+
+
+def missing(folder: Path, name: str, places: Sequence[str] = ()) -> Iterator[str]:
+    """Yield, one sentence each, what of the paper's places and forget splits a study does not have; see :func:`compare`."""
+    view = open_study(folder)
+    found = parts(name, view.recipe)
+    labels, stages = view.recipe.forget_labels(), [Side(stage=s, arm=a).label for a, s in view.series]
+    for place, side in _sides(view, found, places).items():
+        if (side.arm, str(side.stage)) not in view.series:
+            yield f"{place}: the study has no {side.label}; --place {place}=... says which it is, of {', '.join(stages)}"
+        elif side.forget and side.forget not in labels:
+            yield f"{place}: the study has no forget split {side.forget}; --place {place}=... says which it is, of {', '.join(labels)}"
+    rows = [
+        row
+        for part in found
+        for kind in ("rows", "measures", "spread", "updates")
+        for row in paper()[part].get(kind, ())
+    ]
+    absent = [label for label in dict.fromkeys(row[0] for row in rows) if label and label not in labels]
+    if absent:
+        yield f"the study has no forget split {', '.join(absent)}; it has {', '.join(labels)}"
+
+
+def _sides(view: View, found: Sequence[str], places: Sequence[str]) -> dict[str, Side]:
+    """Return where the places of some parts are, by the data file and by the user."""
+    known = {place: Side.model_validate(side) for part in found for place, side in paper()[part]["places"].items()}
+    return known | dict(_place(view, text, known) for text in places)
 
 
 def _place(view: View, text: str, allowed: dict[str, Side]) -> tuple[str, Side]:
@@ -143,8 +178,7 @@ def _place(view: View, text: str, allowed: dict[str, Side]) -> tuple[str, Side]:
     return place, side
 
 
-def _lines(view: View, part: str, content: dict[str, Any], named: dict[str, Side]) -> Iterator[Line]:
-    sides = {place: named.get(place, Side.model_validate(side)) for place, side in content["places"].items()}
+def _lines(view: View, part: str, content: dict[str, Any], sides: dict[str, Side]) -> Iterator[Line]:
     for forget, method, values in content.get("rows", ()):
         for index, metric in enumerate(content["metrics"]):
             said = {place: row[index] / 100 for place, row in values.items() if row[index] is not None}
@@ -217,7 +251,7 @@ def _pair(
     claimed = _sign(said[1] - said[0])
     return Line(
         *(part, forget, method, metric, _arrow(*(side.label for side in sides)), _arrow(*map(fixed, said))),
-        *(_arrow(*shown), claimed, *_judged(ends, claimed, view.recipe.claims.margins.paper, fixed)),
+        *(_arrow(*shown), claimed, *_judged(ends, claimed, view.recipe.claims.margins.paper, fixed, there=all(seen))),
     )
 
 
@@ -248,7 +282,7 @@ def _measures(
         yield Line(
             *(part, forget, method or "original", name, _arrow(*(side.label for side in own))),
             *(_arrow(number(said[left]), number(said[right])), _arrow(*shown)),
-            *(claimed, *_judged(ends, claimed, 0.0, number)),
+            *(claimed, *_judged(ends, claimed, 0.0, number, there=len(both) > 0)),
         )
 
 
@@ -257,7 +291,9 @@ def _spread(view: View, where: tuple[str, str, str], sides: tuple[Side, Side], s
     shown = [fixed(pd.Series(list(values.values()), dtype=float).std()) if values else MISSING for values in seen]
     places, claimed = _arrow(*(side.label for side in sides)), _sign(said[1] - said[0])
     verdict = next((v for v in _verdicts(view, "stability", where, places) if v["setting"]["metric"] == "UA"), None)
-    judged = _judged(_reversed(verdict), claimed, view.recipe.claims.margins.stability, _shown_as(verdict))
+    judged = _judged(
+        _reversed(verdict), claimed, view.recipe.claims.margins.stability, _shown_as(verdict), there=verdict is not None
+    )
     return Line(*where, "UA sd", places, _arrow(*map(fixed, said)), _arrow(*shown), claimed, *judged)
 
 
@@ -272,7 +308,13 @@ def _updates(
         medians = [view.reach(side.arm, str(side.stage), forget, method, target).median() for side in sides]
         found = _verdicts(view, "efficiency", where, places)
         verdict = next((v for v in found if v["setting"]["at"] == level(target)), None)
-        judged = _judged(_reversed(verdict), claimed, view.recipe.claims.margins.efficiency, _shown_as(verdict))
+        judged = _judged(
+            _reversed(verdict),
+            claimed,
+            view.recipe.claims.margins.efficiency,
+            _shown_as(verdict),
+            there=verdict is not None,
+        )
         yield Line(*where, f"updates to {level(target)}", places, shown, _arrow(*medians), claimed, *judged)
 
 
@@ -303,9 +345,11 @@ def _shown_as(verdict: dict[str, Any] | None) -> Callable[[float], str]:
     return lambda value: in_unit(value, unit)
 
 
-def _judged(ends: Ends, claimed: str, margin: float, show: Callable[[float], str]) -> tuple[str, str]:
+def _judged(ends: Ends, claimed: str, margin: float, show: Callable[[float], str], *, there: bool) -> tuple[str, str]:
     """Return the difference with its interval as text, and whether the interval agrees with the claimed sign."""
     effect, low, high = ends
+    if not there:
+        return MISSING, "not measured"
     if effect is None or low is None or high is None:
         return MISSING, "open"
     left, right = (("−∞" if low < 0 else "∞") if np.isinf(low) else show(low)), ("∞" if np.isinf(high) else show(high))

@@ -18,7 +18,7 @@ from ungrok.core.errors import RecipeError
 from ungrok.core.files import read_json, write_json, write_text
 from ungrok.study.claims import judge
 from ungrok.study.jobs import matched_dose
-from ungrok.study.plan import Plan
+from ungrok.study.plan import Plan, device_of
 from ungrok.study.recipe import Recipe, load, to_yaml
 from ungrok.study.results import Results
 from ungrok.study.store import Store, explained
@@ -49,8 +49,10 @@ def verdicts_of(plan: Plan, store: Store, results: Results) -> list[dict[str, An
     return judge(results.rows, plan.recipe, budgets(plan, store))
 
 
-def provenance(store: Store, results: Results, workers: int | None, scheduler: str | None = None) -> dict[str, Any]:
-    """Return versions, commit, hardware, threads, the store, and seconds per job kind."""
+def provenance(
+    plan: Plan, store: Store, results: Results, workers: int | None, scheduler: str | None = None
+) -> dict[str, Any]:
+    """Return versions, commit, hardware, device, threads, the store, and seconds per job kind."""
     seconds = results.timings.groupby("kind")["seconds"].agg(["count", "sum"])
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
@@ -58,6 +60,7 @@ def provenance(store: Store, results: Results, workers: int | None, scheduler: s
         "platform": platform.platform(),
         "processor": _processor(),
         "processors": os.cpu_count(),
+        "device": device_of(plan.recipe),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads_per_job": 1,
         "workers": workers,
@@ -170,10 +173,21 @@ def reopen(out: Path, store: Path | None = None) -> tuple[Recipe, Store, dict[st
         RecipeError: If ``out`` holds no study.
 
     """
+    recipe, made = written(out)
+    used = Path(made["store"])
+    chosen = store or (used if used.is_dir() else out.parent / "store")
+    return recipe, Store(chosen), made
+
+
+def written(out: Path) -> tuple[Recipe, dict[str, Any]]:
+    """Return recipe and provenance of a study in ``out``; its device is the one it ran on, whatever this machine has.
+
+    Raises:
+        RecipeError: If ``out`` holds no study.
+
+    """
     for name in ("recipe.yaml", "provenance.json"):
         if not (out / name).is_file():
             raise RecipeError(f"{out}: holds no study (no {name})")
-    made = read_json(out / "provenance.json")
-    used = Path(made["store"])
-    chosen = store or (used if used.is_dir() else out.parent / "store")
-    return load(str(out / "recipe.yaml")), Store(chosen), made
+    made, recipe = read_json(out / "provenance.json"), load(str(out / "recipe.yaml"))
+    return recipe.model_copy(update={"device": made.get("device", recipe.device)}), made

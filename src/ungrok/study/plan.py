@@ -110,17 +110,16 @@ class Plan:
 
 
 def device_of(recipe: Recipe) -> str:
-    """Return the device that the recipe's jobs run on.
-
-    Raises:
-        RecipeError: If it asks for one that is not there.
-
-    """
+    """Return the device that the recipe's jobs run on, be it there or not: a study is read on any machine."""
     if recipe.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    return recipe.device
+
+
+def check_device(recipe: Recipe) -> None:
+    """Raise RecipeError if the recipe asks for a device that is not there."""
     if recipe.device == "cuda" and not torch.cuda.is_available():
         raise RecipeError("device: 'cuda' is not available on this machine; allowed here: cpu, auto")
-    return recipe.device
 
 
 def _train(plan: Plan, arm: str, seed: int, without: ForgetRule | None = None, stream: str = "training") -> Job:
@@ -387,6 +386,7 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
         problem, model, training = recipe.for_arm(arm)
         training.speed.check(device)
         data = problem.load()
+        warnings += problem.warnings()
         if training.robustness:
             training.robustness.subset(data.validation)
         network = model.build(data.shape, data.outputs, 0)
