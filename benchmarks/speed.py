@@ -81,6 +81,7 @@ def loop(name: str, batch: int, rounds: int, updates: int) -> None:
             optimizer.step()
 
     run.advance(2)
+    bare()
     pairs = [(seconds(bare), seconds(lambda: run.advance(run.step + updates))) for _ in range(rounds)]
     speed = statistics.median(batch * updates / ours for _, ours in pairs)
     print(f"{name}, batch {batch}, {DEVICE.type}: {speed:.0f} images/s")

@@ -7,12 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
 from ungrok import cli
+from ungrok.core.files import read_json
+from ungrok.study.plan import make_plan
+from ungrok.study.recipe import load
 
 TINY = str(Path(__file__).parent / "study" / "tiny.yaml")
 FAST = ["seeds=[0]", "noise_seeds=0"]
@@ -65,10 +70,11 @@ def test_study_writes_its_files_at_fixed_places(ungrok, tmp_path):
     assert rest[-1].startswith("20.0,20,")
     code, out, _ = ungrok("train", TINY, *FAST, "--store", "here/store")
     assert json.loads(out[: out.rindex("}") + 1])["status"] == "grokked"
-    code, out, _ = ungrok("compare", "here/tiny", "--with", "paper:table8-svhn")
+    code, out, err = ungrok("compare", "here/tiny", "--with", "paper:table8-svhn")
     assert code == 0
     assert out.startswith("Table 8, SVHN, ResNet (arXiv 2512.03437) against here/tiny\nforget\tmethod\tmetric\t")
-    assert out.endswith(" open\n")
+    assert out.endswith(" not measured\n")
+    assert "the study has no forget split classes-2-0.15, classes-2-0.3; it has class" in err
     code, out, _ = ungrok("compare", "here/tiny", "--with", "paper:table11", "--json")
     assert [line["metric"] for line in json.loads(out)] == ["RA", "TA", "UA"]
     code, out, _ = ungrok("unlearn", TINY, *FAST, "--store", "here/store")
@@ -152,6 +158,33 @@ def test_show_prints_a_recipe_that_loads(ungrok, tmp_path):
     assert yaml.safe_load(out)["trajectory"]["steps"] == 123
     (tmp_path / "copy.yaml").write_text(out)
     assert ungrok("show", "copy.yaml")[1] == out
+
+
+def test_an_oracle_can_be_trained_alone(ungrok):
+    code, out, err = ungrok("train", TINY, "--without", "class", "--seed", "1", "--store", "store")
+    assert code == 0, err
+    plan = make_plan(load(TINY))
+    oracles = {plan.jobs[key].inputs["trajectory"] for where, key in plan.oracles.items() if where[1] == 1}
+    assert {Path(out.splitlines()[-1]).name} == oracles
+    code, _, err = ungrok("train", TINY, "--without", "clas")
+    assert code == 2
+    assert "--without" in err
+
+
+def test_two_processes_train_what_one_would(ungrok, tmp_path):
+    """The whole command under torchrun: rank 0 writes the store, and a study finds the trajectory there."""
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ungrok.cli"]
+    command = ["train", TINY, "trajectory.steps=20", "--store", "two"]
+    for _ in range(2):  # on a busy machine the processes may fail to meet
+        done = subprocess.run([sys.executable, *words, *command], capture_output=True, text=True, timeout=120)
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0, done.stderr
+    assert ungrok(*command[:-1], "one")[0] == 0
+    (one,), (two,) = (list(Path(store).glob("train-*")) for store in ("one", "two"))
+    assert one.name == two.name
+    rows = [pd.DataFrame(read_json(folder / "result.json")["rows"]) for folder in (one, two)]
+    np.testing.assert_allclose(*(each.drop(columns="step") for each in rows), rtol=1e-4, atol=1e-5)
 
 
 def test_check_prints_the_plan(ungrok):

@@ -179,11 +179,22 @@ def _select(
 
 @app.command()
 def train(
-    recipe: RecipeName, overrides: Overrides = None, seed: Seed = None, arm: ArmName = BASE, store: StoreDir = None
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    arm: ArmName = BASE,
+    without: Annotated[
+        str | None, typer.Option(help="Label of a forget split: train its oracle, which never sees it, instead.")
+    ] = None,
+    store: StoreDir = None,
 ) -> None:
     """Train one trajectory of a study and print where it stands; under torchrun, by all its processes together."""
     plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
     key = plan.trajectories[arm, seed]
+    if without is not None:
+        forget = _one_of("--without", without, plan.recipe.forget_labels())
+        oracle = next(key for (a, s, f, _), key in plan.oracles.items() if (a, s, f) == (arm, seed, forget))
+        key = plan.jobs[oracle].inputs["trajectory"]
     where.prepare()
     with joined() as ranks:
         job = plan.jobs[key]
@@ -192,7 +203,7 @@ def train(
             if todo:
                 follow(where, job)
             return
-        engine.run([job], where, workers=0, say=say)
+        engine.run(plan.needed_for(key), where, workers=0, say=say)
     finished = where.open(key)
     typer.echo(json.dumps(transition_of(plan, finished).to_dict(), indent=1))
     typer.echo(finished.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -20,7 +20,10 @@ from ungrok.train.text import TextRun, look
 from ungrok.unlearn import UNLEARNERS, Iterative, OneShot
 
 SAMPLE = 16
-"""Examples of a language model's data that are timed; an update counts as three forward passes."""
+"""Examples of a language model's data, and of those attacked, that are timed; an update counts as three forward passes."""
+
+FEW = 512
+"""Examples of each split of other data that are timed."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,23 @@ def _unit_costs(run: Run) -> tuple[float, float, int]:
     if isinstance(run, TextRun):
         one, examples = _forward(run), len(run.data.train) + len(run.data.validation) + len(run.data.test)
         return 3 * one * run.batches.batch_size, examples * one, weights
-    return _timed(lambda: run.advance(run.step + 1)), _timed(run.measure), weights
+    return _timed(lambda: run.advance(run.step + 1)), _measure(run), weights
+
+
+def _measure(run: Run) -> float:
+    """Return the seconds of an evaluation, from a part of large splits and of the examples that are attacked."""
+    data, attacked, robustness = run.data, run.attacked, run.training.robustness
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    few = {name: split.of(torch.arange(min(FEW, len(split)))) for name, split in splits.items()}
+    run.data, run.attacked = replace(data, **few), None
+    try:
+        seconds = _timed(run.measure) * sum(map(len, splits.values())) / sum(map(len, few.values()))
+    finally:
+        run.data, run.attacked = data, attacked
+    if robustness and attacked:
+        some = attacked.of(torch.arange(min(SAMPLE, len(attacked))))
+        seconds += _timed(lambda: robustness.measure(run.model, some, run.objective)) * len(attacked) / len(some)
+    return seconds
 
 
 def _forward(run: TextRun) -> float:

@@ -273,7 +273,7 @@ def _plan_sweep(plan: Plan) -> None:
     assert recipe.sweep is not None
     method = recipe.unlearn[recipe.unlearn_labels().index(recipe.sweep.unlearn)]
     rule = recipe.forget[recipe.forget_labels().index(recipe.sweep.forget)]
-    kept = [step for step in recipe.trajectory.kept() if step >= recipe.trajectory.steps / 100]
+    kept = [step for step in recipe.trajectory.kept() if step >= recipe.trajectory.steps * recipe.sweep.first]
     chosen = np.unique(np.linspace(0, len(kept) - 1, recipe.sweep.points).round().astype(int))
     for seed in recipe.seeds[: recipe.sweep.seeds]:
         for position in chosen:

@@ -125,7 +125,8 @@ class Sweep(Schema):
 
     unlearn: str = Field(description="label of the method")
     forget: str = Field(description="label of the forget split")
-    points: int = Field(10, ge=2, description="log-spaced kept checkpoints")
+    points: int = Field(10, ge=2, description="log-spaced kept checkpoints; all of them where there are fewer")
+    first: float = Field(0.01, ge=0, lt=1, description="share of the steps before which there are none")
     seeds: int = Field(3, ge=1, description="the first so many seeds")
 
 
