@@ -283,8 +283,14 @@ def analyze(
     """Measure one model and print values and nulls: a stage of a study (or step-N), trained first where needed, or --model."""
     if reference is not None and model is None:
         raise RecipeError("--reference: goes with --model; a stage is compared with its oracle and earlier stages")
+    if model is not None and (stage or method):
+        raise RecipeError("--model: goes without --stage and --method; it is measured as it is")
     content = load(recipe, overrides or ())
     labels = content.analyze_labels()
+    if analysis is None and not labels:
+        raise RecipeError(
+            f"--analysis: recipe {content.name!r} has none of its own; name one of {', '.join(ANALYSES.names())}"
+        )
     analysis = _one_of("--analysis", analysis, [*labels, *ANALYSES.names()])
     if analysis not in labels:
         content = validate(content.to_dict() | {"analyze": [{"kind": analysis}]})

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.data.history import LossHistory
-from ungrok.data.local import Difficulty, LastAuthors, LocalGrokking, LocalRule, matched_pairs, persistent_step
+from ungrok.data.local import GROUPS, Difficulty, LastAuthors, LocalGrokking, LocalRule, matched_pairs, persistent_step
 from ungrok.data.text import Authors
 
 STEPS = np.array([0, 10, 20, 30, 40])
@@ -99,10 +99,53 @@ def test_quantiles_take_the_ends_and_never_overlap(rule):
     history = LossHistory(STEPS, draw.exponential(0.1, (5, 40)), draw.exponential(0.1, (5, 40)), 10)
     made = LocalRule(rule=rule, by="quantile", quantile=0.3, candidate=2, epsilon=0.5, delta=0.5)
     groups, scores = made.groups(history), made.scores(history)
-    count = min(12, int((~np.isnan(scores)).sum()) // 2)
-    assert [int(mask.sum()) for mask in groups.values()] == [count, count]
-    assert not (groups["grokked"] & groups["ungrokked"]).any()
-    assert scores[groups["grokked"]].max() <= scores[groups["ungrokked"]].min()
+    count, low, high = min(12, int((~np.isnan(scores)).sum()) // 2), *(scores[groups[name]] for name in GROUPS)
+    most = np.sort(scores[~np.isnan(scores)])
+    first, last = most[:count], most[len(most) - count :]
+    assert sorted(low) == [x for x in first if np.isfinite(x) and x < last[0]]
+    assert sorted(high) == [x for x in last if x > first[-1]]
+    assert low.max(initial=-np.inf) < high.min()
+
+
+def test_what_was_never_learned_is_in_no_group_of_quantiles():
+    """The persistent rule scores it inf: there is no first and no last among the never learned."""
+    rule = LocalRule(rule="persistent", by="quantile", quantile=0.4, candidate=2)
+    groups = rule.groups(LossHistory(STEPS, np.full((5, 20), 3.0), np.full((5, 20), 3.0), 10))
+    assert not any(mask.any() for mask in groups.values())
+    some = np.full((5, 20), 3.0)
+    some[1:, 5] = 0.01
+    groups = rule.groups(LossHistory(STEPS, some, some, 10))
+    assert not groups["grokked"][np.arange(20) != 5].any()
+
+
+def test_ties_do_not_follow_the_order_of_rows():
+    """Half of 40 examples are learned at step 10, half at 20: a group of 8 is not the first 8 of its half."""
+    own = np.full((5, 40), 0.01)
+    own[0], own[1, 20:] = 3.0, 3.0
+    rule = LocalRule(rule="persistent", by="quantile", quantile=0.2, candidate=2)
+    groups = rule.groups(LossHistory(STEPS, own, own, 10))
+    for name, half in (("grokked", range(20)), ("ungrokked", range(20, 40))):
+        found = np.flatnonzero(groups[name])
+        assert len(found) == 8
+        assert set(found) <= set(half)
+        assert found.max() - found.min() > 10
+
+
+@pytest.mark.parametrize(
+    ("rule", "size", "message"),
+    [
+        (LocalRule(candidate=5), 3, "using.candidate: epoch 5 is not before the end of the training, epoch 5"),
+        (
+            LocalRule(by="quantile", quantile=0.2, candidate=1),
+            9,
+            "9 examples asked of a group of 8; change size, or using.quantile",
+        ),
+    ],
+)
+def test_what_cannot_be_is_said_before_training(rule, size, message):
+    with pytest.raises(RecipeError, match=message):
+        rule.check(40, 5.0, size)
+    LocalRule(by="quantile", quantile=0.2, candidate=4).check(40, 5.0, 8)
 
 
 def test_a_candidate_after_the_end():

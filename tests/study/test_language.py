@@ -178,6 +178,19 @@ def test_a_group_that_is_too_small_stops_the_study_with_the_keys_to_change(tmp_p
         (["problem.max_length=20"], "tokens, which is more than problem.max_length 20"),
         (["analyze=[{kind: gradients}]"], "analyze"),
         (
+            ["forget.0.using.candidate=9", "forget.1.using.candidate=9"],
+            "'grokked-4': using.candidate: epoch 9 is not before .* epoch 5",
+        ),
+        (
+            ["forget.0.size=13", "claims.compare=[]"],
+            "'grokked-13': 13 examples asked of a group of 12; .*using.quantile",
+        ),
+        (["unlearn=[{kind: rmu, layer: 3}]"], "rmu: layer 3 is not in the model; allowed: 1 to 1"),
+        (["stages=[final, step-21]"], "stages: 'step-21' lies behind the last of 20 steps"),
+        (["problem.prompt='Q: {question} {x}'"], r"problem.prompt: 'Q: {question} {x}' cannot be filled .KeyError..x"),
+        (["problem.prompt='Q: {question} }'"], "problem.prompt: .* cannot be filled"),
+        (["model.lora={targets: [nonesuch]}"], "model.lora: .*nonesuch"),
+        (
             ["stages=[final, scaled]", "controls={scaled: {kind: rescaled, stage: final}}"],
             "controls.scaled: rescaling is for",
         ),

@@ -118,22 +118,43 @@ class LocalRule(Schema):
         later = answered >= self.delay * np.maximum(learned, 1)
         return {"grokked": there & np.isfinite(answered) & later, "ungrokked": there & np.isinf(answered)}
 
+    def check(self, examples: int, epochs: float, size: int) -> None:
+        """Raise RecipeError where groups of ``size`` can be seen to be impossible before training.
+
+        Args:
+            examples: Of the training set.
+            epochs: Length of the training.
+            size: Examples to forget.
+
+        """
+        if self.rule == "paper" and self.candidate >= epochs:
+            raise RecipeError(
+                f"using.candidate: epoch {self.candidate:g} is not before the end of the training, epoch {epochs:g}"
+            )
+        most = min(round(self.quantile * examples), examples // 2) if self.by == "quantile" else examples
+        if size > most:
+            raise RecipeError(f"{size} examples asked of a group of {most}; change size, or using.{self.keys()}")
+
     def _candidate(self, history: LossHistory) -> int:
         step = round(self.candidate * history.per_epoch)
         if step >= history.steps[-1]:
             raise RecipeError(
-                f"forget.candidate: epoch {self.candidate:g} is not before the end of the trajectory, epoch "
+                f"using.candidate: epoch {self.candidate:g} is not before the end of the trajectory, epoch "
                 f"{history.steps[-1] / history.per_epoch:g}"
             )
         return step
 
     def _by_quantile(self, scores: Floats) -> dict[str, Bools]:
         judged = np.flatnonzero(~np.isnan(scores))
+        judged = np.random.default_rng(0).permutation(judged)  # ties must not follow the order of the authors
         count = min(round(self.quantile * len(scores)), len(judged) // 2)
         order = judged[np.argsort(scores[judged], kind="stable")]
+        low, high = order[:count], order[len(order) - count :]
         found = {name: np.zeros(len(scores), dtype=bool) for name in GROUPS}
-        found["grokked"][order[:count]] = True
-        found["ungrokked"][order[len(order) - count :]] = True
+        if count:
+            # A score on both sides tells nothing apart, and what was never learned (inf) is not grokked.
+            found["grokked"][low[np.isfinite(scores[low]) & (scores[low] < scores[high[0]])]] = True
+            found["ungrokked"][high[scores[high] > scores[low[-1]]]] = True
         return found
 
 

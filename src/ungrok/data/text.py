@@ -159,7 +159,9 @@ def _load(settings: str, cls: type[TextProblem]) -> TextData:
     return build(tables, problem)
 
 
-COLUMNS = {"perturbed_answer": list, "question": str, "answer": str}
+COLUMNS = {
+    "perturbed_answer": list, "question": str, "answer": str, "paraphrased_question": str, "paraphrased_answer": str
+}  # fmt: skip
 
 
 def check_rows(rows: Sequence[Row], where: str) -> None:
@@ -172,8 +174,12 @@ def check_rows(rows: Sequence[Row], where: str) -> None:
             if not isinstance(row, dict) or column not in row:
                 there = ", ".join(row) if isinstance(row, dict) else repr(row)
                 raise RecipeError(f"{where}, row {number}: no column {column!r}; there: {there}")
-            if not isinstance(row[column], COLUMNS[column]):
-                raise RecipeError(f"{where}, row {number}: {column} is {row[column]!r}, not {COLUMNS[column].__name__}")
+        for column in filter(COLUMNS.__contains__, row):
+            value = row[column]
+            if not isinstance(value, COLUMNS[column]):
+                raise RecipeError(f"{where}, row {number}: {column} is {value!r}, not {COLUMNS[column].__name__}")
+            if isinstance(value, list) and not all(isinstance(text, str) for text in value):
+                raise RecipeError(f"{where}, row {number}: {column} holds {value!r}; allowed: texts")
 
 
 def perturbed_rows(tables: Tables) -> dict[tuple[str, str], Row]:
@@ -369,5 +375,5 @@ def repeated(rows: Sequence[Row]) -> dict[str, list[int]]:
     """Return the questions that stand in several train rows, with those rows."""
     places: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
-        places.setdefault(row["question"], []).append(number)
+        places.setdefault(row["question"].strip(), []).append(number)  # as prompts are made
     return {question: found for question, found in places.items() if len(found) > 1}

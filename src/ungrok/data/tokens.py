@@ -219,8 +219,15 @@ def check_tokenizer(tokenizer: Any, template: Template) -> None:
         )
     if template.kind == "chat" and not tokenizer.chat_template:
         raise RecipeError(f"problem.template: {name!r} has no chat template; allowed: plain")
-    if template.kind == "plain" and "{question}" not in template.prompt:
-        raise RecipeError(f"problem.prompt: {template.prompt!r} has no place for {{question}}")
+    if template.kind == "plain":
+        try:
+            filled = template.prompt.format(question="\0")
+        except (KeyError, IndexError, ValueError) as error:
+            raise RecipeError(
+                f"problem.prompt: {template.prompt!r} cannot be filled ({error!r}); allowed: {{question}} alone"
+            ) from None
+        if "\0" not in filled:
+            raise RecipeError(f"problem.prompt: {template.prompt!r} has no place for {{question}}")
 
 
 def load_tokenizer(name: str, pad_token: str | None, file: str | None = None) -> Any:

@@ -81,7 +81,10 @@ def _adapted(network: Any, settings: Lora) -> Any:
         target_modules=settings.targets,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(network, config)
+    try:
+        return get_peft_model(network, config)
+    except ValueError as error:  # no module of that name
+        raise RecipeError(f"model.lora: {str(error).splitlines()[0]}") from None
 
 
 @MODELS.register

@@ -116,7 +116,8 @@ def _measure(run: Run) -> float:
     data, attacked, robustness = run.data, run.attacked, run.training.robustness
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     few = {name: split.of(torch.arange(min(FEW, len(split)))) for name, split in splits.items()}
-    run.data, run.attacked = replace(data, **few), None
+    run.data = replace(data, train=few["train"], validation=few["validation"], test=few["test"])
+    run.attacked = None
     try:
         seconds = _timed(run.measure) * sum(map(len, splits.values())) / sum(map(len, few.values()))
     finally:

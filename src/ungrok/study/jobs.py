@@ -52,6 +52,8 @@ from ungrok.unlearn import Path as UnlearningPath
 SECONDS = "seconds"
 """Key under which a job returns what must not become part of its result."""
 
+NOTHING_TO_COMPARE = "no model to compare with"
+
 SPLITS = ("train", "validation", "test")
 Tick = Callable[[float], None]
 
@@ -534,7 +536,7 @@ def measure(training: dict[str, Any], weights: dict[str, dict[str, Tensor]], spe
     subject = Subject(models.pop("model"), run.objective, batches, models, spec["seed"])
     analysis = ANALYSES.parse(spec["analyze"])
     if "references" in analysis.needs and not models:
-        return {"rows": [], "reason": "no model to compare with"}
+        return {"rows": [], "reason": NOTHING_TO_COMPARE}
     return {"rows": [row for reading in analysis.measure(subject) for row in reading.rows()], "reason": ""}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,9 @@ from ungrok.core.schema import Schema
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import derive
 from ungrok.data.base import Data
+from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import SMALL, ForgetRule
+from ungrok.data.local import LocalGrokking
 from ungrok.data.text import TextData, TextProblem
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.recipe import BASE, Recipe, Rescaled
@@ -26,6 +29,7 @@ from ungrok.study.store import Job
 from ungrok.train import Training
 from ungrok.train.stages import stage_name
 from ungrok.unlearn import Unlearner
+from ungrok.unlearn.base import Material
 
 
 @dataclass(frozen=True)
@@ -392,11 +396,12 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
         network = model.build(data.shape, data.outputs, 0)
         _try(network, model.kind, data, training)
         _check_language(recipe, data)
+        _check_methods(recipe, network, data, training)
         _check_analyses(recipe, network, data)
         _check_rescaled(recipe, arm, network, data)
         for rule in recipe.forget:
             if rule.from_trajectory:
-                _check_local(rule, data)
+                _check_local(rule, data, training)
                 continue
             sizes = [len(rule.split(data, derive(seed, "forget")).forget) for seed in recipe.seeds]
             if min(sizes) < SMALL:
@@ -418,7 +423,9 @@ def _check_language(recipe: Recipe, data: Data) -> None:
         if part is not None and not text:
             raise RecipeError(f"{key}: is for language models; problem {recipe.problem.kind!r} has none")
     if text and recipe.analyze:
-        raise RecipeError("analyze: measures classifiers; leave it out with a problem of question-answer pairs")
+        raise RecipeError(
+            "analyze: the measures read classifiers; there are none for a problem of question-answer pairs"
+        )
     for method in recipe.unlearn:
         if ("language" if text else "classifier") not in method.inputs:
             kinds = " and ".join(method.inputs)
@@ -436,7 +443,18 @@ def _check_language(recipe: Recipe, data: Data) -> None:
         recipe.base.objective(data)
 
 
-def _check_local(rule: ForgetRule, data: Data) -> None:
+def _check_methods(recipe: Recipe, network: nn.Module, data: Data, training: Training) -> None:
+    """Raise RecipeError or NotApplicable where a method does not fit the model, as its path would after training."""
+    objective, all_of = training.objective(data), torch.arange(len(data.train))
+    for rule in recipe.forget:
+        forget = all_of[:1] if rule.from_trajectory else rule.split(data, derive(recipe.seeds[0], "forget")).forget
+        kept = all_of[~torch.isin(all_of, forget)]
+        ours, theirs = (TensorBatches(data.train.of(part), training.evaluation_batch) for part in (forget, kept))
+        for method in recipe.unlearn:
+            method.check(Material(network, network, ours, theirs, (), objective, None, None, 0))
+
+
+def _check_local(rule: ForgetRule, data: Data, training: Training) -> None:
     """Raise RecipeError where a split of a group of local grokking can be seen to fail before training."""
     if not isinstance(data, TextData):
         raise RecipeError(
@@ -447,3 +465,9 @@ def _check_local(rule: ForgetRule, data: Data) -> None:
         raise RecipeError(
             f"forget split {rule.label!r}: size {size} of {len(data.train)} training examples; nothing would be left"
         )
+    if isinstance(rule, LocalGrokking):
+        per_epoch = math.ceil(len(data.train) / (training.batch_size or len(data.train)))
+        try:
+            rule.using.check(len(data.train), training.steps / per_epoch, size)
+        except RecipeError as error:
+            raise RecipeError(f"forget split {rule.label!r}: {error}") from None

@@ -252,7 +252,11 @@ class Recipe(Schema):
             check_stage(stage_name(control.stage), allowed, f"controls.{name}.stage")
         for arm in arms:
             for stage in self.stages_of(arm):
-                check_stage(stage, self.controls, "stages" if arm == BASE else f"arms.{arm}.stages")
+                key = "stages" if arm == BASE else f"arms.{arm}.stages"
+                check_stage(stage, self.controls, key)
+                steps = self.for_arm(arm)[2].steps
+                if re.fullmatch(r"step-\d+", stage) and int(stage[5:]) > steps:
+                    raise ValueError(f"{key}: {stage!r} lies behind the last of {steps} steps")
 
     def _references(self, arms: list[str]) -> Iterable[tuple[str, str, list[str]]]:
         for side in (side for pair in self.claims.compare for side in pair):

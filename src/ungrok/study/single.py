@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import load_tensors
 from ungrok.evaluate.path import path_rows
-from ungrok.study.jobs import fresh_model, measure, walk
+from ungrok.study.jobs import NOTHING_TO_COMPARE, fresh_model, measure, walk
 from ungrok.study.plan import Cell, Look, Plan
 from ungrok.train.loop import model_state
 
@@ -57,8 +57,9 @@ def analyze_file(plan: Plan, look: Look, file: Path, reference: Path | None = No
         weights["reference"] = _weights(training, reference, "--reference")
     found = measure(training, weights, plan.jobs[look.rows].spec)
     if found["reason"]:
+        lacking = reference is None and found["reason"] == NOTHING_TO_COMPARE
         raise RecipeError(
-            f"--model: {look.analysis}: {found['reason']}{'' if reference else '; name one with --reference'}"
+            f"--model: {look.analysis}: {found['reason']}{'; name one with --reference' if lacking else ''}"
         )
     rows: list[dict[str, Any]] = found["rows"]
     return rows
