@@ -208,6 +208,39 @@ def test_the_second_update_follows_the_gradient_of_the_formula(name):
     torch.testing.assert_close(second["table"].double(), first["table"].double() - 0.5 * gradient, rtol=1e-4, atol=1e-5)
 
 
+def held(weight):
+    """Return the weighted loss, its weights those of another table."""
+
+    def value(t, h):
+        at = lambda table, b, a: log_p(table, b)[a]  # noqa: E731
+        return token_mean(FORGET, lambda b, a: weight(math.exp(at(h, b, a))) * float(at(t, b, a)))
+
+    return value
+
+
+def held_ce_u(t, h):
+    def value(b, a):
+        p = torch.exp(h[b].double())
+        p[a] = 0
+        return soft(t, b, p / p.sum())
+
+    return token_mean(FORGET, value)
+
+
+HELD = {
+    "ce_u": held_ce_u,
+    "wga": lambda t, h: held(lambda p: p)(t, h) + nll(t, RETAIN),
+    "sat_imp": lambda t, h: held(lambda p: p**5 * (1 - p))(t, h) + 0.1 * nll(t, RETAIN),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_targets_and_weights_are_held_constant(name):
+    (first, _), (second, _), _ = walk(name, lr=0.5, warmup_epochs=0)
+    gradient = difference(lambda t: HELD[name](t, first["table"]), first["table"])
+    torch.testing.assert_close(second["table"].double(), first["table"].double() - 0.5 * gradient, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", [*SLOW, *STEERED])
 def test_padding_changes_nothing(name):
     for (plain, a), (padded, b) in zip(walk(name), walk(name, pad=5), strict=True):
@@ -216,7 +249,7 @@ def test_padding_changes_nothing(name):
 
 
 @pytest.mark.parametrize("size", [1, 2])
-@pytest.mark.parametrize("name", sorted({*SLOW, *STEERED} - {"gradient_ascent", "finetune"}))
+@pytest.mark.parametrize("name", sorted({*SLOW, *STEERED}))
 def test_parts_of_a_batch_change_nothing(name, size):
     for (whole, a), (parts, b) in zip(walk(name), walk(name, micro_batch=size), strict=True):
         assert a == pytest.approx(b, rel=1e-5, abs=1e-6)
@@ -233,6 +266,16 @@ def test_rmu_steers_one_block_and_trains_up_to_it():
     assert not torch.equal(weights["layers.0.state"], h)
     assert torch.equal(weights["layers.1.state"], start.layers[1].state)
     assert torch.equal(weights["table"], start.table)
+
+
+def test_rmu_holds_retain_states_where_they_were():
+    """At the second update, when they have moved; α weighs the term."""
+    (first, _), (_, loss), _ = walk("rmu", coefficient=4.0, layer=1, alpha=0.7, lr=5.0, warmup_epochs=0)
+    start, h = Bigram().layers[0].state.detach(), first["layers.0.state"]
+    away = torch.stack([h[b] - 4.0 * direction("rmu") for pairs in tokens(FORGET) for b, _ in pairs])
+    moved = torch.stack([h[b] - start[b] for pairs in tokens(RETAIN) for b, _ in pairs])
+    assert moved.square().mean() > 1e-3
+    assert loss == pytest.approx(float(away.square().mean() + 0.7 * moved.square().mean()), rel=1e-5)
 
 
 def direction(kind):
@@ -257,6 +300,67 @@ def test_the_reference_runs_once_over_each_example(name, passes):
         list(made.path(model, forget, retain, CausalLM()))
         inspected = 2 if made.alpha else 1  # the first look at each set checks its shapes with one pass
         assert model.calls == inspected + passes, (name, updates)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"), [("scrub", {"msteps": 9}), ("delete", {}), ("bad_teacher", {"share": 1.0})]
+)
+def test_the_teachers_of_shared_methods_run_once_over_each_example(name, changes):
+    forget, retain = data()
+    calls = []
+    for updates in (2, 8):
+        model, fresh = Bigram(), Bigram(3)
+        list(
+            method(name, updates=updates, **changes).path(model, forget, retain, CausalLM(), factory=lambda m=fresh: m)
+        )
+        calls.append((model.calls, fresh.calls))
+    assert calls[0] == calls[1], name
+    assert calls[0][0] <= 4  # a look at each set, and a pass over each
+
+
+def test_passes_that_do_not_fit_are_made_again(monkeypatch):
+    forget, retain = data()
+    monkeypatch.setattr("ungrok.unlearn.answers.KEPT_BYTES", 0)
+    model = Bigram()
+    found = [s.loss for s in method("npo", updates=5).path(model, forget, retain, CausalLM())]
+    assert model.calls == 2 + 5
+    monkeypatch.undo()
+    assert found == [s.loss for s in method("npo", updates=5).path(Bigram(), forget, retain, CausalLM())]
+
+
+def slow_scrub(t, t0, rows, temperature):
+    """T²·KL of softened distributions, averaged over answer tokens."""
+
+    def value(b, a):
+        p0, p = (torch.log_softmax(x[b].double() / temperature, 0) for x in (t0, t))
+        return float((p0.exp() * (p0 - p)).sum()) * temperature**2
+
+    return token_mean(rows, value)
+
+
+def test_scrub_on_tokens():
+    """Up on the forget tokens, then down on the retain tokens, beside their own loss."""
+    start, before, found = Bigram().table.detach(), Bigram().table.detach(), []
+    for weights, loss in walk("scrub", lr=0.5, updates=4, msteps=9, temperature=2.0, alpha=0.3, gamma=0.7):
+        found.append((loss, before))
+        before = weights["table"]
+    for place, (loss, table) in enumerate(found):
+        up = -slow_scrub(table, start, FORGET, 2.0)
+        down = 0.7 * nll(table, RETAIN) + 0.3 * slow_scrub(table, start, RETAIN, 2.0)
+        assert loss == pytest.approx(up if place % 2 == 0 else down, abs=1e-6, rel=1e-5)
+
+
+def test_bad_teacher_on_tokens():
+    """The original's opinion on retain and the random teacher's on forget, averaged over all tokens of both."""
+    forget, retain = data()
+    made = method("bad_teacher", lr=0.5, updates=3, share=1.0, temperature=2.0)
+    start, random, before = Bigram().table.detach(), Bigram(3).table.detach(), Bigram().table.detach()
+    count = [sum(map(len, tokens(rows))) for rows in (RETAIN, FORGET)]
+    for step in made.path(Bigram(), forget, retain, CausalLM(), factory=lambda: Bigram(3), seed=1):
+        parts = slow_scrub(before, start, RETAIN, 2.0), slow_scrub(before, random, FORGET, 2.0)
+        expected = sum(part * n for part, n in zip(parts, count, strict=True)) / sum(count)
+        assert step.loss == pytest.approx(expected, abs=1e-6, rel=1e-5)
+        before = step.model.table.detach().clone()
 
 
 def test_without_an_index_the_reference_runs_every_time():

@@ -130,6 +130,13 @@ def teacher_logits(material: Material, batch: Batch, name: str) -> Tensor:
     return kept(material, name, batch, lambda: material.teacher(batch), language(material).counts(batch).tolist())
 
 
+def original_logits(material: Material, batch: Batch, name: str) -> Tensor:
+    """Return θ0's logits, kept from epoch to epoch for language models, whose passes are dear."""
+    if isinstance(material.objective, CausalLM):
+        return teacher_logits(material, batch, name)
+    return material.teacher(batch)
+
+
 def kept(material: Material, name: str, batch: Batch, compute: Callable[[], Tensor], sizes: list[int]) -> Tensor:
     """Return what the reference model gives on a batch, computed when an example is first met and kept by its index.
 

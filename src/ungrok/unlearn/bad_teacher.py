@@ -10,7 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ungrok.core.causal_lm import CausalLM
+from ungrok.core.objective import Batch
 from ungrok.core.scores import evaluating
+from ungrok.unlearn.answers import kept, original_logits
 from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, length
 from ungrok.unlearn.scrub import distillation
 
@@ -26,6 +29,7 @@ class BadTeacher(Iterative):
     over examples times classes, so its gradient is C times smaller, and has no factor T².
     Deviations: averaged over examples, times T². The source shuffles both sets together and sees each example once per epoch; here
     each retain batch goes with the next forget batch, and forget batches start over when they run out.
+    In a study on text, fresh weights are those before fine-tuning: that teacher has read, but not what is to be forgotten.
     Defaults: Adam 1e-4, 1 epoch, T 1, 30 % of the retain data (here the first batches, there a sample), as in the source.
     Cost: per epoch the chosen share of the retain data and as many forget batches, two forward passes each.
     """
@@ -52,10 +56,19 @@ class BadTeacher(Iterative):
         forget, count, objective = material.endless("forget"), self.updates_per_epoch(material), material.objective
         while True:
             for pair in zip(islice(material.batches("retain"), count), forget, strict=False):
-                wanted = []
-                for teacher, batch in zip((material.original, material.memory["random"]), pair, strict=True):
-                    with torch.no_grad(), evaluating(teacher):
-                        wanted.append(objective.logits(teacher, batch))
+                wanted = [original_logits(material, pair[0], "retain"), self._random(material, pair[1])]
                 yield distillation(
                     objective.logits(material.model, objective.join(*pair)), torch.cat(wanted), self.temperature
                 )
+
+    def _random(self, material: Material, batch: Batch) -> Tensor:
+        """Return the random teacher's logits, kept from epoch to epoch for language models."""
+        teacher, objective = material.memory["random"], material.objective
+
+        def compute() -> Tensor:
+            with torch.no_grad(), evaluating(teacher):
+                return objective.logits(teacher, batch)
+
+        if isinstance(objective, CausalLM):
+            return kept(material, "random", batch, compute, objective.counts(batch).tolist())
+        return compute()

@@ -17,7 +17,7 @@ from torch.utils.data import Subset
 
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable, RecipeError, UngrokError
-from ungrok.core.objective import Batch, Batches, Objective
+from ungrok.core.objective import Batch, Batches, Objective, backward, part_losses
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
 from ungrok.core.scores import device_of, evaluating
@@ -390,6 +390,21 @@ class Iterative(Unlearner):
             for module in model.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
+
+
+class InParts(Iterative):
+    """A method whose loss is the objective's mean over one batch, which it may take in parts."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"micro_batch"})
+    micro_batch: int | None = Field(None, ge=1, description="examples per forward pass; all of a batch when null")
+
+    def mean_loss(self, material: Material, batch: Batch, sign: float = 1.0) -> Tensor:
+        """Return ``sign`` times the mean loss; taken in parts, its gradient has been added up already."""
+        if self.micro_batch is None:
+            return sign * material.mean_loss(batch)
+        objective = material.objective
+        terms = part_losses(lambda part: objective.logits(material.model, part), batch, objective, self.micro_batch)
+        return backward(sign * term for term in terms).requires_grad_()
 
 
 def _several(value: Any) -> Any:

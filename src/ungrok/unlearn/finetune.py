@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, length
+from ungrok.unlearn.base import UNLEARNERS, InParts, Material, length
 
 
 @UNLEARNERS.register
-class Finetune(Iterative):
+class Finetune(InParts):
     """Keep training on the retain set and count on the model to forget the rest by itself.
 
     Formula: minimize ``L(r)`` over retain batches.
@@ -34,4 +34,4 @@ class Finetune(Iterative):
     def losses(self, material: Material, total: int) -> Iterator[Tensor]:  # noqa: ARG002
         """Yield ``L(r)`` over the retain batches in order."""
         for batch in material.endless("retain"):
-            yield material.mean_loss(batch)
+            yield self.mean_loss(material, batch)

@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, length
+from ungrok.unlearn.base import UNLEARNERS, InParts, Material, length
 
 
 @UNLEARNERS.register
-class GradientAscent(Iterative):
+class GradientAscent(InParts):
     """Climb the loss of the forget set; nothing protects the rest.
 
     Formula: minimize ``−L(f)``, L the objective's mean loss over a forget batch.
@@ -34,4 +34,4 @@ class GradientAscent(Iterative):
     def losses(self, material: Material, total: int) -> Iterator[Tensor]:  # noqa: ARG002
         """Yield ``−L(f)`` over the forget batches in order."""
         for batch in material.endless("forget"):
-            yield -material.mean_loss(batch)
+            yield self.mean_loss(material, batch, -1.0)

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.objective import Batch
+from ungrok.unlearn.answers import original_logits
 from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, length
 
 
@@ -69,9 +70,9 @@ class SCRUB(Iterative):
             material.memory["lr"] = self.lr * 0.1 ** sum(epoch > last for last in self.lr_decay_epochs)
             if epoch <= self.msteps:
                 for batch in material.batches("forget"):
-                    yield -self._divergence(material, batch)[0]
+                    yield -self._divergence(material, batch, "forget")[0]
             for batch in material.batches("retain"):
-                divergence, logits = self._divergence(material, batch)
+                divergence, logits = self._divergence(material, batch, "retain")
                 own = material.objective.mean(material.objective.losses(logits, batch), batch)
                 yield self.gamma * own + self.alpha * divergence
 
@@ -80,6 +81,6 @@ class SCRUB(Iterative):
         for group in optimizer.param_groups:
             group["lr"] = material.memory["lr"]
 
-    def _divergence(self, material: Material, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _divergence(self, material: Material, batch: Batch, name: str) -> tuple[Tensor, Tensor]:
         student = material.objective.logits(material.model, batch)
-        return distillation(student, material.teacher(batch), self.temperature), student
+        return distillation(student, original_logits(material, batch, name), self.temperature), student
