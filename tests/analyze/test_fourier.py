@@ -10,6 +10,7 @@ from ungrok.analyze import Subject
 from ungrok.analyze.fourier import Fourier, frequency_norms, gini, restrict, sum_power
 from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Classification
+from ungrok.models.transformer import Transformer
 
 P, KEYS = 11, (2, 5)
 
@@ -67,6 +68,17 @@ def test_all_power_of_the_circuit_is_at_its_frequencies():
 def test_frequencies_of_the_first_layer():
     norms = frequency_norms(Cosines().first.weight.detach(), P)
     assert (norms[0] > 1e-3).nonzero().flatten().tolist() == [k - 1 for k in KEYS]
+
+
+def test_the_embedding_of_a_transformer_is_read_where_there_is_no_first_layer():
+    """One row per code, shared by both: a cosine and a sine at each key frequency."""
+    model = Transformer(width=4, heads=1, layers=1, hidden=4).build((2 * P,), P, 0)
+    with torch.no_grad():
+        model.embedding.copy_(Cosines().waves.T)
+    found = read(model)
+    assert found["fourier_gini", "a and b"].value == pytest.approx(1 - 2 / 5, abs=1e-6)
+    assert found["fourier_gini", "a and b"].layer == "embedding"
+    assert ("fourier_gini", "a") not in found
 
 
 def test_restricted_loss_is_the_full_one_and_excluded_loss_is_log_p_for_a_pure_circuit():

@@ -26,14 +26,14 @@ def frequency_norms(weight: Tensor, modulus: int) -> Tensor:
     """Return the norm of a first layer at each frequency of its one-hot inputs.
 
     Args:
-        weight: Shape (hidden, 2p): columns of a, then of b.
+        weight: Shape (hidden, inputs·p): columns of a, then of b; or of the codes that both share (an embedding, transposed).
         modulus: p, odd.
 
     Returns:
-        float64, shape (2, (p − 1)/2): for a and b, at the frequencies 1 … (p − 1)/2.
+        float64, shape (inputs, (p − 1)/2): for a and b, at the frequencies 1 … (p − 1)/2.
 
     """
-    spectrum = torch.fft.rfft(weight.double().view(len(weight), 2, modulus), dim=2).abs()
+    spectrum = torch.fft.rfft(weight.double().view(len(weight), -1, modulus), dim=2).abs()
     norms: Tensor = spectrum.square().sum(dim=0).sqrt()
     return norms[:, 1:]
 
@@ -79,7 +79,7 @@ def restrict(logits: Tensor, frequencies: Tensor, *, exclude: bool = False) -> T
 class Fourier(Analysis):
     """Fourier sparsity, restricted and excluded loss of a network that adds modulo p.
 
-    ``fourier_gini``: of the first layer's norm over frequencies; ``fourier_sum_share``: share of the logits' variation that is a
+    ``fourier_gini``: of the norm of the first layer, or of a transformer's embedding, over frequencies; ``fourier_sum_share``: share of the logits' variation that is a
     function of a + b; ``fourier_key_share``: the part of it in the ``keys`` strongest frequencies; nulls ``random``:
     Gaussian weights of the same shape, and the logits of all pairs shuffled. ``restricted_loss``: the test loss of
     only those frequencies and the constant; ``excluded_loss``: the training loss without them; each beside
@@ -122,15 +122,19 @@ class Fourier(Analysis):
         yield from self._losses(subject, sets, logits, keys.to(logits.device), modulus)
 
     def _first_layer(self, model: nn.Module, modulus: int, draw: torch.Generator) -> Iterator[Reading]:
-        for name, module in model.named_modules():
-            if isinstance(module, nn.Linear) and module.in_features == 2 * modulus:
-                shape = module.weight.shape
-                null = [
-                    gini(frequency_norms(torch.randn(shape, generator=draw), modulus)[0]) for _ in range(self.draws)
-                ]
-                for on, norms in zip("ab", frequency_norms(module.weight.detach(), modulus), strict=True):
-                    yield Reading("fourier_gini", on, gini(norms), "1", name, None, {"random": Null.of(null)})
-                return
+        for name, parameter in model.named_parameters():
+            if parameter.ndim != 2 or not {modulus, 2 * modulus} & set(parameter.shape):
+                continue
+            weight = parameter.detach() if parameter.shape[1] == 2 * modulus else parameter.detach().T
+            if weight.shape[1] in (modulus, 2 * modulus):
+                normal = (torch.randn(weight.shape, generator=draw) for _ in range(self.draws))
+                null = Null.of([gini(frequency_norms(each, modulus)[0]) for each in normal])
+                found = frequency_norms(weight, modulus)
+                for on, norms in zip("ab" if len(found) > 1 else ("a and b",), found, strict=True):
+                    yield Reading(
+                        "fourier_gini", on, gini(norms), "1", name.removesuffix(".weight"), None, {"random": null}
+                    )
+            return
 
     def _losses(
         self, subject: Subject, sets: dict[str, Batch], logits: Tensor, keys: Tensor, modulus: int
