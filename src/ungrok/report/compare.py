@@ -102,10 +102,10 @@ def open_study(folder: Path) -> View:
         RecipeError: If it holds no study.
 
     """
+    recipe, made = written(folder)
     for name in ("results.parquet", "report/verdicts.json"):
         if not (folder / name).is_file():
             raise RecipeError(f"{folder}: holds no study (no {name})")
-    recipe, made = written(folder)
     plan = make_plan(recipe)
     tables = dict.fromkeys(("transitions", "oracles", "curves", "timings", "audits"), pd.DataFrame())
     if (folder / "mechanism.parquet").is_file():
