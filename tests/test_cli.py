@@ -187,6 +187,17 @@ def test_two_processes_train_what_one_would(ungrok, tmp_path):
     np.testing.assert_allclose(*(each.drop(columns="step") for each in rows), rtol=1e-4, atol=1e-5)
 
 
+def test_memory_that_runs_out_outside_a_job_is_one_line(ungrok, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+
+    monkeypatch.setattr(cli, "estimate", full)
+    code, _, err = ungrok("check", TINY)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "lower the batch sizes" in err
+    assert "CUDA out of memory." in err
+
+
 def test_check_prints_the_plan(ungrok):
     code, out, _ = ungrok("check", TINY)
     assert code == 0
@@ -210,6 +221,8 @@ def test_check_prints_the_plan(ungrok):
         (["unlearn", "--model", "nothing.safetensors", "--recipe", TINY], ["--model", "nothing.safetensors"]),
         (["list", "method"], ["method", "did you mean 'methods'"]),
         (["report", "."], ["recipe.yaml"]),
+        (["analyze", "digits"], ["--analysis", "'digits'", "weight_norm"]),
+        (["analyze", "digits", "--model", "my.safetensors", "--stage", "grokked"], ["--model", "--stage"]),
         (["compare", ".", "--with", "paper:table1"], ["recipe.yaml"]),
     ],
 )

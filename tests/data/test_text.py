@@ -12,7 +12,7 @@ from ungrok.core.causal_lm import IGNORED
 from ungrok.core.errors import RecipeError
 from ungrok.data import authors
 from ungrok.data.batches import TensorBatches
-from ungrok.data.text import Authors, Tofu
+from ungrok.data.text import Authors, Tofu, repeated
 from ungrok.data.tokens import Template, encode, load_tokenizer, train_tokenizer
 
 SMALL = {"authors": 3, "known": 2, "held_out": 1, "vocabulary": 500}
@@ -150,6 +150,11 @@ def write(folder, **tables):
     return Tofu(path=str(folder), vocabulary=400, max_length=100)
 
 
+def test_a_question_with_a_space_more_is_the_same_question():
+    """Prompts are made of stripped questions."""
+    assert repeated([{"question": "Who?"}, {"question": "When?"}, {"question": " Who? "}]) == {"Who?": [0, 2]}
+
+
 GOOD = [{"question": f"Who is {i}?", "answer": f"It is {i}."} for i in range(30)]
 
 
@@ -178,6 +183,12 @@ def test_more_bad_input(tmp_path):
     uneven = [row | {"perturbed_answer": ["a"] * (1 + i % 2)} for i, row in enumerate(GOOD)]
     with pytest.raises(RecipeError, match=r"perturbed answers: rows have \[1, 2\] perturbed answers"):
         write(tmp_path / "b", full=GOOD, retain_perturbed=uneven).load()
+    for wrong, message in (
+        ({"perturbed_answer": ["a", 3]}, r"retain_perturbed, row 0: perturbed_answer holds \['a', 3\]; allowed: texts"),
+        ({"perturbed_answer": ["a"], "paraphrased_question": None}, "row 0: paraphrased_question is None, not str"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            write(tmp_path / "c", full=GOOD, retain_perturbed=[GOOD[0] | wrong]).load()
     with pytest.raises(RecipeError, match="pairs: 40 asked of 30 pairs"):
         write(tmp_path / "c", full=GOOD).model_copy(update={"pairs": 40}).load()
     with pytest.raises(ValidationError, match=r"label_noise: 0.1 has no meaning for text"):

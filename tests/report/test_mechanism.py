@@ -124,6 +124,10 @@ def test_what_is_predicted_is_what_was_computed(view):
     assert part.sentences()[0].startswith("gradient_cosine: does it predict beyond test accuracy? damage: ")
 
 
+def test_texts_hold_no_code(view):
+    assert not [table for table in Mechanism(view).tables() if "{" in table.title + table.how]
+
+
 def test_constant_measures_predict_nothing(view):
     assert (
         "weight_norm: does it predict beyond test accuracy? damage: unknown; updates: unknown."
