@@ -96,8 +96,8 @@ class Mechanism:
         tested = int((self.mediation["predicts"] != "unknown").sum())
         how = (
             "Rank correlation of the change of a measure with the change of what unlearning costs, over all arms, stages and seeds, each "
-            "against the first stage of the same seed's base arm; then given test accuracy, with an interval by resampling whole seeds. "
-            f"All {plural(tested, 'interval')} of this study cover together with {1 - self.view.recipe.claims.alpha:.0%} (max-t). “yes” means that "
+            "against the first stage of the same seed's base arm; then given test accuracy, with a jackknife interval over whole seeds. "
+            f"All {plural(tested, 'interval')} of this study cover together with {1 - self.view.recipe.claims.alpha:.0%} (max-t under flipped seeds). “yes” means that "
             f"the measure predicts the cost beyond test accuracy: the interval does not hold 0. Damage: {OUTCOMES['damage']}; updates: "
             f"{OUTCOMES['updates']}; both as ranks within a method, averaged over methods."
         )

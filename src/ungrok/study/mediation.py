@@ -31,8 +31,8 @@ BESIDE = re.compile(
 EDGE = 1 - 1e-6
 """Correlations are kept below this, whose artanh is 7.25."""
 
-FEWEST = 5
-"""Under so many seeds, resampling them says nothing."""
+FEWEST = 6
+"""Under so many seeds no flipping of their signs is rarer than one in twenty."""
 
 
 def headline(mechanism: pd.DataFrame) -> pd.DataFrame:
@@ -73,55 +73,71 @@ def partial_rank_correlation(x: Floats, y: Floats, z: Floats | None = None, weig
     return partial[0] if weights is None else partial
 
 
-def resampled(points: pd.DataFrame, outcome: str, seeds: Sequence[object], draws: int = 2000) -> Floats:
-    """Return the partial rank correlation, given accuracy, under resampling of whole seeds with replacement.
+def pseudo_values(points: pd.DataFrame, outcome: str, seeds: Sequence[object]) -> Floats:
+    """Return the jackknife pseudo-values of the partial rank correlation given accuracy, on Fisher's scale, by seed.
 
-    Points of one seed stay together, since they share data and initial weights. The draws are the same for the same ``seeds``,
-    so that those of several measures belong together.
+    ``n·z − (n − 1)·z₋ₛ``, z = artanh r, z₋ₛ that without the points of seed s: points of one seed stay together, since they share
+    data and initial weights (Tukey 1958).
 
     Args:
         points: Columns seed, change, accuracy and the outcome's; no missing values.
         outcome: Name of the outcome's column.
-        seeds: All seeds to draw from, those of other measures too.
-        draws: Resamples.
+        seeds: All seeds, those of other measures too.
 
     Returns:
-        Shape (draws,); nan where nothing varies.
+        Shape (seeds,); nan for a seed without points, and everywhere where nothing varies.
 
     """
-    drawn = np.random.default_rng(0).multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), draws)
     x, y, z = (points[name].to_numpy(dtype=float) for name in ("change", outcome, "accuracy"))
-    place = points["seed"].map({seed: i for i, seed in enumerate(seeds)}).to_numpy()
-    with np.errstate(invalid="ignore"):
-        return partial_rank_correlation(x, y, z, drawn[:, place].astype(float))
+    there = points["seed"].to_numpy()[None] == np.array(seeds)[:, None]
+    everything, *without = fisher(partial_rank_correlation(x, y, z, np.vstack([np.ones(len(x)), ~there])))
+    n = int(there.any(axis=1).sum())
+    return np.where(there.any(axis=1), n * everything - (n - 1) * np.array(without), np.nan)
 
 
-def simultaneous(estimates: Floats, draws: Floats, alpha: float) -> Floats:
-    """Return intervals of correlations that hold together: all of them cover with probability 1 − alpha.
+def fisher(correlation: Floats) -> Floats:
+    """Return artanh r, r kept below 1."""
+    return np.asarray(np.arctanh(np.clip(correlation, -EDGE, EDGE)))
 
-    Single-step max-t (Westfall & Young 1993; Romano & Wolf 2005): ``tanh(z ± c·s)`` with z = artanh r (Fisher), s the standard
-    deviation of its resamples, and c the 1 − alpha quantile over draws of the largest ``|z* − z|/s`` of all rows.
-    Rows that vary together cost less than independent ones, other than with Bonferroni or Holm.
+
+def simultaneous(pseudo: Floats, alpha: float, flips: int = 4096) -> Floats:
+    """Return intervals of correlations that hold together: the chance that any of them misses is alpha.
+
+    ``tanh(m ± c·s/√n)`` with m and s the mean and standard deviation of a row's pseudo-values over seeds, and c the 1 − alpha quantile
+    of the largest |t| of all rows when the signs of whole seeds are flipped, the same seeds in every row (max-t: Westfall & Young
+    1993). Exact for a row of pseudo-values symmetric about 0; no quantile of few resamples is trusted. Rows that
+    vary together cost less than independent ones, other than with Bonferroni or Holm.
 
     Args:
-        estimates: r, shape (m,).
-        draws: r under resampling, shape (m, draws), the same draw in each column.
+        pseudo: Shape (rows, seeds); nan where a row has no points of a seed.
         alpha: One minus the joint level.
+        flips: Drawn at random where there are more ways to flip.
 
     Returns:
-        Lower and upper ends, shape (m, 2); nan for a row without an estimate or without half of its draws, which
-        does not count.
+        Lower and upper ends, shape (rows, 2); nan for a row without values.
 
     """
-    with np.errstate(invalid="ignore"):
-        z, resamples = (np.arctanh(np.clip(r, -EDGE, EDGE)) for r in (estimates, draws))
-    known = np.isfinite(z) & (np.isfinite(resamples).sum(axis=1) * 2 > draws.shape[1])
-    ends = np.full((len(z), 2), np.nan)
-    if known.any():
-        scale = np.nanstd(resamples[known], axis=1)
-        away = np.abs(resamples[known] - z[known, None]) / np.maximum(scale, 1e-12)[:, None]
-        reach = np.quantile(np.nan_to_num(away).max(axis=0), 1 - alpha) * scale
-        ends[known] = np.tanh(np.stack([z[known] - reach, z[known] + reach], axis=1))
+    here = np.isfinite(pseudo)
+    n = here.sum(axis=1)
+    ends, known = np.full((len(pseudo), 2), np.nan), n >= 2
+    if not known.any():
+        return ends
+    values, n = np.where(here, pseudo, 0.0)[known], n[known]
+    seeds = pseudo.shape[1]
+    if 2**seeds <= flips:
+        signs = 1.0 - 2.0 * ((np.arange(2**seeds)[:, None] >> np.arange(seeds)) & 1)
+    else:
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (flips, seeds))
+        signs[0] = 1.0  # the data themselves
+
+    def scale(mean: Floats) -> Floats:
+        spread = (values**2).sum(axis=1) - n * mean**2
+        return np.asarray(np.sqrt(np.maximum(spread, 1e-24) / (n - 1) / n))
+
+    flipped = signs @ values.T / n
+    reach = np.quantile((np.abs(flipped) / scale(flipped)).max(axis=1), 1 - alpha, method="higher")
+    middle = values.sum(axis=1) / n
+    ends[known] = np.tanh(np.stack([middle - reach * scale(middle), middle + reach * scale(middle)], axis=1))
     return ends
 
 
@@ -198,7 +214,7 @@ def pooled(studies: dict[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
     """Return, per measure and outcome, whether it predicts the cost over several studies, and without each of them.
 
     Changes and test accuracies are ranked within a study and forget split, since their scales differ; the interval
-    resamples seeds of studies.
+    leaves out seeds of studies.
 
     Args:
         studies: By name, points from :func:`changes`.
@@ -234,17 +250,17 @@ def pooled(studies: dict[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
 def _judged(points: pd.DataFrame, keys: list[str], alpha: float) -> pd.DataFrame:
     """Return a row per group of points and outcome, their intervals holding together."""
     seeds = sorted(points["seed"].unique())
-    table, draws = [], []
+    table, pseudo = [], []
     for key, group in points.groupby(keys, sort=False):
         for outcome in OUTCOMES:
             known = group.dropna(subset=["change", "accuracy", outcome])
             table.append(dict(zip(keys, key, strict=True)) | {"outcome": outcome} | _estimated(known, outcome))
             enough = np.isfinite(table[-1]["partial"])
-            draws.append(resampled(known, outcome, seeds) if enough else np.full(2000, np.nan))
+            pseudo.append(pseudo_values(known, outcome, seeds) if enough else np.full(len(seeds), np.nan))
     found = pd.DataFrame(table)
     if found.empty:
         return found
-    found[["low", "high"]] = simultaneous(found["partial"].to_numpy(), np.stack(draws), alpha)
+    found[["low", "high"]] = simultaneous(np.stack(pseudo), alpha)
     away = (found["low"] > 0) | (found["high"] < 0)
     found["predicts"] = np.where(found["low"].isna(), "unknown", np.where(away, "yes", "no"))
     return found
