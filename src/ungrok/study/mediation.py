@@ -104,7 +104,7 @@ def simultaneous(pseudo: Floats, alpha: float, flips: int = 4096) -> Floats:
     """Return intervals of correlations that hold together: the chance that any of them misses is alpha.
 
     ``tanh(m ± c·s/√n)`` with m and s the mean and standard deviation of a row's pseudo-values over seeds, and c the 1 − alpha quantile
-    of the largest |t| of all rows when the signs of whole seeds are flipped, the same seeds in every row (max-t: Westfall & Young
+    of the largest ``|t|`` of all rows when the signs of whole seeds are flipped, the same seeds in every row (max-t: Westfall & Young
     1993). Exact for a row of pseudo-values symmetric about 0; no quantile of few resamples is trusted. Rows that
     vary together cost less than independent ones, other than with Bonferroni or Holm.
 
