@@ -397,7 +397,8 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the paper's numbers beside those of a study, and whether each claimed difference holds."""
-    lines = [line.to_dict() for line in report_compare.compare(folder, paper, place or ())]
+    view = report_compare.open_study(folder)
+    lines = [line.to_dict() for line in report_compare.compare(view, paper, place or ())]
     if as_json:
         typer.echo(json.dumps(lines, indent=1, ensure_ascii=False))
         return
@@ -408,7 +409,7 @@ def compare(
         _print_table(list(rows[0]), [list(row.values()) for row in rows])
     verdicts = [line["verdict"] for line in lines if line["claimed"]]
     typer.echo(", ".join(f"{verdicts.count(word)} {word}" for word in report_compare.VERDICTS))
-    for line in report_compare.missing(folder, paper, place or ()):
+    for line in report_compare.missing(view, paper, place or ()):
         say(line)
 
 

@@ -23,6 +23,10 @@ GROUPS = [("grokked", 20), ("ungrokked", 50)]
 METHODS = [{"kind": "gradient_ascent"}, {"kind": "nabla_tau"}]
 
 
+def compared(where, *rest):
+    return compare(open_study(where), *rest)
+
+
 @pytest.fixture
 def folder(study, tmp_path):
     """Return a function that writes a study whose paths end in the values of a rule of (stage, method, seed, metric)."""
@@ -57,7 +61,7 @@ def test_differences_carry_the_interval_over_seeds(folder):
     def value(stage, method, seed, metric):
         return 0.5 - (stage == "grokked") * {"UA": 1, "RA": 1, "TA": 0}[metric] * (0.2 + 0.01 * seed)
 
-    lines = compare(folder(value), "paper:table1-cnn")
+    lines = compared(folder(value), "paper:table1-cnn")
     estimate = sign_flip(np.array([-0.2 - 0.01 * seed for seed in SEEDS]))
     ends = (f"−{abs(x):.3f}" for x in (estimate.effect, estimate.low, estimate.high))
     expected = "{} [{},\N{NO-BREAK SPACE}{}]".format(*ends)
@@ -73,14 +77,14 @@ def test_a_diverged_model_may_have_had_any_accuracy(folder):
     def value(stage, method, seed, metric):
         return np.nan if stage == "grokked" and seed == 0 else 0.9 if stage == "grokked" else 0.1
 
-    line = find(compare(folder(value), "paper:table1-cnn"), "gradient_ascent", "TA")
+    line = find(compared(folder(value), "paper:table1-cnn"), "gradient_ascent", "TA")
     assert line.measured == "0.100 ± 0.000 → 0.900 ± 0.000 (7 of 8)"
     effects = [(7 * 0.8 + x) / 8 for x in (-0.1, 0.9)]
     assert line.difference.startswith(f"{sum(effects) / 2:.3f} [")
 
 
 def test_what_a_study_did_not_measure_is_left_empty(folder):
-    lines = compare(folder(), "paper:table1-cnn")
+    lines = compared(folder(), "paper:table1-cnn")
     for line in lines:
         missing = line.forget == "classes-2-0.5" or line.method == "scrub"
         assert (line.measured == "– → –") == missing
@@ -90,7 +94,7 @@ def test_what_a_study_did_not_measure_is_left_empty(folder):
 
 def test_start_and_oracle(folder):
     """Paths start from UA, RA, TA = 1, 1, 0.9; oracles have 0.2, 1, 0.8."""
-    lines = compare(folder(arms={"spline": {}}), "paper:table8-svhn")
+    lines = compared(folder(arms={"spline": {}}), "paper:table8-svhn")
     original = [line for line in lines if line.method == "original" and line.metric == "TA"]
     assert [line.places for line in original][:2] == ["pre_grok → grokked", "spline/final → grokked"]
     assert original[0].measured == "0.900 ± 0.000 → 0.900 ± 0.000"
@@ -104,11 +108,11 @@ def test_a_place_can_be_elsewhere(folder):
         return 0.3 if stage == "final" else 0.5
 
     where = folder(value, stages=["pre_grok", "final"], claims={"compare": [["pre_grok", "final"]]})
-    line = find(compare(where, "paper:table1-cnn", ["grok=final"]), "gradient_ascent", "UA")
+    line = find(compared(where, "paper:table1-cnn", ["grok=final"]), "gradient_ascent", "UA")
     assert (line.places, line.measured) == ("pre_grok → final", "0.500 ± 0.000 → 0.300 ± 0.000")
     for wrong, near in (("grk=final", "grok="), ("grok=finall", "final"), ("pre=sam/final", "final")):
         with pytest.raises(RecipeError, match=f"--place.*allowed: .*{near}"):
-            compare(where, "paper:table1-cnn", [wrong])
+            compared(where, "paper:table1-cnn", [wrong])
 
 
 def test_splits_are_compared_where_the_paper_compares_groups(folder):
@@ -119,7 +123,7 @@ def test_splits_are_compared_where_the_paper_compares_groups(folder):
     rows["ES_retain"] = 0.6
     rows["ES_forget"] = 0.5 - rows["forget"].str.startswith("grokked") * (0.2 + 0.01 * rows["seed"])
     rows.to_parquet(where / "results.parquet")
-    lines = compare(where, "paper:table2", ["grokked-50=grokked-20"])
+    lines = compared(where, "paper:table2", ["grokked-50=grokked-20"])
     line = next(one for one in lines if (one.method, one.metric) == ("gradient_ascent", "ES_forget"))
     assert (line.forget, line.places) == ("", "final/ungrokked-50 → final/grokked-20")
     assert (line.paper, line.claimed, line.verdict) == ("0.518 → 0.344", "−", "agrees")
@@ -128,7 +132,7 @@ def test_splits_are_compared_where_the_paper_compares_groups(folder):
     assert (retained.paper, retained.claimed, retained.verdict) == ("0.556 → 0.605", "+", "open")
     assert not [one for one in lines if (one.method, one.metric) == ("npo", "ES_retain")]
     with pytest.raises(RecipeError, match=r"--place grokked-50: 'final'.*grokked-20"):
-        compare(where, "paper:table2", ["grokked-50=final"])
+        compared(where, "paper:table2", ["grokked-50=final"])
 
 
 @pytest.mark.parametrize("part", paper())
@@ -150,11 +154,11 @@ def test_a_recipe_reproduces_every_part(part):
 
 def test_updates_to_target(folder):
     """From the grokked step half the updates: log(1/2), the same in every seed."""
-    lines = compare(folder(hit=lambda cell: 20.0 if cell.stage == "grokked" else 40.0), "paper:figure2")
+    lines = compared(folder(hit=lambda cell: 20.0 if cell.stage == "grokked" else 40.0), "paper:figure2")
     line = find(lines, "nabla_tau", "updates to UA ≤ 0.1")
     assert (line.paper, line.measured, line.claimed, line.verdict) == ("15-20 → 5-8", "40 → 20", "−", "agrees")
     assert line.difference.startswith(f"−{math.log(2):.2f} [−0.69")
-    slower = compare(folder(hit=lambda cell: 80.0 if cell.stage == "grokked" else 40.0), "paper:figure2")
+    slower = compared(folder(hit=lambda cell: 80.0 if cell.stage == "grokked" else 40.0), "paper:figure2")
     assert find(slower, "nabla_tau", "updates to UA ≤ 0.1").verdict == "contradicts"
     half = find(lines, "nabla_tau", "updates to UA ≤ 0.1", "classes-2-0.5")
     assert (half.paper, half.claimed, half.measured) == ("– → –", "0", "– → –")
@@ -164,7 +168,7 @@ def test_spread_over_seeds(folder):
     def value(stage, method, seed, metric):
         return 0.5 + (seed - 3.5) * (0.01 if stage == "grokked" else 0.1)
 
-    line = find(compare(folder(value), "paper:table1-resnet"), "gradient_ascent", "UA sd")
+    line = find(compared(folder(value), "paper:table1-resnet"), "gradient_ascent", "UA sd")
     assert (line.paper, line.claimed, line.verdict) == ("0.159 → 0.013", "−", "agrees")
     assert line.measured == "0.245 → 0.024"
     assert line.difference.startswith(f"−{math.log(10):.2f} [")
@@ -179,7 +183,7 @@ def test_a_table_means_the_part_that_the_recipe_reproduces():
 
 
 def test_what_a_study_lacks_is_said(folder):
-    lacking = list(missing(folder(claims={"compare": [["pre_grok", "grokked"]]}), "paper:table8-svhn"))
+    lacking = list(missing(open_study(folder(claims={"compare": [["pre_grok", "grokked"]]})), "paper:table8-svhn"))
     assert lacking == [
         "spline: the study has no spline/final; --place spline=... says which it is, of pre_grok, grokked",
         "the study has no forget split classes-2-0.3; it has classes-2-0.15",
@@ -191,7 +195,7 @@ def test_a_study_is_read_where_its_device_is_not(folder):
     made = read_json(where / "provenance.json")
     write_json(where / "provenance.json", made | {"device": "cuda"})
     assert open_study(where).recipe.device == "cuda"
-    assert compare(where, "paper:table1-cnn")
+    assert compared(where, "paper:table1-cnn")
 
 
 @pytest.mark.parametrize(("name", "near"), [("paper:tabel1-cnn", "paper:table1-cnn"), ("table11", "paper:table11")])
@@ -202,11 +206,11 @@ def test_an_unknown_part_names_the_nearest(name, near):
 
 def test_a_folder_without_a_study(folder, tmp_path):
     with pytest.raises(RecipeError, match="holds no study"):
-        compare(tmp_path, "paper:table1")
+        compared(tmp_path, "paper:table1")
     where = folder()
     (where / "provenance.json").write_text("{}")
     with pytest.raises(RecipeError, match="ungrok report"):
-        compare(where, "paper:table1")
+        compared(where, "paper:table1")
 
 
 @pytest.mark.parametrize("part", paper())
@@ -234,7 +238,7 @@ def test_the_data_file_is_whole(part):
     ],
 )
 def test_columns_are_read_in_the_order_of_each_table(folder, part, forget, method, metric, said):
-    lines = compare(folder(), f"paper:{part}")
+    lines = compared(folder(), f"paper:{part}")
     found = [line.paper for line in lines if (line.forget, line.method, line.metric) == (forget, method, metric)]
     assert found[0] == said
 
@@ -253,7 +257,7 @@ def test_measures_of_mechanism_are_compared_by_their_differences(folder):
                 rows.append(place | {"measure": "gradient_angle", "value": 40.0 + seed - 10 * late})
             rows.append(place | {"measure": "gradient_cosine", "value": 5.0, "null": "permuted"})
     pd.DataFrame(rows, columns=MECHANISM).to_parquet(where / "mechanism.parquet")
-    lines = {(line.metric, line.places): line for line in compare(where, "paper:table9")}
+    lines = {(line.metric, line.places): line for line in compared(where, "paper:table9")}
     cosine = lines["gradient_cosine on forget|retain", "pre_grok → grokked"]
     assert (cosine.method, cosine.paper, cosine.measured) == ("original", "0.999 → 0.426", "0.935 → 0.635")
     assert (cosine.claimed, cosine.verdict) == ("−", "agrees")

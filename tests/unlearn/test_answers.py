@@ -103,9 +103,11 @@ def slow_undial(t, t0):
     return token_mean(FORGET, value)
 
 
-def slow_ce_u(t, t0):
+def held_ce_u(t, h):
+    """The target is another table's."""
+
     def value(b, a):
-        p = torch.exp(t[b].double())
+        p = torch.exp(h[b].double())
         p[a] = 0
         return soft(t, b, p / p.sum())
 
@@ -146,8 +148,14 @@ def slow_simnpo(t, t0):
     return 0.125 * mean(-2 / 4.5 * log_sigmoid(4.5 * x) for x in per_token) + nll(t, RETAIN)
 
 
-def weighted(weight):
-    return lambda t: token_mean(FORGET, lambda b, a: weight(math.exp(log_p(t, b)[a])) * float(log_p(t, b)[a]))
+def held(weight):
+    """Return the weighted loss, its weights those of another table."""
+
+    def value(t, h):
+        at = lambda table, b, a: log_p(table, b)[a]  # noqa: E731
+        return token_mean(FORGET, lambda b, a: weight(math.exp(at(h, b, a))) * float(at(t, b, a)))
+
+    return value
 
 
 SLOW = {
@@ -159,9 +167,9 @@ SLOW = {
     "npo": slow_npo,
     "simnpo": slow_simnpo,
     "undial": slow_undial,
-    "ce_u": slow_ce_u,
-    "wga": lambda t, t0: weighted(lambda p: p)(t) + nll(t, RETAIN),
-    "sat_imp": lambda t, t0: weighted(lambda p: p**5 * (1 - p))(t) + 0.1 * nll(t, RETAIN),
+    "ce_u": lambda t, t0: held_ce_u(t, t),
+    "wga": lambda t, t0: held(lambda p: p)(t, t) + nll(t, RETAIN),
+    "sat_imp": lambda t, t0: held(lambda p: p**5 * (1 - p))(t, t) + 0.1 * nll(t, RETAIN),
     "gradient_ascent": lambda t, t0: -nll(t, FORGET),
     "finetune": lambda t, t0: nll(t, RETAIN),
 }
@@ -212,25 +220,6 @@ def test_the_second_update_follows_the_gradient_of_the_formula(name):
     )
     gradient = difference(lambda t: SLOW[name](t, start), first["table"])
     torch.testing.assert_close(second["table"].double(), first["table"].double() - 0.5 * gradient, rtol=1e-4, atol=1e-5)
-
-
-def held(weight):
-    """Return the weighted loss, its weights those of another table."""
-
-    def value(t, h):
-        at = lambda table, b, a: log_p(table, b)[a]  # noqa: E731
-        return token_mean(FORGET, lambda b, a: weight(math.exp(at(h, b, a))) * float(at(t, b, a)))
-
-    return value
-
-
-def held_ce_u(t, h):
-    def value(b, a):
-        p = torch.exp(h[b].double())
-        p[a] = 0
-        return soft(t, b, p / p.sum())
-
-    return token_mean(FORGET, value)
 
 
 HELD = {

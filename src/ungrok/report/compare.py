@@ -117,28 +117,26 @@ def open_study(folder: Path) -> View:
     return View(plan, results, read_json(folder / "report" / "verdicts.json"), doses)
 
 
-def compare(folder: Path, name: str, places: Sequence[str] = ()) -> list[Line]:
+def compare(view: View, name: str, places: Sequence[str] = ()) -> list[Line]:
     """Return the lines of a comparison, in the paper's order; what a study did not measure is left empty.
 
     Args:
-        folder: The ``--out`` folder of a study.
+        view: A study, from :func:`open_study`.
         name: See :func:`parts`.
         places: Where the study has a place of the paper, if not where the data file says: ``place=stage`` or
             ``place=arm/stage``, for instance ``pre=step-52800``; ``place=split`` where places are forget splits.
 
     Raises:
-        RecipeError: If the folder holds no study, the paper has no such part, or the study no such place.
+        RecipeError: If the paper has no such part, or the study no such place.
 
     """
-    view = open_study(folder)
     found = parts(name, view.recipe)
     sides = _sides(view, found, places)
     return [line for part in found for line in _lines(view, part, paper()[part], sides)]
 
 
-def missing(folder: Path, name: str, places: Sequence[str] = ()) -> Iterator[str]:
+def missing(view: View, name: str, places: Sequence[str] = ()) -> Iterator[str]:
     """Yield, one sentence each, what of the paper's places and forget splits a study does not have; see :func:`compare`."""
-    view = open_study(folder)
     found = parts(name, view.recipe)
     labels, stages = view.recipe.forget_labels(), [Side(stage=s, arm=a).label for a, s in view.series]
     for place, side in _sides(view, found, places).items():

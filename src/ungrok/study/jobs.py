@@ -148,9 +148,9 @@ def trajectory_of(finished: Finished) -> Trajectory:
     return Trajectory(finished.path, finished.result)
 
 
-def _keep(source: Finished, step: int, folder: Path) -> Run:
+def _keep(source: Finished, trajectory: Trajectory, step: int, folder: Path) -> Run:
     """Bring a fresh run of a finished train job to a step, and keep its model."""
-    run = materialize(again(source), trajectory_of(source), step)
+    run = materialize(again(source), trajectory, step)
     save_tensors(folder / "model.safetensors", dict(run.model.state_dict()))
     return run
 
@@ -217,7 +217,7 @@ def stage(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick:
     transition = trajectory.transition(TransitionRule.model_validate(spec["transition"]))
     step, reason = stage_step(spec["stage"], trajectory.metrics, transition)
     if step is not None:
-        _keep(source, step, folder)
+        _keep(source, trajectory, step, folder)
     return {"step": step, "reason": reason, "training": source.job["spec"]}
 
 
@@ -234,7 +234,7 @@ def matched(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tic
     same = step if source.path == other.path else None
     found = match_step(trajectory.metrics, transition, wanted, spec["equal"], spec["tolerance"], spec["part"], same)
     if found.step is not None:
-        _keep(source, found.step, folder)
+        _keep(source, trajectory, found.step, folder)
     match = {"wanted": found.wanted, "found": found.found, "mismatch": found.mismatch}
     return {"step": found.step, "reason": found.reason, "match": match} | training
 
@@ -279,7 +279,7 @@ def oracle(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick
     trajectory = trajectory_of(source)
     if step is None or step > trajectory.steps:
         return {"step": None, "reason": inputs["stage"].result["reason"] or f"the oracle {trajectory.status}"}
-    run = _keep(source, step, folder)
+    run = _keep(source, trajectory, step, folder)
     _set_objective(run, spec)
     data = load_data(source.job["spec"]["problem"]).to(next(run.model.parameters()).device)
     found = _scores(run.model, data, run)

@@ -126,15 +126,15 @@ def log_ratio(material: Material, batch: Batch, name: str) -> Tensor:
 
 
 def teacher_logits(material: Material, batch: Batch, name: str) -> Tensor:
-    """Return θ0's logits of the answer tokens, shape (rows, vocabulary)."""
-    return kept(material, name, batch, lambda: material.teacher(batch), language(material).counts(batch).tolist())
+    """Return θ0's logits, shape (rows, classes or vocabulary); see :func:`kept_logits`."""
+    return kept_logits(material, batch, name, lambda: material.teacher(batch))
 
 
-def original_logits(material: Material, batch: Batch, name: str) -> Tensor:
-    """Return θ0's logits, kept from epoch to epoch for language models, whose passes are dear."""
-    if isinstance(material.objective, CausalLM):
-        return teacher_logits(material, batch, name)
-    return material.teacher(batch)
+def kept_logits(material: Material, batch: Batch, name: str, compute: Callable[[], Tensor]) -> Tensor:
+    """Return a teacher's logits, kept from epoch to epoch for language models, whose passes are dear; see :func:`kept`."""
+    if not isinstance(material.objective, CausalLM):
+        return compute()
+    return kept(material, name, batch, compute, material.objective.counts(batch).tolist())
 
 
 def kept(material: Material, name: str, batch: Batch, compute: Callable[[], Tensor], sizes: list[int]) -> Tensor:

@@ -10,10 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.core.causal_lm import CausalLM
 from ungrok.core.objective import Batch
 from ungrok.core.scores import evaluating
-from ungrok.unlearn.answers import kept, original_logits
+from ungrok.unlearn.answers import kept_logits, teacher_logits
 from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, length
 from ungrok.unlearn.scrub import distillation
 
@@ -56,19 +55,17 @@ class BadTeacher(Iterative):
         forget, count, objective = material.endless("forget"), self.updates_per_epoch(material), material.objective
         while True:
             for pair in zip(islice(material.batches("retain"), count), forget, strict=False):
-                wanted = [original_logits(material, pair[0], "retain"), self._random(material, pair[1])]
+                wanted = [teacher_logits(material, pair[0], "retain"), self._random(material, pair[1])]
                 yield distillation(
                     objective.logits(material.model, objective.join(*pair)), torch.cat(wanted), self.temperature
                 )
 
     def _random(self, material: Material, batch: Batch) -> Tensor:
-        """Return the random teacher's logits, kept from epoch to epoch for language models."""
+        """Return the random teacher's logits."""
         teacher, objective = material.memory["random"], material.objective
 
         def compute() -> Tensor:
             with torch.no_grad(), evaluating(teacher):
                 return objective.logits(teacher, batch)
 
-        if isinstance(objective, CausalLM):
-            return kept(material, "random", batch, compute, objective.counts(batch).tolist())
-        return compute()
+        return kept_logits(material, batch, "random", compute)

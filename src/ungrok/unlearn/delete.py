@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.unlearn.answers import original_logits
+from ungrok.unlearn.answers import teacher_logits
 from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, length
 from ungrok.unlearn.scrub import distillation
 
@@ -42,7 +42,7 @@ class DELETE(Iterative):
         """Yield the divergence from the masked original over the forget batches in order."""
         objective = material.objective
         for batch in material.endless("forget"):
-            teacher = original_logits(material, batch, "forget")
+            teacher = teacher_logits(material, batch, "forget")
             # A finite floor in place of −∞: its probability is 0 in any precision and 0·log 0 does not arise.
             floor = teacher.min() - 1e4
             masked = teacher.scatter(1, objective.targets(batch).unsqueeze(1), floor.item())

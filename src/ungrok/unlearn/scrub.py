@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.objective import Batch
-from ungrok.unlearn.answers import original_logits
+from ungrok.unlearn.answers import teacher_logits
 from ungrok.unlearn.base import UNLEARNERS, Iterative, Material, length
 
 
@@ -83,4 +83,4 @@ class SCRUB(Iterative):
 
     def _divergence(self, material: Material, batch: Batch, name: str) -> tuple[Tensor, Tensor]:
         student = material.objective.logits(material.model, batch)
-        return distillation(student, original_logits(material, batch, name), self.temperature), student
+        return distillation(student, teacher_logits(material, batch, name), self.temperature), student
