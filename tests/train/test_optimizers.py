@@ -60,6 +60,22 @@ def test_one_step_of_orthogonal_adamw_by_hand(weight, bias):
         assert torch.allclose(parameter.detach(), value, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_where_adam_puts_the_decay_by_hand(kind):
+    """Two updates: Adam adds ``λ·w`` to the gradient, which both moments see; AdamW shrinks the weights by ``1 − lr·λ``."""
+    lr, decay, eps, (b1, b2) = 0.1, 0.5, 1e-3, (0.8, 0.9)
+    parameter, w, m, v = nn.Parameter(column(1.0, -2.0)), column(1.0, -2.0), 0.0, 0.0
+    optimizer = OPTIMIZERS.get(kind)(lr=lr, weight_decay=decay, eps=eps, betas=(b1, b2)).build([parameter])
+    for step, raw in enumerate([column(0.3, 0.4), column(-1.0, 2.0)], start=1):
+        parameter.grad = raw.clone()
+        optimizer.step()
+        g = raw + decay * w if kind == "adam" else raw
+        w = w if kind == "adam" else w * (1 - lr * decay)
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+        w = w - lr * (m / (1 - b1**step)) / ((v / (1 - b2**step)).sqrt() + eps)
+    assert torch.allclose(parameter.detach(), w, rtol=1e-12)
+
+
 def test_orthogonal_adamw_leaves_parameters_without_a_gradient():
     parameters = [nn.Parameter(column(1.0, 2.0)), nn.Parameter(column(1.0, 2.0))]
     parameters[0].grad = column(1.0, 0.0)

@@ -12,7 +12,7 @@ from ungrok.models.cnn import CNN
 from ungrok.models.mlp import MLP
 from ungrok.train.grokfast import GrokfastEMA
 from ungrok.train.loop import PROGRESS, Run, Training, record_all
-from ungrok.train.optimizers import SGD, AdamW, OrthogradAdamW
+from ungrok.train.optimizers import SGD, Adam, AdamW, OrthogradAdamW
 from ungrok.train.sam import SAM
 from ungrok.train.speed import Speed
 from ungrok.train.together import advance_together, faster_together, stackable
@@ -21,6 +21,7 @@ MODELS = {"mlp": MLP(width=20), "cnn": CNN(channels=(6, 8), hidden=(10,))}
 TRAININGS = {
     "adamw": Training(optimizer=AdamW(lr=3e-3, weight_decay=0.3, warmup=4), steps=25, batch_size=16, loss="mse"),
     "sgd": Training(optimizer=SGD(lr=0.05, weight_decay=1e-3, schedule="cosine"), steps=25, batch_size=16),
+    "adam": Training(optimizer=Adam(lr=3e-3, weight_decay=0.01), steps=25, batch_size=16),
     "full batch": Training(optimizer=AdamW(), steps=25, loss="stablemax", loss_precision="float64"),
 }
 

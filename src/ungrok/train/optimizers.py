@@ -20,7 +20,7 @@ class Optimizer(Schema):
 
     kind: str
     lr: float = Field(1e-3, gt=0, description="peak learning rate")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled for AdamW, added to the gradient for SGD")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled for AdamW, added to the gradient for Adam and SGD")
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(0, ge=0, description="updates of linear warm-up from 0")
 
@@ -58,6 +58,19 @@ class AdamW(_Adam):
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return ``torch.optim.AdamW(fused=True)``."""
         return torch.optim.AdamW(
+            parameters, self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=True
+        )
+
+
+@OPTIMIZERS.register
+class Adam(_Adam):
+    """Adam (Kingma & Ba 2015) with L2 decay, the fused implementation: Grokfast's published settings are for this one."""
+
+    kind: Literal["adam"] = "adam"
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return ``torch.optim.Adam(fused=True)``."""
+        return torch.optim.Adam(
             parameters, self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=True
         )
 

@@ -14,7 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ungrok.train.loop import Run
 
-ELEMENTWISE = ("adamw", "sgd")
+ELEMENTWISE = ("adamw", "adam", "sgd")
 """Optimizers that treat every weight on its own, so that stacking does not change what they do."""
 
 TRIAL = 20
