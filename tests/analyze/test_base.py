@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from ungrok.analyze import Null, Reading, Subject
-from ungrok.analyze.base import join, pool
+from ungrok.analyze.base import joined, pool
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
 
@@ -50,14 +51,18 @@ def test_pool_keeps_all_or_samples_both_by_one_share():
     assert torch.equal(batch[1], pool(subject(40, 80), 30)[0][1])
 
 
-def test_batches_may_be_dicts():
-    parts = [
-        {"ids": torch.tensor([[1, 2]]), "labels": torch.tensor([3])},
-        {"ids": torch.tensor([[4, 5]]), "labels": torch.tensor([6])},
-    ]
-    assert join(parts)["ids"].tolist() == [[1, 2], [4, 5]]
+def test_pairs_of_different_lengths_are_joined():
+    def pair(ids, label, author):
+        one = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [-100] * (len(ids) - 1) + [label]}
+        return {name: torch.tensor([values]) for name, values in one.items()} | {"classes": torch.tensor([author])}
+
+    found = joined(CausalLM(), [pair([1, 2], 2, 4), pair([3, 5, 6], 6, 5), pair([7, 8], 8, 4)])
+    assert found["input_ids"].tolist() == [[1, 2, 0], [3, 5, 6], [7, 8, 0]]
+    assert found["labels"].tolist() == [[-100, 2, -100], [-100, -100, 6], [-100, 8, -100]]
+    assert found["attention_mask"].sum(dim=1).tolist() == [2, 3, 2]
+    assert found["classes"].tolist() == [4, 5, 4]
 
 
 def test_no_batches():
     with pytest.raises(RecipeError, match="holds no batches"):
-        join([])
+        joined(Classification(), [])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ungrok.analyze import Subject
-from ungrok.analyze.base import join
+from ungrok.analyze.base import joined
 from ungrok.analyze.curvature import Curvature
 from ungrok.analyze.operators import flat, hessian, parameters, size
 from ungrok.analyze.sharpness import Moved, Sharpness, ascent, average_rise, mean_loss
@@ -77,7 +77,7 @@ def test_shares_beyond_each_power_of_ten_are_those_of_the_dense_hessian(both):
 def test_null_is_drawn_from_retain_with_the_size_of_forget(both):
     found = read(Curvature(steps=20, products=9, probes=0, draws=4), both)
     null = found["hessian_eigenvalue_1", "forget"].nulls["retain_subset"]
-    x, y = join(both.sets["retain"])
+    x, y = joined(both.objective, both.sets["retain"])
     values = [spectrum(both.model, [(x[i], y[i])], both.objective)[-1].item() for i in torch.randperm(11)[:6][None]]
     assert null.draws == 4
     assert 0.2 * min(values) < null.low <= null.high < 5 * max(values)
@@ -98,7 +98,7 @@ def quadratic():
 def test_one_step_is_sams_closed_form():
     model, made, objective = quadratic()
     h = hessian(model, made, objective)(torch.eye(6).double())
-    x, y = join(made)
+    x, y = joined(objective, made)
     g = torch.autograd.grad(objective.losses(model(x), (x, y)).mean(), model.weight)[0].flatten()
     step = 0.3 * g / g.norm()
     expected = g @ step + step @ h @ step / 2
@@ -112,7 +112,7 @@ def test_one_step_is_sams_closed_form():
 def test_many_steps_find_the_maximum_in_the_ball():
     """At the minimum the largest rise is r²·λ_max/2; the gradient there is zero, so start just beside it."""
     model, made, objective = quadratic()
-    x, y = join(made)
+    x, y = joined(objective, made)
     target = torch.nn.functional.one_hot(y).double()
     with torch.no_grad():
         model.weight.copy_(torch.linalg.lstsq(x, target).solution.T + 1e-4)
@@ -175,6 +175,6 @@ def test_weights_come_back_bit_for_bit_even_after_an_error(both):
 
 def test_mean_loss_weighs_examples_not_batches():
     model, made, objective = quadratic()
-    x, y = join(made)
+    x, y = joined(objective, made)
     expected = objective.losses(model(x), (x, y)).mean().item()
     assert mean_loss(model, made, objective) == pytest.approx(expected, rel=1e-12)

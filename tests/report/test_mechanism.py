@@ -24,12 +24,14 @@ ARMS = {"slow": {"trajectory": {"batch_size": 32}}}
 ANALYZE = [{"kind": "gradient_alignment"}, {"kind": "weight_norm"}]
 
 
-def rows(view, measure, value, *, null=None, on="forget|retain", layer="model", analysis="gradient_alignment"):
+def rows(
+    view, measure, value, *, null=None, on="forget|retain", layer="model", analysis="gradient_alignment", forget="class"
+):
     """Return the rows of one measure at every stage; ``value`` and ``null`` are functions of (seed, arm, stage)."""
     found = []
     for arm, seed, stage in view.plan.stages:
         place = {
-            "seed": seed, "arm": arm, "stage": stage, "step": 100 if stage == "pre_grok" else 400, "forget": "class",
+            "seed": seed, "arm": arm, "stage": stage, "step": 100 if stage == "pre_grok" else 400, "forget": forget,
             "method": "", "dose": 0.0, "analysis": analysis, "measure": measure, "on": on, "layer": layer, "unit": "1",
         }  # fmt: skip
         found.append(place | {"null": "", "value": value(seed, arm, stage)})
@@ -108,6 +110,29 @@ def test_claims_and_measures_stand_in_one_table_one_column_per_comparison(study)
     assert found
     assert lines(by_name["efficiency"][4]) == [f"{len(found)} {found[0]}"]
     assert by_name["efficiency"][4].tone == found[0]
+
+
+def test_measures_of_two_forget_splits_are_compared(study):
+    splits = [{"kind": "classes", "name": name, "classes": 1, "fraction": 1.0} for name in ("early", "late")]
+    sides = [{"stage": "grokked", "forget": name} for name in ("early", "late")]
+    base = study(analyze=ANALYZE, forget=splits, claims={"compare": [sides], "targets": [0.1]})
+    one = measured(
+        base,
+        rows(base, "gradient_cosine", lambda seed, arm, stage: 0.1 * seed, forget="early"),
+        rows(base, "gradient_cosine", lambda seed, arm, stage: 0.1 * seed + 2 + is_late(stage), forget="late"),
+    )
+    *_, table = [t for t in Mechanism(one).tables() if t.title.startswith("Arms, measures and claims")]
+    assert table.columns == ["", "what", "on", "grokked/early → grokked/late"]
+    by_name = {row[1]: row for row in table.rows}
+    assert lines(by_name["gradient_cosine"][3]) == ["3", "[3,\xa03]"]
+    found = [v["verdict"] for v in figures_of(one, "efficiency", "grokked/early → grokked/late")]
+    assert sum(int(line.split()[0]) for line in lines(by_name["efficiency"][3])) == len(found) > 0
+
+
+def test_one_stage_alone_has_no_figure_along_training(study):
+    base = study(analyze=ANALYZE, stages=["grokked"], claims={"compare": [], "targets": [0.1]})
+    one = measured(base, rows(base, "gradient_cosine", lambda seed, arm, stage: 0.1 * seed))
+    assert list(mechanism_figures.pictures(Mechanism(one))) == []
 
 
 def figures_of(view, claim, comparison):

@@ -1,5 +1,6 @@
 """A whole study on a language model: what its jobs start from, leave out, and say."""
 
+import copy
 from pathlib import Path
 
 import matplotlib as mpl
@@ -8,15 +9,17 @@ import pandas as pd
 import pytest
 import torch
 
+from ungrok.analyze import Subject
 from ungrok.core.errors import RecipeError, UngrokError
 from ungrok.core.files import load_tensors, read_json
+from ungrok.core.seeds import derive
 from ungrok.data.text import TextData
 from ungrok.evaluate.tofu import forget_quality, model_utility
 from ungrok.report import language, language_figures, write_report
 from ungrok.report.figures import STYLE
 from ungrok.report.view import View
 from ungrok.study import engine, outputs
-from ungrok.study.jobs import again, load_data
+from ungrok.study.jobs import again, build_run, load_data
 from ungrok.study.plan import make_plan, preflight
 from ungrok.study.recipe import load
 from ungrok.study.results import collect
@@ -147,6 +150,44 @@ def test_the_page_shows_them(study, tmp_path):
     assert len(pd.read_csv(tmp_path / "groups.csv")) == 4
 
 
+def measured(plan, store, look):
+    """Measure the stored model of a look on the groups that the split job made."""
+    run = build_run(plan.jobs[plan.trajectories[look.arm, look.seed]].spec)
+    models = {role: store.open(key) for role, key in plan.jobs[look.rows].inputs.items() if role != "split"}
+    loaded = {role: copy.deepcopy(run.model) for role in models}
+    for role, model in loaded.items():
+        model.load_state_dict(load_tensors(models[role].path / "model.safetensors"))
+    gone = torch.tensor(store.open(plan.splits["base", look.seed, look.forget]).result["forget"])
+    kept = torch.tensor([i for i in range(40) if i not in gone])
+    train, test = run.data.train, run.data.test
+    sets = {"forget": [train.batch(gone)], "retain": [train.batch(kept)], "test": [test.batch(slice(None))]}
+    analysis = next(a for a in plan.recipe.analyze if a.label == look.analysis)
+    subject = Subject(loaded.pop("model"), run.objective, sets, loaded, derive(look.seed, "analysis"))
+    return pd.DataFrame([row for reading in analysis.measure(subject) for row in reading.rows()])
+
+
+@pytest.mark.parametrize(
+    ("analysis", "forget", "method"),
+    [
+        ("gradient_alignment", "grokked-4", ""),
+        ("gradient_alignment", "ungrokked-4", ""),
+        ("local_complexity", "grokked-4", ""),
+        ("cka", "ungrokked-4", "gradient_difference"),
+    ],
+)
+def test_measures_are_those_of_the_stored_models_on_the_groups(study, analysis, forget, method):
+    plan, store, results = study
+    look = next(k for k in plan.looks if (k.seed, k.analysis, k.forget, k.method) == (1, analysis, forget, method))
+    expected = measured(plan, store, look)
+    table = results.mechanism
+    own = table[(table.seed == 1) & (table.analysis == analysis) & (table.forget == forget) & (table.method == method)]
+    names = ["measure", "on", "layer", "null"]
+    assert own[names].to_numpy().tolist() == expected[names].to_numpy().tolist()
+    np.testing.assert_allclose(own["value"].astype(float), expected["value"].astype(float), rtol=1e-4, atol=1e-6)
+    if analysis == "cka":
+        assert {on.split("|")[1] for on in own["on"]} == {"before", "oracle"}
+
+
 def test_a_group_that_is_too_small_stops_the_study_with_the_keys_to_change(tmp_path):
     recipe = load(
         TINY,
@@ -177,6 +218,11 @@ def test_a_group_that_is_too_small_stops_the_study_with_the_keys_to_change(tmp_p
         (["problem.tokenizer=/nowhere/at/all"], "problem.tokenizer: '/nowhere/at/all' is neither a folder"),
         (["problem.max_length=20"], "tokens, which is more than problem.max_length 20"),
         (["analyze=[{kind: gradients}]"], "analyze"),
+        (["analyze=[{kind: robustness}]"], "analyze.0: robustness: takes batches of .inputs, targets., not dict"),
+        (
+            ["analyze=[{kind: local_complexity}]"],
+            "analyze.0: local_complexity: tokens cannot be moved; name an embedding",
+        ),
         (
             ["forget.0.using.candidate=9", "forget.1.using.candidate=9"],
             "'grokked-4': using.candidate: epoch 9 is not before .* epoch 5",

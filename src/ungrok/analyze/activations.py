@@ -117,20 +117,23 @@ def features(
 
     Returns:
         By layer in the order of the forward pass, shape (n, d), on the model's device: the outputs of the activations,
-        ``penultimate`` (the input of the last linear layer that runs, absent without one) and ``logits``.
-        Memory: 4·n·(total activations) bytes.
+        ``penultimate`` (the input of the last linear layer that runs, absent without one) and ``logits``; of language models the
+        mean over the places that predict an answer token. Memory: 4·n·(total activations) bytes.
 
     """
     parts: dict[str, list[Tensor]] = {}
     last: list[Tensor] = []
+    now: list[Batch] = []
 
     def keep(layer: str, value: Tensor) -> None:
-        parts.setdefault(layer, []).append(value.detach().flatten(1).clone())
+        rows = value if layer == "logits" else objective.rows(value, now[0])
+        parts.setdefault(layer, []).append(objective.by_example(rows.detach(), now[0]).clone())
 
     hooks = last_linear_input(model, lambda value: last.__setitem__(slice(None), [value]))
     try:
         with Watch(model, after=keep if layers else None):
             for part in chunks(batch, objective.size(batch), chunk):
+                now[:] = [part]
                 logits = objective.logits(model, part)
                 if last:
                     keep("penultimate", last[0])

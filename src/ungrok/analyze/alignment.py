@@ -74,7 +74,7 @@ class GradientAlignment(Analysis):
         """Yield the cosines of the whole model and of each layer, then what concerns single examples."""
         batch, forget, retain = pool(subject, self.examples)
         grams = gradient_gram(subject.model, batch, subject.objective, chunk=self.chunk)
-        matched = controls(forget, retain, subject.objective.targets(batch).cpu(), self.draws, subject.seed)
+        matched = controls(forget, retain, subject.objective.classes(batch), self.draws, subject.seed)
         draw = generator(subject.seed, "control", "permuted")
         shuffled = [permuted(forget, retain, draw) for _ in range(self.draws)]
         for layer in [MODEL, *(name for name in grams if name != MODEL and self.layers)]:
@@ -120,10 +120,16 @@ def _pairs(cosines: Tensor, count: int, shuffled: list[Draw]) -> Iterator[Readin
 
 def _modules(subject: Subject, batch: Batch, cosines: Tensor, chunk: int) -> Iterator[Reading]:
     active: list[list[Tensor]] = []
-    with torch.no_grad(), Watch(subject.model, before=lambda _, z: active[-1].append((z > 0).flatten(1))):
-        for part in chunks(batch, len(cosines), chunk):
+    objective, now = subject.objective, [batch]
+
+    def look(_: str, z: Tensor) -> None:
+        # A unit of a language model is active where it is so for most of the answer's tokens.
+        active[-1].append(objective.by_example(objective.rows(z > 0, now[0]), now[0]) > 0.5)
+
+    with torch.no_grad(), Watch(subject.model, before=look):
+        for now[0] in chunks(batch, len(cosines), chunk):
             active.append([])
-            subject.objective.logits(subject.model, part)
+            objective.logits(subject.model, now[0])
     if not active[0]:
         return
     fit = fit_modules(cosines, torch.cat([torch.cat(part, dim=1) for part in active]), subject.seed)

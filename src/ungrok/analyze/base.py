@@ -98,7 +98,7 @@ class Subject:
     Args:
         model: Analyzed in eval mode; neither its weights nor its mode change.
         objective: How a batch becomes logits and losses.
-        sets: Re-iterable batches of ``forget``, ``retain`` and ``test``, each batch of one shape.
+        sets: Re-iterable batches of ``forget``, ``retain`` and ``test``.
         references: Models of the same layers to compare with, by name (``oracle``, ``before``, another stage).
         seed: The only source of randomness.
 
@@ -122,7 +122,7 @@ class Subject:
     def examples(self, role: str, limit: int | None = None) -> Batch:
         """Return all examples of a set as one batch, or a random ``limit`` of them in their order."""
         if limit is None or (count := self.size(role)) <= limit:
-            return join(self.batches(role))
+            return joined(self.objective, self.batches(role))
         chosen = torch.zeros(count, dtype=torch.bool)
         chosen[torch.randperm(count, generator=generator(self.seed, "examples", role))[:limit]] = True
         parts, start = [], 0
@@ -130,11 +130,11 @@ class Subject:
             here = chosen[start : start + self.objective.size(batch)].nonzero().squeeze(1)
             start += self.objective.size(batch)
             parts.append(select(batch, here))
-        return join(parts)
+        return joined(self.objective, parts)
 
 
-def join(batches: Iterable[Batch]) -> Batch:
-    """Return several batches (tuples or dicts of tensors) as one.
+def joined(objective: Objective, batches: Iterable[Batch]) -> Batch:
+    """Return several batches as one.
 
     Raises:
         RecipeError: If there are none.
@@ -143,7 +143,7 @@ def join(batches: Iterable[Batch]) -> Batch:
     parts = list(batches)
     if not parts:
         raise RecipeError("analyze: a set holds no batches")
-    return tree_map(lambda *tensors: torch.cat(tensors), *parts) if len(parts) > 1 else parts[0]
+    return objective.join(*parts) if len(parts) > 1 else parts[0]
 
 
 def select(batch: Batch, index: Tensor | slice) -> Batch:
@@ -170,7 +170,7 @@ def pool(subject: Subject, limit: int) -> tuple[Batch, Tensor, Tensor]:
     counts = [max(1, round(share * size)) for size in sizes]
     parts = [subject.examples(role, count) for role, count in zip(("forget", "retain"), counts, strict=True)]
     index = torch.arange(sum(counts))
-    return join(parts), index[: counts[0]], index[counts[0] :]
+    return joined(subject.objective, parts), index[: counts[0]], index[counts[0] :]
 
 
 class Analysis(Schema):

@@ -73,13 +73,13 @@ def class_matched(forget: Tensor, retain: Tensor, targets: Tensor, draw: torch.G
     return Draw(torch.cat(kept), null, retain[~torch.isin(retain, null)])
 
 
-def controls(forget: Tensor, retain: Tensor, targets: Tensor, count: int, seed: int) -> dict[str, list[Draw]]:
+def controls(forget: Tensor, retain: Tensor, targets: Tensor | None, count: int, seed: int) -> dict[str, list[Draw]]:
     """Return ``count`` draws of each control that these sets allow.
 
     Args:
-        forget: int64 indices into ``targets``.
-        retain: int64 indices into ``targets``, at least 2.
-        targets: int64, on the CPU; examples have classes only where the shape is (n,).
+        forget: int64 indices of examples.
+        retain: int64 indices of examples, at least 2.
+        targets: int64, shape (n,): the class of each example; None where there are no classes.
         count: Draws per control.
         seed: Each control has its own stream.
 
@@ -88,13 +88,15 @@ def controls(forget: Tensor, retain: Tensor, targets: Tensor, count: int, seed: 
 
     """
     made: dict[str, list[Draw]] = {}
-    for name in ("split_half", *(("same_classes", "other_classes") if targets.ndim == 1 else ())):
+    classes = None if targets is None else targets.cpu()
+    for name in ("split_half", "same_classes", "other_classes"):
         draw = generator(seed, "control", name)
         for _ in range(count):
+            one: Draw | None = None
             if name == "split_half":
-                one: Draw | None = split_half(forget, retain, draw)
-            else:
-                one = class_matched(forget, retain, targets, draw, same=name == "same_classes")
+                one = split_half(forget, retain, draw)
+            elif classes is not None:
+                one = class_matched(forget, retain, classes, draw, same=name == "same_classes")
             if one is None:
                 break
             made.setdefault(name, []).append(one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_map
 
 from ungrok.analyze.base import MODEL, ROOT, chunks
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch, Objective
 
@@ -66,6 +68,8 @@ def _per_sample(
 
     Only the model is vectorized: the loss is differentiated in the logits by plain autograd, whatever it is made of.
     """
+    if isinstance(objective, CausalLM):  # its answers are of different lengths
+        return partial(_one_by_one, model, objective, wanted)
     rest = {name: p.detach() for name, p in model.named_parameters() if name not in wanted}
     buffers = dict(model.named_buffers())
 
@@ -93,14 +97,36 @@ def _per_sample(
     return gradients
 
 
-def _groups(sizes: dict[str, int], limit: int) -> Iterator[list[str]]:
-    """Yield the names in groups whose sizes add up to at most ``limit``, or hold one name."""
-    group: list[str] = []
+def _one_by_one(model: nn.Module, objective: Objective, wanted: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """Return the per-sample gradients of ``wanted``, one backward pass for each example."""
+    named = dict(model.named_parameters())
+    weights = [named[name] for name in wanted]
+    found = []
+    for one in objective.split(batch, 1):
+        with torch.enable_grad():
+            loss = objective.losses(objective.logits(model, one), one).sum()
+        found.append(torch.autograd.grad(loss, weights, materialize_grads=True))
+    return {name: torch.stack(rows) for name, rows in zip(wanted, zip(*found, strict=True), strict=True)}
+
+
+Part = tuple[str, int, int]
+"""A parameter's name, and where in its values, laid out flat, a part begins and ends."""
+
+
+def _groups(sizes: dict[str, int], limit: int) -> Iterator[list[Part]]:
+    """Yield the parameters, cut into parts where one is too large, in groups of at most ``limit`` values, or one."""
+    group: list[Part] = []
+    free = limit = max(1, limit)
     for name, size in sizes.items():
-        if group and sum(sizes[n] for n in group) + size > limit:
-            yield group
-            group = []
-        group.append(name)
+        start = 0
+        while start < size:
+            stop = min(size, start + free)
+            group.append((name, start, stop))
+            free -= stop - start
+            start = stop
+            if free == 0:
+                yield group
+                group, free = [], limit
     if group:
         yield group
 
@@ -158,7 +184,7 @@ def _linear_grams(model: nn.Module, batch: Batch, objective: Objective) -> dict[
 
 
 def gradient_gram(
-    model: nn.Module, batch: Batch, objective: Objective, *, chunk: int = 64, memory: int = 2**30
+    model: nn.Module, batch: Batch, objective: Objective, *, chunk: int = 64, memory: int | None = None
 ) -> dict[str, Tensor]:
     """Return the inner products of the per-sample gradients of all pairs of examples, layer by layer.
 
@@ -174,7 +200,7 @@ def gradient_gram(
         batch: All n examples, on the model's device.
         objective: Its per-example loss is differentiated.
         chunk: Examples per vectorized backward pass.
-        memory: Bytes of per-sample gradients held at once.
+        memory: Bytes of per-sample gradients held at once; when None 1 GiB, on a GPU a quarter of what is free.
 
     Raises:
         NotApplicable: If the model cannot be differentiated example by example.
@@ -184,16 +210,23 @@ def gradient_gram(
 
     """
     parameters, size = trainable(model), objective.size(batch)
+    device = next(iter(parameters.values())).device
+    memory = memory or (torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 2**30)
     room = memory // (4 * max(size, 1))
-    closed = _linear_grams(model, batch, objective)
+    closed = {} if isinstance(objective, CausalLM) else _linear_grams(model, batch, objective)
     total: dict[str, Tensor] = {}
     for name, gram in closed.items():
         total[layer_of(name)] = total[layer_of(name)] + gram if layer_of(name) in total else gram
     for group in _groups({name: p.numel() for name, p in parameters.items() if name not in closed}, room):
-        gradients = _per_sample(model, objective, {name: parameters[name] for name in group})
-        parts = [gradients(part) for part in chunks(batch, size, chunk)]
-        for name in group:
-            rows = torch.cat([part.pop(name).flatten(1) for part in parts])
+        gradients = _per_sample(model, objective, {name: parameters[name] for name, _, _ in group})
+        held: list[list[Tensor]] = [[] for _ in group]
+        # One by one where examples are differentiated so: a whole gradient of a language model is large.
+        for part in chunks(batch, size, 1 if isinstance(objective, CausalLM) else chunk):
+            found = gradients(part)
+            for values, (name, start, stop) in zip(held, group, strict=True):
+                values.append(found[name].flatten(1)[:, start:stop].clone())
+        for name, _, _ in group:
+            rows = torch.cat(held.pop(0))
             gram = total.setdefault(layer_of(name), rows.new_zeros(size, size, dtype=torch.float64))
             for block in rows.split(8192, dim=1):
                 gram.addmm_(block.double(), block.double().T)

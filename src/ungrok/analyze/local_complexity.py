@@ -8,10 +8,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from ungrok.analyze.activations import Watch
-from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, inputs_of
+from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, chunks, inputs_of, select
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable, RecipeError, unknown
+from ungrok.core.objective import Batch
+from ungrok.core.scores import device_of
 from ungrok.core.seeds import generator
 
 
@@ -38,13 +42,13 @@ def directions(shape: tuple[int, ...], count: int, seed: int) -> Tensor:
     return frame
 
 
-def _changes(z: Tensor, vertices: int) -> Tensor:
-    """Return how many units are neither active nor inactive at all vertices, int64, shape (points,)."""
+def _changed(z: Tensor, vertices: int) -> Tensor:
+    """Return which units are neither active nor inactive at all vertices, bool, shape (points, ..., units)."""
     if z.ndim == 4:
         z = z.permute(0, 2, 3, 1)  # as it lies in memory; the order of units does not matter
-    by_point = z.reshape(-1, vertices, z[0].numel())
+    by_point = z.reshape(-1, vertices, *z.shape[1:])
     # Extremes, since comparing signs would first make a boolean tensor as large as z.
-    return ((by_point.amax(dim=1) > 0) & (by_point.amin(dim=1) <= 0)).sum(dim=1)
+    return (by_point.amax(dim=1) > 0) & (by_point.amin(dim=1) <= 0)
 
 
 class _Stop(Exception):
@@ -53,7 +57,14 @@ class _Stop(Exception):
 
 @torch.no_grad()
 def sign_changes(
-    model: nn.Module, points: Tensor, frame: Tensor, radius: float, *, at: str | None = None, chunk: int = 2
+    model: nn.Module,
+    points: Any,
+    frame: Tensor,
+    radius: float,
+    *,
+    at: str | None = None,
+    objective: CausalLM | None = None,
+    chunk: int = 2,
 ) -> dict[str, tuple[Tensor, int]]:
     """Count, layer by layer, the units whose sign changes between the vertices ``x ± r·v_p`` of a cross-polytope.
 
@@ -67,40 +78,59 @@ def sign_changes(
 
     Args:
         model: In eval mode, float32.
-        points: float32, shape (n, ...): the model's inputs.
-        frame: From :func:`directions`, in the space of the inputs or of the output of ``at``.
+        points: float32, shape (n, ...): the model's inputs; of a language model a batch of question-answer pairs.
+        frame: From :func:`directions`, in the space of the inputs or of the output of ``at``; for a language model in that of one
+            token, (P, 1, d): all tokens move by the same vector, so that neither length nor padding counts.
         radius: r, in the units of that space.
         at: Module whose output is moved, for instance an embedding; the inputs when None.
+        objective: That of a language model: a count is the mean over the places that predict an answer token.
         chunk: Points per forward pass.
 
     Returns:
-        By layer: changes per point, int64, shape (n,), and the number of units.
+        By layer: changes per point, int64 (float64 for a language model), shape (n,), and the number of units.
 
     Raises:
         NotApplicable: If no activation function was called, or the inputs are not float32 and ``at`` is None.
 
     """
-    _check_type(points, at)
-    moves = radius * torch.cat([frame, -frame]).to(points.device)
+    if objective is None:
+        _check_type(points, at)
+    moves = radius * torch.cat([frame, -frame]).to(device_of(model))
     vertices = len(moves)
     found: dict[str, list[Tensor]] = {}
     units: dict[str, int] = {}
+    now: list[Any] = []
 
     def count(layer: str, z: Tensor) -> None:
-        units[layer] = z[0].numel()
-        found.setdefault(layer, []).append(_changes(z, vertices).cpu())
+        changed = _changed(z, vertices)
+        if objective is None:
+            units[layer] = z[0].numel()
+            each = changed.flatten(1).sum(dim=1)
+        else:
+            units[layer] = z.shape[-1]
+            each = objective.by_example(objective.rows(changed, now[0]).double(), now[0]).sum(dim=1)
+        found.setdefault(layer, []).append(each.cpu())
 
-    # Convolutions are faster on channels that lie together.
-    layout = torch.channels_last if points.ndim == 4 else torch.contiguous_format
+    def run(part: Any) -> None:
+        now[:] = [part]
+        if objective is not None:
+            objective.logits(model, tree_map(repeated, part))
+        else:
+            model(repeated(part) if at else moved(part))
 
-    def move(x: Tensor) -> Tensor:
+    def repeated(x: Tensor) -> Tensor:
+        return x.repeat_interleave(vertices, dim=0)
+
+    def moved(x: Tensor) -> Tensor:
+        # Convolutions are faster on channels that lie together.
+        layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
         return (x.unsqueeze(1) + moves).flatten(0, 1).contiguous(memory_format=layout)
 
     hook = _replace(model, at, vertices, moves) if at is not None else None
     try:
         with Watch(model, before=count):
-            for part in points.split(chunk):
-                model(move(part) if at is None else part.repeat_interleave(vertices, dim=0))
+            for part in chunks(points, len(points) if objective is None else objective.size(points), chunk):
+                run(part)
     finally:
         if hook:
             hook.remove()
@@ -190,29 +220,38 @@ class LocalComplexity(Analysis):
         """Raise unless the inputs, or the output of ``at``, can be moved in so many directions."""
         if self.at is not None and self.at not in dict(subject.model.named_modules()):
             raise unknown("local_complexity.at", self.at, dict(subject.model.named_modules()))
-        points = inputs_of(next(subject.batches("retain")), self.kind)
-        _check_type(points, self.at)
-        directions(self._shape(subject.model, points), self.directions, subject.seed)
+        batch = next(subject.batches("retain"))
+        if not isinstance(subject.objective, CausalLM):
+            _check_type(inputs_of(batch, self.kind), self.at)
+        elif self.at is None:
+            raise NotApplicable("local_complexity: tokens cannot be moved; name an embedding with 'at'")
+        directions(self._shape(subject, batch), self.directions, subject.seed)
 
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield two readings per set and layer, and for the sum over layers."""
         counts: dict[str, dict[str, tuple[Tensor, int]]] = {}
         for role in (role for role in ROLES if role in subject.sets):
-            points = inputs_of(subject.examples(role, self.examples), self.kind)
-            frame = directions(self._shape(subject.model, points), self.directions, subject.seed)
-            counts[role] = sign_changes(subject.model, points, frame, self.radius, at=self.at, chunk=self.chunk)
+            batch, text = subject.examples(role, self.examples), subject.objective
+            frame = directions(self._shape(subject, batch), self.directions, subject.seed)
+            where: dict[str, Any] = {"at": self.at, "chunk": self.chunk}
+            if isinstance(text, CausalLM):
+                counts[role] = sign_changes(subject.model, batch, frame, self.radius, objective=text, **where)
+            else:
+                points = inputs_of(batch, self.kind)
+                counts[role] = sign_changes(subject.model, points, frame, self.radius, **where)
         for layer in [MODEL, *next(iter(counts.values()))]:
             yield from self._layer({role: _of_layer(c, layer) for role, c in counts.items()}, layer, subject.seed)
 
-    def _shape(self, model: nn.Module, points: Tensor) -> tuple[int, ...]:
+    def _shape(self, subject: Subject, batch: Batch) -> tuple[int, ...]:
+        """Return the shape of a direction: of a point of the space that is moved, or of one of its tokens."""
         if self.at is None:
-            return tuple(points.shape[1:])
+            return tuple(inputs_of(batch, self.kind).shape[1:])
         seen: list[tuple[int, ...]] = []
-        hook = model.get_submodule(self.at).register_forward_hook(lambda *a: seen.append(tuple(a[2].shape[1:])))
+        hook = subject.model.get_submodule(self.at).register_forward_hook(lambda *a: seen.append(tuple(a[2].shape[1:])))
         with torch.no_grad():
-            model(points[:1])
+            subject.objective.logits(subject.model, select(batch, slice(1)))
         hook.remove()
-        return seen[0]
+        return (1, *seen[0][1:]) if isinstance(subject.objective, CausalLM) else seen[0]
 
     def _layer(self, counts: dict[str, tuple[Tensor, int]], layer: str, seed: int) -> Iterator[Reading]:
         pooled = torch.cat([changes for changes, _ in counts.values()]).double()

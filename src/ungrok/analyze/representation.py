@@ -13,6 +13,7 @@ from ungrok.analyze.activations import features
 from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, pool
 from ungrok.analyze.gradients import layer_of
 from ungrok.analyze.similarity import center, isometric, participation_ratio
+from ungrok.core.objective import Classification
 from ungrok.core.seeds import generator
 
 
@@ -154,16 +155,17 @@ class Representation(Analysis):
     def _classes(self, subject: Subject) -> Iterator[Reading]:
         batch, _, _ = pool(subject, self.examples)
         found = features(subject.model, batch, subject.objective, layers=False)
-        if "penultimate" not in found or subject.objective.targets(batch).ndim != 1:
+        targets = subject.objective.classes(batch)
+        if "penultimate" not in found or targets is None:
             return
-        x, targets = found["penultimate"], subject.objective.targets(batch)
-        predicted, weight = subject.objective.predictions(found["logits"]), _last_linear(subject.model, x.shape[1])
-        draw = generator(subject.seed, "control", "classes")
+        x, draw = found["penultimate"], generator(subject.seed, "control", "classes")
         orders = [torch.randperm(len(x), generator=draw).to(x.device) for _ in range(self.draws)]
-        null = [neural_collapse(x, targets[o], predicted, weight) for o in orders]
-        for name, value in neural_collapse(x, targets, predicted, weight).items():
-            nulls = {"permuted": Null.of([one[name] for one in null if name in one])}
-            yield Reading(name, "forget+retain", value, "1", "penultimate", len(x), nulls)
+        if isinstance(subject.objective, Classification):
+            predicted, weight = subject.objective.predictions(found["logits"]), _last_linear(subject.model, x.shape[1])
+            null = [neural_collapse(x, targets[o], predicted, weight) for o in orders]
+            for name, value in neural_collapse(x, targets, predicted, weight).items():
+                nulls = {"permuted": Null.of([one[name] for one in null if name in one])}
+                yield Reading(name, "forget+retain", value, "1", "penultimate", len(x), nulls)
         shuffled = {"permuted": Null.of([modularity(x, targets[o]) for o in orders])}
         yield Reading("modularity", "forget+retain", modularity(x, targets), "1", "penultimate", len(x), shuffled)
 

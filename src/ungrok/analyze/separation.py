@@ -67,8 +67,7 @@ class Separation(Analysis):
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield the readings of each layer."""
         batch, forget, retain = pool(subject, self.examples)
-        targets = subject.objective.targets(batch).cpu()
-        draws = controls(forget, retain, targets, self.draws, subject.seed)
+        draws = controls(forget, retain, subject.objective.classes(batch), self.draws, subject.seed)
         few = {name: made[: self.probe_draws] for name, made in draws.items() if self.probe_draws}
         for layer, raw in features(subject.model, batch, subject.objective, layers=self.layers).items():
             rows = isometric(center(raw))

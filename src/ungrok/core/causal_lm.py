@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Batch, Batches
 from ungrok.core.scores import device_of, evaluating
 
@@ -27,7 +27,8 @@ class CausalLM:
     """Next-token prediction of answer tokens.
 
     Batches are dicts: ``input_ids``, ``attention_mask`` and ``labels``, int64 of shape (n, length), labels −100 where
-    nothing is to be learned; ``index`` (n,), int64, names the examples. Padding may stand on either side.
+    nothing is to be learned; ``index`` (n,), int64, names the examples, and ``classes`` (n,), int64, groups them, for instance
+    by author; both may be missing. Padding may stand on either side.
 
     Logits have one row per answer token, shape (rows, vocabulary), examples one after another: what is not an answer
     token is gone before any loss could see it. ``losses`` are negative log-likelihoods averaged over each example's
@@ -85,7 +86,15 @@ class CausalLM:
             output: Shape (n, length, ...).
             batch: Says where the answers are.
 
+        Raises:
+            NotApplicable: If the output is not laid out so, for instance that of one expert of several.
+
         """
+        if output.shape[:2] != batch["labels"].shape:
+            length = tuple(batch["labels"].shape)
+            raise NotApplicable(
+                f"a layer gives shape {tuple(output.shape)}; wanted: {length} first, one entry for each token"
+            )
         found = output[:, :-1][self._answers(batch)]
         return found if found.dtype == torch.float64 else found.float()
 
@@ -102,9 +111,18 @@ class CausalLM:
         return self._answers(batch).sum(dim=1)
 
     def sums(self, rows: Tensor, batch: Batch) -> Tensor:
-        """Sum one value per answer token into one per example, shape (n,)."""
+        """Sum what each answer token has, shape (rows, ...), into one per example, shape (n, ...)."""
         owner = self._answers(batch).nonzero()[:, 0]
-        return rows.new_zeros(self.size(batch)).index_add(0, owner, rows)
+        return rows.new_zeros(self.size(batch), *rows.shape[1:]).index_add(0, owner, rows)
+
+    def by_example(self, rows: Tensor, batch: Batch) -> Tensor:
+        """Return the mean over each example's answer tokens, shape (n, ...)."""
+        return self.sums(rows, batch) / self.counts(batch).view(-1, *[1] * (rows.ndim - 1))
+
+    def classes(self, batch: Batch) -> Tensor | None:
+        """Return ``batch["classes"]``, if it is there."""
+        found: Tensor | None = batch.get("classes")
+        return found
 
     def token_losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the negative log-likelihood of each answer token, shape (rows,), in nats."""
@@ -112,7 +130,7 @@ class CausalLM:
 
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the mean negative log-likelihood of each answer's tokens, shape (n,), in nats."""
-        return self.sums(self.token_losses(logits, batch), batch) / self.counts(batch)
+        return self.by_example(self.token_losses(logits, batch), batch)
 
     def weight(self, batch: Batch) -> Tensor:
         """Return the number of answer tokens."""
@@ -128,17 +146,18 @@ class CausalLM:
         for start in range(0, self.size(batch), size):
             yield tree_map(lambda x, a=start: x[a : a + size], batch)
 
-    def join(self, first: Batch, second: Batch) -> Batch:
-        """Return both batches as one, the shorter padded on the right; an index is kept where both have one."""
-        length = max(batch["input_ids"].shape[1] for batch in (first, second))
+    def join(self, *batches: Batch) -> Batch:
+        """Return several batches as one, the shorter padded on the right; index and classes are kept where all have them."""
+        length = max(batch["input_ids"].shape[1] for batch in batches)
 
         def padded(batch: Batch, name: str) -> Tensor:
             room = length - batch[name].shape[1]
             return F.pad(batch[name], (0, room), value=IGNORED if name == "labels" else 0)
 
-        joined = {name: torch.cat([padded(first, name), padded(second, name)]) for name in KEYS}
-        if "index" in first and "index" in second:
-            joined["index"] = torch.cat([first["index"], second["index"]])
+        joined = {name: torch.cat([padded(batch, name) for batch in batches]) for name in KEYS}
+        for name in ("index", "classes"):
+            if all(name in batch for batch in batches):
+                joined[name] = torch.cat([batch[name] for batch in batches])
         return joined
 
     def predictions(self, logits: Tensor) -> Tensor:

@@ -52,8 +52,17 @@ class Objective(Protocol):
     def split(self, batch: Batch, size: int) -> Iterator[Batch]:
         """Yield the batch in parts of at most ``size`` examples."""
 
-    def join(self, first: Batch, second: Batch) -> Batch:
-        """Return the examples of two batches as one batch."""
+    def join(self, *batches: Batch) -> Batch:
+        """Return the examples of several batches as one batch."""
+
+    def rows(self, output: Tensor, batch: Batch) -> Tensor:
+        """Return what a layer gave for each prediction, shape (rows, ...), from its output, whose first dimension is examples."""
+
+    def by_example(self, rows: Tensor, batch: Batch) -> Tensor:
+        """Return one row per example, shape (n, ...): the mean over its predictions."""
+
+    def classes(self, batch: Batch) -> Tensor | None:
+        """Return the class of each example, shape (n,), int64, or None where the batch does not say."""
 
     def predictions(self, logits: Tensor) -> Tensor:
         """Return the predicted class per row, int64."""
@@ -159,9 +168,21 @@ class Classification:
         for start in range(0, self.size(batch), size):
             yield tuple(part[start : start + size] for part in batch)
 
-    def join(self, first: Batch, second: Batch) -> Batch:
-        """Return both batches as one; an index is kept where both have one."""
-        return tuple(torch.cat(parts) for parts in zip(first, second, strict=False))
+    def join(self, *batches: Batch) -> Batch:
+        """Return several batches as one; an index is kept where all have one."""
+        return tuple(torch.cat(parts) for parts in zip(*batches, strict=False))
+
+    def rows(self, output: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
+        """Return the output, one row per example."""
+        return output.flatten(1)
+
+    def by_example(self, rows: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
+        """Return the rows: an example is one prediction."""
+        return rows
+
+    def classes(self, batch: Batch) -> Tensor | None:
+        """Return the targets."""
+        return self.targets(batch)
 
     def predictions(self, logits: Tensor) -> Tensor:
         """Return the arg-max class, shape (n,)."""

@@ -99,6 +99,7 @@ class TokenSplit(Split):
             "attention_mask": there.long(),
             "labels": self.labels[index].gather(1, at).where(there, IGNORED),
             "index": self.index[index],
+            "classes": self.targets[index],
         }
         return batch | {name: other.batch(index) for name, other in self.others.items()}
 

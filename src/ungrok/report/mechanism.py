@@ -17,6 +17,7 @@ from ungrok.report.tables import NAMED, VERDICTS, Cell, Table, headline_verdicts
 from ungrok.report.text import MISSING, bracketed, fixed, listed, number, plural
 from ungrok.report.view import View
 from ungrok.study.mediation import MEASURE, OUTCOMES, changes, headline, mediation, pooled
+from ungrok.study.recipe import Side
 from ungrok.study.statistics import sign_flip
 
 MEASURE_ALONE = [column for column in MEASURE if column != "on"]
@@ -48,29 +49,33 @@ class Mechanism:
         """Yield, per forget split, comparisons by claims and measures, the measures at every stage, and what they predict."""
         for forget in self.view.recipe.forget_labels():
             if len(own := self.before[self.before["forget"] == forget]):
-                yield from self._together(own, forget)
+                yield from self._together([c for c in self.view.comparisons() if c[2:] == (forget, forget)], forget)
                 yield self._values(own, forget)
             if len(self.points) and (self.points["forget"] == forget).any():
                 yield self._predictions(forget)
+        if len(self.before):
+            yield from self._together([c for c in self.view.comparisons() if c[2] != c[3]], "against forget split")
 
-    def _together(self, own: pd.DataFrame, forget: str) -> Iterator[Table]:
-        sides = [(a, b) for a, b, *splits in self.view.comparisons() if splits == [forget, forget]]
-        if not sides:
+    def _together(self, compared: list[tuple[Side, Side, str, str]], forget: str) -> Iterator[Table]:
+        if not compared:
             return
         verdicts = headline_verdicts(self.view)
         rows: list[list[str | Cell]] = []
         for claim, text in NAMED.items():
-            labels = [f"{a.label} → {b.label}" for a, b in sides]
-            rows.append(["claim", text, "", *(_count_cell(verdicts, claim, label, forget) for label in labels)])
-        for key, group in headline(own).groupby(MEASURE, sort=False):
-            ends = [[_at(group, (side.arm, str(side.stage))) for side in pair] for pair in sides]
+            cells = [_count_cell(verdicts, claim, *comparison) for comparison in compared]
+            rows.append(["claim", text, "", *cells])
+        here = self.before[self.before["forget"].isin([split for c in compared for split in c[2:]])]
+        for key, group in headline(here).groupby(MEASURE, sort=False):
+            ends = [
+                [_at(group, (s.arm, str(s.stage)), f) for s, f in ((a, one), (b, two))] for a, b, one, two in compared
+            ]
             rows.append(["measure", *named(key), *(_change_cell(*pair) for pair in ends)])
         how = (
             "One column per comparison. Claims: of the settings in the headline, how many are supported, refuted and inconclusive. Measures: "
             "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
             "speaks against the measure."
         )
-        columns = ["", "what", "on", *(f"{a.label} → {b.label}" for a, b in sides)]
+        columns = ["", "what", "on", *(f"{a.label} → {b.label}" for a, b, *_ in compared)]
         yield Table(f"Arms, measures and claims, forget split {forget}", how, columns, rows, keys=3)
 
     def _values(self, own: pd.DataFrame, forget: str) -> Table:
@@ -134,8 +139,9 @@ def named(key: Any) -> list[str]:
     return [measure if layer == "model" else f"{measure} ({layer})", on]
 
 
-def _at(table: pd.DataFrame, series: tuple[str, str]) -> pd.DataFrame:
-    return table[(table["arm"] == series[0]) & (table["stage"] == series[1])]
+def _at(table: pd.DataFrame, series: tuple[str, str], forget: str | None = None) -> pd.DataFrame:
+    here = (table["arm"] == series[0]) & (table["stage"] == series[1])
+    return table[here if forget is None else here & (table["forget"] == forget)]
 
 
 def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
@@ -152,8 +158,11 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
     return Cell(tuple(lines))
 
 
-def _count_cell(verdicts: list[dict[str, Any]], claim: str, comparison: str, forget: str) -> str | Cell:
+def _count_cell(
+    verdicts: list[dict[str, Any]], claim: str, first: Side, last: Side, left: str, right: str
+) -> str | Cell:
     """Return how many settings of a comparison support a claim, refute it, or neither."""
+    comparison, forget = f"{first.label} → {last.label}", left if left == right else f"{left} → {right}"
     words = [
         v["verdict"]
         for v in verdicts

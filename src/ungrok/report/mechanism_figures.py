@@ -43,9 +43,10 @@ def pictures(mechanism: Mechanism) -> Iterator[Picture]:
     """Yield the measures by stage or step, heat maps over layers, and the mediation plot."""
     for forget in mechanism.view.recipe.forget_labels():
         own = mechanism.before[mechanism.before["forget"] == forget]
-        if len(own):
+        if len(own[["arm", "stage"]].drop_duplicates()) > 1:
             yield from _by_step(mechanism, own, forget)
             yield from _heat_maps(mechanism, own, forget)
+        if len(own):
             yield from _spectra(mechanism, own, forget)
         here = mechanism.points[mechanism.points["forget"] == forget] if len(mechanism.points) else mechanism.points
         if len(here):

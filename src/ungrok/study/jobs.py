@@ -16,23 +16,24 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from ungrok.analyze import ANALYSES, Subject
-from ungrok.core.causal_lm import TextScores
+from ungrok.core.causal_lm import CausalLM, TextScores
 from ungrok.core.errors import RecipeError, UngrokError
 from ungrok.core.files import load_tensors, save_tensors
 from ungrok.core.schema import canonical
-from ungrok.core.scores import score
+from ungrok.core.scores import Scores, score
 from ungrok.core.seeds import derive
 from ungrok.data.base import PROBLEMS, Data, Split
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import FORGET_RULES, ForgetSplit
 from ungrok.data.text import TextData
+from ungrok.data.tokens import TokenSplit
 from ungrok.evaluate.cost import Metered
 from ungrok.evaluate.path import is_text, path_audits, path_rows
 from ungrok.models.base import MODELS
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.recipe import BatchSizes, Observation
 from ungrok.study.store import Finished, Job, Store, explained
-from ungrok.study.text import make_split, question, split_of, text_audits, text_scores, text_tensors, with_others
+from ungrok.study.text import make_split, question, split_of, text_audits, text_tensors, with_others
 from ungrok.train import (
     Run,
     Training,
@@ -44,7 +45,7 @@ from ungrok.train import (
     value_at,
 )
 from ungrok.train.loop import checkpoint_name, model_state, norm_of, record_all
-from ungrok.train.text import make_run
+from ungrok.train.text import look, make_run
 from ungrok.train.together import advance_together, faster_together
 from ungrok.unlearn import UNLEARNERS, OneShot, Unlearner
 from ungrok.unlearn import Path as UnlearningPath
@@ -264,13 +265,16 @@ def rescaled(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, ti
 
 
 def _scores(model: nn.Module, data: Data, run: Run) -> dict[str, Any]:
-    if isinstance(data, TextData):
-        return dict(text_scores(model, data, run.objective))
-    splits: list[Split] = [data.train, data.validation, data.test]
-    return {
-        name: score(model, TensorBatches(split, run.training.evaluation_batch), run.objective)
-        for name, split in zip(SPLITS, splits, strict=True)
-    }
+    return {name: _score(model, getattr(data, name), run) for name in SPLITS}
+
+
+def _score(model: nn.Module, split: Split, run: Run, *, keep_logits: bool = True) -> Scores | TextScores:
+    """Score a model on one split."""
+    if isinstance(split, TokenSplit):
+        assert isinstance(run.objective, CausalLM)
+        return look(model, split, run.objective)
+    batches = TensorBatches(split, run.training.evaluation_batch)
+    return score(model, batches, run.objective, keep_logits=keep_logits)
 
 
 def oracle(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
@@ -498,22 +502,29 @@ def unlearned(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, t
 
 
 def analyze(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, tick: Tick) -> dict[str, Any]:  # noqa: ARG001
-    """Measure one model; inputs other than ``model`` are what it is compared with."""
+    """Measure one model; inputs other than ``model`` and ``split`` are what it is compared with."""
     source = inputs["model"].result
     if source["step"] is None:
         return {"rows": [], "reason": source["reason"]}
-    there = {role: finished for role, finished in inputs.items() if finished.result["step"] is not None}
+    models = {role: finished for role, finished in inputs.items() if role != "split"}
+    there = {role: finished for role, finished in models.items() if finished.result["step"] is not None}
     weights = {role: load_tensors(finished.path / "model.safetensors") for role, finished in there.items()}
-    return measure(source["training"], weights, spec)
+    return measure(source["training"], weights, spec, resolved(inputs, source["training"]))
 
 
-def measure(training: dict[str, Any], weights: dict[str, dict[str, Tensor]], spec: dict[str, Any]) -> dict[str, Any]:
+def measure(
+    training: dict[str, Any],
+    weights: dict[str, dict[str, Tensor]],
+    spec: dict[str, Any],
+    split: ForgetSplit | None = None,
+) -> dict[str, Any]:
     """Measure given weights on the data of a study.
 
     Args:
         training: The spec of the train job whose problem and model these are.
         weights: State dicts: ``model``, and those that it is compared with, by name.
         spec: The spec of an analyze job.
+        split: What is forgotten, where a split job decided that and not the spec.
 
     Returns:
         ``rows``, and the ``reason`` if there are none: the model has diverged, or there is nothing to compare it with.
@@ -522,15 +533,14 @@ def measure(training: dict[str, Any], weights: dict[str, dict[str, Tensor]], spe
     """
     run, models = build_run(training), {}
     _set_objective(run, spec)
-    everything = TensorBatches(run.data.train, run.training.evaluation_batch)
     for role, state in weights.items():
         model = copy.deepcopy(run.model)
         model.load_state_dict(state)
-        if not score(model, everything, run.objective, keep_logits=False).diverged:
+        if not _score(model, run.data.train, run, keep_logits=False).diverged:
             models[role] = model
     if "model" not in models:
         return {"rows": [], "reason": "diverged"}
-    split = forget_split(load_data(training["problem"]), spec["forget"])
+    split = split or forget_split(load_data(training["problem"]), spec["forget"])
     sets = {"forget": run.data.train.of(split.forget), "retain": run.data.train.of(split.retain), "test": run.data.test}
     batches = {role: TensorBatches(part, run.training.evaluation_batch) for role, part in sets.items()}
     subject = Subject(models.pop("model"), run.objective, batches, models, spec["seed"])

@@ -315,6 +315,7 @@ def _plan_looks(plan: Plan) -> None:
         path = plan.jobs[cell.path].spec
         oracle = plan.oracles.get((cell.arm, cell.seed, cell.forget, cell.stage))
         beside = {"oracle": oracle} if oracle else {}
+        split = {role: key for role, key in plan.jobs[cell.path].inputs.items() if role == "split"}
         models = [] if at in seen else [("", stage, beside | _earlier(plan, cell))]
         seen.add(at)
         if cell.stage in recipe.stages_of(cell.arm) and any(analysis.after for analysis in recipe.analyze):
@@ -332,7 +333,7 @@ def _plan_looks(plan: Plan) -> None:
                     "seed": derive(cell.seed, "analysis"),
                     **_loss(plan, cell.arm),
                 }
-                inputs = {"model": model} | (references if analysis.compares else {})
+                inputs = {"model": model} | (references if analysis.compares else {}) | split
                 text = f"{analysis.label} {f'after {method} ' if method else ''}at {cell.stage}, {cell.arm}, seed {cell.seed}"
                 rows = plan.add(Job("analyze", spec, inputs, text))
                 plan.looks.append(Look(*at, method, analysis.label, model, rows))
@@ -422,10 +423,6 @@ def _check_language(recipe: Recipe, data: Data) -> None:
     for key, part in (("base", recipe.base), ("probe", recipe.probe)):
         if part is not None and not text:
             raise RecipeError(f"{key}: is for language models; problem {recipe.problem.kind!r} has none")
-    if text and recipe.analyze:
-        raise RecipeError(
-            "analyze: the measures read classifiers; there are none for a problem of question-answer pairs"
-        )
     for method in recipe.unlearn:
         if ("language" if text else "classifier") not in method.inputs:
             kinds = " and ".join(method.inputs)

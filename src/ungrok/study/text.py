@@ -72,12 +72,6 @@ def with_others(data: TextData, index: Tensor, name: str) -> TokenSplit:
     return replace(data.train.of(index), others={name: other})
 
 
-def text_scores(model: nn.Module, data: TextData, objective: Objective) -> dict[str, TextScores]:
-    """Score a model on the three splits."""
-    assert isinstance(objective, CausalLM)
-    return {name: look(model, getattr(data, name), objective) for name in ("train", "validation", "test")}
-
-
 def text_tensors(places: list[dict[str, TextScores]]) -> dict[str, Tensor]:
     """Stack the scores along a path, float32 of shape (places, n) each."""
     return {
