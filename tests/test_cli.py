@@ -203,6 +203,9 @@ def test_check_prints_the_plan(ungrok):
     assert code == 0
     assert ["45", "5 train, 4 stage, 6 oracle, 12 unlearn, 12 evaluate jobs)"][1] in out
     assert all(word in out for word in ("checkpoints:", "disk: about", "time: about", "warning: forget split 'class'"))
+    assert "not counted" not in out
+    code, out, _ = ungrok("check", TINY, "analyze=[{kind: weight_norm, after: false}]")
+    assert "; not counted: 4 analyze jobs\n" in out
 
 
 @pytest.mark.parametrize(

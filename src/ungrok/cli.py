@@ -138,7 +138,11 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     typer.echo(f"checkpoints: {cost.checkpoints}")
     typer.echo(f"disk: about {cost.bytes / 1e6:.0f} MB")
     parts = ", ".join(f"{kind} {_duration(seconds)}" for kind, seconds in cost.seconds.items() if seconds)
-    typer.echo(f"time: about {_duration(total)} of one processor ({parts}); {_duration(total / workers)} on {workers}")
+    looks = plan.counts().get("analyze")
+    typer.echo(
+        f"time: about {_duration(total)} of one processor ({parts}); {_duration(total / workers)} on {workers}"
+        + (f"; not counted: {looks} analyze jobs" if looks else "")
+    )
     for warning in warnings:
         typer.echo(f"warning: {warning}")
 

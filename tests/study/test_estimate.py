@@ -32,6 +32,20 @@ def test_unlearning_costs_as_much_as_the_training_that_it_leaves_not_the_base(kn
     assert estimate(plan, data).seconds["unlearn"] == paths * sum(per_path)
 
 
+def test_models_to_be_measured_cost_the_updates_to_the_matched_dose(known, tiny):
+    recipe = tiny("analyze=[{kind: weight_norm}]")
+    data, _ = preflight(recipe)
+    plan = make_plan(recipe)
+    jobs = [job.spec for job in plan.jobs.values() if job.kind == "unlearned"]
+    expected = sum(
+        recipe.claims.dose * job["unlearn"]["updates"] * recipe.trajectory.steps
+        for job in jobs
+        if job["unlearn"].get("updates")
+    )
+    assert estimate(plan, data).seconds["unlearned"] == expected > 0
+    assert not estimate(plan, data).seconds["analyze"]
+
+
 def test_every_training_costs_its_updates_and_looks(known, tiny):
     recipe = tiny()
     data, _ = preflight(recipe)

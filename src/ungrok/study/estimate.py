@@ -28,7 +28,7 @@ FEW = 512
 
 @dataclass(frozen=True)
 class Estimate:
-    """Rough cost of a study.
+    """Rough cost of a study, without its analyses, whose time depends on their settings most.
 
     Args:
         seconds: Of one processor, by job kind.
@@ -84,7 +84,7 @@ def _add_up(plan: Plan, data: Data) -> Estimate:
         seconds[kind] = plan.counts().get(kind, 0) * replay
         size += plan.counts().get(kind, 0) * weights
     for job in plan.jobs.values():
-        if job.kind == "unlearn":
+        if job.kind in ("unlearn", "unlearned"):
             method = UNLEARNERS.parse(job.spec["unlearn"])
             updates, places = 0, 0
             if isinstance(method, Iterative):
@@ -92,6 +92,10 @@ def _add_up(plan: Plan, data: Data) -> Estimate:
                 places = len(observed(updates, plan.recipe.observe))
             elif isinstance(method, OneShot):
                 places = len(method.doses())
+            if job.kind == "unlearned":
+                seconds["unlearned"] += job.spec["dose"] * updates * update
+                size += weights
+                continue
             seconds["unlearn"] += updates * update + places * look
             size += places * examples * 6
     return Estimate(seconds, size, checkpoints)
