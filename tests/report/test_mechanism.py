@@ -186,6 +186,30 @@ def test_figures_are_named_and_nothing_in_them_is_covered_or_too_small(view):
         assert not any(a.overlaps(b) for a, b in itertools.combinations(labels, 2)), name
 
 
+@pytest.mark.parametrize("stem", ["conv", "model.layers.0.post_attention_layernorm."])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_heat_maps_stay_within_their_figure(study, stem, count):
+    base = study(analyze=ANALYZE, arms=ARMS)
+    groups = [
+        rows(
+            base,
+            "covariance_overlap_split_half",
+            lambda seed, arm, stage: is_late(stage),
+            layer=f"{stem}{i}",
+            analysis=f"a{n}",
+        )
+        for n in range(count)
+        for i in range(2 + 9 * n)
+    ]
+    figure = next(
+        p for p in mechanism_figures.pictures(Mechanism(measured(base, *groups))) if "layers" in p.name
+    ).figure
+    placed = boxes(figure)
+    width, height = figure.bbox.width, figure.bbox.height
+    assert all(-1 <= b.x0 <= b.x1 <= width + 1 and -1 <= b.y0 <= b.y1 <= height + 1 for _, b in placed)
+    assert len([axes for axes in figure.axes if axes.images]) == count
+
+
 def test_points_and_bands_are_the_values_and_the_nulls_under_the_accuracy_curves(view):
     figure = next(mechanism_figures.pictures(Mechanism(view))).figure
     top, axes = figure.axes[0], figure.axes[2]

@@ -34,6 +34,9 @@ PANELS = 12
 
 MARKERS = "osD^v<>P*X"
 
+NARROW = 16
+"""Letters of the longest name of a layer beside which two heat maps have room."""
+
 SIGNS: dict[str, Any] = {"positive": "-", "negative": ":"}
 
 CURVES = {name: SPLITS[name] for name in ("train", "test")}
@@ -156,7 +159,8 @@ def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
             for side, style in zip(("above", "below"), SIGNS.values(), strict=True):
                 mean = one[one["side"] == side].groupby(one["at"].abs())["value"].mean()
                 mean = mean[mean > 0]
-                row[column].plot(mean.index, mean, style, color=color(mechanism.view, stage), linewidth=1.2)
+                shade = color(mechanism.view, stage)
+                row[column].plot(mean.index, mean, style, color=shade, linewidth=1.2, marker=".", markersize=3)
         if not any(len(line.get_xdata()) for line in row[column].lines):
             row[column].text(0.5, 0.5, "none", transform=row[column].transAxes, ha="center", color=GRAY)
     figure.supxlabel("size of the eigenvalue")
@@ -182,14 +186,17 @@ def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator
             tables[analysis, measure, on] = wide
     if not tables:
         return
-    columns = min(len(tables), 2)
-    rows = -(-len(tables) // columns)
-    tallest = max(len(wide) for wide in tables.values())
-    figure = Figure(figsize=(WIDTH, 1.2 + rows * (0.6 + 0.18 * tallest)), layout="constrained")
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    if rows * columns > len(tables):
-        # The spare panel is at the top: the names of the stages stand under the last row.
-        grid.pop(columns - 1).set_axis_off()
+    longest = max(len(str(layer)) for wide in tables.values() for layer in wide.index)
+    columns = min(len(tables), 2 if longest <= NARROW else 1)
+    spare = -len(tables) % columns
+    # The spare panel is at the top: the names of the stages stand under the last row.
+    sizes = [len(wide) for wide in tables.values()]
+    sizes[1:1] = [0] * spare
+    heights = [0.6 + 0.18 * max(2, *sizes[i : i + columns]) for i in range(0, len(sizes), columns)]
+    figure = Figure(figsize=(WIDTH, 1.2 + sum(heights)), layout="constrained")
+    grid = list(figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights).flat)
+    if spare:
+        grid.pop(1).set_axis_off()
     for place, (axes, ((_, measure, on), wide)) in enumerate(zip(grid, tables.items(), strict=True)):
         shade = axes.imshow(wide.to_numpy(dtype=float), aspect="auto", cmap="cividis")
         axes.set_title(_filled(" on ".join(filter(None, (str(measure), str(on))))), loc="left")
