@@ -136,6 +136,16 @@ def test_analyze_a_stage_a_model_after_unlearning_and_weights_of_ones_own(ungrok
         (["--analysis", "curvatur"], "--analysis: 'curvatur' is not known"),
         (["--reference", "mine.safetensors"], "--reference: goes with --model"),
         (["--analysis", "fourier"], "analyze.0: fourier: takes the one-hot codes"),
+        (
+            [
+                "analyze=[{kind: weight_norm, after: false}, {kind: fourier}]",
+                "--analysis",
+                "weight_norm",
+                "--method",
+                "scrub",
+            ],
+            "its 'after'",
+        ),
         (["analyze=[{kind: weight_norm, after: false}]", "--method", "scrub"], "its 'after' is false"),
     ],
 )

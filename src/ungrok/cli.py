@@ -296,8 +296,9 @@ def analyze(
             f"--analysis: recipe {content.name!r} has none of its own; name one of {', '.join(ANALYSES.names())}"
         )
     analysis = _one_of("--analysis", analysis, [*labels, *ANALYSES.names()])
-    if analysis not in labels:
-        content = validate(content.to_dict() | {"analyze": [{"kind": analysis}]})
+    # The others need not fit what was overridden.
+    entries = [entry for entry, label in zip(content.to_dict()["analyze"], labels, strict=True) if label == analysis]
+    content = validate(content.to_dict() | {"analyze": entries or [{"kind": analysis}]})
     content = _with_step(content, arm, stage)
     plan, where = _planned(content), _folders(content, None, store)[1]
     wanted = (

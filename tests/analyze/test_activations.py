@@ -16,6 +16,13 @@ class NewGELUActivation(nn.Module):
         return 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))
 
 
+class GELUTanh(nn.Module):
+    """Some versions call the function, others write it out."""
+
+    def forward(self, x):
+        return F.gelu(x, approximate="tanh")
+
+
 class Block(nn.Module):
     def __init__(self, act):
         super().__init__()
@@ -37,6 +44,7 @@ WAYS = {
     "gelu": (nn.GELU(), "act"),
     "silu": (F.silu, "root"),
     "written out": (NewGELUActivation(), "act"),
+    "called by one that may be written out": (GELUTanh(), "act"),
 }
 
 
@@ -98,3 +106,20 @@ def test_only_the_last_features():
     model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
     batch = torch.randn(6, 4), torch.zeros(6, dtype=torch.int64)
     assert list(features(model, batch, Classification(), layers=False)) == ["penultimate", "logits"]
+
+
+class Adapted(nn.Module):
+    """A linear layer with a low-rank adapter beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.base_layer, self.lora_A, self.lora_B = nn.Linear(4, 3), nn.Linear(4, 2), nn.Linear(2, 3)
+
+    def forward(self, x):
+        return self.base_layer(x) + self.lora_B(self.lora_A(x))
+
+
+def test_penultimate_features_are_not_those_of_an_adapter():
+    model, x = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), Adapted()), torch.randn(6, 5)
+    found = features(model, (x, torch.zeros(6, dtype=torch.int64)), Classification())
+    torch.testing.assert_close(found["penultimate"], model[:2](x).detach())

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
 
@@ -9,7 +11,7 @@ from ungrok.analyze import Subject, gradients
 from ungrok.analyze.alignment import GradientAlignment, normalized, set_cosines
 from ungrok.analyze.base import joined
 from ungrok.analyze.controls import class_matched, controls, permuted, split_half
-from ungrok.analyze.gradients import cosine, gradient_gram, mean_gradient
+from ungrok.analyze.gradients import _groups, cosine, gradient_gram, mean_gradient
 from ungrok.analyze.modules import fit_modules, overlap
 from ungrok.core.objective import Classification
 
@@ -34,6 +36,14 @@ def cnn():
     model = nn.Sequential(*layers)
     model[1].running_mean.normal_(generator=draw())
     return model.double().eval()
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=6), st.integers(0, 60))
+def test_parts_of_parameters_are_whole_and_small(sizes, limit):
+    groups = list(_groups({str(i): size for i, size in enumerate(sizes)}, limit))
+    assert all(sum(stop - start for _, start, stop in group) <= max(1, limit) for group in groups)
+    covered = [(name, k) for group in groups for name, start, stop in group for k in range(start, stop)]
+    assert covered == [(str(i), k) for i, size in enumerate(sizes) for k in range(size)]
 
 
 @pytest.mark.parametrize("closed", [True, False])

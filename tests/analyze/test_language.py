@@ -1,5 +1,6 @@
 """Measures on question-answer pairs: against slow versions on unpadded examples, and against classifiers that do the same."""
 
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from ungrok.analyze.local_complexity import directions, sign_changes
 from ungrok.analyze.operators import hessian
 from ungrok.analyze.representation import modularity
 from ungrok.core.causal_lm import CausalLM
-from ungrok.core.errors import NotApplicable
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
 
 V = 7
@@ -77,9 +78,20 @@ def slow_hidden(model, pair):
     return model.hidden(mean)[len(question) - 1 : -1]
 
 
-def test_gradients_of_padded_pairs():
+def to_the_left(batch):
+    """Move the padding of a batch from the right to the left."""
+    moved = {name: values.clone() for name, values in batch.items()}
+    for i, count in enumerate(batch["attention_mask"].sum(dim=1)):
+        for name in ("input_ids", "attention_mask", "labels"):
+            moved[name][i] = batch[name][i].roll(-int(count))
+    return moved
+
+
+@pytest.mark.parametrize("padding", ["right", "left"])
+def test_gradients_of_padded_pairs(padding):
     model, objective = Tokens().eval(), CausalLM()
     batch = padded(range(6), objective)
+    batch = to_the_left(batch) if padding == "left" else batch
     rows = torch.stack([slow_gradient(model, pair) for pair in PAIRS])
     grams = gradient_gram(model, batch, objective, chunk=4)
     torch.testing.assert_close(grams["model"], rows @ rows.T, rtol=1e-9, atol=1e-12)
@@ -91,9 +103,11 @@ def test_gradients_of_padded_pairs():
     torch.testing.assert_close(torch.cat([g.flatten() for g in mean.values()]), rows.mean(dim=0), rtol=1e-9, atol=1e-12)
 
 
-def test_features_are_means_over_the_places_that_predict():
+@pytest.mark.parametrize("padding", ["right", "left"])
+def test_features_are_means_over_the_places_that_predict(padding):
     model, objective = Tokens().eval(), CausalLM()
-    found = features(model, padded(range(6), objective), objective, chunk=4)
+    batch = padded(range(6), objective)
+    found = features(model, to_the_left(batch) if padding == "left" else batch, objective, chunk=4)
     hidden = [slow_hidden(model, pair) for pair in PAIRS]
     expected = torch.stack([model.act(h).mean(dim=0) for h in hidden])
     for layer in ("act", "penultimate"):
@@ -114,6 +128,104 @@ def test_layers_that_do_not_keep_examples_apart():
     with pytest.raises(NotApplicable, match=r"a layer gives shape \(48, 6\); wanted: \(6, 8\) first"):
         features(model, padded(range(6), objective), objective)
     assert set(features(model, padded(range(6), objective), objective, layers=False)) == {"penultimate", "logits"}
+    routed = subject(objective, model=model)
+    for kind in ("cka_unpaired", "separation", "representation"):
+        with pytest.raises(
+            NotApplicable, match=f"{kind}: a layer gives shape .*; layers: false leaves such layers out"
+        ):
+            ANALYSES.get(kind)().measure(routed)
+    left = {reading.layer for reading in ANALYSES.get("separation")(layers=False).measure(routed)}
+    assert left == {"penultimate", "logits"}
+    names = {reading.measure for reading in ANALYSES.get("gradient_alignment")(draws=2).measure(routed)}
+    assert "gradient_cosine" in names
+    assert not [name for name in names if name.startswith("modules")]
+
+
+def test_a_unit_is_active_where_it_is_so_for_most_tokens():
+    one = subject(CausalLM(), model=Tokens().eval())
+    found = {r.measure: r.value for r in ANALYSES.get("gradient_alignment")(draws=2).measure(one)}
+    shares = torch.stack(
+        [(slow_hidden(one.model, PAIRS[i]) > 0).double().mean(dim=0) for i in [2, 0, 1, 3, 4, 5, 5, 5, 5]]
+    )
+    assert ((shares > 0) & (shares < 1)).any()
+    assert found["modules_p"] == pytest.approx((shares > 0.5).double().mean().item())
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("sharpness", {"radius": 1e-3}), ("local_complexity", {"at": "embed", "directions": 3, "radius": 1e-3})],
+)
+def test_models_of_few_bits_are_measured_as_copies_in_float32(kind, settings):
+    few = Tokens(torch.bfloat16).eval()
+    before = {name: value.clone() for name, value in few.state_dict().items()}
+    analysis = ANALYSES.get(kind)(**settings)
+    found, expected = (
+        analysis.measure(subject(CausalLM(), model=model)) for model in (few, copy.deepcopy(few).float())
+    )
+    assert [(r.measure, r.on, r.value) for r in found] == [(r.measure, r.on, r.value) for r in expected]
+    assert all(
+        torch.equal(value, before[name]) and value.dtype == torch.bfloat16 for name, value in few.state_dict().items()
+    )
+
+
+class Named(Tokens):
+    def get_input_embeddings(self):
+        return self.embed
+
+
+def test_the_embedding_of_a_language_model_need_not_be_named():
+    settings = {"directions": 3, "radius": 0.3}
+    one = subject(CausalLM(), model=Named(torch.float32).eval())
+    found, expected = (
+        ANALYSES.get("local_complexity")(at=at, **settings).measure(one) for at in ("embedding", "embed")
+    )
+    assert [r.value for r in found] == [r.value for r in expected]
+    assert any(r.value for r in found)
+
+
+class Tupled(nn.Module):
+    def forward(self, x):
+        return (x, x)
+
+
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [
+        ("head", "no activation runs after 'head'"),
+        ("twice", "'twice' does not give, once, a tensor with an entry for each token"),
+        ("nowhere", "'nowhere' is not known"),
+        ("embedding", "'embedding' is not known"),
+    ],
+)
+def test_where_points_cannot_be_moved(at, message):
+    model = Tokens(torch.float32).eval()
+    model.twice = Tupled()
+    model.hidden.register_forward_pre_hook(lambda _, args: model.twice(args[0]) and None)
+    one = subject(CausalLM(), model=model)
+    with pytest.raises(RecipeError, match=f"local_complexity.at: {message}"):
+        ANALYSES.get("local_complexity")(at=at, directions=3).measure(one)
+
+
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, slope):
+        if torch.is_grad_enabled():
+            raise RuntimeError("no derivative of backward")
+        return slope * 2
+
+
+class Stiff(Tokens):
+    def forward(self, input_ids, attention_mask):
+        return SimpleNamespace(logits=Once.apply(super().forward(input_ids, attention_mask).logits))
+
+
+def test_a_model_without_second_derivative():
+    with pytest.raises(NotApplicable, match=r"cannot be differentiated twice \(no derivative of backward"):
+        ANALYSES.get("curvature")(steps=3, products=3).measure(subject(CausalLM(), model=Stiff().eval()))
 
 
 def test_hessian_of_padded_pairs():

@@ -146,3 +146,9 @@ def test_what_is_left_of_the_mismatch_is_in_a_table(study, tmp_path):
 def test_a_model_that_cannot_be_rescaled_is_refused_before_training():
     with pytest.raises(RecipeError, match=r"controls.louder: arm 'base': rescaled: takes a model of at least two"):
         preflight(recipe("model.depth=1"))
+
+
+@pytest.mark.parametrize("name", ["model", "oracle", "before", "reference", "split"])
+def test_names_of_what_measures_are_given_are_taken(name):
+    with pytest.raises(RecipeError, match=f"controls: '{name}' means something else in comparisons"):
+        load(str(TINY), [f"controls={{{name}: {{kind: rescaled, stage: grokked, factor: 2}}}}"])

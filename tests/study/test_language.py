@@ -1,6 +1,7 @@
 """A whole study on a language model: what its jobs start from, leave out, and say."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,7 +19,7 @@ from ungrok.evaluate.tofu import forget_quality, model_utility
 from ungrok.report import language, language_figures, write_report
 from ungrok.report.figures import STYLE
 from ungrok.report.view import View
-from ungrok.study import engine, outputs
+from ungrok.study import engine, jobs, outputs
 from ungrok.study.jobs import again, build_run, load_data
 from ungrok.study.plan import make_plan, preflight
 from ungrok.study.recipe import load
@@ -184,8 +185,21 @@ def test_measures_are_those_of_the_stored_models_on_the_groups(study, analysis, 
     names = ["measure", "on", "layer", "null"]
     assert own[names].to_numpy().tolist() == expected[names].to_numpy().tolist()
     np.testing.assert_allclose(own["value"].astype(float), expected["value"].astype(float), rtol=1e-4, atol=1e-6)
+    if analysis == "gradient_alignment":
+        assert "gradient_cosine_same_classes" in set(own["measure"])  # the authors arrived
     if analysis == "cka":
         assert {on.split("|")[1] for on in own["on"]} == {"before", "oracle"}
+
+
+def test_an_empty_test_set_is_not_measured(study, monkeypatch):
+    plan, store, _ = study
+    data = replace(data_of(plan), test=data_of(plan).test.of(torch.zeros(0, dtype=torch.int64)))
+    monkeypatch.setattr(jobs, "load_data", lambda _: data)
+    look = next(k for k in plan.looks if (k.analysis, k.forget, k.method) == ("cka", "last-0.5", ""))
+    job = plan.jobs[look.rows]
+    inputs = {role: store.open(key) for role, key in job.inputs.items()}
+    rows = jobs.analyze(job.spec, inputs, Path(), lambda _: None)["rows"]
+    assert {row["on"] for row in rows} == {"forget|oracle", "retain|oracle"}
 
 
 def test_a_group_that_is_too_small_stops_the_study_with_the_keys_to_change(tmp_path):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ungrok.analyze.base import ROOT, chunks
+from ungrok.analyze.base import ROOT, Analysis, Subject, chunks, select
+from ungrok.core.causal_lm import CausalLM
+from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch, Objective
 
 RECTIFIERS: set[Any] = {
@@ -85,7 +89,7 @@ class Watch(TorchFunctionMode):
         return name if self._calls[name] == 1 else f"{name}#{self._calls[name]}"
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func not in RECTIFIERS:
+        if func not in RECTIFIERS or self._written_out:
             return func(*args, **(kwargs or {}))
         layer = self._layer()
         if self.before:
@@ -97,14 +101,17 @@ class Watch(TorchFunctionMode):
 
 
 def last_linear_input(model: nn.Module, keep: Callable[[Tensor], None]) -> list[Any]:
-    """Show the input of every linear layer to ``keep``, in order; return the hooks, to be removed by the caller."""
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    """Show the input of every linear layer to ``keep``, in order; return the hooks, to be removed by the caller.
+
+    A low-rank adapter (LoRA) belongs to the layer beside which it stands.
+    """
+    linear = [m for name, m in model.named_modules() if isinstance(m, nn.Linear) and "lora_" not in name]
     return [module.register_forward_pre_hook(lambda _, args: keep(args[0])) for module in linear]
 
 
 @torch.no_grad()
 def features(
-    model: nn.Module, batch: Batch, objective: Objective, *, layers: bool = True, chunk: int = 256
+    model: nn.Module, batch: Batch, objective: Objective, *, layers: bool = True, chunk: int | None = None
 ) -> dict[str, Tensor]:
     """Return what each layer makes of each example.
 
@@ -113,7 +120,7 @@ def features(
         batch: All examples, on the model's device.
         objective: Runs the model.
         layers: Whether to keep the output of every activation; otherwise only the two entries below.
-        chunk: Examples per forward pass.
+        chunk: Examples per forward pass; when None 256, and 32 pairs for language models, whose logits are large.
 
     Returns:
         By layer in the order of the forward pass, shape (n, d), on the model's device: the outputs of the activations,
@@ -121,6 +128,7 @@ def features(
         mean over the places that predict an answer token. Memory: 4·n·(total activations) bytes.
 
     """
+    chunk = chunk or (32 if isinstance(objective, CausalLM) else 256)
     parts: dict[str, list[Tensor]] = {}
     last: list[Tensor] = []
     now: list[Batch] = []
@@ -142,3 +150,17 @@ def features(
         for hook in hooks:
             hook.remove()
     return {layer: torch.cat(values) for layer, values in parts.items()}
+
+
+class OfLayers(Analysis):
+    """An analysis that reads :func:`features`."""
+
+    layers: bool = Field(True, description="every activation; otherwise penultimate layer and logits only")
+
+    def check(self, subject: Subject) -> None:
+        """Raise NotApplicable if a layer does not keep the examples apart."""
+        for batch in (batch for role in subject.sets for batch in islice(subject.batches(role), 1)):
+            try:
+                features(subject.model, select(batch, slice(2)), subject.objective, layers=self.layers)
+            except NotApplicable as error:
+                raise NotApplicable(f"{self.kind}: {error}; layers: false leaves such layers out") from None

@@ -14,6 +14,7 @@ from ungrok.analyze.base import ANALYSES, MODEL, Analysis, Null, Reading, Subjec
 from ungrok.analyze.controls import Draw, compared, controls, permuted
 from ungrok.analyze.gradients import gradient_gram
 from ungrok.analyze.modules import fit_modules
+from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch
 from ungrok.core.seeds import generator
 
@@ -126,10 +127,13 @@ def _modules(subject: Subject, batch: Batch, cosines: Tensor, chunk: int) -> Ite
         # A unit of a language model is active where it is so for most of the answer's tokens.
         active[-1].append(objective.by_example(objective.rows(z > 0, now[0]), now[0]) > 0.5)
 
-    with torch.no_grad(), Watch(subject.model, before=look):
-        for now[0] in chunks(batch, len(cosines), chunk):
-            active.append([])
-            objective.logits(subject.model, now[0])
+    try:
+        with torch.no_grad(), Watch(subject.model, before=look):
+            for now[0] in chunks(batch, len(cosines), chunk):
+                active.append([])
+                objective.logits(subject.model, now[0])
+    except NotApplicable:  # units that do not keep examples apart, as those of experts, are not modules of one example
+        return
     if not active[0]:
         return
     fit = fit_modules(cosines, torch.cat([torch.cat(part, dim=1) for part in active]), subject.seed)

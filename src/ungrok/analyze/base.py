@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -96,7 +97,7 @@ class Subject:
     """A model and the data it is analyzed on.
 
     Args:
-        model: Analyzed in eval mode; neither its weights nor its mode change.
+        model: Analyzed in eval mode, in float32 at least; neither its weights nor its mode change.
         objective: How a batch becomes logits and losses.
         sets: Re-iterable batches of ``forget``, ``retain`` and ``test``.
         references: Models of the same layers to compare with, by name (``oracle``, ``before``, another stage).
@@ -212,10 +213,18 @@ class Analysis(Schema):
         with ExitStack() as stack:
             stack.enter_context(seeded(subject.seed))
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the fused kernels have no second derivative
-            for model in (subject.model, *subject.references.values()):
+            references = {name: in_full(model) for name, model in subject.references.items()}
+            whole = replace(subject, model=in_full(subject.model), references=references)
+            for model in (whole.model, *references.values()):
                 stack.enter_context(evaluating(model))
-            self.check(subject)
-            return list(self.readings(subject))
+            self.check(whole)
+            return list(self.readings(whole))
+
+
+def in_full(model: nn.Module) -> nn.Module:
+    """Return the model, or a float32 copy where a weight has fewer bits: small moves of weights or inputs would be rounded away."""
+    low = any(p.is_floating_point() and torch.finfo(p.dtype).bits < 32 for p in model.parameters())
+    return copy.deepcopy(model).float() if low else model
 
 
 ANALYSES: Registry[Analysis] = Registry("analysis", "ungrok.analyses")

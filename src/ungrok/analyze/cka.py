@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.analyze.activations import features
-from ungrok.analyze.base import ANALYSES, ROLES, Analysis, Null, Reading, Subject
+from ungrok.analyze.activations import OfLayers, features
+from ungrok.analyze.base import ANALYSES, ROLES, Null, Reading, Subject
 from ungrok.analyze.similarity import (
     Rows,
     center,
@@ -29,7 +29,7 @@ def _drawn(x: Tensor, draw: torch.Generator, count: int | None = None) -> Tensor
 
 
 @ANALYSES.register
-class CKA(Analysis):
+class CKA(OfLayers):
     """Linear CKA, per layer, of the model and each reference model on the same examples.
 
     ``cka`` is unbiased, ``cka_biased`` is not; null ``unpaired``: the rows of one side shuffled, which leaves what the
@@ -43,7 +43,6 @@ class CKA(Analysis):
     kind: Literal["cka"] = "cka"
     examples: int = Field(1000, ge=4, description="examples per set")
     draws: int = Field(5, ge=0, description="draws of the null")
-    layers: bool = Field(True, description="every activation; otherwise penultimate layer and logits only")
 
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield two readings per set, reference and layer that both models have."""
@@ -66,7 +65,7 @@ class CKA(Analysis):
 
 
 @ANALYSES.register
-class UnpairedCKA(Analysis):
+class UnpairedCKA(OfLayers):
     """The paper's CKA of forget against retain features, beside the rank that explains it.
 
     The rows are of different examples, so they are paired at random: the mean over ``draws`` pairings of the biased CKA
@@ -80,7 +79,6 @@ class UnpairedCKA(Analysis):
     kind: Literal["cka_unpaired"] = "cka_unpaired"
     examples: int = Field(1000, ge=4, description="examples per set")
     draws: int = Field(20, ge=1, description="random pairings, and draws of the null")
-    layers: bool = Field(True, description="every activation; otherwise penultimate layer and logits only")
 
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield the readings of each layer; nothing where there are fewer than 4 pairs of rows."""

@@ -46,6 +46,7 @@ def _changed(z: Tensor, vertices: int) -> Tensor:
     """Return which units are neither active nor inactive at all vertices, bool, shape (points, ..., units)."""
     if z.ndim == 4:
         z = z.permute(0, 2, 3, 1)  # as it lies in memory; the order of units does not matter
+        z = z.reshape(len(z), -1)
     by_point = z.reshape(-1, vertices, *z.shape[1:])
     # Extremes, since comparing signs would first make a boolean tensor as large as z.
     return (by_point.amax(dim=1) > 0) & (by_point.amin(dim=1) <= 0)
@@ -212,19 +213,21 @@ class LocalComplexity(Analysis):
     examples: int = Field(1000, ge=1, description="points per set")
     directions: int = Field(20, ge=1, description="P, orthonormal directions; the neighborhood has 2P vertices")
     radius: float = Field(0.005, gt=0, description="r, in the units of the model's inputs")
-    at: str | None = Field(None, description="module whose output is moved instead of the inputs, e.g. an embedding")
+    at: str | None = Field(
+        None, description="module whose output is moved instead of the inputs; embedding: a language model's own"
+    )
     draws: int = Field(200, ge=1, description="draws of the null")
     chunk: int = Field(2, ge=1, description="points per forward pass; few fit a processor's cache, a GPU takes more")
 
     def check(self, subject: Subject) -> None:
         """Raise unless the inputs, or the output of ``at``, can be moved in so many directions."""
-        if self.at is not None and self.at not in dict(subject.model.named_modules()):
-            raise unknown("local_complexity.at", self.at, dict(subject.model.named_modules()))
         batch = next(subject.batches("retain"))
         if not isinstance(subject.objective, CausalLM):
             _check_type(inputs_of(batch, self.kind), self.at)
         elif self.at is None:
-            raise NotApplicable("local_complexity: tokens cannot be moved; name an embedding with 'at'")
+            raise NotApplicable(
+                "local_complexity: tokens cannot be moved; name an embedding with 'at', or say at: embedding"
+            )
         directions(self._shape(subject, batch), self.directions, subject.seed)
 
     def readings(self, subject: Subject) -> Iterator[Reading]:
@@ -233,7 +236,7 @@ class LocalComplexity(Analysis):
         for role in (role for role in ROLES if role in subject.sets):
             batch, text = subject.examples(role, self.examples), subject.objective
             frame = directions(self._shape(subject, batch), self.directions, subject.seed)
-            where: dict[str, Any] = {"at": self.at, "chunk": self.chunk}
+            where: dict[str, Any] = {"at": _module(subject.model, self.at), "chunk": self.chunk}
             if isinstance(text, CausalLM):
                 counts[role] = sign_changes(subject.model, batch, frame, self.radius, objective=text, **where)
             else:
@@ -246,12 +249,26 @@ class LocalComplexity(Analysis):
         """Return the shape of a direction: of a point of the space that is moved, or of one of its tokens."""
         if self.at is None:
             return tuple(inputs_of(batch, self.kind).shape[1:])
-        seen: list[tuple[int, ...]] = []
-        hook = subject.model.get_submodule(self.at).register_forward_hook(lambda *a: seen.append(tuple(a[2].shape[1:])))
-        with torch.no_grad():
-            subject.objective.logits(subject.model, select(batch, slice(1)))
-        hook.remove()
-        return (1, *seen[0][1:]) if isinstance(subject.objective, CausalLM) else seen[0]
+        text, seen, after = isinstance(subject.objective, CausalLM), [], []
+        module = subject.model.get_submodule(_module(subject.model, self.at) or "")
+        hook = module.register_forward_hook(lambda *a: seen.append(a[2]))
+        one = select(batch, slice(1))
+        try:
+            with torch.no_grad(), Watch(subject.model, before=lambda *_: after.append(bool(seen))):
+                subject.objective.logits(subject.model, one)
+        finally:
+            hook.remove()
+        first = (1, one["labels"].shape[1]) if text else (1,)
+        if len(seen) != 1 or not isinstance(seen[0], Tensor) or seen[0].shape[: len(first)] != first:
+            each = "token" if text else "example"
+            raise RecipeError(
+                f"local_complexity.at: {self.at!r} does not give, once, a tensor with an entry for each {each}; name an embedding"
+            )
+        if not any(after):
+            raise RecipeError(
+                f"local_complexity.at: no activation runs after {self.at!r}, so that nothing could change"
+            )
+        return (1, *seen[0].shape[2:]) if text else tuple(seen[0].shape[1:])
 
     def _layer(self, counts: dict[str, tuple[Tensor, int]], layer: str, seed: int) -> Iterator[Reading]:
         pooled = torch.cat([changes for changes, _ in counts.values()]).double()
@@ -265,6 +282,23 @@ class LocalComplexity(Analysis):
             yield Reading("local_complexity", role, value, "units", layer, len(changes), nulls)
             share = {"pooled": Null.of(null / units)}
             yield Reading("local_complexity_fraction", role, value / units, "1", layer, len(changes), share)
+
+
+def _module(model: nn.Module, at: str | None) -> str | None:
+    """Return the name of the module whose output is moved; ``embedding`` is what a language model says is its own.
+
+    Raises:
+        RecipeError: If there is none of that name.
+
+    """
+    named = {name: module for name, module in model.named_modules() if name}
+    if at is None or at in named:
+        return at
+    if at == "embedding" and hasattr(model, "get_input_embeddings"):
+        language: Any = model
+        own = language.get_input_embeddings()
+        return next(str(name) for name, module in named.items() if module is own)
+    raise unknown("local_complexity.at", at, named)
 
 
 def _of_layer(counts: dict[str, tuple[Tensor, int]], layer: str) -> tuple[Tensor, int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from ungrok.analyze.krylov import Matmul
+from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch, Objective
 
 
@@ -37,6 +39,17 @@ def size(model: nn.Module) -> int:
     return sum(p.numel() for p in parameters(model))
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise NotApplicable(f"this model cannot be differentiated twice ({reason})") from error
+
+
 def _products(
     batches: Sequence[Batch], build: Callable[[Batch], Callable[[list[Tensor]], tuple[Tensor, ...]]], like: list[Tensor]
 ) -> Callable[[Tensor, int], Tensor]:
@@ -49,14 +62,16 @@ def _products(
         like: The parameters.
 
     """
-    kept = build(batches[0]) if len(batches) == 1 else None
+    with _explained():
+        kept = build(batches[0]) if len(batches) == 1 else None
 
     def matmul(v: Tensor, count: int) -> Tensor:
         columns, total = split(v, like), torch.zeros_like(v)
         for batch in batches:
-            times = kept or build(batch)
-            for k in range(v.shape[1]):
-                total[:, k] += flat(times([column[k] for column in columns]))
+            with _explained():
+                times = kept or build(batch)
+                for k in range(v.shape[1]):
+                    total[:, k] += flat(times([column[k] for column in columns]))
         return total / count
 
     return matmul
@@ -72,6 +87,9 @@ def hessian(model: nn.Module, batches: Sequence[Batch], objective: Objective) ->
         model: In eval mode; its weights must not change while the product is in use.
         batches: On the model's device; held.
         objective: Its loss is differentiated.
+
+    Raises:
+        NotApplicable: If the model cannot be differentiated twice.
 
     """
     weights, count = parameters(model), sum(map(objective.size, batches))
@@ -98,6 +116,9 @@ def gauss_newton(model: nn.Module, batches: Sequence[Batch], objective: Objectiv
         model: In eval mode; its weights must not change while the product is in use.
         batches: On the model's device; held.
         objective: Its loss, as a function of the logits, is differentiated twice.
+
+    Raises:
+        NotApplicable: If the model cannot be differentiated so.
 
     """
     weights, count = parameters(model), sum(map(objective.size, batches))

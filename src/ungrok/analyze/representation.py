@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ungrok.analyze.activations import features
+from ungrok.analyze.activations import OfLayers, features
 from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, pool
 from ungrok.analyze.gradients import layer_of
 from ungrok.analyze.similarity import center, isometric, participation_ratio
@@ -111,7 +111,7 @@ def _columns_shuffled(x: Tensor, draw: torch.Generator) -> Tensor:
 
 
 @ANALYSES.register
-class Representation(Analysis):
+class Representation(OfLayers):
     """Effective rank, participation ratio, neural-collapse ratios and class modularity of features.
 
     ``effective_rank`` and ``participation_ratio`` per layer and set; nulls ``shuffled`` (each unit's values permuted over
@@ -124,7 +124,6 @@ class Representation(Analysis):
     kind: Literal["representation"] = "representation"
     examples: int = Field(1000, ge=4, description="examples per set; forget and retain together for nc and modularity")
     draws: int = Field(5, ge=0, description="draws per null")
-    layers: bool = Field(True, description="every activation; otherwise penultimate layer and logits only")
 
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield the ranks of every layer and set, then what concerns classes."""

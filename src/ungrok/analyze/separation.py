@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from ungrok.analyze.activations import features
-from ungrok.analyze.base import ANALYSES, Analysis, Reading, Subject, pool
+from ungrok.analyze.activations import OfLayers, features
+from ungrok.analyze.base import ANALYSES, Reading, Subject, pool
 from ungrok.analyze.controls import compared, controls
 from ungrok.analyze.similarity import center, covariance_overlap, isometric, principal_angles
 
@@ -45,7 +45,7 @@ def probe_auc(x: Tensor, y: Tensor, folds: int = 5, seed: int = 0) -> float:
 
 
 @ANALYSES.register
-class Separation(Analysis):
+class Separation(OfLayers):
     """Covariance overlap, principal angles and linear-probe separability of forget and retain features.
 
     Each measure is taken of forget against what is left of retain once a control's examples are out of it; null: the
@@ -62,7 +62,6 @@ class Separation(Analysis):
     draws: int = Field(20, ge=1, description="draws per control")
     probe_draws: int = Field(3, ge=0, description="draws per control of the probe")
     components: int = Field(5, ge=1, description="dimensions of the subspaces whose angles are taken")
-    layers: bool = Field(True, description="every activation; otherwise penultimate layer and logits only")
 
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield the readings of each layer."""

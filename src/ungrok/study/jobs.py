@@ -75,7 +75,9 @@ def forget_split(data: Data, block: dict[str, Any]) -> ForgetSplit:
     """Return the forget split that a spec describes: a rule's settings and its seed."""
     rule = FORGET_RULES.parse({key: value for key, value in block.items() if key != "seed"})
     if rule.from_trajectory:
-        raise RecipeError(f"forget split {rule.label!r} depends on a trajectory, which weights of your own do not have")
+        raise RecipeError(
+            f"forget split {rule.label!r} depends on a trajectory, which weights of your own do not have; name another with --forget"
+        )
     return rule.split(data, block["seed"])
 
 
@@ -542,7 +544,7 @@ def measure(
         return {"rows": [], "reason": "diverged"}
     split = split or forget_split(load_data(training["problem"]), spec["forget"])
     sets = {"forget": run.data.train.of(split.forget), "retain": run.data.train.of(split.retain), "test": run.data.test}
-    batches = {role: TensorBatches(part, run.training.evaluation_batch) for role, part in sets.items()}
+    batches = {role: TensorBatches(part, run.training.evaluation_batch) for role, part in sets.items() if len(part)}
     subject = Subject(models.pop("model"), run.objective, batches, models, spec["seed"])
     analysis = ANALYSES.parse(spec["analyze"])
     if "references" in analysis.needs and not models:
@@ -565,6 +567,7 @@ KINDS = {
 
 
 ADVICE = {
+    "analyze": "chunk or examples of the analysis",
     "train": "trajectory.batch_size, trajectory.evaluation_batch or the size of the model",
     "unlearn": "batches.forget, batches.retain or trajectory.evaluation_batch",
 }

@@ -39,6 +39,10 @@ else:
 BASE = "base"
 
 
+RESERVED = ("model", "oracle", "before", "reference", "split")
+"""Names that measures have for what a model is compared with, and for what they are given."""
+
+
 class Side(Schema):
     """One side of a comparison; ``forget: null`` compares on every forget split in turn."""
 
@@ -247,6 +251,10 @@ class Recipe(Schema):
         for name, control in self.controls.items():
             if name in STAGES or name.startswith("step-"):
                 raise ValueError(f"controls: {name!r} is a stage already; give the control another name")
+            if name in RESERVED:
+                raise ValueError(
+                    f"controls: {name!r} means something else in comparisons; give the control another name"
+                )
             # A rescaled model may be that of a matched checkpoint; nothing else may follow from a control.
             allowed = matched if isinstance(control, Rescaled) else []
             check_stage(stage_name(control.stage), allowed, f"controls.{name}.stage")
