@@ -159,7 +159,14 @@ def test_weights_that_do_not_fit(ungrok, tmp_path):
     save_file({"1.weight": torch.zeros(2, 2)}, "mine.safetensors")
     code, _, err = ungrok("unlearn", "--model", "mine.safetensors", "--recipe", TINY, *FAST)
     assert (code, err.count("\n")) == (2, 1)
-    assert "1.bias has shape None; the recipe's model has (32,)" in err
+    assert "'mine.safetensors' is not whole; it lacks 1.bias, 3.bias, 3.weight" in err
+    save_file({"net.0.weight": torch.zeros(2, 2)}, "mine.safetensors")
+    _, _, err = ungrok("unlearn", "--model", "mine.safetensors", "--recipe", TINY, *FAST)
+    assert "has net.0.weight, which the recipe's model has not; it lacks 1.bias, 1.weight, 3.bias" in err
+    whole = {"1.weight": (32, 64), "1.bias": (32,), "3.weight": (10, 32), "3.bias": (9,)}
+    save_file({name: torch.zeros(*shape) for name, shape in whole.items()}, "mine.safetensors")
+    _, _, err = ungrok("unlearn", "--model", "mine.safetensors", "--recipe", TINY, *FAST)
+    assert "3.bias has shape (9,); the recipe's model has (10,)" in err
 
 
 def test_show_prints_a_recipe_that_loads(ungrok, tmp_path):

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import write_json, write_text
 from ungrok.report import figures, mechanism_figures, write_report
-from ungrok.report.mechanism import Mechanism, across, sentences
+from ungrok.report.mechanism import Mechanism, _said, across, sentences
 from ungrok.report.tables import headline_verdicts
 from ungrok.study.recipe import to_yaml
 from ungrok.study.results import MECHANISM
@@ -94,6 +94,37 @@ def test_values_stand_beside_their_nulls_and_changes_have_intervals(view):
     assert lines(norm[3]) == ["3 ± 0"]
     change = next(row for row in together.rows if row[1] == "gradient_cosine")
     assert lines(change[3]) == ["−0.4", "[−0.4,\xa0−0.4]"]
+
+
+def test_a_null_of_few_draws_has_no_quantiles(view):
+    table = view.results.mechanism.copy()
+    table.loc[table["null"] != "", "draws"] = 1.0
+    few = replace(view, results=replace(view.results, mechanism=table))
+    values = next(t for t in Mechanism(few).tables() if t.title.startswith("Measures of mechanism"))
+    assert lines(values.rows[0][3])[1] == "permuted 0.875 (1 draw)"
+
+
+def test_what_could_not_be_asked_is_not_another_answer():
+    def answers(*words):
+        table = pd.DataFrame({"on": "forget", "predicts": words, "forget": [str(i) for i in range(len(words))]})
+        return _said(table)
+
+    assert answers("no", "unknown") == "no"
+    assert answers("unknown", "unknown") == "unknown"
+    assert answers("no", "yes", "unknown") == "depends on the forget split"
+
+
+def test_values_over_decades_have_a_logarithmic_axis(study):
+    base = study(analyze=ANALYZE)
+    wide = rows(
+        base, "hessian_trace", lambda seed, arm, stage: 10.0 ** (3 * is_late(stage)), on="forget", analysis="curvature"
+    )
+    narrow = rows(base, "weight_norm", lambda seed, arm, stage: 2 + is_late(stage), on="", analysis="weight_norm")
+    figure = next(mechanism_figures.pictures(Mechanism(measured(base, wide, narrow)))).figure
+    scales = {
+        axes.get_title(loc="left").split()[0]: axes.get_yscale() for axes in figure.axes if axes.get_title(loc="left")
+    }
+    assert scales == {"hessian_trace": "log", "weight_norm": "linear"}
 
 
 def test_claims_and_measures_stand_in_one_table_one_column_per_comparison(study):

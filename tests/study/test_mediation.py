@@ -219,6 +219,18 @@ def test_changes_are_from_the_first_stage_of_the_base_arm_of_the_same_seed():
     np.testing.assert_allclose(points["change"], points["accuracy"] / 0.02, atol=1e-9)
 
 
+def test_losses_before_unlearning_stand_among_the_measures():
+    rows, mechanism = [], []
+    for seed, stage, loss in ((0, "pre_grok", 0.5), (0, "grokked", 0.2), (1, "pre_grok", 0.25), (1, "grokked", 0.5)):
+        made = track(seed, "base", stage, "gradient_ascent", 0.8, 0.2, 50.0)
+        rows += [row | {"forget_loss": loss + row["dose"], "retain_loss": loss / 2 + row["dose"]} for row in made]
+        mechanism.append(value(seed, "base", stage, 1.0))
+    found = changes(pd.DataFrame(rows), pd.DataFrame(mechanism, columns=MECHANISM), RECIPE, BUDGETS)
+    own = found[found["measure"] == "loss"].set_index(["on", "seed"])["change"]
+    expected = {("forget", 0): -0.3, ("forget", 1): 0.25, ("retain", 0): -0.15, ("retain", 1): 0.125}
+    assert own.to_dict() == pytest.approx(expected)
+
+
 def test_a_cause_predicts_and_a_copy_of_test_accuracy_does_not():
     cause = mediation(study(lambda hidden, accuracy, noise: hidden + 0.3 * noise), 0.05)
     copy = mediation(study(lambda hidden, accuracy, noise: accuracy + 0.3 * noise), 0.05)

@@ -20,6 +20,9 @@ from ungrok.study.mediation import MEASURE, OUTCOMES, changes, headline, mediati
 from ungrok.study.recipe import Side
 from ungrok.study.statistics import sign_flip
 
+ENOUGH = 5
+"""Draws of a null from which on its quantiles are shown."""
+
 MEASURE_ALONE = [column for column in MEASURE if column != "on"]
 
 
@@ -103,7 +106,8 @@ class Mechanism:
             "Rank correlation of the change of a measure with the change of what unlearning costs, over all arms, stages and seeds, each "
             "against the first stage of the same seed's base arm; then given test accuracy, with a jackknife interval over whole seeds. "
             f"All {plural(tested, 'interval')} of this study cover together with {1 - self.view.recipe.claims.alpha:.0%} (max-t under flipped seeds). “yes” means that "
-            f"the measure predicts the cost beyond test accuracy: the interval does not hold 0. Damage: {OUTCOMES['damage']}; updates: "
+            f"the measure predicts the cost beyond test accuracy: the interval does not hold 0; “no” that it does: a wide one speaks for nothing. What "
+            f"predicts no better than the loss says nothing more than the loss. Damage: {OUTCOMES['damage']}; updates: "
             f"{OUTCOMES['updates']}; both as ranks within a method, averaged over methods."
         )
         columns = ["measure", "on", *["rank correlation", "given test accuracy", "predicts", "arms agree"] * 2]
@@ -126,8 +130,10 @@ def _said(own: pd.DataFrame) -> str:
     """Return the answer for one measure and outcome, by data set where answers differ."""
     answers: dict[str, list[str]] = {}
     for on, rows in own.groupby("on", sort=False):
-        words = set(rows["predicts"])
-        answers.setdefault(words.pop() if len(words) == 1 else "depends on the forget split", []).append(str(on))
+        words = dict.fromkeys(rows["predicts"])
+        if len(words) > 1:
+            words.pop("unknown", None)  # where nothing could be asked
+        answers.setdefault(next(iter(words)) if len(words) == 1 else "depends on the forget split", []).append(str(on))
     if len(answers) == 1:
         return next(iter(answers))
     return ", ".join(f"{word} on {listed(sets)}" for word, sets in answers.items())
@@ -154,6 +160,10 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
         both = known.merge(own, on="seed", suffixes=("", "_null"))
         outside = int(((both["value"] < both["low_null"]) | (both["value"] > both["high_null"])).sum())
         ends = bracketed(number(own["low"].mean()), number(own["high"].mean()))
+        draws = own["draws"].max()
+        if draws < ENOUGH:
+            lines.append(f"{name} {number(own['value'].mean())} ({plural(int(draws), 'draw')})")
+            continue
         lines.append(f"{name} {ends}, outside in {outside} of {len(both)}")
     return Cell(tuple(lines))
 

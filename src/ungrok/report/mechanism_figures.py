@@ -78,7 +78,8 @@ def _by_step(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
         _legend(figure, [*marks, *lines, null])
         how = (
             "On top the base arm's accuracies. Each point is one seed at one checkpoint before unlearning; the line is the base arm's median, and "
-            "the gray band the first of the measure's nulls there. A line inside its band shows nothing about the forget set."
+            "the gray band the first of the measure's nulls there (dashed: its median; few draws give no band). A line inside its band shows nothing about "
+            "the forget set."
         )
         part = f", part {number} of {len(pages)}" if len(pages) > 1 else ""
         name = slug("mechanism", forget, *([str(number)] if len(pages) > 1 else []))
@@ -128,7 +129,8 @@ def _along(mechanism: Mechanism, own: pd.DataFrame, names: list[str]) -> pd.Data
 def _step_panel(mechanism: Mechanism, axes: Axes, own: pd.DataFrame) -> None:
     nulls, values = own[own["null"] != ""], own[own["null"] == ""]
     if len(nulls):
-        band = _along(mechanism, nulls[nulls["null"] == nulls["null"].iloc[0]], ["low", "high"])
+        band = _along(mechanism, nulls[nulls["null"] == nulls["null"].iloc[0]], ["low", "high", "value"])
+        axes.plot(band["step"], band["value"], "--", color=GRAY, linewidth=0.8)
         axes.fill_between(
             band["step"].to_numpy(dtype=float), band["low"], band["high"], color=GRAY, alpha=0.4, linewidth=0
         )
@@ -137,7 +139,11 @@ def _step_panel(mechanism: Mechanism, axes: Axes, own: pd.DataFrame) -> None:
     for (arm, stage), group in values.groupby(["arm", "stage"], sort=False):
         shade = color(mechanism.view, str(stage)) if stage in mechanism.view.stages else "#000000"
         axes.plot(group["step"], group["value"], _marker(mechanism, str(arm)), color=shade, markersize=3, alpha=0.8)
-    axes.yaxis.set_major_locator(MaxNLocator(3))
+    known = values["value"].dropna()
+    if len(known) and known.min() > 0 and known.max() > 100 * known.min():
+        axes.set_yscale("log")
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(3))
 
 
 def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:

@@ -172,6 +172,29 @@ def outcomes(rows: pd.DataFrame, recipe: Recipe, budgets: dict[str, tuple[float,
     return frame.groupby(LOR[:-1], as_index=False, sort=True)[["accuracy", *OUTCOMES]].mean()
 
 
+def losses(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """Return the losses on forget and retain data before unlearning, as a measure: what predicts no better says nothing more.
+
+    Args:
+        rows: The rows of a study.
+        values: Where something was measured: columns seed, arm, stage and forget.
+
+    Returns:
+        The columns of a measure, with ``change`` for its value; empty where the rows have no losses.
+
+    """
+    place = LOR[:-1]
+    start = rows[rows["dose"] == 0].drop_duplicates(place).merge(values[place].drop_duplicates(), on=place)
+    parts = [
+        start[place].assign(
+            analysis="loss", measure="loss", on=on, layer="model", change=start[f"{on}_loss"].astype(float)
+        )
+        for on in ("forget", "retain")
+        if f"{on}_loss" in start
+    ]
+    return pd.concat(parts).dropna(subset="change") if parts else values.iloc[:0]
+
+
 def changes(
     rows: pd.DataFrame, mechanism: pd.DataFrame, recipe: Recipe, budgets: dict[str, tuple[float, float]]
 ) -> pd.DataFrame:
@@ -184,6 +207,7 @@ def changes(
     """
     before = mechanism[(mechanism["method"] == "") & mechanism["value"].notna()]
     values = headline(before)[[*LOR[:-1], *MEASURE, "value"]].rename(columns={"value": "change"})
+    values = pd.concat([values, losses(rows, values)], ignore_index=True)
     whole = values.merge(outcomes(rows, recipe, budgets), on=LOR[:-1])
     first = (whole["arm"] == BASE) & (whole["stage"] == str(recipe.stages[0]))
     same, names = ["seed", "forget", *MEASURE], ["change", "accuracy", *OUTCOMES]

@@ -74,6 +74,11 @@ def _weights(training: dict[str, Any], file: Path, option: str) -> dict[str, Ten
         weights = model_state(weights)
     expected = {name: tuple(value.shape) for name, value in fresh_model(training, 0).state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
+    unknown, missing = sorted(found.keys() - expected.keys()), sorted(expected.keys() - found.keys())
+    if unknown or missing:
+        lacking = f"; it lacks {', '.join(missing[:3])}" if missing else ""
+        other = f" has {', '.join(unknown[:3])}, which the recipe's model has not" if unknown else " is not whole"
+        raise RecipeError(f"{option}: {str(file)!r}{other}{lacking}")
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             shapes = f"{name} has shape {found.get(name)}; the recipe's model has {expected.get(name)}"
