@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ungrok.analyze import ANALYSES
-from ungrok.core.errors import RecipeError, StoreError, UngrokError, unknown
+from ungrok.core.errors import RecipeError, StoreError, UngrokError, first_line, unknown
 from ungrok.core.files import save_tensors
 from ungrok.core.registry import summary
 from ungrok.data import PROBLEMS, vision
@@ -487,9 +487,7 @@ def main() -> None:
         say(f"error: {error}")
         sys.exit(1 if isinstance(error, StoreError) else 2)
     except torch.OutOfMemoryError as error:  # outside a job, whose keys to lower are known
-        say(
-            f"error: the device is out of memory; lower the batch sizes or the size of the model ({str(error).splitlines()[0]})"
-        )
+        say(f"error: the device is out of memory; lower the batch sizes or the size of the model ({first_line(error)})")
         sys.exit(2)
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on from here")

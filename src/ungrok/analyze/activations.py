@@ -159,7 +159,7 @@ class OfLayers(Analysis):
 
     def check(self, subject: Subject) -> None:
         """Raise NotApplicable if a layer does not keep the examples apart."""
-        for batch in (batch for role in subject.sets for batch in islice(subject.batches(role), 1)):
+        for batch in islice((batch for role in subject.sets for batch in subject.batches(role)), 1):
             try:
                 features(subject.model, select(batch, slice(2)), subject.objective, layers=self.layers)
             except NotApplicable as error:

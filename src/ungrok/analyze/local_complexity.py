@@ -228,15 +228,15 @@ class LocalComplexity(Analysis):
             raise NotApplicable(
                 "local_complexity: tokens cannot be moved; name an embedding with 'at', or say at: embedding"
             )
-        directions(self._shape(subject, batch), self.directions, subject.seed)
+        self._frame(subject, batch)
 
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield two readings per set and layer, and for the sum over layers."""
         counts: dict[str, dict[str, tuple[Tensor, int]]] = {}
+        frame = self._frame(subject, next(subject.batches("retain")))
+        where: dict[str, Any] = {"at": _module(subject.model, self.at), "chunk": self.chunk}
         for role in (role for role in ROLES if role in subject.sets):
             batch, text = subject.examples(role, self.examples), subject.objective
-            frame = directions(self._shape(subject, batch), self.directions, subject.seed)
-            where: dict[str, Any] = {"at": _module(subject.model, self.at), "chunk": self.chunk}
             if isinstance(text, CausalLM):
                 counts[role] = sign_changes(subject.model, batch, frame, self.radius, objective=text, **where)
             else:
@@ -244,6 +244,9 @@ class LocalComplexity(Analysis):
                 counts[role] = sign_changes(subject.model, points, frame, self.radius, **where)
         for layer in [MODEL, *next(iter(counts.values()))]:
             yield from self._layer({role: _of_layer(c, layer) for role, c in counts.items()}, layer, subject.seed)
+
+    def _frame(self, subject: Subject, batch: Batch) -> Tensor:
+        return directions(self._shape(subject, batch), self.directions, subject.seed)
 
     def _shape(self, subject: Subject, batch: Batch) -> tuple[int, ...]:
         """Return the shape of a direction: of a point of the space that is moved, or of one of its tokens."""

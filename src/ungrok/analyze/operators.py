@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ungrok.analyze.krylov import Matmul
-from ungrok.core.errors import NotApplicable
+from ungrok.core.errors import NotApplicable, first_line
 from ungrok.core.objective import Batch, Objective
 
 
@@ -46,7 +46,7 @@ def _explained() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise NotApplicable(f"this model cannot be differentiated twice ({reason})") from error
 
 

@@ -26,6 +26,11 @@ class DamagedFile(StoreError):
     """A stored file does not match its checksum."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def nearest(value: str, allowed: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the closest allowed name, or an empty string."""
     match = difflib.get_close_matches(value, list(allowed), n=1, cutoff=0.5)

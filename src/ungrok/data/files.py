@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import RecipeError, first_line
 from ungrok.core.schema import digest
 from ungrok.data.base import PROBLEMS, Split
 from ungrok.data.cache import decoded
@@ -88,5 +88,5 @@ def _load(key: str, text: str, kind: str, files: str | list[str], **options: Any
     try:
         return load_table(kind, data_files={"train": files}, split="train", **options)
     except Exception as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        reason = first_line(error.__cause__ or error)
         raise RecipeError(f"problem.{key}: {text!r} cannot be read as {kind} ({reason})") from error

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, first_line
 from ungrok.core.seeds import generator
 from ungrok.data import authors
 from ungrok.data.authors import Row, Tables
@@ -365,7 +365,7 @@ def _from_hub(path: str) -> Tables:
         return {name: load_dataset(path, name, split="train").to_list() for name in TABLES if name in there}
     except Exception as error:
         where = f"not under UNGROK_DATASETS={root}" if root else "UNGROK_DATASETS is not set"
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise RecipeError(
             f"problem.path: {path!r} is no folder and cannot be loaded ({where}; hub: {reason})"
         ) from error

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ungrok.core.causal_lm import IGNORED
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import RecipeError, first_line
 from ungrok.data.base import Split
 from ungrok.data.stored import Index
 
@@ -243,7 +243,7 @@ def load_tokenizer(name: str, pad_token: str | None, file: str | None = None) ->
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **({"gguf_file": file} if file else {}))
     except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise RecipeError(
             f"problem.tokenizer: {name!r} is neither a folder with a tokenizer nor an id that the hub answers to ({reason})"
         ) from None

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, first_line
 from ungrok.core.schema import Schema
 from ungrok.models.base import MODELS, Model
 
@@ -84,7 +84,7 @@ def _adapted(network: Any, settings: Lora) -> Any:
     try:
         return get_peft_model(network, config)
     except ValueError as error:  # no module of that name
-        raise RecipeError(f"model.lora: {str(error).splitlines()[0]}") from None
+        raise RecipeError(f"model.lora: {first_line(error)}") from None
 
 
 @MODELS.register
@@ -139,7 +139,7 @@ class Pretrained(LanguageModel):
         try:
             return AutoModelForCausalLM.from_pretrained(self.path, **options)
         except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise RecipeError(
                 f"model.path: {self.path!r} is neither a folder with a model nor an id that the hub answers to ({reason})"
             ) from None

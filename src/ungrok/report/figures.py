@@ -20,6 +20,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from ungrok.report.text import level, missing, number, p_value, plural, slug
 from ungrok.report.view import Tracks, View
+from ungrok.study.claims import comparison_label
 from ungrok.study.recipe import BASE
 from ungrok.study.statistics import Times, kaplan_meier, log_rank
 from ungrok.train.stages import stage_name
@@ -475,7 +476,7 @@ def survival(view: View, index: int) -> Iterator[Picture]:
         "A curve steps down whenever a seed reaches the target and stays up where seeds never do (Kaplan-Meier); p is that of the "
         "log-rank test, descriptive only: it ignores that seeds are paired."
     )
-    title = f"Seeds short of {level(view.primary)}, {left.label} → {right.label}, forget split {split}"
+    title = f"Seeds short of {level(view.primary)}, {comparison_label(left, right)}, forget split {split}"
     yield Picture(slug("survival", left.label, right.label, split), title, how, figure)
 
 

@@ -16,6 +16,7 @@ from ungrok.report.compare import open_study
 from ungrok.report.tables import NAMED, VERDICTS, Cell, Table, headline_verdicts
 from ungrok.report.text import MISSING, bracketed, fixed, listed, number, plural
 from ungrok.report.view import View
+from ungrok.study.claims import comparison_label, split_label
 from ungrok.study.mediation import MEASURE, OUTCOMES, changes, headline, mediation, pooled
 from ungrok.study.recipe import Side
 from ungrok.study.statistics import sign_flip
@@ -78,7 +79,7 @@ class Mechanism:
             "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
             "speaks against the measure."
         )
-        columns = ["", "what", "on", *(f"{a.label} → {b.label}" for a, b, *_ in compared)]
+        columns = ["", "what", "on", *(comparison_label(a, b) for a, b, *_ in compared)]
         yield Table(f"Arms, measures and claims, forget split {forget}", how, columns, rows, keys=3)
 
     def _values(self, own: pd.DataFrame, forget: str) -> Table:
@@ -157,13 +158,13 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
     spread = f" ± {number(known['value'].std())}" if len(known) > 1 else ""
     lines = [f"{number(known['value'].mean())}{spread}"]
     for name, own in nulls.groupby("null", sort=False):
-        both = known.merge(own, on="seed", suffixes=("", "_null"))
-        outside = int(((both["value"] < both["low_null"]) | (both["value"] > both["high_null"])).sum())
-        ends = bracketed(number(own["low"].mean()), number(own["high"].mean()))
         draws = own["draws"].max()
         if draws < ENOUGH:
             lines.append(f"{name} {number(own['value'].mean())} ({plural(int(draws), 'draw')})")
             continue
+        both = known.merge(own, on="seed", suffixes=("", "_null"))
+        outside = int(((both["value"] < both["low_null"]) | (both["value"] > both["high_null"])).sum())
+        ends = bracketed(number(own["low"].mean()), number(own["high"].mean()))
         lines.append(f"{name} {ends}, outside in {outside} of {len(both)}")
     return Cell(tuple(lines))
 
@@ -172,7 +173,7 @@ def _count_cell(
     verdicts: list[dict[str, Any]], claim: str, first: Side, last: Side, left: str, right: str
 ) -> str | Cell:
     """Return how many settings of a comparison support a claim, refute it, or neither."""
-    comparison, forget = f"{first.label} → {last.label}", left if left == right else f"{left} → {right}"
+    comparison, forget = comparison_label(first, last), split_label(left, right)
     words = [
         v["verdict"]
         for v in verdicts

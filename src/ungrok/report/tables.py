@@ -29,7 +29,7 @@ from ungrok.report.text import (
     whole,
 )
 from ungrok.report.view import Reach, View
-from ungrok.study.claims import CLAIMS, COARSE, Track
+from ungrok.study.claims import CLAIMS, COARSE, Track, comparison_label
 from ungrok.study.recipe import Side
 from ungrok.study.statistics import wilson
 from ungrok.train.stages import stage_name
@@ -129,7 +129,7 @@ def stage_pairs(view: View) -> list[str]:
         for left, right in pairs
         if left.arm == right.arm and not {str(left.stage), str(right.stage)} & controls.keys()
     ]
-    return [f"{left.label} → {right.label}" for left, right in plain or pairs]
+    return [comparison_label(left, right) for left, right in plain or pairs]
 
 
 def answer(view: View) -> dict[str, dict[str, int]]:
@@ -557,7 +557,7 @@ def training_cost(view: View) -> Table | None:
     rows = []
     for left, right in dict.fromkeys((left, right) for left, right, _, _ in view.comparisons()):
         cost = extra_training(view, left, right)
-        comparison = f"{left.label} → {right.label}"
+        comparison = comparison_label(left, right)
         rows.append([comparison, str(len(cost.steps)), median_range(cost.steps), median_range(cost.seconds)])
     how = "Median and range over seeds of how much longer the second stage trained; seconds include evaluating and saving on the way."
     columns = ["comparison", "seeds", "extra training steps", "extra seconds"]
@@ -575,7 +575,7 @@ def request_cost(view: View) -> Table | None:
             ]
             if not view.one_shot(method) and view.tracks(*sides[0], method) and view.tracks(*sides[1], method):
                 names = [
-                    f"{left.label} → {right.label}",
+                    comparison_label(left, right),
                     forgets[0] if forgets[0] == forgets[1] else " → ".join(forgets),
                     method,
                 ]

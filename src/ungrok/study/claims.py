@@ -131,9 +131,19 @@ def judge(rows: pd.DataFrame, recipe: Recipe, budgets: dict[str, tuple[float, fl
                 pairs = _paired(tracks, recipe.seeds, (left, forget_left), (right, forget_right), method)
                 reason = SCRATCH if unlearner.from_scratch else ""
                 findings += list(_findings(pairs, method, recipe.claims, budgets.get(method), reason))
-            forget = forget_left if forget_left == forget_right else f"{forget_left} → {forget_right}"
-            verdicts += _verdicts(findings, f"{left.label} → {right.label}", forget, recipe.claims.alpha)
+            forget = split_label(forget_left, forget_right)
+            verdicts += _verdicts(findings, comparison_label(left, right), forget, recipe.claims.alpha)
     return verdicts
+
+
+def comparison_label(left: Side, right: Side) -> str:
+    """Return what verdicts call a comparison."""
+    return f"{left.label} → {right.label}"
+
+
+def split_label(left: str, right: str) -> str:
+    """Return what verdicts call the forget splits of its sides."""
+    return left if left == right else f"{left} → {right}"
 
 
 def _splits(recipe: Recipe, left: Side, right: Side) -> list[tuple[str, str]]:

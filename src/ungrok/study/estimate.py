@@ -95,9 +95,9 @@ def _add_up(plan: Plan, data: Data) -> Estimate:
             if job.kind == "unlearned":
                 seconds["unlearned"] += job.spec["dose"] * updates * update
                 size += weights
-                continue
-            seconds["unlearn"] += updates * update + places * look
-            size += places * examples * 6
+            else:
+                seconds["unlearn"] += updates * update + places * look
+                size += places * examples * 6
     return Estimate(seconds, size, checkpoints)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ungrok.analyze import ANALYSES, Subject
 from ungrok.core.causal_lm import CausalLM, TextScores
-from ungrok.core.errors import RecipeError, UngrokError
+from ungrok.core.errors import RecipeError, UngrokError, first_line
 from ungrok.core.files import load_tensors, save_tensors
 from ungrok.core.schema import canonical
 from ungrok.core.scores import Scores, score
@@ -586,7 +586,7 @@ def _memory_explained(job: Job) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         keys = ADVICE.get(job.kind, "trajectory.evaluation_batch")
         raise UngrokError(
-            f"the device is out of memory; lower {keys}, or run fewer --workers ({str(error).splitlines()[0]})"
+            f"the device is out of memory; lower {keys}, or run fewer --workers ({first_line(error)})"
         ) from error
 
 

@@ -79,8 +79,8 @@ def _weights(training: dict[str, Any], file: Path, option: str) -> dict[str, Ten
         lacking = f"; it lacks {', '.join(missing[:3])}" if missing else ""
         other = f" has {', '.join(unknown[:3])}, which the recipe's model has not" if unknown else " is not whole"
         raise RecipeError(f"{option}: {str(file)!r}{other}{lacking}")
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            shapes = f"{name} has shape {found.get(name)}; the recipe's model has {expected.get(name)}"
+    for name in sorted(expected):
+        if expected[name] != found[name]:
+            shapes = f"{name} has shape {found[name]}; the recipe's model has {expected[name]}"
             raise RecipeError(f"{option}: {str(file)!r} does not hold the recipe's model: {shapes}")
     return weights
