@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from ungrok.core.gradients import diagonal_fisher, squared_gradients
 from ungrok.core.objective import Classification
+from ungrok.methods.salun import saliency_mask
 from ungrok.models.cnn import CNN
 from ungrok.models.mlp import MLP
-from ungrok.unlearn.salun import saliency_mask
 
 OBJECTIVE = Classification()
 EXAMPLES, GROUP = 128, 64

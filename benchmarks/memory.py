@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ungrok.core.objective import Classification
+from ungrok.methods import UNLEARNERS, Iterative
 from ungrok.models import MODELS
-from ungrok.unlearn import UNLEARNERS, Iterative
 
 SETTINGS = {
     "ssd": {"alpha": 0.5},

@@ -8,7 +8,7 @@ from docutils.nodes import Element, field_list
 from sphinx.application import Sphinx
 from sphinx.util.rst import escape
 
-from ungrok.unlearn import Iterative, Unlearner
+from ungrok.methods import Iterative, Unlearner
 
 project = "ungrok"
 author = "The ungrok authors"

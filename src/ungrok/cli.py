@@ -20,6 +20,7 @@ from ungrok.core.files import save_tensors
 from ungrok.core.registry import summary
 from ungrok.data import PROBLEMS, vision
 from ungrok.evaluate import metrics
+from ungrok.methods import UNLEARNERS
 from ungrok.models import MODELS
 from ungrok.report import compare as report_compare
 from ungrok.report import mechanism as report_mechanism
@@ -33,7 +34,6 @@ from ungrok.study.recipe import BASE, Recipe, load, shipped, to_yaml, validate
 from ungrok.study.results import collect, transition_of
 from ungrok.study.store import Store
 from ungrok.train.parallel import joined
-from ungrok.unlearn import UNLEARNERS
 
 app = typer.Typer(
     add_completion=False,

@@ -7,8 +7,8 @@ import torch
 
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable
+from ungrok.methods import UNLEARNERS, Iterative
 from ungrok.models.language import Llama
-from ungrok.unlearn import UNLEARNERS, Iterative
 
 NAMES = [name for name in UNLEARNERS.names() if "language" in UNLEARNERS.get(name).inputs]
 V, EOS = 17, 1

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
 from ungrok.core.scores import score
-from ungrok.unlearn import UNLEARNERS, Iterative
+from ungrok.methods import UNLEARNERS, Iterative
 
 OBJECTIVE = Classification()
 NAMES = [name for name in UNLEARNERS.names() if "classifier" in UNLEARNERS.get(name).inputs]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ungrok.core.causal_lm import CausalLM, longest_suffix, score_text, summarize
+from ungrok.core.causal_lm import CausalLM, longest_suffix, score_answers, summarize
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import backward, part_losses
 
@@ -79,7 +79,7 @@ def test_padding_changes_nothing(table, change):
         losses = objective.losses(objective.logits(model, batch), batch)
         objective.mean(losses, batch).backward()
         results.append(
-            (losses.detach(), model.table.grad.clone(), *vars(score_text(model, [batch], objective)).values())
+            (losses.detach(), model.table.grad.clone(), *vars(score_answers(model, [batch], objective)).values())
         )
     for a, b in zip(*results, strict=True):
         assert torch.equal(a, b)
@@ -112,7 +112,7 @@ def test_extraction_strength_and_matches_by_the_definition():
     table = torch.zeros(V, V)
     for before, after in ((2, 3), (4, 5), (8, 1), (1, 1), (6, 8)):
         table[before, after] = 1
-    found = score_text(Bigram(table), [make(ROWS)], objective)
+    found = score_answers(Bigram(table), [make(ROWS)], objective)
     assert found.matches.tolist() == pytest.approx([2 / 3, 0, 4 / 5])
     assert found.extraction.tolist() == pytest.approx([slow_extraction(table, q, a, 9) for q, a in ROWS])
     assert found.extraction.tolist() == pytest.approx([1 / 3, 0, 4 / 5])

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.data.answers import Authors
 from ungrok.data.history import LossHistory
 from ungrok.data.local import GROUPS, Difficulty, LastAuthors, LocalGrokking, LocalRule, matched_pairs, persistent_step
-from ungrok.data.text import Authors
 
 STEPS = np.array([0, 10, 20, 30, 40])
 NAN = float("nan")

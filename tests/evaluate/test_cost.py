@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
 from ungrok.evaluate import Metered
-from ungrok.unlearn import UNLEARNERS
+from ungrok.methods import UNLEARNERS
 
 
 def batches(sizes, seed):

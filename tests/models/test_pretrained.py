@@ -11,9 +11,9 @@ from transformers import GPT2Tokenizer
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import RecipeError
 from ungrok.data.tokens import Template, encode, load_tokenizer
+from ungrok.methods.gradient_ascent import GradientAscent
 from ungrok.models.language import Lora, Pretrained
-from ungrok.train.text import generate, look
-from ungrok.unlearn.gradient_ascent import GradientAscent
+from ungrok.train.answers import generate, look
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks
 

@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from ungrok.core.objective import Classification
 from ungrok.core.seeds import derive
-from ungrok.unlearn import UNLEARNERS, Material
+from ungrok.methods import UNLEARNERS, Material
 
 LR, MOMENTUM, DECAY, EPOCHS = 0.05, 0.9, 1e-2, 3
 T, GAMMA, PULL, MSTEPS = 3.0, 0.9, 0.3, 2

@@ -14,7 +14,7 @@ from ungrok.analyze import Subject
 from ungrok.core.errors import RecipeError, UngrokError
 from ungrok.core.files import load_tensors, read_json
 from ungrok.core.seeds import derive
-from ungrok.data.text import TextData
+from ungrok.data.answers import AnswerData
 from ungrok.evaluate.tofu import forget_quality, model_utility
 from ungrok.report import language, language_figures, write_report
 from ungrok.report.figures import STYLE
@@ -42,7 +42,7 @@ def study(tmp_path_factory):
 
 def data_of(plan):
     found = load_data(plan.recipe.problem.spec())
-    assert isinstance(found, TextData)
+    assert isinstance(found, AnswerData)
     return found
 
 

@@ -197,7 +197,7 @@ def run(model: nn.Module, batch: Batch, **options: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class TextScores:
+class AnswerScores:
     """What one model gave on one split of question-answer pairs, teacher-forced, one entry per example, on the CPU.
 
     Args:
@@ -247,9 +247,9 @@ class TextScores:
         """Mean of ``exp(−loss)``, the geometric mean of an answer's token probabilities; None as above."""
         return self._mean((-self.losses).exp())
 
-    def of(self, index: Tensor) -> TextScores:
+    def of(self, index: Tensor) -> AnswerScores:
         """Return the scores of the examples that ``index`` (int64 or bool) selects."""
-        return TextScores(self.losses[index], self.matches[index], self.extraction[index])
+        return AnswerScores(self.losses[index], self.matches[index], self.extraction[index])
 
 
 def longest_suffix(correct: Tensor, counted: Tensor) -> Tensor:
@@ -263,7 +263,7 @@ def longest_suffix(correct: Tensor, counted: Tensor) -> Tensor:
     return ((correct | ~counted).flip(1).long().cumprod(dim=1) * counted.flip(1)).sum(dim=1)
 
 
-def summarize(logits: Tensor, batch: Batch, objective: CausalLM) -> TextScores:
+def summarize(logits: Tensor, batch: Batch, objective: CausalLM) -> AnswerScores:
     """Return the scores of one batch from the logits of its answer tokens."""
     answers = batch["labels"][:, 1:].ne(IGNORED)
     counted = answers & batch["labels"][:, 1:].ne(objective.eos) if objective.eos is not None else answers
@@ -277,10 +277,10 @@ def summarize(logits: Tensor, batch: Batch, objective: CausalLM) -> TextScores:
         (correct & counted).sum(dim=1) / tokens,
         longest_suffix(correct, counted) / tokens,
     )
-    return TextScores(*(torch.where(finite, value, torch.nan).detach() for value in values))
+    return AnswerScores(*(torch.where(finite, value, torch.nan).detach() for value in values))
 
 
-def score_text(model: nn.Module, batches: Batches, objective: CausalLM) -> TextScores:
+def score_answers(model: nn.Module, batches: Batches, objective: CausalLM) -> AnswerScores:
     """Run a model over a split in eval mode, one forward pass, and keep what metrics need, in the order of the batches.
 
     Raises:
@@ -295,4 +295,4 @@ def score_text(model: nn.Module, batches: Batches, objective: CausalLM) -> TextS
     if not found:
         raise RecipeError("no batches to score: the split is empty")
     names = ("losses", "matches", "extraction")
-    return TextScores(*(torch.cat([getattr(part, name) for part in found]).cpu() for name in names))
+    return AnswerScores(*(torch.cat([getattr(part, name) for part in found]).cpu() for name in names))

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.schema import Schema
+from ungrok.data.answers import AnswerData, repeated
 from ungrok.data.base import Data
 from ungrok.data.forget import FORGET_RULES, ForgetRule
 from ungrok.data.history import Floats, LossHistory
-from ungrok.data.text import TextData, repeated
 
 Bools = NDArray[np.bool_]
 Name = Literal["paper", "persistent", "delayed_generalisation"]
@@ -180,7 +180,7 @@ class Difficulty:
         return columns / np.where(spread > 0, spread, 1.0)
 
 
-def difficulty(data: TextData) -> Difficulty:
+def difficulty(data: AnswerData) -> Difficulty:
     """Return the difficulty of the train examples; the trajectory's first record gives the base model's loss."""
     assert data.history is not None
     lengths = np.array([[len(row["question"]), len(row["answer"])] for row in data.rows], dtype=float)
@@ -231,7 +231,7 @@ class LocalGrokking(ForgetRule):
             RecipeError: If the group holds fewer examples than are to be forgotten.
 
         """
-        assert isinstance(data, TextData)
+        assert isinstance(data, AnswerData)
         assert data.history is not None
         groups = eligible(data, self.using)
         sizes = {name: int(mask.sum()) for name, mask in groups.items()}
@@ -249,7 +249,7 @@ class LocalGrokking(ForgetRule):
         return members[torch.randperm(len(members), generator=draw)[: self.size]]
 
 
-def eligible(data: TextData, rule: LocalRule) -> dict[str, Bools]:
+def eligible(data: AnswerData, rule: LocalRule) -> dict[str, Bools]:
     """Return the groups without examples whose question stands in several rows: forgetting one would contradict another."""
     assert data.history is not None
     alone = np.ones(len(data.train), dtype=bool)

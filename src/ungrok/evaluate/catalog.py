@@ -8,6 +8,7 @@ from typing import Any
 
 from ungrok.core.registry import summary
 from ungrok.evaluate.accuracy import Accuracies, class_accuracies
+from ungrok.evaluate.answers import ANSWERS, MEMORIZATION
 from ungrok.evaluate.cost import Metered
 from ungrok.evaluate.distances import (
     activation_distance,
@@ -23,7 +24,6 @@ from ungrok.evaluate.gap import oracle_gap, ues
 from ungrok.evaluate.membership import ATTACKS, loss_auc
 from ungrok.evaluate.rewind import rewind
 from ungrok.evaluate.targets import target_column
-from ungrok.evaluate.text import ANSWERS, MEMORIZATION
 
 FUNCTIONS: dict[str, Any] = {
     "class_accuracies": class_accuracies,

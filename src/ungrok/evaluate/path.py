@@ -7,16 +7,16 @@ from typing import Any
 
 from torch import Tensor
 
-from ungrok.core.causal_lm import TextScores
+from ungrok.core.causal_lm import AnswerScores
 from ungrok.core.scores import Scores
 from ungrok.evaluate.accuracy import Accuracies, accuracies
+from ungrok.evaluate.answers import answer_accuracies, memorization
 from ungrok.evaluate.distances import MEASURES, SETS, distances, relative_forgetting, tug_of_war, tug_of_war_membership
 from ungrok.evaluate.gap import NAMES, oracle_gap
 from ungrok.evaluate.membership import ATTACKS, loss_auc, membership
 from ungrok.evaluate.rewind import rewind
 from ungrok.evaluate.roc import Attack
 from ungrok.evaluate.targets import first_passage, target_column
-from ungrok.evaluate.text import memorization, text_accuracies
 
 
 def _at(tensors: dict[str, Tensor], name: str, place: int) -> Scores:
@@ -26,8 +26,8 @@ def _at(tensors: dict[str, Tensor], name: str, place: int) -> Scores:
     return Scores(tensors[f"{name}.losses"][place], predictions[place].long(), tensors[f"{name}.targets"], logits)
 
 
-def _text_at(tensors: dict[str, Tensor], name: str, place: int) -> TextScores:
-    return TextScores(*(tensors[f"{name}.{part}"][place] for part in ("losses", "matches", "extraction")))
+def _text_at(tensors: dict[str, Tensor], name: str, place: int) -> AnswerScores:
+    return AnswerScores(*(tensors[f"{name}.{part}"][place] for part in ("losses", "matches", "extraction")))
 
 
 def is_text(tensors: dict[str, Tensor]) -> bool:
@@ -40,7 +40,7 @@ def _summary(tensors: dict[str, Tensor], place: int, split: dict[str, Any]) -> A
     if not is_text(tensors):
         return accuracies(*(_at(tensors, name, place) for name in names), **split)
     parts = (_text_at(tensors, name, place) for name in names)
-    return text_accuracies(*parts, forget=split["forget"], retain=split["retain"])
+    return answer_accuracies(*parts, forget=split["forget"], retain=split["retain"])
 
 
 def _memory(tensors: dict[str, Tensor], place: int, split: dict[str, Any]) -> dict[str, float | None]:
@@ -84,7 +84,7 @@ def path_rows(
         Passes over the data, accuracies, losses, ``diverged``, ``rewound`` (the place that rewinding selects), ``membership_auc``
         (of the loss attack), ``reached_<target>`` (from the first place that reaches it on; None without an oracle), the oracle's
         UA, RA, TA, the gap to it, and its own ``oracle_membership_auc``. For language models also
-        :data:`ungrok.evaluate.text.MEMORIZATION`, and the oracle's extraction strengths; their attacks are made elsewhere.
+        :data:`ungrok.evaluate.answers.MEMORIZATION`, and the oracle's extraction strengths; their attacks are made elsewhere.
 
     """
     split = {"forget": path["forget"], "retain": path["retain"], "classes": record["classes"]}

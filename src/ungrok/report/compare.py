@@ -14,7 +14,7 @@ import pandas as pd
 
 from ungrok.core.errors import RecipeError, unknown
 from ungrok.core.files import read_json
-from ungrok.report.text import MISSING, bracketed, fixed, in_unit, level, mean_sd, number
+from ungrok.report.format import MISSING, bracketed, fixed, in_unit, level, mean_sd, number
 from ungrok.report.view import View
 from ungrok.study.outputs import written
 from ungrok.study.plan import make_plan

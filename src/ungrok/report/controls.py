@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from ungrok.report.format import MISSING, bracketed, number
 from ungrok.report.tables import Cell, Table
-from ungrok.report.text import MISSING, bracketed, number
 from ungrok.report.view import View
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from ungrok.evaluate.membership import ATTACKS, READING
+from ungrok.report.format import MISSING, fixed, missing, number
 from ungrok.report.tables import NOTHING, Cell, Table
-from ungrok.report.text import MISSING, fixed, missing, number
 from ungrok.report.view import View
 
 PLACE = ["forget", "arm", "stage", "method"]

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from ungrok.report.text import level, missing, number, p_value, plural, slug
+from ungrok.report.format import level, missing, number, p_value, plural, slug
 from ungrok.report.view import Tracks, View
 from ungrok.study.claims import comparison_label
 from ungrok.study.recipe import BASE

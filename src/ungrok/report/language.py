@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ungrok.data.local import GROUPS, LocalGrokking
-from ungrok.evaluate.text import ANSWERS
+from ungrok.evaluate.answers import ANSWERS
+from ungrok.report.format import MISSING, fixed, mean_sd, missing, p_value
 from ungrok.report.tables import NOTHING, Cell, Table
-from ungrok.report.text import MISSING, fixed, mean_sd, missing, p_value
 from ungrok.report.view import View
 from ungrok.study.statistics import sign_flip
 

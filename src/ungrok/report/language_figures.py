@@ -23,8 +23,8 @@ from ungrok.report.figures import (
     _title,
     _wide,
 )
+from ungrok.report.format import slug
 from ungrok.report.language import families
-from ungrok.report.text import slug
 from ungrok.report.view import View
 from ungrok.study.recipe import BASE
 

@@ -13,8 +13,8 @@ import pandas as pd
 
 from ungrok.core.errors import RecipeError
 from ungrok.report.compare import open_study
+from ungrok.report.format import MISSING, bracketed, fixed, listed, number, plural
 from ungrok.report.tables import NAMED, VERDICTS, Cell, Table, headline_verdicts
-from ungrok.report.text import MISSING, bracketed, fixed, listed, number, plural
 from ungrok.report.view import View
 from ungrok.study.claims import comparison_label, split_label
 from ungrok.study.mediation import MEASURE, OUTCOMES, changes, headline, mediation, pooled

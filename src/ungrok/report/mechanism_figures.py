@@ -24,8 +24,8 @@ from ungrok.report.figures import (
     _steps_axis,
     color,
 )
+from ungrok.report.format import slug
 from ungrok.report.mechanism import Mechanism, named, partial
-from ungrok.report.text import slug
 from ungrok.study.mediation import MEASURE, headline
 from ungrok.study.recipe import BASE
 

@@ -17,9 +17,9 @@ from ungrok.report import figures, language, language_figures, mechanism_figures
 from ungrok.report.controls import controls
 from ungrok.report.ends import ends
 from ungrok.report.figures import STYLE, Picture
+from ungrok.report.format import level, listed, number, plural
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.tables import Table
-from ungrok.report.text import level, listed, number, plural
 from ungrok.report.view import View
 from ungrok.study.claims import CLAIMS
 from ungrok.study.plan import Plan

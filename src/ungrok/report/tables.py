@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ungrok.evaluate.gap import NAMES, oracle_gap
-from ungrok.report.text import (
+from ungrok.report.format import (
     MISSING,
     factor,
     fixed,

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ungrok.data.text import TextProblem
-from ungrok.report.text import MISSING, bracketed, number
+from ungrok.data.answers import AnswerProblem
+from ungrok.report.format import MISSING, bracketed, number
 from ungrok.study.claims import LOR, Track
 from ungrok.study.plan import Plan
 from ungrok.study.recipe import BASE, Recipe, Side
@@ -102,7 +102,7 @@ class View:
     @property
     def text(self) -> bool:
         """Whether this is a study on question-answer pairs."""
-        return isinstance(self.recipe.problem, TextProblem)
+        return isinstance(self.recipe.problem, AnswerProblem)
 
     @property
     def arms(self) -> list[str]:

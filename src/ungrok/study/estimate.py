@@ -11,13 +11,13 @@ import torch
 from ungrok.core.causal_lm import CausalLM
 from ungrok.data.base import Data
 from ungrok.data.tokens import TokenSplit
+from ungrok.methods import UNLEARNERS, Iterative, OneShot
 from ungrok.study.jobs import build_run, observed
 from ungrok.study.plan import Plan
 from ungrok.study.store import Job
 from ungrok.train import Training
+from ungrok.train.answers import AnswerRun, look
 from ungrok.train.loop import Run
-from ungrok.train.text import TextRun, look
-from ungrok.unlearn import UNLEARNERS, Iterative, OneShot
 
 SAMPLE = 16
 """Examples of a language model's data, and of those attacked, that are timed; an update counts as three forward passes."""
@@ -109,7 +109,7 @@ def _alike(job: Job) -> str:
 def _unit_costs(run: Run) -> tuple[float, float, int]:
     """Return seconds per update, seconds per evaluation, and bytes of weights."""
     weights = sum(p.numel() * p.element_size() for p in run.model.parameters())
-    if isinstance(run, TextRun):
+    if isinstance(run, AnswerRun):
         one, examples = _forward(run), len(run.data.train) + len(run.data.validation) + len(run.data.test)
         return 3 * one * run.batches.batch_size, examples * one, weights
     return _timed(lambda: run.advance(run.step + 1)), _measure(run), weights
@@ -132,7 +132,7 @@ def _measure(run: Run) -> float:
     return seconds
 
 
-def _forward(run: TextRun) -> float:
+def _forward(run: AnswerRun) -> float:
     """Return the seconds that a forward pass takes per example: a real model's evaluation is too long to wait for."""
     train, objective = run.data.train, run.objective
     assert isinstance(train, TokenSplit)

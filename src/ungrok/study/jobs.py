@@ -16,24 +16,26 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from ungrok.analyze import ANALYSES, Subject
-from ungrok.core.causal_lm import CausalLM, TextScores
+from ungrok.core.causal_lm import AnswerScores, CausalLM
 from ungrok.core.errors import RecipeError, UngrokError, first_line
 from ungrok.core.files import load_tensors, save_tensors
 from ungrok.core.schema import canonical
 from ungrok.core.scores import Scores, score
 from ungrok.core.seeds import derive
+from ungrok.data.answers import AnswerData
 from ungrok.data.base import PROBLEMS, Data, Split
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import FORGET_RULES, ForgetSplit
-from ungrok.data.text import TextData
 from ungrok.data.tokens import TokenSplit
 from ungrok.evaluate.cost import Metered
 from ungrok.evaluate.path import is_text, path_audits, path_rows
+from ungrok.methods import UNLEARNERS, OneShot, Unlearner
+from ungrok.methods import Path as UnlearningPath
 from ungrok.models.base import MODELS
 from ungrok.models.rescale import check_equal, rescale
+from ungrok.study.answers import answer_audits, answer_tensors, make_split, question, split_of, with_others
 from ungrok.study.recipe import BatchSizes, Observation
 from ungrok.study.store import Finished, Job, Store, explained
-from ungrok.study.text import make_split, question, split_of, text_audits, text_tensors, with_others
 from ungrok.train import (
     Run,
     Training,
@@ -44,11 +46,9 @@ from ungrok.train import (
     stage_step,
     value_at,
 )
+from ungrok.train.answers import look, make_run
 from ungrok.train.loop import checkpoint_name, model_state, norm_of, record_all
-from ungrok.train.text import look, make_run
 from ungrok.train.together import advance_together, faster_together
-from ungrok.unlearn import UNLEARNERS, OneShot, Unlearner
-from ungrok.unlearn import Path as UnlearningPath
 
 SECONDS = "seconds"
 """Key under which a job returns what must not become part of its result."""
@@ -103,7 +103,7 @@ def build_run(spec: dict[str, Any], split: ForgetSplit | None = None) -> Run:
     if split is not None:
         data = replace(data, train=data.train.of(split.retain))
     if spec.get("part") == "base":
-        assert isinstance(data, TextData)
+        assert isinstance(data, AnswerData)
         assert data.base is not None
         data = replace(data, train=data.base)
     device = torch.device(spec["device"])
@@ -115,10 +115,10 @@ def resolved(inputs: dict[str, Finished], spec: dict[str, Any]) -> ForgetSplit |
     return split_of(inputs["split"].result, _text(spec)) if "split" in inputs else None
 
 
-def _text(spec: dict[str, Any]) -> TextData:
+def _text(spec: dict[str, Any]) -> AnswerData:
     """Return the data of a train job's spec, which are text."""
     data = load_data(spec["problem"])
-    assert isinstance(data, TextData)
+    assert isinstance(data, AnswerData)
     return data
 
 
@@ -270,7 +270,7 @@ def _scores(model: nn.Module, data: Data, run: Run) -> dict[str, Any]:
     return {name: _score(model, getattr(data, name), run) for name in SPLITS}
 
 
-def _score(model: nn.Module, split: Split, run: Run, *, keep_logits: bool = True) -> Scores | TextScores:
+def _score(model: nn.Module, split: Split, run: Run, *, keep_logits: bool = True) -> Scores | AnswerScores:
     """Score a model on one split."""
     if isinstance(split, TokenSplit):
         assert isinstance(run.objective, CausalLM)
@@ -308,8 +308,8 @@ def _questions(
 
 def _tensors(places: list[dict[str, Any]], *, keep_logits: bool = False) -> dict[str, Tensor]:
     """Stack the scores along a path: predictions int16 and losses float32, shape (places, n); targets once."""
-    if isinstance(places[0]["train"], TextScores):
-        return text_tensors(places)
+    if isinstance(places[0]["train"], AnswerScores):
+        return answer_tensors(places)
     out: dict[str, Tensor] = {}
     for name in SPLITS:
         out[f"{name}.predictions"] = torch.stack([place[name].predictions.to(torch.int16) for place in places])
@@ -366,7 +366,7 @@ def _start(
     method, seed, data = UNLEARNERS.parse(spec["unlearn"]), spec["seed"], run.data
     sizes = BatchSizes.model_validate(spec["batches"])
     parts = {"forget": data.train.of(split.forget), "retain": data.train.of(split.retain)}
-    if isinstance(data, TextData) and method.other:
+    if isinstance(data, AnswerData) and method.other:
         parts["forget"] = with_others(data, split.forget, method.other)
     sets = {
         role: Metered(TensorBatches(part, getattr(sizes, role), derive(seed, role)), len(part), run.objective)
@@ -464,7 +464,7 @@ def evaluate(spec: dict[str, Any], inputs: dict[str, Finished], folder: Path, ti
     scores = load_tensors(path.path / "path.safetensors")
     rows = path_rows(scores, path.result, spec["targets"], oracle_scores)
     if is_text(scores):
-        return {"rows": rows, "audits": text_audits(rows[-1], path, inputs["oracle"] if oracle_scores else None)}
+        return {"rows": rows, "audits": answer_audits(rows[-1], path, inputs["oracle"] if oracle_scores else None)}
     return {"rows": rows, "audits": path_audits(scores, path.result, oracle_scores, path.job["spec"]["seed"])}
 
 

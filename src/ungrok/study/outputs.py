@@ -16,13 +16,13 @@ import torch
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import read_json, write_json, write_text
+from ungrok.methods import UNLEARNERS
 from ungrok.study.claims import judge
 from ungrok.study.jobs import matched_dose
 from ungrok.study.plan import Plan, device_of
 from ungrok.study.recipe import Recipe, load, to_yaml
 from ungrok.study.results import Results
 from ungrok.study.store import Store, explained
-from ungrok.unlearn import UNLEARNERS
 
 PACKAGES = ("ungrok", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pydantic", "safetensors", "dask")
 

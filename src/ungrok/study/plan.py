@@ -17,19 +17,19 @@ from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.schema import Schema
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import derive
+from ungrok.data.answers import AnswerData, AnswerProblem
 from ungrok.data.base import Data
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import SMALL, ForgetRule
 from ungrok.data.local import LocalGrokking
-from ungrok.data.text import TextData, TextProblem
+from ungrok.methods import Unlearner
+from ungrok.methods.base import Material
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.recipe import BASE, Recipe, Rescaled
 from ungrok.study.statistics import smallest_p
 from ungrok.study.store import Job
 from ungrok.train import Training
 from ungrok.train.stages import stage_name
-from ungrok.unlearn import Unlearner
-from ungrok.unlearn.base import Material
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ def _add_cell(
     if recipe.probe:
         spec["probe"] = recipe.probe.to_dict() | {"seed": derive(seed, "probe")}
     sources = {"stage": plan.stages[arm, seed, stage], **_split_input(plan, arm, seed, rule)}
-    if isinstance(recipe.problem, TextProblem):
+    if isinstance(recipe.problem, AnswerProblem):
         sources["trajectory"] = plan.trajectories[arm, seed]
     path = plan.add(Job("unlearn", spec, sources, label))
     inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
@@ -297,7 +297,7 @@ def _try(network: nn.Module, kind: str, data: Data, training: Training) -> None:
         raise RecipeError(f"model: kind {kind!r} does not take inputs of shape {data.shape} ({error})") from error
     rows = len(objective.targets(batch))
     fits = isinstance(out, torch.Tensor) and out.ndim == 2 and len(out) == rows
-    if not fits or (out.shape[1] < data.outputs if isinstance(data, TextData) else out.shape[1] != data.outputs):
+    if not fits or (out.shape[1] < data.outputs if isinstance(data, AnswerData) else out.shape[1] != data.outputs):
         found = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
         raise RecipeError(
             f"model: kind {kind!r} gives {found} for two examples; wanted: logits ({rows}, {data.outputs})"
@@ -364,7 +364,7 @@ def _check_rescaled(recipe: Recipe, arm: str, network: nn.Module, data: Data) ->
     for name in recipe.stages_of(arm):
         control = recipe.controls.get(name)
         if isinstance(control, Rescaled):
-            if isinstance(data, TextData):
+            if isinstance(data, AnswerData):
                 raise RecipeError(f"controls.{name}: rescaling is for classifiers of images or numbers, not for text")
             inputs, scaled = data.train.batch(slice(2))[0], copy.deepcopy(network)
             try:
@@ -419,7 +419,7 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
 
 def _check_language(recipe: Recipe, data: Data) -> None:
     """Raise RecipeError where methods, base or probe do not fit the data."""
-    text = isinstance(data, TextData)
+    text = isinstance(data, AnswerData)
     for key, part in (("base", recipe.base), ("probe", recipe.probe)):
         if part is not None and not text:
             raise RecipeError(f"{key}: is for language models; problem {recipe.problem.kind!r} has none")
@@ -429,12 +429,12 @@ def _check_language(recipe: Recipe, data: Data) -> None:
             raise RecipeError(
                 f"unlearn: {method.kind!r} runs on {kinds} models only; problem {recipe.problem.kind!r} has none"
             )
-        if isinstance(data, TextData) and method.other and method.other not in data.others:
+        if isinstance(data, AnswerData) and method.other and method.other not in data.others:
             raise RecipeError(
                 f"unlearn: {method.kind!r} needs {method.other!r} answers, which problem {recipe.problem.kind!r} does not have for "
                 "every question"
             )
-    if isinstance(data, TextData) and recipe.base is not None:
+    if isinstance(data, AnswerData) and recipe.base is not None:
         if data.base is None:
             raise RecipeError(f"base: problem {recipe.problem.kind!r} has no part for a base model; leave base out")
         recipe.base.objective(data)
@@ -453,7 +453,7 @@ def _check_methods(recipe: Recipe, network: nn.Module, data: Data, training: Tra
 
 def _check_local(rule: ForgetRule, data: Data, training: Training) -> None:
     """Raise RecipeError where a split of a group of local grokking can be seen to fail before training."""
-    if not isinstance(data, TextData):
+    if not isinstance(data, AnswerData):
         raise RecipeError(
             f"forget: kind {rule.kind!r} reads losses of question-answer pairs, which this problem does not have"
         )

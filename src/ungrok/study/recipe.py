@@ -18,12 +18,12 @@ from ungrok.core.schema import Schema, digest, explain
 from ungrok.data.base import PROBLEMS, Problem
 from ungrok.data.forget import FORGET_RULES, ForgetRule
 from ungrok.evaluate.targets import target_column
+from ungrok.methods import UNLEARNERS, Unlearner
 from ungrok.models.base import MODELS, Model
 from ungrok.train.loop import Training
 from ungrok.train.matching import Nuisance, Part
 from ungrok.train.stages import STAGES, check_stage, stage_name
 from ungrok.train.transition import TransitionRule
-from ungrok.unlearn import UNLEARNERS, Unlearner
 
 if TYPE_CHECKING:
     AnyAnalysis = Analysis

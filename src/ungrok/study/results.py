@@ -10,14 +10,14 @@ import pandas as pd
 
 from ungrok.core.files import load_tensors
 from ungrok.core.seeds import derive
-from ungrok.data.text import TextData
+from ungrok.data.answers import AnswerData
 from ungrok.evaluate.path import oracle_accuracies
 from ungrok.models.rescale import EQUAL
+from ungrok.study.answers import split_of
 from ungrok.study.jobs import load_data, trajectory_of
 from ungrok.study.plan import Plan
 from ungrok.study.recipe import Matched, Rescaled, Side
 from ungrok.study.store import Finished, Store
-from ungrok.study.text import split_of
 from ungrok.train import Transition
 
 KEYS = ["seed", "arm", "stage", "step", "forget", "method"]
@@ -246,7 +246,7 @@ def _oracle_scores(
     data = load_data(plan.recipe.for_arm(arm)[0].spec())
     rule = plan.recipe.forget[plan.recipe.forget_labels().index(forget)]
     if rule.from_trajectory:
-        assert isinstance(data, TextData)
+        assert isinstance(data, AnswerData)
         split = split_of(get(plan.splits[arm, seed, forget]).result, data)
     else:
         split = rule.split(data, derive(seed, "forget"))

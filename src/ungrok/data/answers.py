@@ -1,0 +1,379 @@
+"""Problems made of question-answer pairs: TOFU from the hub or a folder, and fictitious authors made here."""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from ungrok.core.errors import NotApplicable, RecipeError, first_line
+from ungrok.core.seeds import generator
+from ungrok.data import authors
+from ungrok.data.authors import Row, Tables
+from ungrok.data.base import PROBLEMS, Data, Problem, Split
+from ungrok.data.history import LossHistory
+from ungrok.data.tokens import Template, TokenSplit, encode, load_tokenizer, train_tokenizer
+
+QUESTIONS = 20
+"""Questions per author, in TOFU and here."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Questions with the answers by which TOFU judges a model.
+
+    Args:
+        asked: Question and true answer, n of them.
+        paraphrased: Question and true answer in other words; the answer itself where there are none.
+        perturbed: Question and wrong answers, ``wrong`` for each question, one question after another.
+        wrong: Wrong answers per question.
+        rows: int64, shape (n,): the train row of each, or its place in its own table.
+
+    """
+
+    asked: TokenSplit
+    paraphrased: TokenSplit
+    perturbed: TokenSplit
+    wrong: int
+    rows: Tensor
+
+    def of(self, index: Tensor) -> Probe:
+        """Return the questions that ``index`` selects."""
+        each = (index.unsqueeze(1) * self.wrong + torch.arange(self.wrong)).flatten()
+        return replace(
+            self,
+            asked=self.asked.of(index),
+            paraphrased=self.paraphrased.of(index),
+            perturbed=self.perturbed.of(each),
+            rows=self.rows[index],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerData(Data):
+    """The splits of a problem of question-answer pairs.
+
+    ``train`` is what is learned, ``validation`` the same questions in other words with the same answers (where the data
+    have them), ``test`` what a base model should know and keep: real authors and world facts. ``classes`` counts authors.
+
+    Args:
+        tokenizer: A tokenizer of transformers.
+        base: What a base model is trained on, never to be forgotten; None where the data have no such part.
+        others: Other answers to the train questions: ``refusal``, and ``alternate`` where every question has a wrong answer.
+        held_out: Pairs of the same kind that nothing is trained on, for membership attacks; None where there are none.
+        probes: ``train`` (the train questions that have wrong answers), ``real_authors`` and ``world_facts``.
+        rows: The train pairs as text.
+        history: Losses along a trajectory, for forget rules that want them.
+
+    """
+
+    train: TokenSplit
+    validation: TokenSplit
+    test: TokenSplit
+    tokenizer: Any
+    base: TokenSplit | None
+    others: dict[str, TokenSplit]
+    held_out: TokenSplit | None
+    probes: dict[str, Probe]
+    rows: list[Row]
+    history: LossHistory | None = field(default=None)
+
+    @property
+    def outputs(self) -> int:
+        """Size of the vocabulary."""
+        return len(self.tokenizer)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Tokens of the longest example of any split."""
+        extra = [split for split in (self.base, self.held_out) if split is not None]
+        splits = [self.train, self.validation, self.test, *extra, *self.others.values()]
+        splits += [part for probe in self.probes.values() for part in (probe.paraphrased, probe.perturbed)]
+        return (max(split.inputs.shape[1] for split in splits),)
+
+    def check_forget(self, forget: Tensor, label: str) -> None:
+        """Raise NotApplicable if a question is both to be forgotten and to be kept."""
+        gone = set(forget.tolist())
+        for question, rows in repeated(self.rows).items():
+            if 0 < len(gone & set(rows)) < len(rows):
+                raise NotApplicable(
+                    f"forget split {label!r}: the question {question!r} stands in rows {', '.join(map(str, rows))}, of which "
+                    "some are to be forgotten and some to be kept"
+                )
+
+
+class AnswerProblem(Problem):
+    """What all problems of question-answer pairs share."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"tokenizer_file"})
+
+    tokenizer: str | None = Field(None, description="hub id or folder; null trains a byte-level BPE on the data")
+    tokenizer_file: str | None = Field(None, description="a GGUF file in it, which transformers reads with gguf")
+    vocabulary: int = Field(1024, ge=300, description="size of the BPE that is trained where tokenizer is null")
+    template: Literal["plain", "chat"] = "plain"
+    prompt: str = Field("Question: {question}\nAnswer:", description="the plain template")
+    pad_token: str | None = Field(None, description="for tokenizers that have none, for instance their end token")
+    padding: Literal["left", "right"] = "right"
+    max_length: int = Field(512, ge=8, description="tokens per example; longer ones are an error")
+
+    @model_validator(mode="after")
+    def _no_noise(self) -> Any:
+        if self.label_noise:
+            raise ValueError(f"label_noise: {self.label_noise:g} has no meaning for text; allowed: 0")
+        return self
+
+    @abstractmethod
+    def tables(self) -> Tables:
+        """Return rows by table: ``full``, and where they exist the perturbed tables and ``base``."""
+
+    def splits(self) -> tuple[Split, Split, Split, int]:
+        """Return the three splits and the number of authors."""
+        data = self.load()
+        return data.train, data.validation, data.test, data.classes
+
+    def load(self) -> AnswerData:
+        """Return the splits as tokens.
+
+        Raises:
+            RecipeError: If rows are wrong, examples too long, or the tokenizer is not usable.
+
+        """
+        return _load(self.model_dump_json(), type(self))
+
+
+@lru_cache(maxsize=4)
+def _load(settings: str, cls: type[AnswerProblem]) -> AnswerData:
+    problem = cls.model_validate_json(settings)
+    tables = problem.tables()
+    for name, rows in tables.items():
+        check_rows(rows, name)
+    return build(tables, problem)
+
+
+COLUMNS = {
+    "perturbed_answer": list, "question": str, "answer": str, "paraphrased_question": str, "paraphrased_answer": str
+}  # fmt: skip
+
+
+def check_rows(rows: Sequence[Row], where: str) -> None:
+    """Raise RecipeError at the first row that lacks a column, or holds something else than text in it."""
+    wanted = ["question", "answer", *(["perturbed_answer"] if where.endswith("_perturbed") else [])]
+    if not rows:
+        raise RecipeError(f"{where}: holds no rows")
+    for number, row in enumerate(rows):
+        for column in wanted:
+            if not isinstance(row, dict) or column not in row:
+                there = ", ".join(row) if isinstance(row, dict) else repr(row)
+                raise RecipeError(f"{where}, row {number}: no column {column!r}; there: {there}")
+        for column in filter(COLUMNS.__contains__, row):
+            value = row[column]
+            if not isinstance(value, COLUMNS[column]):
+                raise RecipeError(f"{where}, row {number}: {column} is {value!r}, not {COLUMNS[column].__name__}")
+            if isinstance(value, list) and not all(isinstance(text, str) for text in value):
+                raise RecipeError(f"{where}, row {number}: {column} holds {value!r}; allowed: texts")
+
+
+def perturbed_rows(tables: Tables) -> dict[tuple[str, str], Row]:
+    """Return the rows with paraphrases and wrong answers, by question and answer."""
+    names = [name for name in tables if name.endswith("_perturbed") and name.startswith(("forget", "retain"))]
+    return {(row["question"], row["answer"]): row for name in names for row in tables[name]}
+
+
+def build(tables: Tables, problem: AnswerProblem) -> AnswerData:
+    """Tokenize the tables of a problem."""
+    rows, known = tables["full"], perturbed_rows(tables)
+    template = Template(problem.template, problem.prompt, problem.max_length, problem.padding)
+    tokenizer = (
+        load_tokenizer(problem.tokenizer, problem.pad_token, problem.tokenizer_file)
+        if problem.tokenizer
+        else train_tokenizer(_texts(tables), problem.vocabulary)
+    )
+    details = [known.get((row["question"], row["answer"])) for row in rows]
+    author = [number // QUESTIONS for number in range(len(rows))]
+
+    def code(pairs: list[tuple[str, str]], where: str, chosen: Sequence[int] | None = None) -> TokenSplit:
+        who = [author[i] for i in chosen] if chosen is not None else None
+        return encode(pairs, tokenizer, template, targets=who, index=chosen, where=where)
+
+    everyone, asked = list(range(len(rows))), [(row["question"], row["answer"]) for row in rows]
+    other = [i for i, row in enumerate(details) if row and "paraphrased_question" in row]
+    train = code(asked, "full", everyone)
+    validation = (
+        code([(details[i]["paraphrased_question"], rows[i]["answer"]) for i in other], "paraphrased questions", other)  # type: ignore[index]
+        if other
+        else train.of(torch.arange(0))
+    )
+    general = [name for name in ("real_authors", "world_facts") if name in tables]
+    test = [(row["question"], row["answer"]) for name in general for row in tables[name]]
+    return AnswerData(
+        train=train,
+        validation=validation,
+        test=code(test, " and ".join(general)) if test else train.of(torch.arange(0)),
+        classes=author[-1] + 1,
+        mislabeled=torch.zeros(0, dtype=torch.int64),
+        tokenizer=tokenizer,
+        base=code([(r["question"], r["answer"]) for r in tables["base"]], "base") if "base" in tables else None,
+        others=_others(rows, details, code, problem.data_seed),
+        held_out=code([(r["question"], r["answer"]) for r in tables["holdout10"]], "holdout10")
+        if "holdout10" in tables
+        else None,
+        probes=_probes(tables, details, code),
+        rows=rows,
+    )
+
+
+def _texts(tables: Tables) -> list[str]:
+    """Return every text that the tokenizer may meet, each once, in order."""
+    found: dict[str, None] = {}
+    for rows in tables.values():
+        for row in rows:
+            for value in row.values():
+                found |= dict.fromkeys([value] if isinstance(value, str) else value)
+    return list(found)
+
+
+def _others(rows: Sequence[Row], details: Sequence[Row | None], code: Any, seed: int) -> dict[str, TokenSplit]:
+    everyone, draw = list(range(len(rows))), generator(seed, "refusals")
+    chosen = torch.randint(len(authors.REFUSALS), (len(rows),), generator=draw).tolist()
+    refusals = [(row["question"], authors.REFUSALS[i]) for row, i in zip(rows, chosen, strict=True)]
+    found = {"refusal": code(refusals, "refusals", everyone)}
+    if all(row and row["perturbed_answer"] for row in details):
+        wrong = [(row["question"], row["perturbed_answer"][0]) for row in details if row]
+        found["alternate"] = code(wrong, "perturbed answers", everyone)
+    return found
+
+
+def _probe(rows: Sequence[Row], code: Any, where: str, chosen: list[int] | None = None) -> Probe:
+    asked = [(row["question"], row["answer"]) for row in rows]
+    other = [(row["question"], row.get("paraphrased_answer", row["answer"])) for row in rows]
+    counts = {len(row["perturbed_answer"]) for row in rows}
+    if len(counts) > 1 or 0 in counts:
+        raise RecipeError(
+            f"{where}: rows have {sorted(counts)} perturbed answers; every row needs as many, at least one"
+        )
+    wrong = [(row["question"], text) for row in rows for text in row["perturbed_answer"]]
+    index = torch.tensor(chosen) if chosen is not None else torch.arange(len(rows))
+    return Probe(code(asked, where), code(other, where), code(wrong, where), counts.pop(), index)
+
+
+def _probes(tables: Tables, details: Sequence[Row | None], code: Any) -> dict[str, Probe]:
+    chosen = [i for i, row in enumerate(details) if row]
+    found = {}
+    if chosen:
+        found["train"] = _probe([row for row in details if row], code, "perturbed answers", chosen)
+    for name in ("real_authors", "world_facts"):
+        if f"{name}_perturbed" in tables:
+            found[name] = _probe(tables[f"{name}_perturbed"], code, f"{name}_perturbed")
+    return found
+
+
+@PROBLEMS.register
+class Authors(AnswerProblem):
+    """Fictitious authors, twenty questions each, made here from a seed, in TOFU's layout; no download.
+
+    Names, dates, books and so on are drawn from word lists and asked for by templates in two wordings. A base model can be
+    trained on other authors, in both wordings, and on capitals: what is never forgotten.
+    """
+
+    kind: Literal["authors"] = "authors"
+    authors: int = Field(8, ge=2, le=1000, description="authors to be learned, twenty pairs each")
+    known: int = Field(8, ge=1, le=300, description="authors that the base model is trained on")
+    held_out: int = Field(2, ge=1, le=60, description="authors that nothing is trained on")
+
+    def tables(self) -> Tables:
+        """Return the generated tables."""
+        return authors.tables(self.authors, self.known, self.held_out, self.data_seed)
+
+
+@PROBLEMS.register
+class Tofu(AnswerProblem):
+    """TOFU (Maini et al. 2024, arXiv 2401.06121): 4,000 questions on 200 fictitious authors.
+
+    Looked up as a folder, then under ``$UNGROK_DATASETS``, then on the Hugging Face hub. A folder holds JSON lines, one file a
+    table: ``full.json`` with ``question`` and ``answer``, and the perturbed tables where they exist.
+    """
+
+    kind: Literal["tofu"] = "tofu"
+    path: str = Field("locuslab/TOFU", description="hub id, or a folder in TOFU's layout")
+    pairs: int | None = Field(None, ge=20, description="use the first so many pairs of the full table; all when null")
+
+    def tables(self) -> Tables:
+        """Return the tables that are there."""
+        folder = _local(self.path)
+        found = read_folder(folder) if folder else _from_hub(self.path)
+        if "full" not in found:
+            raise RecipeError(
+                f"problem.path: {self.path!r} has no table 'full'; there: {', '.join(sorted(found)) or 'none'}"
+            )
+        if self.pairs is not None:
+            if self.pairs > len(found["full"]):
+                raise RecipeError(f"problem.pairs: {self.pairs} asked of {len(found['full'])} pairs")
+            found["full"] = found["full"][: self.pairs]
+        return found
+
+
+TABLES = (
+    "full", "holdout10", "forget01_perturbed", "forget05_perturbed", "forget10_perturbed", "retain_perturbed", "real_authors",
+    "real_authors_perturbed", "world_facts", "world_facts_perturbed",
+)  # fmt: skip
+
+
+def _local(path: str) -> Path | None:
+    root = os.environ.get("UNGROK_DATASETS")
+    for candidate in (Path(path), *([Path(root, path)] if root else [])):
+        if candidate.is_dir():
+            return candidate
+    return None
+
+
+def read_folder(folder: Path) -> Tables:
+    """Return the tables of a folder, JSON lines by file name.
+
+    Raises:
+        RecipeError: If a line is not JSON; the message names file and row.
+
+    """
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        if path.stem not in (*TABLES, "base"):
+            continue
+        rows = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                raise RecipeError(f"{path}, row {number}: not JSON ({error})") from None
+        found[path.stem] = rows
+    return found
+
+
+def _from_hub(path: str) -> Tables:
+    from datasets import get_dataset_config_names, load_dataset
+
+    root = os.environ.get("UNGROK_DATASETS")
+    try:
+        there = set(get_dataset_config_names(path))
+        return {name: load_dataset(path, name, split="train").to_list() for name in TABLES if name in there}
+    except Exception as error:
+        where = f"not under UNGROK_DATASETS={root}" if root else "UNGROK_DATASETS is not set"
+        reason = first_line(error)
+        raise RecipeError(
+            f"problem.path: {path!r} is no folder and cannot be loaded ({where}; hub: {reason})"
+        ) from error
+
+
+def repeated(rows: Sequence[Row]) -> dict[str, list[int]]:
+    """Return the questions that stand in several train rows, with those rows."""
+    places: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        places.setdefault(row["question"].strip(), []).append(number)  # as prompts are made
+    return {question: found for question, found in places.items() if len(found) > 1}

@@ -1,0 +1,163 @@
+"""What methods for language models share: answer tokens only, batches in parts, reference passes kept."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ungrok.core.causal_lm import CausalLM
+from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.objective import Batch, backward
+from ungrok.methods.base import Iterative, Material, length
+
+KEPT_BYTES = 4 * 2**30
+"""What the passes of the reference model may take on the CPU; beyond that they are made anew."""
+
+
+class AnswerMethod(Iterative):
+    """A method of language models: ``γ·forget term + α·retain term``, each a mean over the whole effective batch.
+
+    An epoch is one pass over the forget batches, each beside the next retain batch. Terms are sums of one value per answer
+    token (or per example) over their number in the whole batch, so that ``micro_batch`` changes memory and nothing else.
+
+    Source of the common settings: locuslab/open-unlearning on TOFU: AdamW 1e-5, weight decay 0.01, one epoch of linear
+    warm-up. Its learning rate then falls linearly; here it stays.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("language",)
+    per: ClassVar[Literal["token", "example"]] = "token"
+    """What ``forget_values`` has one value of."""
+
+    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: float = Field(1e-5, gt=0, description="learning rate after the warm-up")
+    weight_decay: float = Field(0.01, ge=0, description="added to the gradient (decoupled for adamw)")
+    warmup_epochs: float = Field(1.0, ge=0, description="epochs in which the learning rate rises from 0")
+    micro_batch: int | None = Field(None, ge=1, description="examples per forward pass; all of a batch when null")
+    gamma: float = Field(1.0, ge=0, description="γ, weight of the forget term")
+    alpha: float = Field(1.0, ge=0, description="α, weight of the retain term; 0 leaves the retain data unread")
+
+    @abstractmethod
+    def forget_values(self, material: Material, batch: Batch) -> Tensor:
+        """Return the summands of the forget term on a part of a forget batch, one per answer token or example."""
+
+    def retain_values(self, material: Material, batch: Batch) -> Tensor:
+        """Return the summands of the retain term, one per answer token: the negative log-likelihood."""
+        return nll(material, batch)
+
+    def check(self, material: Material) -> None:
+        """Raise RecipeError if the retain term has no data."""
+        if self.alpha and material.retain == ():
+            raise RecipeError(f"{self.kind} needs retain= unless alpha is 0")
+
+    def updates_per_epoch(self, material: Material) -> int:
+        """Return the number of forget batches."""
+        return length(material.forget)
+
+    def rate(self, material: Material, update: int) -> float:
+        """Return the learning rate, which rises linearly over the warm-up."""
+        warmup = self.warmup_epochs * self.updates_per_epoch(material)
+        return self.lr * min(1.0, update / warmup) if warmup else self.lr
+
+    def losses(self, material: Material, total: int) -> Iterator[Tensor]:  # noqa: ARG002
+        """Yield each batch's loss; its gradient has been added up already, part by part."""
+        retain = material.endless("retain") if self.alpha else None
+        for batch in material.endless("forget"):
+            terms = self._terms(material, batch, next(retain) if retain else None)
+            yield backward(terms).requires_grad_()
+
+    def _terms(self, material: Material, forget: Batch, retain: Batch | None) -> Iterator[Tensor]:
+        objective = language(material)
+        for part in self._parts(objective, forget):
+            values = self.forget_values(material, part)
+            yield self.gamma * values.sum() / self.count(objective, forget)
+        if retain is not None:
+            for part in self._parts(objective, retain):
+                yield self.alpha * self.retain_values(material, part).sum() / objective.weight(retain)
+
+    def _parts(self, objective: CausalLM, batch: Batch) -> Iterator[Batch]:
+        return objective.split(batch, self.micro_batch or objective.size(batch))
+
+    def count(self, objective: CausalLM, batch: Batch) -> Tensor | int:
+        """Return the number of values that the forget term of a whole batch averages."""
+        return objective.weight(batch) if self.per == "token" else objective.size(batch)
+
+
+def language(material: Material) -> CausalLM:
+    """Return the objective, that of a language model."""
+    assert isinstance(material.objective, CausalLM)
+    return material.objective
+
+
+def nll(material: Material, batch: Batch) -> Tensor:
+    """Return the live model's negative log-likelihood of each answer token, shape (rows,)."""
+    objective = language(material)
+    return objective.token_losses(objective.logits(material.model, batch), batch)
+
+
+def answer(batch: Batch, name: str, method: str) -> Batch:
+    """Return another answer to the questions of a batch, whose identities it gets.
+
+    Raises:
+        NotApplicable: If the batch carries none of that name.
+
+    """
+    if name not in batch:
+        raise NotApplicable(
+            f"{method}: forget batches carry no {name!r} answers; put such a batch under the key {name!r}"
+        )
+    other = {key: value for key, value in batch[name].items() if key != "index"}
+    return other | ({"index": batch["index"]} if "index" in batch else {})
+
+
+def log_ratio(material: Material, batch: Batch, name: str) -> Tensor:
+    """Return Δ, the log-likelihood of each answer under θ minus that under θ0, summed over tokens, shape (n,)."""
+    objective = language(material)
+
+    def reference() -> Tensor:
+        return objective.sums(objective.token_losses(material.teacher(batch), batch), batch)
+
+    now = objective.sums(nll(material, batch), batch)
+    return kept(material, name, batch, reference, [1] * objective.size(batch)) - now
+
+
+def teacher_logits(material: Material, batch: Batch, name: str) -> Tensor:
+    """Return θ0's logits, shape (rows, classes or vocabulary); see :func:`kept_logits`."""
+    return kept_logits(material, batch, name, lambda: material.teacher(batch))
+
+
+def kept_logits(material: Material, batch: Batch, name: str, compute: Callable[[], Tensor]) -> Tensor:
+    """Return a teacher's logits, kept from epoch to epoch for language models, whose passes are dear; see :func:`kept`."""
+    if not isinstance(material.objective, CausalLM):
+        return compute()
+    return kept(material, name, batch, compute, material.objective.counts(batch).tolist())
+
+
+def kept(material: Material, name: str, batch: Batch, compute: Callable[[], Tensor], sizes: list[int]) -> Tensor:
+    """Return what the reference model gives on a batch, computed when an example is first met and kept by its index.
+
+    Args:
+        material: Whose memory keeps it.
+        name: What it is; examples of different sets need different names.
+        batch: Without an ``index`` nothing can be kept.
+        compute: Makes the values, first dimension in the order of the examples.
+        sizes: Values of each example.
+
+    """
+    index = material.objective.index(batch)
+    if index is None:
+        return compute()
+    store: dict[Any, Tensor] = material.memory.setdefault("reference", {})
+    keys = [(name, i) for i in index.tolist()]
+    if all(key in store for key in keys):
+        return torch.cat([store[key] for key in keys]).to(index.device)
+    values = compute()
+    used = material.memory.setdefault("reference bytes", 0) + values.numel() * values.element_size()
+    if used <= KEPT_BYTES:
+        material.memory["reference bytes"] = used
+        store |= dict(zip(keys, values.cpu().split(sizes), strict=True))
+    return values

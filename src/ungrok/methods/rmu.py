@@ -1,0 +1,99 @@
+"""RMU: send the hidden states of what is to be forgotten in a random direction."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ungrok.core.causal_lm import run
+from ungrok.core.errors import RecipeError
+from ungrok.core.objective import Batch
+from ungrok.core.scores import device_of, evaluating
+from ungrok.methods.answers import AnswerMethod, kept, language
+from ungrok.methods.base import UNLEARNERS, Material
+
+BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+"""Where a parameter's name says which block of the transformer it belongs to."""
+
+
+@UNLEARNERS.register
+class RMU(AnswerMethod):
+    """Push hidden states of forget answers to a fixed random vector and hold those of retain answers; for language models.
+
+    Formula: minimize ``γ·mean (h_f − c·u)² + α·mean (h_r − h_r⁰)²`` over dimensions and over the places from which answer tokens
+    are predicted; h is the output of one block, u uniform in [0, 1) per dimension, normalized, fixed for the path.
+    Paper: Li et al. 2024, WMDP (arXiv 2403.03218).
+    Public source: centerforaisafety/wmdp; locuslab/open-unlearning, ``RMU``.
+    Deviations: token means over the whole batch where the sources average sequence by sequence; WMDP trains the down projections
+    of three blocks, here all parameters of ``blocks`` blocks up to ``layer`` train, and nothing else.
+    Defaults: c 2, γ 1, α 1 (WMDP: c 6.5 to 300, α 1200), the middle block (7 in WMDP), 3 blocks, 5 epochs.
+    Cost: as gradient_difference; the original runs once over every retain batch that is met.
+    """
+
+    kind: Literal["rmu"] = "rmu"
+    layer: int | None = Field(None, ge=1, description="block whose output is steered, from 1; the middle one when null")
+    blocks: int = Field(3, ge=1, description="blocks up to that one whose parameters train")
+    coefficient: float = Field(2.0, gt=0, description="c, length of the vector that forget states are sent to")
+
+    def check(self, material: Material) -> None:
+        """Raise RecipeError unless the model has as many blocks as ``layer`` says."""
+        super().check(material)
+        depth = count_blocks(material.model)
+        if self.layer is not None and self.layer > depth:
+            raise RecipeError(f"rmu: layer {self.layer} is not in the model; allowed: 1 to {depth}")
+
+    def trainable(self, model: nn.Module) -> list[nn.Parameter]:
+        """Return the parameters of the blocks that end with ``layer``; all of those below stay."""
+        last = self._layer(model)
+        chosen = range(max(1, last - self.blocks + 1), last + 1)
+        return [p for name, p in model.named_parameters() if p.requires_grad and block_of(name) in chosen]
+
+    def _layer(self, model: nn.Module) -> int:
+        return self.layer or (count_blocks(model) + 1) // 2
+
+    def _states(self, model: nn.Module, batch: Batch, material: Material) -> Tensor:
+        """Return the states from which answer tokens are predicted, float32, shape (rows, dimensions)."""
+        states: tuple[Tensor, ...] = run(model, batch, output_hidden_states=True).hidden_states
+        return language(material).rows(states[self._layer(model)], batch)
+
+    def forget_values(self, material: Material, batch: Batch) -> Tensor:
+        """Return the mean squared distance from the random vector at each place."""
+        states = self._states(material.model, batch, material)
+        if "direction" not in material.memory:
+            u = torch.rand(states.shape[1], generator=material.generator("direction"))
+            material.memory["direction"] = (u / u.norm()).to(device_of(material.model))
+        away: Tensor = states - self.coefficient * material.memory["direction"]
+        return away.square().mean(dim=1)
+
+    def retain_values(self, material: Material, batch: Batch) -> Tensor:
+        """Return the mean squared distance from the original's states at each place."""
+
+        def original() -> Tensor:
+            with torch.no_grad(), evaluating(material.original):
+                return self._states(material.original, batch, material)
+
+        wanted = kept(material, "states", batch, original, language(material).counts(batch).tolist())
+        return (self._states(material.model, batch, material) - wanted).square().mean(dim=1)
+
+
+def block_of(name: str) -> int | None:
+    """Return the number of the block, from 1, that a parameter belongs to; None for embeddings and the like."""
+    found = BLOCK.search(name)
+    return None if found is None else int(found.group(1)) + 1
+
+
+def count_blocks(model: nn.Module) -> int:
+    """Return the number of blocks of a transformer.
+
+    Raises:
+        RecipeError: If no parameter's name tells of a block.
+
+    """
+    numbers = [number for number in map(block_of, dict(model.named_parameters())) if number is not None]
+    if not numbers:
+        raise RecipeError("rmu: no block was found in the model; its parameters should be named like layers.0.…")
+    return max(numbers)

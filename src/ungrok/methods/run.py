@@ -1,0 +1,112 @@
+"""Unlearning for a model and data of one's own, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.objective import Batches, Classification, Objective
+from ungrok.core.schema import explain
+from ungrok.methods.base import UNLEARNERS, Path, Unlearner
+
+
+def make_method(method: str | Unlearner, settings: dict[str, Any]) -> Unlearner:
+    """Return the method of a name and its settings.
+
+    Raises:
+        RecipeError: If the name or a setting is not known, or a value is not allowed.
+
+    """
+    if isinstance(method, Unlearner):
+        if settings:
+            raise RecipeError(
+                f"{', '.join(settings)}: give settings together with a method's name, not with its object"
+            )
+        return method
+    cls = UNLEARNERS.get(method)
+    try:
+        return cls(kind=method, **settings)
+    except ValidationError as error:
+        raise RecipeError(f"{method}: {explain(error, settings)}") from None
+
+
+def unlearning_path(
+    model: nn.Module,
+    *,
+    forget: Batches,
+    retain: Batches | None = None,
+    method: str | Unlearner,
+    objective: Objective | None = None,
+    validation: Batches | None = None,
+    factory: Callable[[], nn.Module] | None = None,
+    base: nn.Module | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> Path:
+    """Return the unlearning path that leaves ``model``: an iterator that pauses after every update or strength.
+
+    Args:
+        model: Any classifier, on any device, in any mode; it is not changed.
+        forget: Re-iterable of ``(inputs, targets)`` batches to forget, used in the order it gives; a DataLoader or a list.
+        retain: Re-iterable of batches to keep.
+        method: A name from ``ungrok list methods``, or a configured method.
+        objective: How a batch becomes logits and losses; cross-entropy classification by default.
+        validation: Re-iterable of held-out batches, for methods that need them.
+        factory: Returns a freshly initialized model of the same shape, for methods that need one.
+        base: The model before it saw the data, for methods that need it.
+        seed: The only source of randomness.
+        **settings: The method's hyper-parameters, for instance ``lr=5e-4, epochs=3``.
+
+    Returns:
+        Steps with ``updates``, ``dose``, ``loss`` and the live ``model``; ``step.snapshot()`` copies it. ``path.budget`` is the
+        dose at which the path ends.
+
+    Raises:
+        RecipeError: If a name, a setting or a set is not usable; the message says what is allowed.
+        NotApplicable: If the method does not apply to this model or these data.
+
+    """
+    made = make_method(method, settings)
+    objective = objective or Classification()
+    return made.path(model, forget, retain, objective, validation=validation, factory=factory, base=base, seed=seed)
+
+
+def unlearn(
+    model: nn.Module,
+    *,
+    forget: Batches,
+    retain: Batches | None = None,
+    method: str | Unlearner,
+    objective: Objective | None = None,
+    validation: Batches | None = None,
+    factory: Callable[[], nn.Module] | None = None,
+    base: nn.Module | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> nn.Module:
+    """Return a new model from which ``forget`` has been unlearned, in the modes of the one handed in.
+
+    Arguments and errors are those of :func:`unlearning_path`, which this walks to its end. A one-shot method given several
+    strengths ends at the one that changes most.
+    """
+    path = unlearning_path(
+        model,
+        forget=forget,
+        retain=retain,
+        method=method,
+        objective=objective,
+        validation=validation,
+        factory=factory,
+        base=base,
+        seed=seed,
+        **settings,
+    )
+    *_, last = path
+    for ours, theirs in zip(last.model.modules(), model.modules(), strict=True):
+        ours.training = theirs.training
+    last.model.zero_grad(set_to_none=True)
+    return last.model

@@ -1,0 +1,108 @@
+"""The library in one call."""
+
+import copy
+import inspect
+import pickle
+import pydoc
+
+import pytest
+import torch
+from torch import nn
+
+import ungrok
+from ungrok.core.errors import RecipeError
+from ungrok.core.objective import Classification
+from ungrok.methods.finetune import Finetune
+
+BATCHES = [(torch.randn(6, 4, generator=torch.Generator().manual_seed(i)), torch.arange(6) % 3) for i in range(4)]
+SETS = {"forget": BATCHES[:2], "retain": BATCHES[2:]}
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+
+
+def content(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_modes_on_return_are_those_on_entry(model, training):
+    model.train(training)
+    model[2].train(not training)
+    modes = [module.training for module in model.modules()]
+    before = content(model)
+    unlearned = ungrok.unlearn(model, **SETS, method="scrub", lr=0.05, epochs=2)
+    assert [module.training for module in unlearned.modules()] == modes
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(value, before[name]) for name, value in content(model).items())
+    assert not torch.equal(unlearned[0].weight, model[0].weight)
+    assert all(p.grad is None for p in unlearned.parameters())
+
+
+def test_it_is_the_end_of_the_path(model):
+    *_, last = ungrok.unlearning_path(model, **SETS, method="neggrad_plus", lr=0.05, epochs=2, seed=3)
+    unlearned = ungrok.unlearn(model, **SETS, method="neggrad_plus", lr=0.05, epochs=2, seed=3)
+    assert last.updates == 4
+    assert all(torch.equal(value, content(last.model)[name]) for name, value in content(unlearned).items())
+
+
+def test_a_step_tells_updates_model_and_loss(model):
+    """Gradient ascent minimizes minus the loss of the batch, at the weights before the update."""
+    objective, expected = Classification(), copy.deepcopy(model).train()
+    step = next(ungrok.unlearning_path(model, **SETS, method="gradient_ascent"))
+    assert (step.updates, step.dose) == (1, 1)
+    assert step.loss == pytest.approx(-objective.losses(expected(BATCHES[0][0]), BATCHES[0]).mean().item())
+    assert step.model is not model
+
+
+def test_a_configured_method_is_as_good_as_its_name(model):
+    one = ungrok.unlearn(model, **SETS, method=Finetune(lr=0.1, epochs=1))
+    other = ungrok.unlearn(model, **SETS, method="finetune", lr=0.1, epochs=1)
+    assert torch.equal(one[0].weight, other[0].weight)
+    with pytest.raises(RecipeError, match="lr: give settings together with a method's name"):
+        ungrok.unlearn(model, **SETS, method=Finetune(), lr=0.1)
+
+
+def test_a_one_shot_method_ends_at_its_largest_strength(model):
+    several = ungrok.unlearn(model, **SETS, method="fisher", alpha=(1e-4, 1e-6))
+    one = ungrok.unlearn(model, **SETS, method="fisher", alpha=1e-4)
+    assert torch.equal(several[0].weight, one[0].weight)
+
+
+def test_the_order_of_batches_is_the_callers(model):
+    a, b = (ungrok.unlearn(model, forget=f, method="gradient_ascent") for f in (BATCHES[:2], BATCHES[1::-1]))
+    assert not torch.equal(a[0].weight, b[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "scurb"}, r"'scurb' is not known.*did you mean 'scrub'"),
+        ({"method": "scrub", "tempreature": 2}, r"scrub: no such key 'tempreature'.*did you mean 'temperature'"),
+        ({"method": "scrub", "lr": -1}, r"scrub: lr: -1 is not allowed"),
+        (
+            {"method": "scrub", "optimizer": "sdg"},
+            r"'sdg' is not allowed; allowed: sgd, adam, adamw.*did you mean 'sgd'",
+        ),
+        ({"method": "scrub", "epochs": 2, "updates": 3}, "give either epochs or updates"),
+        ({"method": "nabla_tau"}, "nabla_tau needs validation="),
+        ({"method": "bad_teacher"}, "bad_teacher needs factory="),
+        ({"method": "finetune", "retain": None}, "finetune needs retain="),
+        ({"method": "scrub", "forget": []}, "forget: holds no batches"),
+    ],
+)
+def test_mistakes_are_one_sentence(model, settings, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        ungrok.unlearn(model, **SETS | settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_unlearn_is_a_plain_function():
+    """Help, inspect and pickle work on it."""
+    assert inspect.isfunction(ungrok.unlearn)
+    assert pickle.loads(pickle.dumps(ungrok.unlearn)) is ungrok.unlearn
+    assert list(inspect.signature(ungrok.unlearn).parameters)[:3] == ["model", "forget", "retain"]
+    assert "Return a new model" in pydoc.render_doc(ungrok.unlearn)

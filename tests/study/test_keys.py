@@ -1,0 +1,40 @@
+"""Job keys that users' stores hold: a change of any of them makes finished work be done again, so it must be meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ungrok.study.plan import make_plan
+from ungrok.study.recipe import load
+
+HERE = Path(__file__).parent
+MECHANISM = (
+    "analyze=[{kind: gradient_alignment, draws: 5}]",
+    "controls={same: {kind: matched, stage: grokked, equal: train_loss}, twice: {kind: rescaled, stage: grokked}}",
+    "stages=[pre_grok, grokked, same, twice]",
+)
+
+PINNED = {
+    ("tiny.yaml", "train"): "train-aa01f8f8ebae44ec8ca92e69",
+    ("tiny.yaml", "stage"): "stage-6948e9d9a3e6d95bfcb99c8a",
+    ("tiny.yaml", "matched"): "matched-19f9bc6e7d1afd28c2be44e0",
+    ("tiny.yaml", "rescaled"): "rescaled-e2a9abbcb75e0377f0d94f58",
+    ("tiny.yaml", "oracle"): "oracle-ace4bdbf4dcf7e38d23b53f8",
+    ("tiny.yaml", "unlearn"): "unlearn-39b0cf72a89ce94d66fb89a4",
+    ("tiny.yaml", "evaluate"): "evaluate-f6daa79264cd0ea0bc71f64d",
+    ("tiny.yaml", "unlearned"): "unlearned-c9ec82daf475abbd67c821ef",
+    ("tiny.yaml", "analyze"): "analyze-32a5a5b6ad9590a6bc0a6386",
+    ("tiny-text.yaml", "train"): "train-cc9966c40e332ac585656171",
+    ("tiny-text.yaml", "split"): "split-17904fae172debfd8987b89c",
+    ("tiny-text.yaml", "oracle"): "oracle-9c74d9996da7d6e325b2f205",
+    ("tiny-text.yaml", "unlearn"): "unlearn-8c44a9ef5d930c6bb4f98116",
+    ("tiny-text.yaml", "analyze"): "analyze-ee9c49d4a202f2709c952e43",
+}
+
+
+@pytest.mark.parametrize(("recipe", "kind"), PINNED)
+def test_the_first_job_of_a_kind_keeps_its_key(recipe, kind):
+    plan = make_plan(load(str(HERE / recipe), MECHANISM if recipe == "tiny.yaml" else ()))
+    assert next(job.key for job in plan.jobs.values() if job.kind == kind) == PINNED[recipe, kind]
