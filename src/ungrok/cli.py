@@ -29,7 +29,7 @@ from ungrok.study import engine, outputs, single
 from ungrok.study.claims import CLAIMS
 from ungrok.study.estimate import estimate
 from ungrok.study.jobs import follow
-from ungrok.study.plan import Cell, Look, Plan, check_device, make_plan, preflight
+from ungrok.study.plan import Measurement, PathJobs, Plan, check_device, make_plan, preflight
 from ungrok.study.recipe import BASE, Recipe, load, shipped, to_yaml, validate
 from ungrok.study.results import collect, transition_of
 from ungrok.study.store import Store
@@ -309,7 +309,7 @@ def analyze(
         "" if method is None else _one_of("--method", method, content.unlearn_labels()),
         analysis,
     )
-    found = [k for k in plan.looks if (k.seed, k.arm, k.stage, k.forget, k.method, k.analysis) == wanted]
+    found = [k for k in plan.measurements if (k.seed, k.arm, k.stage, k.forget, k.method, k.analysis) == wanted]
     if not found:
         raise RecipeError(f"--method: {analysis} is measured before unlearning only; its 'after' is false")
     _print_rows(_measured(plan, where, found[0], model, reference), None)
@@ -325,7 +325,9 @@ def _with_step(content: Recipe, arm: str, stage: str | None) -> Recipe:
     return validate(changed)
 
 
-def _measured(plan: Plan, where: Store, look: Look, model: Path | None, reference: Path | None) -> list[dict[str, Any]]:
+def _measured(
+    plan: Plan, where: Store, look: Measurement, model: Path | None, reference: Path | None
+) -> list[dict[str, Any]]:
     if model is not None:
         return single.analyze_file(plan, look, model, reference)
     engine.run(plan.needed_for(look.rows), where, workers=0, say=say)
@@ -356,7 +358,7 @@ def _walk(
     _print_rows(rows, columns)
 
 
-def _cell(plan: Plan, seed: int, arm: str, stage: str | None, forget: str | None, method: str | None) -> Cell:
+def _cell(plan: Plan, seed: int, arm: str, stage: str | None, forget: str | None, method: str | None) -> PathJobs:
     content = plan.recipe
     wanted = (
         seed,
@@ -365,7 +367,7 @@ def _cell(plan: Plan, seed: int, arm: str, stage: str | None, forget: str | None
         _one_of("--forget", forget, content.forget_labels()),
         _one_of("--method", method, content.unlearn_labels()),
     )
-    return next(c for c in plan.cells if (c.seed, c.arm, c.stage, c.forget, c.method) == wanted)
+    return next(c for c in plan.paths if (c.seed, c.arm, c.stage, c.forget, c.method) == wanted)
 
 
 def _print_rows(rows: list[dict[str, Any]], columns: list[str] | None) -> None:

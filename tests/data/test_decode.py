@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ungrok.core.errors import RecipeError
-from ungrok.data.decode import Cell, Decoding, decode, decode_all
+from ungrok.data.decode import ImageCell, Decoding, decode, decode_all
 
 DRAW = np.random.default_rng(0)
 COLOR = Image.fromarray(DRAW.integers(0, 256, (12, 20, 3), dtype=np.uint8))
@@ -16,7 +16,7 @@ COLOR = Image.fromarray(DRAW.integers(0, 256, (12, 20, 3), dtype=np.uint8))
 def encoded(image, kind="PNG", **options):
     file = io.BytesIO()
     image.save(file, kind, **options)
-    return Cell("image 7", {"bytes": file.getvalue(), "path": None})
+    return ImageCell("image 7", {"bytes": file.getvalue(), "path": None})
 
 
 @pytest.mark.parametrize("mode", [None, "RGB", "L"])
@@ -97,7 +97,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_a_corrupt_image_is_named_or_left_out(content):
-    cells = [encoded(COLOR), Cell("image 8 (cat.png)", content)]
+    cells = [encoded(COLOR), ImageCell("image 8 (cat.png)", content)]
     with pytest.raises(RecipeError, match=r"problem: image 8 \(cat.png\) cannot be decoded .*skip_corrupt: true"):
         decode_all(cells, Decoding())
     found = decode_all(cells, Decoding(skip_corrupt=True))
@@ -115,4 +115,4 @@ def test_a_corrupt_image_is_named_or_left_out(content):
 )
 def test_what_is_not_there_or_no_image_at_all(content, message):
     with pytest.raises(RecipeError, match=message):
-        decode_all([Cell("image 8", content)], Decoding(skip_corrupt=True))
+        decode_all([ImageCell("image 8", content)], Decoding(skip_corrupt=True))

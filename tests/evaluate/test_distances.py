@@ -22,7 +22,7 @@ from ungrok.evaluate.distances import (
     weight_distance,
     zrf,
 )
-from ungrok.evaluate.roc import Attack
+from ungrok.evaluate.roc import AttackOutcome
 
 
 def scores(rows, targets=None):
@@ -168,7 +168,7 @@ def point(ua, ra, ta):
 
 
 def attack(auc):
-    return {"loss": Attack(auc, 0, 1, None, None, 5, 5)}
+    return {"loss": AttackOutcome(auc, 0, 1, None, None, 5, 5)}
 
 
 def test_tug_of_war_by_hand():

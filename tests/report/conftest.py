@@ -65,13 +65,13 @@ def path(cell, hit, targets, *, ua0=1.0, diverges=False):
 
 def results(plan, hit, *, absent=lambda cell: False, **kwargs):
     targets = plan.recipe.claims.targets
-    rows = [row for cell in plan.cells if not absent(cell) for row in path(cell, hit(cell), targets, **kwargs)]
+    rows = [row for cell in plan.paths if not absent(cell) for row in path(cell, hit(cell), targets, **kwargs)]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*KEYS, "dose"])
     for column in [c for c in table if c.startswith("reached")]:
         table[column] = table[column].astype("boolean")
     if rows:
         table["updates"] = table["updates"].astype("Int64")
-    ends = audits([cell for cell in plan.cells if not absent(cell)], hit)
+    ends = audits([cell for cell in plan.paths if not absent(cell)], hit)
     nothing = pd.DataFrame(columns=MECHANISM)
     return Results(table, transitions(plan, absent), oracles(plan), curves(plan), timings(plan), ends, nothing)
 

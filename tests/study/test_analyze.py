@@ -53,19 +53,21 @@ def test_no_analyses_no_change():
 def test_where_analyses_are_planned():
     plan = make_plan(tiny())
     stages, paths = 2, 2 * 3
-    assert len([look for look in plan.looks if not look.method]) == 4 * stages
-    assert len([look for look in plan.looks if look.method]) == 3 * paths
-    assert not [look for look in plan.looks if look.method and look.analysis == "gradient_alignment"]
-    roles = {(k.stage, k.method): sorted(plan.jobs[k.rows].inputs) for k in plan.looks if k.analysis == "cka"}
+    assert len([look for look in plan.measurements if not look.method]) == 4 * stages
+    assert len([look for look in plan.measurements if look.method]) == 3 * paths
+    assert not [look for look in plan.measurements if look.method and look.analysis == "gradient_alignment"]
+    roles = {(k.stage, k.method): sorted(plan.jobs[k.rows].inputs) for k in plan.measurements if k.analysis == "cka"}
     assert roles["pre_grok", ""] == ["model", "oracle"]
     assert roles["grokked", ""] == ["model", "oracle", "pre_grok"]
     assert roles["grokked", "scrub"] == ["before", "model", "oracle"]
-    assert all(sorted(plan.jobs[k.rows].inputs) == ["model"] for k in plan.looks if k.analysis == "local_complexity")
+    assert all(
+        sorted(plan.jobs[k.rows].inputs) == ["model"] for k in plan.measurements if k.analysis == "local_complexity"
+    )
 
 
 def test_steps_of_a_sweep_are_analyzed_before_unlearning():
     plan = make_plan(tiny(ANALYZE, "sweep={unlearn: gradient_ascent, forget: class, points: 3, seeds: 1}"))
-    looks = [look for look in plan.looks if look.stage.startswith("step-")]
+    looks = [look for look in plan.measurements if look.stage.startswith("step-")]
     assert {look.method for look in looks} == {""}
     assert len(looks) == 4 * 3
 
@@ -94,7 +96,9 @@ def test_rows_are_those_of_the_stored_model(study):
     table = results.mechanism
     assert list(table) == MECHANISM
     look = next(
-        k for k in plan.looks if k.stage == "grokked" and k.method == "scrub" and k.analysis == "local_complexity"
+        k
+        for k in plan.measurements
+        if k.stage == "grokked" and k.method == "scrub" and k.analysis == "local_complexity"
     )
     run, recipe = rebuilt(plan, store, look), plan.recipe
     split = recipe.forget[0].split(recipe.problem.load(), derive(0, "forget"))
@@ -116,7 +120,7 @@ def test_models_after_unlearning_stand_at_the_matched_dose(study):
     """The same updates as the path that was looked at: equal scores at equal dose."""
     plan, store, results = study
     doses = {method: matched for method, (_, matched) in outputs.budgets(plan, store).items()}
-    for look in (k for k in plan.looks if k.method and k.analysis == "norm"):
+    for look in (k for k in plan.measurements if k.method and k.analysis == "norm"):
         run = rebuilt(plan, store, look)
         accuracy = score(run.model, TensorBatches(run.data.test), run.objective).accuracy
         rows = results.rows[(results.rows.stage == look.stage) & (results.rows.method == look.method)]
@@ -128,7 +132,7 @@ def test_models_after_unlearning_stand_at_the_matched_dose(study):
 
 def test_change_of_weights_is_measured_from_the_stage(study):
     plan, store, results = study
-    look = next(k for k in plan.looks if k.stage == "pre_grok" and k.method == "scrub" and k.analysis == "norm")
+    look = next(k for k in plan.measurements if k.stage == "pre_grok" and k.method == "scrub" and k.analysis == "norm")
     after = rebuilt(plan, store, look).model
     before = load_tensors(store.open(plan.stages["base", 0, "pre_grok"]).path / "model.safetensors")
     change = torch.stack([(p.double() - before[n].double()).square().sum() for n, p in after.named_parameters()]).sum()

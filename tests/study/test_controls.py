@@ -113,12 +113,14 @@ def test_rescaled_models_have_the_same_scores_and_another_norm(study):
 
 def test_every_arm_unlearns_and_is_measured_by_the_loss_of_the_base_arm(study):
     plan, store, results = study
-    jobs = {(c.arm, plan.jobs[c.path].spec.get("objective", {}).get("loss")) for c in plan.cells}
+    jobs = {(c.arm, plan.jobs[c.path].spec.get("objective", {}).get("loss")) for c in plan.paths}
     assert jobs == {("base", None), ("wide", "cross_entropy")}
-    assert all(plan.jobs[k.rows].spec["objective"]["loss"] == "cross_entropy" for k in plan.looks if k.arm == "wide")
+    assert all(
+        plan.jobs[k.rows].spec["objective"]["loss"] == "cross_entropy" for k in plan.measurements if k.arm == "wide"
+    )
     run = model_of(opened(study, "wide", "as-long"))
     assert run.objective.loss == "mse"
-    cell = next(c for c in plan.cells if (c.arm, c.stage) == ("wide", "as-long"))
+    cell = next(c for c in plan.paths if (c.arm, c.stage) == ("wide", "as-long"))
     forget = load_tensors(store.open(cell.path).path / "path.safetensors")["forget"]
     part = run.data.train.of(forget)
     with torch.no_grad():

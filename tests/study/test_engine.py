@@ -261,7 +261,7 @@ def test_every_path_is_audited_at_its_end(tiny, undisturbed, tmp_path):
     plan = make_plan(tiny())
     results = collect(plan, Store(undisturbed))
     rows, audits = results.rows, results.audits
-    assert len(audits) == len(plan.cells)
+    assert len(audits) == len(plan.paths)
     ends = rows.groupby(KEYS, sort=False).tail(1).reset_index(drop=True)
     for name in (*KEYS, "dose", "updates", "UA", "RA", "TA", "oracle_gap", "forget_passes", "retain_passes"):
         pd.testing.assert_series_equal(audits[name], ends[name])
@@ -286,7 +286,7 @@ def test_an_audit_is_made_from_the_models_themselves(tiny, undisturbed):
     """Walk one path again to its end, and compare the models there through the library for models of one's own."""
     plan = make_plan(tiny())
     store = Store(undisturbed)
-    cell = next(c for c in plan.cells if (c.method, c.stage) == ("scrub", "grokked"))
+    cell = next(c for c in plan.paths if (c.method, c.stage) == ("scrub", "grokked"))
     source = store.open(plan.stages[cell.arm, cell.seed, cell.stage])
     weights, spec = load_tensors(source.path / "model.safetensors"), plan.jobs[cell.path].spec
     tensors, _, end = jobs.walk(source.result["training"], weights, spec)

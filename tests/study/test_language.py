@@ -68,7 +68,7 @@ def test_oracles_are_fine_tuned_without_the_forget_pairs(study):
     plan, store, results = study
     for (arm, seed, forget, _), key in plan.oracles.items():
         run = again(store.open(store.open(key).job["inputs"]["trajectory"]))
-        cell = next(c for c in plan.cells if (c.seed, c.arm, c.forget) == (seed, arm, forget))
+        cell = next(c for c in plan.paths if (c.seed, c.arm, c.forget) == (seed, arm, forget))
         gone = load_tensors(store.open(cell.path).path / "path.safetensors")["forget"]
         kept = run.data.train.index
         assert not torch.isin(kept, gone).any()
@@ -109,7 +109,7 @@ def test_rows_and_audits_hold_what_was_measured(study):
         "oracle_min_k_auc",
     ]
     assert audit[names].notna().all(axis=None)
-    cell = plan.cells[0]
+    cell = plan.paths[0]
     logs = read_json(store.open(cell.path).path / "logs.json")
     oracle = read_json(store.open(plan.oracles[cell.arm, cell.seed, cell.forget, cell.stage]).path / "logs.json")
     row = audit[
@@ -178,7 +178,9 @@ def measured(plan, store, look):
 )
 def test_measures_are_those_of_the_stored_models_on_the_groups(study, analysis, forget, method):
     plan, store, results = study
-    look = next(k for k in plan.looks if (k.seed, k.analysis, k.forget, k.method) == (1, analysis, forget, method))
+    look = next(
+        k for k in plan.measurements if (k.seed, k.analysis, k.forget, k.method) == (1, analysis, forget, method)
+    )
     expected = measured(plan, store, look)
     table = results.mechanism
     own = table[(table.seed == 1) & (table.analysis == analysis) & (table.forget == forget) & (table.method == method)]
@@ -195,7 +197,7 @@ def test_an_empty_test_set_is_not_measured(study, monkeypatch):
     plan, store, _ = study
     data = replace(data_of(plan), test=data_of(plan).test.of(torch.zeros(0, dtype=torch.int64)))
     monkeypatch.setattr(jobs, "load_data", lambda _: data)
-    look = next(k for k in plan.looks if (k.analysis, k.forget, k.method) == ("cka", "last-0.5", ""))
+    look = next(k for k in plan.measurements if (k.analysis, k.forget, k.method) == ("cka", "last-0.5", ""))
     job = plan.jobs[look.rows]
     inputs = {role: store.open(key) for role, key in job.inputs.items()}
     rows = jobs.analyze(job.spec, inputs, Path(), lambda _: None)["rows"]

@@ -109,13 +109,13 @@ def _one_by_one(model: nn.Module, objective: Objective, wanted: dict[str, Tensor
     return {name: torch.stack(rows) for name, rows in zip(wanted, zip(*found, strict=True), strict=True)}
 
 
-Part = tuple[str, int, int]
+ParameterSlice = tuple[str, int, int]
 """A parameter's name, and where in its values, laid out flat, a part begins and ends."""
 
 
-def _groups(sizes: dict[str, int], limit: int) -> Iterator[list[Part]]:
+def _groups(sizes: dict[str, int], limit: int) -> Iterator[list[ParameterSlice]]:
     """Yield the parameters, cut into parts where one is too large, in groups of at most ``limit`` values, or one."""
-    group: list[Part] = []
+    group: list[ParameterSlice] = []
     free = limit = max(1, limit)
     for name, size in sizes.items():
         start = 0

@@ -28,7 +28,7 @@ QUESTIONS = 20
 
 
 @dataclass(frozen=True)
-class Probe:
+class Questions:
     """Questions with the answers by which TOFU judges a model.
 
     Args:
@@ -46,7 +46,7 @@ class Probe:
     wrong: int
     rows: Tensor
 
-    def of(self, index: Tensor) -> Probe:
+    def of(self, index: Tensor) -> Questions:
         """Return the questions that ``index`` selects."""
         each = (index.unsqueeze(1) * self.wrong + torch.arange(self.wrong)).flatten()
         return replace(
@@ -83,7 +83,7 @@ class AnswerData(Data):
     base: TokenSplit | None
     others: dict[str, TokenSplit]
     held_out: TokenSplit | None
-    probes: dict[str, Probe]
+    probes: dict[str, Questions]
     rows: list[Row]
     history: LossHistory | None = field(default=None)
 
@@ -252,7 +252,7 @@ def _others(rows: Sequence[Row], details: Sequence[Row | None], code: Any, seed:
     return found
 
 
-def _probe(rows: Sequence[Row], code: Any, where: str, chosen: list[int] | None = None) -> Probe:
+def _probe(rows: Sequence[Row], code: Any, where: str, chosen: list[int] | None = None) -> Questions:
     asked = [(row["question"], row["answer"]) for row in rows]
     other = [(row["question"], row.get("paraphrased_answer", row["answer"])) for row in rows]
     counts = {len(row["perturbed_answer"]) for row in rows}
@@ -262,10 +262,10 @@ def _probe(rows: Sequence[Row], code: Any, where: str, chosen: list[int] | None 
         )
     wrong = [(row["question"], text) for row in rows for text in row["perturbed_answer"]]
     index = torch.tensor(chosen) if chosen is not None else torch.arange(len(rows))
-    return Probe(code(asked, where), code(other, where), code(wrong, where), counts.pop(), index)
+    return Questions(code(asked, where), code(other, where), code(wrong, where), counts.pop(), index)
 
 
-def _probes(tables: Tables, details: Sequence[Row | None], code: Any) -> dict[str, Probe]:
+def _probes(tables: Tables, details: Sequence[Row | None], code: Any) -> dict[str, Questions]:
     chosen = [i for i, row in enumerate(details) if row]
     found = {}
     if chosen:

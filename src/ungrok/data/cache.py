@@ -24,7 +24,7 @@ from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
 from ungrok.core.files import checksum, read_json, write_json, write_text
 from ungrok.core.progress import progress
 from ungrok.core.schema import canonical, digest
-from ungrok.data.decode import VERSION, Cell, Decoding, Pixels, cells_of, decode_all, left_out
+from ungrok.data.decode import VERSION, Decoding, ImageCell, Pixels, cells_of, decode_all, left_out
 
 CHUNK = 32
 """Images that one thread decodes at a time."""
@@ -167,7 +167,7 @@ class _Writer:
     histogram: Any = 0
     sha: Any = field(default_factory=sha256)
 
-    def add(self, cells: list[Cell], images: list[Pixels | None]) -> None:
+    def add(self, cells: list[ImageCell], images: list[Pixels | None]) -> None:
         good: list[Pixels] = []
         for cell, image in zip(cells, images, strict=True):
             if image is None:
@@ -183,7 +183,7 @@ class _Writer:
             self.histogram = self.histogram + np.stack([np.bincount(channel, minlength=256) for channel in channels])
             self.count += len(good)
 
-    def _check(self, cell: Cell, shape: tuple[int, ...]) -> None:
+    def _check(self, cell: ImageCell, shape: tuple[int, ...]) -> None:
         if self.shape is None:
             self.shape = shape
             self._check_disk()

@@ -36,7 +36,7 @@ class Decoding(Schema):
 
 
 @dataclass(frozen=True)
-class Cell:
+class ImageCell:
     """One encoded image and its name for the user."""
 
     name: str
@@ -61,12 +61,12 @@ class Cell:
         return content
 
 
-def cells_of(table: Any, column: str, count: int) -> Iterator[list[Cell]]:
+def cells_of(table: Any, column: str, count: int) -> Iterator[list[ImageCell]]:
     """Yield the encoded images, ``count`` at a time."""
     start = 0
     for part in table.select_columns(column).with_format("arrow").iter(count):
         found = part.column(column).to_pylist()
-        yield [Cell(_name(start + i, cell), cell) for i, cell in enumerate(found)]
+        yield [ImageCell(_name(start + i, cell), cell) for i, cell in enumerate(found)]
         start += len(found)
 
 
@@ -87,7 +87,7 @@ class Corrupt(Exception):
     """An image that Pillow cannot decode."""
 
 
-def decode(cell: Cell, how: Decoding) -> Pixels:
+def decode(cell: ImageCell, how: Decoding) -> Pixels:
     """Return the pixels of one image, uint8 of shape (channels, height, width)."""
     try:
         with Image.open(io.BytesIO(cell.read())) as opened:
@@ -122,7 +122,7 @@ def _resized(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def decode_all(cells: list[Cell], how: Decoding) -> list[Pixels | None]:
+def decode_all(cells: list[ImageCell], how: Decoding) -> list[Pixels | None]:
     """Return the pixels of each image, None for a corrupt one that is to be left out.
 
     Raises:

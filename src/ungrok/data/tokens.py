@@ -15,7 +15,7 @@ from ungrok.core.errors import RecipeError, first_line
 from ungrok.data.base import Split
 from ungrok.data.stored import Index
 
-Side = Literal["left", "right"]
+PaddingSide = Literal["left", "right"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Template:
     kind: Literal["plain", "chat"] = "plain"
     prompt: str = "Question: {question}\nAnswer:"
     max_length: int = 512
-    side: Side = "right"
+    side: PaddingSide = "right"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class TokenSplit(Split):
     labels: Tensor
     lengths: Tensor
     index: Tensor
-    side: Side
+    side: PaddingSide
     pad: int
     eos: int
     others: dict[str, TokenSplit] = field(default_factory=dict)

@@ -7,12 +7,12 @@ from ungrok.evaluate.cost import Metered
 from ungrok.evaluate.gap import oracle_gap, ues
 from ungrok.evaluate.membership import membership
 from ungrok.evaluate.rewind import rewind
-from ungrok.evaluate.roc import Attack, roc
+from ungrok.evaluate.roc import AttackOutcome, roc
 from ungrok.evaluate.targets import first_passage, target_column
 
 __all__ = [
     "Accuracies",
-    "Attack",
+    "AttackOutcome",
     "Audit",
     "Metered",
     "accuracies",

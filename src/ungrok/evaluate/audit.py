@@ -24,7 +24,7 @@ from ungrok.evaluate.distances import (
 )
 from ungrok.evaluate.gap import oracle_gap
 from ungrok.evaluate.membership import ATTACKS, READING, membership
-from ungrok.evaluate.roc import Attack
+from ungrok.evaluate.roc import AttackOutcome
 
 SETS = {"UA": "forget", "RA": "retain", "TA": "test"}
 
@@ -49,7 +49,7 @@ class Audit:
 
     accuracies: dict[str, dict[str, float | None]]
     classes: dict[str, dict[str, dict[int, float]]]
-    membership: dict[str, dict[str, Attack] | None]
+    membership: dict[str, dict[str, AttackOutcome] | None]
     distances: dict[str, dict[str, float | None]]
     oracle_gap: float | None
     tug_of_war: float | None
@@ -86,7 +86,7 @@ def _text(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _interval(attack: Attack | None) -> str:
+def _interval(attack: AttackOutcome | None) -> str:
     return f"{attack.auc:.3f} [{attack.low:.3f}, {attack.high:.3f}]" if attack else "-"
 
 

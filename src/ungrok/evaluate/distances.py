@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ungrok.core.errors import RecipeError
 from ungrok.core.scores import Scores
 from ungrok.evaluate.gap import NAMES
-from ungrok.evaluate.roc import Attack
+from ungrok.evaluate.roc import AttackOutcome
 
 
 def _probabilities(scores: Scores) -> Tensor:
@@ -142,8 +142,8 @@ def tug_of_war(model: Mapping[str, float | None], oracle: Mapping[str, float | N
 def tug_of_war_membership(
     ours: Mapping[str, float | None],
     best: Mapping[str, float | None],
-    found: Mapping[str, Attack] | None,
-    reference: Mapping[str, Attack] | None,
+    found: Mapping[str, AttackOutcome] | None,
+    reference: Mapping[str, AttackOutcome] | None,
 ) -> float | None:
     """Return the tug-of-war score with the AUC of the loss attack in the place of UA; None where a model was not attacked.
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.objective import Batches
 from ungrok.core.scores import device_of, evaluating
-from ungrok.evaluate.roc import Attack, roc
+from ungrok.evaluate.roc import AttackOutcome, roc
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def min_k(tokens: Tensor, share: float = 0.2) -> float:
     return float(tokens.sort().values[:count].mean())
 
 
-def attacks(members: TokenStatistics, non_members: TokenStatistics, share: float = 0.2) -> dict[str, Attack]:
+def attacks(members: TokenStatistics, non_members: TokenStatistics, share: float = 0.2) -> dict[str, AttackOutcome]:
     """Return the outcomes of the attacks ``loss``, ``min_k`` and ``min_k_plus_plus``.
 
     Args:
@@ -70,7 +70,7 @@ def attacks(members: TokenStatistics, non_members: TokenStatistics, share: float
 
     """
 
-    def outcome(values: Sequence[Sequence[float]]) -> Attack:
+    def outcome(values: Sequence[Sequence[float]]) -> AttackOutcome:
         return roc(*(np.array(side, dtype=float) for side in values))
 
     sides = (members, non_members)

@@ -16,7 +16,7 @@ from torch import Tensor
 from ungrok.core.errors import RecipeError
 from ungrok.core.scores import Scores
 from ungrok.core.seeds import generator
-from ungrok.evaluate.roc import Attack, Floats, roc
+from ungrok.evaluate.roc import AttackOutcome, Floats, roc
 
 READING = (
     "AUC is the chance that a forget example looks more like a member than a test example of the same classes does: 0.5 "
@@ -73,7 +73,7 @@ def _log_rest(log_p: Tensor) -> Tensor:
     return torch.log1p(-log_p.exp().clamp(max=0.5)).scatter(1, top, others)
 
 
-def membership(forget: Scores, test: Scores, seed: int = 0) -> dict[str, Attack] | None:
+def membership(forget: Scores, test: Scores, seed: int = 0) -> dict[str, AttackOutcome] | None:
     """Attack a model: forget examples are members, test examples of the same classes are not.
 
     Classes give nothing away: those without test examples are left out, as are those without forget examples, and the
@@ -141,7 +141,7 @@ def _pairs(members: Tensor, others: Tensor, quota: Tensor, seed: int) -> tuple[N
     return picks[0], picks[1]
 
 
-def _trained(members: Floats, others: Floats, seed: int) -> dict[str, Attack]:
+def _trained(members: Floats, others: Floats, seed: int) -> dict[str, AttackOutcome]:
     """Judge attackers on folds they have not seen; everything they learn, the scaling included, comes from the other folds.
 
     A member and a non-member always share a fold, and a fold's outputs count by their ranks within it: pooled as they are, they rank

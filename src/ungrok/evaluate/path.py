@@ -15,7 +15,7 @@ from ungrok.evaluate.distances import MEASURES, SETS, distances, relative_forget
 from ungrok.evaluate.gap import NAMES, oracle_gap
 from ungrok.evaluate.membership import ATTACKS, loss_auc, membership
 from ungrok.evaluate.rewind import rewind
-from ungrok.evaluate.roc import Attack
+from ungrok.evaluate.roc import AttackOutcome
 from ungrok.evaluate.targets import first_passage, target_column
 
 
@@ -171,7 +171,7 @@ def path_audits(
 FIGURES = ("auc", "low", "high", "tpr_at_0_01", "tpr_at_0_001")
 
 
-def _columns(found: dict[str, Attack] | None, prefix: str) -> dict[str, float | None]:
+def _columns(found: dict[str, AttackOutcome] | None, prefix: str) -> dict[str, float | None]:
     return {
         f"{prefix}{name}_{figure}": getattr(found[name], figure) if found else None
         for name in ATTACKS

@@ -20,7 +20,7 @@ TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Attack:
+class AttackOutcome:
     """The outcome of one attack.
 
     Args:
@@ -47,7 +47,7 @@ class Attack:
         return asdict(self)
 
 
-def roc(members: Floats, non_members: Floats, weights: Floats | None = None) -> Attack:
+def roc(members: Floats, non_members: Floats, weights: Floats | None = None) -> AttackOutcome:
     """Return the outcome of the attack that ranks examples by a signal, larger meaning member; ties count half.
 
     Time and memory grow as the two samples do, times a logarithm. The interval is that of DeLong et al. (1988, Biometrics
@@ -73,7 +73,7 @@ def roc(members: Floats, non_members: Floats, weights: Floats | None = None) -> 
     variance = float(above.var(ddof=1)) / m + float((weights**2 * (below - auc) ** 2).sum()) * n / (n - 1)
     low, high = _delong(auc, variance) if variance > 0 else _newcombe(auc, m, 1 / float((weights**2).sum()))
     rates = [tpr_at(members, non_members, rate, weights) for rate in (0.01, 0.001)]
-    return Attack(auc, low, high, rates[0], rates[1], m, n)
+    return AttackOutcome(auc, low, high, rates[0], rates[1], m, n)
 
 
 def placements(members: Floats, non_members: Floats, weights: Floats) -> tuple[Floats, Floats]:

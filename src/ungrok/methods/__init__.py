@@ -37,7 +37,7 @@ from ungrok.methods import (
     unsir,
     wga,
 )
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, OneShot, Path, Step, Unlearner, length
+from ungrok.methods.base import UNLEARNERS, Iterative, Material, OneShot, Step, Unlearner, UnlearningPath, length
 from ungrok.methods.run import unlearn, unlearning_path
 
 __all__ = [
@@ -45,9 +45,9 @@ __all__ = [
     "Iterative",
     "Material",
     "OneShot",
-    "Path",
     "Step",
     "Unlearner",
+    "UnlearningPath",
     "alt_po",
     "amnesiac",
     "bad_teacher",

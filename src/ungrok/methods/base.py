@@ -201,7 +201,7 @@ class Unlearner(Schema):
         factory: Callable[[], nn.Module] | None = None,
         base: nn.Module | None = None,
         seed: int = 0,
-    ) -> Path:
+    ) -> UnlearningPath:
         """Return the path that leaves ``model``; its ``budget`` is the dose at which it ends.
 
         Args:
@@ -236,10 +236,10 @@ class Unlearner(Schema):
             work, own = copy.deepcopy(model), derive(seed, self.kind)
             material = Material(work, model, forget, retain or (), validation or (), objective, factory, base, own)
             self.check(material)
-            return Path(self.steps(material), self.budget(material))
+            return UnlearningPath(self.steps(material), self.budget(material))
 
 
-class Path(Iterator[Step]):
+class UnlearningPath(Iterator[Step]):
     """An iterator over the steps of one path.
 
     Args:

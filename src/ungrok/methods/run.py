@@ -11,7 +11,7 @@ from torch import nn
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Batches, Classification, Objective
 from ungrok.core.schema import explain
-from ungrok.methods.base import UNLEARNERS, Path, Unlearner
+from ungrok.methods.base import UNLEARNERS, Unlearner, UnlearningPath
 
 
 def make_method(method: str | Unlearner, settings: dict[str, Any]) -> Unlearner:
@@ -46,7 +46,7 @@ def unlearning_path(
     base: nn.Module | None = None,
     seed: int = 0,
     **settings: Any,
-) -> Path:
+) -> UnlearningPath:
     """Return the unlearning path that leaves ``model``: an iterator that pauses after every update or strength.
 
     Args:

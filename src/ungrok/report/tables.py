@@ -521,19 +521,19 @@ def _rate_cells(statuses: Sequence[str], alpha: float) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Training:
+class ExtraTraining:
     """What training on from one stage to another cost: per seed, extra steps and extra seconds."""
 
     steps: list[float]
     seconds: list[float]
 
 
-def extra_training(view: View, left: Side, right: Side) -> Training:
+def extra_training(view: View, left: Side, right: Side) -> ExtraTraining:
     """Return the extra steps and seconds of the right stage, for the seeds that have both."""
     timings = view.results.timings
     per = dict(zip(timings["key"], timings["seconds_per_update"].astype(float), strict=True))
     rows = {(row["arm"], row["seed"]): row for row in view.results.transitions.to_dict("records")}
-    cost = Training([], [])
+    cost = ExtraTraining([], [])
     for seed in view.recipe.seeds:
         ends = [rows[side.arm, seed][f"stage_{stage_name(side.stage)}"] for side in (left, right)]
         if not any(map(missing, ends)):
@@ -619,7 +619,7 @@ def _request_cells(view: View, sides: Sequence[tuple[str, str, str]], method: st
 def seconds_per_update(view: View, sides: Sequence[tuple[str, str, str]], method: str) -> float:
     """Return the median seconds per update of a method's paths from these places."""
     places = {(*side, method) for side in sides}
-    keys = [cell.path for cell in view.plan.cells if (cell.arm, cell.stage, cell.forget, cell.method) in places]
+    keys = [cell.path for cell in view.plan.paths if (cell.arm, cell.stage, cell.forget, cell.method) in places]
     timings = view.results.timings
     return float(timings.loc[timings["key"].isin(keys), "seconds_per_update"].astype(float).median())
 

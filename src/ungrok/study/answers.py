@@ -14,7 +14,7 @@ from ungrok.core.errors import UngrokError
 from ungrok.core.files import read_json, write_json
 from ungrok.core.objective import Objective
 from ungrok.core.seeds import generator
-from ungrok.data.answers import AnswerData, Probe
+from ungrok.data.answers import AnswerData, Questions
 from ungrok.data.forget import ForgetRule, ForgetSplit
 from ungrok.data.local import LocalGrokking, Name, difficulty, eligible
 from ungrok.data.tokens import TokenSplit
@@ -112,7 +112,7 @@ def question(
     return {"attacks": {name: found.to_dict() for name, found in attacks(inside, outside, settings["share"]).items()}}
 
 
-def _of_train(probe: Probe, split: ForgetSplit, settings: dict[str, Any]) -> dict[str, Probe]:
+def _of_train(probe: Questions, split: ForgetSplit, settings: dict[str, Any]) -> dict[str, Questions]:
     """Return all forget questions, and a draw of the retained ones, as far as they have wrong answers."""
     forget = torch.isin(probe.rows, split.forget).nonzero().squeeze(1)
     kept = torch.isin(probe.rows, split.retain).nonzero().squeeze(1)
@@ -122,7 +122,7 @@ def _of_train(probe: Probe, split: ForgetSplit, settings: dict[str, Any]) -> dic
 
 
 def _log(
-    model: nn.Module, probe: Probe, data: AnswerData, objective: CausalLM, new_tokens: int, device: torch.device
+    model: nn.Module, probe: Questions, data: AnswerData, objective: CausalLM, new_tokens: int, device: torch.device
 ) -> dict[str, dict[str, Any]]:
     losses = {
         name: look(model, part.to(device), objective).losses.tolist()

@@ -27,7 +27,7 @@ FEW = 512
 
 
 @dataclass(frozen=True)
-class Estimate:
+class StudyCost:
     """Rough cost of a study, without its analyses, whose time depends on their settings most.
 
     Args:
@@ -52,7 +52,7 @@ def _timed(action: Callable[[], object], seconds: float = 0.5) -> float:
     return (time.perf_counter() - started) / count
 
 
-def estimate(plan: Plan, data: Data) -> Estimate:
+def estimate(plan: Plan, data: Data) -> StudyCost:
     """Time an update and an evaluation of each kind of training, and add up the plan."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -62,7 +62,7 @@ def estimate(plan: Plan, data: Data) -> Estimate:
         torch.set_num_threads(threads)
 
 
-def _add_up(plan: Plan, data: Data) -> Estimate:
+def _add_up(plan: Plan, data: Data) -> StudyCost:
     seconds = dict.fromkeys(plan.counts(), 0.0)
     size = checkpoints = 0
     cost: dict[str, tuple[float, float, int]] = {}
@@ -98,7 +98,7 @@ def _add_up(plan: Plan, data: Data) -> Estimate:
             else:
                 seconds["unlearn"] += updates * update + places * look
                 size += places * examples * 6
-    return Estimate(seconds, size, checkpoints)
+    return StudyCost(seconds, size, checkpoints)
 
 
 def _alike(job: Job) -> str:

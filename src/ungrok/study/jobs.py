@@ -29,8 +29,7 @@ from ungrok.data.forget import FORGET_RULES, ForgetSplit
 from ungrok.data.tokens import TokenSplit
 from ungrok.evaluate.cost import Metered
 from ungrok.evaluate.path import is_text, path_audits, path_rows
-from ungrok.methods import UNLEARNERS, OneShot, Unlearner
-from ungrok.methods import Path as UnlearningPath
+from ungrok.methods import UNLEARNERS, OneShot, Unlearner, UnlearningPath
 from ungrok.models.base import MODELS
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.answers import answer_audits, answer_tensors, make_split, question, split_of, with_others

@@ -33,7 +33,7 @@ def budgets(plan: Plan, store: Store) -> dict[str, tuple[float, float]]:
     Where paths differ in length (an epoch is longer with more data), the shortest counts.
     """
     found: dict[str, list[tuple[float, float]]] = {}
-    for cell in plan.cells:
+    for cell in plan.paths:
         record = store.open(cell.path).result
         if not record["doses"]:
             continue

@@ -33,7 +33,7 @@ from ungrok.train.stages import stage_name
 
 
 @dataclass(frozen=True)
-class Cell:
+class PathJobs:
     """One unlearning path of the grid and where its results are found."""
 
     seed: int
@@ -46,7 +46,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Look:
+class Measurement:
     """One analysis of one model: at a stage, or at the matched dose of a path (``method``, empty at a stage)."""
 
     seed: int
@@ -72,8 +72,8 @@ class Plan:
         stages: (arm, seed, stage) to the key of the stage job.
         oracles: (arm, seed, forget label, stage) to the key of the oracle job.
         noise: Like ``oracles``, for the second oracle.
-        cells: The unlearning paths.
-        looks: The analyses.
+        paths: The unlearning paths.
+        measurements: The analyses.
         warnings: What a reader of the report must know, for instance small forget sets.
         problems: The problem of each arm, pinned to the content of the user's own files.
 
@@ -87,8 +87,8 @@ class Plan:
     stages: dict[tuple[str, int, str], str] = field(default_factory=dict)
     oracles: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     noise: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
-    cells: list[Cell] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
+    paths: list[PathJobs] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -265,7 +265,7 @@ def _add_cell(
     path = plan.add(Job("unlearn", spec, sources, label))
     inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
     rows = plan.add(Job("evaluate", {"targets": recipe.claims.targets}, inputs, f"scores of {label}"))
-    plan.cells.append(Cell(seed, arm, stage, rule.label, method.label, path, rows))
+    plan.paths.append(PathJobs(seed, arm, stage, rule.label, method.label, path, rows))
 
 
 def _split_input(plan: Plan, arm: str, seed: int, rule: ForgetRule) -> dict[str, str]:
@@ -309,7 +309,7 @@ def _plan_looks(plan: Plan) -> None:
     recipe, settings = plan.recipe, {analysis.label: _measures(analysis) for analysis in plan.recipe.analyze}
     share = {"dose": recipe.claims.dose, "strength": recipe.claims.strength}
     seen: set[tuple[int, str, str, str]] = set()
-    for cell in plan.cells:
+    for cell in plan.paths:
         at = (cell.seed, cell.arm, cell.stage, cell.forget)
         stage = plan.stages[cell.arm, cell.seed, cell.stage]
         path = plan.jobs[cell.path].spec
@@ -336,14 +336,14 @@ def _plan_looks(plan: Plan) -> None:
                 inputs = {"model": model} | (references if analysis.compares else {}) | split
                 text = f"{analysis.label} {f'after {method} ' if method else ''}at {cell.stage}, {cell.arm}, seed {cell.seed}"
                 rows = plan.add(Job("analyze", spec, inputs, text))
-                plan.looks.append(Look(*at, method, analysis.label, model, rows))
+                plan.measurements.append(Measurement(*at, method, analysis.label, model, rows))
 
 
 def _measures(analysis: Analysis) -> dict[str, Any]:
     return {key: value for key, value in _anonymous(analysis).items() if key != "after"}
 
 
-def _earlier(plan: Plan, cell: Cell) -> dict[str, str]:
+def _earlier(plan: Plan, cell: PathJobs) -> dict[str, str]:
     """Return the stages of its arm that stand before a cell's, by name, as models to compare with."""
     stages = plan.recipe.stages_of(cell.arm)
     before = stages[: stages.index(cell.stage)] if cell.stage in stages else stages[:1]

@@ -100,7 +100,7 @@ Get = Callable[[str], Finished]
 def _placed(plan: Plan, get: Get, name: str) -> pd.DataFrame:
     """Return the rows that every path's evaluate job lists under ``name``, each with its place in the study."""
     frames = []
-    for cell in plan.cells:
+    for cell in plan.paths:
         rows = get(cell.rows).result[name]
         if rows:
             step = get(plan.stages[cell.arm, cell.seed, cell.stage]).result["step"]
@@ -126,7 +126,7 @@ def _audits(plan: Plan, get: Get) -> pd.DataFrame:
 
 def _mechanism(plan: Plan, get: Get) -> pd.DataFrame:
     table = []
-    for look in plan.looks:
+    for look in plan.measurements:
         step, model = get(plan.stages[look.arm, look.seed, look.stage]).result["step"], get(look.model).result
         values = (
             look.seed,

@@ -11,11 +11,11 @@ from ungrok.core.errors import RecipeError
 from ungrok.core.files import load_tensors
 from ungrok.evaluate.path import path_rows
 from ungrok.study.jobs import NOTHING_TO_COMPARE, fresh_model, measure, walk
-from ungrok.study.plan import Cell, Look, Plan
+from ungrok.study.plan import Measurement, PathJobs, Plan
 from ungrok.train.loop import model_state
 
 
-def unlearn_file(plan: Plan, cell: Cell, file: Path) -> tuple[list[dict[str, Any]], nn.Module]:
+def unlearn_file(plan: Plan, cell: PathJobs, file: Path) -> tuple[list[dict[str, Any]], nn.Module]:
     """Walk the path of a cell from the weights in a file instead of from a stage.
 
     Args:
@@ -35,7 +35,7 @@ def unlearn_file(plan: Plan, cell: Cell, file: Path) -> tuple[list[dict[str, Any
     return path_rows(tensors, record, plan.recipe.claims.targets, None), end
 
 
-def analyze_file(plan: Plan, look: Look, file: Path, reference: Path | None = None) -> list[dict[str, Any]]:
+def analyze_file(plan: Plan, look: Measurement, file: Path, reference: Path | None = None) -> list[dict[str, Any]]:
     """Measure the weights in a file as the model of a look would be.
 
     Args:
