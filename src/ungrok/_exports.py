@@ -10,7 +10,7 @@ PLACES = {
     "Audit": "ungrok.evaluate.audit",
     "CausalLM": "ungrok.core.causal_lm",
     "Classification": "ungrok.core.objective",
-    "Step": "ungrok.methods.base",
+    "Step": "ungrok.methods.path",
     "Unlearner": "ungrok.methods.base",
     "audit": "ungrok.evaluate.audit",
     "unlearn": "ungrok.methods.run",

@@ -1,5 +1,7 @@
 """Named kinds: duplicates, wrong names, plug-ins and the discriminated union."""
 
+import importlib
+import sys
 from importlib import metadata
 from typing import Literal
 
@@ -78,6 +80,36 @@ def test_plug_ins_come_from_entry_points(monkeypatch):
     monkeypatch.setattr(metadata, "entry_points", lambda group: [Point()] if group == "fruits" else [])
     assert Registry("fruit", "fruits").names() == ["banana"]
     assert Registry("fruit", "other").names() == []
+
+
+def test_built_in_classes_are_imported_when_they_are_asked_for(tmp_path, monkeypatch):
+    folder = tmp_path / "orchard"
+    folder.mkdir()
+    for name in ("cherry", "damson"):
+        text = f"""
+from typing import Literal
+from orchard import FRUITS
+from ungrok.core.schema import Schema
+
+@FRUITS.register
+class {name.title()}(Schema):
+    kind: Literal["{name}"] = "{name}"
+"""
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    (folder / "__init__.py").write_text(
+        "from ungrok.core.registry import Registry\n"
+        'FRUITS = Registry("fruit", "ungrok.no_such_group", ("orchard", "FRUITS.register"))\n',
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    fruits = importlib.import_module("orchard").FRUITS
+    assert fruits.names() == ["cherry", "damson"]
+    assert not {"orchard.cherry", "orchard.damson"} & set(sys.modules)
+    assert fruits.get("damson").__name__ == "Damson"
+    assert "orchard.cherry" not in sys.modules
+    assert type(TypeAdapter(fruits.union()).validate_python({"kind": "cherry"})).__name__ == "Cherry"
+    with pytest.raises(RecipeError, match=r"allowed: cherry, damson.*mean 'damson'"):
+        fruits.get("damsn")
 
 
 def test_summary_is_the_first_line():

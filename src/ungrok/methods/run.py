@@ -11,7 +11,8 @@ from torch import nn
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Batches, Classification, Objective
 from ungrok.core.schema import explain
-from ungrok.methods.base import UNLEARNERS, Unlearner, UnlearningPath
+from ungrok.methods.base import UNLEARNERS, Unlearner
+from ungrok.methods.path import UnlearningPath
 
 
 def make_method(method: str | Unlearner, settings: dict[str, Any]) -> Unlearner:
