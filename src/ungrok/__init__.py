@@ -5,7 +5,6 @@ Names are looked up when they are first used, so that a command which trains not
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 
@@ -14,16 +13,16 @@ def __getattr__(name: str) -> Any:
         from importlib import metadata
 
         return metadata.version("ungrok")
-    from ungrok._exports import PLACES, places
+    if not name.startswith("_"):
+        from ungrok import _exports
 
-    module = PLACES.get(name) or (None if name.startswith("_") else places().get(name))
-    if module is None:
-        raise AttributeError(f"module 'ungrok' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(module), name)
-    return value
+        if name in _exports.PLACES or name in _exports.places():
+            value = globals()[name] = _exports.load(name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    from ungrok._exports import places
+    from ungrok import _exports
 
-    return [*globals(), "__version__", *places()]
+    return sorted({*globals(), "__version__", *_exports.places()})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ungrok.core.catalog import entries
 
@@ -23,6 +26,18 @@ def places() -> dict[str, str]:
     """Return the module of every name, in alphabetical order."""
     methods = {entry.class_name: entry.module for entry in entries("ungrok.methods", "UNLEARNERS.register").values()}
     return dict(sorted((PLACES | methods).items()))
+
+
+def load(name: str) -> Any:
+    """Import what is offered under a name."""
+    # Modules stay: the collector would walk over all of torch several times and find nothing.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return getattr(import_module(PLACES.get(name) or places()[name]), name)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def stub() -> str:

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.methods.base import Iterative, length
+from ungrok.methods import Iterative, length
 from ungrok.methods.finetune import Finetune
 from ungrok.methods.scrub import SCRUB
 
