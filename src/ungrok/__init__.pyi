@@ -1,4 +1,4 @@
-"""What ``ungrok`` offers by name, and where it is defined; ``python -m ungrok._exports`` writes ``__init__.pyi`` from it."""
+"""Written by ``python -m ungrok._exports``."""
 
 from ungrok.core.causal_lm import CausalLM as CausalLM
 from ungrok.core.objective import Classification as Classification
@@ -45,48 +45,3 @@ from ungrok.methods.unsir import UNSIR as UNSIR
 from ungrok.methods.wga import WGA as WGA
 
 __version__: str
-__all__ = [
-    "AltPO",
-    "Amnesiac",
-    "Audit",
-    "BadTeacher",
-    "BoundaryExpand",
-    "BoundaryShrink",
-    "CEU",
-    "CatastrophicForgettingK",
-    "CausalLM",
-    "Classification",
-    "DELETE",
-    "ExactUnlearningK",
-    "Finetune",
-    "Fisher",
-    "GradientAscent",
-    "GradientDifference",
-    "IdkDPO",
-    "Influence",
-    "JiT",
-    "KLMinimization",
-    "L1Sparse",
-    "MUNBA",
-    "NPO",
-    "NablaTau",
-    "NegGradPlus",
-    "PreferenceOptimization",
-    "RMU",
-    "RandomLabel",
-    "Retrain",
-    "SCRUB",
-    "SSD",
-    "SalUn",
-    "SatImp",
-    "SimNPO",
-    "Step",
-    "TaskVector",
-    "UNDIAL",
-    "UNSIR",
-    "Unlearner",
-    "WGA",
-    "audit",
-    "unlearn",
-    "unlearning_path",
-]

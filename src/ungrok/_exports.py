@@ -1,4 +1,4 @@
-"""What ``ungrok`` offers by name, and where it is defined; ``python -m ungrok._exports`` writes ``__init__.pyi`` from it."""
+"""What ``ungrok`` offers by name, and where it is defined; ``python -m ungrok._exports`` writes ``__init__.pyi``."""
 
 from __future__ import annotations
 
@@ -42,10 +42,9 @@ def load(name: str) -> Any:
 
 def stub() -> str:
     """Return what ``__init__.pyi`` should hold, for editors and type checkers, which do not run ``__getattr__``."""
-    names = places()
-    lines = [f"from {module} import {name} as {name}" for name, module in sorted(names.items(), key=lambda x: x[::-1])]
-    listed = [f'    "{name}",' for name in names]
-    return "\n".join([f'"""{__doc__}"""', "", *lines, "", "__version__: str", "__all__ = [", *listed, "]", ""])
+    pairs = sorted((module, name) for name, module in places().items())
+    imports = [f"from {module} import {name} as {name}" for module, name in pairs]
+    return "\n".join(['"""Written by ``python -m ungrok._exports``."""', "", *imports, "", "__version__: str", ""])
 
 
 if __name__ == "__main__":
