@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module, metadata
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args
 
@@ -51,18 +52,36 @@ class Registry(Generic[T]):
         return entries(*self.catalog) if self.catalog else {}
 
     def _load(self) -> None:
-        if not self._loaded:
-            self._loaded = True
-            for point in metadata.entry_points(group=self.group):
-                self.register(point.load())
+        """Import the plug-ins, once.
+
+        Raises:
+            ValueError: If one has the name of a built-in class.
+
+        """
+        if self._loaded:
+            return
+        self._loaded = True
+        for point in _installed().select(group=self.group):
+            self.register(point.load())
+        for name, entry in self._built_in().items():
+            cls = self._classes.get(name)
+            if cls and (cls.__module__, cls.__qualname__) != (entry.module, entry.class_name):
+                raise ValueError(f"two {self.what}s are called {name!r}")
 
     def names(self) -> list[str]:
-        """Return the registered names in alphabetical order."""
+        """Return the registered names in alphabetical order; built-in classes are not imported for it."""
         self._load()
-        return sorted({*self._classes, *self._built_in()})
+        return sorted({*self._built_in(), *self._classes})
+
+    def summaries(self) -> dict[str, str]:
+        """Return the first line of each class's docstring by name; built-in classes are not imported for it."""
+        built_in = self._built_in()
+        return {
+            name: built_in[name].summary if name in built_in else summary(self._classes[name]) for name in self.names()
+        }
 
     def get(self, name: str) -> type[T]:
-        """Return the class called ``name``.
+        """Return the class called ``name``; a built-in one is imported.
 
         Raises:
             RecipeError: If there is none; the message lists the names and the nearest one.
@@ -84,6 +103,12 @@ class Registry(Generic[T]):
         """Return the pydantic annotation that accepts any registered class, discriminated on ``kind``."""
         classes = tuple(self.get(name) for name in self.names())
         return Annotated[Union[classes], Field(discriminator="kind")] if len(classes) > 1 else classes[0]  # noqa: UP007
+
+
+@cache
+def _installed() -> Any:  # the type depends on the version of Python
+    """Return the entry points of all installed packages, whose metadata take a while to read."""
+    return metadata.entry_points()
 
 
 def summary(cls: Callable[..., object]) -> str:
