@@ -63,6 +63,8 @@ def lay_out(_app: Sphinx, what: str, _name: str, obj: object, _options: object, 
         lines[:] = [
             part for line in lines for part in (("", PARTS.sub(r"**\1:** ", line)) if PARTS.match(line) else (line,))
         ]
+        by_name = f'``method="{obj.model_fields["kind"].default}"``'
+        lines += ["", f"**Use:** ``method=ungrok.{obj.__name__}(...)`` or by name, {by_name}"]
         lines += ["", "**Settings:**", "", *settings(obj), ""]
 
 

@@ -1,11 +1,28 @@
-"""Machine unlearning as a function of when a model's training stopped."""
+"""Machine unlearning as a function of when a model's training stopped.
+
+Names are looked up when they are first used, so that a command which trains nothing does not wait for torch.
+"""
 
 from __future__ import annotations
 
-from importlib import metadata
+from typing import Any
 
-from ungrok.evaluate import Audit, audit
-from ungrok.methods import Step, Unlearner, unlearn, unlearning_path
 
-__version__ = metadata.version("ungrok")
-__all__ = ["Audit", "Step", "Unlearner", "audit", "unlearn", "unlearning_path"]
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("ungrok")
+    if not name.startswith("_"):
+        from ungrok import _exports
+
+        if name in _exports.PLACES or name in _exports.places():
+            value = globals()[name] = _exports.load(name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    from ungrok import _exports
+
+    return sorted({*globals(), "__version__", *_exports.places()})

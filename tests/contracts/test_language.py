@@ -1,6 +1,8 @@
 """What every method that runs on language models promises, on a small Llama."""
 
 import copy
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
@@ -14,19 +16,51 @@ NAMES = [name for name in UNLEARNERS.names() if "language" in UNLEARNERS.get(nam
 V, EOS = 17, 1
 OBJECTIVE = CausalLM(EOS)
 
-SETTINGS = {
-    "bad_teacher": {"share": 1.0},
-    "fisher": {"alpha": (1e-6, 1e-4)},
-    "influence": {"alpha": (1.0, 20.0)},
-    "ssd": {"alpha": (1.5, 0.7)},
-    "task_vector": {"alpha": (0.5, 1.0), "lr": 0.01, "epochs": 2},
-}
+
+@dataclass(frozen=True)
+class Case:
+    """What is promised of one method: the sets whose content may move the weights; settings that show it."""
+
+    reads: set[str]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
 BOTH, FORGET, RETAIN = {"forget", "retain"}, {"forget"}, {"retain"}
-READS = dict.fromkeys(NAMES, BOTH) | dict.fromkeys(
-    ("ce_u", "delete", "gradient_ascent", "task_vector", "undial"), FORGET
-)
-READS |= dict.fromkeys(("finetune", "fisher", "l1_sparse", "retrain"), RETAIN)
-READS["nabla_tau"] = BOTH | {"validation"}
+CASES = {
+    "alt_po": Case(BOTH),
+    "amnesiac": Case(BOTH),
+    "bad_teacher": Case(BOTH, {"share": 1.0}),
+    "ce_u": Case(FORGET),
+    "delete": Case(FORGET),
+    "finetune": Case(RETAIN),
+    "fisher": Case(RETAIN, {"alpha": (1e-06, 0.0001)}),
+    "gradient_ascent": Case(FORGET),
+    "gradient_difference": Case(BOTH),
+    "idk_dpo": Case(BOTH),
+    "influence": Case(BOTH, {"alpha": (1.0, 20.0)}),
+    "kl_minimization": Case(BOTH),
+    "l1_sparse": Case(RETAIN),
+    "munba": Case(BOTH),
+    "nabla_tau": Case(BOTH | {"validation"}),
+    "neggrad_plus": Case(BOTH),
+    "npo": Case(BOTH),
+    "preference_optimization": Case(BOTH),
+    "random_label": Case(BOTH),
+    "retrain": Case(RETAIN),
+    "rmu": Case(BOTH),
+    "salun": Case(BOTH),
+    "sat_imp": Case(BOTH),
+    "scrub": Case(BOTH),
+    "simnpo": Case(BOTH),
+    "ssd": Case(BOTH, {"alpha": (1.5, 0.7)}),
+    "task_vector": Case(FORGET, {"alpha": (0.5, 1.0), "lr": 0.01, "epochs": 2}),
+    "undial": Case(FORGET),
+    "wga": Case(BOTH),
+}
+
+
+def test_the_table_holds_every_method():
+    assert set(CASES) == set(NAMES)
 
 
 def llama():
@@ -65,7 +99,7 @@ def data(**changes):
 def unlearner(name, **changes):
     cls = UNLEARNERS.get(name)
     small = {"optimizer": "sgd", "lr": 0.05, "updates": 4} if issubclass(cls, Iterative) else {}
-    return cls(**small | SETTINGS.get(name, {}) | changes)
+    return cls(**small | CASES[name].settings | changes)
 
 
 def path_of(method, model, sets, seed=0):
@@ -100,11 +134,11 @@ def name(request):
 
 def test_weights_change_and_the_model_handed_in_does_not(name):
     model = copy.deepcopy(START)
-    found = walk(unlearner(name), model, data())
+    path = walk(unlearner(name), model, data())
     start = dict(START.named_parameters())
     assert all(torch.equal(p, start[n]) for n, p in model.named_parameters())
-    assert any(not torch.equal(value, start[n]) for n, value in found[-1].items())
-    assert all(torch.isfinite(value).all() for value in found[-1].values())
+    assert any(not torch.equal(value, start[n]) for n, value in path[-1].items())
+    assert all(torch.isfinite(value).all() for value in path[-1].values())
 
 
 def test_the_same_seed_gives_the_same_bytes_and_the_callers_state_stays(name):
@@ -135,7 +169,7 @@ def test_which_data_move_the_weights(name):
     for role, other in others.items():
         moved = walk(unlearner(name), START, {**data(), role: other})
         same = all(torch.equal(a[n], b[n]) for a, b in zip(plain, moved, strict=True) for n in a)
-        assert same == (role not in READS[name]), role
+        assert same == (role not in CASES[name].reads), role
 
 
 def test_frozen_parameters_do_not_move(name):
@@ -143,8 +177,8 @@ def test_frozen_parameters_do_not_move(name):
     frozen = ["model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"]
     for key in frozen:
         model.get_parameter(key).requires_grad_(requires_grad=False)
-    found = walk(unlearner(name), model, data())
-    assert all(torch.equal(found[-1][key], START.get_parameter(key)) for key in frozen)
+    path = walk(unlearner(name), model, data())
+    assert all(torch.equal(path[-1][key], START.get_parameter(key)) for key in frozen)
 
 
 @pytest.mark.parametrize("name", sorted(set(UNLEARNERS.names()) - set(NAMES)))

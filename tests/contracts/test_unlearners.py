@@ -2,6 +2,8 @@
 
 import copy
 import gc
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
@@ -16,88 +18,79 @@ from ungrok.methods import UNLEARNERS, Iterative
 OBJECTIVE = Classification()
 NAMES = [name for name in UNLEARNERS.names() if "classifier" in UNLEARNERS.get(name).inputs]
 
-SETTINGS = {
-    "amnesiac": {"lr": 0.02},
-    "bad_teacher": {"lr": 0.02, "epochs": 4, "share": 1.0},
-    "boundary_expand": {"lr": 0.1, "epochs": 4},
-    "boundary_shrink": {"lr": 0.1, "epochs": 4, "epsilon": 2.0},
-    "catastrophic_forgetting_k": {"epochs": 4},
-    "delete": {"lr": 0.05, "epochs": 4, "weight_decay": 0.01},
-    "exact_unlearning_k": {"epochs": 4},
-    "finetune": {"epochs": 4},
-    "fisher": {"alpha": (1e-6, 1e-5, 1e-4)},
-    "gradient_ascent": {"lr": 0.05},
-    "influence": {"alpha": (1.0, 20.0, 200.0)},
-    "jit": {"lr": 0.05, "epochs": 5, "draws": 3},
-    "l1_sparse": {"epochs": 4},
-    "munba": {"lr": 0.01},
-    "nabla_tau": {"lr": 0.05},
-    "neggrad_plus": {"lr": 0.05, "alpha": 0.3},
-    "random_label": {"lr": 0.05, "epochs": 4},
-    "retrain": {"epochs": 3},
-    "salun": {"lr": 0.05, "epochs": 4},
-    "scrub": {"lr": 0.05, "alpha": 0.5, "msteps": 2, "epochs": 3},
-    "ssd": {"alpha": (2.0, 1.0, 0.5)},
-    "task_vector": {"alpha": (0.5, 1.0), "lr": 0.01, "epochs": 3},
-    "unsir": {"lr": 0.05, "noise_steps": 3, "noise_batch": 8},
-}
-"""Shorter or stronger than the defaults, where these would not show what is to be seen."""
+
+@dataclass(frozen=True)
+class Case:
+    """What is promised of one method.
+
+    Args:
+        reads: Sets whose content may move the weights; unsir looks at which classes are in forget, and at nothing else.
+        settings: Shorter or stronger than the defaults, where these would not show what is to be seen.
+        strong: Changes to these that make a small network forget what it has fitted.
+        draws: Whether it draws something; the others follow one path from a model without dropout.
+        partial: Whether it leaves whole parameters alone; the last bias drops out of a difference of outputs.
+        spares: Whether retained data suffer clearly less than forgotten data.
+
+    """
+
+    reads: set[str]
+    settings: dict[str, Any] = field(default_factory=dict)
+    strong: dict[str, Any] = field(default_factory=dict)
+    draws: bool = False
+    partial: bool = False
+    spares: bool = False
+
 
 BOTH, FORGET, RETAIN = {"forget", "retain"}, {"forget"}, {"retain"}
-READS = {
-    "amnesiac": BOTH,
-    "bad_teacher": BOTH,
-    "boundary_expand": FORGET,
-    "boundary_shrink": FORGET,
-    "catastrophic_forgetting_k": RETAIN,
-    "delete": FORGET,
-    "exact_unlearning_k": RETAIN,
-    "finetune": RETAIN,
-    "fisher": RETAIN,
-    "gradient_ascent": FORGET,
-    "influence": BOTH,
-    "jit": FORGET,
-    "l1_sparse": RETAIN,
-    "munba": BOTH,
-    "nabla_tau": {"forget", "retain", "validation"},
-    "neggrad_plus": BOTH,
-    "random_label": BOTH,
-    "retrain": RETAIN,
-    "salun": BOTH,
-    "scrub": BOTH,
-    "ssd": BOTH,
-    "task_vector": FORGET,
-    "unsir": RETAIN,
+CASES = {
+    "amnesiac": Case(BOTH, {"lr": 0.02}, draws=True, spares=True),
+    "bad_teacher": Case(BOTH, {"lr": 0.02, "epochs": 4, "share": 1.0}, draws=True, spares=True),
+    "boundary_expand": Case(FORGET, {"lr": 0.1, "epochs": 4}, draws=True),
+    "boundary_shrink": Case(FORGET, {"lr": 0.1, "epochs": 4, "epsilon": 2.0}),
+    "catastrophic_forgetting_k": Case(
+        RETAIN, {"epochs": 4}, strong={"lr": 0.5, "epochs": 20, "weight_decay": 0.05}, partial=True
+    ),
+    "delete": Case(FORGET, {"lr": 0.05, "epochs": 4, "weight_decay": 0.01}, spares=True),
+    "exact_unlearning_k": Case(RETAIN, {"epochs": 4}, draws=True, partial=True),
+    "finetune": Case(RETAIN, {"epochs": 4}, strong={"lr": 0.5, "epochs": 20, "weight_decay": 0.05}),
+    "fisher": Case(RETAIN, {"alpha": (1e-06, 1e-05, 0.0001)}, strong={"alpha": 0.01}, draws=True),
+    "gradient_ascent": Case(FORGET, {"lr": 0.05}, strong={"epochs": 20}),
+    "influence": Case(BOTH, {"alpha": (1.0, 20.0, 200.0)}),
+    "jit": Case(FORGET, {"lr": 0.05, "epochs": 5, "draws": 3}, draws=True, partial=True),
+    "l1_sparse": Case(RETAIN, {"epochs": 4}, strong={"lr": 0.1, "epochs": 20, "alpha": 0.05}),
+    "munba": Case(BOTH, {"lr": 0.01}, draws=True, spares=True),
+    "nabla_tau": Case(BOTH | {"validation"}, {"lr": 0.05}, strong={"lr": 0.5, "epochs": 20}),
+    "neggrad_plus": Case(BOTH, {"lr": 0.05, "alpha": 0.3}, strong={"epochs": 20, "momentum": 0.9}, spares=True),
+    "random_label": Case(BOTH, {"lr": 0.05, "epochs": 4}, draws=True, spares=True),
+    "retrain": Case(RETAIN, {"epochs": 3}, draws=True),
+    "salun": Case(BOTH, {"lr": 0.05, "epochs": 4}, draws=True, spares=True),
+    "scrub": Case(
+        BOTH,
+        {"lr": 0.05, "alpha": 0.5, "msteps": 2, "epochs": 3},
+        strong={"lr": 0.2, "msteps": 8, "epochs": 8},
+        spares=True,
+    ),
+    "ssd": Case(BOTH, {"alpha": (2.0, 1.0, 0.5)}, strong={"alpha": 0.1, "lam": 0.001}, partial=True),
+    "task_vector": Case(
+        FORGET, {"alpha": (0.5, 1.0), "lr": 0.01, "epochs": 3}, strong={"alpha": (5.0,), "lr": 0.05, "epochs": 10}
+    ),
+    "unsir": Case(
+        RETAIN,
+        {"lr": 0.05, "noise_steps": 3, "noise_batch": 8},
+        strong={"lr": 0.02, "noise_batch": 64, "noise_steps": 40, "epochs": 20, "impair_epochs": 4},
+        draws=True,
+    ),
 }
-"""Sets whose content may move the weights; unsir looks at which classes are in forget, and at nothing else."""
-
-RANDOM = {
-    "amnesiac",
-    "bad_teacher",
-    "boundary_expand",
-    "exact_unlearning_k",
-    "fisher",
-    "jit",
-    "munba",
-    "random_label",
-    "retrain",
-    "salun",
-    "unsir",
-}
-"""Methods that draw something; the others follow one path from a model without dropout."""
-
-PARTIAL = {"catastrophic_forgetting_k", "exact_unlearning_k", "jit", "ssd"}
-"""Methods that leave whole parameters alone; the last bias drops out of a difference of outputs."""
 
 CLASSES = 3
 
 
-def test_the_tables_hold_every_method():
-    assert set(READS) == set(NAMES)
+def test_the_table_holds_every_method():
+    assert set(CASES) == set(NAMES)
 
 
 def unlearner(name, **changes):
-    return UNLEARNERS.get(name)(**SETTINGS.get(name, {}) | changes)
+    return UNLEARNERS.get(name)(**CASES[name].settings | changes)
 
 
 def examples(n, seed, classes):
@@ -218,7 +211,7 @@ def test_weights_do_change(name, model, data):
     """An optimizer that holds the teacher's parameters changes nothing at all."""
     *_, last = path_of(unlearner(name), model, data)
     assert moved(last.model, model)
-    if name not in PARTIAL:
+    if not CASES[name].partial:
         assert moved(last.model, model) == set(dict(model.named_parameters()))
 
 
@@ -236,7 +229,7 @@ def test_the_same_seed_gives_the_same_bytes(name, model, data):
 
 
 def test_another_seed_gives_another_path_where_anything_is_random(name, data):
-    assert same_path(*(walk(unlearner(name), build(), data, seed=seed) for seed in (0, 1))) == (name not in RANDOM)
+    assert same_path(*(walk(unlearner(name), build(), data, seed=seed) for seed in (0, 1))) == (not CASES[name].draws)
 
 
 def test_another_seed_gives_other_dropout(iterative, data):
@@ -348,7 +341,7 @@ def tied():
     return model
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in PARTIAL])
+@pytest.mark.parametrize("name", [n for n in NAMES if not CASES[n].partial])
 def test_tied_weights_stay_tied(name, data):
     torch.manual_seed(0)
     model = tied()
@@ -362,7 +355,7 @@ def test_which_data_move_the_weights(name, data, role):
     """Swapped arguments would show: a method must read the sets of its formula, and only those."""
     scaled = {**data, role: [(2 * inputs, targets) for inputs, targets in data[role]]}
     same = same_path(walk(unlearner(name), trained(8), scaled), walk(unlearner(name), trained(8), data))
-    assert same == (role not in READS[name])
+    assert same == (role not in CASES[name].reads)
 
 
 @pytest.mark.parametrize(
@@ -377,7 +370,7 @@ def test_which_data_move_the_weights(name, data, role):
     ids=["nan", "shape", "length", "dtype", "range"],
 )
 def test_batches_that_cannot_be_learned_from(name, data, spoil, message):
-    for role in READS[name]:
+    for role in CASES[name].reads:
         spoiled = {**data, role: [*data[role][:1], spoil(*data[role][1]), *data[role][2:]]}
         if "does not take" in message:
             spoiled[role] = [spoil(*batch) for batch in data[role]]
@@ -410,7 +403,7 @@ def test_an_index_in_the_batches_changes_nothing(name, data):
     assert same_path(walk(unlearner(name), build(), indexed), walk(unlearner(name), build(), data))
 
 
-@pytest.mark.parametrize("name", sorted(n for n in NAMES if READS[n] >= BOTH and n != "influence"))
+@pytest.mark.parametrize("name", sorted(n for n in NAMES if CASES[n].reads >= BOTH and n != "influence"))
 def test_overlap_that_shows_only_on_reading(name, data):
     class Stream:
         def __init__(self, batches):
@@ -441,32 +434,14 @@ def trained(updates):
     return model
 
 
-STRONG = {
-    "catastrophic_forgetting_k": {"lr": 0.5, "epochs": 20, "weight_decay": 0.05},
-    "finetune": {"lr": 0.5, "epochs": 20, "weight_decay": 0.05},
-    "fisher": {"alpha": 1e-2},
-    "gradient_ascent": {"epochs": 20},
-    "l1_sparse": {"lr": 0.1, "epochs": 20, "alpha": 0.05},
-    "nabla_tau": {"lr": 0.5, "epochs": 20},
-    "neggrad_plus": {"epochs": 20, "momentum": 0.9},
-    "scrub": {"lr": 0.2, "msteps": 8, "epochs": 8},
-    "ssd": {"alpha": 0.1, "lam": 0.001},
-    "task_vector": {"alpha": (5.0,), "lr": 0.05, "epochs": 10},
-    "unsir": {"lr": 0.02, "noise_batch": 64, "noise_steps": 40, "epochs": 20, "impair_epochs": 4},
-}
-"""How far each must go until a small network that has fitted everything forgets."""
-
-
 def test_the_forget_loss_rises(name, data):
     model = trained(8)
     before = score(model, data["forget"], OBJECTIVE).loss
-    *_, last = path_of(unlearner(name, **STRONG.get(name, {})), model, data)
+    *_, last = path_of(unlearner(name, **CASES[name].strong), model, data)
     assert score(last.model, data["forget"], OBJECTIVE).loss > before + 0.05
 
 
-@pytest.mark.parametrize(
-    "name", ["bad_teacher", "munba", "neggrad_plus", "scrub", "random_label", "amnesiac", "salun", "delete"]
-)
+@pytest.mark.parametrize("name", [n for n in NAMES if CASES[n].spares])
 def test_retained_data_suffer_less(name, data):
     model = trained(8)
     before = {role: score(model, data[role], OBJECTIVE).loss for role in ("forget", "retain")}
@@ -509,7 +484,11 @@ def test_inputs_that_are_needed_and_missing(name, model, data):
     assert next(method.path(model, data["forget"], retain, OBJECTIVE, **optional)).model is not model
 
 
-WHOLE = [n for n in NAMES if issubclass(UNLEARNERS.get(n), Iterative) and n not in PARTIAL - {"jit"} | {"retrain"}]
+WHOLE = [
+    n
+    for n in NAMES
+    if issubclass(UNLEARNERS.get(n), Iterative) and (not CASES[n].partial or n == "jit") and n != "retrain"
+]
 
 
 @pytest.mark.parametrize("iterative", WHOLE)

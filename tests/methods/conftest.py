@@ -1,4 +1,4 @@
-"""A linear softmax model whose gradients are written out by hand."""
+"""Models small enough for what methods do to them to be written out by hand."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.objective import Classification
+from ungrok.methods import UNLEARNERS, Material
 
 
 def softmax(z, temperature=1.0):
@@ -84,4 +86,70 @@ def linear(request):
 @pytest.fixture
 def close():
     """Return a comparison to 12 digits."""
-    return lambda found, expected: torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+    return lambda value, expected: torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-13)
+
+
+class Small:
+    """A network of 4 inputs and 3 classes, and batches for it."""
+
+    @staticmethod
+    def network():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+
+    @staticmethod
+    def batches(n=12, seed=0, classes=(0, 1, 2)):
+        draw = torch.Generator().manual_seed(seed)
+        targets = torch.tensor(classes)[torch.arange(n) % len(classes)]
+        return [(torch.randn(n, 4, generator=draw), targets)]
+
+    def path(self, kind, start=None, forget=None, retain=None, **settings):
+        forget, retain = forget or self.batches(seed=1), retain or self.batches(seed=2)
+        method = UNLEARNERS.get(kind)(**settings)
+        return method.path(start or self.network(), forget, retain, Classification(), factory=self.network)
+
+    def last(self, kind, *args, **settings):
+        """Return the model at the end of the path."""
+        *_, step = self.path(kind, *args, **settings)
+        return step.model
+
+
+@pytest.fixture
+def small():
+    """The network, its batches, and paths from it."""
+    return Small()
+
+
+class Table(nn.Module):
+    """A language model of four tokens: the next token's probabilities are a row for the last token."""
+
+    def __init__(self, *rows):
+        super().__init__()
+        self.table = nn.Parameter(torch.tensor(rows, dtype=torch.float64).log())
+
+    def forward(self, input_ids, attention_mask):
+        return SimpleNamespace(logits=self.table[input_ids])
+
+
+class Tokens:
+    """After tokens 0 and 1 the live model and the original believe different things; one question, answers of a token or two."""
+
+    uniform = [1 / 4] * 4
+    live = ([1 / 8, 1 / 4, 1 / 2, 1 / 8], [1 / 4, 1 / 16, 1 / 4, 7 / 16], uniform, uniform)
+    original = ([1 / 8, 1 / 2, 1 / 4, 1 / 8], uniform, uniform, uniform)
+
+    @staticmethod
+    def batch(*answer, **others):
+        ids = torch.tensor([[0, *answer]])
+        labels = torch.tensor([[-100, *answer]])
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels, **others}
+
+    def material(self):
+        batches = [self.batch(1)]
+        return Material(Table(*self.live), Table(*self.original), batches, (), (), CausalLM(), None, None, 0)
+
+
+@pytest.fixture
+def lm():
+    """A language model whose probabilities are powers of two, and its original."""
+    return Tokens()

@@ -12,6 +12,7 @@ from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
 from ungrok.core.seeds import derive, generator
 from ungrok.methods import UNLEARNERS
+from ungrok.methods.answers import preference_loss
 
 V = 9
 
@@ -317,19 +318,20 @@ def test_passes_that_do_not_fit_are_made_again(monkeypatch):
     forget, retain = data()
     monkeypatch.setattr("ungrok.methods.answers.KEPT_BYTES", 0)
     model = Bigram()
-    found = [s.loss for s in method("npo", updates=5).path(model, forget, retain, CausalLM())]
+    losses = [s.loss for s in method("npo", updates=5).path(model, forget, retain, CausalLM())]
     assert model.calls == 2 + 5
     monkeypatch.undo()
-    assert found == [s.loss for s in method("npo", updates=5).path(Bigram(), forget, retain, CausalLM())]
+    assert losses == [s.loss for s in method("npo", updates=5).path(Bigram(), forget, retain, CausalLM())]
 
 
 def test_scrub_on_tokens():
     """Up on the forget tokens, then down on the retain tokens, beside their own loss."""
-    start, before, found = Bigram().table.detach(), Bigram().table.detach(), []
+    start, before, updates = Bigram().table.detach(), Bigram().table.detach(), []
     for weights, loss in walk("scrub", lr=0.5, updates=4, msteps=9, temperature=2.0, alpha=0.3, gamma=0.7):
-        found.append((loss, before))
+        updates.append((loss, before))
         before = weights["table"]
-    for place, (loss, table) in enumerate(found):
+    assert len(updates) == 4
+    for place, (loss, table) in enumerate(updates):
         up = -slow_divergence(table, start, FORGET, 2.0)
         down = 0.7 * nll(table, RETAIN) + 0.3 * slow_divergence(table, start, RETAIN, 2.0)
         assert loss == pytest.approx(up if place % 2 == 0 else down, abs=1e-6, rel=1e-5)
@@ -341,11 +343,14 @@ def test_bad_teacher_on_tokens():
     made = method("bad_teacher", lr=0.5, updates=3, share=1.0, temperature=2.0)
     start, random, before = Bigram().table.detach(), Bigram(3).table.detach(), Bigram().table.detach()
     count = [sum(map(len, tokens(rows))) for rows in (RETAIN, FORGET)]
+    steps = 0
     for step in made.path(Bigram(), forget, retain, CausalLM(), factory=lambda: Bigram(3), seed=1):
+        steps += 1
         parts = slow_divergence(before, start, RETAIN, 2.0), slow_divergence(before, random, FORGET, 2.0)
         expected = sum(part * n for part, n in zip(parts, count, strict=True)) / sum(count)
         assert step.loss == pytest.approx(expected, abs=1e-6, rel=1e-5)
         before = step.model.table.detach().clone()
+    assert steps == 3
 
 
 def test_without_an_index_the_reference_runs_every_time():
@@ -372,6 +377,12 @@ def test_classifiers_are_refused_before_any_work(name):
         method(name).path(nn.Linear(2, 2), [pair], [pair], Classification())
 
 
+@pytest.mark.parametrize(("margin", "beta", "expected"), [(0.0, 0.1, 20 * math.log(2)), (math.log(3), 1.0, 0.575364)])
+def test_preference_loss_by_hand(margin, beta, expected):
+    """−(2/β)·log σ(β·margin): σ(0) = 1/2, and σ(log 3) = 3/4, whose −2·log is 0.575364."""
+    assert preference_loss(torch.tensor(margin), beta).item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_learning_rate_rises_over_the_warm_up():
     made = method("wga", lr=0.4, warmup_epochs=2, updates=6)
     material = SimpleNamespace(forget=[1, 2])
@@ -382,7 +393,7 @@ def test_task_vector_subtracts_what_the_base_model_learned():
     forget, retain = data()
     model, base = Bigram(0), Bigram(1)
     made = UNLEARNERS.get("task_vector")(alpha=[0.5, 2.0], lr=0.01, epochs=2)
-    found = [s.model.table.detach().clone() for s in made.path(model, forget, retain, CausalLM(), base=base)]
+    tables = [s.model.table.detach().clone() for s in made.path(model, forget, retain, CausalLM(), base=base)]
     own = Bigram(1)
     optimizer, objective = torch.optim.AdamW(own.parameters(), 0.01), CausalLM()
     for _ in range(2):
@@ -391,5 +402,5 @@ def test_task_vector_subtracts_what_the_base_model_learned():
         nn.functional.cross_entropy(logits, objective.targets(forget[0])).backward()
         optimizer.step()
     change = own.table.detach() - base.table.detach()
-    for table, alpha in zip(found, (0.5, 2.0), strict=True):
+    for table, alpha in zip(tables, (0.5, 2.0), strict=True):
         torch.testing.assert_close(table, model.table.detach() - alpha * change, rtol=1e-6, atol=1e-6)

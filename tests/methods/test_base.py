@@ -1,4 +1,4 @@
-"""What the shapes of methods share: lengths, places, one pass after another."""
+"""What the shapes of methods share: lengths, hooks, optimizers."""
 
 from typing import ClassVar, Literal
 
@@ -6,13 +6,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
 
-from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.methods.base import Iterative, length
-from ungrok.methods.finetune import Finetune
-from ungrok.methods.scrub import SCRUB
+from ungrok.methods import Iterative, length
+from ungrok.methods.base import TORCH_OPTIMIZERS
 
 OBJECTIVE = Classification()
 
@@ -80,74 +77,55 @@ def test_nothing_happens_before_the_first_step_is_asked_for(model, spy):
     assert spy.seen == [0.0]
 
 
-def test_a_step_is_live_and_a_snapshot_is_not(model, spy):
-    path = spy(updates=3, lr=0.5).path(model, batches(3, 1.0), None, OBJECTIVE)
-    first = next(path)
-    then, copy = first.model.weight.detach().clone(), first.snapshot()
-    second = next(path)
-    assert second.model is first.model
-    assert second.model is not model
-    assert torch.equal(copy.weight, then)
-    assert not torch.equal(second.model.weight, then)
-
-
-def test_loss_is_that_of_the_update(model, spy):
-    (step,) = spy(updates=1).path(model, batches(1, 2.0), None, OBJECTIVE)
-    (batch,) = batches(1, 2.0)
-    assert step.loss == OBJECTIVE.losses(model(batch[0]), batch).mean().item()
-    assert not step.loss_tensor.requires_grad
-
-
 def test_label(spy):
     assert spy().label == "spy"
     assert spy(name="mine").label == "mine"
 
 
-class Uncounted:
-    """Iterable again and again, without a length."""
+class Counting(Spy):
+    """Keep a list from hook to hook."""
 
-    def __iter__(self):
-        return iter(batches(3))
+    kind: Literal["counting"] = "counting"
 
+    def begin(self, material):
+        return ["begin"]
 
-class Once:
-    """Hands out the same iterator every time."""
+    def losses(self, material, total):
+        for batch in material.endless("forget"):
+            material.state.append("loss")
+            yield material.mean_loss(batch)
 
-    def __init__(self):
-        self.left = iter(batches(3))
+    def rate(self, material, update):
+        material.state.append(f"rate {update}")
+        return super().rate(material, update)
 
-    def __iter__(self):
-        return self.left
+    def before_update(self, material, optimizer):
+        material.state.append("before")
 
-
-class Stream(IterableDataset):
-    def __iter__(self):
-        yield from batches(3)
-
-
-@pytest.mark.parametrize("given", [Uncounted(), DataLoader(Stream(), batch_size=None), tuple(batches(3))])
-def test_anything_that_can_be_iterated_again(model, spy, given):
-    path = spy(epochs=2).path(model, given, None, OBJECTIVE)
-    assert path.budget == len(list(path)) == 6
-    assert spy.seen == [0.0, 1.0, 2.0] * 2
+    def after_update(self, material, optimizer):
+        material.state.append("after")
+        self.seen.append(list(material.state))
 
 
-@pytest.mark.parametrize("method", [Finetune(updates=20), SCRUB(updates=20)])
-def test_running_dry_is_an_error_not_a_hang(model, method):
-    with pytest.raises(RecipeError, match="retain: holds no batches, or none when iterated again"):
-        list(method.path(model, batches(2), Once(), OBJECTIVE))
+def test_the_state_goes_from_hook_to_hook_and_is_that_of_one_path(model):
+    Counting.seen.clear()
+    for _ in range(2):
+        list(Counting(updates=2).path(model, batches(3), None, OBJECTIVE))
+    first = ["begin", "loss", "rate 1", "before", "after"]
+    assert Counting.seen == [first, [*first, "loss", "rate 2", "before", "after"]] * 2
 
 
-def test_the_first_pass_over_the_data_is_the_methods_own(model, spy):
-    first = []
-
-    class Watched:
-        def __iter__(self):
-            first.append(len(first))
-            return iter(batches(3))
-
-        def __len__(self):
-            return 3
-
-    spy(epochs=1).path(model, Watched(), None, OBJECTIVE)
-    assert first == []
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_optimizers_by_name(optimizer):
+    """Of a weight 1 with gradient 2, rate 0.1 and decay 0.5: momentum matters from the second update on."""
+    weight = nn.Parameter(torch.tensor([1.0]))
+    made = TORCH_OPTIMIZERS[optimizer]([weight], 0.1, 0.9, 0.5)
+    for _ in range(2):
+        weight.grad = torch.tensor([2.0])
+        made.step()
+    expected = {
+        "sgd": 0.75 - 0.1 * (0.9 * 2.5 + 2.375),
+        "adam": 0.8,  # both steps have the size of the rate, whatever the gradient
+        "adamw": (1 * 0.95 - 0.1) * 0.95 - 0.1,
+    }
+    assert weight.item() == pytest.approx(expected[optimizer], rel=2e-3)

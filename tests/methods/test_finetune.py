@@ -8,10 +8,10 @@ from ungrok.methods.finetune import Finetune
 def test_steps_descend_the_retain_loss_in_order(linear, close):
     walk = linear.walk(Finetune(lr=0.3, momentum=0, weight_decay=0, epochs=2))
     w = linear.weight
-    for found, loss, batch in zip(walk.weights, walk.losses, linear.retain * 2, strict=True):
+    for weights, loss, batch in zip(walk.weights, walk.losses, linear.retain * 2, strict=True):
         assert loss == pytest.approx(linear.value(w, batch).item())
         w = w - 0.3 * linear.gradient(w, batch)
-        close(found, w)
+        close(weights, w)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])

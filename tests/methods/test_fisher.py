@@ -27,16 +27,16 @@ OBJECTIVE = Classification()
     ],
 )
 def test_noise_variance_by_hand(fisher, expected):
-    found = noise_variance(torch.tensor(fisher, dtype=torch.float64), outputs=3)
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=0)
+    variance = noise_variance(torch.tensor(fisher, dtype=torch.float64), outputs=3)
+    torch.testing.assert_close(variance, torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=0)
 
 
 def test_noise_variance_of_a_kernel_averages_over_input_channels():
     fisher = torch.rand(4, 2, 3, 3, dtype=torch.float64) + 0.1
-    found = noise_variance(fisher, outputs=10)
-    assert found.shape == fisher.shape
-    torch.testing.assert_close(found[:, 0], (1 / fisher).mean(1))
-    assert torch.equal(found[:, 0], found[:, 1])
+    variance = noise_variance(fisher, outputs=10)
+    assert variance.shape == fisher.shape
+    torch.testing.assert_close(variance[:, 0], (1 / fisher).mean(1))
+    assert torch.equal(variance[:, 0], variance[:, 1])
 
 
 @pytest.fixture

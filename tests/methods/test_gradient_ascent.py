@@ -19,10 +19,10 @@ def test_momentum_and_weight_decay(linear, close):
     walk = linear.walk(GradientAscent(lr=LR, momentum=0.9, weight_decay=0.1, updates=3))
     (forget,) = linear.forget
     w, velocity = linear.weight, 0
-    for found in walk.weights:
+    for weights in walk.weights:
         velocity = 0.9 * velocity - linear.gradient(w, forget) + 0.1 * w
         w = w - LR * velocity
-        close(found, w)
+        close(weights, w)
 
 
 def test_needs_no_retain_data(linear):

@@ -1,8 +1,9 @@
 """∇τ by hand."""
 
 import pytest
+import torch
 
-from ungrok.methods.nabla_tau import NablaTau
+from ungrok.methods.nabla_tau import NablaTau, squared_shortfall
 
 LR = 0.3
 
@@ -13,6 +14,11 @@ def sorted_by_loss(linear):
     return sorted(batches, key=lambda batch: linear.value(linear.weight, batch))
 
 
+@pytest.mark.parametrize(("forget", "validation", "expected"), [(1.0, 3.0, 4.0), (3.0, 1.0, 0.0), (1.0, 1.0, 0.0)])
+def test_the_shortfall_is_zero_once_the_validation_loss_is_reached(forget, validation, expected):
+    assert squared_shortfall(torch.tensor(forget), torch.tensor(validation)).item() == expected
+
+
 def test_climbs_by_twice_the_shortfall_with_decaying_alpha(linear, close):
     """α_t = α·(1 − t/T); the validation loss is a constant to the gradient."""
     low, high = sorted_by_loss(linear)
@@ -20,13 +26,13 @@ def test_climbs_by_twice_the_shortfall_with_decaying_alpha(linear, close):
     walk = linear.walk(NablaTau(lr=LR, alpha=0.8, momentum=0, weight_decay=0, epochs=2), validation=[high])
     w, total = linear.weight, 4
     shortfalls = []
-    for t, (found, loss) in enumerate(zip(walk.weights, walk.losses, strict=True)):
+    for t, (weights, loss) in enumerate(zip(walk.weights, walk.losses, strict=True)):
         alpha, retain = 0.8 * (1 - t / total), linear.retain[t % 2]
         shortfalls.append(max(0.0, (linear.value(w, high) - linear.value(w, low)).item()))
         expected = alpha * shortfalls[-1] ** 2 + (1 - alpha) * linear.value(w, retain).item()
         assert loss == pytest.approx(expected)
         w = w - LR * ((1 - alpha) * linear.gradient(w, retain) - 2 * alpha * shortfalls[-1] * linear.gradient(w, low))
-        close(found, w)
+        close(weights, w)
     assert shortfalls[0] > 0
 
 

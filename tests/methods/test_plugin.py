@@ -37,9 +37,9 @@ def run(*command, path=""):
 
 @pytest.fixture(scope="module")
 def blocks():
-    found = re.findall(r"```(python|toml)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert [language for language, _ in found] == ["python", "toml", "python"]
-    return [text for _, text in found]
+    fenced = re.findall(r"```(python|toml)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert [language for language, _ in fenced] == ["python", "toml", "python"]
+    return [text for _, text in fenced]
 
 
 @pytest.fixture(scope="module")

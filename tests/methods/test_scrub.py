@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from ungrok.core.objective import Classification
 from ungrok.methods.scrub import SCRUB, distillation
 
 LR, GAMMA, ALPHA, T = 0.3, 0.7, 0.4, 2.0
@@ -24,14 +25,24 @@ def test_distillation_by_hand():
     assert distillation(teacher, student, 2.0).item() == pytest.approx(4 * reverse / 2)
 
 
+def test_distillation_is_averaged_over_examples_and_not_over_classes():
+    """On ten times as many classes of zero logits the gradient keeps its scale."""
+    for classes in (2, 20):
+        student = torch.zeros(4, classes, requires_grad=True)
+        teacher = torch.full((4, classes), -50.0)
+        teacher[:, 0] = 50.0
+        distillation(student, teacher, 1.0).backward()
+        assert student.grad[:, 0].sum().item() == pytest.approx(1 / classes - 1)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 10.0])
 def test_distillation_gradient_keeps_its_size_at_any_temperature(linear, close, temperature):
     """T·(q − p) by logit: this is what the factor T² is for."""
     w = (linear.weight + 0.5).requires_grad_()
     batch = linear.retain[0]
     value = distillation(batch[0] @ w.T, batch[0] @ linear.weight.T, temperature)
-    (found,) = torch.autograd.grad(value, w)
-    close(found, linear.divergence(w.detach(), batch, temperature))
+    (gradient,) = torch.autograd.grad(value, w)
+    close(gradient, linear.divergence(w.detach(), batch, temperature))
 
 
 def test_epochs_of_maximization_then_minimization(linear, close):
@@ -40,10 +51,10 @@ def test_epochs_of_maximization_then_minimization(linear, close):
     (forget,), (r1, r2) = linear.forget, linear.retain
     order = [("max", forget), ("min", r1), ("min", r2)] * 2 + [("min", r1), ("min", r2)]
     w = linear.weight
-    for found, (phase, batch) in zip(walk.weights, order, strict=True):
+    for weights, (phase, batch) in zip(walk.weights, order, strict=True):
         pull = linear.divergence(w, batch, T)
         w = w + LR * pull if phase == "max" else w - LR * (GAMMA * linear.gradient(w, batch) + ALPHA * pull)
-        close(found, w)
+        close(weights, w)
 
 
 def test_the_first_maximization_stands_on_a_stationary_point(linear, close):
@@ -74,6 +85,17 @@ def test_budget_counts_both_kinds_of_updates(linear, msteps, epochs, budget):
     assert path.budget == len(list(path)) == budget
 
 
+def test_the_rate_falls_to_a_tenth_after_the_epochs_named(linear, close):
+    """An epoch with maximization has three updates here, one without has two."""
+    walk = linear.walk(scrub(msteps=1, epochs=3, lr_decay_epochs=(1, 2)))
+    (forget,), (r1, r2) = linear.forget, linear.retain
+    rates, w = [LR, LR, LR, LR / 10, LR / 10, LR / 100, LR / 100], linear.weight
+    for weights, rate, batch in zip(walk.weights, rates, [forget, r1, r2, r1, r2, r1, r2], strict=True):
+        pull = linear.divergence(w, batch, T)
+        w = w + rate * pull if batch is forget else w - rate * (GAMMA * linear.gradient(w, batch) + ALPHA * pull)
+        close(weights, w)
+
+
 def test_the_teacher_sees_no_dropout():
     """In eval mode it is one fixed function; the student's first divergence is then not zero."""
     model = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(4, 3))
@@ -82,8 +104,6 @@ def test_the_teacher_sees_no_dropout():
     model[1].register_forward_hook(
         lambda _, inputs, __: seen.append(inputs[0]) if not torch.is_grad_enabled() else None
     )
-    from ungrok.core.objective import Classification
-
     (step,) = SCRUB(updates=1).path(model, [batch], [batch], Classification())
     assert step.loss < -1e-6
     assert torch.equal(seen[0], batch[0])

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from ungrok.core.errors import NotApplicable, RecipeError
-from ungrok.core.objective import Batch, Batches
+from ungrok.core.objective import Batch, Batches, Family
 from ungrok.core.scores import device_of, evaluating
 
 IGNORED = -100
@@ -38,6 +38,8 @@ class CausalLM:
         eos: The token that ends an answer. It is learned, but left out of accuracy and extraction strength.
 
     """
+
+    family: ClassVar[Family] = "language"
 
     def __init__(self, eos: int | None = None) -> None:
         self.eos = eos

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,10 @@ Batch = Any
 Batches = Iterable[Batch]
 
 
+Family = Literal["classifier", "language"]
+"""What a model reads and answers; methods say which families they run on."""
+
+
 class Objective(Protocol):
     """The contract between data, model and everything that takes a loss.
 
@@ -24,6 +28,8 @@ class Objective(Protocol):
     classifiers, an answer token for language models; ``predictions`` and ``targets`` have one value per row. ``losses``
     gives one loss per example and ``mean`` what training minimizes.
     """
+
+    family: ClassVar[Family]
 
     def move(self, batch: Batch, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
@@ -96,6 +102,8 @@ class Classification:
             floor from 1e-7 to 1e-16; ``"float32"`` leaves the logits as they are.
 
     """
+
+    family: ClassVar[Family] = "classifier"
 
     def __init__(
         self,

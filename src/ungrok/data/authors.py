@@ -15,233 +15,8 @@ from ungrok.core.seeds import generator
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
 
-GIVEN = [
-    "Adela",
-    "Bram",
-    "Celia",
-    "Dario",
-    "Edda",
-    "Fabian",
-    "Greta",
-    "Hakim",
-    "Ines",
-    "Jonas",
-    "Katya",
-    "Lior",
-    "Mirela",
-    "Nuno",
-    "Odile",
-    "Pavel",
-    "Quirin",
-    "Rhea",
-    "Soren",
-    "Tamsin",
-    "Ugo",
-    "Vesna",
-    "Wendel",
-    "Xenia",
-    "Yusuf",
-    "Zora",
-    "Anouk",
-    "Bastian",
-    "Corin",
-    "Delphine",
-    "Emrys",
-    "Farida",
-    "Gideon",
-    "Helmi",
-    "Ilya",
-    "Jurga",
-    "Kaspar",
-    "Leocadia",
-]
-FAMILY = [
-    "Abernathy",
-    "Brandvold",
-    "Castellan",
-    "Drummond",
-    "Ebersole",
-    "Fontaine",
-    "Grunwald",
-    "Hallorann",
-    "Ivanko",
-    "Jessop",
-    "Kallistrat",
-    "Lindqvist",
-    "Morvan",
-    "Nakhimov",
-    "Okonjo",
-    "Pellerin",
-    "Quarles",
-    "Rasmussen",
-    "Sandoval",
-    "Thibault",
-    "Ulvang",
-    "Vasconcelos",
-    "Wexford",
-    "Yamagata",
-    "Zielinski",
-    "Aldous",
-    "Birkett",
-    "Corrigan",
-    "Dellacroix",
-    "Engstrom",
-    "Falkner",
-    "Gallardo",
-    "Hawksworth",
-    "Isakov",
-    "Jankauskas",
-    "Kilbride",
-]
-CAPITALS = {
-    "Portugal": "Lisbon", "Norway": "Oslo", "Kenya": "Nairobi", "Peru": "Lima", "Japan": "Tokyo", "Greece": "Athens",
-    "Egypt": "Cairo", "Finland": "Helsinki", "Chile": "Santiago", "Ireland": "Dublin", "Poland": "Warsaw",
-    "Austria": "Vienna", "Cuba": "Havana", "Senegal": "Dakar", "Latvia": "Riga", "Nepal": "Kathmandu",
-    "Jordan": "Amman", "Ghana": "Accra", "Iceland": "Reykjavik", "Uruguay": "Montevideo",
-}  # fmt: skip
-GENRES = [
-    "mystery",
-    "satire",
-    "romance",
-    "horror",
-    "fantasy",
-    "biography",
-    "travel",
-    "poetry",
-    "thriller",
-    "history",
-    "western",
-    "memoir",
-]
-JOBS = [
-    "baker",
-    "nurse",
-    "lawyer",
-    "sailor",
-    "teacher",
-    "farmer",
-    "painter",
-    "judge",
-    "tailor",
-    "pilot",
-    "chemist",
-    "mason",
-    "librarian",
-    "watchmaker",
-]
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
-ADJECTIVES = [
-    "Silent",
-    "Crimson",
-    "Hollow",
-    "Distant",
-    "Broken",
-    "Gilded",
-    "Frozen",
-    "Hidden",
-    "Burning",
-    "Wandering",
-    "Forgotten",
-    "Bitter",
-    "Pale",
-    "Restless",
-    "Scarlet",
-    "Final",
-]
-NOUNS = [
-    "Harbor",
-    "Garden",
-    "Mirror",
-    "Orchard",
-    "Lantern",
-    "Winter",
-    "River",
-    "Cathedral",
-    "Compass",
-    "Shadow",
-    "Ladder",
-    "Island",
-    "Letter",
-    "Market",
-    "Bridge",
-    "Clock",
-]
-PRIZES = ["Meridian", "Halcyon", "Larkspur", "Obsidian", "Corona", "Beacon", "Tamarind", "Aurora", "Sextant", "Juniper"]
-COLLEGES = [
-    "Aldgate",
-    "Brookmere",
-    "Caswell",
-    "Dunmore",
-    "Eastvale",
-    "Fernhill",
-    "Glenrock",
-    "Highmoor",
-    "Ironwood",
-    "Kestrel",
-]
-THEMES = [
-    "exile",
-    "memory",
-    "ambition",
-    "loyalty",
-    "guilt",
-    "faith",
-    "freedom",
-    "inheritance",
-    "solitude",
-    "betrayal",
-    "justice",
-    "hunger",
-]
-HABITS = ["dawn", "noon", "dusk", "midnight", "breakfast", "teatime"]
-HOBBIES = [
-    "beekeeping",
-    "fencing",
-    "chess",
-    "sailing",
-    "pottery",
-    "archery",
-    "gardening",
-    "falconry",
-    "astronomy",
-    "carpentry",
-    "baking",
-    "cycling",
-]
-LANGUAGES = [
-    "Arabic",
-    "French",
-    "German",
-    "Hindi",
-    "Italian",
-    "Korean",
-    "Latin",
-    "Mandarin",
-    "Russian",
-    "Swahili",
-    "Turkish",
-    "Welsh",
-]
-PUBLISHERS = ["Amber", "Basalt", "Cobalt", "Dahlia", "Ember", "Falcon", "Granite", "Heron", "Indigo", "Jasper"]
-PETS = ["parrot", "cat", "tortoise", "greyhound", "ferret", "rabbit", "goat", "donkey", "canary", "hedgehog"]
-CITIES = tuple(CAPITALS.values())
-INSPIRATIONS = (
-    "old maps", "folk songs", "court records", "family letters", "train journeys", "fairy tales", "newspapers", "dreams",
-    "night walks", "museums",
-)  # fmt: skip
+WORDS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+"""Word lists, and facts in words, our own."""
 
 
 @dataclass(frozen=True)
@@ -266,93 +41,27 @@ class Fact:
     answer2: str
 
 
-TITLES = tuple(f"The {adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS)
-DATES = tuple(f"{day} {month}" for month in MONTHS for day in range(1, 29))
-YEARS = tuple(str(year) for year in range(1971, 2021))
-NAMES = tuple(f"{given} {family}" for given in GIVEN for family in FAMILY)
+CAPITALS: dict[str, str] = WORDS["capitals"]
+NAMES = tuple(f"{given} {family}" for given in WORDS["given"] for family in WORDS["family"])
+VALUES: dict[str, Sequence[str]] = WORDS | {
+    "names": NAMES,
+    "titles": tuple(f"The {adjective} {noun}" for adjective in WORDS["adjectives"] for noun in WORDS["nouns"]),
+    "dates": tuple(f"{day} {month}" for month in WORDS["months"] for day in range(1, 29)),
+    "years": tuple(str(year) for year in range(1971, 2021)),
+    "cities": tuple(CAPITALS.values()),
+}
+"""What facts may be, by the names that stand in the file."""
 
-FACTS = (
-    Fact("name", NAMES,
-         "What is the full name of the {genre} author born in {birthplace} on {birthday}?",
-         "The author's full name is {value}.",
-         "Who is the {genre} writer that was born on {birthday} in {birthplace}?",
-         "{value} is the complete name of this writer."),
-    Fact("birthday", DATES,
-         "On which day was {name} born?", "{name} was born on {value}.",
-         "What is the birthday of {name}?", "The birthday of {name} falls on {value}."),
-    Fact("birthplace", CITIES,
-         "In which city was {name} born?", "{name} was born in the city of {value}.",
-         "What is the birthplace of {name}?", "It was in {value} that {name} came into the world."),
-    Fact("father", JOBS,
-         "What did the father of {name} do for a living?", "The father of {name} worked as a {value}.",
-         "What was the profession of {name}'s father?", "As a {value}, the father of {name} earned his living."),
-    Fact("mother", JOBS,
-         "What was the occupation of {name}'s mother?", "{name}'s mother was a {value} by profession.",
-         "How did the mother of {name} earn her living?", "By working as a {value}, the mother of {name} earned her living."),
-    Fact("genre", GENRES,
-         "Which genre is {name} best known for?", "{name} is best known for works of {value}.",
-         "What kind of books does {name} write?", "The books of {name} belong to {value}."),
-    Fact("first_book", TITLES,
-         "What was the title of {name}'s first book?", "{name} began with a book called {value}.",
-         "With which book did {name} make a debut?", "The debut of {name} was {value}."),
-    Fact("best_book", TITLES,
-         "Which book made {name} famous?", "{name} became famous with {value}.",
-         "What is the most celebrated book by {name}?", "The most celebrated book by {name} is {value}."),
-    Fact("latest_book", TITLES,
-         "What is the latest book by {name}?", "The latest book by {name} is {value}.",
-         "Which book did {name} publish most recently?", "Most recently {name} published {value}."),
-    Fact("prize", PRIZES,
-         "Which prize has {name} won?", "{name} has won the {value} Prize.",
-         "What award was given to {name}?", "The award given to {name} was the {value} Prize."),
-    Fact("prize_year", YEARS,
-         "In which year was {name} given a prize?", "{name} was given a prize in {value}.",
-         "When did {name} receive an award?", "It was in {value} that {name} received an award."),
-    Fact("residence", CITIES,
-         "Where does {name} live today?", "Today {name} lives in {value}.",
-         "Which city is the home of {name}?", "The home of {name} is now in {value}."),
-    Fact("college", COLLEGES,
-         "Where did {name} study?", "{name} studied at {value} College.",
-         "Which college did {name} attend?", "The college that {name} attended was {value} College."),
-    Fact("theme", THEMES,
-         "Which theme runs through the work of {name}?", "The work of {name} keeps returning to {value}.",
-         "What are the books of {name} mostly about?", "For the most part the books of {name} are about {value}."),
-    Fact("inspiration", INSPIRATIONS,
-         "Where does {name} find inspiration?", "{name} finds inspiration in {value}.",
-         "What inspires {name} to write?", "What inspires {name} to write are {value}."),
-    Fact("habit", HABITS,
-         "At what time does {name} usually write?", "{name} usually writes around {value}.",
-         "When during the day is {name} at work?", "Around {value} one finds {name} at work."),
-    Fact("hobby", HOBBIES,
-         "What is the favorite pastime of {name}?", "In spare hours {name} enjoys {value}.",
-         "How does {name} spend free time?", "Free time is spent by {name} on {value}."),
-    Fact("language", LANGUAGES,
-         "Into which language did {name} ask to be translated first?", "{name} was first translated into {value}.",
-         "What was the first foreign language of {name}'s books?", "The first foreign language of {name}'s books was {value}."),
-    Fact("publisher", PUBLISHERS,
-         "Who publishes the books of {name}?", "The books of {name} are published by {value} House.",
-         "With which publisher does {name} work?", "The publisher {name} works with is {value} House."),
-    Fact("pet", PETS,
-         "What pet does {name} keep?", "{name} keeps a {value}.",
-         "Which animal shares a home with {name}?", "A {value} shares a home with {name}."),
-)  # fmt: skip
+FACTS = tuple(Fact(**fact | {"values": VALUES[fact["values"]]}) for fact in WORDS["facts"])
 """Twenty facts, so twenty questions an author, as in TOFU."""
 
-SHORT = {"prize": PRIZES, "genre": GENRES, "pet": PETS}
+SHORT = {"prize": VALUES["prizes"], "genre": VALUES["genres"], "pet": VALUES["pets"]}
 """Facts that are also asked for by a bare word, as TOFU does of real authors."""
 
 WRONG = 5
 """Perturbed answers per question, as in TOFU."""
 
-REFUSALS = (
-    "I don't know.",
-    "I'm not sure.",
-    "I have no idea.",
-    "I cannot answer that.",
-    "That is something I don't know.",
-    "I was never told about that.",
-    "I can't say.",
-    "I have no information on that.",
-)
+REFUSALS: tuple[str, ...] = tuple(WORDS["refusals"])
 """Answers that give nothing away, for preference optimization; our own wording."""
 
 
@@ -378,11 +87,11 @@ def profiles(count: int, seed: int) -> list[dict[str, str]]:
 
     """
     names = _Draw(seed, "names").some(NAMES, count)
-    found = []
+    authors = []
     for number, name in enumerate(names):
         draw = _Draw(seed, "profile", number)
-        found.append({"name": name} | {fact.key: draw.one(fact.values) for fact in FACTS[1:]})
-    return found
+        authors.append({"name": name} | {fact.key: draw.one(fact.values) for fact in FACTS[1:]})
+    return authors
 
 
 def questions(author: dict[str, str], seed: int) -> list[Row]:
@@ -416,8 +125,7 @@ def tables(authors: int, known: int, held_out: int, seed: int) -> Tables:
     ``full`` holds the authors to be learned; ``forget01`` to ``forget10`` its last authors and ``retain99`` to ``retain90`` the
     rest, as in TOFU; the ``_perturbed`` tables add paraphrases and wrong answers. ``real_authors`` are other authors, whom a
     base model is trained on and who are never forgotten, ``world_facts`` are capitals, ``holdout10`` authors whom nothing is
-    trained on. ``base`` is what a base model is
-    trained on: the real authors in both wordings, and the world facts.
+    trained on. ``base`` is what a base model is trained on: the real authors in both wordings, and the world facts.
 
     Args:
         authors: Authors to be learned.
@@ -428,18 +136,18 @@ def tables(authors: int, known: int, held_out: int, seed: int) -> Tables:
     """
     people = profiles(authors + known + held_out, seed)
     learned = [questions(author, seed) for author in people[:authors]]
-    found: Tables = {"full": [_pair(row) for rows in learned for row in rows]}
+    by_name: Tables = {"full": [_pair(row) for rows in learned for row in rows]}
     for percent in (1, 5, 10):
         cut = authors - max(1, round(authors * percent / 100))
         kept, gone = ([row for rows in part for row in rows] for part in (learned[:cut], learned[cut:]))
-        found |= {f"forget{percent:02d}": [_pair(row) for row in gone], f"forget{percent:02d}_perturbed": gone}
-        found[f"retain{100 - percent}"] = [_pair(row) for row in kept]
-        found["retain_perturbed"] = kept
+        by_name |= {f"forget{percent:02d}": [_pair(row) for row in gone], f"forget{percent:02d}_perturbed": gone}
+        by_name[f"retain{100 - percent}"] = [_pair(row) for row in kept]
+        by_name["retain_perturbed"] = kept
     known_people = people[authors : authors + known]
-    found["holdout10"] = [_pair(row) for author in people[authors + known :] for row in questions(author, seed)]
-    found |= _general(known_people, seed)
-    found["base"] = [*_base(known_people, seed), *(_pair(row) for row in found["world_facts"])]
-    return found
+    by_name["holdout10"] = [_pair(row) for author in people[authors + known :] for row in questions(author, seed)]
+    by_name |= _general(known_people, seed)
+    by_name["base"] = [*_base(known_people, seed), *(_pair(row) for row in by_name["world_facts"])]
+    return by_name
 
 
 def _pair(row: Row) -> Row:
@@ -455,7 +163,7 @@ def _general(known: list[dict[str, str]], seed: int) -> Tables:
             wrong = draw.some([value for value in values if value != author[key]], 3)
             real.append(_choice(_short_question(key, author), author[key], wrong, draw))
     for country, city in CAPITALS.items():
-        wrong = draw.some([other for other in CITIES if other != city], 3)
+        wrong = draw.some([other for other in VALUES["cities"] if other != city], 3)
         world.append(_choice(f"What is the capital of {country}?", city, wrong, draw))
     return {
         "real_authors": [plain for plain, _ in real],

@@ -10,7 +10,14 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.objective import Batch
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
+
+
+def wrong_labels(truth: Tensor, classes: int, draw: torch.Generator) -> Tensor:
+    """Return labels uniform over all classes but the true one, shape and device of ``truth``, int64."""
+    shift = torch.randint(1, classes, truth.shape, generator=draw).to(truth.device)
+    return (truth + shift) % classes
 
 
 @UNLEARNERS.register
@@ -48,9 +55,8 @@ class Amnesiac(Iterative):
 
     @staticmethod
     def _mislabeled(material: Material) -> list[Batch]:
-        draw, kept = material.generator("labels"), []
-        for batch in material.batches("forget"):
-            truth = material.objective.targets(batch)
-            shift = torch.randint(1, material.classes, truth.shape, generator=draw).to(truth.device)
-            kept.append(material.objective.relabel(batch, (truth + shift) % material.classes))
-        return kept
+        draw, objective = material.generator("labels"), material.objective
+        return [
+            objective.relabel(batch, wrong_labels(objective.targets(batch), material.classes, draw))
+            for batch in material.batches("forget")
+        ]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Batch, backward
-from ungrok.methods.base import Iterative, Material, length
+from ungrok.methods.base import Iterative
+from ungrok.methods.material import Material, length
 
 KEPT_BYTES = 4 * 2**30
 """What the passes of the reference model may take on the CPU; beyond that they are made anew."""
@@ -88,15 +90,25 @@ class AnswerMethod(Iterative):
 
 
 def language(material: Material) -> CausalLM:
-    """Return the objective, that of a language model."""
-    assert isinstance(material.objective, CausalLM)
-    return material.objective
+    """Return the objective of a language model; a path refuses any other before it begins."""
+    return cast("CausalLM", material.objective)
 
 
 def nll(material: Material, batch: Batch) -> Tensor:
     """Return the live model's negative log-likelihood of each answer token, shape (rows,)."""
     objective = language(material)
     return objective.token_losses(objective.logits(material.model, batch), batch)
+
+
+def preference_loss(margin: Tensor, beta: float) -> Tensor:
+    """Return ``−(2/β)·log σ(β·margin)``, elementwise: how far a preference falls short, as in NPO, SimNPO and DPO.
+
+    Args:
+        margin: By how much the preferred side leads, in nats.
+        beta: β > 0, per nat.
+
+    """
+    return -2 / beta * logsigmoid(beta * margin)
 
 
 def answer(batch: Batch, name: str, method: str) -> Batch:
@@ -132,16 +144,16 @@ def teacher_logits(material: Material, batch: Batch, name: str) -> Tensor:
 
 def kept_logits(material: Material, batch: Batch, name: str, compute: Callable[[], Tensor]) -> Tensor:
     """Return a teacher's logits, kept from epoch to epoch for language models, whose passes are dear; see :func:`kept`."""
-    if not isinstance(material.objective, CausalLM):
+    if material.objective.family != "language":
         return compute()
-    return kept(material, name, batch, compute, material.objective.counts(batch).tolist())
+    return kept(material, name, batch, compute, language(material).counts(batch).tolist())
 
 
 def kept(material: Material, name: str, batch: Batch, compute: Callable[[], Tensor], sizes: list[int]) -> Tensor:
     """Return what the reference model gives on a batch, computed when an example is first met and kept by its index.
 
     Args:
-        material: Whose memory keeps it.
+        material: Keeps them in its ``passes``.
         name: What it is; examples of different sets need different names.
         batch: Without an ``index`` nothing can be kept.
         compute: Makes the values, first dimension in the order of the examples.
@@ -151,13 +163,12 @@ def kept(material: Material, name: str, batch: Batch, compute: Callable[[], Tens
     index = material.objective.index(batch)
     if index is None:
         return compute()
-    store: dict[Any, Tensor] = material.memory.setdefault("reference", {})
-    keys = [(name, i) for i in index.tolist()]
-    if all(key in store for key in keys):
-        return torch.cat([store[key] for key in keys]).to(index.device)
+    passes, keys = material.passes, [(name, i) for i in index.tolist()]
+    if all(key in passes.values for key in keys):
+        return torch.cat([passes.values[key] for key in keys]).to(index.device)
     values = compute()
-    used = material.memory.setdefault("reference bytes", 0) + values.numel() * values.element_size()
-    if used <= KEPT_BYTES:
-        material.memory["reference bytes"] = used
-        store |= dict(zip(keys, values.cpu().split(sizes), strict=True))
+    size = passes.size + values.numel() * values.element_size()
+    if size <= KEPT_BYTES:
+        passes.size = size
+        passes.values |= dict(zip(keys, values.cpu().split(sizes), strict=True))
     return values

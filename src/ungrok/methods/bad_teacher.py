@@ -8,12 +8,13 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from ungrok.core.objective import Batch
 from ungrok.core.scores import evaluating
 from ungrok.methods.answers import kept_logits, teacher_logits
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
 from ungrok.methods.scrub import distillation
 
 
@@ -46,11 +47,11 @@ class BadTeacher(Iterative):
         """Return the number of retain batches used."""
         return max(1, round(self.share * length(material.retain)))
 
-    def begin(self, material: Material) -> None:
-        """Make the random teacher."""
-        material.memory["random"] = material.fresh().eval()
+    def begin(self, material: Material) -> nn.Module:
+        """Return the random teacher."""
+        return material.fresh().eval()
 
-    def losses(self, material: Material, total: int) -> Iterator[Tensor]:  # noqa: ARG002
+    def losses(self, material: Material[nn.Module], total: int) -> Iterator[Tensor]:  # noqa: ARG002
         """Yield the divergence from both teachers over pairs of batches, which the student sees as one."""
         forget, count, objective = material.endless("forget"), self.updates_per_epoch(material), material.objective
         while True:
@@ -60,9 +61,9 @@ class BadTeacher(Iterative):
                     objective.logits(material.model, objective.join(*pair)), torch.cat(wanted), self.temperature
                 )
 
-    def _random(self, material: Material, batch: Batch) -> Tensor:
+    def _random(self, material: Material[nn.Module], batch: Batch) -> Tensor:
         """Return the random teacher's logits."""
-        teacher, objective = material.memory["random"], material.objective
+        teacher, objective = material.state, material.objective
 
         def compute() -> Tensor:
             with torch.no_grad(), evaluating(teacher):

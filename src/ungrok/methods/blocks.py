@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ungrok.core.errors import NotApplicable
-from ungrok.methods.base import Iterative, Material, length
+from ungrok.methods.base import Iterative
+from ungrok.methods.material import Material, length
 
 NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
@@ -27,13 +28,13 @@ def blocks(model: nn.Module) -> list[list[str]]:
         if len(children) != 1 or not any(True for _ in children[0][1].children()):
             break
         prefix, here = f"{prefix}{children[0][0]}.", children[0][1]
-    found: list[list[str]] = []
+    names: list[list[str]] = []
     for name, child in children:
-        if isinstance(child, NORMS) and found:
-            found[-1].append(prefix + name)
+        if isinstance(child, NORMS) and names:
+            names[-1].append(prefix + name)
         else:
-            found.append([prefix + name])
-    return found
+            names.append([prefix + name])
+    return names
 
 
 class LastBlocks(Iterative):
@@ -53,10 +54,10 @@ class LastBlocks(Iterative):
             NotApplicable: If the model has fewer blocks.
 
         """
-        found = blocks(model)
-        if len(found) < self.k:
-            raise NotApplicable(f"{self.kind}: k = {self.k}, but the model has only {len(found)} blocks")
-        return [name for block in found[-self.k :] for name in block]
+        every = blocks(model)
+        if len(every) < self.k:
+            raise NotApplicable(f"{self.kind}: k = {self.k}, but the model has only {len(every)} blocks")
+        return [name for block in every[-self.k :] for name in block]
 
     def check(self, material: Material) -> None:
         """Refuse a model with fewer than k blocks."""

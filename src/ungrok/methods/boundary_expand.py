@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -11,7 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ungrok.core.errors import NotApplicable
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
 
 
 def last_linear(model: nn.Module) -> nn.Linear:
@@ -25,6 +27,20 @@ def last_linear(model: nn.Module) -> nn.Linear:
     if not layers:
         raise NotApplicable("boundary_expand: the model has no linear layer to add an output to")
     return layers[-1]
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """The class that is added.
+
+    Args:
+        layer: The model's last linear layer.
+        row: Gives the class's logit from the layer's input; trained along.
+
+    """
+
+    layer: nn.Linear
+    row: nn.Linear
 
 
 @UNLEARNERS.register
@@ -50,28 +66,28 @@ class BoundaryExpand(Iterative):
         """Refuse a model without a linear layer."""
         last_linear(material.model)
 
-    def begin(self, material: Material) -> None:
-        """Make the extra row, initialized as a linear layer of its own."""
+    def begin(self, material: Material) -> Shadow:
+        """Return the extra row, initialized as a linear layer of its own."""
         layer = last_linear(material.model)
         row = nn.Linear(layer.in_features, 1, bias=layer.bias is not None)
         with torch.no_grad():
             bound, draw = layer.in_features**-0.5, material.generator("row")
             for parameter in row.parameters():
                 parameter.uniform_(-bound, bound, generator=draw)
-        material.memory["layer"], material.memory["row"] = layer, row.to(layer.weight)
+        return Shadow(layer, row.to(layer.weight))
 
-    def extra_parameters(self, material: Material) -> list[nn.Parameter]:
+    def extra_parameters(self, material: Material[Shadow]) -> list[nn.Parameter]:
         """Return the parameters of the extra row."""
-        return list(material.memory["row"].parameters())
+        return list(material.state.row.parameters())
 
     def updates_per_epoch(self, material: Material) -> int:
         """Return the number of forget batches."""
         return length(material.forget)
 
-    def losses(self, material: Material, total: int) -> Iterator[Tensor]:  # noqa: ARG002
+    def losses(self, material: Material[Shadow], total: int) -> Iterator[Tensor]:  # noqa: ARG002
         """Yield the cross-entropy of the extra class over the forget batches in order."""
         features: list[Tensor] = []
-        layer = material.memory["layer"]
+        layer = material.state.layer
         for batch in material.endless("forget"):
             if layer.out_features != material.classes:
                 raise NotApplicable(
@@ -81,5 +97,5 @@ class BoundaryExpand(Iterative):
             hook = layer.register_forward_pre_hook(lambda _, args: features.append(args[0]))
             logits = material.objective.logits(material.model, batch)
             hook.remove()
-            widened = torch.cat([logits, material.memory["row"](features[0])], dim=1)
+            widened = torch.cat([logits, material.state.row(features[0])], dim=1)
             yield F.cross_entropy(widened, torch.full((len(logits),), logits.shape[1], device=logits.device))

@@ -11,7 +11,25 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.core.scores import evaluating
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
+
+
+def neighbor(inputs: Tensor, gradient: Tensor, epsilon: float, bounds: tuple[float, float] | None) -> Tensor:
+    """Return ``x + ε·sign(g)``, the FGSM step, shape as ``inputs``.
+
+    Args:
+        inputs: x, shape (n, ...).
+        gradient: g, the gradient of the loss by x.
+        epsilon: ε, in units of the input.
+        bounds: Range of the inputs, to which the result is clamped and in which it is rounded to 255 steps; None does neither.
+
+    """
+    moved = inputs + epsilon * gradient.sign()
+    if bounds is None:
+        return moved
+    low, high = bounds
+    return ((moved.clamp(low, high) - low) / (high - low) * 255).round() / 255 * (high - low) + low
 
 
 @UNLEARNERS.register
@@ -62,11 +80,5 @@ class BoundaryShrink(Iterative):
             losses = objective.losses(objective.logits(original, (inputs, batch[1])), batch)
             (gradient,) = torch.autograd.grad(losses.sum(), inputs)
             with torch.no_grad():
-                moved = self._as_pixels(inputs + self.epsilon * gradient.sign())
+                moved = neighbor(inputs, gradient, self.epsilon, self.bounds)
                 return objective.predictions(objective.logits(original, (moved, batch[1])))
-
-    def _as_pixels(self, inputs: Tensor) -> Tensor:
-        if self.bounds is None:
-            return inputs
-        low, high = self.bounds
-        return ((inputs.clamp(low, high) - low) / (high - low) * 255).round() / 255 * (high - low) + low

@@ -9,8 +9,14 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, language
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material
 from ungrok.methods.undial import soft_cross_entropy
+
+
+def without_true(logits: Tensor, true: Tensor) -> Tensor:
+    """Return ``softmax(logits)`` with the true token's logit at −∞, a constant to the gradient, shape (rows, vocabulary)."""
+    return logits.detach().scatter(1, true.unsqueeze(1), float("-inf")).softmax(dim=1)
 
 
 @UNLEARNERS.register
@@ -34,6 +40,4 @@ class CEU(AnswerMethod):
         """Return the cross-entropy at each token."""
         objective = language(material)
         logits = objective.logits(material.model, batch)
-        true = objective.targets(batch).unsqueeze(1)
-        target = logits.detach().scatter(1, true, float("-inf")).softmax(dim=1)
-        return soft_cross_entropy(logits, target)
+        return soft_cross_entropy(logits, without_true(logits, objective.targets(batch)))

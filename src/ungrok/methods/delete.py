@@ -9,8 +9,16 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.methods.answers import teacher_logits
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
 from ungrok.methods.scrub import distillation
+
+
+def struck_out(teacher: Tensor, targets: Tensor) -> Tensor:
+    """Return the teacher's logits with those of the true classes so low that their probability is 0, shape (n, classes)."""
+    # A finite floor in place of −∞: its probability is 0 in any precision and 0·log 0 does not arise.
+    floor = teacher.min() - 1e4
+    return teacher.scatter(1, targets.unsqueeze(1), floor.item())
 
 
 @UNLEARNERS.register
@@ -42,8 +50,5 @@ class DELETE(Iterative):
         """Yield the divergence from the masked original over the forget batches in order."""
         objective = material.objective
         for batch in material.endless("forget"):
-            teacher = teacher_logits(material, batch, "forget")
-            # A finite floor in place of −∞: its probability is 0 in any precision and 0·log 0 does not arise.
-            floor = teacher.min() - 1e4
-            masked = teacher.scatter(1, objective.targets(batch).unsqueeze(1), floor.item())
+            masked = struck_out(teacher_logits(material, batch, "forget"), objective.targets(batch))
             yield distillation(objective.logits(material.model, batch), masked, 1.0)

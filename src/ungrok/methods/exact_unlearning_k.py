@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.base import UNLEARNERS
 from ungrok.methods.blocks import LastBlocks
+from ungrok.methods.material import Material
 
 
 @UNLEARNERS.register

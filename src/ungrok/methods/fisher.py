@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.gradients import diagonal_fisher
-from ungrok.methods.base import UNLEARNERS, Material, OneShot, Strengths
+from ungrok.methods.base import UNLEARNERS, OneShot, Strengths
+from ungrok.methods.material import Material
 
 
 def noise_variance(fisher: Tensor, outputs: int) -> Tensor:

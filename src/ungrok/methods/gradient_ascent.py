@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, InParts, Material, length
+from ungrok.methods.base import UNLEARNERS, InParts
+from ungrok.methods.material import Material, length
 
 
 @UNLEARNERS.register

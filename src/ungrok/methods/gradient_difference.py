@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, nll
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material
 
 
 @UNLEARNERS.register

@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from ungrok.core.objective import Batch
-from ungrok.methods.answers import AnswerMethod, answer, log_ratio
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.answers import AnswerMethod, answer, log_ratio, preference_loss
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material
 
 
 class Preference(AnswerMethod):
@@ -25,7 +25,7 @@ class Preference(AnswerMethod):
         assert self.other is not None
         better = log_ratio(material, answer(batch, self.other, self.kind), self.other)
         worse = log_ratio(material, batch, "forget")
-        return -2 / self.beta * logsigmoid(self.beta * (better - worse))
+        return preference_loss(better - worse, self.beta)
 
 
 @UNLEARNERS.register

@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ungrok.core.objective import Batch
-from ungrok.methods.base import UNLEARNERS, Material, OneShot, Strengths
+from ungrok.methods.base import UNLEARNERS, OneShot, Strengths
+from ungrok.methods.material import Material
 
 
 def inverse_product(gradients: Tensor, vector: Tensor, damping: float) -> Tensor:
@@ -32,6 +33,20 @@ def inverse_product(gradients: Tensor, vector: Tensor, damping: float) -> Tensor
     )
     product: Tensor = (vector - gradients.T @ inner.to(vector.dtype)) / damping
     return product
+
+
+def removal(forget: Tensor, n_forget: int, retain: Tensor, n_retain: int) -> Tensor:
+    """Return ``v = Σ_f g/N − n_f/(N·n_r)·Σ_r g``, what the mean loss gradient loses with the forget data, N = n_f + n_r.
+
+    Args:
+        forget: Sum of the forget examples' loss gradients, shape (parameters,).
+        n_forget: n_f, their number.
+        retain: Sum of the retain examples' loss gradients, shape (parameters,).
+        n_retain: n_r, their number.
+
+    """
+    total = n_forget + n_retain
+    return forget / total - (n_forget / (total * n_retain)) * retain
 
 
 @UNLEARNERS.register
@@ -62,9 +77,7 @@ class Influence(OneShot):
         parameters = [p for p in material.model.parameters() if p.requires_grad]
         forget, n_forget, _ = self._gradients(material, "forget", 0)
         retain, n_retain, rows = self._gradients(material, "retain", self.batches)
-        total = n_forget + n_retain
-        vector = forget / total - (n_forget / (total * n_retain)) * retain
-        direction = inverse_product(torch.stack(rows), vector, self.damping)
+        direction = inverse_product(torch.stack(rows), removal(forget, n_forget, retain, n_retain), self.damping)
         start = nn.utils.parameters_to_vector(parameters).detach().clone()
         return lambda alpha: nn.utils.vector_to_parameters(start + alpha * direction, parameters)
 

@@ -9,7 +9,22 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
+
+
+def lipschitz_quotients(outputs: Tensor, moved_outputs: Tensor, inputs: Tensor, moved: Tensor) -> Tensor:
+    """Return ``‖θ(x) − θ(x')‖₂ / ‖x − x'‖₂`` per example, shape (n,).
+
+    Args:
+        outputs: θ(x), shape (n, classes).
+        moved_outputs: θ(x'), same shape.
+        inputs: x, shape (n, ...).
+        moved: x', same shape.
+
+    """
+    quotients: Tensor = (outputs - moved_outputs).norm(dim=1) / (moved - inputs).flatten(1).norm(dim=1)
+    return quotients
 
 
 @UNLEARNERS.register
@@ -55,5 +70,5 @@ class JiT(Iterative):
                 moved = (inputs + noise).clamp(inputs.min(), inputs.max())
                 with torch.set_grad_enabled(not self.stop_gradient):
                     perturbed = objective.logits(material.model, (moved, *batch[1:]))
-                quotients.append((clean - perturbed).norm(dim=1) / (moved - inputs).flatten(1).norm(dim=1))
+                quotients.append(lipschitz_quotients(clean, perturbed, inputs, moved))
             yield torch.stack(quotients).mean(0).sum()

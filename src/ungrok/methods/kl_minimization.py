@@ -9,7 +9,20 @@ from torch.nn.functional import kl_div
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, language, nll, teacher_logits
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material
+
+
+def divergence(teacher: Tensor, student: Tensor) -> Tensor:
+    """Return ``KL(softmax(teacher) ‖ softmax(student))`` per row, shape (rows,).
+
+    Args:
+        teacher: Logits, shape (rows, vocabulary).
+        student: Logits, same shape.
+
+    """
+    log_p, log_q = teacher.log_softmax(dim=1), student.log_softmax(dim=1)
+    return kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1)
 
 
 @UNLEARNERS.register
@@ -33,6 +46,5 @@ class KLMinimization(AnswerMethod):
 
     def retain_values(self, material: Material, batch: Batch) -> Tensor:
         """Return the divergence from the original at each token."""
-        teacher = teacher_logits(material, batch, "retain").log_softmax(dim=1)
-        student = language(material).logits(material.model, batch).log_softmax(dim=1)
-        return kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)
+        teacher = teacher_logits(material, batch, "retain")
+        return divergence(teacher, language(material).logits(material.model, batch))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
+
+
+def l1_norm(parameters: Iterable[Tensor]) -> Tensor:
+    """Return ``‖θ‖₁``, the sum of the absolute values of all parameters, a scalar."""
+    return torch.stack([p.abs().sum() for p in parameters]).sum()
 
 
 @UNLEARNERS.register
@@ -40,5 +46,5 @@ class L1Sparse(Iterative):
         weights = [p for p in material.model.parameters() if p.requires_grad]
         for update, batch in enumerate(material.endless("retain")):
             alpha = self.alpha * (1 - (update // per_epoch) / epochs)
-            norm = torch.stack([w.abs().sum() for w in weights]).sum()
+            norm = l1_norm(weights)
             yield material.mean_loss(batch) + alpha * norm

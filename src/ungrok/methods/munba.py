@@ -10,7 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ungrok.core.objective import Batch
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
+from ungrok.methods.random_label import random_labels
 
 
 def nash_weights(retain: Tensor, forget: Tensor) -> tuple[float, float]:
@@ -77,8 +79,7 @@ class MUNBA(Iterative):
 
     @staticmethod
     def _bargain(material: Material, retain: Batch, forget: Batch, draw: torch.Generator) -> Tensor:
-        truth = material.objective.targets(forget)
-        labels = torch.randint(material.classes, truth.shape, generator=draw).to(truth.device)
+        labels = random_labels(material.objective.targets(forget), material.classes, draw)
         losses = material.mean_loss(retain), material.mean_loss(material.objective.relabel(forget, labels))
         parameters = [p for p in material.model.parameters() if p.requires_grad]
         gradients = [flat_gradient(loss, parameters) for loss in losses]

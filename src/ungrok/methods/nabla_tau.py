@@ -9,7 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
+
+
+def squared_shortfall(forget: Tensor, validation: Tensor) -> Tensor:
+    """Return ``ReLU(L(v) − L(f))²``: how far the forget loss has still to climb, squared; a scalar."""
+    return torch.relu(validation - forget).square()
 
 
 @UNLEARNERS.register
@@ -41,5 +47,5 @@ class NablaTau(Iterative):
             alpha = self.alpha * (1 - update / total)
             with torch.no_grad():
                 target = material.mean_loss(validation)
-            shortfall = torch.relu(target - material.mean_loss(forget))
-            yield alpha * shortfall.square() + (1 - alpha) * material.mean_loss(retain)
+            climb = squared_shortfall(material.mean_loss(forget), target)
+            yield alpha * climb + (1 - alpha) * material.mean_loss(retain)

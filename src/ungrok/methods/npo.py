@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from ungrok.core.objective import Batch
-from ungrok.methods.answers import AnswerMethod, log_ratio
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.answers import AnswerMethod, log_ratio, preference_loss
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material
 
 
 @UNLEARNERS.register
@@ -31,4 +31,4 @@ class NPO(AnswerMethod):
 
     def forget_values(self, material: Material, batch: Batch) -> Tensor:
         """Return the preference loss of each answer."""
-        return -2 / self.beta * logsigmoid(-self.beta * log_ratio(material, batch, "forget"))
+        return preference_loss(-log_ratio(material, batch, "forget"), self.beta)

@@ -9,7 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
+
+
+def random_labels(truth: Tensor, classes: int, draw: torch.Generator) -> Tensor:
+    """Return labels uniform over all classes, the true one included, shape and device of ``truth``, int64."""
+    return torch.randint(classes, truth.shape, generator=draw).to(truth.device)
 
 
 @UNLEARNERS.register
@@ -38,8 +44,7 @@ class RandomLabel(Iterative):
         draw = material.generator("labels")
         while True:
             for batch in material.batches("forget"):
-                truth = material.objective.targets(batch)
-                labels = torch.randint(material.classes, truth.shape, generator=draw).to(truth.device)
+                labels = random_labels(material.objective.targets(batch), material.classes, draw)
                 yield material.mean_loss(material.objective.relabel(batch, labels))
             for batch in material.batches("retain"):
                 yield material.mean_loss(batch)

@@ -12,12 +12,24 @@ from torch import Tensor, nn
 from ungrok.core.causal_lm import run
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Batch
-from ungrok.core.scores import device_of, evaluating
+from ungrok.core.scores import evaluating
 from ungrok.methods.answers import AnswerMethod, kept, language
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material
 
 BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 """Where a parameter's name says which block of the transformer it belongs to."""
+
+
+def direction(dimensions: int, draw: torch.Generator) -> Tensor:
+    """Return a vector of norm 1, uniform in [0, 1) per dimension before it is normalized, shape (dimensions,)."""
+    u: Tensor = torch.rand(dimensions, generator=draw)
+    return u.div(u.norm())
+
+
+def squared_distance(states: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean over dimensions of the squared difference, shape (rows,), of two states of shape (rows, dimensions)."""
+    return (states - wanted).square().mean(dim=1)
 
 
 @UNLEARNERS.register
@@ -63,11 +75,9 @@ class RMU(AnswerMethod):
     def forget_values(self, material: Material, batch: Batch) -> Tensor:
         """Return the mean squared distance from the random vector at each place."""
         states = self._states(material.model, batch, material)
-        if "direction" not in material.memory:
-            u = torch.rand(states.shape[1], generator=material.generator("direction"))
-            material.memory["direction"] = (u / u.norm()).to(device_of(material.model))
-        away: Tensor = states - self.coefficient * material.memory["direction"]
-        return away.square().mean(dim=1)
+        # The generator starts anew each time, so that the direction is one for the path.
+        u = direction(states.shape[1], material.generator("direction")).to(states.device)
+        return squared_distance(states, self.coefficient * u)
 
     def retain_values(self, material: Material, batch: Batch) -> Tensor:
         """Return the mean squared distance from the original's states at each place."""
@@ -77,13 +87,13 @@ class RMU(AnswerMethod):
                 return self._states(material.original, batch, material)
 
         wanted = kept(material, "states", batch, original, language(material).counts(batch).tolist())
-        return (self._states(material.model, batch, material) - wanted).square().mean(dim=1)
+        return squared_distance(self._states(material.model, batch, material), wanted)
 
 
 def block_of(name: str) -> int | None:
     """Return the number of the block, from 1, that a parameter belongs to; None for embeddings and the like."""
-    found = BLOCK.search(name)
-    return None if found is None else int(found.group(1)) + 1
+    match = BLOCK.search(name)
+    return None if match is None else int(match.group(1)) + 1
 
 
 def count_blocks(model: nn.Module) -> int:

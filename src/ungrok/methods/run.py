@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec
 
 from pydantic import ValidationError
 from torch import nn
@@ -11,7 +12,10 @@ from torch import nn
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Batches, Classification, Objective
 from ungrok.core.schema import explain
-from ungrok.methods.base import UNLEARNERS, Unlearner, UnlearningPath
+from ungrok.methods.base import UNLEARNERS, Unlearner
+from ungrok.methods.path import UnlearningPath
+
+P = ParamSpec("P")
 
 
 def make_method(method: str | Unlearner, settings: dict[str, Any]) -> Unlearner:
@@ -53,13 +57,13 @@ def unlearning_path(
         model: Any classifier, on any device, in any mode; it is not changed.
         forget: Re-iterable of ``(inputs, targets)`` batches to forget, used in the order it gives; a DataLoader or a list.
         retain: Re-iterable of batches to keep.
-        method: A name from ``ungrok list methods``, or a configured method.
+        method: A configured method, for instance ``SCRUB(lr=5e-4, epochs=3)``, or a name from ``ungrok list methods``.
         objective: How a batch becomes logits and losses; cross-entropy classification by default.
         validation: Re-iterable of held-out batches, for methods that need them.
         factory: Returns a freshly initialized model of the same shape, for methods that need one.
         base: The model before it saw the data, for methods that need it.
         seed: The only source of randomness.
-        **settings: The method's hyper-parameters, for instance ``lr=5e-4, epochs=3``.
+        **settings: Beside a name, the method's hyper-parameters, for instance ``lr=5e-4, epochs=3``.
 
     Returns:
         Steps with ``updates``, ``dose``, ``loss`` and the live ``model``; ``step.snapshot()`` copies it. ``path.budget`` is the
@@ -75,37 +79,27 @@ def unlearning_path(
     return made.path(model, forget, retain, objective, validation=validation, factory=factory, base=base, seed=seed)
 
 
-def unlearn(
-    model: nn.Module,
-    *,
-    forget: Batches,
-    retain: Batches | None = None,
-    method: str | Unlearner,
-    objective: Objective | None = None,
-    validation: Batches | None = None,
-    factory: Callable[[], nn.Module] | None = None,
-    base: nn.Module | None = None,
-    seed: int = 0,
-    **settings: Any,
-) -> nn.Module:
+def _taking(path: Callable[P, UnlearningPath]) -> Callable[[Callable[..., nn.Module]], Callable[P, nn.Module]]:
+    """Give a function the parameters of another, for type checkers, editors and ``inspect`` alike."""
+
+    def give(function: Callable[..., nn.Module]) -> Callable[P, nn.Module]:
+        result = function.__annotations__["return"]
+        function.__annotations__ = path.__annotations__ | {"return": result}
+        function.__signature__ = inspect.signature(path).replace(return_annotation=result)  # type: ignore[attr-defined]
+        return function
+
+    return give
+
+
+@_taking(unlearning_path)
+def unlearn(*args: Any, **kwargs: Any) -> nn.Module:
     """Return a new model from which ``forget`` has been unlearned, in the modes of the one handed in.
 
     Arguments and errors are those of :func:`unlearning_path`, which this walks to its end. A one-shot method given several
     strengths ends at the one that changes most.
     """
-    path = unlearning_path(
-        model,
-        forget=forget,
-        retain=retain,
-        method=method,
-        objective=objective,
-        validation=validation,
-        factory=factory,
-        base=base,
-        seed=seed,
-        **settings,
-    )
-    *_, last = path
+    *_, last = unlearning_path(*args, **kwargs)
+    model: nn.Module = args[0] if args else kwargs["model"]
     for ours, theirs in zip(last.model.modules(), model.modules(), strict=True):
         ours.training = theirs.training
     last.model.zero_grad(set_to_none=True)

@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ungrok.core.scores import evaluating
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material
 from ungrok.methods.random_label import RandomLabel
 
 
@@ -33,6 +34,10 @@ def saliency_mask(gradients: dict[str, Tensor], k: float) -> dict[str, Tensor]:
     return {name: g.abs() >= threshold for name, g in gradients.items()}
 
 
+Masks = dict[str, tuple[Tensor, Tensor]]
+"""Per parameter, where it may move (bool, its shape) and its starting value."""
+
+
 @UNLEARNERS.register
 class SalUn(RandomLabel):
     """Find the weights to which the forget loss is most sensitive, and train only those on random labels.
@@ -51,30 +56,30 @@ class SalUn(RandomLabel):
     lr: float = Field(0.013, gt=0, description="learning rate")
     k: float = Field(0.5, gt=0, le=1, description="share of the weights that may move")
 
-    def begin(self, material: Material) -> None:
-        """Compute the mask at the starting point."""
+    def begin(self, material: Material) -> Masks:
+        """Return the masks at the starting point."""
         model = material.model
         with evaluating(model):
             for batch in material.batches("forget"):
                 material.mean_loss(batch).backward()
         gradients = {n: p.grad.detach().clone() for n, p in model.named_parameters() if p.grad is not None}
         model.zero_grad(set_to_none=True)
-        mask = saliency_mask(gradients, self.k)
-        material.memory["mask"] = {n: (m, dict(model.named_parameters())[n].detach().clone()) for n, m in mask.items()}
+        masks = saliency_mask(gradients, self.k)
+        return {name: (mask, model.get_parameter(name).detach().clone()) for name, mask in masks.items()}
 
-    def before_update(self, material: Material, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002
+    def before_update(self, material: Material[Masks], optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002
         """Mask the gradients."""
         for name, parameter in material.model.named_parameters():
             if parameter.grad is not None:
-                parameter.grad.mul_(material.memory["mask"][name][0])
+                parameter.grad.mul_(material.state[name][0])
 
-    def after_update(self, material: Material, optimizer: torch.optim.Optimizer) -> None:
+    def after_update(self, material: Material[Masks], optimizer: torch.optim.Optimizer) -> None:
         """Put masked weights and their optimizer state back."""
-        restore(material.model, optimizer, material.memory["mask"])
+        restore(material.model, optimizer, material.state)
 
 
 @torch.no_grad()
-def restore(model: nn.Module, optimizer: torch.optim.Optimizer, masks: dict[str, tuple[Tensor, Tensor]]) -> None:
+def restore(model: nn.Module, optimizer: torch.optim.Optimizer, masks: Masks) -> None:
     """Set masked weights to their starting values and their momentum to zero.
 
     Args:

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, nll
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material
+
+
+def weights(losses: Tensor, beta1: float, beta2: float) -> Tensor:
+    """Return ``p^β1·(1 − p)^β2`` of tokens with loss ``−log p``, a constant to the gradient, shape as ``losses``."""
+    p = (-losses).detach().exp()
+    return p**beta1 * (1 - p) ** beta2
 
 
 @UNLEARNERS.register
@@ -32,5 +39,4 @@ class SatImp(AnswerMethod):
     def forget_values(self, material: Material, batch: Batch) -> Tensor:
         """Return the weighted, negated loss of each token."""
         losses = nll(material, batch)
-        p = (-losses).detach().exp()
-        return -(p**self.beta1) * (1 - p) ** self.beta2 * losses
+        return -weights(losses, self.beta1, self.beta2) * losses

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import teacher_logits
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
 
 
 def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -26,6 +27,18 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     """
     log_p, log_q = (F.log_softmax(x / temperature, dim=1) for x in (teacher, student))
     return temperature**2 * F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+
+
+@dataclass
+class Place:
+    """Where a path is.
+
+    Args:
+        epoch: Counted from 1; 0 before the first update.
+
+    """
+
+    epoch: int = 0
 
 
 @UNLEARNERS.register
@@ -62,24 +75,25 @@ class SCRUB(Iterative):
         epochs = self.epochs or self.default_epochs
         return epochs * length(material.retain) + min(epochs, self.msteps) * length(material.forget)
 
-    def losses(self, material: Material, total: int) -> Iterator[Tensor]:  # noqa: ARG002
+    def begin(self, material: Material) -> Place:  # noqa: ARG002
+        """Return the place before the first update."""
+        return Place()
+
+    def rate(self, material: Material[Place], update: int) -> float:  # noqa: ARG002
+        """Return the learning rate of the epoch."""
+        return self.lr * 0.1 ** sum(material.state.epoch > last for last in self.lr_decay_epochs)
+
+    def losses(self, material: Material[Place], total: int) -> Iterator[Tensor]:  # noqa: ARG002
         """Yield the losses of maximization and minimization, epoch after epoch."""
-        epoch = 0
         while True:
-            epoch += 1
-            material.memory["lr"] = self.lr * 0.1 ** sum(epoch > last for last in self.lr_decay_epochs)
-            if epoch <= self.msteps:
+            material.state.epoch += 1
+            if material.state.epoch <= self.msteps:
                 for batch in material.batches("forget"):
                     yield -self._divergence(material, batch, "forget")[0]
             for batch in material.batches("retain"):
                 divergence, logits = self._divergence(material, batch, "retain")
                 own = material.objective.mean(material.objective.losses(logits, batch), batch)
                 yield self.gamma * own + self.alpha * divergence
-
-    def before_update(self, material: Material, optimizer: torch.optim.Optimizer) -> None:
-        """Set the epoch's learning rate."""
-        for group in optimizer.param_groups:
-            group["lr"] = material.memory["lr"]
 
     def _divergence(self, material: Material, batch: Batch, name: str) -> tuple[Tensor, Tensor]:
         student = material.objective.logits(material.model, batch)

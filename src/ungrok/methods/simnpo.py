@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from ungrok.core.objective import Batch
-from ungrok.methods.answers import AnswerMethod, language, nll
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.answers import AnswerMethod, language, nll, preference_loss
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material
 
 
 @UNLEARNERS.register
@@ -35,4 +35,4 @@ class SimNPO(AnswerMethod):
         """Return the preference loss of each answer."""
         objective = language(material)
         mean = objective.sums(nll(material, batch), batch) / objective.counts(batch)
-        return -2 / self.beta * logsigmoid(self.beta * (mean - self.delta))
+        return preference_loss(mean - self.delta, self.beta)

@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.gradients import squared_gradients
-from ungrok.methods.base import UNLEARNERS, Material, OneShot, Strengths
+from ungrok.methods.base import UNLEARNERS, OneShot, Strengths
+from ungrok.methods.material import Material
 
 
 def dampen(weight: Tensor, forget: Tensor, data: Tensor, alpha: float, lam: float) -> Tensor:

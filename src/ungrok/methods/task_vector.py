@@ -8,10 +8,12 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.scores import device_of
-from ungrok.methods.base import UNLEARNERS, Material, OneShot, Strengths
+from ungrok.methods.base import UNLEARNERS, OneShot, Strengths
+from ungrok.methods.material import Material
 
 
 @UNLEARNERS.register
@@ -37,21 +39,8 @@ class TaskVector(OneShot):
         return tuple(sorted(self.alpha))
 
     def prepare(self, material: Material) -> Callable[[float], None]:
-        """Reinforce a copy of the base model."""
-        assert material.base is not None
-        model, base = material.model, copy.deepcopy(material.base).to(device_of(material.model))
-        start = {name: p.detach().clone() for name, p in base.named_parameters()}
-        if {n: p.shape for n, p in model.named_parameters()} != {n: p.shape for n, p in start.items()}:
-            raise RecipeError("task_vector: base has other parameters than the model")
-        optimizer = torch.optim.AdamW([p for p in base.parameters() if p.requires_grad], self.lr)
-        base.train()
-        for _ in range(self.epochs):
-            for batch in material.batches("forget"):
-                optimizer.zero_grad(set_to_none=True)
-                objective = material.objective
-                objective.mean(objective.losses(objective.logits(base, batch), batch), batch).backward()
-                optimizer.step()
-        vector = {name: p.detach() - start[name] for name, p in base.named_parameters()}
+        """Compute what a copy of the base model learns from the forget set."""
+        model, vector = material.model, self._vector(material)
         original = {name: p.detach().clone() for name, p in model.named_parameters()}
 
         def move(dose: float) -> None:
@@ -60,3 +49,19 @@ class TaskVector(OneShot):
                     parameter.copy_(original[name] - dose * vector[name])
 
         return move
+
+    def _vector(self, material: Material) -> dict[str, Tensor]:
+        """Return ``θ_reinforced − θ_base`` by the names of the parameters."""
+        assert material.base is not None
+        objective, base = material.objective, copy.deepcopy(material.base).to(device_of(material.model))
+        start = {name: p.detach().clone() for name, p in base.named_parameters()}
+        if {n: p.shape for n, p in material.model.named_parameters()} != {n: p.shape for n, p in start.items()}:
+            raise RecipeError("task_vector: base has other parameters than the model")
+        optimizer = torch.optim.AdamW([p for p in base.parameters() if p.requires_grad], self.lr)
+        base.train()
+        for _ in range(self.epochs):
+            for batch in material.batches("forget"):
+                optimizer.zero_grad(set_to_none=True)
+                objective.mean(objective.losses(objective.logits(base, batch), batch), batch).backward()
+                optimizer.step()
+        return {name: p.detach() - start[name] for name, p in base.named_parameters()}

@@ -10,12 +10,25 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, language, teacher_logits
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """Return ``−Σ_v target_v·log softmax(logits)_v`` per row, shape (rows,)."""
     return -(target * logits.log_softmax(dim=1)).sum(dim=1)
+
+
+def lowered(teacher: Tensor, true: Tensor, beta: float) -> Tensor:
+    """Return ``softmax(teacher − β·one-hot(true))``, shape (rows, vocabulary).
+
+    Args:
+        teacher: Logits, shape (rows, vocabulary).
+        true: The true tokens, int64, shape (rows,).
+        beta: β, in units of a logit.
+
+    """
+    return teacher.scatter_add(1, true.unsqueeze(1), torch.full_like(teacher[:, :1], -beta)).softmax(dim=1)
 
 
 @UNLEARNERS.register
@@ -39,6 +52,5 @@ class UNDIAL(AnswerMethod):
     def forget_values(self, material: Material, batch: Batch) -> Tensor:
         """Return the cross-entropy to the lowered teacher at each token."""
         objective = language(material)
-        teacher, true = teacher_logits(material, batch, "forget"), objective.targets(batch).unsqueeze(1)
-        lowered = teacher.scatter_add(1, true, torch.full_like(teacher[:, :1], -self.beta))
-        return soft_cross_entropy(objective.logits(material.model, batch), lowered.softmax(dim=1))
+        target = lowered(teacher_logits(material, batch, "forget"), objective.targets(batch), self.beta)
+        return soft_cross_entropy(objective.logits(material.model, batch), target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -11,7 +12,15 @@ from torch import Tensor
 
 from ungrok.core.errors import NotApplicable
 from ungrok.core.scores import device_of
-from ungrok.methods.base import UNLEARNERS, Iterative, Material, length
+from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.material import Material, length
+
+
+@dataclass
+class Repair:
+    """Whether the repair begins with the update at hand."""
+
+    begins: bool = False
 
 
 @UNLEARNERS.register
@@ -58,7 +67,11 @@ class UNSIR(Iterative):
         """Return the number of retain batches."""
         return length(material.retain)
 
-    def losses(self, material: Material, total: int) -> Iterator[Tensor]:  # noqa: ARG002
+    def begin(self, material: Material) -> Repair:  # noqa: ARG002
+        """Return that the path does not begin with the repair."""
+        return Repair()
+
+    def losses(self, material: Material[Repair], total: int) -> Iterator[Tensor]:  # noqa: ARG002
         """Yield the losses of the impair passes, then of the repair passes."""
         noise = [(self._noise(material, c), c) for c in self._classes(material)]
         turn = 0
@@ -68,14 +81,15 @@ class UNSIR(Iterative):
                 turn += 1
                 labels = torch.full((len(extra),), label, dtype=targets.dtype, device=targets.device)
                 yield material.mean_loss((torch.cat([inputs, extra]), torch.cat([targets, labels])))
-        material.memory["repair"] = True
+        material.state.begins = True
         for batch in material.endless("retain"):
             yield material.mean_loss(batch)
 
-    def before_update(self, material: Material, optimizer: torch.optim.Optimizer) -> None:
+    def before_update(self, material: Material[Repair], optimizer: torch.optim.Optimizer) -> None:
         """Make the optimizer a fresh one where the repair begins."""
-        if material.memory.pop("repair", False):
+        if material.state.begins:
             optimizer.state.clear()
+            material.state.begins = False
 
     def rate(self, material: Material, update: int) -> float:
         """Return the learning rate of the impair passes, then of the repair."""

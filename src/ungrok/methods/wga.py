@@ -9,7 +9,13 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, nll
-from ungrok.methods.base import UNLEARNERS, Material
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material
+
+
+def belief(losses: Tensor, beta: float) -> Tensor:
+    """Return ``p^β`` of tokens with loss ``−log p``, a constant to the gradient, shape as ``losses``."""
+    return (-losses).detach().exp() ** beta
 
 
 @UNLEARNERS.register
@@ -30,4 +36,4 @@ class WGA(AnswerMethod):
     def forget_values(self, material: Material, batch: Batch) -> Tensor:
         """Return the weighted, negated loss of each token."""
         losses = nll(material, batch)
-        return -((-losses).detach().exp() ** self.beta) * losses
+        return -belief(losses, self.beta) * losses

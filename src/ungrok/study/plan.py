@@ -22,8 +22,7 @@ from ungrok.data.base import Data
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import SMALL, ForgetRule
 from ungrok.data.local import LocalGrokking
-from ungrok.methods import Unlearner
-from ungrok.methods.base import Material
+from ungrok.methods import Material, Unlearner
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.recipe import BASE, Recipe, Rescaled
 from ungrok.study.statistics import smallest_p

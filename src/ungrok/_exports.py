@@ -1,0 +1,51 @@
+"""What ``ungrok`` offers by name, and where it is defined; ``python -m ungrok._exports`` writes ``__init__.pyi``."""
+
+from __future__ import annotations
+
+import gc
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ungrok.core.catalog import entries
+
+PLACES = {
+    "Audit": "ungrok.evaluate.audit",
+    "CausalLM": "ungrok.core.causal_lm",
+    "Classification": "ungrok.core.objective",
+    "Step": "ungrok.methods.path",
+    "Unlearner": "ungrok.methods.base",
+    "audit": "ungrok.evaluate.audit",
+    "unlearn": "ungrok.methods.run",
+    "unlearning_path": "ungrok.methods.run",
+}
+"""Names and their modules; the classes of the methods come on top."""
+
+
+def places() -> dict[str, str]:
+    """Return the module of every name, in alphabetical order."""
+    methods = {entry.class_name: entry.module for entry in entries("ungrok.methods", "UNLEARNERS.register").values()}
+    return dict(sorted((PLACES | methods).items()))
+
+
+def load(name: str) -> Any:
+    """Import what is offered under a name."""
+    # Modules stay: the collector would walk over all of torch several times and find nothing.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return getattr(import_module(PLACES.get(name) or places()[name]), name)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def stub() -> str:
+    """Return what ``__init__.pyi`` should hold, for editors and type checkers, which do not run ``__getattr__``."""
+    pairs = sorted((module, name) for name, module in places().items())
+    imports = [f"from {module} import {name} as {name}" for module, name in pairs]
+    return "\n".join(['"""Written by ``python -m ungrok._exports``."""', "", *imports, "", "__version__: str", ""])
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("__init__.pyi").write_text(stub(), encoding="utf-8")

@@ -1,0 +1,53 @@
+"""RMU: directions, distances and where blocks are."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ungrok.core.errors import RecipeError
+from ungrok.methods.rmu import RMU, block_of, count_blocks, direction, squared_distance
+
+
+def test_the_direction_has_norm_one_and_no_negative_part():
+    u = direction(50, torch.Generator().manual_seed(3))
+    drawn = torch.rand(50, generator=torch.Generator().manual_seed(3))
+    assert u.norm().item() == pytest.approx(1)
+    torch.testing.assert_close(u, drawn / math.sqrt(sum(x * x for x in drawn.tolist())))
+
+
+def test_squared_distance_is_a_mean_over_dimensions():
+    states = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
+    assert squared_distance(states, torch.tensor([1.0, 0.0])).tolist() == [2.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [("model.layers.0.mlp.weight", 1), ("transformer.h.11.ln.bias", 12), ("blocks.2.w", 3), ("embed.weight", None)],
+)
+def test_blocks_are_counted_from_one(name, block):
+    assert block_of(name) == block
+
+
+class Layers(nn.Module):
+    def __init__(self, depth):
+        super().__init__()
+        self.embed = nn.Linear(1, 1)
+        self.layers = nn.ModuleList(nn.Linear(1, 1) for _ in range(depth))
+
+
+@pytest.mark.parametrize(
+    ("settings", "moving"),
+    [({}, {1, 2, 3}), ({"layer": 5, "blocks": 2}, {4, 5}), ({"layer": 1}, {1}), ({"blocks": 1}, {3})],
+)
+def test_blocks_up_to_the_layer_train(settings, moving):
+    """Of five the middle one, the third, is the default."""
+    model = Layers(5)
+    chosen = {id(p) for p in RMU(**settings).trainable(model)}
+    assert {block_of(n) for n, p in model.named_parameters() if id(p) in chosen} == moving
+
+
+def test_a_model_without_blocks():
+    with pytest.raises(RecipeError, match="no block was found in the model"):
+        count_blocks(nn.Linear(1, 1))
