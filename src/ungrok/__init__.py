@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from ungrok.evaluate import Audit, audit
+from ungrok.api import audit
+from ungrok.evaluate import Audit
 from ungrok.methods import Step, Unlearner, unlearn, unlearning_path
 
 __version__ = metadata.version("ungrok")

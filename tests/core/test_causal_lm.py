@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ungrok.core.causal_lm import CausalLM, longest_suffix, score_answers, summarize
+from ungrok.core.causal_lm import CausalLM, longest_suffix
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import backward, part_losses
 
@@ -78,9 +78,7 @@ def test_padding_changes_nothing(table, change):
         model.zero_grad()
         losses = objective.losses(objective.logits(model, batch), batch)
         objective.mean(losses, batch).backward()
-        results.append(
-            (losses.detach(), model.table.grad.clone(), *vars(score_answers(model, [batch], objective)).values())
-        )
+        results.append((losses.detach(), model.table.grad.clone(), *vars(objective.score(model, [batch])).values()))
     for a, b in zip(*results, strict=True):
         assert torch.equal(a, b)
 
@@ -112,7 +110,7 @@ def test_extraction_strength_and_matches_by_the_definition():
     table = torch.zeros(V, V)
     for before, after in ((2, 3), (4, 5), (8, 1), (1, 1), (6, 8)):
         table[before, after] = 1
-    found = score_answers(Bigram(table), [make(ROWS)], objective)
+    found = objective.score(Bigram(table), [make(ROWS)])
     assert found.matches.tolist() == pytest.approx([2 / 3, 0, 4 / 5])
     assert found.extraction.tolist() == pytest.approx([slow_extraction(table, q, a, 9) for q, a in ROWS])
     assert found.extraction.tolist() == pytest.approx([1 / 3, 0, 4 / 5])
@@ -128,7 +126,7 @@ def test_the_longest_correct_suffix():
 def test_a_broken_example_is_not_a_number_and_the_split_has_diverged(table):
     table[7] = float("nan")
     objective, batch = CausalLM(), make(ROWS)
-    found = summarize(objective.logits(Bigram(table), batch), batch, objective)
+    found = objective.score(Bigram(table), [batch])
     assert torch.isnan(found.losses).tolist() == [False, True, False]
     assert found.diverged
     assert found.accuracy is None

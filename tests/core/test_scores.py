@@ -8,7 +8,7 @@ from torch import nn
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.core.scores import Scores, device_of, evaluating, score
+from ungrok.core.scores import ClassScores, device_of, evaluating, score
 
 OBJECTIVE = Classification()
 
@@ -96,7 +96,7 @@ def test_a_loss_that_overflows_is_divergence_too():
 
 
 def test_selection_by_index_and_mask():
-    scores = Scores(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), torch.eye(3))
+    scores = ClassScores(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), torch.eye(3))
     for index in (torch.tensor([0, 1]), torch.tensor([True, True, False])):
         part = scores.of(index)
         assert len(part) == 2

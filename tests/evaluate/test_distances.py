@@ -9,7 +9,7 @@ from scipy.spatial.distance import jensenshannon
 from torch import nn
 
 from ungrok.core.errors import RecipeError
-from ungrok.core.scores import Scores
+from ungrok.core.scores import ClassScores
 from ungrok.evaluate.distances import (
     activation_distance,
     disagreement,
@@ -35,7 +35,7 @@ def scores(rows, targets=None):
 def from_logits(logits, targets=None):
     targets = torch.tensor(targets) if targets else torch.zeros(len(logits), dtype=torch.int64)
     predictions = logits.argmax(1).masked_fill(~logits.isfinite().all(1), -1)
-    return Scores(torch.ones(len(logits)), predictions, targets, logits)
+    return ClassScores(torch.ones(len(logits)), predictions, targets, logits)
 
 
 SURE, HALF, OTHER = [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]
@@ -105,7 +105,7 @@ def test_a_diverged_model_is_at_no_distance(measure):
 
 
 def test_scores_without_logits_say_what_is_missing():
-    bare = Scores(torch.ones(1), torch.zeros(1).long(), torch.zeros(1).long())
+    bare = ClassScores(torch.ones(1), torch.zeros(1).long(), torch.zeros(1).long())
     with pytest.raises(RecipeError, match="keep_logits=True"):
         js_divergence(bare, bare)
 

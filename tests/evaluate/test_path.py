@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ungrok.core.scores import Scores
+from ungrok.core.scores import ClassScores
 from ungrok.evaluate.distances import distances
 from ungrok.evaluate.membership import ATTACKS, membership
 from ungrok.evaluate.path import oracle_accuracies, path_audits, path_rows
@@ -148,7 +148,7 @@ THREE = {
 
 
 def ending(tensors, name):
-    return Scores(
+    return ClassScores(
         *(tensors[f"{name}.{part}"][-1] for part in ("losses", "predictions")), LABELS[name], tensors[f"{name}.logits"]
     )
 

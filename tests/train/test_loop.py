@@ -17,8 +17,9 @@ from ungrok.core.seeds import derive
 from ungrok.data.base import Split
 from ungrok.data.batches import TensorBatches
 from ungrok.train import Trajectory, materialize
-from ungrok.train.loop import PROGRESS, Run, Training, checkpoint_name, log_grid
+from ungrok.train.loop import Run, Training, log_grid
 from ungrok.train.optimizers import SGD, AdamW
+from ungrok.train.record import PROGRESS, checkpoint_name
 
 NEVER = 1e9
 

@@ -9,19 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
+from typing_extensions import override
 
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable, RecipeError, first_line
+from ungrok.core.objective import Family
 from ungrok.core.seeds import generator
 from ungrok.data import authors
 from ungrok.data.authors import Row, Tables
-from ungrok.data.base import PROBLEMS, Data, Problem, Split
+from ungrok.data.base import PROBLEMS, Data, Method, Problem, Split
 from ungrok.data.history import LossHistory
 from ungrok.data.tokens import Template, TokenSplit, encode, load_tokenizer, train_tokenizer
+
+if TYPE_CHECKING:
+    from ungrok.data.forget import ForgetSplit
 
 QUESTIONS = 20
 """Questions per author, in TOFU and here."""
@@ -76,6 +82,11 @@ class AnswerData(Data):
 
     """
 
+    family: ClassVar[Family] = "language"
+    losses: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    gradient_norm: ClassVar[bool] = False
+    followed: ClassVar[tuple[Literal["train", "validation"], ...]] = ("train", "validation")
+
     train: TokenSplit
     validation: TokenSplit
     test: TokenSplit
@@ -100,6 +111,40 @@ class AnswerData(Data):
         splits += [part for probe in self.probes.values() for part in (probe.paraphrased, probe.perturbed)]
         return (max(split.inputs.shape[1] for split in splits),)
 
+    def fits(self, shape: Sequence[int], rows: int) -> bool:
+        """Return whether an output has ``rows`` rows and at least the tokenizer's tokens: a model may have room for more."""
+        return len(shape) == 2 and shape[0] == rows and shape[1] >= self.outputs
+
+    def objective(self, loss: str, precision: str = "float32") -> CausalLM:  # noqa: ARG002
+        """Return next-token prediction of answers; the end token is the tokenizer's."""
+        self._check_loss(loss)
+        return CausalLM(self.train.eos)
+
+    @override
+    def base_part(self) -> Self:
+        return super().base_part() if self.base is None else replace(self, train=self.base)
+
+    def forget_part(self, split: ForgetSplit, method: Method) -> TokenSplit:
+        """Return the forget pairs, with the other answers to their questions that the method needs."""
+        part = self.train.of(split.forget)
+        if method.other is None:
+            return part
+        other = self.others[method.other].of(split.forget).to(part.targets.device)
+        return replace(part, others={method.other: other})
+
+    def check_method(self, method: Method, problem: str) -> None:
+        """Raise RecipeError if a method does not run on these data, or needs answers that they do not have."""
+        super().check_method(method, problem)
+        if method.other and method.other not in self.others:
+            raise RecipeError(
+                f"unlearn: {method.kind!r} needs {method.other!r} answers, which problem {problem!r} does not have for "
+                "every question"
+            )
+
+    @override
+    def pairs(self) -> AnswerData:
+        return self
+
     def check_forget(self, forget: Tensor, label: str) -> None:
         """Raise NotApplicable if a question is both to be forgotten and to be kept."""
         gone = set(forget.tolist())
@@ -114,6 +159,7 @@ class AnswerData(Data):
 class AnswerProblem(Problem):
     """What all problems of question-answer pairs share."""
 
+    family: ClassVar[Family] = "language"
     optional: ClassVar[frozenset[str]] = frozenset({"tokenizer_file"})
 
     tokenizer: str | None = Field(None, description="hub id or folder; null trains a byte-level BPE on the data")

@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from ungrok.core.errors import RecipeError
-from ungrok.core.scores import Scores
+from ungrok.core.scores import ClassScores
 from ungrok.core.seeds import generator
 from ungrok.evaluate.roc import AttackOutcome, Floats, roc
 
@@ -38,7 +38,7 @@ MOST = 1000
 """The trained attackers draw at most so many members, and as many non-members."""
 
 
-def signals(scores: Scores) -> dict[str, Floats]:
+def signals(scores: ClassScores) -> dict[str, Floats]:
     """Return what the threshold attacks look at, one finite value per example, larger meaning more like a member.
 
     - ``loss``: minus the objective's loss.
@@ -73,7 +73,7 @@ def _log_rest(log_p: Tensor) -> Tensor:
     return torch.log1p(-log_p.exp().clamp(max=0.5)).scatter(1, top, others)
 
 
-def membership(forget: Scores, test: Scores, seed: int = 0) -> dict[str, AttackOutcome] | None:
+def membership(forget: ClassScores, test: ClassScores, seed: int = 0) -> dict[str, AttackOutcome] | None:
     """Attack a model: forget examples are members, test examples of the same classes are not.
 
     Classes give nothing away: those without test examples are left out, as are those without forget examples, and the
@@ -82,8 +82,8 @@ def membership(forget: Scores, test: Scores, seed: int = 0) -> dict[str, AttackO
     five-fold cross-validation; their interval leaves out that they were fitted, and covers about 85 % where there is nothing to learn.
 
     Args:
-        forget: Scores on the forget data, logits included.
-        test: Scores on the test data, logits included.
+        forget: ClassScores on the forget data, logits included.
+        test: ClassScores on the test data, logits included.
         seed: Seed of the draw and of the folds; the same for a model and its oracle gives both the same.
 
     Returns:
@@ -106,7 +106,7 @@ def membership(forget: Scores, test: Scores, seed: int = 0) -> dict[str, AttackO
     return found | _trained(features[0], features[1], seed)
 
 
-def loss_auc(forget: Scores, test: Scores) -> float | None:
+def loss_auc(forget: ClassScores, test: ClassScores) -> float | None:
     """Return the AUC of the loss attack of :func:`membership`, which needs no logits; larger means more is remembered."""
     sides = _comparable(forget, test)
     if sides is None:
@@ -115,7 +115,7 @@ def loss_auc(forget: Scores, test: Scores) -> float | None:
     return roc(-inside.losses.double().numpy(), -outside.losses.double().numpy(), weights).auc
 
 
-def _comparable(forget: Scores, test: Scores) -> tuple[Scores, Scores, Floats, Tensor] | None:
+def _comparable(forget: ClassScores, test: ClassScores) -> tuple[ClassScores, ClassScores, Floats, Tensor] | None:
     """Return members and non-members of the classes that both have, the latter's weights, and how many pairs each class gives."""
     if forget.diverged or test.diverged:
         return None
