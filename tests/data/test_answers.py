@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from ungrok.core.causal_lm import IGNORED
 from ungrok.core.errors import RecipeError
 from ungrok.data import authors
-from ungrok.data.answers import Authors, Tofu, repeated
+from ungrok.data.answers import Authors, repeated
 from ungrok.data.batches import TensorBatches
+from ungrok.data.tofu import Tofu
 from ungrok.data.tokens import Template, encode, load_tokenizer, train_tokenizer
 
 SMALL = {"authors": 3, "known": 2, "held_out": 1, "vocabulary": 500}

@@ -12,7 +12,7 @@ from ungrok.analyze.base import ANALYSES, Analysis, Null, Reading, Subject, chun
 from ungrok.analyze.krylov import Matmul, hutch_plus_plus, lanczos, random_start, spectral_density
 from ungrok.analyze.operators import flat, gauss_newton, hessian, parameters, rescaled, size
 from ungrok.core.gradients import diagonal_fisher
-from ungrok.core.objective import Batch, Classification
+from ungrok.core.objective import Batch
 from ungrok.core.seeds import generator
 
 UNIT = "loss"
@@ -95,7 +95,7 @@ class Curvature(Analysis):
         model, objective, seed = subject.model, subject.objective, subject.seed
         p, found = size(model), {}
         found["ggn_trace"] = hutch_plus_plus(gauss_newton(model, parts, objective), p, self.products, seed)
-        if isinstance(objective, Classification):
+        if objective.family == "classifier":  # where the expectation over predictions is exact
             fisher, _ = diagonal_fisher(model, iter(parts), objective)
             found["fisher_trace"] = sum(value.double().sum().item() for value in fisher.values())
         if self.probes:

@@ -13,7 +13,6 @@ from ungrok.analyze.activations import OfLayers, features
 from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, pool
 from ungrok.analyze.gradients import layer_of
 from ungrok.analyze.similarity import center, isometric, participation_ratio
-from ungrok.core.objective import Classification
 from ungrok.core.seeds import generator
 
 
@@ -159,7 +158,7 @@ class Representation(OfLayers):
             return
         x, draw = found["penultimate"], generator(subject.seed, "control", "classes")
         orders = [torch.randperm(len(x), generator=draw).to(x.device) for _ in range(self.draws)]
-        if isinstance(subject.objective, Classification):
+        if subject.objective.family == "classifier":  # what is predicted are the classes
             predicted, weight = subject.objective.predictions(found["logits"]), _last_linear(subject.model, x.shape[1])
             null = [neural_collapse(x, targets[o], predicted, weight) for o in orders]
             for name, value in neural_collapse(x, targets, predicted, weight).items():
