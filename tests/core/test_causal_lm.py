@@ -1,5 +1,6 @@
 """The objective against a loop over tokens; padding and parts must not matter."""
 
+from collections import UserDict
 from types import SimpleNamespace
 
 import pytest
@@ -156,3 +157,26 @@ def test_relabeling_changes_what_is_predicted_and_nothing_else(table):
     assert objective.targets(other).tolist() == [i % V for i in range(12)]
     assert torch.equal(other["input_ids"], batch["input_ids"])
     assert torch.equal(objective.counts(other), objective.counts(batch))
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_the_first_token_of_a_text_is_never_predicted(table, side):
+    """With a label on every token nothing stands before the first, be it padding or the edge of the batch."""
+    batch = make([([], [3, 4, 5, 9]), ([], [7, 9])], side=side)
+    objective, model = CausalLM(eos=9), Bigram(table)
+    assert objective.counts(batch).tolist() == [3, 1]
+    assert objective.targets(batch).tolist() == [4, 5, 9, 9]
+    slow = [float(-table[a].log_softmax(0)[b]) for a, b in ((3, 4), (4, 5), (5, 9), (7, 9))]
+    losses = objective.losses(objective.logits(model, batch), batch)
+    assert losses.tolist() == pytest.approx([sum(slow[:3]) / 3, slow[3]], rel=1e-5)
+
+
+def test_whatever_a_collator_makes_is_moved_as_a_dict():
+    class Encoding(UserDict):
+        pass
+
+    nested = Encoding(make(ROWS) | {"refusal": Encoding(make(ROWS)), "texts": ["a", "b", "c"]})
+    moved = CausalLM().move(nested, torch.device("meta"))
+    assert type(moved) is type(moved["refusal"]) is dict
+    assert moved["labels"].device.type == moved["refusal"]["input_ids"].device.type == "meta"
+    assert moved["texts"] == ["a", "b", "c"]

@@ -55,9 +55,8 @@ class CausalLM(Objective):
 
     def check(self, batch: Batch, shape: torch.Size) -> None:
         """Raise RecipeError unless every example has an answer, written in the model's vocabulary."""
+        self._check_keys(batch)
         for key in KEYS:
-            if key not in batch:
-                raise RecipeError(f"a batch has no {key!r}; allowed: a dict with {', '.join(KEYS)}")
             if batch[key].dtype != torch.int64 or batch[key].shape != batch["input_ids"].shape:
                 raise RecipeError(
                     f"{key} is {batch[key].dtype} of shape {tuple(batch[key].shape)}; allowed: int64 of shape (n, length)"
@@ -73,6 +72,12 @@ class CausalLM(Objective):
                 bad = int(values.min()) if int(values.min()) < 0 else int(values.max())
                 raise RecipeError(f"{name} hold {bad}; allowed: 0 to {shape[-1] - 1}, the vocabulary of the model")
 
+    @staticmethod
+    def _check_keys(batch: Batch) -> None:
+        for key in KEYS:
+            if key not in batch:
+                raise RecipeError(f"a batch has no {key!r}; allowed: a dict with {', '.join(KEYS)}")
+
     def index(self, batch: Batch) -> Tensor | None:
         """Return ``batch["index"]``, if it is there."""
         index: Tensor | None = batch.get("index")
@@ -84,6 +89,7 @@ class CausalLM(Objective):
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the logits of the answer tokens, shape (rows, vocabulary), in float32 at least."""
+        self._check_keys(batch)
         return self.rows(run(model, batch).logits, batch)
 
     def rows(self, output: Tensor, batch: Batch) -> Tensor:
