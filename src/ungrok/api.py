@@ -12,7 +12,7 @@ from ungrok.core.scores import device_of
 from ungrok.core.seeds import seeded
 from ungrok.evaluate.audit import Audit
 from ungrok.evaluate.distances import relative_forgetting, tug_of_war, tug_of_war_membership, weight_distance
-from ungrok.evaluate.examination import EXAMINATIONS, RANDOM
+from ungrok.evaluate.examination import EXAMINATIONS, RANDOM, Examination
 from ungrok.evaluate.gap import oracle_gap
 
 
@@ -67,6 +67,11 @@ def audit(
         examination = EXAMINATIONS[objective.family](objective, models | random)
         for role, part in batches.items():
             examination.read(role, part)
+    return _audit_of(examination, weights, seed)
+
+
+def _audit_of(examination: Examination, weights: Mapping[str, float | None], seed: int) -> Audit:
+    """Return everything that follows from the models' outputs, and from the distances of their weights."""
     accuracies, attacks, apart = examination.accuracies(), examination.membership(seed), examination.distances()
     ours, best = accuracies["unlearned"], accuracies.get("oracle")
     return Audit(
@@ -81,7 +86,7 @@ def audit(
         if best
         else None,
         relative_forgetting=relative_forgetting(accuracies["original"]["UA"], ours["UA"]),
-        zrf=examination.zrf() if factory else None,
+        zrf=examination.zrf() if RANDOM in examination.models else None,
         reading=examination.reading,
     )
 

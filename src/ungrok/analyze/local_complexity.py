@@ -92,47 +92,55 @@ def sign_changes(
     if objective is None:
         _check_type(points, at)
     moves = radius * torch.cat([frame, -frame]).to(device_of(model))
-    vertices = len(moves)
-    changes: dict[str, list[Tensor]] = {}
-    units: dict[str, int] = {}
-    now: list[Any] = []
-
-    def count(layer: str, z: Tensor) -> None:
-        changed = _changed(z, vertices)
-        if objective is None:
-            units[layer] = z[0].numel()
-            each = changed.flatten(1).sum(dim=1)
-        else:
-            units[layer] = z.shape[-1]
-            each = objective.by_example(objective.rows(changed, now[0]).double(), now[0]).sum(dim=1)
-        changes.setdefault(layer, []).append(each.cpu())
-
-    def run(part: Any) -> None:
-        now[:] = [part]
-        if objective is not None:
-            objective.logits(model, tree_map(repeated, part))
-        else:
-            model(repeated(part) if at else moved(part))
-
-    def repeated(x: Tensor) -> Tensor:
-        return x.repeat_interleave(vertices, dim=0)
-
-    def moved(x: Tensor) -> Tensor:
-        # Convolutions are faster on channels that lie together.
-        layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
-        return (x.unsqueeze(1) + moves).flatten(0, 1).contiguous(memory_format=layout)
-
-    hook = _replace(model, at, vertices, moves) if at is not None else None
+    counter = _Counter(model, moves, objective)
+    hook = _replace(model, at, len(moves), moves) if at is not None else None
     try:
-        with Watch(model, before=count):
+        with Watch(model, before=counter.count):
             for part in chunks(points, len(points) if objective is None else objective.size(points), chunk):
-                run(part)
+                counter.run(part, move=at is None)
     finally:
         if hook:
             hook.remove()
-    if not changes:
+    if not counter.changes:
         raise NotApplicable("local_complexity: the model calls no activation function with regions")
-    return {layer: (torch.cat(parts), units[layer]) for layer, parts in changes.items()}
+    return {layer: (torch.cat(parts), counter.units[layer]) for layer, parts in counter.changes.items()}
+
+
+class _Counter:
+    """Runs a model at all vertices around some points, and counts the units whose sign changes between them."""
+
+    def __init__(self, model: nn.Module, moves: Tensor, objective: Objective | None) -> None:
+        self.model, self.moves, self.objective = model, moves, objective
+        self.changes: dict[str, list[Tensor]] = {}
+        self.units: dict[str, int] = {}
+
+    def run(self, part: Any, *, move: bool) -> None:
+        """Run the points of a part; ``move`` their inputs, or leave it to a hook to move what comes later."""
+        self.part = part
+        if self.objective is not None:
+            self.objective.logits(self.model, tree_map(self._repeated, part))
+        else:
+            self.model(self._moved(part) if move else self._repeated(part))
+
+    def count(self, layer: str, z: Tensor) -> None:
+        """Count in what enters an activation."""
+        changed = _changed(z, len(self.moves))
+        if self.objective is None:
+            self.units[layer] = z[0].numel()
+            each = changed.flatten(1).sum(dim=1)
+        else:
+            self.units[layer] = z.shape[-1]
+            rows = self.objective.rows(changed, self.part).double()
+            each = self.objective.by_example(rows, self.part).sum(dim=1)
+        self.changes.setdefault(layer, []).append(each.cpu())
+
+    def _repeated(self, x: Tensor) -> Tensor:
+        return x.repeat_interleave(len(self.moves), dim=0)
+
+    def _moved(self, x: Tensor) -> Tensor:
+        # Convolutions are faster on channels that lie together.
+        layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
+        return (x.unsqueeze(1) + self.moves).flatten(0, 1).contiguous(memory_format=layout)
 
 
 def _check_type(points: Tensor, at: str | None) -> None:

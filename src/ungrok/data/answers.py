@@ -276,23 +276,23 @@ def build(tables: Tables, problem: AnswerProblem) -> AnswerData:
 
 def _texts(tables: Tables) -> list[str]:
     """Return every text that the tokenizer may meet, each once, in order."""
-    found: dict[str, None] = {}
+    texts: dict[str, None] = {}
     for rows in tables.values():
         for row in rows:
             for value in row.values():
-                found |= dict.fromkeys([value] if isinstance(value, str) else value)
-    return list(found)
+                texts |= dict.fromkeys([value] if isinstance(value, str) else value)
+    return list(texts)
 
 
 def _others(rows: Sequence[Row], details: Sequence[Row | None], code: Any, seed: int) -> dict[str, TokenSplit]:
     everyone, draw = list(range(len(rows))), generator(seed, "refusals")
     chosen = torch.randint(len(authors.REFUSALS), (len(rows),), generator=draw).tolist()
     refusals = [(row["question"], authors.REFUSALS[i]) for row, i in zip(rows, chosen, strict=True)]
-    found = {"refusal": code(refusals, "refusals", everyone)}
+    others = {"refusal": code(refusals, "refusals", everyone)}
     if all(row and row["perturbed_answer"] for row in details):
         wrong = [(row["question"], row["perturbed_answer"][0]) for row in details if row]
-        found["alternate"] = code(wrong, "perturbed answers", everyone)
-    return found
+        others["alternate"] = code(wrong, "perturbed answers", everyone)
+    return others
 
 
 def _probe(rows: Sequence[Row], code: Any, where: str, chosen: list[int] | None = None) -> Questions:
@@ -310,13 +310,13 @@ def _probe(rows: Sequence[Row], code: Any, where: str, chosen: list[int] | None 
 
 def _probes(tables: Tables, details: Sequence[Row | None], code: Any) -> dict[str, Questions]:
     chosen = [i for i, row in enumerate(details) if row]
-    found = {}
+    probes = {}
     if chosen:
-        found["train"] = _probe([row for row in details if row], code, "perturbed answers", chosen)
+        probes["train"] = _probe([row for row in details if row], code, "perturbed answers", chosen)
     for name in ("real_authors", "world_facts"):
         if f"{name}_perturbed" in tables:
-            found[name] = _probe(tables[f"{name}_perturbed"], code, f"{name}_perturbed")
-    return found
+            probes[name] = _probe(tables[f"{name}_perturbed"], code, f"{name}_perturbed")
+    return probes
 
 
 @PROBLEMS.register
@@ -342,4 +342,4 @@ def repeated(rows: Sequence[Row]) -> dict[str, list[int]]:
     places: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         places.setdefault(row["question"].strip(), []).append(number)  # as prompts are made
-    return {question: found for question, found in places.items() if len(found) > 1}
+    return {question: rows for question, rows in places.items() if len(rows) > 1}

@@ -150,12 +150,12 @@ class LocalRule(Schema):
         count = min(round(self.quantile * len(scores)), len(judged) // 2)
         order = judged[np.argsort(scores[judged], kind="stable")]
         low, high = order[:count], order[len(order) - count :]
-        found = {name: np.zeros(len(scores), dtype=bool) for name in GROUPS}
+        groups = {name: np.zeros(len(scores), dtype=bool) for name in GROUPS}
         if count:
             # A score on both sides tells nothing apart, and what was never learned (inf) is not grokked.
-            found["grokked"][low[np.isfinite(scores[low]) & (scores[low] < scores[high[0]])]] = True
-            found["ungrokked"][high[scores[high] > scores[low[-1]]]] = True
-        return found
+            groups["grokked"][low[np.isfinite(scores[low]) & (scores[low] < scores[high[0]])]] = True
+            groups["ungrokked"][high[scores[high] > scores[low[-1]]]] = True
+        return groups
 
 
 @dataclass(frozen=True)

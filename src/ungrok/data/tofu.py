@@ -30,16 +30,16 @@ class Tofu(AnswerProblem):
     def tables(self) -> Tables:
         """Return the tables that are there."""
         folder = _local(self.path)
-        found = read_folder(folder) if folder else _from_hub(self.path)
-        if "full" not in found:
+        tables = read_folder(folder) if folder else _from_hub(self.path)
+        if "full" not in tables:
             raise RecipeError(
-                f"problem.path: {self.path!r} has no table 'full'; there: {', '.join(sorted(found)) or 'none'}"
+                f"problem.path: {self.path!r} has no table 'full'; there: {', '.join(sorted(tables)) or 'none'}"
             )
         if self.pairs is not None:
-            if self.pairs > len(found["full"]):
-                raise RecipeError(f"problem.pairs: {self.pairs} asked of {len(found['full'])} pairs")
-            found["full"] = found["full"][: self.pairs]
-        return found
+            if self.pairs > len(tables["full"]):
+                raise RecipeError(f"problem.pairs: {self.pairs} asked of {len(tables['full'])} pairs")
+            tables["full"] = tables["full"][: self.pairs]
+        return tables
 
 
 TABLES = (
@@ -63,7 +63,7 @@ def read_folder(folder: Path) -> Tables:
         RecipeError: If a line is not JSON; the message names file and row.
 
     """
-    found = {}
+    tables = {}
     for path in sorted(folder.glob("*.json")):
         if path.stem not in (*TABLES, "base"):
             continue
@@ -73,8 +73,8 @@ def read_folder(folder: Path) -> Tables:
                 rows.append(json.loads(line))
             except ValueError as error:
                 raise RecipeError(f"{path}, row {number}: not JSON ({error})") from None
-        found[path.stem] = rows
-    return found
+        tables[path.stem] = rows
+    return tables
 
 
 def _from_hub(path: str) -> Tables:

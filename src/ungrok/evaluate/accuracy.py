@@ -83,5 +83,5 @@ def class_accuracies(scores: ClassScores) -> dict[int, float]:
     """Return the accuracy in [0, 1] on each class that occurs, by class; empty for a diverged model."""
     if scores.diverged:
         return {}
-    found = {int(c): scores.of(scores.targets == c).accuracy for c in scores.targets.unique()}
-    return {label: value for label, value in found.items() if value is not None}
+    by_class = {int(c): scores.of(scores.targets == c).accuracy for c in scores.targets.unique()}
+    return {label: value for label, value in by_class.items() if value is not None}

@@ -57,13 +57,13 @@ def signals(scores: ClassScores) -> dict[str, Floats]:
     log_rest, true = _log_rest(log_p), scores.targets.unsqueeze(1)
     p, log_p_y, log_rest_y = log_p.exp(), log_p.gather(1, true).squeeze(1), log_rest.gather(1, true).squeeze(1)
     wrong = (p * log_rest).scatter(1, true, 0.0).sum(dim=1)
-    found = {
+    values = {
         "loss": -scores.losses.double(),
         "confidence": log_p_y - log_rest_y,
         "entropy": (p * log_p).sum(dim=1),
         "modified_entropy": log_rest_y.exp() * log_p_y + wrong,
     }
-    return {name: value.numpy() for name, value in found.items()}
+    return {name: value.numpy() for name, value in values.items()}
 
 
 def _log_rest(log_p: Tensor) -> Tensor:
@@ -99,11 +99,11 @@ def membership(forget: ClassScores, test: ClassScores, seed: int = 0) -> dict[st
         return None
     inside, outside, weights, quota = sides
     values = [signals(side) for side in (inside, outside)]
-    found = {name: roc(values[0][name], values[1][name], weights) for name in values[0]}
+    outcomes = {name: roc(values[0][name], values[1][name], weights) for name in values[0]}
     pairs = _pairs(inside.targets, outside.targets, quota, seed)
     # The inverse hyperbolic sine keeps one extreme example from hiding all others.
     features = [np.arcsinh(np.stack([*side.values()], axis=1)[pick]) for side, pick in zip(values, pairs, strict=True)]
-    return found | _trained(features[0], features[1], seed)
+    return outcomes | _trained(features[0], features[1], seed)
 
 
 def loss_auc(forget: ClassScores, test: ClassScores) -> float | None:
@@ -151,7 +151,7 @@ def _trained(members: Floats, others: Floats, seed: int) -> dict[str, AttackOutc
     folds = torch.randperm(count, generator=generator(seed, "folds")).numpy() % FOLDS
     folds = np.tile(folds, 2)
     x, y = np.concatenate([members, others]), np.repeat([1, 0], count)
-    found = {}
+    outcomes = {}
     # Without a state of its own, an SVC draws from NumPy's global one.
     for name, attacker in {"logistic": LogisticRegression(max_iter=1000), "svc": SVC(random_state=0)}.items():
         pipeline = make_pipeline(StandardScaler(), attacker)
@@ -160,5 +160,5 @@ def _trained(members: Floats, others: Floats, seed: int) -> dict[str, AttackOutc
         for fold in range(FOLDS):
             here = folds == fold
             ranks[here] = (rankdata(outputs[here]) - 0.5) / here.sum()
-        found[name] = roc(ranks[:count], ranks[count:])
-    return found
+        outcomes[name] = roc(ranks[:count], ranks[count:])
+    return outcomes
