@@ -11,6 +11,8 @@ from torch import nn
 from ungrok.core.errors import RecipeError
 from ungrok.core.scores import ClassScores
 from ungrok.evaluate.distances import (
+    MEASURES,
+    TokenDistances,
     activation_distance,
     disagreement,
     distances,
@@ -201,3 +203,23 @@ def test_tug_of_war_with_membership_in_the_place_of_ua():
 )
 def test_relative_forgetting(start, now, share):
     assert relative_forgetting(start, now) == (None if share is None else pytest.approx(share))
+
+
+def test_distances_of_tokens_do_not_depend_on_the_batches():
+    draw = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(600, 5, generator=draw) for _ in range(2))
+    whole, parts = TokenDistances(), TokenDistances()
+    whole.add(a, b)  # more rows than are compared at once
+    for left, right in zip(a.split(7), b.split(7), strict=True):
+        parts.add(left, right)
+    assert whole.means() == pytest.approx(parts.means(), rel=1e-9)
+    target = torch.zeros(600, dtype=torch.int64)
+    sides = [ClassScores(torch.ones(600), logits.argmax(1), target, logits) for logits in (a, b)]
+    assert whole.means() == pytest.approx({name: measure(*sides) for name, measure in MEASURES.items()}, rel=1e-9)
+
+
+def test_distances_of_tokens_where_there_are_none_or_a_model_has_diverged():
+    assert set(TokenDistances().means().values()) == {None}
+    broken = TokenDistances()
+    broken.add(torch.full((2, 3), math.nan), torch.zeros(2, 3))
+    assert set(broken.means().values()) == {None}

@@ -19,7 +19,7 @@ from ungrok.core.schema import Schema
 Pixels = npt.NDArray[np.uint8]
 
 VERSION = 1
-"""Raise when other pixels come from the same bytes: what was decoded before is then no longer found."""
+"""Increase it when decoding changes the pixels; images that were decoded before are then decoded again."""
 
 CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Modes of 8 bits a channel, from which Pillow converts without a choice of range."""
