@@ -22,7 +22,7 @@ from ungrok.analyze.activations import features
 from ungrok.analyze.alignment import set_cosines
 from ungrok.analyze.cka import CKA
 from ungrok.analyze.gradients import gradient_gram
-from ungrok.analyze.local_complexity import LocalComplexity, directions, first_layer_changes, sign_changes
+from ungrok.analyze.local_complexity import LocalComplexity, directions, sign_changes
 from ungrok.analyze.operators import hessian, parameters, size
 from ungrok.analyze.similarity import linear_cka
 from ungrok.core.objective import Classification
@@ -111,11 +111,6 @@ def ratios() -> None:
         lambda: sign_changes(model, images[:16], frame, 0.005),
         lambda: naive_sign_changes(model, images[:4], frame, 0.005),
         4,
-    )
-    compare(
-        "local complexity of the first layer, closed form against vertices, 64 points",
-        lambda: first_layer_changes(model, images[:64], frame, 0.005),
-        lambda: sign_changes(nn.Sequential(model[0], nn.ReLU()), images[:64], frame, 0.005),
     )
     rows = features(model, (images, targets), OBJECTIVE)
     narrow, wide = rows["penultimate"].repeat(4, 1), next(iter(rows.values()))

@@ -19,14 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ungrok.data.answers import AnswerData
 from ungrok.study.recipe import load
-from ungrok.train.answers import AnswerRun
+from ungrok.train.loop import Run
 
 RECIPE = load("tofu-tiny")
 TRAINING = RECIPE.trajectory
-DATA = RECIPE.problem.load()
-assert isinstance(DATA, AnswerData)
+DATA = RECIPE.problem.load().pairs()
 
 
 def network() -> nn.Module:
@@ -35,7 +33,6 @@ def network() -> nn.Module:
 
 def bare() -> None:
     """Make the updates with nothing around them: pad, forward pass, cross-entropy of answer tokens, step."""
-    assert isinstance(DATA, AnswerData)
     model, split, step = network(), DATA.train, 0
     optimizer = torch.optim.AdamW(model.parameters(), 5e-4, weight_decay=0.01, fused=True)
     while step < TRAINING.steps:
@@ -54,13 +51,13 @@ def bare() -> None:
 
 def ours() -> None:
     """Make the updates without recording."""
-    AnswerRun(network(), DATA, TRAINING, 0).advance(TRAINING.steps)
+    Run(network(), DATA, TRAINING, 0).advance(TRAINING.steps)
 
 
 def recorded() -> None:
     """Make the updates with the losses of every example at the recipe's eleven evaluated steps."""
     with tempfile.TemporaryDirectory() as folder:
-        AnswerRun(network(), DATA, TRAINING, 0).record(Path(folder))
+        Run(network(), DATA, TRAINING, 0).record(Path(folder))
 
 
 def seconds(action: Callable[[], None]) -> float:
@@ -70,7 +67,6 @@ def seconds(action: Callable[[], None]) -> float:
 
 
 def main() -> None:
-    assert isinstance(DATA, AnswerData)
     torch.set_num_threads(1)
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     epochs = TRAINING.steps * 16 / len(DATA.train)

@@ -20,15 +20,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
-from ungrok.core.scores import Scores
+from ungrok.core.scores import ClassScores
 from ungrok.evaluate.membership import _trained, membership
 
 
-def drawn(count: int, seed: int, classes: int = 10) -> Scores:
+def drawn(count: int, seed: int, classes: int = 10) -> ClassScores:
     """Return scores of a model that has learned nothing."""
     draw = torch.Generator().manual_seed(seed)
     logits, targets = torch.randn(count, classes, generator=draw), torch.randint(0, classes, (count,), generator=draw)
-    return Scores(F.cross_entropy(logits, targets, reduction="none"), logits.argmax(1), targets, logits)
+    return ClassScores(F.cross_entropy(logits, targets, reduction="none"), logits.argmax(1), targets, logits)
 
 
 def seconds() -> None:

@@ -1,9 +1,9 @@
 """Written by ``python -m ungrok._exports``."""
 
+from ungrok.api import audit as audit
 from ungrok.core.causal_lm import CausalLM as CausalLM
 from ungrok.core.objective import Classification as Classification
 from ungrok.evaluate.audit import Audit as Audit
-from ungrok.evaluate.audit import audit as audit
 from ungrok.methods.alt_po import AltPO as AltPO
 from ungrok.methods.amnesiac import Amnesiac as Amnesiac
 from ungrok.methods.bad_teacher import BadTeacher as BadTeacher

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ungrok.core.scores import Scores
+from ungrok.core.scores import ClassScores
 from ungrok.evaluate import accuracies, class_accuracies, membership
 from ungrok.evaluate.distances import MEASURES, zrf
 from ungrok.evaluate.membership import ATTACKS, loss_auc
@@ -14,7 +14,7 @@ from ungrok.evaluate.membership import ATTACKS, loss_auc
 def drawn(seed, n=40, dtype=torch.float32):
     draw = torch.Generator().manual_seed(seed)
     logits, targets = torch.randn(n, 3, generator=draw).to(dtype), torch.arange(n) % 3
-    return Scores(torch.rand(n, generator=draw).to(dtype), logits.argmax(1), targets, logits)
+    return ClassScores(torch.rand(n, generator=draw).to(dtype), logits.argmax(1), targets, logits)
 
 
 def accuracy(a, b):
@@ -60,7 +60,7 @@ def test_scores_are_left_as_they_are(metric):
 @TABLE
 def test_half_precision_scores_are_computed_in_full(metric):
     half = [drawn(seed, dtype=torch.bfloat16) for seed in (0, 1)]
-    full = [Scores(s.losses.double(), s.predictions, s.targets, s.logits.double()) for s in half]
+    full = [ClassScores(s.losses.double(), s.predictions, s.targets, s.logits.double()) for s in half]
     assert METRICS[metric](*half) == pytest.approx(METRICS[metric](*full), abs=1e-12)
 
 
@@ -69,7 +69,7 @@ def test_nothing_is_said_of_a_model_that_diverged(metric):
     good = drawn(0)
     logits = good.logits.clone()
     logits[0] = math.nan
-    bad = Scores(good.losses, good.predictions.index_fill(0, torch.tensor([0]), -1), good.targets, logits)
+    bad = ClassScores(good.losses, good.predictions.index_fill(0, torch.tensor([0]), -1), good.targets, logits)
     found = METRICS[metric](bad, good)
     assert found in (None, []) or (metric == "accuracies" and found[:2] == [None, None])
 

@@ -1,12 +1,13 @@
 """The objective against a loop over tokens; padding and parts must not matter."""
 
+from collections import UserDict
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from ungrok.core.causal_lm import CausalLM, longest_suffix, score_answers, summarize
+from ungrok.core.causal_lm import CausalLM, longest_suffix
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import backward, part_losses
 
@@ -78,9 +79,7 @@ def test_padding_changes_nothing(table, change):
         model.zero_grad()
         losses = objective.losses(objective.logits(model, batch), batch)
         objective.mean(losses, batch).backward()
-        results.append(
-            (losses.detach(), model.table.grad.clone(), *vars(score_answers(model, [batch], objective)).values())
-        )
+        results.append((losses.detach(), model.table.grad.clone(), *vars(objective.score(model, [batch])).values()))
     for a, b in zip(*results, strict=True):
         assert torch.equal(a, b)
 
@@ -112,7 +111,7 @@ def test_extraction_strength_and_matches_by_the_definition():
     table = torch.zeros(V, V)
     for before, after in ((2, 3), (4, 5), (8, 1), (1, 1), (6, 8)):
         table[before, after] = 1
-    found = score_answers(Bigram(table), [make(ROWS)], objective)
+    found = objective.score(Bigram(table), [make(ROWS)])
     assert found.matches.tolist() == pytest.approx([2 / 3, 0, 4 / 5])
     assert found.extraction.tolist() == pytest.approx([slow_extraction(table, q, a, 9) for q, a in ROWS])
     assert found.extraction.tolist() == pytest.approx([1 / 3, 0, 4 / 5])
@@ -128,7 +127,7 @@ def test_the_longest_correct_suffix():
 def test_a_broken_example_is_not_a_number_and_the_split_has_diverged(table):
     table[7] = float("nan")
     objective, batch = CausalLM(), make(ROWS)
-    found = summarize(objective.logits(Bigram(table), batch), batch, objective)
+    found = objective.score(Bigram(table), [batch])
     assert torch.isnan(found.losses).tolist() == [False, True, False]
     assert found.diverged
     assert found.accuracy is None
@@ -158,3 +157,26 @@ def test_relabeling_changes_what_is_predicted_and_nothing_else(table):
     assert objective.targets(other).tolist() == [i % V for i in range(12)]
     assert torch.equal(other["input_ids"], batch["input_ids"])
     assert torch.equal(objective.counts(other), objective.counts(batch))
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_the_first_token_of_a_text_is_never_predicted(table, side):
+    """With a label on every token nothing stands before the first, be it padding or the edge of the batch."""
+    batch = make([([], [3, 4, 5, 9]), ([], [7, 9])], side=side)
+    objective, model = CausalLM(eos=9), Bigram(table)
+    assert objective.counts(batch).tolist() == [3, 1]
+    assert objective.targets(batch).tolist() == [4, 5, 9, 9]
+    slow = [float(-table[a].log_softmax(0)[b]) for a, b in ((3, 4), (4, 5), (5, 9), (7, 9))]
+    losses = objective.losses(objective.logits(model, batch), batch)
+    assert losses.tolist() == pytest.approx([sum(slow[:3]) / 3, slow[3]], rel=1e-5)
+
+
+def test_whatever_a_collator_makes_is_moved_as_a_dict():
+    class Encoding(UserDict):
+        pass
+
+    nested = Encoding(make(ROWS) | {"refusal": Encoding(make(ROWS)), "texts": ["a", "b", "c"]})
+    moved = CausalLM().move(nested, torch.device("meta"))
+    assert type(moved) is type(moved["refusal"]) is dict
+    assert moved["labels"].device.type == moved["refusal"]["input_ids"].device.type == "meta"
+    assert moved["texts"] == ["a", "b", "c"]

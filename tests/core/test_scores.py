@@ -8,7 +8,7 @@ from torch import nn
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.core.scores import Scores, device_of, evaluating, score
+from ungrok.core.scores import AnswerScores, ClassScores, device_of, evaluating, score
 
 OBJECTIVE = Classification()
 
@@ -96,7 +96,7 @@ def test_a_loss_that_overflows_is_divergence_too():
 
 
 def test_selection_by_index_and_mask():
-    scores = Scores(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), torch.eye(3))
+    scores = ClassScores(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), torch.eye(3))
     for index in (torch.tensor([0, 1]), torch.tensor([True, True, False])):
         part = scores.of(index)
         assert len(part) == 2
@@ -116,3 +116,50 @@ def test_nothing_to_score():
 def test_device_of_a_model_without_parameters_is_the_cpu():
     assert device_of(nn.Identity()).type == "cpu"
     assert device_of(nn.Linear(1, 1, device="meta")).type == "meta"
+
+
+def drawn(cls, seed, n=5):
+    draw = torch.Generator().manual_seed(seed)
+    if cls is AnswerScores:
+        return AnswerScores(*(torch.rand(n, generator=draw) for _ in range(3)))
+    logits = torch.randn(n, 3, generator=draw)
+    return ClassScores(torch.rand(n, generator=draw), logits.argmax(1), torch.arange(n) % 3, logits)
+
+
+@pytest.mark.parametrize("cls", [ClassScores, AnswerScores])
+def test_places_along_a_path_are_read_back_as_they_were(cls):
+    places = [{name: drawn(cls, 10 * k + i) for i, name in enumerate(("train", "test"))} for k in range(3)]
+    tensors = places[0]["train"].stack(places)
+    for k, place in enumerate(places):
+        for name, scores in place.items():
+            back = cls.at(tensors, name, k)
+            for column, value in vars(scores).items():
+                if column == "logits" and k < 2:  # kept at the last place only
+                    assert back.logits is None
+                else:
+                    assert torch.equal(getattr(back, column), value)
+    assert {cls.kind for cls in (ClassScores, AnswerScores)} == {"class", "answer"}
+
+
+@pytest.mark.parametrize("cls", [ClassScores, AnswerScores])
+def test_parts_join_and_nothing_is_empty(cls):
+    whole = drawn(cls, 0)
+    parts = [whole.of(torch.arange(2)), whole.of(torch.arange(2, 5))]
+    assert all(torch.equal(getattr(cls.joined(parts), name), value) for name, value in vars(whole).items())
+    none = cls.empty()
+    assert (len(none), none.diverged, none.accuracy, none.loss) == (0, False, None, None)
+
+
+def test_what_answers_tell_by_hand():
+    scores = AnswerScores(torch.tensor([0.0, 2.0]).log1p(), torch.tensor([1.0, 0.5]), torch.tensor([0.75, 0.25]))
+    assert scores.memorization() == {"ES": 0.5, "probability": pytest.approx((1 + 1 / 3) / 2)}
+    assert scores.summary() == {
+        "loss": pytest.approx(torch.tensor(3.0).log().item() / 2),
+        "accuracy": 0.75,
+        "extraction": 0.5,
+    }
+    broken = AnswerScores(torch.tensor([0.0, float("nan")]), scores.matches, scores.extraction)
+    assert broken.memorization() == {"ES": None, "probability": None}
+    classes = ClassScores(torch.tensor([1.0, 3.0]), torch.tensor([0, 1]), torch.tensor([0, 0]))
+    assert classes.summary() == {"loss": 2, "accuracy": 0.5}
+    assert classes.memorization() == {}

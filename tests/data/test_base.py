@@ -5,10 +5,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.objective import Classification
 from ungrok.data.arithmetic import Modular
 from ungrok.data.base import Data, Split, cut
 from ungrok.data.digits import Digits
+from ungrok.data.forget import ForgetSplit
+from ungrok.methods import UNLEARNERS
 
 
 def numbered(n):
@@ -70,3 +73,54 @@ def test_data_to_moves_the_splits_and_leaves_the_indices():
     data = Data(numbered(3), numbered(4), numbered(5), 3, torch.tensor([1])).to(torch.device("meta"))
     assert {part.inputs.device.type for part in (data.train, data.validation, data.test)} == {"meta"}
     assert data.mislabeled.device.type == "cpu"
+
+
+DATA = Data(numbered(9), numbered(4), numbered(5), 3, torch.zeros(0, dtype=torch.int64))
+SPLIT = ForgetSplit(torch.tensor([0, 4]), torch.tensor([1, 2, 3, 5, 6, 7, 8]), (0, 1))
+
+
+def test_data_know_their_objective():
+    objective = DATA.objective("mse", "float64")
+    assert (type(objective), objective.loss, objective.precision) == (Classification, "mse", "float64")
+    with pytest.raises(
+        RecipeError, match=r"trajectory.loss: 'causal_lm' does not fit this problem; allowed: cross_ent"
+    ):
+        DATA.objective("causal_lm")
+    assert DATA.fits((2, 3), 2)
+    assert not any(DATA.fits(shape, 2) for shape in ((2, 4), (3, 3), (2, 3, 1), (2,)))
+
+
+def test_data_without_a_split_and_its_forget_part():
+    rest = DATA.without(SPLIT)
+    assert rest.train.inputs.tolist() == SPLIT.retain.tolist()
+    assert rest.validation is DATA.validation
+    assert len(DATA.train) == 9
+    assert DATA.forget_part(SPLIT, UNLEARNERS.get("scrub")()).inputs.tolist() == [0, 4]
+
+
+def test_what_data_of_classes_are_not():
+    with pytest.raises(NotApplicable, match="no part for a base model"):
+        DATA.base_part()
+    with pytest.raises(NotApplicable, match="needs question-answer pairs"):
+        DATA.pairs()
+    DATA.check_method(UNLEARNERS.get("scrub")(), "digits")
+    with pytest.raises(RecipeError, match="unlearn: 'npo' runs on language models only; problem 'digits' has none"):
+        DATA.check_method(UNLEARNERS.get("npo")(), "digits")
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+def test_a_split_is_scored_in_its_order(size):
+    model, objective = torch.nn.Linear(2, 3), Classification()
+    split = Split(torch.randn(5, 2, generator=torch.Generator().manual_seed(0)), torch.arange(5) % 3)
+    seen = [len(targets) for _, targets in split.evaluation(size)]
+    assert sum(seen) == 5
+    assert max(seen) == min(size, 5)
+    scores = split.score(model, objective, size)
+    torch.testing.assert_close(scores.logits, model(split.inputs))
+    assert torch.equal(scores.targets, split.targets)
+    assert split.score(model, objective, size, keep_logits=False).logits is None
+
+
+def test_an_empty_split_has_empty_scores():
+    scores = numbered(0).score(torch.nn.Linear(2, 3), Classification(), 4)
+    assert (len(scores), scores.accuracy, scores.diverged) == (0, None, False)

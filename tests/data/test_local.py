@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.data.answers import Authors
+from ungrok.data.digits import Digits
 from ungrok.data.history import LossHistory
 from ungrok.data.local import GROUPS, Difficulty, LastAuthors, LocalGrokking, LocalRule, matched_pairs, persistent_step
 
@@ -235,3 +236,8 @@ def test_a_repeated_question_is_left_out_of_groups_and_refused_elsewhere(data):
     ):
         LastAuthors(fraction=1 / 40).split(twice, 0)
     assert LastAuthors(fraction=0.05).split(twice, 0).forget.tolist() == [38, 39]
+
+
+def test_a_group_is_asked_of_question_answer_pairs_alone():
+    with pytest.raises(NotApplicable, match="needs question-answer pairs, which this problem does not have"):
+        LocalGrokking(size=2).split(Digits().load(), 0)

@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 
-from ungrok.core.scores import Scores
+from ungrok.core.scores import ClassScores
 from ungrok.evaluate import accuracies
 
 NAN = math.nan
 
 
 def scores(predictions, targets, losses=None):
-    return Scores(
+    return ClassScores(
         torch.tensor(losses or [0.5] * len(targets), dtype=torch.float64),
         torch.tensor(predictions),
         torch.tensor(targets),

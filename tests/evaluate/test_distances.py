@@ -9,8 +9,10 @@ from scipy.spatial.distance import jensenshannon
 from torch import nn
 
 from ungrok.core.errors import RecipeError
-from ungrok.core.scores import Scores
+from ungrok.core.scores import ClassScores
 from ungrok.evaluate.distances import (
+    MEASURES,
+    TokenDistances,
     activation_distance,
     disagreement,
     distances,
@@ -35,7 +37,7 @@ def scores(rows, targets=None):
 def from_logits(logits, targets=None):
     targets = torch.tensor(targets) if targets else torch.zeros(len(logits), dtype=torch.int64)
     predictions = logits.argmax(1).masked_fill(~logits.isfinite().all(1), -1)
-    return Scores(torch.ones(len(logits)), predictions, targets, logits)
+    return ClassScores(torch.ones(len(logits)), predictions, targets, logits)
 
 
 SURE, HALF, OTHER = [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]
@@ -80,7 +82,7 @@ def test_disagreement_counts_predictions():
     assert disagreement(a, b) == 1 / 4
 
 
-MEASURES = [disagreement, js_divergence, activation_distance]
+FUNCTIONS = [disagreement, js_divergence, activation_distance]
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -105,7 +107,7 @@ def test_a_diverged_model_is_at_no_distance(measure):
 
 
 def test_scores_without_logits_say_what_is_missing():
-    bare = Scores(torch.ones(1), torch.zeros(1).long(), torch.zeros(1).long())
+    bare = ClassScores(torch.ones(1), torch.zeros(1).long(), torch.zeros(1).long())
     with pytest.raises(RecipeError, match="keep_logits=True"):
         js_divergence(bare, bare)
 
@@ -201,3 +203,23 @@ def test_tug_of_war_with_membership_in_the_place_of_ua():
 )
 def test_relative_forgetting(start, now, share):
     assert relative_forgetting(start, now) == (None if share is None else pytest.approx(share))
+
+
+def test_distances_of_tokens_do_not_depend_on_the_batches():
+    draw = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(600, 5, generator=draw) for _ in range(2))
+    whole, parts = TokenDistances(), TokenDistances()
+    whole.add(a, b)  # more rows than are compared at once
+    for left, right in zip(a.split(7), b.split(7), strict=True):
+        parts.add(left, right)
+    assert whole.means() == pytest.approx(parts.means(), rel=1e-9)
+    target = torch.zeros(600, dtype=torch.int64)
+    sides = [ClassScores(torch.ones(600), logits.argmax(1), target, logits) for logits in (a, b)]
+    assert whole.means() == pytest.approx({name: measure(*sides) for name, measure in MEASURES.items()}, rel=1e-9)
+
+
+def test_distances_of_tokens_where_there_are_none_or_a_model_has_diverged():
+    assert set(TokenDistances().means().values()) == {None}
+    broken = TokenDistances()
+    broken.add(torch.full((2, 3), math.nan), torch.zeros(2, 3))
+    assert set(broken.means().values()) == {None}

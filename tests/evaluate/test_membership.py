@@ -13,7 +13,7 @@ from torch import nn
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.core.scores import Scores, score
+from ungrok.core.scores import ClassScores, score
 from ungrok.core.seeds import generator
 from ungrok.evaluate.membership import ATTACKS, READING, loss_auc, membership, signals
 from ungrok.evaluate.roc import roc
@@ -26,7 +26,7 @@ THRESHOLDS, TRAINED = ["loss", "confidence", "entropy", "modified_entropy"], ["l
 def scores(logits, targets):
     logits, targets = torch.as_tensor(logits), torch.as_tensor(targets)
     losses = nn.functional.cross_entropy(logits, targets, reduction="none")
-    return Scores(losses, logits.argmax(1), targets, logits)
+    return ClassScores(losses, logits.argmax(1), targets, logits)
 
 
 def drawn(n, seed, *, targets=None, margin=0.0, classes=4):
@@ -188,7 +188,7 @@ def test_weighted_intervals_cover():
         forget_targets, test_targets = torch.tensor([0] * 10 + [1] * 40), torch.tensor([0] * 60 + [1] * 20)
         losses = [torch.tensor(draw.normal(t.double() * 2, 1)) for t in (forget_targets, test_targets)]
         sides = [
-            Scores(loss, t, t, torch.zeros(len(t), 2))
+            ClassScores(loss, t, t, torch.zeros(len(t), 2))
             for loss, t in zip(losses, (forget_targets, test_targets), strict=True)
         ]
         inside, outside, weights, _ = module._comparable(*sides)
@@ -246,7 +246,7 @@ def test_one_extreme_example_does_not_hide_the_others():
 
 
 def test_none_where_nothing_can_be_told():
-    diverged = Scores(torch.ones(9), torch.full((9,), -1), torch.zeros(9).long(), torch.full((9, 2), math.nan))
+    diverged = ClassScores(torch.ones(9), torch.full((9,), -1), torch.zeros(9).long(), torch.full((9, 2), math.nan))
     empty = drawn(9, 0).of(torch.zeros(0).long())
     few, other = drawn(4, 0), drawn(9, 0, targets=[1] * 9)
     for forget, test in (
@@ -262,7 +262,7 @@ def test_none_where_nothing_can_be_told():
 
 
 def test_logits_are_needed():
-    bare = Scores(torch.ones(9), torch.zeros(9).long(), torch.zeros(9).long())
+    bare = ClassScores(torch.ones(9), torch.zeros(9).long(), torch.zeros(9).long())
     with pytest.raises(RecipeError, match="keep_logits=True"):
         membership(bare, bare)
     assert loss_auc(bare, bare) == 0.5
@@ -272,5 +272,5 @@ def test_known_area_of_a_known_shift():
     """Losses N(0, 1) and N(1, 1): the AUC is Φ(1/√2)."""
     draw = torch.Generator().manual_seed(0)
     zero = torch.zeros(4000, dtype=torch.int64)
-    sides = [Scores(torch.randn(4000, generator=draw) + k, zero, zero) for k in (0, 1)]
+    sides = [ClassScores(torch.randn(4000, generator=draw) + k, zero, zero) for k in (0, 1)]
     assert loss_auc(*sides) == pytest.approx(norm.cdf(2**-0.5), abs=0.015)

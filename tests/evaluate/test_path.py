@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ungrok.core.scores import Scores
+from ungrok.core.scores import ClassScores
 from ungrok.evaluate.distances import distances
 from ungrok.evaluate.membership import ATTACKS, membership
 from ungrok.evaluate.path import oracle_accuracies, path_audits, path_rows
@@ -35,6 +35,7 @@ PATH = tensors(
     ]
 )
 RECORD = {
+    "scores": "class",
     "doses": [0.0, 1.0, 5.0, 9.0],
     "updates": [0, 1, 5, 9],
     "passes": {"forget": [0.0, 0.5, 2.5, 4.5], "retain": [0.0, 0.25, 1.25, 2.25]},
@@ -115,7 +116,7 @@ def test_a_diverged_oracle_is_no_target():
 
 
 def test_oracle_accuracies():
-    found = oracle_accuracies(ORACLE, torch.tensor(FORGET), torch.tensor(RETAIN), [0])
+    found = oracle_accuracies(ORACLE, torch.tensor(FORGET), torch.tensor(RETAIN), [0], "class")
     assert (found.UA, found.RA, found.TA) == (0.25, 1.0, 0.75)
 
 
@@ -139,6 +140,7 @@ def drawn(places, seed):
 
 
 THREE = {
+    "scores": "class",
     "doses": [0.0, 1.0, 4.0],
     "updates": [0, 1, 4],
     "passes": {"forget": [0.0, 1.0, 4.0], "retain": [0.0, 0.0, 0.5]},
@@ -148,7 +150,7 @@ THREE = {
 
 
 def ending(tensors, name):
-    return Scores(
+    return ClassScores(
         *(tensors[f"{name}.{part}"][-1] for part in ("losses", "predictions")), LABELS[name], tensors[f"{name}.logits"]
     )
 

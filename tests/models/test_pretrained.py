@@ -13,7 +13,7 @@ from ungrok.core.errors import RecipeError
 from ungrok.data.tokens import Template, encode, load_tokenizer
 from ungrok.methods.gradient_ascent import GradientAscent
 from ungrok.models.language import Lora, Pretrained
-from ungrok.train.answers import generate, look
+from ungrok.train.answers import generate
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks
 
@@ -55,8 +55,8 @@ def test_it_knows_the_truth_on_either_side_of_the_padding(model, tokenizer):
     losses = []
     for side in ("left", "right"):
         split = encode([*PAIRS, *WRONG], tokenizer, Template(side=side))
-        losses.append(look(model, split, CausalLM(split.eos)).losses)
-    alone = [look(model, split.of(torch.tensor([i])), CausalLM(split.eos)).losses[0] for i in range(4)]
+        losses.append(split.score(model, CausalLM(split.eos)).losses)
+    alone = [split.of(torch.tensor([i])).score(model, CausalLM(split.eos)).losses[0] for i in range(4)]
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(losses[0], torch.stack(alone), rtol=1e-4, atol=1e-4)
     assert losses[0][0] < losses[0][3] - 0.2
@@ -74,7 +74,7 @@ def test_a_method_moves_its_adapters_alone(model, tokenizer):
     }
     assert moved
     assert all("lora_" in name for name in moved)
-    before, after = (look(each, split, objective).losses[0] for each in (model, last.model))
+    before, after = (split.score(each, objective).losses[0] for each in (model, last.model))
     assert after > before
 
 

@@ -25,7 +25,8 @@ from ungrok.study.plan import make_plan, preflight
 from ungrok.study.recipe import load
 from ungrok.study.results import collect
 from ungrok.study.store import Store
-from ungrok.train.loop import checkpoint_name, model_state
+from ungrok.train.loop import model_state
+from ungrok.train.record import checkpoint_name
 
 TINY = str(Path(__file__).parent / "tiny-text.yaml")
 

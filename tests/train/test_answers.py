@@ -13,8 +13,9 @@ from ungrok.data.answers import Authors
 from ungrok.data.digits import Digits
 from ungrok.models.language import Llama
 from ungrok.train import Trajectory, materialize
-from ungrok.train.answers import generate, look, loss_history, make_run
-from ungrok.train.loop import EXAMPLES, PROGRESS, Training
+from ungrok.train.answers import generate, loss_history
+from ungrok.train.loop import Run, Training
+from ungrok.train.record import EXAMPLES, PROGRESS
 
 SETTINGS = {
     "optimizer": {"kind": "adamw", "lr": 3e-3},
@@ -34,7 +35,7 @@ def data():
 
 def fresh(data, **changes):
     model = Llama(width=16, layers=1, heads=2, hidden=16).build(data.shape, data.outputs, 0)
-    return make_run(model, data, Training.model_validate(SETTINGS | changes), 5)
+    return Run(model, data, Training.model_validate(SETTINGS | changes), 5)
 
 
 @pytest.mark.parametrize("size", [1, 3, 8])
@@ -115,9 +116,9 @@ def test_scores_come_in_the_order_of_the_split(data):
     objective = CausalLM(data.train.eos)
     order = torch.randperm(24)
     torch.testing.assert_close(
-        look(each.model, data.train.of(order), objective).losses, look(each.model, data.train, objective).losses[order]
+        data.train.of(order).score(each.model, objective).losses, data.train.score(each.model, objective).losses[order]
     )
-    assert len(look(each.model, data.train.of(order[:0]), objective)) == 0
+    assert len(data.train.of(order[:0]).score(each.model, objective)) == 0
 
 
 def slow_greedy(model, split, i, new_tokens):

@@ -16,10 +16,11 @@ from ungrok.core.files import load_tensors
 from ungrok.core.seeds import seeded
 from ungrok.data.base import Data, Split
 from ungrok.train.grokfast import GrokfastEMA
-from ungrok.train.loop import Run, Training, checkpoint_name
+from ungrok.train.loop import Run, Training
 from ungrok.train.optimizers import SGD
 from ungrok.train.parallel import Ranks, joined
 from ungrok.train.penalties import JacobianPenalty
+from ungrok.train.record import checkpoint_name
 from ungrok.train.sam import SAM
 from ungrok.train.speed import Speed
 

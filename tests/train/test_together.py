@@ -11,8 +11,9 @@ from ungrok.data.base import Data, Split
 from ungrok.models.cnn import CNN
 from ungrok.models.mlp import MLP
 from ungrok.train.grokfast import GrokfastEMA
-from ungrok.train.loop import PROGRESS, Run, Training, record_all
+from ungrok.train.loop import Run, Training
 from ungrok.train.optimizers import SGD, Adam, AdamW, OrthogradAdamW
+from ungrok.train.record import PROGRESS, record_all
 from ungrok.train.sam import SAM
 from ungrok.train.speed import Speed
 from ungrok.train.together import advance_together, faster_together, stackable

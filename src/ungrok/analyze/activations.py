@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ungrok.analyze.base import ROOT, Analysis, Subject, chunks, select
-from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable
-from ungrok.core.objective import Batch, Objective
+from ungrok.core.objective import Batch, Family, Objective
 
 RECTIFIERS: set[Any] = {
     F.relu, F.relu_, F.relu6, F.leaky_relu, F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.hardswish,
@@ -28,6 +27,9 @@ WRITTEN_OUT = ("NewGELUActivation", "FastGELUActivation", "QuickGELUActivation",
 """Modules that write a GELU as a formula, by class name."""
 
 Visit = Callable[[str, Tensor], None]
+
+CHUNK: dict[Family, int] = {"classifier": 256, "language": 32}
+"""Examples per forward pass of :func:`features`; a language model's logits are large."""
 
 
 class Watch(TorchFunctionMode):
@@ -120,7 +122,7 @@ def features(
         batch: All examples, on the model's device.
         objective: Runs the model.
         layers: Whether to keep the output of every activation; otherwise only the two entries below.
-        chunk: Examples per forward pass; when None 256, and 32 pairs for language models, whose logits are large.
+        chunk: Examples per forward pass; when None that of :data:`CHUNK`.
 
     Returns:
         By layer in the order of the forward pass, shape (n, d), on the model's device: the outputs of the activations,
@@ -128,7 +130,7 @@ def features(
         mean over the places that predict an answer token. Memory: 4·n·(total activations) bytes.
 
     """
-    chunk = chunk or (32 if isinstance(objective, CausalLM) else 256)
+    chunk = chunk or CHUNK[objective.family]
     parts: dict[str, list[Tensor]] = {}
     last: list[Tensor] = []
     now: list[Batch] = []

@@ -123,12 +123,12 @@ def _modules(subject: Subject, batch: Batch, cosines: Tensor, chunk: int) -> Ite
     active: list[list[Tensor]] = []
     objective, now = subject.objective, [batch]
 
-    def look(_: str, z: Tensor) -> None:
+    def note_signs(_: str, z: Tensor) -> None:
         # A unit of a language model is active where it is so for most of the answer's tokens.
         active[-1].append(objective.by_example(objective.rows(z > 0, now[0]), now[0]) > 0.5)
 
     try:
-        with torch.no_grad(), Watch(subject.model, before=look):
+        with torch.no_grad(), Watch(subject.model, before=note_signs):
             for now[0] in chunks(batch, len(cosines), chunk):
                 active.append([])
                 objective.logits(subject.model, now[0])

@@ -12,7 +12,7 @@ from ungrok.analyze.base import ANALYSES, Analysis, Null, Reading, Subject, chun
 from ungrok.analyze.krylov import Matmul, hutch_plus_plus, lanczos, random_start, spectral_density
 from ungrok.analyze.operators import flat, gauss_newton, hessian, parameters, rescaled, size
 from ungrok.core.gradients import diagonal_fisher
-from ungrok.core.objective import Batch, Classification
+from ungrok.core.objective import Batch
 from ungrok.core.seeds import generator
 
 UNIT = "loss"
@@ -72,37 +72,37 @@ class Curvature(Analysis):
         """Return what is cheap enough to be drawn for the null, too."""
         model, seed = subject.model, subject.seed
         matmul, p = hessian(model, parts, subject.objective), size(model)
-        found = self._spectrum(matmul, p, seed)
-        found["hessian_trace"] = hutch_plus_plus(matmul, p, self.products, seed)
+        values = self._spectrum(matmul, p, seed)
+        values["hessian_trace"] = hutch_plus_plus(matmul, p, self.products, seed)
         if self.adaptive:
             scaled = rescaled(matmul, flat(parameters(model)).abs())
             ritz = lanczos(scaled, random_start(p, seed, "adaptive"), self.steps)
-            found["adaptive_eigenvalue"] = ritz.values[-1].item()
-            found["adaptive_trace"] = hutch_plus_plus(scaled, p, self.products, seed)
-        return found
+            values["adaptive_eigenvalue"] = ritz.values[-1].item()
+            values["adaptive_trace"] = hutch_plus_plus(scaled, p, self.products, seed)
+        return values
 
     def _spectrum(self, matmul: Matmul, p: int, seed: int) -> dict[str, float]:
         ritz = lanczos(matmul, random_start(p, seed, "lanczos"), self.steps)
-        found: dict[str, float] = {}
+        values: dict[str, float] = {}
         for rank in range(1, min(self.eigenvalues, len(ritz.values)) + 1):
-            found[f"hessian_eigenvalue_{rank}"] = ritz.values[-rank].item()
-            found[f"hessian_eigenvalue_{rank}_residual"] = ritz.residuals[-rank].item()
-        found["hessian_smallest"] = ritz.values[0].item()
-        found["hessian_smallest_residual"] = ritz.residuals[0].item()
-        return found
+            values[f"hessian_eigenvalue_{rank}"] = ritz.values[-rank].item()
+            values[f"hessian_eigenvalue_{rank}_residual"] = ritz.residuals[-rank].item()
+        values["hessian_smallest"] = ritz.values[0].item()
+        values["hessian_smallest_residual"] = ritz.residuals[0].item()
+        return values
 
     def _more(self, subject: Subject, parts: Sequence[Batch]) -> dict[str, float]:
         model, objective, seed = subject.model, subject.objective, subject.seed
-        p, found = size(model), {}
-        found["ggn_trace"] = hutch_plus_plus(gauss_newton(model, parts, objective), p, self.products, seed)
-        if isinstance(objective, Classification):
+        p, readings = size(model), {}
+        readings["ggn_trace"] = hutch_plus_plus(gauss_newton(model, parts, objective), p, self.products, seed)
+        if objective.family == "classifier":  # where the expectation over predictions is exact
             fisher, _ = diagonal_fisher(model, iter(parts), objective)
-            found["fisher_trace"] = sum(value.double().sum().item() for value in fisher.values())
+            readings["fisher_trace"] = sum(value.double().sum().item() for value in fisher.values())
         if self.probes:
             values, weights = spectral_density(hessian(model, parts, objective), p, self.steps, self.probes, seed)
             mass = weights * values.abs()
-            found["hessian_negative_share"] = (mass[values < 0].sum() / mass.sum()).item()
+            readings["hessian_negative_share"] = (mass[values < 0].sum() / mass.sum()).item()
             for power in DECADES:
-                found[f"hessian_above_1e{power}"] = weights[values > 10.0**power].sum().item()
-                found[f"hessian_below_-1e{power}"] = weights[values < -(10.0**power)].sum().item()
-        return found
+                readings[f"hessian_above_1e{power}"] = weights[values > 10.0**power].sum().item()
+                readings[f"hessian_below_-1e{power}"] = weights[values < -(10.0**power)].sum().item()
+        return readings

@@ -129,8 +129,8 @@ class Fourier(Analysis):
             if weight.shape[1] in (modulus, 2 * modulus):
                 normal = (torch.randn(weight.shape, generator=draw) for _ in range(self.draws))
                 null = Null.of([gini(frequency_norms(each, modulus)[0]) for each in normal])
-                found = frequency_norms(weight, modulus)
-                for on, norms in zip("ab" if len(found) > 1 else ("a and b",), found, strict=True):
+                by_half = frequency_norms(weight, modulus)
+                for on, norms in zip("ab" if len(by_half) > 1 else ("a and b",), by_half, strict=True):
                     yield Reading(
                         "fourier_gini", on, gini(norms), "1", name.removesuffix(".weight"), None, {"random": null}
                     )

@@ -13,8 +13,8 @@ from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_map
 
 from ungrok.analyze.base import MODEL, ROOT, chunks
-from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable
+from ungrok.core.gradients import Tape
 from ungrok.core.objective import Batch, Objective
 
 
@@ -68,7 +68,7 @@ def _per_sample(
 
     Only the model is vectorized: the loss is differentiated in the logits by plain autograd, whatever it is made of.
     """
-    if isinstance(objective, CausalLM):  # its answers are of different lengths
+    if not objective.per_sample:
         return partial(_one_by_one, model, objective, wanted)
     rest = {name: p.detach() for name, p in model.named_parameters() if name not in wanted}
     buffers = dict(model.named_buffers())
@@ -89,10 +89,10 @@ def _per_sample(
             out = logits.requires_grad_()
             slope = torch.autograd.grad(objective.losses(out, batch).sum(), out)[0]
         try:
-            found: dict[str, Tensor] = over(wanted, batch, slope)
+            per_sample: dict[str, Tensor] = over(wanted, batch, slope)
         except RuntimeError as error:
             raise NotApplicable(f"this model cannot be differentiated example by example ({error})") from None
-        return found
+        return per_sample
 
     return gradients
 
@@ -101,12 +101,12 @@ def _one_by_one(model: nn.Module, objective: Objective, wanted: dict[str, Tensor
     """Return the per-sample gradients of ``wanted``, one backward pass for each example."""
     named = dict(model.named_parameters())
     weights = [named[name] for name in wanted]
-    found = []
+    examples = []
     for one in objective.split(batch, 1):
         with torch.enable_grad():
             loss = objective.losses(objective.logits(model, one), one).sum()
-        found.append(torch.autograd.grad(loss, weights, materialize_grads=True))
-    return {name: torch.stack(rows) for name, rows in zip(wanted, zip(*found, strict=True), strict=True)}
+        examples.append(torch.autograd.grad(loss, weights, materialize_grads=True))
+    return {name: torch.stack(rows) for name, rows in zip(wanted, zip(*examples, strict=True), strict=True)}
 
 
 ParameterSlice = tuple[str, int, int]
@@ -131,29 +131,6 @@ def _groups(sizes: dict[str, int], limit: int) -> Iterator[list[ParameterSlice]]
         yield group
 
 
-class _LinearTape:
-    """Records what linear layers take and give; in-place functions that follow work on a copy."""
-
-    def __init__(self, layers: dict[str, nn.Linear]) -> None:
-        self.calls: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
-        self._layers = layers
-
-    def __enter__(self) -> _LinearTape:
-        self._hooks = [layer.register_forward_hook(self._hook(name)) for name, layer in self._layers.items()]
-        return self
-
-    def _hook(self, name: str) -> Callable[..., Tensor]:
-        def record(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            self.calls[name].append((args[0].detach(), output))
-            return output.clone()
-
-        return record
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
-
-
 def _linear_grams(model: nn.Module, batch: Batch, objective: Objective) -> dict[str, Tensor]:
     """Return the Gram matrices, by parameter, of linear layers that see each example once, as one row.
 
@@ -167,20 +144,19 @@ def _linear_grams(model: nn.Module, batch: Batch, objective: Objective) -> dict[
         for name, module in model.named_modules()
         if type(module) is nn.Linear and all(owners[id(p)] == 1 for p in module.parameters(recurse=False))
     }
-    with torch.enable_grad(), _LinearTape(layers) as tape:
+    with torch.enable_grad(), Tape(layers) as tape:
         total = objective.losses(objective.logits(model, batch), batch).sum()
     size = objective.size(batch)
     once = {n: c[0] for n, c in tape.calls.items() if len(c) == 1 and c[0][0].ndim == 2 and len(c[0][0]) == size}
     once = {name: call for name, call in once.items() if call[1].requires_grad}
     slopes = torch.autograd.grad(total, [out for _, out in once.values()], materialize_grads=True) if once else ()
-    found: dict[str, Tensor] = {}
+    grams: dict[str, Tensor] = {}
     for (name, (inputs, _)), d in zip(once.items(), slopes, strict=True):
         outer = d.double() @ d.double().T
         values = {"weight": outer * (inputs.double() @ inputs.double().T), "bias": outer}
         prefix = f"{name}." if name else ""
-        owned = {f"{prefix}{n}": values[n] for n, p in layers[name].named_parameters() if p.requires_grad}
-        found |= owned
-    return found
+        grams |= {f"{prefix}{n}": values[n] for n, p in layers[name].named_parameters() if p.requires_grad}
+    return grams
 
 
 def gradient_gram(
@@ -213,7 +189,7 @@ def gradient_gram(
     device = next(iter(parameters.values())).device
     memory = memory or (torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 2**30)
     room = memory // (4 * max(size, 1))
-    closed = {} if isinstance(objective, CausalLM) else _linear_grams(model, batch, objective)
+    closed = _linear_grams(model, batch, objective) if objective.per_sample else {}
     total: dict[str, Tensor] = {}
     for name, gram in closed.items():
         total[layer_of(name)] = total[layer_of(name)] + gram if layer_of(name) in total else gram
@@ -221,10 +197,10 @@ def gradient_gram(
         gradients = _per_sample(model, objective, {name: parameters[name] for name, _, _ in group})
         held: list[list[Tensor]] = [[] for _ in group]
         # One by one where examples are differentiated so: a whole gradient of a language model is large.
-        for part in chunks(batch, size, 1 if isinstance(objective, CausalLM) else chunk):
-            found = gradients(part)
+        for part in chunks(batch, size, chunk if objective.per_sample else 1):
+            of_part = gradients(part)
             for values, (name, start, stop) in zip(held, group, strict=True):
-                values.append(found[name].flatten(1)[:, start:stop].clone())
+                values.append(of_part[name].flatten(1)[:, start:stop].clone())
         for name, _, _ in group:
             rows = torch.cat(held.pop(0))
             gram = total.setdefault(layer_of(name), rows.new_zeros(size, size, dtype=torch.float64))

@@ -120,10 +120,3 @@ def spectral_density(matmul: Matmul, size: int, steps: int, probes: int, seed: i
     values, weights = torch.cat([r.values for r in runs]), torch.cat([r.weights for r in runs]) / probes
     order = values.argsort()
     return values[order], weights[order]
-
-
-def smoothed(values: Tensor, weights: Tensor, grid: Tensor, width: float) -> Tensor:
-    """Return the density on a grid, each node a Gaussian of standard deviation ``width``, per unit of eigenvalue."""
-    z = (grid.unsqueeze(1) - values) / width
-    density: Tensor = ((-z.square() / 2).exp() * weights).sum(dim=1) / (width * (2 * torch.pi) ** 0.5)
-    return density

@@ -12,9 +12,8 @@ from torch.utils._pytree import tree_map
 
 from ungrok.analyze.activations import Watch
 from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, chunks, inputs_of, select
-from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable, RecipeError, unknown
-from ungrok.core.objective import Batch
+from ungrok.core.objective import Batch, Objective
 from ungrok.core.scores import device_of
 from ungrok.core.seeds import generator
 
@@ -52,10 +51,6 @@ def _changed(z: Tensor, vertices: int) -> Tensor:
     return (by_point.amax(dim=1) > 0) & (by_point.amin(dim=1) <= 0)
 
 
-class _Stop(Exception):
-    pass
-
-
 @torch.no_grad()
 def sign_changes(
     model: nn.Module,
@@ -64,7 +59,7 @@ def sign_changes(
     radius: float,
     *,
     at: str | None = None,
-    objective: CausalLM | None = None,
+    objective: Objective | None = None,
     chunk: int = 2,
 ) -> dict[str, tuple[Tensor, int]]:
     """Count, layer by layer, the units whose sign changes between the vertices ``x ± r·v_p`` of a cross-polytope.
@@ -97,47 +92,55 @@ def sign_changes(
     if objective is None:
         _check_type(points, at)
     moves = radius * torch.cat([frame, -frame]).to(device_of(model))
-    vertices = len(moves)
-    found: dict[str, list[Tensor]] = {}
-    units: dict[str, int] = {}
-    now: list[Any] = []
-
-    def count(layer: str, z: Tensor) -> None:
-        changed = _changed(z, vertices)
-        if objective is None:
-            units[layer] = z[0].numel()
-            each = changed.flatten(1).sum(dim=1)
-        else:
-            units[layer] = z.shape[-1]
-            each = objective.by_example(objective.rows(changed, now[0]).double(), now[0]).sum(dim=1)
-        found.setdefault(layer, []).append(each.cpu())
-
-    def run(part: Any) -> None:
-        now[:] = [part]
-        if objective is not None:
-            objective.logits(model, tree_map(repeated, part))
-        else:
-            model(repeated(part) if at else moved(part))
-
-    def repeated(x: Tensor) -> Tensor:
-        return x.repeat_interleave(vertices, dim=0)
-
-    def moved(x: Tensor) -> Tensor:
-        # Convolutions are faster on channels that lie together.
-        layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
-        return (x.unsqueeze(1) + moves).flatten(0, 1).contiguous(memory_format=layout)
-
-    hook = _replace(model, at, vertices, moves) if at is not None else None
+    counter = _Counter(model, moves, objective)
+    hook = _replace(model, at, len(moves), moves) if at is not None else None
     try:
-        with Watch(model, before=count):
+        with Watch(model, before=counter.count):
             for part in chunks(points, len(points) if objective is None else objective.size(points), chunk):
-                run(part)
+                counter.run(part, move=at is None)
     finally:
         if hook:
             hook.remove()
-    if not found:
+    if not counter.changes:
         raise NotApplicable("local_complexity: the model calls no activation function with regions")
-    return {layer: (torch.cat(parts), units[layer]) for layer, parts in found.items()}
+    return {layer: (torch.cat(parts), counter.units[layer]) for layer, parts in counter.changes.items()}
+
+
+class _Counter:
+    """Runs a model at all vertices around some points, and counts the units whose sign changes between them."""
+
+    def __init__(self, model: nn.Module, moves: Tensor, objective: Objective | None) -> None:
+        self.model, self.moves, self.objective = model, moves, objective
+        self.changes: dict[str, list[Tensor]] = {}
+        self.units: dict[str, int] = {}
+
+    def run(self, part: Any, *, move: bool) -> None:
+        """Run the points of a part; ``move`` their inputs, or leave it to a hook to move what comes later."""
+        self.part = part
+        if self.objective is not None:
+            self.objective.logits(self.model, tree_map(self._repeated, part))
+        else:
+            self.model(self._moved(part) if move else self._repeated(part))
+
+    def count(self, layer: str, z: Tensor) -> None:
+        """Count in what enters an activation."""
+        changed = _changed(z, len(self.moves))
+        if self.objective is None:
+            self.units[layer] = z[0].numel()
+            each = changed.flatten(1).sum(dim=1)
+        else:
+            self.units[layer] = z.shape[-1]
+            rows = self.objective.rows(changed, self.part).double()
+            each = self.objective.by_example(rows, self.part).sum(dim=1)
+        self.changes.setdefault(layer, []).append(each.cpu())
+
+    def _repeated(self, x: Tensor) -> Tensor:
+        return x.repeat_interleave(len(self.moves), dim=0)
+
+    def _moved(self, x: Tensor) -> Tensor:
+        # Convolutions are faster on channels that lie together.
+        layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
+        return (x.unsqueeze(1) + self.moves).flatten(0, 1).contiguous(memory_format=layout)
 
 
 def _check_type(points: Tensor, at: str | None) -> None:
@@ -151,51 +154,6 @@ def _replace(model: nn.Module, at: str, vertices: int, moves: Tensor) -> Any:
         return (points + moves).flatten(0, 1)
 
     return model.get_submodule(at).register_forward_hook(hook)
-
-
-@torch.no_grad()
-def first_layer_changes(model: nn.Module, points: Tensor, frame: Tensor, radius: float) -> tuple[Tensor, int]:
-    """Count the changes of the first activation in closed form, where what leads to it is affine.
-
-    With ``z(x + v) = z(x) + Lv`` a unit changes iff ``z(x) − r·m ≤ 0 < z(x) + r·m``, m the largest ``|(L v_p)_u|`` over p.
-    Cost: n + P + 2 forward passes up to the first activation, against 2P·n.
-
-    Args:
-        model: In eval mode.
-        points: float32, shape (n, ...).
-        frame: From :func:`directions`.
-        radius: r, in the units of the inputs.
-
-    Returns:
-        Changes per point, int64, shape (n,), and the number of units.
-
-    Raises:
-        NotApplicable: If the first pre-activation is not affine in the input.
-
-    """
-    caught: list[Tensor] = []
-
-    def stop(layer: str, z: Tensor) -> None:  # noqa: ARG001
-        caught.append(z.flatten(1).clone())
-        raise _Stop
-
-    def first(x: Tensor) -> Tensor:
-        try:
-            with Watch(model, before=stop):
-                model(x)
-        except _Stop:
-            return caught.pop()
-        raise NotApplicable("local_complexity: the model calls no activation function with regions")
-
-    frame = frame.to(points.device)
-    offset = first(torch.zeros_like(points[:1]))
-    linear = first(frame) - offset
-    z = first(points)
-    moved = first(points[:1] + frame[:1])
-    if not torch.allclose(moved, z[:1] + linear[:1], rtol=1e-4, atol=1e-4 * float(z.abs().max())):
-        raise NotApplicable("local_complexity: what leads to the first activation is not affine in the input")
-    reach = radius * linear.abs().amax(dim=0)
-    return ((z - reach <= 0) & (z + reach > 0)).sum(dim=1).cpu(), z.shape[1]
 
 
 @ANALYSES.register
@@ -222,7 +180,7 @@ class LocalComplexity(Analysis):
     def check(self, subject: Subject) -> None:
         """Raise unless the inputs, or the output of ``at``, can be moved in so many directions."""
         batch = next(subject.batches("retain"))
-        if not isinstance(subject.objective, CausalLM):
+        if subject.objective.family == "classifier":
             _check_type(inputs_of(batch, self.kind), self.at)
         elif self.at is None:
             raise NotApplicable(
@@ -236,12 +194,12 @@ class LocalComplexity(Analysis):
         frame = self._frame(subject, next(subject.batches("retain")))
         where: dict[str, Any] = {"at": _module(subject.model, self.at), "chunk": self.chunk}
         for role in (role for role in ROLES if role in subject.sets):
-            batch, text = subject.examples(role, self.examples), subject.objective
-            if isinstance(text, CausalLM):
-                counts[role] = sign_changes(subject.model, batch, frame, self.radius, objective=text, **where)
+            batch = subject.examples(role, self.examples)
+            if subject.objective.family == "language":
+                where["objective"] = subject.objective
             else:
-                points = inputs_of(batch, self.kind)
-                counts[role] = sign_changes(subject.model, points, frame, self.radius, **where)
+                batch = inputs_of(batch, self.kind)
+            counts[role] = sign_changes(subject.model, batch, frame, self.radius, **where)
         for layer in [MODEL, *next(iter(counts.values()))]:
             yield from self._layer({role: _of_layer(c, layer) for role, c in counts.items()}, layer, subject.seed)
 
@@ -252,7 +210,7 @@ class LocalComplexity(Analysis):
         """Return the shape of a direction: of a point of the space that is moved, or of one of its tokens."""
         if self.at is None:
             return tuple(inputs_of(batch, self.kind).shape[1:])
-        text, seen, after = isinstance(subject.objective, CausalLM), [], []
+        language, seen, after = subject.objective.family == "language", [], []
         module = subject.model.get_submodule(_module(subject.model, self.at) or "")
         hook = module.register_forward_hook(lambda *a: seen.append(a[2]))
         one = select(batch, slice(1))
@@ -261,9 +219,9 @@ class LocalComplexity(Analysis):
                 subject.objective.logits(subject.model, one)
         finally:
             hook.remove()
-        first = (1, one["labels"].shape[1]) if text else (1,)
+        first = (1, one["labels"].shape[1]) if language else (1,)
         if len(seen) != 1 or not isinstance(seen[0], Tensor) or seen[0].shape[: len(first)] != first:
-            each = "token" if text else "example"
+            each = "token" if language else "example"
             raise RecipeError(
                 f"local_complexity.at: {self.at!r} does not give, once, a tensor with an entry for each {each}; name an embedding"
             )
@@ -271,7 +229,7 @@ class LocalComplexity(Analysis):
             raise RecipeError(
                 f"local_complexity.at: no activation runs after {self.at!r}, so that nothing could change"
             )
-        return (1, *seen[0].shape[2:]) if text else tuple(seen[0].shape[1:])
+        return (1, *seen[0].shape[2:]) if language else tuple(seen[0].shape[1:])
 
     def _layer(self, counts: dict[str, tuple[Tensor, int]], layer: str, seed: int) -> Iterator[Reading]:
         pooled = torch.cat([changes for changes, _ in counts.values()]).double()

@@ -13,7 +13,6 @@ from ungrok.analyze.activations import OfLayers, features
 from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, pool
 from ungrok.analyze.gradients import layer_of
 from ungrok.analyze.similarity import center, isometric, participation_ratio
-from ungrok.core.objective import Classification
 from ungrok.core.seeds import generator
 
 
@@ -66,7 +65,7 @@ def neural_collapse(x: Tensor, targets: Tensor, predictions: Tensor, weight: Ten
     pairs = ~torch.eye(len(classes), dtype=torch.bool, device=x.device)
     cosines = (directions @ directions.T)[pairs]
     nearest = classes[torch.cdist(x, means).argmin(dim=1)]
-    found = {
+    collapse = {
         "nc1": (within / (s[kept].square() / len(classes))).sum().item() / len(classes),
         "nc2_norms": (norms.std(correction=0) / norms.mean()).item(),
         "nc2_angles": (cosines + 1 / (len(classes) - 1)).abs().mean().item(),
@@ -74,8 +73,8 @@ def neural_collapse(x: Tensor, targets: Tensor, predictions: Tensor, weight: Ten
     }
     if weight is not None:
         rows = weight.detach().double()[classes]
-        found["nc3"] = (rows / rows.norm() - centered / centered.norm()).norm().item()
-    return found
+        collapse["nc3"] = (rows / rows.norm() - centered / centered.norm()).norm().item()
+    return collapse
 
 
 def modularity(x: Tensor, targets: Tensor) -> float:
@@ -153,14 +152,17 @@ class Representation(OfLayers):
 
     def _classes(self, subject: Subject) -> Iterator[Reading]:
         batch, _, _ = pool(subject, self.examples)
-        found = features(subject.model, batch, subject.objective, layers=False)
+        by_layer = features(subject.model, batch, subject.objective, layers=False)
         targets = subject.objective.classes(batch)
-        if "penultimate" not in found or targets is None:
+        if "penultimate" not in by_layer or targets is None:
             return
-        x, draw = found["penultimate"], generator(subject.seed, "control", "classes")
+        x, draw = by_layer["penultimate"], generator(subject.seed, "control", "classes")
         orders = [torch.randperm(len(x), generator=draw).to(x.device) for _ in range(self.draws)]
-        if isinstance(subject.objective, Classification):
-            predicted, weight = subject.objective.predictions(found["logits"]), _last_linear(subject.model, x.shape[1])
+        if subject.objective.family == "classifier":  # what is predicted are the classes
+            predicted, weight = (
+                subject.objective.predictions(by_layer["logits"]),
+                _last_linear(subject.model, x.shape[1]),
+            )
             null = [neural_collapse(x, targets[o], predicted, weight) for o in orders]
             for name, value in neural_collapse(x, targets, predicted, weight).items():
                 nulls = {"permuted": Null.of([one[name] for one in null if name in one])}

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from ungrok.analyze.base import ANALYSES, ROLES, Analysis, Null, Reading, Subject, chunks, inputs_of
 from ungrok.core.attacks import ATTACKS, Attack, PGDLinf
-from ungrok.core.scores import score
 from ungrok.core.seeds import derive, generator
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class Robustness(Analysis):
             robust = self.attack.scores(subject.model, parts, subject.objective, seed).accuracy
             noisy = [self._noisy(subject, parts, seed, k) for k in range(self.draws)]
             null = Null.of([value for value in noisy if value is not None])
-            clean = score(subject.model, parts, subject.objective, keep_logits=False).accuracy
+            clean = subject.objective.score(subject.model, parts, keep_logits=False).accuracy
             yield Reading("robust_accuracy", role, robust, "1", examples=count, nulls={"noise": null})
             yield Reading("clean_accuracy", role, clean, "1", examples=count)
 
@@ -58,4 +57,4 @@ class Robustness(Analysis):
             inputs = inputs_of(part, self.kind)
             shifted = inputs + self.attack.radius * self.attack.start(inputs.shape, draw).to(inputs)
             moved.append((shifted if self.attack.box is None else shifted.clamp(*self.attack.box), *part[1:]))
-        return score(subject.model, moved, subject.objective, keep_logits=False).accuracy
+        return subject.objective.score(subject.model, moved, keep_logits=False).accuracy

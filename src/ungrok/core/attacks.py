@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ungrok.core.objective import Batch, Batches, Objective
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
-from ungrok.core.scores import Scores, device_of, evaluating, score
+from ungrok.core.scores import Scores, device_of, evaluating
 from ungrok.core.seeds import generator
 
 
@@ -103,7 +103,7 @@ class Attack(Schema):
             seed: Seed of the random starts; the same seed gives the same starts for every model.
 
         """
-        return score(model, self._adversarial(model, batches, objective, seed), objective, keep_logits=False)
+        return objective.score(model, self._adversarial(model, batches, objective, seed), keep_logits=False)
 
     def _adversarial(self, model: nn.Module, batches: Batches, objective: Objective, seed: int) -> Iterator[Batch]:
         draw, device = generator(seed, "attack"), device_of(model)

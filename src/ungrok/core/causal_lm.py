@@ -1,10 +1,9 @@
-"""The objective of causal language models: next-token prediction of answers, and what one forward pass tells of them."""
+"""The objective of causal language models: next-token prediction of answers."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping
 from functools import cache
 from typing import Any, ClassVar
 
@@ -12,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
+from typing_extensions import override
 
 from ungrok.core.errors import NotApplicable, RecipeError
-from ungrok.core.objective import Batch, Batches, Family
-from ungrok.core.scores import device_of, evaluating
+from ungrok.core.objective import Batch, Family, Objective
+from ungrok.core.scores import AnswerScores, Scores
 
 IGNORED = -100
 """The label of a token that no loss sees: question, template and padding."""
@@ -23,12 +23,13 @@ IGNORED = -100
 KEYS = ("input_ids", "attention_mask", "labels")
 
 
-class CausalLM:
+class CausalLM(Objective):
     """Next-token prediction of answer tokens.
 
     Batches are dicts: ``input_ids``, ``attention_mask`` and ``labels``, int64 of shape (n, length), labels −100 where
     nothing is to be learned; ``index`` (n,), int64, names the examples, and ``classes`` (n,), int64, groups them, for instance
-    by author; both may be missing. Padding may stand on either side.
+    by author; both may be missing. Padding may stand on either side. The first token of an example is never predicted,
+    since nothing stands before it; with labels on every token, answers are whole texts.
 
     Logits have one row per answer token, shape (rows, vocabulary), examples one after another: what is not an answer
     token is gone before any loss could see it. ``losses`` are negative log-likelihoods averaged over each example's
@@ -40,19 +41,22 @@ class CausalLM:
     """
 
     family: ClassVar[Family] = "language"
+    per_sample: ClassVar[bool] = False  # answers are of different lengths
+    scores_type: ClassVar[type[Scores]] = AnswerScores
 
     def __init__(self, eos: int | None = None) -> None:
         self.eos = eos
 
+    @override
     def move(self, batch: Batch, device: torch.device) -> Batch:
-        """Return the batch on ``device``."""
-        return tree_map(lambda x: x.to(device, non_blocking=True) if isinstance(x, Tensor) else x, batch)
+        if isinstance(batch, Mapping):  # whatever a collator makes becomes a dict, which the rest can take apart
+            return {name: self.move(value, device) for name, value in batch.items()}
+        return batch.to(device, non_blocking=True) if isinstance(batch, Tensor) else batch
 
     def check(self, batch: Batch, shape: torch.Size) -> None:
         """Raise RecipeError unless every example has an answer, written in the model's vocabulary."""
+        self._check_keys(batch)
         for key in KEYS:
-            if key not in batch:
-                raise RecipeError(f"a batch has no {key!r}; allowed: a dict with {', '.join(KEYS)}")
             if batch[key].dtype != torch.int64 or batch[key].shape != batch["input_ids"].shape:
                 raise RecipeError(
                     f"{key} is {batch[key].dtype} of shape {tuple(batch[key].shape)}; allowed: int64 of shape (n, length)"
@@ -68,17 +72,24 @@ class CausalLM:
                 bad = int(values.min()) if int(values.min()) < 0 else int(values.max())
                 raise RecipeError(f"{name} hold {bad}; allowed: 0 to {shape[-1] - 1}, the vocabulary of the model")
 
+    @staticmethod
+    def _check_keys(batch: Batch) -> None:
+        for key in KEYS:
+            if key not in batch:
+                raise RecipeError(f"a batch has no {key!r}; allowed: a dict with {', '.join(KEYS)}")
+
     def index(self, batch: Batch) -> Tensor | None:
         """Return ``batch["index"]``, if it is there."""
-        found: Tensor | None = batch.get("index")
-        return found
+        index: Tensor | None = batch.get("index")
+        return index
 
+    @override
     def size(self, batch: Batch) -> int:
-        """Return the number of examples."""
         return len(batch["input_ids"])
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the logits of the answer tokens, shape (rows, vocabulary), in float32 at least."""
+        self._check_keys(batch)
         return self.rows(run(model, batch).logits, batch)
 
     def rows(self, output: Tensor, batch: Batch) -> Tensor:
@@ -97,12 +108,15 @@ class CausalLM:
             raise NotApplicable(
                 f"a layer gives shape {tuple(output.shape)}; wanted: {length} first, one entry for each token"
             )
-        found = output[:, :-1][self._answers(batch)]
-        return found if found.dtype == torch.float64 else found.float()
+        rows = output[:, :-1][self._answers(batch)]
+        return rows if rows.dtype == torch.float64 else rows.float()
 
     @staticmethod
     def _answers(batch: Batch) -> Tensor:
-        return batch["labels"][:, 1:].ne(IGNORED)  # type: ignore[no-any-return]
+        """Return which tokens but the first are answer tokens; one that follows padding begins a text and is none."""
+        labeled: Tensor = batch["labels"][:, 1:].ne(IGNORED)
+        follows: Tensor = batch["attention_mask"][:, :-1].ne(0)
+        return labeled & follows
 
     def targets(self, batch: Batch) -> Tensor:
         """Return the answer tokens, shape (rows,)."""
@@ -123,8 +137,8 @@ class CausalLM:
 
     def classes(self, batch: Batch) -> Tensor | None:
         """Return ``batch["classes"]``, if it is there."""
-        found: Tensor | None = batch.get("classes")
-        return found
+        classes: Tensor | None = batch.get("classes")
+        return classes
 
     def token_losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the negative log-likelihood of each answer token, shape (rows,), in nats."""
@@ -143,8 +157,8 @@ class CausalLM:
         counts = self.counts(batch)
         return (losses * counts).sum() / counts.sum()
 
+    @override
     def split(self, batch: Batch, size: int) -> Iterator[Batch]:
-        """Yield the batch in parts of at most ``size`` examples."""
         for start in range(0, self.size(batch), size):
             yield tree_map(lambda x, a=start: x[a : a + size], batch)
 
@@ -162,15 +176,23 @@ class CausalLM:
                 joined[name] = torch.cat([batch[name] for batch in batches])
         return joined
 
-    def predictions(self, logits: Tensor) -> Tensor:
-        """Return the arg-max token per answer token, shape (rows,)."""
-        return logits.argmax(dim=1)
-
     def relabel(self, batch: Batch, targets: Tensor) -> Batch:
         """Return the same inputs with other tokens to predict, shape (rows,)."""
         labels = batch["labels"].clone()
         labels[:, 1:][self._answers(batch)] = targets
         return {**batch, "labels": labels}
+
+    def scores_of(self, logits: Tensor, losses: Tensor, batch: Batch, *, keep_logits: bool) -> AnswerScores:  # noqa: ARG002
+        """Return the scores of one batch; they hold no logits, of which there are too many."""
+        answers = self._answers(batch)
+        counted = answers & batch["labels"][:, 1:].ne(self.eos) if self.eos is not None else answers
+        correct = torch.zeros_like(answers)
+        correct[answers] = self.predictions(logits) == self.targets(batch)
+        # A sum is finite where every logit is, and read once.
+        finite = self.sums((~torch.isfinite(logits.sum(dim=1))).float(), batch) == 0
+        tokens = counted.sum(dim=1).clamp(min=1)
+        values = (losses, (correct & counted).sum(dim=1) / tokens, longest_suffix(correct, counted) / tokens)
+        return AnswerScores(*(torch.where(finite, value, torch.nan) for value in values))
 
 
 @cache
@@ -198,62 +220,6 @@ def run(model: nn.Module, batch: Batch, **options: Any) -> Any:
     return model(**given)
 
 
-@dataclass(frozen=True)
-class AnswerScores:
-    """What one model gave on one split of question-answer pairs, teacher-forced, one entry per example, on the CPU.
-
-    Args:
-        losses: float32, shape (n,): mean negative log-likelihood of the answer tokens, in nats.
-        matches: float32, shape (n,), in [0, 1]: share of answer tokens that are the model's first choice after the true
-            prefix ("exact memorization", Tirumala et al. 2022, arXiv 2205.10770).
-        extraction: float32, shape (n,), in [0, 1]: extraction strength, the share of the answer that the model completes
-            by itself: ``1 − k/n`` with k the shortest prefix after which every token is its first choice, 1 where none
-            is needed and 0 where even the last token is wrong (Wang et al. 2024, arXiv 2402.03927).
-
-    The token that ends an answer counts in losses only. Values are NaN where a logit is not finite.
-
-    """
-
-    losses: Tensor
-    matches: Tensor
-    extraction: Tensor
-
-    def __len__(self) -> int:
-        return len(self.losses)
-
-    @property
-    def diverged(self) -> bool:
-        """True where any logit or loss was not finite."""
-        return not bool(torch.isfinite(self.losses).all())
-
-    def _mean(self, values: Tensor) -> float | None:
-        return None if self.diverged or len(self) == 0 else values.double().mean().item()
-
-    @property
-    def accuracy(self) -> float | None:
-        """Mean of ``matches`` in [0, 1]; None for a diverged model or an empty split."""
-        return self._mean(self.matches)
-
-    @property
-    def loss(self) -> float | None:
-        """Mean over examples of ``losses``; None for a diverged model or an empty split."""
-        return self._mean(self.losses)
-
-    @property
-    def extraction_strength(self) -> float | None:
-        """Mean of ``extraction`` in [0, 1]; None for a diverged model or an empty split."""
-        return self._mean(self.extraction)
-
-    @property
-    def probability(self) -> float | None:
-        """Mean of ``exp(−loss)``, the geometric mean of an answer's token probabilities; None as above."""
-        return self._mean((-self.losses).exp())
-
-    def of(self, index: Tensor) -> AnswerScores:
-        """Return the scores of the examples that ``index`` (int64 or bool) selects."""
-        return AnswerScores(self.losses[index], self.matches[index], self.extraction[index])
-
-
 def longest_suffix(correct: Tensor, counted: Tensor) -> Tensor:
     """Return how many of each row's last counted entries are all correct, shape (n,).
 
@@ -263,38 +229,3 @@ def longest_suffix(correct: Tensor, counted: Tensor) -> Tensor:
 
     """
     return ((correct | ~counted).flip(1).long().cumprod(dim=1) * counted.flip(1)).sum(dim=1)
-
-
-def summarize(logits: Tensor, batch: Batch, objective: CausalLM) -> AnswerScores:
-    """Return the scores of one batch from the logits of its answer tokens."""
-    answers = batch["labels"][:, 1:].ne(IGNORED)
-    counted = answers & batch["labels"][:, 1:].ne(objective.eos) if objective.eos is not None else answers
-    correct = torch.zeros_like(answers)
-    correct[answers] = objective.predictions(logits) == objective.targets(batch)
-    # A sum is finite where every logit is, and read once.
-    finite = objective.sums((~torch.isfinite(logits.sum(dim=1))).float(), batch) == 0
-    tokens = counted.sum(dim=1).clamp(min=1)
-    values = (
-        objective.losses(logits, batch),
-        (correct & counted).sum(dim=1) / tokens,
-        longest_suffix(correct, counted) / tokens,
-    )
-    return AnswerScores(*(torch.where(finite, value, torch.nan).detach() for value in values))
-
-
-def score_answers(model: nn.Module, batches: Batches, objective: CausalLM) -> AnswerScores:
-    """Run a model over a split in eval mode, one forward pass, and keep what metrics need, in the order of the batches.
-
-    Raises:
-        RecipeError: If ``batches`` is empty.
-
-    """
-    device, found = device_of(model), []
-    with evaluating(model), torch.no_grad():
-        for raw in batches:
-            batch = objective.move(raw, device)
-            found.append(summarize(objective.logits(model, batch), batch, objective))
-    if not found:
-        raise RecipeError("no batches to score: the split is empty")
-    names = ("losses", "matches", "extraction")
-    return AnswerScores(*(torch.cat([getattr(part, name) for part in found]).cpu() for name in names))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_map
 
-from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch, Objective
 
@@ -52,8 +51,8 @@ def diagonal_fisher(
         log_p = logits.log_softmax(dim=1)
         return log_p.gather(1, torch.multinomial(log_p.detach().exp(), 1)).sum().view(1, 1)
 
-    text = isinstance(objective, CausalLM)
-    scalars = drawn_log_probability if text else weighted_log_probabilities
+    # A vocabulary is too wide for the sum over y.
+    scalars = drawn_log_probability if objective.family == "language" else weighted_log_probabilities
     total, count, outputs = _second_moments(model, batches, objective, scalars, chunk)
     return {name: value / count for name, value in total.items()}, outputs
 
@@ -94,7 +93,7 @@ def _second_moments(
     count, outputs, layers = 0, 0, None
     for batch in batches:
         size = objective.size(batch)
-        if isinstance(objective, CausalLM):
+        if not objective.per_sample:
             outputs = _add_one_by_one(model, batch, objective, scalars, total)
             count += size
             continue
@@ -184,21 +183,29 @@ def _closed_form_layers(model: nn.Module, batch: Batch, objective: Objective) ->
         return {}
     for n in (1, 2):
         two = tree_map(lambda x, n=n: torch.cat([x[:1]] * n), batch)
-        with torch.no_grad(), _Tape(owners) as tape:
+        with torch.no_grad(), Tape(owners) as tape:
             objective.logits(model, two)
         if any([len(inputs) for inputs, _ in tape.calls[name]] != [n] for name in owners):
             return {}
     return owners
 
 
-class _Tape:
-    """Records inputs and outputs of layers; what follows works on a copy, so that in-place functions leave them be."""
+class Tape:
+    """Inside ``with Tape(layers) as tape:`` every call of a layer is recorded.
 
-    def __init__(self, layers: dict[str, nn.Module]) -> None:
+    ``tape.calls[name]`` lists, call by call, what the layer took (its first argument, detached) and gave. What follows the layer
+    works on a copy, so that in-place functions leave the output as it was.
+
+    Args:
+        layers: By name.
+
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         self.calls: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
         self._layers = layers
 
-    def __enter__(self) -> _Tape:
+    def __enter__(self) -> Tape:
         self._handles = [layer.register_forward_hook(self._hook(name)) for name, layer in self._layers.items()]
         return self
 
@@ -222,7 +229,7 @@ def _add_by_layer(
     total: dict[str, Tensor],
     layers: dict[str, nn.Module],
 ) -> int:
-    with _Tape(layers) as tape:
+    with Tape(layers) as tape:
         rows = scalars(objective.logits(model, batch), batch)
     inputs, outputs = zip(*(tape.calls[name][0] for name in layers), strict=True)
     for index, row in enumerate(rows):
@@ -237,7 +244,7 @@ def _add_by_layer(
 
 
 def _add_one_by_one(
-    model: nn.Module, batch: Batch, objective: CausalLM, scalars: Scalars, total: dict[str, Tensor]
+    model: nn.Module, batch: Batch, objective: Objective, scalars: Scalars, total: dict[str, Tensor]
 ) -> int:
     """Add the squares of each example's gradient, one backward pass each, and return the size of the vocabulary."""
     parameters = dict(model.named_parameters())

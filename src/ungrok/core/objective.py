@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from ungrok.core.errors import RecipeError, unknown
+from ungrok.core.scores import ClassScores, Scores, device_of, evaluating
 
 Batch = Any
 """What an iterable of the user's yields: ``(inputs, targets)`` for classifiers, a dict for language models."""
@@ -18,66 +21,159 @@ Batches = Iterable[Batch]
 
 
 Family = Literal["classifier", "language"]
-"""What a model reads and answers; methods say which families they run on."""
+"""What a model predicts: one class per example, or the tokens of an answer."""
 
 
-class Objective(Protocol):
-    """The contract between data, model and everything that takes a loss.
+class Objective(ABC):
+    """How a batch becomes logits, losses per example, and what should have been predicted.
 
     A batch holds ``size(batch)`` examples. ``logits`` runs the model and gives one row per prediction: an example for
     classifiers, an answer token for language models; ``predictions`` and ``targets`` have one value per row. ``losses``
     gives one loss per example and ``mean`` what training minimizes.
+
+    An objective of your own says ``logits``, ``losses`` and ``targets``. Everything else is inherited and takes batches
+    ``(inputs, targets)`` or ``(inputs, targets, index)``, tensors whose first dimension is examples, with one prediction
+    per example; ``index`` holds the identities of the examples.
     """
 
-    family: ClassVar[Family]
+    family: ClassVar[Family] = "classifier"
+    per_sample: ClassVar[bool] = True
+    """Whether ``torch.vmap`` can take one example at a time: every example then has as many predictions."""
+    scores_type: ClassVar[type[Scores]] = ClassScores
+    """What :meth:`score` gives."""
 
-    def move(self, batch: Batch, device: torch.device) -> Batch:
-        """Return the batch on ``device``."""
-
-    def check(self, batch: Batch, shape: torch.Size) -> None:
-        """Raise RecipeError if a batch cannot be learned from by a model whose logits have this shape, examples first."""
-
-    def index(self, batch: Batch) -> Tensor | None:
-        """Return the identities of the examples, shape (n,), int64, or None where the batch carries none."""
-
-    def size(self, batch: Batch) -> int:
-        """Return the number of examples."""
-
+    @abstractmethod
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Return the model's raw output for the batch."""
+        """Return the model's raw output for the batch, one row per prediction."""
 
+    @abstractmethod
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return one loss per example, shape (n,)."""
 
-    def mean(self, losses: Tensor, batch: Batch) -> Tensor:
+    @abstractmethod
+    def targets(self, batch: Batch) -> Tensor:
+        """Return what ``predictions`` should equal, int64, one value per row of the logits."""
+
+    def predictions(self, logits: Tensor) -> Tensor:
+        """Return the predicted class per row, int64: that of the largest logit."""
+        return logits.argmax(dim=1)
+
+    def move(self, batch: Batch, device: torch.device) -> Batch:
+        """Return the batch on ``device``.
+
+        Raises:
+            RecipeError: If this objective takes no batch of this form.
+
+        """
+        if isinstance(batch, Mapping):
+            raise RecipeError(
+                f"a batch is a dict with {', '.join(batch)}, but {type(self).__name__} takes (inputs, targets); for a "
+                "language model give objective=CausalLM()"
+            )
+        return tuple(part.to(device, non_blocking=True) for part in batch)
+
+    def check(self, batch: Batch, shape: torch.Size) -> None:
+        """Raise RecipeError if a batch cannot be learned from by a model whose logits have this shape.
+
+        Here: unless inputs are finite, and targets are classes of the model, one for each input.
+        """
+        inputs, targets = batch[0], self.targets(batch)
+        if targets.dtype != torch.int64 or targets.ndim != 1:
+            raise RecipeError(
+                f"targets are {targets.dtype} of shape {tuple(targets.shape)}; allowed: int64 of shape (n,)"
+            )
+        if len(inputs) != len(targets):
+            raise RecipeError(f"a batch holds {len(inputs)} inputs but {len(targets)} targets")
+        if len(shape) != 2:
+            raise RecipeError(f"the model's output has shape {tuple(shape)}; allowed: (n, classes)")
+        if inputs.is_floating_point() and not torch.isfinite(inputs).all():
+            raise RecipeError("inputs hold NaN or infinity")
+        if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < shape[1]:
+            bad = int(targets.min()) if int(targets.min()) < 0 else int(targets.max())
+            raise RecipeError(f"targets hold {bad}; allowed: 0 to {shape[1] - 1}, the classes of the model")
+
+    def index(self, batch: Batch) -> Tensor | None:
+        """Return the identities of the examples, shape (n,), int64, or None where the batch carries none."""
+        return batch[2] if len(batch) > 2 else None
+
+    def size(self, batch: Batch) -> int:
+        """Return the number of examples."""
+        return int(self.targets(batch).shape[0])
+
+    def mean(self, losses: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the mean of the batch that training minimizes, from its ``losses``."""
+        return losses.mean()
 
     def weight(self, batch: Batch) -> Tensor:
         """Return the batch's weight in a mean over several batches: its number of predictions."""
+        return torch.tensor(self.size(batch), device=self.targets(batch).device)
 
     def split(self, batch: Batch, size: int) -> Iterator[Batch]:
         """Yield the batch in parts of at most ``size`` examples."""
+        for start in range(0, self.size(batch), size):
+            yield tuple(part[start : start + size] for part in batch)
 
     def join(self, *batches: Batch) -> Batch:
-        """Return the examples of several batches as one batch."""
+        """Return the examples of several batches as one batch; an index is kept where all have one."""
+        return tuple(torch.cat(parts) for parts in zip(*batches, strict=False))
 
-    def rows(self, output: Tensor, batch: Batch) -> Tensor:
+    def rows(self, output: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return what a layer gave for each prediction, shape (rows, ...), from its output, whose first dimension is examples."""
+        return output.flatten(1)
 
-    def by_example(self, rows: Tensor, batch: Batch) -> Tensor:
+    def by_example(self, rows: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return one row per example, shape (n, ...): the mean over its predictions."""
+        return rows
 
     def classes(self, batch: Batch) -> Tensor | None:
         """Return the class of each example, shape (n,), int64, or None where the batch does not say."""
-
-    def predictions(self, logits: Tensor) -> Tensor:
-        """Return the predicted class per row, int64."""
-
-    def targets(self, batch: Batch) -> Tensor:
-        """Return what ``predictions`` should equal, int64."""
+        return self.targets(batch)
 
     def relabel(self, batch: Batch, targets: Tensor) -> Batch:
         """Return the same inputs with other targets."""
+        return (batch[0], targets, *batch[2:])
+
+    def scores_of(self, logits: Tensor, losses: Tensor, batch: Batch, *, keep_logits: bool) -> Scores:
+        """Return the scores of one batch from its logits and losses, on the device of the batch."""
+        finite = torch.isfinite(logits).flatten(1).all(dim=1)
+        predictions = self.predictions(logits).masked_fill(~finite, -1)
+        return ClassScores(losses, predictions, self.targets(batch), logits if keep_logits else None)
+
+    def score(
+        self,
+        model: nn.Module,
+        batches: Batches,
+        *,
+        keep_logits: bool = True,
+        on_losses: Callable[[Tensor], None] | None = None,
+    ) -> Scores:
+        """Run a model over a split in eval mode, one forward pass, and keep what metrics need, in the order of the batches.
+
+        The model's mode is restored, submodule by submodule.
+
+        Args:
+            model: Any model of the objective.
+            batches: One pass over the split.
+            keep_logits: Whether scores of classes hold the logits; those of answers never do.
+            on_losses: Takes each batch's losses, shape (n,), with their graph, so that a gradient costs no second forward
+                pass; without it no gradients are computed.
+
+        Raises:
+            RecipeError: If ``batches`` is empty.
+
+        """
+        device, parts = device_of(model), []
+        with evaluating(model), torch.set_grad_enabled(on_losses is not None):
+            for raw in batches:
+                batch = self.move(raw, device)
+                logits = self.logits(model, batch)
+                losses = self.losses(logits, batch)
+                if on_losses:
+                    on_losses(losses)
+                parts.append(self.scores_of(logits.detach(), losses.detach(), batch, keep_logits=keep_logits))
+        if not parts:
+            raise RecipeError("no batches to score: the split is empty")
+        return type(parts[0]).joined(parts).cpu()
 
 
 Loss = Literal["cross_entropy", "mse", "stablemax"]
@@ -88,7 +184,7 @@ def log_stable(x: Tensor) -> Tensor:
     return torch.where(x >= 0, x.clamp(min=0).log1p(), -(-x).clamp(min=0).log1p())
 
 
-class Classification:
+class Classification(Objective):
     """Single-label classification with cross-entropy, mean squared error on one-hot targets, or StableMax cross-entropy.
 
     Batches are ``(inputs, targets)`` with targets int64 of shape (n,), or ``(inputs, targets, index)`` with the identities
@@ -115,42 +211,13 @@ class Classification:
         self.loss = loss
         self.precision = precision
 
-    def move(self, batch: Batch, device: torch.device) -> Batch:
-        """Return the batch on ``device``."""
-        return tuple(part.to(device, non_blocking=True) for part in batch)
-
-    def check(self, batch: Batch, shape: torch.Size) -> None:
-        """Raise RecipeError unless inputs are finite, and targets are classes, one for each input."""
-        inputs, targets = batch[:2]
-        if targets.dtype != torch.int64 or targets.ndim != 1:
-            raise RecipeError(
-                f"targets are {targets.dtype} of shape {tuple(targets.shape)}; allowed: int64 of shape (n,)"
-            )
-        if len(inputs) != len(targets):
-            raise RecipeError(f"a batch holds {len(inputs)} inputs but {len(targets)} targets")
-        if len(shape) != 2:
-            raise RecipeError(f"the model's output has shape {tuple(shape)}; allowed: (n, classes)")
-        if inputs.is_floating_point() and not torch.isfinite(inputs).all():
-            raise RecipeError("inputs hold NaN or infinity")
-        if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < shape[1]:
-            bad = int(targets.min()) if int(targets.min()) < 0 else int(targets.max())
-            raise RecipeError(f"targets hold {bad}; allowed: 0 to {shape[1] - 1}, the classes of the model")
-
-    def index(self, batch: Batch) -> Tensor | None:
-        """Return the third part of the batch, if there is one."""
-        return batch[2] if len(batch) > 2 else None
-
-    def size(self, batch: Batch) -> int:
-        """Return the number of targets."""
-        return int(batch[1].shape[0])
-
+    @override
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Return the logits, shape (n, classes)."""
         out: Tensor = model(batch[0])
         return out
 
+    @override
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Return one loss per example, shape (n,)."""
         targets = batch[1]
         if self.precision == "float64":
             logits = logits.double()
@@ -163,47 +230,10 @@ class Classification:
         squares: Tensor = (logits - one_hot.to(logits.dtype)).square()
         return squares.mean(dim=1)
 
-    def mean(self, losses: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
-        """Return the mean over examples."""
-        return losses.mean()
-
-    def weight(self, batch: Batch) -> Tensor:
-        """Return the number of examples."""
-        return torch.tensor(self.size(batch), device=batch[1].device)
-
-    def split(self, batch: Batch, size: int) -> Iterator[Batch]:
-        """Yield the batch in parts of at most ``size`` examples."""
-        for start in range(0, self.size(batch), size):
-            yield tuple(part[start : start + size] for part in batch)
-
-    def join(self, *batches: Batch) -> Batch:
-        """Return several batches as one; an index is kept where all have one."""
-        return tuple(torch.cat(parts) for parts in zip(*batches, strict=False))
-
-    def rows(self, output: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
-        """Return the output, one row per example."""
-        return output.flatten(1)
-
-    def by_example(self, rows: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
-        """Return the rows: an example is one prediction."""
-        return rows
-
-    def classes(self, batch: Batch) -> Tensor | None:
-        """Return the targets."""
-        return self.targets(batch)
-
-    def predictions(self, logits: Tensor) -> Tensor:
-        """Return the arg-max class, shape (n,)."""
-        return logits.argmax(dim=1)
-
+    @override
     def targets(self, batch: Batch) -> Tensor:
-        """Return the targets, shape (n,)."""
         targets: Tensor = batch[1]
         return targets
-
-    def relabel(self, batch: Batch, targets: Tensor) -> Batch:
-        """Return the batch with the targets given."""
-        return (batch[0], targets, *batch[2:])
 
 
 def part_losses(logits: Callable[[Batch], Tensor], batch: Batch, objective: Objective, size: int) -> Iterator[Tensor]:

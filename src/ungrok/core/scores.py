@@ -1,16 +1,19 @@
-"""Scores: the cached output of one model on one split, from which every metric is computed."""
+"""Scores: what one model gave on one split, from which every metric is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
-from ungrok.core.errors import RecipeError
-from ungrok.core.objective import Batches, Objective
+if TYPE_CHECKING:
+    from ungrok.core.objective import Objective
 
 
 @contextmanager
@@ -31,8 +34,91 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scores(ABC):
     """What one model gave on one split, one entry per example, on the CPU.
+
+    Args:
+        losses: float, shape (n,): the objective's own loss.
+
+    """
+
+    kind: ClassVar[Literal["class", "answer"]]
+    """What is stored beside the tensors, so that they are read back as what they were."""
+
+    losses: Tensor
+
+    def __len__(self) -> int:
+        return len(self.losses)
+
+    @property
+    def diverged(self) -> bool:
+        """True where any logit or loss was not finite."""
+        return not bool(torch.isfinite(self.losses).all())
+
+    @property
+    @abstractmethod
+    def accuracy(self) -> float | None:
+        """Share of what is predicted rightly, in [0, 1]; None for a diverged model or an empty split."""
+
+    @property
+    def loss(self) -> float | None:
+        """Mean over examples of ``losses``; None for a diverged model or an empty split."""
+        return self._mean(self.losses)
+
+    def _mean(self, values: Tensor) -> float | None:
+        return None if self.diverged or len(self) == 0 else values.double().mean().item()
+
+    def summary(self) -> dict[str, float | None]:
+        """Return what a trajectory records of a split, by name: ``loss``, ``accuracy``, and what only this kind has."""
+        return {"loss": self.loss, "accuracy": self.accuracy}
+
+    def memorization(self) -> dict[str, float | None]:
+        """Return what tells of memorization beyond accuracy and loss, by name; nothing for classes."""
+        return {}
+
+    def of(self, index: Tensor) -> Self:
+        """Return the scores of the examples that ``index`` (int64 or bool) selects."""
+        return replace(self, **{name: tensor[index] for name, tensor in self._tensors().items()})
+
+    def cpu(self) -> Self:
+        """Return the scores on the CPU."""
+        return replace(self, **{name: tensor.cpu() for name, tensor in self._tensors().items()})
+
+    def _tensors(self) -> dict[str, Any]:
+        return {name: tensor for name, tensor in vars(self).items() if tensor is not None}
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the scores of several batches as one; all of them or none hold logits."""
+        return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in parts[0]._tensors()})
+
+    @classmethod
+    @abstractmethod
+    def empty(cls) -> Self:
+        """Return the scores of no examples."""
+
+    @classmethod
+    @abstractmethod
+    def stack(cls, places: Sequence[Mapping[str, Self]]) -> dict[str, Tensor]:
+        """Return the scores along a path as named tensors.
+
+        Args:
+            places: For every place the scores by split, the same examples at each.
+
+        Returns:
+            ``<split>.<name>``, the places along the first dimension; :meth:`at` reads them back.
+
+        """
+
+    @classmethod
+    @abstractmethod
+    def at(cls, tensors: Mapping[str, Tensor], split: str, place: int) -> Self:
+        """Return the scores on a split at one place of what :meth:`stack` made."""
+
+
+@dataclass(frozen=True)
+class ClassScores(Scores):
+    """What a classifier gave on one split.
 
     Args:
         losses: float, shape (n,): the objective's own loss.
@@ -42,81 +128,120 @@ class Scores:
 
     """
 
-    losses: Tensor
+    kind = "class"
+
     predictions: Tensor
     targets: Tensor
     logits: Tensor | None = None
 
-    def __len__(self) -> int:
-        return len(self.targets)
-
     @property
     def diverged(self) -> bool:
         """True where any logit or loss was not finite."""
-        return bool((self.predictions < 0).any()) or not bool(torch.isfinite(self.losses).all())
+        return bool((self.predictions < 0).any()) or super().diverged
 
     @property
     def accuracy(self) -> float | None:
         """Share of correct predictions in [0, 1]; None for a diverged model or an empty split."""
-        if self.diverged or len(self) == 0:
-            return None
-        return (self.predictions == self.targets).double().mean().item()
+        return self._mean(self.predictions == self.targets)
+
+    @classmethod
+    @override
+    def empty(cls) -> Self:
+        none = torch.zeros(0, dtype=torch.int64)
+        return cls(torch.zeros(0), none, none)
+
+    @classmethod
+    def stack(cls, places: Sequence[Mapping[str, Self]]) -> dict[str, Tensor]:
+        """Return predictions (int16) and losses (float32) of shape (places, n), targets once, logits of the last place."""
+        tensors: dict[str, Tensor] = {}
+        for name, last in places[-1].items():
+            tensors[f"{name}.predictions"] = torch.stack([place[name].predictions.to(torch.int16) for place in places])
+            tensors[f"{name}.losses"] = torch.stack([place[name].losses.float() for place in places])
+            tensors[f"{name}.targets"] = places[0][name].targets
+            if last.logits is not None:
+                tensors[f"{name}.logits"] = last.logits.float()
+        return tensors
+
+    @classmethod
+    @override
+    def at(cls, tensors: Mapping[str, Tensor], split: str, place: int) -> Self:
+        predictions = tensors[f"{split}.predictions"]
+        logits = tensors.get(f"{split}.logits") if place == len(predictions) - 1 else None
+        return cls(tensors[f"{split}.losses"][place], predictions[place].long(), tensors[f"{split}.targets"], logits)
+
+
+@dataclass(frozen=True)
+class AnswerScores(Scores):
+    """What a language model gave on one split of question-answer pairs, teacher-forced.
+
+    Args:
+        losses: float32, shape (n,): mean negative log-likelihood of the answer tokens, in nats.
+        matches: float32, shape (n,), in [0, 1]: share of answer tokens that are the model's first choice after the true
+            prefix ("exact memorization", Tirumala et al. 2022, arXiv 2205.10770).
+        extraction: float32, shape (n,), in [0, 1]: extraction strength, the share of the answer that the model completes
+            by itself: ``1 − k/n`` with k the shortest prefix after which every token is its first choice, 1 where none
+            is needed and 0 where even the last token is wrong (Wang et al. 2024, arXiv 2402.03927).
+
+    The token that ends an answer counts in losses only. Values are NaN where a logit is not finite.
+
+    """
+
+    kind = "answer"
+
+    matches: Tensor
+    extraction: Tensor
 
     @property
-    def loss(self) -> float | None:
-        """Mean loss; None for a diverged model or an empty split."""
-        if self.diverged or len(self) == 0:
-            return None
-        return self.losses.double().mean().item()
+    def accuracy(self) -> float | None:
+        """Mean of ``matches`` in [0, 1]; None for a diverged model or an empty split."""
+        return self._mean(self.matches)
 
-    def of(self, index: Tensor) -> Scores:
-        """Return the scores of the examples that ``index`` (int64 or bool) selects."""
-        logits = None if self.logits is None else self.logits[index]
-        return Scores(self.losses[index], self.predictions[index], self.targets[index], logits)
+    @property
+    def extraction_strength(self) -> float | None:
+        """Mean of ``extraction`` in [0, 1]; None for a diverged model or an empty split."""
+        return self._mean(self.extraction)
+
+    @property
+    def probability(self) -> float | None:
+        """Mean of ``exp(−loss)``, the geometric mean of an answer's token probabilities; None as above."""
+        return self._mean((-self.losses).exp())
+
+    @override
+    def summary(self) -> dict[str, float | None]:
+        return super().summary() | {"extraction": self.extraction_strength}
+
+    def memorization(self) -> dict[str, float | None]:
+        """Return extraction strength as ``ES``, and ``probability``."""
+        return {"ES": self.extraction_strength, "probability": self.probability}
+
+    @classmethod
+    @override
+    def empty(cls) -> Self:
+        return cls(*[torch.zeros(0)] * 3)
+
+    @classmethod
+    def stack(cls, places: Sequence[Mapping[str, Self]]) -> dict[str, Tensor]:
+        """Return losses, matches and extraction, float32 of shape (places, n) each."""
+        return {
+            f"{name}.{part}": torch.stack([getattr(place[name], part) for place in places])
+            for name in places[0]
+            for part in ("losses", "matches", "extraction")
+        }
+
+    @classmethod
+    @override
+    def at(cls, tensors: Mapping[str, Tensor], split: str, place: int) -> Self:
+        return cls(*(tensors[f"{split}.{part}"][place] for part in ("losses", "matches", "extraction")))
 
 
-def joined(parts: Sequence[Scores]) -> Scores:
-    """Return the scores of several batches as one; all of them or none hold logits."""
-    names = ("losses", "predictions", "targets", *(("logits",) if parts[0].logits is not None else ()))
-    return Scores(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
-
-
+# Until study/ calls it on the objective.
 def score(
     model: nn.Module,
-    batches: Batches,
+    batches: Iterable[Any],
     objective: Objective,
     *,
     keep_logits: bool = True,
     on_losses: Callable[[Tensor], None] | None = None,
-) -> Scores:
-    """Run a model over a split in eval mode and keep what metrics need; its mode is restored, submodule by submodule.
-
-    Args:
-        model: Any classifier.
-        batches: One pass over the split.
-        objective: How a batch becomes logits and losses.
-        keep_logits: Whether the scores hold the logits.
-        on_losses: Takes each batch's losses, shape (n,), with their graph, so that a gradient costs no second forward
-            pass; without it no gradients are computed.
-
-    Raises:
-        RecipeError: If ``batches`` is empty.
-
-    """
-    device = device_of(model)
-    columns: list[tuple[Tensor, ...]] = []
-    with evaluating(model), torch.set_grad_enabled(on_losses is not None):
-        for raw in batches:
-            batch = objective.move(raw, device)
-            logits = objective.logits(model, batch)
-            finite = torch.isfinite(logits).flatten(1).all(dim=1)
-            predictions = objective.predictions(logits).masked_fill(~finite, -1)
-            losses = objective.losses(logits, batch)
-            if on_losses:
-                on_losses(losses)
-            kept = (losses.detach(), predictions, objective.targets(batch))
-            columns.append((*kept, logits.detach()) if keep_logits else kept)
-    if not columns:
-        raise RecipeError("no batches to score: the split is empty")
-    joined = [torch.cat(parts).cpu() for parts in zip(*columns, strict=True)]
-    return Scores(*joined)
+) -> ClassScores:
+    """Return :meth:`ungrok.core.objective.Objective.score` of a classifier."""
+    return cast(ClassScores, objective.score(model, batches, keep_logits=keep_logits, on_losses=on_losses))

@@ -1,6 +1,6 @@
 """Data splits, device-resident batches and forget splits."""
 
-from ungrok.data import answers, arithmetic, digits, files, local, vision
+from ungrok.data import answers, arithmetic, digits, files, local, tofu, vision
 from ungrok.data.augment import Augment
 from ungrok.data.base import PROBLEMS, Data, Problem, Split
 from ungrok.data.batches import TensorBatches
@@ -21,5 +21,6 @@ __all__ = [
     "digits",
     "files",
     "local",
+    "tofu",
     "vision",
 ]

@@ -1,27 +1,30 @@
-"""Problems made of question-answer pairs: TOFU from the hub or a folder, and fictitious authors made here."""
+"""Problems made of question-answer pairs, and fictitious authors made here."""
 
 from __future__ import annotations
 
-import json
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
+from typing_extensions import override
 
-from ungrok.core.errors import NotApplicable, RecipeError, first_line
+from ungrok.core.causal_lm import CausalLM
+from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.objective import Family
 from ungrok.core.seeds import generator
 from ungrok.data import authors
 from ungrok.data.authors import Row, Tables
-from ungrok.data.base import PROBLEMS, Data, Problem, Split
+from ungrok.data.base import PROBLEMS, Data, Method, Problem, Split
 from ungrok.data.history import LossHistory
 from ungrok.data.tokens import Template, TokenSplit, encode, load_tokenizer, train_tokenizer
+
+if TYPE_CHECKING:
+    from ungrok.data.forget import ForgetSplit
 
 QUESTIONS = 20
 """Questions per author, in TOFU and here."""
@@ -76,6 +79,11 @@ class AnswerData(Data):
 
     """
 
+    family: ClassVar[Family] = "language"
+    losses: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    gradient_norm: ClassVar[bool] = False
+    followed: ClassVar[tuple[Literal["train", "validation"], ...]] = ("train", "validation")
+
     train: TokenSplit
     validation: TokenSplit
     test: TokenSplit
@@ -100,6 +108,40 @@ class AnswerData(Data):
         splits += [part for probe in self.probes.values() for part in (probe.paraphrased, probe.perturbed)]
         return (max(split.inputs.shape[1] for split in splits),)
 
+    def fits(self, shape: Sequence[int], rows: int) -> bool:
+        """Return whether an output has ``rows`` rows and at least the tokenizer's tokens: a model may have room for more."""
+        return len(shape) == 2 and shape[0] == rows and shape[1] >= self.outputs
+
+    def objective(self, loss: str, precision: str = "float32") -> CausalLM:  # noqa: ARG002
+        """Return next-token prediction of answers; the end token is the tokenizer's."""
+        self._check_loss(loss)
+        return CausalLM(self.train.eos)
+
+    @override
+    def base_part(self) -> Self:
+        return super().base_part() if self.base is None else replace(self, train=self.base)
+
+    def forget_part(self, split: ForgetSplit, method: Method) -> TokenSplit:
+        """Return the forget pairs, with the other answers to their questions that the method needs."""
+        part = self.train.of(split.forget)
+        if method.other is None:
+            return part
+        other = self.others[method.other].of(split.forget).to(part.targets.device)
+        return replace(part, others={method.other: other})
+
+    def check_method(self, method: Method, problem: str) -> None:
+        """Raise RecipeError if a method does not run on these data, or needs answers that they do not have."""
+        super().check_method(method, problem)
+        if method.other and method.other not in self.others:
+            raise RecipeError(
+                f"unlearn: {method.kind!r} needs {method.other!r} answers, which problem {problem!r} does not have for "
+                "every question"
+            )
+
+    @override
+    def pairs(self) -> AnswerData:
+        return self
+
     def check_forget(self, forget: Tensor, label: str) -> None:
         """Raise NotApplicable if a question is both to be forgotten and to be kept."""
         gone = set(forget.tolist())
@@ -114,6 +156,7 @@ class AnswerData(Data):
 class AnswerProblem(Problem):
     """What all problems of question-answer pairs share."""
 
+    family: ClassVar[Family] = "language"
     optional: ClassVar[frozenset[str]] = frozenset({"tokenizer_file"})
 
     tokenizer: str | None = Field(None, description="hub id or folder; null trains a byte-level BPE on the data")
@@ -233,23 +276,23 @@ def build(tables: Tables, problem: AnswerProblem) -> AnswerData:
 
 def _texts(tables: Tables) -> list[str]:
     """Return every text that the tokenizer may meet, each once, in order."""
-    found: dict[str, None] = {}
+    texts: dict[str, None] = {}
     for rows in tables.values():
         for row in rows:
             for value in row.values():
-                found |= dict.fromkeys([value] if isinstance(value, str) else value)
-    return list(found)
+                texts |= dict.fromkeys([value] if isinstance(value, str) else value)
+    return list(texts)
 
 
 def _others(rows: Sequence[Row], details: Sequence[Row | None], code: Any, seed: int) -> dict[str, TokenSplit]:
     everyone, draw = list(range(len(rows))), generator(seed, "refusals")
     chosen = torch.randint(len(authors.REFUSALS), (len(rows),), generator=draw).tolist()
     refusals = [(row["question"], authors.REFUSALS[i]) for row, i in zip(rows, chosen, strict=True)]
-    found = {"refusal": code(refusals, "refusals", everyone)}
+    others = {"refusal": code(refusals, "refusals", everyone)}
     if all(row and row["perturbed_answer"] for row in details):
         wrong = [(row["question"], row["perturbed_answer"][0]) for row in details if row]
-        found["alternate"] = code(wrong, "perturbed answers", everyone)
-    return found
+        others["alternate"] = code(wrong, "perturbed answers", everyone)
+    return others
 
 
 def _probe(rows: Sequence[Row], code: Any, where: str, chosen: list[int] | None = None) -> Questions:
@@ -267,13 +310,13 @@ def _probe(rows: Sequence[Row], code: Any, where: str, chosen: list[int] | None 
 
 def _probes(tables: Tables, details: Sequence[Row | None], code: Any) -> dict[str, Questions]:
     chosen = [i for i, row in enumerate(details) if row]
-    found = {}
+    probes = {}
     if chosen:
-        found["train"] = _probe([row for row in details if row], code, "perturbed answers", chosen)
+        probes["train"] = _probe([row for row in details if row], code, "perturbed answers", chosen)
     for name in ("real_authors", "world_facts"):
         if f"{name}_perturbed" in tables:
-            found[name] = _probe(tables[f"{name}_perturbed"], code, f"{name}_perturbed")
-    return found
+            probes[name] = _probe(tables[f"{name}_perturbed"], code, f"{name}_perturbed")
+    return probes
 
 
 @PROBLEMS.register
@@ -294,86 +337,9 @@ class Authors(AnswerProblem):
         return authors.tables(self.authors, self.known, self.held_out, self.data_seed)
 
 
-@PROBLEMS.register
-class Tofu(AnswerProblem):
-    """TOFU (Maini et al. 2024, arXiv 2401.06121): 4,000 questions on 200 fictitious authors.
-
-    Looked up as a folder, then under ``$UNGROK_DATASETS``, then on the Hugging Face hub. A folder holds JSON lines, one file a
-    table: ``full.json`` with ``question`` and ``answer``, and the perturbed tables where they exist.
-    """
-
-    kind: Literal["tofu"] = "tofu"
-    path: str = Field("locuslab/TOFU", description="hub id, or a folder in TOFU's layout")
-    pairs: int | None = Field(None, ge=20, description="use the first so many pairs of the full table; all when null")
-
-    def tables(self) -> Tables:
-        """Return the tables that are there."""
-        folder = _local(self.path)
-        found = read_folder(folder) if folder else _from_hub(self.path)
-        if "full" not in found:
-            raise RecipeError(
-                f"problem.path: {self.path!r} has no table 'full'; there: {', '.join(sorted(found)) or 'none'}"
-            )
-        if self.pairs is not None:
-            if self.pairs > len(found["full"]):
-                raise RecipeError(f"problem.pairs: {self.pairs} asked of {len(found['full'])} pairs")
-            found["full"] = found["full"][: self.pairs]
-        return found
-
-
-TABLES = (
-    "full", "holdout10", "forget01_perturbed", "forget05_perturbed", "forget10_perturbed", "retain_perturbed", "real_authors",
-    "real_authors_perturbed", "world_facts", "world_facts_perturbed",
-)  # fmt: skip
-
-
-def _local(path: str) -> Path | None:
-    root = os.environ.get("UNGROK_DATASETS")
-    for candidate in (Path(path), *([Path(root, path)] if root else [])):
-        if candidate.is_dir():
-            return candidate
-    return None
-
-
-def read_folder(folder: Path) -> Tables:
-    """Return the tables of a folder, JSON lines by file name.
-
-    Raises:
-        RecipeError: If a line is not JSON; the message names file and row.
-
-    """
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        if path.stem not in (*TABLES, "base"):
-            continue
-        rows = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
-            try:
-                rows.append(json.loads(line))
-            except ValueError as error:
-                raise RecipeError(f"{path}, row {number}: not JSON ({error})") from None
-        found[path.stem] = rows
-    return found
-
-
-def _from_hub(path: str) -> Tables:
-    from datasets import get_dataset_config_names, load_dataset
-
-    root = os.environ.get("UNGROK_DATASETS")
-    try:
-        there = set(get_dataset_config_names(path))
-        return {name: load_dataset(path, name, split="train").to_list() for name in TABLES if name in there}
-    except Exception as error:
-        where = f"not under UNGROK_DATASETS={root}" if root else "UNGROK_DATASETS is not set"
-        reason = first_line(error)
-        raise RecipeError(
-            f"problem.path: {path!r} is no folder and cannot be loaded ({where}; hub: {reason})"
-        ) from error
-
-
 def repeated(rows: Sequence[Row]) -> dict[str, list[int]]:
     """Return the questions that stand in several train rows, with those rows."""
     places: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         places.setdefault(row["question"].strip(), []).append(number)  # as prompts are made
-    return {question: found for question, found in places.items() if len(found) > 1}
+    return {question: rows for question, rows in places.items() if len(rows) > 1}

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_args
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.objective import Batches, Classification, Family, Loss, Objective
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
+from ungrok.core.scores import Scores
 from ungrok.core.seeds import generator
 from ungrok.data.augment import Augment
 from ungrok.data.pixels import Scale
 from ungrok.data.stored import Index, Stored
+
+if TYPE_CHECKING:
+    from ungrok.data.answers import AnswerData
+    from ungrok.data.forget import ForgetSplit
 
 
 @dataclass(frozen=True)
@@ -86,15 +92,58 @@ class Split:
         """Return kept inputs as a model takes them."""
         return inputs if self.scale is None else self.scale(inputs)
 
+    def evaluation(self, batch_size: int) -> Batches:
+        """Return one pass over the split, for evaluation: nothing is shuffled or augmented.
+
+        Args:
+            batch_size: Examples per batch, where the split does not have a size of its own.
+
+        """
+        return self.batches(None, [slice(at, at + batch_size) for at in range(0, len(self), batch_size)])
+
+    def score(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        batch_size: int,
+        *,
+        keep_logits: bool = True,
+        on_losses: Callable[[Tensor], None] | None = None,
+    ) -> Scores:
+        """Return a model's scores in the order of the split, those of no examples where it is empty.
+
+        Args:
+            model: On the device of the split.
+            objective: See :meth:`ungrok.core.objective.Objective.score`, also for the other arguments.
+            batch_size: As for :meth:`evaluation`.
+            keep_logits: Whether scores of classes hold the logits.
+            on_losses: Takes each batch's losses with their graph.
+
+        """
+        if len(self) == 0:
+            return objective.scores_type.empty()
+        return objective.score(model, self.evaluation(batch_size), keep_logits=keep_logits, on_losses=on_losses)
+
 
 def _take(tensor: Tensor, index: Index) -> Tensor:
     """Select along the first dimension; index_select copies whole examples, indexing by a tensor single elements."""
     return tensor[index] if isinstance(index, slice) else tensor.index_select(0, index)
 
 
+class Method(Protocol):
+    """What data ask of an unlearning method; see :class:`ungrok.methods.Unlearner`."""
+
+    inputs: ClassVar[tuple[str, ...]]
+    other: ClassVar[str | None]
+
+    @property
+    def kind(self) -> str:
+        """The method's name."""
+
+
 @dataclass(frozen=True)
 class Data:
-    """The splits of a problem.
+    """The splits of a problem, and what follows from their kind.
 
     Args:
         train: What the model is trained on, corrupted labels included.
@@ -105,6 +154,14 @@ class Data:
         augment: What is done to training batches; never to any other.
 
     """
+
+    family: ClassVar[Family] = "classifier"
+    losses: ClassVar[tuple[str, ...]] = get_args(Loss)
+    """Names of the training losses that fit."""
+    gradient_norm: ClassVar[bool] = True
+    """Whether a trajectory records the gradient of the training loss, which costs a backward pass over all of it."""
+    followed: ClassVar[tuple[Literal["train", "validation"], ...]] = ()
+    """Splits of which a trajectory records the loss of every example."""
 
     train: Split
     validation: Split
@@ -123,8 +180,75 @@ class Data:
         """Shape of one input."""
         return self.train.shape
 
+    def fits(self, shape: Sequence[int], rows: int) -> bool:
+        """Return whether a model's output has the right shape.
+
+        Args:
+            shape: Of the output.
+            rows: Predictions asked for.
+
+        """
+        return tuple(shape) == (rows, self.outputs)
+
+    def objective(self, loss: str, precision: Literal["float32", "float64"] = "float32") -> Objective:
+        """Return the objective that a loss names.
+
+        Args:
+            loss: One of :attr:`losses`.
+            precision: As for :class:`ungrok.core.objective.Classification`.
+
+        Raises:
+            RecipeError: If the loss does not fit these data.
+
+        """
+        self._check_loss(loss)
+        return Classification(loss, precision)  # type: ignore[arg-type]
+
+    def _check_loss(self, loss: str) -> None:
+        if loss not in self.losses:
+            allowed = ", ".join(self.losses)
+            raise RecipeError(f"trajectory.loss: {loss!r} does not fit this problem; allowed: {allowed}")
+
+    def base_part(self) -> Self:
+        """Return the data with the base model's training data in the place of ``train``.
+
+        Raises:
+            NotApplicable: If there is no such part.
+
+        """
+        raise NotApplicable("these data have no part for a base model")
+
+    def without(self, split: ForgetSplit) -> Self:
+        """Return the data without the forget examples of a split: what an oracle is trained on."""
+        return replace(self, train=self.train.of(split.retain))
+
+    def forget_part(self, split: ForgetSplit, method: Method) -> Split:  # noqa: ARG002
+        """Return the forget examples of a split as a method needs them."""
+        return self.train.of(split.forget)
+
+    def check_method(self, method: Method, problem: str) -> None:
+        """Raise RecipeError if a method does not run on these data.
+
+        Args:
+            method: An unlearning method.
+            problem: What the data are called in the message.
+
+        """
+        if self.family not in method.inputs:
+            kinds = " and ".join(method.inputs)
+            raise RecipeError(f"unlearn: {method.kind!r} runs on {kinds} models only; problem {problem!r} has none")
+
     def check_forget(self, forget: Tensor, label: str) -> None:
         """Raise NotApplicable where examples cannot be forgotten without forgetting others."""
+
+    def pairs(self) -> AnswerData:
+        """Return the data as question-answer pairs, for what is about texts alone.
+
+        Raises:
+            NotApplicable: If they are none.
+
+        """
+        raise NotApplicable("needs question-answer pairs, which this problem does not have")
 
     def to(self, device: torch.device) -> Data:
         """Return the data on ``device``; index tensors stay on the CPU."""
@@ -138,6 +262,8 @@ class Problem(Schema):
 
     The split and the corruption depend on ``data_seed`` alone, so every seed of a study sees the same data.
     """
+
+    family: ClassVar[Family] = "classifier"
 
     kind: str
     data_seed: int = Field(0, ge=0, description="seed of the split and of the label corruption")

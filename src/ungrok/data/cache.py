@@ -143,13 +143,13 @@ def _key(table: Any, column: str, how: Decoding, root: Path) -> str:
     note = root / "known" / digest([VERSION, how.to_dict(), column, len(table), stamps])
     if files and note.exists() and len(key := note.read_text(encoding="utf-8")) == 24:
         return key
-    found = sha256(canonical([VERSION, how.to_dict()]).encode())
+    content_hash = sha256(canonical([VERSION, how.to_dict()]).encode())
     for cells in cells_of(table, column, CHUNK):
         for cell in cells:
             content = cell.read()
-            found.update(len(content).to_bytes(8, "big"))
-            found.update(content)
-    key = found.hexdigest()[:24]
+            content_hash.update(len(content).to_bytes(8, "big"))
+            content_hash.update(content)
+    key = content_hash.hexdigest()[:24]
     note.parent.mkdir(exist_ok=True)
     write_text(note, key)
     return key

@@ -19,7 +19,7 @@ from ungrok.core.schema import Schema
 Pixels = npt.NDArray[np.uint8]
 
 VERSION = 1
-"""Raise when other pixels come from the same bytes: what was decoded before is then no longer found."""
+"""Increase it when decoding changes the pixels; images that were decoded before are then decoded again."""
 
 CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Modes of 8 bits a channel, from which Pillow converts without a choice of range."""
@@ -65,9 +65,9 @@ def cells_of(table: Any, column: str, count: int) -> Iterator[list[ImageCell]]:
     """Yield the encoded images, ``count`` at a time."""
     start = 0
     for part in table.select_columns(column).with_format("arrow").iter(count):
-        found = part.column(column).to_pylist()
-        yield [ImageCell(_name(start + i, cell), cell) for i, cell in enumerate(found)]
-        start += len(found)
+        cells = part.column(column).to_pylist()
+        yield [ImageCell(_name(start + i, cell), cell) for i, cell in enumerate(cells)]
+        start += len(cells)
 
 
 def _name(row: int, cell: Any) -> str:
@@ -129,12 +129,12 @@ def decode_all(cells: list[ImageCell], how: Decoding) -> list[Pixels | None]:
         RecipeError: For an image that is corrupt or of another mode than asked for; the message names it.
 
     """
-    found: list[Pixels | None] = []
+    decoded: list[Pixels | None] = []
     for cell in cells:
         try:
-            found.append(decode(cell, how))
+            decoded.append(decode(cell, how))
         except Corrupt as error:
             if not how.skip_corrupt:
                 raise RecipeError(str(error)) from error
-            found.append(None)
-    return found
+            decoded.append(None)
+    return decoded

@@ -58,8 +58,8 @@ class OwnImages(ImageProblem):
             RecipeError: If the files are not those that ``content`` stands for.
 
         """
-        if self.content not in (None, found := self._content()):
-            raise RecipeError(f"problem.content: {self.content} expected, the files under {self.path!r} give {found}")
+        if self.content not in (None, content := self._content()):
+            raise RecipeError(f"problem.content: {self.content} expected, the files under {self.path!r} give {content}")
         return super().splits()
 
     def pinned(self) -> Self:

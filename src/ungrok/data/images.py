@@ -102,19 +102,19 @@ class ImageProblem(Problem):
 
     def warnings(self) -> list[str]:
         """Name the images that were left out as corrupt."""
-        found = []
+        notes = []
         for source in filter(None, self.sources()) if self.skip_corrupt else ():
             kept = self._decoded(source).kept
             if missing := sorted(set(range(len(source.table))) - set(kept.tolist())):
-                found.append(f"{source.name}: {left_out(source.table, source.image, missing)}.")
-        return found
+                notes.append(f"{source.name}: {left_out(source.table, source.image, missing)}.")
+        return notes
 
     def splits(self) -> tuple[Split, Split, Split, int]:
         """Return the three splits and the number of classes."""
         source, other = self.sources()
         names = class_names(source)
-        found = self._decoded(source)
-        scale, targets = self._scale(found), targets_of(source, names)[found.kept]
+        decoded = self._decoded(source)
+        scale, targets = self._scale(decoded), targets_of(source, names)[decoded.kept]
         classes = len(names) if names else int(targets.max()) + 1
         if self.classes not in (None, classes):
             raise RecipeError(f"problem.classes: {self.classes} expected, {source.name} has {classes}")
@@ -122,7 +122,7 @@ class ImageProblem(Problem):
             raise RecipeError(
                 f"problem: {source.name} has a single class; allowed: 2 or more (of a folder: one folder a class)"
             )
-        whole = self._split(source, found, targets, scale, classes)
+        whole = self._split(source, decoded, targets, scale, classes)
         if other is None:
             train, validation, test = cut(whole, self._sizes(len(whole), with_test=True), self.data_seed)
             return train, validation, test, classes
@@ -136,17 +136,17 @@ class ImageProblem(Problem):
     def _decoded(self, source: Source) -> Decoded:
         return decoded(source.table, source.image, self.decoding(), source.name)
 
-    def _split(self, source: Source, found: Decoded, targets: Tensor, scale: Scale, classes: int) -> Split:
+    def _split(self, source: Source, decoded: Decoded, targets: Tensor, scale: Scale, classes: int) -> Split:
         wrong = ((targets < 0) | (targets >= classes)).nonzero()
         if len(wrong):
             label = int(targets[wrong[0]])
             raise RecipeError(f"problem.label: {source.name} holds the label {label}; allowed: 0 to {classes - 1}")
-        return Split(Stored(found.pixels, torch.arange(len(targets)), stream=self.stream), targets, scale)
+        return Split(Stored(decoded.pixels, torch.arange(len(targets)), stream=self.stream), targets, scale)
 
-    def _scale(self, found: Decoded) -> Scale:
+    def _scale(self, decoded: Decoded) -> Scale:
         if self.normalize is None:
             return Scale()
-        given, channels = found if self.normalize == "channels" else self.normalize, found.pixels.shape[1]
+        given, channels = decoded if self.normalize == "channels" else self.normalize, decoded.pixels.shape[1]
         if len(given.mean) != channels:
             raise RecipeError(f"problem.normalize: {len(given.mean)} means for images of {channels} channels")
         if min(given.std) <= 0:

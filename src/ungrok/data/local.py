@@ -150,12 +150,12 @@ class LocalRule(Schema):
         count = min(round(self.quantile * len(scores)), len(judged) // 2)
         order = judged[np.argsort(scores[judged], kind="stable")]
         low, high = order[:count], order[len(order) - count :]
-        found = {name: np.zeros(len(scores), dtype=bool) for name in GROUPS}
+        groups = {name: np.zeros(len(scores), dtype=bool) for name in GROUPS}
         if count:
             # A score on both sides tells nothing apart, and what was never learned (inf) is not grokked.
-            found["grokked"][low[np.isfinite(scores[low]) & (scores[low] < scores[high[0]])]] = True
-            found["ungrokked"][high[scores[high] > scores[low[-1]]]] = True
-        return found
+            groups["grokked"][low[np.isfinite(scores[low]) & (scores[low] < scores[high[0]])]] = True
+            groups["ungrokked"][high[scores[high] > scores[low[-1]]]] = True
+        return groups
 
 
 @dataclass(frozen=True)
@@ -229,11 +229,11 @@ class LocalGrokking(ForgetRule):
 
         Raises:
             RecipeError: If the group holds fewer examples than are to be forgotten.
+            NotApplicable: If the data are not question-answer pairs.
 
         """
-        assert isinstance(data, AnswerData)
-        assert data.history is not None
-        groups = eligible(data, self.using)
+        pairs = data.pairs()
+        groups = eligible(pairs, self.using)
         sizes = {name: int(mask.sum()) for name, mask in groups.items()}
         short = [name for name in (GROUPS if self.matched else (self.group,)) if sizes[name] < self.size]
         if short:
@@ -243,8 +243,8 @@ class LocalGrokking(ForgetRule):
                 f"{self.using.keys()}"
             )
         if self.matched:
-            pairs = matched_pairs(difficulty(data), groups["grokked"], groups["ungrokked"], self.size)
-            return torch.from_numpy(pairs[GROUPS.index(self.group)])
+            both = matched_pairs(difficulty(pairs), groups["grokked"], groups["ungrokked"], self.size)
+            return torch.from_numpy(both[GROUPS.index(self.group)])
         members = torch.from_numpy(np.flatnonzero(groups[self.group]))
         return members[torch.randperm(len(members), generator=draw)[: self.size]]
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from typing_extensions import override
 
 from ungrok.core.causal_lm import IGNORED
 from ungrok.core.errors import RecipeError, first_line
+from ungrok.core.objective import Objective
+from ungrok.core.scores import Scores
 from ungrok.data.base import Split
 from ungrok.data.stored import Index
 
 PaddingSide = Literal["left", "right"]
+
+EVALUATION_BATCH = 64
+"""Examples of like length per forward pass of an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +72,19 @@ class TokenSplit(Split):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def _tensors(self, change: Any) -> TokenSplit:
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> TokenSplit:
         names = ("inputs", "targets", "labels", "lengths", "index")
-        others = {name: change(other) for name, other in self.others.items()}
-        return replace(self, **{name: change(getattr(self, name)) for name in names}, others=others)
+        others = {name: other._changed(change) for name, other in self.others.items()}
+        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
+        return replace(self, **changed, others=others)
 
     def of(self, index: Index) -> TokenSplit:
         """Return the examples that ``index`` selects."""
-        return self._tensors(
-            lambda x: (
-                x.of(index)
-                if isinstance(x, TokenSplit)
-                else x[index if isinstance(index, slice) else index.to(x.device)]
-            )
-        )
+        return self._changed(lambda tensor: tensor[index if isinstance(index, slice) else index.to(tensor.device)])
 
     def to(self, device: torch.device) -> TokenSplit:
         """Return the split on ``device``."""
-        return self._tensors(lambda x: x.to(device))
+        return self._changed(lambda tensor: tensor.to(device))
 
     def batch(self, index: Index) -> dict[str, Any]:
         """Return examples as a batch that is no longer than its longest example."""
@@ -112,6 +112,26 @@ class TokenSplit(Split):
     def by_length(self, batch_size: int) -> LengthBatches:
         """Return batches of examples of like length, which waste little on padding."""
         return LengthBatches(self, batch_size)
+
+    def evaluation(self, batch_size: int) -> LengthBatches:  # noqa: ARG002
+        """Return one pass in order of length, :data:`EVALUATION_BATCH` examples at a time whatever is asked for."""
+        return self.by_length(EVALUATION_BATCH)
+
+    @override
+    def score(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        batch_size: int = EVALUATION_BATCH,
+        *,
+        keep_logits: bool = True,
+        on_losses: Callable[[Tensor], None] | None = None,
+    ) -> Scores:
+        if len(self) == 0:
+            return objective.scores_type.empty()
+        batches = self.evaluation(batch_size)
+        scores = objective.score(model, batches, keep_logits=keep_logits, on_losses=on_losses)
+        return scores.of(batches.order.cpu().argsort())
 
     def answers(self, tokenizer: Any) -> list[str]:
         """Return the true answers as text."""
@@ -276,8 +296,3 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     core.train_from_iterator(texts, trainer)
     make: Any = PreTrainedTokenizerFast
     return make(tokenizer_object=core, pad_token="<pad>", eos_token="<end>")  # noqa: S106
-
-
-def is_folder(name: str) -> bool:
-    """Return whether a model or data set is given as a local folder."""
-    return Path(name).is_dir()

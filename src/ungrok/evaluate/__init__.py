@@ -1,7 +1,7 @@
 """Metrics: functions of scores."""
 
 from ungrok.evaluate.accuracy import Accuracies, accuracies, class_accuracies
-from ungrok.evaluate.audit import Audit, audit
+from ungrok.evaluate.audit import Audit
 from ungrok.evaluate.catalog import metrics
 from ungrok.evaluate.cost import Metered
 from ungrok.evaluate.gap import oracle_gap, ues
@@ -16,7 +16,6 @@ __all__ = [
     "Audit",
     "Metered",
     "accuracies",
-    "audit",
     "class_accuracies",
     "first_passage",
     "membership",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from ungrok.core.scores import Scores
+from ungrok.core.scores import ClassScores
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,20 @@ class Accuracies:
 
 
 def accuracies(
-    train: Scores, validation: Scores, test: Scores, *, forget: Tensor, retain: Tensor, classes: Sequence[int]
+    train: ClassScores,
+    validation: ClassScores,
+    test: ClassScores,
+    *,
+    forget: Tensor,
+    retain: Tensor,
+    classes: Sequence[int],
 ) -> Accuracies:
     """Compute all accuracies of one model from its scores.
 
     Args:
-        train: Scores on all training data.
-        validation: Scores on the validation data.
-        test: Scores on the test data.
+        train: ClassScores on all training data.
+        validation: ClassScores on the validation data.
+        test: ClassScores on the test data.
         forget: int64 indices into the training data.
         retain: int64 indices into the training data.
         classes: Classes with at least one forget sample.
@@ -73,9 +79,9 @@ def accuracies(
     )
 
 
-def class_accuracies(scores: Scores) -> dict[int, float]:
+def class_accuracies(scores: ClassScores) -> dict[int, float]:
     """Return the accuracy in [0, 1] on each class that occurs, by class; empty for a diverged model."""
     if scores.diverged:
         return {}
-    found = {int(c): scores.of(scores.targets == c).accuracy for c in scores.targets.unique()}
-    return {label: value for label, value in found.items() if value is not None}
+    by_class = {int(c): scores.of(scores.targets == c).accuracy for c in scores.targets.unique()}
+    return {label: value for label, value in by_class.items() if value is not None}

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from torch import Tensor
 
-from ungrok.core.causal_lm import AnswerScores
+from ungrok.core.scores import AnswerScores
 from ungrok.evaluate.accuracy import Accuracies
+from ungrok.evaluate.generations import fluency
+from ungrok.evaluate.leakage import privleak
+from ungrok.evaluate.tofu import FILES, UTILITY, column, forget_quality, forget_ratios, model_utility
 
 MEMORIZATION = {
     "ES_forget": "Extraction strength on the forget pairs, in [0, 1]: share of the answer that the model completes by itself.",
@@ -55,8 +62,48 @@ def answer_accuracies(
 
 def memorization(train: AnswerScores, *, forget: Tensor, retain: Tensor) -> dict[str, float | None]:
     """Return extraction strength and probability on the forget and the retained pairs, named as in :data:`MEMORIZATION`."""
-    found: dict[str, float | None] = {}
-    for name, index in (("forget", forget), ("retain", retain)):
-        scores = train.of(index)
-        found[f"ES_{name}"], found[f"probability_{name}"] = scores.extraction_strength, scores.probability
-    return found
+    return {
+        f"{name}_{side}": value
+        for side, index in (("forget", forget), ("retain", retain))
+        for name, value in train.of(index).memorization().items()
+    }
+
+
+@dataclass(frozen=True)
+class Questioned:
+    """What putting TOFU's questions to a model gave.
+
+    Args:
+        logs: In the form of TOFU's public code, by the file names of :data:`ungrok.evaluate.tofu.FILES`.
+        attacks: :meth:`ungrok.evaluate.roc.AttackOutcome.to_dict` of the token attacks, by name.
+
+    """
+
+    logs: Mapping[str, Any]
+    attacks: Mapping[str, Mapping[str, Any]]
+
+
+def said(logs: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    """Return the part of :data:`ANSWERS` that the logs of one model tell, names prefixed."""
+    row = {}
+    if all(FILES[name] in logs for name in UTILITY):
+        row[f"{prefix}utility"] = model_utility(logs)
+    for name in ("forget", "retain"):
+        if FILES[name] in logs:
+            texts = [text for text, _ in logs[FILES[name]]["generated_text"].values()]
+            row[f"{prefix}ROUGE_{name}"] = float(column(logs, name, "rougeL_recall").mean())
+            row[f"{prefix}fluency_{name}"] = sum(map(fluency, texts)) / len(texts)
+    if FILES["forget"] in logs:
+        row[f"{prefix}truth_ratio_forget"] = float(forget_ratios(logs).mean())
+    return row
+
+
+def beside(model: Questioned, oracle: Questioned) -> dict[str, Any]:
+    """Return what the oracle said, prefixed ``oracle_``, and what compares a model with it."""
+    row: dict[str, Any] = dict(said(oracle.logs, "oracle_"))
+    row |= {f"oracle_{name}_auc": attack["auc"] for name, attack in oracle.attacks.items()}
+    if FILES["forget"] in model.logs:
+        row["forget_quality"], row["forget_ks"] = forget_quality(model.logs, oracle.logs)
+    if "min_k" in model.attacks:
+        row["privleak"] = privleak(model.attacks["min_k"]["auc"], oracle.attacks["min_k"]["auc"])
+    return row

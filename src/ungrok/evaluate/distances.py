@@ -9,25 +9,25 @@ import torch
 from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError
-from ungrok.core.scores import Scores
+from ungrok.core.scores import ClassScores
 from ungrok.evaluate.gap import NAMES
 from ungrok.evaluate.roc import AttackOutcome
 
 
-def _probabilities(scores: Scores) -> Tensor:
+def _probabilities(scores: ClassScores) -> Tensor:
     if scores.logits is None:
         raise RecipeError("these scores were kept without logits; score the model with keep_logits=True")
     return scores.logits.double().softmax(dim=1)
 
 
-def _comparable(a: Scores, b: Scores) -> bool:
+def _comparable(a: ClassScores, b: ClassScores) -> bool:
     """Return whether two models can be compared; a diverged model is at no distance from anything."""
     if len(a) != len(b) or not torch.equal(a.targets, b.targets):
         raise RecipeError("the two models were not scored on the same examples")
     return not (a.diverged or b.diverged or len(a) == 0)
 
 
-def disagreement(a: Scores, b: Scores) -> float | None:
+def disagreement(a: ClassScores, b: ClassScores) -> float | None:
     """Return the share of examples on which two models predict different classes, in [0, 1]; None if one has diverged."""
     if not _comparable(a, b):
         return None
@@ -54,14 +54,14 @@ def divergence(p: Tensor, q: Tensor) -> Tensor:
     return bits.clamp(0, 1)
 
 
-def js_divergence(a: Scores, b: Scores) -> float | None:
+def js_divergence(a: ClassScores, b: ClassScores) -> float | None:
     """Return the mean Jensen-Shannon divergence of two models' predictive distributions, in bits, in [0, 1]."""
     if not _comparable(a, b):
         return None
     return divergence(_probabilities(a), _probabilities(b)).mean().item()
 
 
-def activation_distance(a: Scores, b: Scores) -> float | None:
+def activation_distance(a: ClassScores, b: ClassScores) -> float | None:
     """Return the mean Euclidean distance of two models' predictive distributions, in [0, √2].
 
     Golatkar et al. 2021 (arXiv 2012.13431); Chundawat et al. 2023 (2205.08096).
@@ -73,14 +73,14 @@ def activation_distance(a: Scores, b: Scores) -> float | None:
 
 SETS = ("forget", "test")
 
-MEASURES: dict[str, Callable[[Scores, Scores], float | None]] = {
+MEASURES: dict[str, Callable[[ClassScores, ClassScores], float | None]] = {
     "disagreement": disagreement,
     "js_divergence": js_divergence,
     "activation_distance": activation_distance,
 }
 
 
-def distances(a: Mapping[str, Scores], b: Mapping[str, Scores]) -> dict[str, float | None]:
+def distances(a: Mapping[str, ClassScores], b: Mapping[str, ClassScores]) -> dict[str, float | None]:
     """Return what two models predict differently, as ``<measure>_<set>``.
 
     Args:
@@ -91,19 +91,45 @@ def distances(a: Mapping[str, Scores], b: Mapping[str, Scores]) -> dict[str, flo
     return {f"{name}_{part}": measure(a[part], b[part]) for name, measure in MEASURES.items() for part in SETS}
 
 
-def zrf(model: Scores, random: Scores) -> float | None:
+class TokenDistances:
+    """The measures of :data:`MEASURES` between two language models, as means over answer tokens, from batches of logits."""
+
+    rows = 256
+    """Tokens that are compared at once: a vocabulary is wide, and float64 is asked for."""
+
+    def __init__(self) -> None:
+        self.sums = torch.zeros(len(MEASURES), dtype=torch.float64)
+        self.count = 0
+
+    def add(self, a: Tensor, b: Tensor) -> None:
+        """Add the logits that two models gave for the same answer tokens, shape (rows, vocabulary) each."""
+        self.count += len(a)
+        for left, right in zip(a.split(self.rows), b.split(self.rows), strict=True):
+            p, q = left.double().softmax(dim=1), right.double().softmax(dim=1)
+            differ = (left.argmax(dim=1) != right.argmax(dim=1)).double()
+            each = (differ, divergence(p, q), (p - q).norm(dim=1))
+            self.sums += torch.stack([values.sum() for values in each]).cpu()
+
+    def means(self) -> dict[str, float | None]:
+        """Return the mean of each measure; None where a model has diverged, or there were no tokens."""
+        finite = self.count > 0 and bool(torch.isfinite(self.sums).all())
+        values = (self.sums / self.count).tolist() if finite else [None] * len(MEASURES)
+        return dict(zip(MEASURES, values, strict=True))
+
+
+def zrf(model: ClassScores, random: ClassScores) -> float | None:
     """Return the zero-retrain-forgetting score on the forget set, in [0, 1]; 1 is as ignorant as a random model.
 
     ``ZRF = 1 − mean JS(model, random)`` in bits (Chundawat et al. 2023, arXiv 2205.08096, eq. 6). Their public code averages
     a reversed KL over examples times classes instead, which is infinite where a probability is 0.
 
     Args:
-        model: Scores of the unlearned model on the forget set.
-        random: Scores of a freshly initialized model on the same examples.
+        model: ClassScores of the unlearned model on the forget set.
+        random: ClassScores of a freshly initialized model on the same examples.
 
     """
-    found = js_divergence(model, random)
-    return None if found is None else 1 - found
+    mean = js_divergence(model, random)
+    return None if mean is None else 1 - mean
 
 
 @torch.no_grad()
@@ -121,8 +147,8 @@ def weight_distance(a: nn.Module, b: nn.Module) -> float | None:
         shapes = [tuple(side[name].shape) if name in side else None for side in (left, right)]
         if shapes[0] != shapes[1]:
             raise RecipeError(f"the two models have different parameters: {name} has shape {shapes[0]} and {shapes[1]}")
-    found = math.sqrt(sum((left[n].cpu().double() - right[n].cpu().double()).square().sum().item() for n in left))
-    return found if math.isfinite(found) else None
+    distance = math.sqrt(sum((left[n].cpu().double() - right[n].cpu().double()).square().sum().item() for n in left))
+    return distance if math.isfinite(distance) else None
 
 
 def tug_of_war(model: Mapping[str, float | None], oracle: Mapping[str, float | None]) -> float | None:
@@ -142,7 +168,7 @@ def tug_of_war(model: Mapping[str, float | None], oracle: Mapping[str, float | N
 def tug_of_war_membership(
     ours: Mapping[str, float | None],
     best: Mapping[str, float | None],
-    found: Mapping[str, AttackOutcome] | None,
+    attacks: Mapping[str, AttackOutcome] | None,
     reference: Mapping[str, AttackOutcome] | None,
 ) -> float | None:
     """Return the tug-of-war score with the AUC of the loss attack in the place of UA; None where a model was not attacked.
@@ -150,13 +176,13 @@ def tug_of_war_membership(
     Args:
         ours: UA, RA and TA of the unlearned model.
         best: Those of the oracle.
-        found: Attacks on the unlearned model.
+        attacks: Attacks on the unlearned model.
         reference: Attacks on the oracle.
 
     """
-    if not found or not reference:
+    if not attacks or not reference:
         return None
-    return tug_of_war({**ours, "UA": found["loss"].auc}, {**best, "UA": reference["loss"].auc})
+    return tug_of_war({**ours, "UA": attacks["loss"].auc}, {**best, "UA": reference["loss"].auc})
 
 
 def relative_forgetting(start: float | None, now: float | None) -> float | None:

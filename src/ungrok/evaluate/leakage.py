@@ -14,9 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from ungrok.core.causal_lm import CausalLM
-from ungrok.core.objective import Batches
+from ungrok.core.objective import Batch, Batches
 from ungrok.core.scores import device_of, evaluating
 from ungrok.evaluate.roc import AttackOutcome, roc
+
+READING = (
+    "AUC is the chance that a forget example looks more like a member than a test example does: 0.5 cannot be told apart, 1 is "
+    "fully remembered, and below 0.5 the examples stand out as forgotten; nearer to the oracle's AUC is better, lower is not. "
+    "Test examples must be texts of the same kind that no model was trained on."
+)
+
+ATTACKS = {
+    "loss": "Threshold on the mean log-probability of the answer's tokens (Yeom et al. 2018).",
+    "min_k": "Threshold on the mean of the lowest of them (Shi et al. 2024).",
+    "min_k_plus_plus": "The same on normalized log-probabilities (Zhang et al. 2024).",
+}
 
 
 @dataclass(frozen=True)
@@ -32,22 +44,32 @@ class TokenStatistics:
     log_p: list[Tensor]
     normalized: list[Tensor]
 
+    def extend(self, more: TokenStatistics) -> None:
+        """Add the examples of another batch."""
+        self.log_p.extend(more.log_p)
+        self.normalized.extend(more.normalized)
+
+
+def batch_statistics(logits: Tensor, batch: Batch, objective: CausalLM) -> TokenStatistics:
+    """Return the statistics of one batch, on the CPU, from the logits of its answer tokens."""
+    log_p = logits.log_softmax(dim=1)
+    true = log_p.gather(1, objective.targets(batch).unsqueeze(1)).squeeze(1)
+    p = log_p.exp()
+    mean = (p * log_p).sum(dim=1)
+    variance = (p * log_p.square()).sum(dim=1) - mean.square()
+    normalized = (true - mean) / variance.clamp(min=1e-6).sqrt()
+    sizes = objective.counts(batch).tolist()
+    return TokenStatistics(list(true.cpu().split(sizes)), list(normalized.cpu().split(sizes)))
+
 
 def token_statistics(model: nn.Module, batches: Batches, objective: CausalLM) -> TokenStatistics:
     """Run a model over a set in eval mode, one forward pass."""
-    found, device = TokenStatistics([], []), device_of(model)
+    statistics, device = TokenStatistics([], []), device_of(model)
     with evaluating(model), torch.no_grad():
         for raw in batches:
             batch = objective.move(raw, device)
-            log_p = objective.logits(model, batch).log_softmax(dim=1)
-            true = log_p.gather(1, objective.targets(batch).unsqueeze(1)).squeeze(1)
-            p = log_p.exp()
-            mean = (p * log_p).sum(dim=1)
-            variance = (p * log_p.square()).sum(dim=1) - mean.square()
-            sizes = objective.counts(batch).tolist()
-            found.log_p.extend(true.cpu().split(sizes))
-            found.normalized.extend(((true - mean) / variance.clamp(min=1e-6).sqrt()).cpu().split(sizes))
-    return found
+            statistics.extend(batch_statistics(objective.logits(model, batch), batch, objective))
+    return statistics
 
 
 def min_k(tokens: Tensor, share: float = 0.2) -> float:
@@ -61,7 +83,7 @@ def min_k(tokens: Tensor, share: float = 0.2) -> float:
 
 
 def attacks(members: TokenStatistics, non_members: TokenStatistics, share: float = 0.2) -> dict[str, AttackOutcome]:
-    """Return the outcomes of the attacks ``loss``, ``min_k`` and ``min_k_plus_plus``.
+    """Return the outcomes of the attacks in :data:`ATTACKS`.
 
     Args:
         members: On forget examples.

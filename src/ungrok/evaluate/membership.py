@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from ungrok.core.errors import RecipeError
-from ungrok.core.scores import Scores
+from ungrok.core.scores import ClassScores
 from ungrok.core.seeds import generator
 from ungrok.evaluate.roc import AttackOutcome, Floats, roc
 
@@ -38,7 +38,7 @@ MOST = 1000
 """The trained attackers draw at most so many members, and as many non-members."""
 
 
-def signals(scores: Scores) -> dict[str, Floats]:
+def signals(scores: ClassScores) -> dict[str, Floats]:
     """Return what the threshold attacks look at, one finite value per example, larger meaning more like a member.
 
     - ``loss``: minus the objective's loss.
@@ -57,13 +57,13 @@ def signals(scores: Scores) -> dict[str, Floats]:
     log_rest, true = _log_rest(log_p), scores.targets.unsqueeze(1)
     p, log_p_y, log_rest_y = log_p.exp(), log_p.gather(1, true).squeeze(1), log_rest.gather(1, true).squeeze(1)
     wrong = (p * log_rest).scatter(1, true, 0.0).sum(dim=1)
-    found = {
+    values = {
         "loss": -scores.losses.double(),
         "confidence": log_p_y - log_rest_y,
         "entropy": (p * log_p).sum(dim=1),
         "modified_entropy": log_rest_y.exp() * log_p_y + wrong,
     }
-    return {name: value.numpy() for name, value in found.items()}
+    return {name: value.numpy() for name, value in values.items()}
 
 
 def _log_rest(log_p: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def _log_rest(log_p: Tensor) -> Tensor:
     return torch.log1p(-log_p.exp().clamp(max=0.5)).scatter(1, top, others)
 
 
-def membership(forget: Scores, test: Scores, seed: int = 0) -> dict[str, AttackOutcome] | None:
+def membership(forget: ClassScores, test: ClassScores, seed: int = 0) -> dict[str, AttackOutcome] | None:
     """Attack a model: forget examples are members, test examples of the same classes are not.
 
     Classes give nothing away: those without test examples are left out, as are those without forget examples, and the
@@ -82,8 +82,8 @@ def membership(forget: Scores, test: Scores, seed: int = 0) -> dict[str, AttackO
     five-fold cross-validation; their interval leaves out that they were fitted, and covers about 85 % where there is nothing to learn.
 
     Args:
-        forget: Scores on the forget data, logits included.
-        test: Scores on the test data, logits included.
+        forget: ClassScores on the forget data, logits included.
+        test: ClassScores on the test data, logits included.
         seed: Seed of the draw and of the folds; the same for a model and its oracle gives both the same.
 
     Returns:
@@ -99,14 +99,14 @@ def membership(forget: Scores, test: Scores, seed: int = 0) -> dict[str, AttackO
         return None
     inside, outside, weights, quota = sides
     values = [signals(side) for side in (inside, outside)]
-    found = {name: roc(values[0][name], values[1][name], weights) for name in values[0]}
+    outcomes = {name: roc(values[0][name], values[1][name], weights) for name in values[0]}
     pairs = _pairs(inside.targets, outside.targets, quota, seed)
     # The inverse hyperbolic sine keeps one extreme example from hiding all others.
     features = [np.arcsinh(np.stack([*side.values()], axis=1)[pick]) for side, pick in zip(values, pairs, strict=True)]
-    return found | _trained(features[0], features[1], seed)
+    return outcomes | _trained(features[0], features[1], seed)
 
 
-def loss_auc(forget: Scores, test: Scores) -> float | None:
+def loss_auc(forget: ClassScores, test: ClassScores) -> float | None:
     """Return the AUC of the loss attack of :func:`membership`, which needs no logits; larger means more is remembered."""
     sides = _comparable(forget, test)
     if sides is None:
@@ -115,7 +115,7 @@ def loss_auc(forget: Scores, test: Scores) -> float | None:
     return roc(-inside.losses.double().numpy(), -outside.losses.double().numpy(), weights).auc
 
 
-def _comparable(forget: Scores, test: Scores) -> tuple[Scores, Scores, Floats, Tensor] | None:
+def _comparable(forget: ClassScores, test: ClassScores) -> tuple[ClassScores, ClassScores, Floats, Tensor] | None:
     """Return members and non-members of the classes that both have, the latter's weights, and how many pairs each class gives."""
     if forget.diverged or test.diverged:
         return None
@@ -151,7 +151,7 @@ def _trained(members: Floats, others: Floats, seed: int) -> dict[str, AttackOutc
     folds = torch.randperm(count, generator=generator(seed, "folds")).numpy() % FOLDS
     folds = np.tile(folds, 2)
     x, y = np.concatenate([members, others]), np.repeat([1, 0], count)
-    found = {}
+    outcomes = {}
     # Without a state of its own, an SVC draws from NumPy's global one.
     for name, attacker in {"logistic": LogisticRegression(max_iter=1000), "svc": SVC(random_state=0)}.items():
         pipeline = make_pipeline(StandardScaler(), attacker)
@@ -160,5 +160,5 @@ def _trained(members: Floats, others: Floats, seed: int) -> dict[str, AttackOutc
         for fold in range(FOLDS):
             here = folds == fold
             ranks[here] = (rankdata(outputs[here]) - 0.5) / here.sum()
-        found[name] = roc(ranks[:count], ranks[count:])
-    return found
+        outcomes[name] = roc(ranks[:count], ranks[count:])
+    return outcomes

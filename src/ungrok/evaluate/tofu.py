@@ -89,14 +89,14 @@ def utility_parts(logs: Logs, mean: Mean = "geometric") -> dict[str, float]:
     ROUGE is the mean ROUGE-L recall; probability that of the answer (its share among the options for real authors and world
     facts); truth ratio the mean of ``max(0, 1 − R)``.
     """
-    found = {}
+    parts = {}
     for name in UTILITY:
         loss, wrong = column(logs, name, "avg_gt_loss"), column(logs, name, "average_perturb_loss")
         ratio = truth_ratio(column(logs, name, "avg_paraphrased_loss"), wrong, mean)
-        found[f"{name} ROUGE"] = float(column(logs, name, "rougeL_recall").mean())
-        found[f"{name} probability"] = float(probability(loss, None if name == "retain" else wrong).mean())
-        found[f"{name} truth ratio"] = float(np.maximum(0, 1 - ratio).mean())
-    return found
+        parts[f"{name} ROUGE"] = float(column(logs, name, "rougeL_recall").mean())
+        parts[f"{name} probability"] = float(probability(loss, None if name == "retain" else wrong).mean())
+        parts[f"{name} truth ratio"] = float(np.maximum(0, 1 - ratio).mean())
+    return parts
 
 
 def model_utility(logs: Logs, mean: Mean = "geometric") -> float:

@@ -30,8 +30,8 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
 
 
 @dataclass
-class Place:
-    """Where a path is.
+class EpochCount:
+    """How many epochs a path has begun.
 
     Args:
         epoch: Counted from 1; 0 before the first update.
@@ -75,15 +75,15 @@ class SCRUB(Iterative):
         epochs = self.epochs or self.default_epochs
         return epochs * length(material.retain) + min(epochs, self.msteps) * length(material.forget)
 
-    def begin(self, material: Material) -> Place:  # noqa: ARG002
+    def begin(self, material: Material) -> EpochCount:  # noqa: ARG002
         """Return the place before the first update."""
-        return Place()
+        return EpochCount()
 
-    def rate(self, material: Material[Place], update: int) -> float:  # noqa: ARG002
+    def rate(self, material: Material[EpochCount], update: int) -> float:  # noqa: ARG002
         """Return the learning rate of the epoch."""
         return self.lr * 0.1 ** sum(material.state.epoch > last for last in self.lr_decay_epochs)
 
-    def losses(self, material: Material[Place], total: int) -> Iterator[Tensor]:  # noqa: ARG002
+    def losses(self, material: Material[EpochCount], total: int) -> Iterator[Tensor]:  # noqa: ARG002
         """Yield the losses of maximization and minimization, epoch after epoch."""
         while True:
             material.state.epoch += 1

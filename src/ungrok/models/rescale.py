@@ -63,7 +63,7 @@ def check_equal(before: Tensor, after: Tensor) -> float:
         NotApplicable: If it is above ``EQUAL``.
 
     """
-    found = change(before, after)
-    if not found <= EQUAL:
-        raise NotApplicable(f"rescaled: takes networks of ReLU; a logit has changed by {found:.2g} of the largest")
-    return found
+    largest = change(before, after)
+    if not largest <= EQUAL:
+        raise NotApplicable(f"rescaled: takes networks of ReLU; a logit has changed by {largest:.2g} of the largest")
+    return largest

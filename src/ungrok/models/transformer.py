@@ -71,6 +71,6 @@ class _Layer(nn.Module):
         query, key, value = (
             part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.mix(x).chunk(3, dim=2)
         )
-        found = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = x + self.out(found.transpose(1, 2).flatten(2))
+        attended = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        x = x + self.out(attended.transpose(1, 2).flatten(2))
         return x + self.mlp(x)  # type: ignore[no-any-return]

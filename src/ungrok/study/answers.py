@@ -9,21 +9,22 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from ungrok.core.causal_lm import AnswerScores, CausalLM
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import UngrokError
 from ungrok.core.files import read_json, write_json
 from ungrok.core.objective import Objective
+from ungrok.core.scores import AnswerScores
 from ungrok.core.seeds import generator
 from ungrok.data.answers import AnswerData, Questions
 from ungrok.data.forget import ForgetRule, ForgetSplit
 from ungrok.data.local import LocalGrokking, Name, difficulty, eligible
-from ungrok.data.tokens import TokenSplit
+from ungrok.data.tokens import EVALUATION_BATCH, TokenSplit
 from ungrok.evaluate.generations import fluency, rouge_l_recall
 from ungrok.evaluate.leakage import TokenStatistics, attacks, privleak, token_statistics
 from ungrok.evaluate.tofu import FILES, UTILITY, column, forget_quality, forget_ratios, model_utility
 from ungrok.study.store import Finished
 from ungrok.train import Trajectory
-from ungrok.train.answers import EVALUATION_BATCH, generate, look, loss_history
+from ungrok.train.answers import generate, look, loss_history
 
 LOGS = "logs.json"
 HARDNESS = ("question_length", "answer_length", "base_loss")

@@ -16,11 +16,11 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from ungrok.analyze import ANALYSES, Subject
-from ungrok.core.causal_lm import AnswerScores, CausalLM
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import RecipeError, UngrokError, first_line
 from ungrok.core.files import load_tensors, save_tensors
 from ungrok.core.schema import canonical
-from ungrok.core.scores import Scores, score
+from ungrok.core.scores import AnswerScores, Scores, score
 from ungrok.core.seeds import derive
 from ungrok.data.answers import AnswerData
 from ungrok.data.base import PROBLEMS, Data, Split
@@ -46,7 +46,8 @@ from ungrok.train import (
     value_at,
 )
 from ungrok.train.answers import look, make_run
-from ungrok.train.loop import checkpoint_name, model_state, norm_of, record_all
+from ungrok.train.loop import model_state, norm_of
+from ungrok.train.record import checkpoint_name, record_all
 from ungrok.train.together import advance_together, faster_together
 
 SECONDS = "seconds"

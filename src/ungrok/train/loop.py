@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ungrok.core.causal_lm import CausalLM
-from ungrok.core.errors import DamagedFile, RecipeError
-from ungrok.core.files import checksum, load_tensors, read_json, save_tensors, write_json
-from ungrok.core.objective import Batch, Classification, Loss, Objective, backward, part_losses
+from ungrok.core.errors import RecipeError
+from ungrok.core.objective import Batch, Loss, Objective, backward, part_losses
 from ungrok.core.schema import Schema
-from ungrok.core.scores import Scores, device_of, score
+from ungrok.core.scores import Scores, device_of
 from ungrok.core.seeds import PrivateRandomState, derive
 from ungrok.data.base import Data, Split
 from ungrok.data.batches import TensorBatches
-from ungrok.data.tokens import TokenSplit
 from ungrok.train.grokfast import GRADIENT_FILTERS, Grokfast
 from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
 from ungrok.train.parallel import Ranks, synchronized
 from ungrok.train.penalties import PENALTIES, Penalty
+from ungrok.train.record import record_all
 from ungrok.train.robustness import Robustness
 from ungrok.train.sam import SAM, come_back, still_statistics
 from ungrok.train.speed import Speed
@@ -35,8 +32,6 @@ if TYPE_CHECKING:
     AnyPenalty = Penalty
 else:
     AnyOptimizer, AnyGrokfast, AnyPenalty = OPTIMIZERS.union(), GRADIENT_FILTERS.union(), PENALTIES.union()
-
-PROGRESS, EXAMPLES = "progress.json", "examples.safetensors"
 
 
 class Training(Schema):
@@ -90,9 +85,9 @@ class Training(Schema):
             "micro_batch": self.micro_batch is not None,
             "loss causal_lm": self.loss == "causal_lm",
         }
-        found = [name for name, used in options.items() if used]
-        if ranks.world > 1 and found:
-            raise RecipeError(f"trajectory.{found[0]}: works in one process only, not in {ranks.world}")
+        used = [name for name, given in options.items() if given]
+        if ranks.world > 1 and used:
+            raise RecipeError(f"trajectory.{used[0]}: works in one process only, not in {ranks.world}")
 
     def objective(self, data: Data) -> Objective:
         """Return the objective that the loss settings describe.
@@ -101,13 +96,7 @@ class Training(Schema):
             RecipeError: If the loss does not fit the data.
 
         """
-        if isinstance(data.train, TokenSplit) != (self.loss == "causal_lm"):
-            allowed = "causal_lm" if isinstance(data.train, TokenSplit) else ", ".join(get_args(Loss))
-            raise RecipeError(f"trajectory.loss: {self.loss!r} does not fit this problem; allowed: {allowed}")
-        if isinstance(data.train, TokenSplit):
-            return CausalLM(data.train.eos)
-        assert self.loss != "causal_lm"
-        return Classification(self.loss, self.loss_precision)
+        return data.objective(self.loss, self.loss_precision)
 
     def evaluated(self) -> list[int]:
         """Return the evaluated steps: 0, the last, and between them log-spaced ones or every ``evaluate_steps``."""
@@ -127,6 +116,9 @@ def log_grid(last: int, spacing: float, first: int = 1) -> list[int]:
         grid.append(step)
         step = max(step + 1, int(step * (1 + spacing)))
     return [*grid, last]
+
+
+SPLITS = ("train", "validation", "test")
 
 
 class Run:
@@ -248,29 +240,34 @@ class Run:
         return logits.float() if self.training.speed.bfloat16 else logits
 
     def measure(self) -> dict[str, float | int | None]:
-        """Return loss and accuracy on each split, robust accuracy, weight norm and gradient norm at the current step.
+        """Return what is recorded at the current step; values that are not finite are None.
 
-        The gradient norm is that of the mean training loss over all training examples, in eval mode. Values that are
-        not finite are None.
+        The norm of the weights; for each split loss, accuracy and what else its scores sum up to; where the data ask for it
+        the norm of the gradient of the mean training loss over all training examples, in eval mode; robust accuracies. Of the
+        splits that the data follow, the losses of single examples are kept in ``examples``.
         """
         row: dict[str, float | int | None] = {"step": self.step, "epoch": self.step / len(self.batches)}
-        count = len(self.data.train)
-        self.optimizer.zero_grad(set_to_none=True)
-        train = self._score(self.data.train, lambda losses: (losses.sum() / count).backward())
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        row["gradient_norm"] = norm_of(gradients)
-        self.optimizer.zero_grad(set_to_none=True)
+        measured: dict[str, Scores] = {}
+        if self.data.gradient_norm:
+            count = len(self.data.train)
+            self.optimizer.zero_grad(set_to_none=True)
+            measured["train"] = self._score("train", lambda losses: (losses.sum() / count).backward())
+            row["gradient_norm"] = norm_of([p.grad for p in self.model.parameters() if p.grad is not None])
+            self.optimizer.zero_grad(set_to_none=True)
         row["weight_norm"] = norm_of(self.model.parameters())
-        found = {"train": train, "validation": self._score(self.data.validation), "test": self._score(self.data.test)}
-        for name, scores in found.items():
-            row[f"{name}_loss"], row[f"{name}_accuracy"] = scores.loss, scores.accuracy
+        for name in SPLITS:
+            scores = measured[name] if name in measured else self._score(name)
+            row |= {f"{name}_{key}": value for key, value in scores.summary().items()}
+            if name in self.data.followed:
+                self.examples[name] = scores.losses
         if self.training.robustness and self.attacked:
             row |= self.training.robustness.measure(self.model, self.attacked, self.objective)
         return row
 
-    def _score(self, split: Split, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
-        batches = TensorBatches(split, self.training.evaluation_batch)
-        return score(self.model, batches, self.objective, keep_logits=False, on_losses=on_losses)
+    def _score(self, name: str, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
+        split: Split = getattr(self.data, name)
+        size = self.training.evaluation_batch
+        return split.score(self.model, self.objective, size, keep_logits=False, on_losses=on_losses)
 
     def record(
         self, folder: Path, *, save_after: float = 20.0, tick: Callable[[int], None] | None = None
@@ -289,45 +286,6 @@ class Run:
         return record_all([self], [folder], lambda runs, to: runs[0].advance(to), save_after=save_after, tick=tick)[0]
 
 
-def record_all(
-    runs: Sequence[Run],
-    folders: Sequence[Path],
-    advance: Callable[[list[Run], int], None],
-    *,
-    save_after: float = 20.0,
-    tick: Callable[[int], None] | None = None,
-) -> list[dict[str, Any]]:
-    """Record runs of the same training, each in its own folder; see :meth:`Run.record`.
-
-    Args:
-        runs: Differ in seed or data only.
-        folders: One for each run.
-        advance: Brings runs that stand at the same step to a later one.
-        save_after: As in :meth:`Run.record`.
-        tick: As in :meth:`Run.record`.
-
-    """
-    logs = [_Log(run, folder) for run, folder in zip(runs, folders, strict=True)]
-    for log in logs:
-        log.resume()
-    training = runs[0].training
-    evaluated, kept = set(training.evaluated()), set(training.kept())
-    saved = time.monotonic()
-    for stop in sorted(evaluated | kept | set(range(0, training.steps, 1000))):
-        behind = [log for log in logs if log.awaits(stop)]
-        if not behind:
-            continue
-        advance([log.run for log in behind], stop)
-        roll = time.monotonic() - saved > save_after
-        for log in behind:
-            log.look(measure=stop in evaluated, keep=stop in kept, roll=roll)
-        if roll or stop in kept:
-            saved = time.monotonic()
-        if tick:
-            tick(stop)
-    return [log.result() for log in logs]
-
-
 def norm_of(tensors: Iterable[Tensor]) -> float | None:
     """Return the Euclidean norm of several tensors together, summed in float64; None where it is not finite."""
     norm = torch.stack([t.detach().double().square().sum() for t in tensors]).sum().sqrt()
@@ -337,97 +295,3 @@ def norm_of(tensors: Iterable[Tensor]) -> float | None:
 def model_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the model's part of a checkpoint, as ``load_state_dict`` takes it."""
     return {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
-
-
-def checkpoint_name(step: int) -> str:
-    """Return the file name of a kept checkpoint."""
-    return f"step-{step:09d}.safetensors"
-
-
-class _Log:
-    """Rows and checkpoints of a run under way, with checksums, so that a damaged file is passed over."""
-
-    rolling = "resume.safetensors"
-
-    def __init__(self, run: Run, folder: Path) -> None:
-        self.run = run
-        self.folder = folder
-        self.rows: list[dict[str, Any]] = []
-        self.sums: dict[str, dict[str, Any]] = {}
-        self.examples: dict[str, list[Tensor]] = {}
-        self.diverged = False
-        self.writes = run.ranks.rank == 0
-
-    def resume(self) -> None:
-        self._resume()
-        self.run.ranks.wait()  # nobody writes before everybody has read
-
-    def _resume(self) -> None:
-        if not (self.folder / PROGRESS).exists():
-            return
-        try:
-            progress = read_json(self.folder / PROGRESS)
-        except DamagedFile:
-            return
-        if not self._resume_examples(progress.get("examples")):
-            return
-        for name, known in sorted(progress["files"].items(), key=lambda item: item[1]["step"]):
-            path = self.folder / name
-            if path.exists() and checksum(path) == known["sha256"]:
-                self.sums[name] = known
-            elif name != self.rolling:
-                break  # replay from before it, so that every kept checkpoint is whole in the end
-        if self.sums:
-            self.run.restore(load_tensors(self.folder / list(self.sums)[-1]))
-            self.rows = [row for row in progress["rows"] if row["step"] <= self.run.step]
-        self.examples = {name: losses[: len(self.rows)] for name, losses in self.examples.items()}
-
-    def _resume_examples(self, known: str | None) -> bool:
-        """Read the losses of single examples, and return whether they are whole."""
-        path = self.folder / EXAMPLES
-        if known is None:
-            return True
-        if not path.exists() or checksum(path) != known:
-            return False
-        self.examples = {name: list(losses) for name, losses in load_tensors(path).items()}
-        return True
-
-    def awaits(self, stop: int) -> bool:
-        """Return whether the run has not been at ``stop`` yet."""
-        seen = bool(self.rows) and self.rows[-1]["step"] == stop
-        return not self.diverged and (self.run.step < stop or (self.run.step == stop and not seen))
-
-    def look(self, *, measure: bool, keep: bool, roll: bool) -> None:
-        """Measure the run where it stands, and save it."""
-        if measure:
-            row = self.run.measure() if self.writes else {"step": self.run.step}
-            self.rows.append(row)
-            for name, losses in self.run.examples.items():
-                self.examples.setdefault(name, []).append(losses)
-            broken = self.writes and None in (row["train_loss"], row.get("gradient_norm", 0))
-            self.diverged = self.run.ranks.agree(broken)
-        if self.writes and not self.diverged and (keep or roll):
-            self._save(checkpoint_name(self.run.step) if keep else self.rolling)
-
-    def _save(self, name: str) -> None:
-        save_tensors(self.folder / name, self.run.state())
-        self.sums[name] = {"step": self.run.step, "sha256": checksum(self.folder / name)}
-        progress = {"rows": self.rows, "files": self.sums, "examples": self._save_examples()}
-        write_json(self.folder / PROGRESS, progress)
-
-    def _save_examples(self) -> str | None:
-        """Write the losses of single examples, shape (records, n) per split, and return the file's checksum."""
-        if not self.examples:
-            return None
-        save_tensors(self.folder / EXAMPLES, {name: torch.stack(losses) for name, losses in self.examples.items()})
-        return checksum(self.folder / EXAMPLES)
-
-    def result(self) -> dict[str, Any]:
-        if not self.writes:
-            return {}
-        self._save_examples()
-        (self.folder / self.rolling).unlink(missing_ok=True)
-        (self.folder / PROGRESS).unlink(missing_ok=True)
-        steps = sorted(known["step"] for name, known in self.sums.items() if name != self.rolling)
-        status = "diverged" if self.diverged else "completed"
-        return {"status": status, "steps": self.run.step, "rows": self.rows, "checkpoints": steps}

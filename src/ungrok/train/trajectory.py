@@ -9,7 +9,8 @@ import pandas as pd
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import load_tensors
-from ungrok.train.loop import Run, checkpoint_name
+from ungrok.train.loop import Run
+from ungrok.train.record import checkpoint_name
 from ungrok.train.transition import Transition, TransitionRule, find_transition
 
 

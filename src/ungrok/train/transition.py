@@ -126,10 +126,10 @@ def _onset(steps: NDArray[np.int64], signal: NDArray[np.float64], memorized: int
 def _signal_column(metrics: pd.DataFrame, rule: TransitionRule) -> str:
     if rule.signal == "validation":
         return "validation_accuracy"
-    found = [name for name in map(str, metrics) if name.startswith("adversarial_")]
-    if not found:
+    attacked = [name for name in map(str, metrics) if name.startswith("adversarial_")]
+    if not attacked:
         raise RecipeError("transition.signal: 'adversarial' needs trajectory.robustness, which was not measured")
-    return found[0]
+    return attacked[0]
 
 
 def find_transition(metrics: pd.DataFrame, rule: TransitionRule, *, diverged: bool = False) -> Transition:

@@ -1,15 +1,14 @@
-"""Digits and modular arithmetic: shapes, ranges, truth of the targets, no shared rows."""
+"""Digits: shapes, ranges, truth of the targets, no shared rows."""
 
 import pytest
 import torch
 from pydantic import ValidationError
 
 from ungrok.core.errors import RecipeError
-from ungrok.data.arithmetic import Modular
 from ungrok.data.base import PROBLEMS
 from ungrok.data.digits import Digits
 
-SMALL = [Digits(), Modular(modulus=7), Modular(modulus=11, operation="multiplication", train_fraction=0.3)]
+SMALL = [Digits(), Digits(train_size=100, validation_size=50)]
 
 
 def rows(split):
@@ -21,9 +20,7 @@ def test_no_row_is_in_two_splits(problem):
     data = problem.load()
     parts = [rows(part) for part in (data.train, data.validation, data.test)]
     assert [len(part) for part in parts] == [len(data.train), len(data.validation), len(data.test)]
-    assert (
-        len(set().union(*parts)) == sum(map(len, parts)) == (1797 if problem.kind == "digits" else problem.modulus**2)
-    )
+    assert len(set().union(*parts)) == sum(map(len, parts)) == 1797
 
 
 @pytest.mark.parametrize("problem", SMALL, ids=str)
@@ -53,24 +50,8 @@ def test_digits_are_the_images_of_scikit_learn():
 
 
 @pytest.mark.parametrize(
-    ("operation", "result"), [("addition", lambda a, b: a + b), ("multiplication", lambda a, b: a * b)]
-)
-def test_modular_targets(operation, result):
-    data = Modular(modulus=7, operation=operation, train_fraction=0.6).load()
-    assert data.classes == 7
-    assert [len(part) for part in (data.train, data.validation, data.test)] == [29, 10, 10]
-    for part in (data.train, data.validation, data.test):
-        a, b = part.inputs[:, :7].argmax(1), part.inputs[:, 7:].argmax(1)
-        assert (part.inputs.sum(1) == 2).all()
-        assert torch.equal(part.targets, result(a, b) % 7)
-
-
-@pytest.mark.parametrize(
     ("problem", "message"),
     [
-        (Modular(modulus=9), "modulus: 9 is not a prime"),
-        (Modular(modulus=5, train_fraction=0.96), "validation 0"),
-        (Modular(modulus=3, train_fraction=0.01), "train_fraction 0"),
         (Digits(train_size=1500, validation_size=297), "the rest asked of 1797"),
         (Digits(train_size=1500, validation_size=400), "validation_size 400"),
     ],

@@ -1,0 +1,98 @@
+"""What users call that reaches across rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.objective import Batches, Classification, Objective
+from ungrok.core.scores import device_of
+from ungrok.core.seeds import seeded
+from ungrok.evaluate.audit import Audit
+from ungrok.evaluate.distances import relative_forgetting, tug_of_war, tug_of_war_membership, weight_distance
+from ungrok.evaluate.examination import EXAMINATIONS, RANDOM, Examination
+from ungrok.evaluate.gap import oracle_gap
+
+
+def audit(
+    original: nn.Module,
+    unlearned: nn.Module,
+    *,
+    forget: Batches,
+    retain: Batches,
+    test: Batches,
+    oracle: nn.Module | None = None,
+    factory: Callable[[], nn.Module] | None = None,
+    objective: Objective | None = None,
+    seed: int = 0,
+) -> Audit:
+    """Measure what an unlearned model still knows, what it has lost, and how far it is from retraining.
+
+    Every set is read once, and every model runs once over every batch of it, in eval mode; its mode is restored. A loader
+    may shuffle or augment: all models see the same batches.
+
+    Language models take ``objective=CausalLM(tokenizer.eos_token_id)`` and dicts with ``input_ids``, ``attention_mask`` and
+    ``labels``, padded on either side, as a collator of transformers makes them. UA, RA and TA are then shares of answer tokens
+    that are the model's first choice after the true ones before them.
+
+    Args:
+        original: The model before unlearning.
+        unlearned: The model after it.
+        forget: Batches that were to be forgotten.
+        retain: Batches that were to be kept.
+        test: Batches that no model has seen. The attacks on a language model take them for what a forget example looks like
+            that was never learned, so they must be texts of the same kind: other people's records, not world facts.
+        oracle: A model retrained without ``forget``.
+        factory: Returns a freshly initialized model; gives the ZRF score.
+        objective: Cross-entropy classification by default.
+        seed: Seed of the attackers' draws, of the factory, and of loaders that shuffle.
+
+    Returns:
+        ``distances`` holds, for ``original`` and ``oracle``: ``disagreement``, ``js_divergence`` and ``activation_distance`` on
+        forget and on test, and ``weight_distance``. Of language models these are means over answer tokens.
+
+    Raises:
+        RecipeError: If a set is empty, one object is given for two sets, the objective does not take a batch, or the models have
+            different parameters.
+
+    """
+    objective, batches = objective or Classification(), {"forget": forget, "retain": retain, "test": test}
+    _check_distinct(batches)
+    models = {"original": original, "unlearned": unlearned} | ({"oracle": oracle} if oracle is not None else {})
+    weights = {name: weight_distance(unlearned, model) for name, model in models.items() if name != "unlearned"}
+    with seeded(seed):
+        random = {RANDOM: factory().to(device_of(unlearned))} if factory else {}
+        examination = EXAMINATIONS[objective.family](objective, models | random)
+        for role, part in batches.items():
+            examination.read(role, part)
+    return _audit_of(examination, weights, seed)
+
+
+def _audit_of(examination: Examination, weights: Mapping[str, float | None], seed: int) -> Audit:
+    """Return everything that follows from the models' outputs, and from the distances of their weights."""
+    accuracies, attacks, apart = examination.accuracies(), examination.membership(seed), examination.distances()
+    ours, best = accuracies["unlearned"], accuracies.get("oracle")
+    return Audit(
+        accuracies=accuracies,
+        classes=examination.classes(),
+        memorization=examination.memorization(),
+        membership=attacks,
+        distances={name: apart[name] | {"weight_distance": distance} for name, distance in weights.items()},
+        oracle_gap=oracle_gap(ours, best) if best else None,
+        tug_of_war=tug_of_war(ours, best) if best else None,
+        tug_of_war_membership=tug_of_war_membership(ours, best, attacks["unlearned"], attacks["oracle"])
+        if best
+        else None,
+        relative_forgetting=relative_forgetting(accuracies["original"]["UA"], ours["UA"]),
+        zrf=examination.zrf() if RANDOM in examination.models else None,
+        reading=examination.reading,
+    )
+
+
+def _check_distinct(batches: Mapping[str, Batches]) -> None:
+    names = list(batches)
+    for left, right in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
+        if batches[left] is batches[right]:
+            raise RecipeError(f"{left} and {right} are the same object")

@@ -1,0 +1,92 @@
+"""TOFU, from the hub or a folder in its layout."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ungrok.core.errors import RecipeError, first_line
+from ungrok.data.answers import AnswerProblem
+from ungrok.data.authors import Tables
+from ungrok.data.base import PROBLEMS
+
+
+@PROBLEMS.register
+class Tofu(AnswerProblem):
+    """TOFU (Maini et al. 2024, arXiv 2401.06121): 4,000 questions on 200 fictitious authors.
+
+    Looked up as a folder, then under ``$UNGROK_DATASETS``, then on the Hugging Face hub. A folder holds JSON lines, one file a
+    table: ``full.json`` with ``question`` and ``answer``, and the perturbed tables where they exist.
+    """
+
+    kind: Literal["tofu"] = "tofu"
+    path: str = Field("locuslab/TOFU", description="hub id, or a folder in TOFU's layout")
+    pairs: int | None = Field(None, ge=20, description="use the first so many pairs of the full table; all when null")
+
+    def tables(self) -> Tables:
+        """Return the tables that are there."""
+        folder = _local(self.path)
+        tables = read_folder(folder) if folder else _from_hub(self.path)
+        if "full" not in tables:
+            raise RecipeError(
+                f"problem.path: {self.path!r} has no table 'full'; there: {', '.join(sorted(tables)) or 'none'}"
+            )
+        if self.pairs is not None:
+            if self.pairs > len(tables["full"]):
+                raise RecipeError(f"problem.pairs: {self.pairs} asked of {len(tables['full'])} pairs")
+            tables["full"] = tables["full"][: self.pairs]
+        return tables
+
+
+TABLES = (
+    "full", "holdout10", "forget01_perturbed", "forget05_perturbed", "forget10_perturbed", "retain_perturbed", "real_authors",
+    "real_authors_perturbed", "world_facts", "world_facts_perturbed",
+)  # fmt: skip
+
+
+def _local(path: str) -> Path | None:
+    root = os.environ.get("UNGROK_DATASETS")
+    for candidate in (Path(path), *([Path(root, path)] if root else [])):
+        if candidate.is_dir():
+            return candidate
+    return None
+
+
+def read_folder(folder: Path) -> Tables:
+    """Return the tables of a folder, JSON lines by file name.
+
+    Raises:
+        RecipeError: If a line is not JSON; the message names file and row.
+
+    """
+    tables = {}
+    for path in sorted(folder.glob("*.json")):
+        if path.stem not in (*TABLES, "base"):
+            continue
+        rows = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                raise RecipeError(f"{path}, row {number}: not JSON ({error})") from None
+        tables[path.stem] = rows
+    return tables
+
+
+def _from_hub(path: str) -> Tables:
+    from datasets import get_dataset_config_names, load_dataset
+
+    root = os.environ.get("UNGROK_DATASETS")
+    try:
+        there = set(get_dataset_config_names(path))
+        return {name: load_dataset(path, name, split="train").to_list() for name in TABLES if name in there}
+    except Exception as error:
+        where = f"not under UNGROK_DATASETS={root}" if root else "UNGROK_DATASETS is not set"
+        reason = first_line(error)
+        raise RecipeError(
+            f"problem.path: {path!r} is no folder and cannot be loaded ({where}; hub: {reason})"
+        ) from error

@@ -1,0 +1,253 @@
+"""An audit of language models on batches of transformers' own collators, each number computed again token by token."""
+
+import json
+import math
+
+import pytest
+import torch
+from transformers import DataCollatorForLanguageModeling, DataCollatorForSeq2Seq, LlamaConfig, LlamaForCausalLM
+
+from ungrok import audit
+from ungrok.core.causal_lm import CausalLM
+from ungrok.core.errors import RecipeError
+from ungrok.data.tokens import train_tokenizer
+from ungrok.evaluate.leakage import READING
+
+TEXTS = [
+    "the cat sat on the mat",
+    "a dog ran",
+    "she sells sea shells by the shore",
+    "one two three four",
+    "no",
+    "red fish blue fish",
+    "a bird in the hand",
+    "here today",
+]
+ROLES = {"forget": (0, 3), "retain": (3, 5), "test": (5, 8)}
+MODELS = ("original", "unlearned", "oracle")
+
+
+def tokenizer(side):
+    made = train_tokenizer(TEXTS, 300)
+    made.padding_side = side
+    return made
+
+
+def model(seed):
+    size = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        # Large embeddings, so that predictions are sure of themselves and differ.
+        return LlamaForCausalLM(LlamaConfig(vocab_size=300, initializer_range=0.3, **size))
+
+
+def rows_of(coder, prompt):
+    """Return token ids and labels of each text; the first token is the question where ``prompt``."""
+    rows = [[*coder(text)["input_ids"], coder.eos_token_id] for text in TEXTS]
+    return [(ids, [-100, *ids[1:]] if prompt else ids) for ids in rows]
+
+
+def answers(ids, labels):
+    """Return the places whose token is predicted: all that are labeled, but for the first, before which there is nothing."""
+    return [place for place in range(1, len(ids)) if labels[place] != -100]
+
+
+def collated(side, kind):
+    coder = tokenizer(side)
+    rows = rows_of(coder, kind == "seq2seq")
+    if kind == "seq2seq":
+        collate = DataCollatorForSeq2Seq(coder)
+        features = [{"input_ids": i, "attention_mask": [1] * len(i), "labels": n} for i, n in rows]
+    else:
+        collate = DataCollatorForLanguageModeling(coder, mlm=False)
+        features = [{"input_ids": i} for i, _ in rows]
+    sets = {}
+    for role, (start, stop) in ROLES.items():
+        middle = (start + stop) // 2
+        sets[role] = [collate([dict(f) for f in features[a:b]]) for a, b in ((start, middle), (middle, stop))]
+    return coder, sets
+
+
+NETWORKS = {name: model(seed) for seed, name in enumerate((*MODELS, "random"))}
+
+
+def slow(name, coder, prompt):
+    """Return for each text a list of (probabilities, true token) of its answer's tokens, one text at a time, unpadded."""
+    texts = []
+    network = NETWORKS[name].eval()
+    for ids, labels in rows_of(coder, prompt):
+        with torch.no_grad():
+            logits = network(torch.tensor([ids])).logits[0].double()
+        texts.append([(logits[p - 1].softmax(0).tolist(), ids[p]) for p in answers(ids, labels)])
+    return texts
+
+
+def of(role, texts):
+    return texts[slice(*ROLES[role])]
+
+
+def right(p, token):
+    return p.index(max(p)) == token
+
+
+def accuracy(texts, eos):
+    shares = []
+    for text in texts:
+        hits = [right(p, token) for p, token in text if token != eos]
+        shares.append(sum(hits) / max(1, len(hits)))
+    return sum(shares) / len(shares)
+
+
+def extraction(texts, eos):
+    values = []
+    for text in texts:
+        hits = [right(p, token) for p, token in text if token != eos]
+        tail = next((i for i, hit in enumerate(reversed(hits)) if not hit), len(hits))
+        values.append(tail / max(1, len(hits)))
+    return sum(values) / len(values)
+
+
+def probability(texts):
+    return sum(math.exp(sum(math.log(p[t]) for p, t in text) / len(text)) for text in texts) / len(texts)
+
+
+def area(members, others):
+    pairs = [(a > b) + (a == b) / 2 for a in members for b in others]
+    return sum(pairs) / len(pairs)
+
+
+def lowest(values):
+    values = sorted(values)
+    count = max(1, math.ceil(0.2 * len(values)))
+    return sum(values[:count]) / count
+
+
+def normalized(p, token):
+    mean = sum(x * math.log(x) for x in p)
+    spread = math.sqrt(sum(x * (math.log(x) - mean) ** 2 for x in p))
+    return (math.log(p[token]) - mean) / spread
+
+
+SIGNALS = {
+    "loss": lambda text: sum(math.log(p[t]) for p, t in text) / len(text),
+    "min_k": lambda text: lowest([math.log(p[t]) for p, t in text]),
+    "min_k_plus_plus": lambda text: lowest([normalized(p, t) for p, t in text]),
+}
+
+
+def js(p, q):
+    return sum((a * math.log2(2 * a / (a + b)) + b * math.log2(2 * b / (a + b))) / 2 for a, b in zip(p, q, strict=True))
+
+
+CASES = [("right", "seq2seq"), ("left", "seq2seq"), ("right", "whole texts"), ("left", "whole texts")]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=" ".join)
+def case(request):
+    side, kind = request.param
+    coder, sets = collated(side, kind)
+    found = audit(
+        *(NETWORKS[name] for name in MODELS[:2]),
+        **sets,
+        oracle=NETWORKS["oracle"],
+        factory=lambda: NETWORKS["random"],
+        objective=CausalLM(coder.eos_token_id),
+    )
+    return found, {name: slow(name, coder, kind == "seq2seq") for name in NETWORKS}, coder.eos_token_id
+
+
+def test_batches_are_padded_on_the_side_that_is_meant():
+    for side, kind in CASES:
+        mask = collated(side, kind)[1]["test"][1]["attention_mask"]
+        assert mask.eq(0).any()
+        assert mask[:, -1 if side == "left" else 0].all()
+
+
+def test_accuracies_and_memorization(case):
+    found, texts, eos = case
+    for name in MODELS:
+        for key, role in (("UA", "forget"), ("RA", "retain"), ("TA", "test")):
+            assert found.accuracies[name][key] == pytest.approx(accuracy(of(role, texts[name]), eos), abs=1e-6)
+        for role in ("forget", "retain"):
+            mine = of(role, texts[name])
+            assert found.memorization[name][f"ES_{role}"] == pytest.approx(extraction(mine, eos), abs=1e-6)
+            assert found.memorization[name][f"probability_{role}"] == pytest.approx(probability(mine), rel=1e-4)
+
+
+def test_attacks_of_forget_against_test_examples(case):
+    found, texts, _ = case
+    for name in MODELS:
+        assert list(found.membership[name]) == list(SIGNALS)
+        for attack, signal in SIGNALS.items():
+            members, others = ([signal(text) for text in of(role, texts[name])] for role in ("forget", "test"))
+            assert found.membership[name][attack].auc == pytest.approx(area(members, others))
+    assert found.reading == READING
+
+
+def test_distances_are_means_over_answer_tokens(case):
+    found, texts, _ = case
+    for other in ("original", "oracle"):
+        for role in ("forget", "test"):
+            sides = [[p for text in of(role, texts[name]) for p, _ in text] for name in ("unlearned", other)]
+            pairs = list(zip(*sides, strict=True))
+            values = found.distances[other]
+            differ = [p.index(max(p)) != q.index(max(q)) for p, q in pairs]
+            assert values[f"disagreement_{role}"] == pytest.approx(sum(differ) / len(pairs))
+            assert values[f"js_divergence_{role}"] == pytest.approx(
+                sum(js(p, q) for p, q in pairs) / len(pairs), abs=1e-5
+            )
+            apart = [math.dist(p, q) for p, q in pairs]
+            assert values[f"activation_distance_{role}"] == pytest.approx(sum(apart) / len(pairs), abs=1e-5)
+    assert found.distances["oracle"]["js_divergence_forget"] > 0.01
+
+
+def test_scores_against_the_oracle_and_a_fresh_model(case):
+    found, texts, eos = case
+    sides = [[accuracy(of(role, texts[name]), eos) for role in ROLES] for name in ("unlearned", "oracle")]
+    assert found.oracle_gap == pytest.approx(sum(abs(a - b) for a, b in zip(*sides, strict=True)) / 3, abs=1e-6)
+    tokens = [[p for text in of("forget", texts[name]) for p, _ in text] for name in ("unlearned", "random")]
+    mean = sum(js(p, q) for p, q in zip(*tokens, strict=True)) / len(tokens[0])
+    assert found.zrf == pytest.approx(1 - mean, abs=1e-5)
+
+
+def test_text_and_json(case):
+    found, _, _ = case
+    lines = str(found).splitlines()
+    assert lines[0].split() == ["UA", "RA", "TA", "ES_forget", "probability_forget", "ES_retain", "probability_retain"]
+    shown = [*found.accuracies["oracle"].values(), *found.memorization["oracle"].values()]
+    assert lines[3].split() == ["oracle", *(f"{value:.3f}" for value in shown)]
+    assert [line.split()[0] for line in lines[-4:-1]] == list(SIGNALS)
+    assert json.loads(found.to_json())["memorization"] == found.memorization
+
+
+def test_padding_side_changes_no_number():
+    audits = []
+    for side in ("right", "left"):
+        coder, sets = collated(side, "seq2seq")
+        found = audit(NETWORKS["original"], NETWORKS["unlearned"], **sets, objective=CausalLM(coder.eos_token_id))
+        audits.append(found)
+    for name in MODELS[:2]:
+        assert audits[0].memorization[name] == pytest.approx(audits[1].memorization[name], rel=1e-5)
+    assert audits[0].distances["original"] == pytest.approx(audits[1].distances["original"], rel=1e-4)
+
+
+def test_a_diverged_language_model_has_no_numbers():
+    coder, sets = collated("right", "seq2seq")
+    broken = model(1)
+    torch.nn.init.constant_(broken.lm_head.weight, math.nan)
+    found = audit(NETWORKS["original"], broken, **sets, objective=CausalLM(coder.eos_token_id))
+    assert found.accuracies["unlearned"] == {"UA": None, "RA": None, "TA": None}
+    assert found.membership["unlearned"] is None
+    assert found.membership["original"] is not None
+    assert set(found.distances["original"].values()) == {None}
+    json.loads(found.to_json())
+
+
+def test_batches_that_the_objective_does_not_take():
+    _, sets = collated("right", "seq2seq")
+    models = (NETWORKS["original"], NETWORKS["unlearned"])
+    with pytest.raises(RecipeError, match=r"a batch is a dict with .*labels.* give objective=CausalLM\(\)"):
+        audit(*models, **sets)
+    bare = {role: [{k: v for k, v in b.items() if k != "labels"} for b in parts] for role, parts in sets.items()}
+    with pytest.raises(RecipeError, match="a batch has no 'labels'"):
+        audit(*models, **bare, objective=CausalLM())

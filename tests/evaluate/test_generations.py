@@ -1,0 +1,31 @@
+"""ROUGE-L recall and fluency by hand."""
+
+import math
+
+import pytest
+
+from ungrok.evaluate.generations import fluency, rouge_l_recall
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "recall"),
+    [
+        ("the cat sat", "the cat sat", 1),
+        ("a cat lay", "the cat sat", 1 / 3),
+        ("sat the cat", "the cat sat", 2 / 3),
+        ("", "the cat sat", 0),
+        ("the the cat and sat down", "the cat sat", 1),
+        ("He was writing", "he writes", 1),
+    ],
+)
+def test_rouge_l_recall(text, reference, recall):
+    assert rouge_l_recall([text], [reference]) == [pytest.approx(recall)]
+
+
+def test_fluency_by_hand():
+    """Bigrams ab ba ab ba: one bit; trigrams aba bab aba: H(2/3)."""
+    third = -(2 / 3 * math.log2(2 / 3) + 1 / 3 * math.log2(1 / 3))
+    assert fluency("a b a b a") == pytest.approx(1 / 3 + 2 / 3 * third)
+    assert fluency("a a a a a a") == 0
+    assert fluency("a b c d e") == pytest.approx(2 / 3 + 2 / 3 * math.log2(3))
+    assert fluency("") == fluency("one") == 0

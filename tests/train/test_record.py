@@ -1,0 +1,148 @@
+"""The record of a run: resumed bit for bit after crashes and damage."""
+
+import json
+
+import pytest
+import torch
+
+from ungrok.core.files import load_tensors
+from ungrok.train.loop import Training
+from ungrok.train.optimizers import SGD
+from ungrok.train.record import PROGRESS, checkpoint_name
+
+NEVER = 1e9
+
+
+class Crash(Exception):
+    pass
+
+
+def crash_after(run, updates):
+    """Let the run die in the middle of an update."""
+    step, left = run.optimizer.step, [updates]
+
+    def dying():
+        if not left[0]:
+            raise Crash
+        left[0] -= 1
+        step()
+
+    run.optimizer.step = dying
+
+
+def identical(one, other):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert value.dtype == other[name].dtype, name
+        assert value.detach().numpy().tobytes() == other[name].detach().numpy().tobytes(), name
+
+
+def same_files(one, other):
+    assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in other.iterdir())
+    for path in one.iterdir():
+        assert path.read_bytes() == (other / path.name).read_bytes(), path.name
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for name in ("straight", "broken"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "straight", tmp_path / "broken"
+
+
+@pytest.mark.parametrize("save_after", [-1.0, NEVER], ids=["rolling", "kept"])
+@pytest.mark.parametrize("crash", [0, 7, 26, 39])
+def test_resumed_after_a_crash_is_bit_identical(case, folders, crash, save_after):
+    straight, broken = folders
+    whole = case()
+    expected = whole.record(straight, save_after=NEVER)
+    first = case()
+    crash_after(first, crash)
+    with pytest.raises(Crash):
+        first.record(broken, save_after=save_after)
+    second = case()
+    start = []
+    found = second.record(broken, save_after=save_after, tick=start.append)
+    assert found == expected
+    if crash > 10:
+        assert start[0] > 0  # it did go on from where it was
+    identical(second.state(), whole.state())
+    same_files(straight, broken)
+
+
+def test_resumed_again_and_again(simple, folders):
+    straight, broken = folders
+    expected = simple().record(straight)
+
+    def stop_at(last):
+        def tick(step):
+            if step >= last:
+                raise Crash
+
+        return tick
+
+    for last in range(1, 40, 3):
+        with pytest.raises(Crash):
+            simple().record(broken, save_after=-1.0, tick=stop_at(last))
+    assert simple().record(broken) == expected
+    same_files(straight, broken)
+
+
+def flip(path):
+    """Change one bit of the last tensor's data: still a valid safetensors file."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    load_tensors(path)
+
+
+DAMAGE = {
+    "flipped": flip,
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:40]),
+    "missing": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize(
+    "name", [checkpoint_name(0), checkpoint_name(5), checkpoint_name(15), "resume.safetensors", PROGRESS]
+)
+def test_a_damaged_file_is_passed_over(simple, folders, name, damage):
+    straight, broken = folders
+    expected = simple().record(straight)
+    first = simple()
+    crash_after(first, 21)
+    with pytest.raises(Crash):
+        first.record(broken, save_after=-1.0)
+    if name == PROGRESS and damage is flip:
+        (broken / name).write_text("{")
+    else:
+        damage(broken / name)
+    assert simple().record(broken) == expected
+    same_files(straight, broken)
+
+
+def test_record_leaves_only_what_it_says(simple, tmp_path):
+    result = simple().record(tmp_path, save_after=-1.0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [checkpoint_name(step) for step in simple.training.kept()]
+    assert result["checkpoints"] == simple.training.kept()
+    assert [row["step"] for row in result["rows"]] == simple.training.evaluated()
+    assert (result["status"], result["steps"]) == ("completed", 40)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_a_run_that_diverges_says_so(simple, tmp_path, loss):
+    training = Training(optimizer=SGD(lr=1e25), steps=50, loss=loss, checkpoint_from=1)
+    result = simple(training=training).record(tmp_path)
+    assert result["status"] == "diverged"
+    last = result["rows"][-1]
+    assert last["step"] == result["steps"] < 50
+    assert last["train_loss"] is None
+    assert last["train_accuracy"] is None
+    assert all(row["train_loss"] is not None for row in result["rows"][:-1])
+    assert max(result["checkpoints"]) < result["steps"]
+    json.dumps(result, allow_nan=False)
+    for step in result["checkpoints"]:
+        tensors = load_tensors(tmp_path / checkpoint_name(step))
+        assert all(torch.isfinite(value).all() for name, value in tensors.items() if name.startswith("model."))
