@@ -24,6 +24,10 @@ retain = [(torch.cat([torch.zeros(8, 2), torch.randn(8, 2)], 1), labels)]
 {call}
 far = [(network(forget[0][0]).softmax(dim=1) - 1 / 3).abs().mean().item() for network in (model, unlearned)]
 print(far[1] < 0.5 * far[0])
+by_name = ungrok.unlearn(
+    model, forget=forget, retain=retain, method="uniform_forgetting", lr=0.05, alpha=0.5, epochs=20
+)
+print(torch.equal(by_name.weight, unlearned.weight))
 """
 
 
@@ -58,8 +62,8 @@ def test_the_method_is_listed(installed):
     assert "Teach the model to be undecided" in listed
 
 
-def test_the_method_makes_the_model_undecided(blocks, installed):
-    assert run("-c", USE.format(call=blocks[2]), path=installed) == "True\n"
+def test_the_method_makes_the_model_undecided_by_class_and_by_name(blocks, installed):
+    assert run("-c", USE.format(call=blocks[2]), path=installed) == "True\nTrue\n"
 
 
 def test_the_method_has_thirty_lines(blocks):
