@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args
 
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
+from ungrok.core.catalog import Entry, entries
 from ungrok.core.errors import unknown
 from ungrok.core.schema import Schema
 
@@ -25,12 +26,15 @@ class Registry(Generic[T]):
     Args:
         what: The family's name in error messages, for instance ``"unlearner"``.
         group: Entry-point group that plug-ins use, for instance ``"ungrok.unlearners"``.
+        catalog: Where built-in classes are looked for, as :func:`~ungrok.core.catalog.entries` takes it; their modules are
+            imported when they are first asked for. Without it they count once something has imported them.
 
     """
 
-    def __init__(self, what: str, group: str) -> None:
+    def __init__(self, what: str, group: str, catalog: tuple[str, str] | None = None) -> None:
         self.what = what
         self.group = group
+        self.catalog = catalog
         self._classes: dict[str, type[T]] = {}
         self._loaded = False
 
@@ -43,27 +47,51 @@ class Registry(Generic[T]):
         self._classes[name] = cls  # type: ignore[assignment]
         return cls
 
+    def _built_in(self) -> dict[str, Entry]:
+        return entries(*self.catalog) if self.catalog else {}
+
     def _load(self) -> None:
-        if not self._loaded:
-            self._loaded = True
-            for point in metadata.entry_points(group=self.group):
-                self.register(point.load())
+        """Import the plug-ins, once.
+
+        Raises:
+            ValueError: If one has the name of a built-in class.
+
+        """
+        if self._loaded:
+            return
+        self._loaded = True
+        for point in metadata.entry_points(group=self.group):
+            self.register(point.load())
+        for name, entry in self._built_in().items():
+            cls = self._classes.get(name)
+            if cls and (cls.__module__, cls.__qualname__) != (entry.module, entry.class_name):
+                raise ValueError(f"two {self.what}s are called {name!r}")
 
     def names(self) -> list[str]:
-        """Return the registered names in alphabetical order."""
+        """Return the registered names in alphabetical order; built-in classes are not imported for it."""
         self._load()
-        return sorted(self._classes)
+        return sorted({*self._built_in(), *self._classes})
+
+    def summaries(self) -> dict[str, str]:
+        """Return the first line of each class's docstring by name; built-in classes are not imported for it."""
+        built_in = self._built_in()
+        return {
+            name: built_in[name].summary if name in built_in else summary(self._classes[name]) for name in self.names()
+        }
 
     def get(self, name: str) -> type[T]:
-        """Return the class called ``name``.
+        """Return the class called ``name``; a built-in one is imported.
 
         Raises:
             RecipeError: If there is none; the message lists the names and the nearest one.
 
         """
-        self._load()
+        if name not in self._classes and name in self._built_in():
+            import_module(self._built_in()[name].module)
         if name not in self._classes:
-            raise unknown(self.what, name, self._classes)
+            self._load()
+        if name not in self._classes:
+            raise unknown(self.what, name, self.names())
         return self._classes[name]
 
     def parse(self, block: Mapping[str, Any]) -> T:
@@ -72,7 +100,7 @@ class Registry(Generic[T]):
 
     def union(self) -> Any:
         """Return the pydantic annotation that accepts any registered class, discriminated on ``kind``."""
-        classes = tuple(self._classes[name] for name in self.names())
+        classes = tuple(self.get(name) for name in self.names())
         return Annotated[Union[classes], Field(discriminator="kind")] if len(classes) > 1 else classes[0]  # noqa: UP007
 
 

@@ -256,7 +256,7 @@ class UnlearningPath(Iterator[Step]):
         return next(self._steps)
 
 
-UNLEARNERS: Registry[Unlearner] = Registry("unlearner", "ungrok.unlearners")
+UNLEARNERS: Registry[Unlearner] = Registry("unlearner", "ungrok.unlearners", ("ungrok.methods", "UNLEARNERS.register"))
 
 
 def _check(role: str, batches: Batches | None) -> None:
