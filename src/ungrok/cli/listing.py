@@ -25,9 +25,7 @@ def recipes() -> dict[str, str]:
     """Return the first line of each shipped recipe by name."""
     from ungrok.recipes import shipped
 
-    return {
-        name: path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for name, path in shipped().items()
-    }
+    return {name: path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for name, path in shipped().items()}
 
 
 def _registered(what: str) -> dict[str, str]:

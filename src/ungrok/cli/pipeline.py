@@ -42,9 +42,7 @@ def planned(recipe: Recipe, *, runs: bool = True) -> Plan:
     return plan
 
 
-def run_study(
-    recipe: Recipe, out: Path | None, store: Path | None, workers: int | None, scheduler: str | None
-) -> Path:
+def run_study(recipe: Recipe, out: Path | None, store: Path | None, workers: int | None, scheduler: str | None) -> Path:
     """Run what of a study is not finished, write its tables and its report, and return the report's path."""
     from ungrok.study import engine, outputs
 

@@ -217,9 +217,7 @@ def _walked(plan: Plan, where: Store, path: PathJobs) -> list[dict[str, Any]]:
     return rows
 
 
-def _path_of(
-    plan: Plan, seed: int, arm: str, stage: str | None, forget: str | None, method: str | None
-) -> PathJobs:
+def _path_of(plan: Plan, seed: int, arm: str, stage: str | None, forget: str | None, method: str | None) -> PathJobs:
     content = plan.recipe
     wanted = (
         seed,

@@ -32,7 +32,9 @@ FUNCTIONS = {
 def metrics() -> dict[str, str]:
     """Return every metric's name and the first line of its documentation."""
     fields = definition(f"{HOME}.accuracy", "Accuracies").body
-    names = [field.target.id for field in fields if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)]
+    names = [
+        field.target.id for field in fields if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    ]
     described = dict.fromkeys(names, "Mean loss, in the objective's own unit.")
     for line in docstring(f"{HOME}.accuracy", "Accuracies").splitlines():
         name, colon, text = line.strip().partition(": ")
@@ -40,9 +42,10 @@ def metrics() -> dict[str, str]:
             described[name] = text
     for name, (module, function) in FUNCTIONS.items():
         described[name] = _plain(docstring(f"{HOME}.{module}", function).partition("\n")[0])
-    attacks = constant(f"{HOME}.membership", "ATTACKS")
-    described |= {f"membership {name}": text for name, text in attacks.items()}
-    return described | constant(f"{HOME}.answers", "MEMORIZATION") | constant(f"{HOME}.answers", "ANSWERS")
+    described |= {f"membership {name}": text for name, text in constant(f"{HOME}.membership", "ATTACKS").items()}
+    for table in ("MEMORIZATION", "ANSWERS"):
+        described |= constant(f"{HOME}.answers", table)
+    return described
 
 
 def _plain(text: str) -> str:
