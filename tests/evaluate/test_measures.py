@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ungrok.evaluate import first_passage, oracle_gap, rewind, target_column, ues
+from ungrok.evaluate.gap import oracle_gap, ues
+from ungrok.evaluate.rewind import rewind
+from ungrok.evaluate.targets import first_passage, target_column
 
 
 def point(ua, ra, ta):
