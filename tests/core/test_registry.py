@@ -1,11 +1,11 @@
 """Named kinds: duplicates, wrong names, plug-ins and the discriminated union."""
 
-from importlib import metadata
 from typing import Literal
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from ungrok.core import registry as module
 from ungrok.core.errors import RecipeError
 from ungrok.core.registry import Registry, summary
 from ungrok.core.schema import Schema
@@ -27,10 +27,10 @@ class Banana(Schema):
 
 @pytest.fixture
 def registry():
-    found = Registry("fruit", "ungrok.no_such_group")
+    fruits = Registry("fruit", "ungrok.no_such_group")
     for cls in (Banana, Apple):
-        assert found.register(cls) is cls
-    return found
+        assert fruits.register(cls) is cls
+    return fruits
 
 
 def test_names_are_sorted_and_classes_found(registry):
@@ -70,14 +70,47 @@ def test_union_of_one_class_validates_too():
     assert TypeAdapter(alone.union()).validate_python({"kind": "apple"}) == Apple()
 
 
-def test_plug_ins_come_from_entry_points(monkeypatch):
-    class Point:
-        def load(self):
-            return Banana
+class Point:
+    def __init__(self, cls):
+        self.cls = cls
 
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [Point()] if group == "fruits" else [])
+    def load(self):
+        return self.cls
+
+
+class Points(dict):
+    def select(self, group):
+        return self.get(group, [])
+
+
+def test_plug_ins_come_from_entry_points(monkeypatch):
+    monkeypatch.setattr(module, "_installed", lambda: Points({"fruits": [Point(Banana)]}))
     assert Registry("fruit", "fruits").names() == ["banana"]
     assert Registry("fruit", "other").names() == []
+
+
+def test_built_in_classes_are_listed_without_being_imported(monkeypatch, tmp_path):
+    folder = tmp_path / "grocer"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise RuntimeError('imported')")
+    text = '@FRUITS.register\nclass Fig:\n    """A sweet fruit.\n\n    More."""\n    kind: Literal["fig"] = "fig"\n'
+    (folder / "fig.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(module, "_installed", lambda: Points({"fruits": [Point(Apple)]}))
+    fruits = Registry("fruit", "fruits", ("grocer", "FRUITS.register"))
+    assert fruits.summaries() == {"apple": "A fruit.", "fig": "A sweet fruit."}
+    assert fruits.names() == ["apple", "fig"]
+
+
+def test_a_plug_in_with_the_name_of_a_built_in_class_is_refused(monkeypatch, tmp_path):
+    folder = tmp_path / "market"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "apple.py").write_text('@FRUITS.register\nclass Other:\n    kind: Literal["apple"] = "apple"\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(module, "_installed", lambda: Points({"fruits": [Point(Apple)]}))
+    with pytest.raises(ValueError, match="two fruits are called 'apple'"):
+        Registry("fruit", "fruits", ("market", "FRUITS.register")).names()
 
 
 def test_summary_is_the_first_line():

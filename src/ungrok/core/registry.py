@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module, metadata
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args
 
@@ -60,7 +61,7 @@ class Registry(Generic[T]):
         if self._loaded:
             return
         self._loaded = True
-        for point in metadata.entry_points(group=self.group):
+        for point in _installed().select(group=self.group):
             self.register(point.load())
         for name, entry in self._built_in().items():
             cls = self._classes.get(name)
@@ -102,6 +103,12 @@ class Registry(Generic[T]):
         """Return the pydantic annotation that accepts any registered class, discriminated on ``kind``."""
         classes = tuple(self.get(name) for name in self.names())
         return Annotated[Union[classes], Field(discriminator="kind")] if len(classes) > 1 else classes[0]  # noqa: UP007
+
+
+@cache
+def _installed() -> metadata.EntryPoints:
+    """Return the entry points of all installed packages, whose metadata take a while to read."""
+    return metadata.entry_points()
 
 
 def summary(cls: Callable[..., object]) -> str:
