@@ -106,7 +106,7 @@ class Registry(Generic[T]):
 
 
 @cache
-def _installed() -> metadata.EntryPoints:
+def _installed() -> Any:  # the type depends on the version of Python
     """Return the entry points of all installed packages, whose metadata take a while to read."""
     return metadata.entry_points()
 
