@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ungrok.core.scores import ClassScores
-from ungrok.evaluate import accuracies, class_accuracies, membership
+from ungrok.evaluate.accuracy import accuracies, class_accuracies
 from ungrok.evaluate.distances import MEASURES, zrf
-from ungrok.evaluate.membership import ATTACKS, loss_auc
+from ungrok.evaluate.membership import ATTACKS, loss_auc, membership
 
 
 def drawn(seed, n=40, dtype=torch.float32):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ungrok.core.scores import ClassScores
-from ungrok.evaluate import accuracies
+from ungrok.evaluate.accuracy import accuracies
 
 NAN = math.nan
 

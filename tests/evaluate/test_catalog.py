@@ -1,7 +1,6 @@
 """The list of metrics holds everything that is computed."""
 
-from ungrok.evaluate import metrics
-from ungrok.evaluate.catalog import FUNCTIONS
+from ungrok.evaluate.catalog import FUNCTIONS, metrics
 from ungrok.evaluate.distances import MEASURES
 from ungrok.evaluate.membership import ATTACKS
 

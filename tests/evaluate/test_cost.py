@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.evaluate import Metered
+from ungrok.evaluate.cost import Metered
 from ungrok.methods import UNLEARNERS
 
 

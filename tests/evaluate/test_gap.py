@@ -2,7 +2,7 @@
 
 import pytest
 
-from ungrok.evaluate import oracle_gap, ues
+from ungrok.evaluate.gap import oracle_gap, ues
 
 
 def point(ua, ra, ta):

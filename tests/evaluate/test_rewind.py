@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ungrok.evaluate import rewind
+from ungrok.evaluate.rewind import rewind
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ungrok.evaluate import first_passage, target_column
+from ungrok.evaluate.targets import first_passage, target_column
 
 
 @pytest.mark.parametrize(

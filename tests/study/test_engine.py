@@ -19,7 +19,7 @@ from ungrok import audit
 from ungrok.core.errors import StoreError, UngrokError
 from ungrok.core.files import load_tensors
 from ungrok.data.batches import TensorBatches
-from ungrok.evaluate import metrics
+from ungrok.evaluate.catalog import metrics
 from ungrok.evaluate.membership import ATTACKS
 from ungrok.evaluate.path import FIGURES
 from ungrok.study import engine, jobs, outputs

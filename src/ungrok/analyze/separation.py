@@ -8,11 +8,6 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from ungrok.analyze.activations import OfLayers, features
@@ -34,6 +29,12 @@ def probe_auc(x: Tensor, y: Tensor, folds: int = 5, seed: int = 0) -> float:
         seed: Seed of the folds.
 
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     folds = min(folds, len(x), len(y))
     if folds < 2:
         return float("nan")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LINES = 5
 """Plain lines from start to end where there is no terminal."""
@@ -15,10 +16,14 @@ LINES = 5
 @contextmanager
 def progress(label: str, total: int, console: Console | None = None) -> Iterator[Callable[[int], None]]:
     """Give a function that takes how many of ``total`` are done, on standard error unless told otherwise."""
+    from rich.console import Console
+
     console = console or Console(stderr=True)
     if not console.is_terminal:
         yield _lines(label, total, console)
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(label, total=total)

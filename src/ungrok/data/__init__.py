@@ -1,6 +1,5 @@
 """Data splits, device-resident batches and forget splits."""
 
-from ungrok.data import answers, arithmetic, digits, files, local, tofu, vision
 from ungrok.data.augment import Augment
 from ungrok.data.base import PROBLEMS, Data, Problem, Split
 from ungrok.data.batches import TensorBatches
@@ -16,11 +15,4 @@ __all__ = [
     "Problem",
     "Split",
     "TensorBatches",
-    "answers",
-    "arithmetic",
-    "digits",
-    "files",
-    "local",
-    "tofu",
-    "vision",
 ]

@@ -305,7 +305,7 @@ class Problem(Schema):
         return Data(train, validation, test, classes, chosen, self.augmentation())
 
 
-PROBLEMS: Registry[Problem] = Registry("problem", "ungrok.problems")
+PROBLEMS: Registry[Problem] = Registry("problem", "ungrok.problems", ("ungrok.data", "PROBLEMS.register"))
 
 
 def cut(whole: Split, sizes: dict[str, int | None], seed: int) -> list[Split]:

@@ -17,7 +17,6 @@ from typing import IO, Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
@@ -90,6 +89,8 @@ def _open_or_build(table: Any, column: str, how: Decoding, folder: Path, label: 
         try:
             return _open(folder)
         except DamagedFile as error:
+            from rich.console import Console
+
             Console(stderr=True, soft_wrap=True).print(f"damaged: {error}; decoding again", markup=False)
             shutil.rmtree(folder)
     partial = folder.with_name(f".{folder.name}.partial")
@@ -235,6 +236,8 @@ def _build(table: Any, column: str, how: Decoding, folder: Path, label: str) -> 
         raise RecipeError(f"problem: {label} holds no images that can be decoded")
     if writer.skipped:
         text = f"{label}: {left_out(table, column, writer.skipped)}"
+        from rich.console import Console
+
         Console(stderr=True, soft_wrap=True).print(text, markup=False)
     content = writer.content()
     write_json(folder / META, {"content": content, "digest": digest(content)})

@@ -6,15 +6,17 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
 from pydantic import Field
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.schema import Schema
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -89,6 +91,8 @@ class Corrupt(Exception):
 
 def decode(cell: ImageCell, how: Decoding) -> Pixels:
     """Return the pixels of one image, uint8 of shape (channels, height, width)."""
+    from PIL import Image, ImageOps
+
     try:
         with Image.open(io.BytesIO(cell.read())) as opened:
             image = ImageOps.exif_transpose(opened)
@@ -114,6 +118,8 @@ def decode(cell: ImageCell, how: Decoding) -> Pixels:
 
 def _resized(image: Image.Image, size: int) -> Image.Image:
     """Scale the shorter side to ``size`` and crop the center of the longer one."""
+    from PIL import Image
+
     width, height = image.size
     scale = size / min(width, height)
     width, height = max(size, round(width * scale)), max(size, round(height * scale))

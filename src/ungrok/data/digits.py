@@ -6,7 +6,6 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from sklearn.datasets import load_digits
 
 from ungrok.data.base import PROBLEMS, Problem, Split, cut
 
@@ -25,6 +24,8 @@ class Digits(Problem):
 
     def splits(self) -> tuple[Split, Split, Split, int]:
         """Return the three splits and 10."""
+        from sklearn.datasets import load_digits
+
         images, labels = load_digits(return_X_y=True)
         inputs = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
         whole = Split(inputs, torch.tensor(labels, dtype=torch.int64))

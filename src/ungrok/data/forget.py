@@ -79,7 +79,9 @@ class ForgetRule(Schema):
         return ForgetSplit(forget, retain, tuple(touched))
 
 
-FORGET_RULES: Registry[ForgetRule] = Registry("forget rule", "ungrok.forget_rules")
+FORGET_RULES: Registry[ForgetRule] = Registry(
+    "forget rule", "ungrok.forget_rules", ("ungrok.data", "FORGET_RULES.register")
+)
 
 
 def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) -> Tensor:

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ungrok.core.errors import RecipeError
@@ -195,6 +194,8 @@ def matched_pairs(
     Of all ways to pair ``size`` examples of one group with as many of the other, the one with the least sum of squared
     distances between standardized difficulties (the k-cardinality assignment).
     """
+    from scipy.optimize import linear_sum_assignment
+
     a, b, table = np.flatnonzero(left), np.flatnonzero(right), hard.table()
     cost = ((table[a][:, None] - table[b][None]) ** 2).sum(axis=2)
     # Dummies take, for nothing, whoever stays single: as many on each side as the other has to spare.

@@ -2,59 +2,50 @@
 
 from __future__ import annotations
 
-import inspect
+import ast
 import re
-from typing import Any
 
-from ungrok.core.registry import summary
-from ungrok.evaluate.accuracy import Accuracies, class_accuracies
-from ungrok.evaluate.answers import ANSWERS, MEMORIZATION
-from ungrok.evaluate.cost import Metered
-from ungrok.evaluate.distances import (
-    activation_distance,
-    disagreement,
-    js_divergence,
-    relative_forgetting,
-    tug_of_war,
-    tug_of_war_membership,
-    weight_distance,
-    zrf,
-)
-from ungrok.evaluate.gap import oracle_gap, ues
-from ungrok.evaluate.membership import ATTACKS, loss_auc
-from ungrok.evaluate.rewind import rewind
-from ungrok.evaluate.targets import target_column
+from ungrok.core.source import constant, definition, docstring
 
-FUNCTIONS: dict[str, Any] = {
-    "class_accuracies": class_accuracies,
-    "oracle_gap": oracle_gap,
-    "tug_of_war": tug_of_war,
-    "tug_of_war_membership": tug_of_war_membership,
-    "relative_forgetting": relative_forgetting,
-    "disagreement": disagreement,
-    "js_divergence": js_divergence,
-    "activation_distance": activation_distance,
-    "weight_distance": weight_distance,
-    "zrf": zrf,
-    "reached_<target>": target_column,
-    "rewound": rewind,
-    "forget_passes, retain_passes": Metered.passes,
-    "ues": ues,
-    "membership_auc": loss_auc,
+HOME = "ungrok.evaluate"
+
+FUNCTIONS = {
+    "class_accuracies": ("accuracy", "class_accuracies"),
+    "oracle_gap": ("gap", "oracle_gap"),
+    "tug_of_war": ("distances", "tug_of_war"),
+    "tug_of_war_membership": ("distances", "tug_of_war_membership"),
+    "relative_forgetting": ("distances", "relative_forgetting"),
+    "disagreement": ("distances", "disagreement"),
+    "js_divergence": ("distances", "js_divergence"),
+    "activation_distance": ("distances", "activation_distance"),
+    "weight_distance": ("distances", "weight_distance"),
+    "zrf": ("distances", "zrf"),
+    "reached_<target>": ("targets", "target_column"),
+    "rewound": ("rewind", "rewind"),
+    "forget_passes, retain_passes": ("cost", "Metered.passes"),
+    "ues": ("gap", "ues"),
+    "membership_auc": ("membership", "loss_auc"),
 }
+"""Metrics that a function computes: its module and name. Read from the source, since those modules import torch."""
 
 
 def metrics() -> dict[str, str]:
     """Return every metric's name and the first line of its documentation."""
-    losses = "Mean loss, in the objective's own unit."
-    described = dict.fromkeys(Accuracies.__dataclass_fields__, losses)
-    for line in (inspect.getdoc(Accuracies) or "").splitlines():
+    fields = definition(f"{HOME}.accuracy", "Accuracies").body
+    names = [
+        field.target.id for field in fields if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    ]
+    described = dict.fromkeys(names, "Mean loss, in the objective's own unit.")
+    for line in docstring(f"{HOME}.accuracy", "Accuracies").splitlines():
         name, colon, text = line.strip().partition(": ")
         if colon and name in described and not name.endswith("_loss"):
             described[name] = text
-    attacks = {f"membership {name}": text for name, text in ATTACKS.items()}
-    described |= {name: _plain(summary(function)) for name, function in FUNCTIONS.items()}
-    return described | attacks | MEMORIZATION | ANSWERS
+    for name, (module, function) in FUNCTIONS.items():
+        described[name] = _plain(docstring(f"{HOME}.{module}", function).partition("\n")[0])
+    described |= {f"membership {name}": text for name, text in constant(f"{HOME}.membership", "ATTACKS").items()}
+    for table in ("MEMORIZATION", "ANSWERS"):
+        described |= constant(f"{HOME}.answers", table)
+    return described
 
 
 def _plain(text: str) -> str:

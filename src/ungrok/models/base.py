@@ -60,4 +60,4 @@ def image_channels(shape: tuple[int, ...], kind: str) -> int:
     return shape[0]
 
 
-MODELS: Registry[Model] = Registry("model", "ungrok.models")
+MODELS: Registry[Model] = Registry("model", "ungrok.models", ("ungrok.models", "MODELS.register"))

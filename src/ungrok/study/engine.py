@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typing import Any
+from uuid import uuid4
 
 from ungrok.core.errors import DamagedFile, UngrokError
 from ungrok.core.schema import digest
+from ungrok.study.interrupts import deferred
 from ungrok.study.jobs import Tick, alike, execute, train_together
+from ungrok.study.progress import Advance, progress
 from ungrok.study.store import Job, Store
 
 Report = Callable[[str], None]
-
-
-class Advance(Protocol):
-    """Takes a job and the share of it that is done."""
-
-    def __call__(self, job: Job, share: float = 1.0) -> None:
-        """Move the bar."""
 
 
 ATTEMPTS = 3
@@ -34,6 +29,12 @@ COST = {
     "unlearned": 2, "analyze": 2,
 }  # fmt: skip
 """Rough relative cost of a job by kind, for the progress bar only."""
+
+
+TOPIC = "ungrok"
+"""Of the events by which workers tell how far a job is."""
+
+SECONDS_BETWEEN = 0.5
 
 
 def default_workers() -> int:
@@ -89,7 +90,7 @@ def run(
     count = len(todo)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _run_all(todo, store, workers, scheduler)
+            _run_all(todo, store, workers, scheduler, say)
         except DamagedFile:
             # Damage that came up while running: checking again names it and removes it.
             if attempt == ATTEMPTS:
@@ -100,14 +101,15 @@ def run(
     return count
 
 
-def _run_all(todo: list[Job], store: Store, workers: int | None, scheduler: str | None) -> None:
+def _run_all(todo: list[Job], store: Store, workers: int | None, scheduler: str | None, say: Report) -> None:
     if not todo:
         return
-    with _progress(todo) as advance:
+    with progress(todo, lambda job: COST[job.kind], say) as advance:
         if workers == 0 and scheduler is None:
             for group in alike(todo):
                 train_together(store, group)
             for job in todo:
+                advance(job, 0.0)
                 _execute_here(store, job, lambda share, job=job: advance(job, share))  # type: ignore[misc]
                 advance(job)
         else:
@@ -124,9 +126,25 @@ def _execute_here(store: Store, job: Job, tick: Tick = lambda _: None) -> None:
         raise
 
 
-def remote(root: str, job: Job, *_: Any) -> None:
-    """Run one job in a worker; further arguments only carry the order of the graph."""
-    _execute_here(Store(Path(root)), job)
+def remote(root: str, job: Job, run: str, *_: Any) -> None:
+    """Run one job in a worker, which tells the run how far it is; further arguments only carry the order of the graph."""
+    _execute_here(Store(Path(root)), job, _teller(run, job))
+
+
+def _teller(run: str, job: Job) -> Tick:
+    """Return a function that tells the client of a run which share of a job is done, twice a second at most."""
+    from dask.distributed import get_worker
+
+    worker, told = get_worker(), 0.0
+
+    def tell(share: float) -> None:
+        nonlocal told
+        if time.monotonic() - told > SECONDS_BETWEEN:
+            told = time.monotonic()
+            worker.log_event(TOPIC, {"run": run, "key": job.key, "share": share})
+
+    tell(0.0)
+    return tell
 
 
 def remote_together(root: str, jobs: list[Job]) -> None:
@@ -135,12 +153,20 @@ def remote_together(root: str, jobs: list[Job]) -> None:
 
 
 def _on_cluster(todo: list[Job], store: Store, workers: int, scheduler: str | None, advance: Advance) -> None:
-    from dask.distributed import Client, KilledWorker, as_completed
+    from dask.distributed import Client, as_completed
 
     # One scheduler may serve several stores: the same job there is another task.
     task = {job.key: f"{job.key}-{digest(str(store.root))}" for job in todo}
+    run, by_key = uuid4().hex, {job.key: job for job in todo}
+
+    def hear(event: tuple[float, dict[str, Any]]) -> None:
+        message = event[1]
+        if message["run"] == run and message["share"] < 1:
+            advance(by_key[message["key"]], message["share"])
+
     with _client(workers, scheduler) as client:
         assert isinstance(client, Client)
+        client.subscribe_topic(TOPIC, hear)
         futures: dict[str, Any] = {}
         packs: dict[str, Any] = {}
         for group in alike(todo):
@@ -151,21 +177,26 @@ def _on_cluster(todo: list[Job], store: Store, workers: int, scheduler: str | No
             inputs = [futures[key] for key in job.inputs.values() if key in futures]
             inputs += [packs[job.key]] if job.key in packs else []
             futures[job.key] = client.submit(
-                remote, str(store.root), job, *inputs, key=task[job.key], pure=False, priority=-rank
+                remote, str(store.root), job, run, *inputs, key=task[job.key], pure=False, priority=-rank
             )
-        by_key = {task[job.key]: job for job in todo}
-        for future in as_completed(list(futures.values())):
-            try:
-                future.result()
-                advance(by_key[future.key])
-            except KilledWorker as error:
-                label = by_key[future.key].label
-                raise UngrokError(
-                    f"{label}: its worker was killed again and again; is there too little memory?"
-                ) from error
-            except BaseException:
-                client.cancel(list(futures.values()), force=True)
-                raise
+        by_task = {task[job.key]: job for job in todo}
+        try:
+            for future in as_completed(list(futures.values())):
+                _result(future, by_task[future.key])
+                advance(by_task[future.key])
+        except BaseException:
+            client.cancel(list(futures.values()), force=True)
+            raise
+
+
+def _result(future: Any, job: Job) -> None:
+    """Raise the error that a job ended with, if it did."""
+    from dask.distributed import KilledWorker
+
+    try:
+        future.result()
+    except KilledWorker as error:
+        raise UngrokError(f"{job.label}: its worker was killed again and again; is there too little memory?") from error
 
 
 @contextmanager
@@ -190,37 +221,28 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         f"{environment}.MALLOC_TRIM_THRESHOLD_": 2**28,
         f"{environment}.MALLOC_MMAP_THRESHOLD_": 2**28,
     }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=":0", memory_limit=0, silence_logs=50
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+    with dask.config.set(settings):
+        with deferred():
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=":0", memory_limit=0, silence_logs=50
+            )
+            client = Client(cluster)
+        try:
+            yield client
+        except BaseException:
+            with deferred():
+                cluster.sync(_end_workers, cluster)
+                _close(cluster, client)
+            raise
+        with deferred():
+            _close(cluster, client)
 
 
-@contextmanager
-def _progress(todo: list[Job]) -> Iterator[Advance]:
-    """Show a bar with the time left where the output is a terminal, and nothing where it is not."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        total = sum(COST[job.kind] for job in todo)
-        task = bar.add_task("jobs", total=total)
+def _close(cluster: Any, client: Any) -> None:
+    client.close()
+    cluster.close()
 
-        done: dict[str, float] = {}
 
-        def advance(job: Job, share: float = 1.0) -> None:
-            """Note that ``share`` of a job is done."""
-            done[job.key] = share * COST[job.kind]
-            bar.update(task, completed=sum(done.values()), description=job.kind)
-
-        yield advance
+async def _end_workers(cluster: Any) -> None:
+    """End workers in the middle of their jobs, which go on from their last checkpoint when they are run again."""
+    await asyncio.gather(*(nanny.close(timeout=1) for nanny in cluster.workers.values()), return_exceptions=True)

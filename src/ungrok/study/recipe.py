@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -20,6 +19,7 @@ from ungrok.data.forget import FORGET_RULES, ForgetRule
 from ungrok.evaluate.targets import target_column
 from ungrok.methods import UNLEARNERS, Unlearner
 from ungrok.models.base import MODELS, Model
+from ungrok.recipes import shipped
 from ungrok.train.loop import Training
 from ungrok.train.matching import Nuisance, Part
 from ungrok.train.stages import STAGES, check_stage, stage_name
@@ -367,12 +367,6 @@ def parse_yaml(text: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise RecipeError(f"not valid YAML{where}: {getattr(error, 'problem', error)}") from None
-
-
-def shipped() -> dict[str, Path]:
-    """Return the recipes that come with the package, by name."""
-    root = Path(str(resources.files("ungrok") / "recipes"))
-    return {str(path.relative_to(root).with_suffix("")): path for path in sorted(root.rglob("*.yaml"))}
 
 
 def find(name: str) -> Path:

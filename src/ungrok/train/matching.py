@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ungrok.train.trajectory import Trajectory
 from ungrok.train.transition import Transition
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Nuisance = Literal["test_accuracy", "validation_accuracy", "train_loss", "weight_norm", "updates"]
 Part = Literal["any", "before", "after"]
@@ -80,6 +82,8 @@ def match_step(
         return Match(None, f"the checkpoint to be matched has no {on}", None, None, None)
     rows = metrics.assign(updates=metrics["step"].astype(float)).dropna(subset=[on])
     if on == "updates":
+        import pandas as pd
+
         rows = pd.DataFrame(
             {"step": np.arange(metrics["step"].max() + 1), "updates": np.arange(metrics["step"].max() + 1.0)}
         )

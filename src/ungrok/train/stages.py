@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ungrok.core.errors import unknown
 from ungrok.train.transition import Transition
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STAGES = ("pre_grok", "memorized", "grokked", "final")
 

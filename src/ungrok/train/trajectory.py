@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import load_tensors
 from ungrok.train.loop import Run
@@ -24,6 +22,8 @@ class Trajectory:
     """
 
     def __init__(self, folder: Path, result: dict[str, Any]) -> None:
+        import pandas as pd
+
         self.folder = folder
         self.status: str = result["status"]
         self.steps: int = result["steps"]

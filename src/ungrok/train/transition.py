@@ -6,15 +6,17 @@ Only training and validation accuracy are read, and robust accuracy on validatio
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.schema import Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Status = Literal["not_memorized", "memorized_only", "no_delay", "grokked", "collapsed", "diverged"]
 

@@ -1,0 +1,64 @@
+"""Commands that read finished studies beside something else: compare, mediation."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ungrok.cli.options import AsJson
+from ungrok.cli.output import print_table, say
+
+
+def compare(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The --out folder of a study.")],
+    paper: Annotated[str, typer.Option("--with", help="Part of the paper, for instance paper:table1.")],
+    place: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where the study has a place of the paper, for instance pre=step-52800 or grokked-50=grokked-20."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the paper's numbers beside those of a study.
+
+    For each difference that the paper draws conclusions from, say whether it holds.
+    """
+    from ungrok.report import compare as beside
+
+    view = beside.open_study(folder)
+    lines = [line.to_dict() for line in beside.compare(view, paper, place or ())]
+    if as_json:
+        typer.echo(json.dumps(lines, indent=1, ensure_ascii=False))
+        return
+    for table, group in groupby(lines, key=lambda line: line["table"]):
+        content = beside.paper()[table]
+        typer.echo(f"{content['title']} (arXiv 2512.03437) against {folder}")
+        rows = [{key: cell for key, cell in line.items() if key != "table"} for line in group]
+        print_table(list(rows[0]), [list(row.values()) for row in rows])
+    verdicts = [line["verdict"] for line in lines if line["claimed"]]
+    typer.echo(", ".join(f"{verdicts.count(word)} {word}" for word in beside.VERDICTS))
+    for line in beside.missing(view, paper, place or ()):
+        say(line)
+
+
+def mediation(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="The --out folders of two or more studies.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ask which measures predict the cost of unlearning.
+
+    Over several studies, and without each of them, and beyond what test accuracy predicts.
+    """
+    from ungrok.report import mechanism
+
+    correlations = mechanism.across(folders)
+    if as_json:
+        typer.echo(correlations.to_json(orient="records", indent=1))
+        return
+    for sentence in mechanism.sentences(correlations):
+        typer.echo(sentence)

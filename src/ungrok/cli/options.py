@@ -1,0 +1,103 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from ungrok.core.errors import RecipeError, unknown
+
+if TYPE_CHECKING:
+    from ungrok.study.recipe import Recipe
+
+T = TypeVar("T")
+
+BASE = "base"
+"""The arm that a recipe describes without its ``arms``."""
+
+
+def _recipes(incomplete: str) -> list[str]:
+    """Return the shipped recipes that a word may become, for a shell's completion."""
+    from ungrok.cli.listing import recipes
+
+    return [name for name in recipes() if name.startswith(incomplete)]
+
+
+RecipeName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="Name of a shipped recipe, or a path to a YAML file.", autocompletion=_recipes
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Dotted overrides, for instance trajectory.steps=2000."),
+]
+StoreDir = Annotated[Path | None, typer.Option("--store", help="Folder of finished jobs; studies may share it.")]
+OutDir = Annotated[Path | None, typer.Option("--out", help="Where the study writes; default runs/<recipe>-<hash>.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Worker processes, one thread each; 0 runs in this process; default: one per processor."),
+]
+Scheduler = Annotated[str | None, typer.Option(help="Address, or scheduler file, of an existing dask cluster.")]
+Seed = Annotated[int | None, typer.Option(help="A seed of the recipe; default: its first.")]
+ArmName = Annotated[str, typer.Option("--arm", help="An arm of the recipe.")]
+Stage = Annotated[str | None, typer.Option(help="A stage of the recipe; default: its first.")]
+Forget = Annotated[str | None, typer.Option(help="Label of a forget split; default: the first.")]
+Method = Annotated[str | None, typer.Option(help="Label of a method; default: the first.")]
+Model = Annotated[
+    Path | None, typer.Option(help="Weights of your own (.safetensors) for the recipe's model, instead of a stage.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def load_recipe(name: str, overrides: Sequence[str] | None) -> Recipe:
+    """Return the recipe of a name or path with its overrides.
+
+    Raises:
+        RecipeError: On the first thing that is wrong; with a hint where a shell has split an override at its spaces.
+
+    """
+    from ungrok.study.recipe import load
+
+    try:
+        return load(name, overrides or ())
+    except RecipeError as error:
+        whole = split_by_shell(overrides or ())
+        if whole is None:
+            raise
+        raise RecipeError(f"{error}; quote it for the shell: '{whole}'") from None
+
+
+def split_by_shell(words: Sequence[str]) -> str | None:
+    """Return the first override whose brackets close only in a later word, as it was before the shell split it."""
+    for start, word in enumerate(words):
+        if "=" not in word or _depth(word) <= 0:
+            continue
+        for end in range(start + 2, len(words) + 1):
+            whole = " ".join(words[start:end])
+            if _depth(whole) == 0:
+                return whole
+    return None
+
+
+def _depth(text: str) -> int:
+    """Return how many brackets stay open at the end of a text."""
+    return sum(text.count(bracket) for bracket in "[{") - sum(text.count(bracket) for bracket in "]}")
+
+
+def one_of(option: str, value: T | None, allowed: Sequence[T]) -> T:
+    """Return what was asked for, or the first that is allowed.
+
+    Raises:
+        RecipeError: If what was asked for is not allowed.
+
+    """
+    if value is None:
+        return allowed[0]
+    if value not in allowed:
+        raise unknown(option, value, map(str, allowed))
+    return value

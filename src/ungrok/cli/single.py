@@ -1,0 +1,229 @@
+"""Commands on one model of a study, or on weights of one's own: train, unlearn, evaluate, analyze."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ungrok.cli.options import (
+    BASE,
+    ArmName,
+    Forget,
+    Method,
+    Model,
+    Overrides,
+    RecipeName,
+    Seed,
+    Stage,
+    StoreDir,
+    load_recipe,
+    one_of,
+)
+from ungrok.cli.output import print_rows, say
+from ungrok.cli.pipeline import folders_of, planned, select
+from ungrok.core.errors import RecipeError, UngrokError
+
+if TYPE_CHECKING:
+    from ungrok.study.plan import Measurement, PathJobs, Plan
+    from ungrok.study.recipe import Recipe
+    from ungrok.study.store import Store
+
+
+def train(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    arm: ArmName = BASE,
+    without: Annotated[
+        str | None, typer.Option(help="Label of a forget split: train its oracle, which never sees it, instead.")
+    ] = None,
+    store: StoreDir = None,
+) -> None:
+    """Train one trajectory of a study and print where it stands.
+
+    Under torchrun, all its processes train it together.
+    """
+    from ungrok.study import engine
+    from ungrok.study.jobs import follow
+    from ungrok.study.results import transition_of
+    from ungrok.train.parallel import joined
+
+    plan, where, seed, arm = select(recipe, overrides, store, seed, arm)
+    key = plan.trajectories[arm, seed]
+    if without is not None:
+        forget = one_of("--without", without, plan.recipe.forget_labels())
+        oracle = next(key for (a, s, f, _), key in plan.oracles.items() if (a, s, f) == (arm, seed, forget))
+        key = plan.jobs[oracle].inputs["trajectory"]
+    where.prepare()
+    with joined() as ranks:
+        job = plan.jobs[key]
+        todo = ranks.agree(ranks.rank == 0 and bool(engine.pending(where, [job], say)))
+        if ranks.rank > 0:
+            if todo:
+                follow(where, job)
+            return
+        engine.run(plan.needed_for(key), where, workers=0, say=say)
+    finished = where.open(key)
+    typer.echo(json.dumps(transition_of(plan, finished).to_dict(), indent=1))
+    typer.echo(finished.path)
+
+
+def unlearn(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    arm: ArmName = BASE,
+    stage: Stage = None,
+    forget: Forget = None,
+    method: Method = None,
+    store: StoreDir = None,
+    model: Model = None,
+    out: Annotated[
+        Path | None, typer.Option(help="With --model: where the new weights go; default FILE-METHOD.safetensors.")
+    ] = None,
+) -> None:
+    """Walk one unlearning path and print it.
+
+    It starts from a stage of a study, trained first where needed, or from --model.
+    """
+    plan, where, seed, arm = select(recipe, overrides, store, seed, arm)
+    path = _path_of(plan, seed, arm, None if model else stage, forget, method)
+    columns = ("dose", "UA", "RA", "TA", "forget_loss")
+    if model is None:
+        print_rows(_walked(plan, where, path), columns)
+        return
+    from ungrok.core.files import save_tensors
+    from ungrok.study.single import unlearn_file
+
+    rows, end = unlearn_file(plan, path, model)
+    print_rows(rows, columns)
+    target = out or model.with_name(f"{model.stem}-{path.method}.safetensors")
+    save_tensors(target, dict(end.state_dict()))
+    typer.echo(target)
+
+
+def evaluate(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    arm: ArmName = BASE,
+    stage: Stage = None,
+    forget: Forget = None,
+    method: Method = None,
+    store: StoreDir = None,
+) -> None:
+    """Compare one unlearning path of a study with its oracle.
+
+    Every measured place is printed.
+    """
+    plan, where, seed, arm = select(recipe, overrides, store, seed, arm)
+    print_rows(_walked(plan, where, _path_of(plan, seed, arm, stage, forget, method)))
+
+
+def analyze(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    analysis: Annotated[str | None, typer.Option(help="Label or kind of an analysis; default: the first.")] = None,
+    seed: Seed = None,
+    arm: ArmName = BASE,
+    stage: Stage = None,
+    forget: Forget = None,
+    method: Annotated[str | None, typer.Option(help="Measure after this method, at the matched dose.")] = None,
+    store: StoreDir = None,
+    model: Model = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="With --model: weights to compare it with, for cka and weight_norm.")
+    ] = None,
+) -> None:
+    """Measure one model and print values and nulls.
+
+    The model is a stage of a study (or step-N), trained first where needed, or --model.
+    """
+    if reference is not None and model is None:
+        raise RecipeError("--reference: goes with --model; a stage is compared with its oracle and earlier stages")
+    if model is not None and (stage or method):
+        raise RecipeError("--model: goes without --stage and --method; it is measured as it is")
+    content, analysis = _measuring(load_recipe(recipe, overrides), analysis)
+    content = _with_step(content, arm, stage)
+    plan, where = planned(content), folders_of(content, None, store)[1]
+    wanted = (
+        one_of("--seed", seed, content.seeds),
+        one_of("--arm", arm, [BASE, *content.arms]),
+        one_of("--stage", stage, content.stages_of(arm)),
+        one_of("--forget", forget, content.forget_labels()),
+        "" if method is None else one_of("--method", method, content.unlearn_labels()),
+        analysis,
+    )
+    measurements = [m for m in plan.measurements if (m.seed, m.arm, m.stage, m.forget, m.method, m.analysis) == wanted]
+    if not measurements:
+        raise RecipeError(f"--method: {analysis} is measured before unlearning only; its 'after' is false")
+    print_rows(_measured(plan, where, measurements[0], model, reference))
+
+
+def _measuring(content: Recipe, analysis: str | None) -> tuple[Recipe, str]:
+    """Return the recipe with one analysis alone, since others need not fit what was overridden, and its name."""
+    from ungrok.analyze import ANALYSES
+    from ungrok.study.recipe import validate
+
+    labels = content.analyze_labels()
+    if analysis is None and not labels:
+        raise RecipeError(
+            f"--analysis: recipe {content.name!r} has none of its own; name one of {', '.join(ANALYSES.names())}"
+        )
+    name = one_of("--analysis", analysis, [*labels, *ANALYSES.names()])
+    entries = [entry for entry, label in zip(content.to_dict()["analyze"], labels, strict=True) if label == name]
+    return validate(content.to_dict() | {"analyze": entries or [{"kind": name}]}), name
+
+
+def _with_step(content: Recipe, arm: str, stage: str | None) -> Recipe:
+    """Add a stage ``step-N`` that the recipe does not name: any step of a trajectory can be measured."""
+    from ungrok.study.recipe import validate
+
+    if stage is None or not stage.startswith("step-") or stage in content.stages_of(arm):
+        return content
+    changed = content.to_dict()
+    block = changed["arms"][arm] if arm in content.arms else changed
+    block["stages"] = [*content.stages_of(arm), stage]
+    return validate(changed)
+
+
+def _measured(
+    plan: Plan, where: Store, measurement: Measurement, model: Path | None, reference: Path | None
+) -> Sequence[dict[str, Any]]:
+    from ungrok.study import engine, single
+
+    if model is not None:
+        return single.analyze_file(plan, measurement, model, reference)
+    engine.run(plan.needed_for(measurement.rows), where, workers=0, say=say)
+    result = where.open(measurement.rows).result
+    if result["reason"]:
+        raise UngrokError(f"{measurement.analysis} at stage {measurement.stage!r}: {result['reason']}")
+    rows: list[dict[str, Any]] = result["rows"]
+    return rows
+
+
+def _walked(plan: Plan, where: Store, path: PathJobs) -> list[dict[str, Any]]:
+    """Return the rows of a path of the study, after running what they need."""
+    from ungrok.study import engine
+
+    engine.run(plan.needed_for(path.rows), where, workers=0, say=say)
+    rows: list[dict[str, Any]] = where.open(path.rows).result["rows"]
+    if not rows:
+        raise UngrokError(f"no stage {path.stage!r}: {where.open(path.path).result['reason']}")
+    return rows
+
+
+def _path_of(plan: Plan, seed: int, arm: str, stage: str | None, forget: str | None, method: str | None) -> PathJobs:
+    content = plan.recipe
+    wanted = (
+        seed,
+        arm,
+        one_of("--stage", stage, content.stages_of(arm)),
+        one_of("--forget", forget, content.forget_labels()),
+        one_of("--method", method, content.unlearn_labels()),
+    )
+    return next(p for p in plan.paths if (p.seed, p.arm, p.stage, p.forget, p.method) == wanted)

@@ -1,0 +1,80 @@
+"""Commands on whole studies: study, check, show, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ungrok.cli.options import OutDir, Overrides, RecipeName, Scheduler, StoreDir, Workers, load_recipe
+from ungrok.cli.pipeline import counted, rewrite, run_study
+
+
+def study(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    out: OutDir = None,
+    store: StoreDir = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+) -> None:
+    """Run a whole study and write its report.
+
+    What is finished already is not done again.
+    """
+    typer.echo(run_study(load_recipe(recipe, overrides), out, store, workers, scheduler))
+
+
+def check(recipe: RecipeName, overrides: Overrides = None) -> None:
+    """Validate a recipe and print its plan and its rough cost.
+
+    The plan is the jobs by kind; the cost is checkpoints, disk, and time on this machine.
+    """
+    from ungrok.study.engine import default_workers
+    from ungrok.study.estimate import estimate
+    from ungrok.study.plan import check_device, make_plan, preflight
+
+    content = load_recipe(recipe, overrides)
+    check_device(content)
+    data, warnings = preflight(content)
+    plan = make_plan(content)
+    cost = estimate(plan, data)
+    total, workers = sum(cost.seconds.values()), default_workers()
+    typer.echo(f"{content.name}: {len(plan.jobs)} jobs ({counted(plan)})")
+    typer.echo(f"data: {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test")
+    typer.echo(f"checkpoints: {cost.checkpoints}")
+    typer.echo(f"disk: about {cost.bytes / 1e6:.0f} MB")
+    parts = ", ".join(f"{kind} {duration(seconds)}" for kind, seconds in cost.seconds.items() if seconds)
+    analyses = plan.counts().get("analyze")
+    typer.echo(
+        f"time: about {duration(total)} of one processor ({parts}); {duration(total / workers)} on {workers}"
+        + (f"; not counted: {analyses} analyze jobs" if analyses else "")
+    )
+    for warning in warnings:
+        typer.echo(f"warning: {warning}")
+
+
+def duration(seconds: float) -> str:
+    """Return a rough length of time in its largest fitting unit."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def show(recipe: RecipeName, overrides: Overrides = None) -> None:
+    """Print the resolved recipe with every default, as YAML."""
+    from ungrok.study.recipe import to_yaml
+
+    typer.echo(to_yaml(load_recipe(recipe, overrides)), nl=False)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a study.")], store: StoreDir = None
+) -> None:
+    """Write the tables and the report of a finished study again.
+
+    Nothing is trained: they are made from what is stored.
+    """
+    typer.echo(rewrite(folder, store))
