@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ungrok.data.answers import AnswerData
-from ungrok.study.recipe import load
+from ungrok.study.loading import load
 from ungrok.train.answers import AnswerRun
 
 RECIPE = load("tofu-tiny")

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from ungrok import cli
 from ungrok.core.files import read_json
 from ungrok.study.plan import make_plan
-from ungrok.study.recipe import load
+from ungrok.study.loading import load
 
 TINY = str(Path(__file__).parent / "study" / "tiny.yaml")
 FAST = ["seeds=[0]", "noise_seeds=0"]

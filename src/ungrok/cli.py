@@ -25,13 +25,18 @@ from ungrok.models import MODELS
 from ungrok.report import compare as report_compare
 from ungrok.report import mechanism as report_mechanism
 from ungrok.report import write_report
-from ungrok.study import engine, outputs, single
+from ungrok.study import engine, single, stale
 from ungrok.study.claims import CLAIMS
 from ungrok.study.estimate import estimate
-from ungrok.study.jobs import follow
-from ungrok.study.plan import Measurement, PathJobs, Plan, check_device, make_plan, preflight
-from ungrok.study.recipe import BASE, Recipe, load, shipped, to_yaml, validate
-from ungrok.study.results import collect, transition_of
+from ungrok.study.executing import follow
+from ungrok.study.folder import StudyFolder
+from ungrok.study.jobs import Analyze, Evaluate, Train, Unlearn
+from ungrok.study.loading import load, shipped, to_yaml, validate
+from ungrok.study.plan import Measurement, PathJobs, Plan, make_plan
+from ungrok.study.preflight import check_device, preflight
+from ungrok.study.recipe import BASE, Recipe
+from ungrok.study.results import transition_of
+from ungrok.study.run import counted, folders, planned, reopened, run_study
 from ungrok.study.store import Store
 from ungrok.train.parallel import joined
 
@@ -69,20 +74,6 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _folders(recipe: Recipe, out: Path | None, store: Path | None) -> tuple[Path, Store]:
-    out = out or Path("runs") / f"{recipe.name.replace('/', '-')}-{recipe.hash}"
-    return out, Store(store or out.parent / "store")
-
-
-def _planned(recipe: Recipe, *, runs: bool = True) -> Plan:
-    if runs:
-        check_device(recipe)
-    _, warnings = preflight(recipe)
-    plan = make_plan(recipe)
-    plan.warnings += warnings
-    return plan
-
-
 @app.command()
 def study(
     recipe: RecipeName,
@@ -93,47 +84,24 @@ def study(
     scheduler: Scheduler = None,
 ) -> None:
     """Run a whole study and write its report; what is finished already is not done again."""
-    content = load(recipe, overrides or ())
-    folder, where = _folders(content, out, store)
-    plan = _planned(content)
-    outputs.claim_folder(folder)
-    say(f"{content.name}: {_counts(plan)}")
-    ran = engine.run(list(plan.jobs.values()), where, workers=workers, scheduler=scheduler, say=say)
-    say(f"{ran} jobs ran, {len(plan.jobs) - ran} were finished already")
-    used = None if scheduler else engine.default_workers() if workers is None else workers
-    typer.echo(_write(folder, plan, where, used, scheduler))
+    made = run_study(load(recipe, overrides or ()), out, store, workers=workers, scheduler=scheduler, say=say)
+    typer.echo(_report(made))
 
 
-def _write(folder: Path, plan: Plan, store: Store, workers: int | None, scheduler: str | None) -> Path:
-    results = collect(plan, store)
-    verdicts = outputs.verdicts_of(plan, store, results)
-    doses = outputs.budgets(plan, store)
-    made = outputs.provenance(plan, store, results, workers, scheduler) | {
-        "doses": {method: {"budget": budget, "matched": matched} for method, (budget, matched) in doses.items()}
-    }
-    outputs.write_tables(folder, plan, results, verdicts, made)
-    for claim in CLAIMS:
-        decided = [v["verdict"] for v in verdicts if v["claim"] == claim]
-        if decided:
-            counts = ", ".join(f"{decided.count(word)} {word}" for word in ("supported", "refuted", "inconclusive"))
-            say(f"  {claim}: {counts}")
-    return write_report(folder, plan, results, verdicts, made, doses)
-
-
-def _counts(plan: Plan) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in plan.counts().items()) + " jobs"
+def _report(made: StudyFolder) -> Path:
+    return write_report(made.path, made.plan, made.results, made.verdicts, made.provenance, made.doses)
 
 
 @app.command()
-def check(recipe: RecipeName, overrides: Overrides = None) -> None:
-    """Validate a recipe and print its plan: jobs, checkpoints, disk, rough time on this machine."""
+def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = None) -> None:
+    """Validate a recipe and print its plan: jobs, checkpoints, disk, rough time on this machine, stale jobs of the store."""
     content = load(recipe, overrides or ())
     check_device(content)
     data, warnings = preflight(content)
     plan = make_plan(content)
     cost = estimate(plan, data)
     total, workers = sum(cost.seconds.values()), engine.default_workers()
-    typer.echo(f"{content.name}: {len(plan.jobs)} jobs ({_counts(plan)})")
+    typer.echo(f"{content.name}: {len(plan.jobs)} jobs ({counted(plan)})")
     typer.echo(f"data: {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test")
     typer.echo(f"checkpoints: {cost.checkpoints}")
     typer.echo(f"disk: about {cost.bytes / 1e6:.0f} MB")
@@ -145,6 +113,9 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     )
     for warning in warnings:
         typer.echo(f"warning: {warning}")
+    where = folders(content, None, store)[1]
+    if text := stale.warning(plan, where):
+        typer.echo(text)
 
 
 def _duration(seconds: float) -> str:
@@ -172,10 +143,10 @@ def _select(
     recipe: str, overrides: list[str] | None, store: Path | None, seed: int | None, arm: str
 ) -> tuple[Plan, Store, int, str]:
     content = load(recipe, overrides or ())
-    plan = _planned(content)
+    plan = planned(content)
     return (
         plan,
-        _folders(content, None, store)[1],
+        folders(content, None, store)[1],
         _one_of("--seed", seed, content.seeds),
         _one_of("--arm", arm, [BASE, *content.arms]),
     )
@@ -201,14 +172,14 @@ def train(
         key = plan.jobs[oracle].inputs["trajectory"]
     where.prepare()
     with joined() as ranks:
-        job = plan.jobs[key]
+        job = plan.job(key, Train)
         todo = ranks.agree(ranks.rank == 0 and bool(engine.pending(where, [job], say)))
         if ranks.rank > 0:
             if todo:
                 follow(where, job)
             return
         engine.run(plan.needed_for(key), where, workers=0, say=say)
-    finished = where.open(key)
+    finished = where.open(key, Train)
     typer.echo(json.dumps(transition_of(plan, finished).to_dict(), indent=1))
     typer.echo(finished.path)
 
@@ -300,7 +271,7 @@ def analyze(
     entries = [entry for entry, label in zip(content.to_dict()["analyze"], labels, strict=True) if label == analysis]
     content = validate(content.to_dict() | {"analyze": entries or [{"kind": analysis}]})
     content = _with_step(content, arm, stage)
-    plan, where = _planned(content), _folders(content, None, store)[1]
+    plan, where = planned(content), folders(content, None, store)[1]
     wanted = (
         _one_of("--seed", seed, content.seeds),
         _one_of("--arm", arm, [BASE, *content.arms]),
@@ -331,11 +302,10 @@ def _measured(
     if model is not None:
         return single.analyze_file(plan, look, model, reference)
     engine.run(plan.needed_for(look.rows), where, workers=0, say=say)
-    result = where.open(look.rows).result
-    if result["reason"]:
-        raise UngrokError(f"{look.analysis} at stage {look.stage!r}: {result['reason']}")
-    rows: list[dict[str, Any]] = result["rows"]
-    return rows
+    result = where.open(look.rows, Analyze).result
+    if result.reason:
+        raise UngrokError(f"{look.analysis} at stage {look.stage!r}: {result.reason}")
+    return result.rows
 
 
 def _walk(
@@ -352,9 +322,9 @@ def _walk(
     plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
     cell = _cell(plan, seed, arm, stage, forget, method)
     engine.run(plan.needed_for(cell.rows), where, workers=0, say=say)
-    rows = where.open(cell.rows).result["rows"]
+    rows = where.open(cell.rows, Evaluate).result.rows
     if not rows:
-        raise UngrokError(f"no stage {cell.stage!r}: {where.open(cell.path).result['reason']}")
+        raise UngrokError(f"no stage {cell.stage!r}: {where.open(cell.path, Unlearn).result.reason}")
     _print_rows(rows, columns)
 
 
@@ -382,13 +352,7 @@ def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a study.")], store: StoreDir = None
 ) -> None:
     """Write the tables and the report of a finished study again, from what is stored."""
-    recipe, where, made = outputs.reopen(folder, store)
-    plan = _planned(recipe, runs=False)
-    missing = [job for job in plan.jobs.values() if not where.has(job.key)]
-    if missing:
-        count = f"{len(missing)} of {len(plan.jobs)} jobs"
-        raise StoreError(f"{where.root}: {count} are not there; name the store with --store, or run the study again")
-    typer.echo(_write(folder, plan, where, made.get("workers"), made.get("scheduler")))
+    typer.echo(_report(reopened(folder, store, say)))
 
 
 @app.command()

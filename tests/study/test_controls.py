@@ -13,7 +13,7 @@ from ungrok.data import TensorBatches
 from ungrok.study import engine, outputs
 from ungrok.study.jobs import build_run, trajectory_of
 from ungrok.study.plan import make_plan, preflight
-from ungrok.study.recipe import load
+from ungrok.study.loading import load
 from ungrok.study.results import CONTROLS, collect
 from ungrok.study.store import Store
 from ungrok.train import materialize

@@ -45,7 +45,7 @@ def table(recipe, store: Path, out: Path) -> bytes:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     """Return the store of the tiny study, run in this process."""
-    from ungrok.study.recipe import load
+    from ungrok.study.loading import load
 
     root = tmp_path_factory.mktemp("undisturbed")
     run(load(str(TINY)), root / "store")
@@ -126,7 +126,7 @@ LONG = ("seeds=[0]", "trajectory.steps=4000", "model.width=128")
 
 @pytest.fixture(scope="module")
 def long_table(tmp_path_factory) -> bytes:
-    from ungrok.study.recipe import load
+    from ungrok.study.loading import load
 
     root = tmp_path_factory.mktemp("long")
     recipe = load(str(TINY), LONG)

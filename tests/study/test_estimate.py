@@ -8,7 +8,7 @@ from ungrok.study import estimate as module
 from ungrok.study.estimate import estimate
 from ungrok.study.jobs import observed
 from ungrok.study.plan import make_plan, preflight
-from ungrok.study.recipe import load
+from ungrok.study.loading import load
 
 TEXT = str(Path(__file__).with_name("tiny-text.yaml"))
 

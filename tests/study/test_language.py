@@ -22,7 +22,7 @@ from ungrok.report.view import View
 from ungrok.study import engine, jobs, outputs
 from ungrok.study.jobs import again, build_run, load_data
 from ungrok.study.plan import make_plan, preflight
-from ungrok.study.recipe import load
+from ungrok.study.loading import load
 from ungrok.study.results import collect
 from ungrok.study.store import Store
 from ungrok.train.loop import checkpoint_name, model_state

@@ -17,7 +17,7 @@ from ungrok.study.mediation import (
     pseudo_values,
     simultaneous,
 )
-from ungrok.study.recipe import validate
+from ungrok.study.loading import validate
 from ungrok.study.results import MECHANISM
 
 RECIPE = validate(

@@ -8,7 +8,7 @@ from ungrok.core.errors import RecipeError
 from ungrok.data import Data, Split
 from ungrok.data.vision import Vision
 from ungrok.study.plan import make_plan, preflight
-from ungrok.study.recipe import load, shipped
+from ungrok.study.loading import load, shipped
 
 
 def flat(shape, outputs):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ungrok.core.errors import RecipeError
-from ungrok.study.recipe import load, merge, parse_yaml, shipped, to_yaml, validate
+from ungrok.study.loading import load, parse_yaml, shipped, to_yaml, validate
+from ungrok.study.recipe import merge
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

@@ -18,7 +18,7 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     optional: ClassVar[frozenset[str]] = frozenset()
-    """Keys that a job is not hashed on while they hold their default: what they switch on came later."""
+    """Keys added later; left out of the hash at their default, so that older stored jobs stay valid."""
 
     @model_validator(mode="before")
     @classmethod

@@ -14,8 +14,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from ungrok.core.errors import DamagedFile, UngrokError
 from ungrok.core.schema import digest
-from ungrok.study.jobs import Tick, alike, execute, train_together
-from ungrok.study.store import Job, Store
+from ungrok.study.executing import alike, execute, train_together
+from ungrok.study.job import AnyJob
+from ungrok.study.jobs import Train
+from ungrok.study.store import Store, Tick
 
 Report = Callable[[str], None]
 
@@ -23,17 +25,11 @@ Report = Callable[[str], None]
 class Advance(Protocol):
     """Takes a job and the share of it that is done."""
 
-    def __call__(self, job: Job, share: float = 1.0) -> None:
+    def __call__(self, job: AnyJob, share: float = 1.0) -> None:
         """Move the bar."""
 
 
 ATTEMPTS = 3
-
-COST = {
-    "train": 60.0, "split": 0.2, "stage": 1.0, "matched": 1.0, "rescaled": 0.1, "oracle": 1.5, "unlearn": 4.0, "evaluate": 0.2,
-    "unlearned": 2, "analyze": 2,
-}  # fmt: skip
-"""Rough relative cost of a job by kind, for the progress bar only."""
 
 
 def default_workers() -> int:
@@ -41,15 +37,15 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def pending(store: Store, jobs: list[Job], say: Report) -> list[Job]:
+def pending(store: Store, jobs: list[AnyJob], say: Report) -> list[AnyJob]:
     """Return the jobs that are not finished, after checking every file of those that are.
 
     A damaged folder is named, discarded and made again.
     """
 
-    def check(job: Job) -> str | None:
+    def check(job: AnyJob) -> str | None:
         try:
-            store.open(job.key)
+            store.check(job.key)
         except DamagedFile as error:
             return str(error)
         return None
@@ -64,7 +60,7 @@ def pending(store: Store, jobs: list[Job], say: Report) -> list[Job]:
 
 
 def run(
-    jobs: list[Job],
+    jobs: list[AnyJob],
     store: Store,
     *,
     workers: int | None = None,
@@ -100,7 +96,7 @@ def run(
     return count
 
 
-def _run_all(todo: list[Job], store: Store, workers: int | None, scheduler: str | None) -> None:
+def _run_all(todo: list[AnyJob], store: Store, workers: int | None, scheduler: str | None) -> None:
     if not todo:
         return
     with _progress(todo) as advance:
@@ -114,7 +110,7 @@ def _run_all(todo: list[Job], store: Store, workers: int | None, scheduler: str 
             _on_cluster(todo, store, workers or min(default_workers(), len(todo)), scheduler, advance)
 
 
-def _execute_here(store: Store, job: Job, tick: Tick = lambda _: None) -> None:
+def _execute_here(store: Store, job: AnyJob, tick: Tick = lambda _: None) -> None:
     try:
         execute(store, job, tick)
     except UngrokError as error:
@@ -124,17 +120,17 @@ def _execute_here(store: Store, job: Job, tick: Tick = lambda _: None) -> None:
         raise
 
 
-def remote(root: str, job: Job, *_: Any) -> None:
+def remote(root: str, job: AnyJob, *_: Any) -> None:
     """Run one job in a worker; further arguments only carry the order of the graph."""
     _execute_here(Store(Path(root)), job)
 
 
-def remote_together(root: str, jobs: list[Job]) -> None:
+def remote_together(root: str, jobs: list[Train]) -> None:
     """Train alike models as one in a worker, where that is faster."""
     train_together(Store(Path(root)), jobs)
 
 
-def _on_cluster(todo: list[Job], store: Store, workers: int, scheduler: str | None, advance: Advance) -> None:
+def _on_cluster(todo: list[AnyJob], store: Store, workers: int, scheduler: str | None, advance: Advance) -> None:
     from dask.distributed import Client, KilledWorker, as_completed
 
     # One scheduler may serve several stores: the same job there is another task.
@@ -201,7 +197,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
 
 
 @contextmanager
-def _progress(todo: list[Job]) -> Iterator[Advance]:
+def _progress(todo: list[AnyJob]) -> Iterator[Advance]:
     """Show a bar with the time left where the output is a terminal, and nothing where it is not."""
     console = Console(stderr=True)
     columns = (
@@ -213,14 +209,14 @@ def _progress(todo: list[Job]) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        total = sum(COST[job.kind] for job in todo)
+        total = sum(job.cost for job in todo)
         task = bar.add_task("jobs", total=total)
 
         done: dict[str, float] = {}
 
-        def advance(job: Job, share: float = 1.0) -> None:
+        def advance(job: AnyJob, share: float = 1.0) -> None:
             """Note that ``share`` of a job is done."""
-            done[job.key] = share * COST[job.kind]
+            done[job.key] = share * job.cost
             bar.update(task, completed=sum(done.values()), description=job.kind)
 
         yield advance
