@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from ungrok import cli
 from ungrok.core.files import read_json
-from ungrok.study.plan import make_plan
 from ungrok.study.loading import load
+from ungrok.study.plan import make_plan
 
 TINY = str(Path(__file__).parent / "study" / "tiny.yaml")
 FAST = ["seeds=[0]", "noise_seeds=0"]
@@ -232,7 +232,7 @@ def test_check_prints_the_plan(ungrok):
         (["study", "digits", "model.kind=mpl"], ["model.kind", "did you mean 'mlp'"]),
         (["study", "nothing.yaml"], ["nothing.yaml"]),
         (["study", "digits", "problem.train_size=1500", "problem.validation_size=400"], ["1500", "1797"]),
-        (["study", "digits", "forget=[{kind: mislabeled}]", "sweep=null"], ["label_noise"]),
+        (["study", "digits", "forget=[{kind: mislabeled}]", "along=null"], ["label_noise"]),
         (["study", "modular", "model={kind: cnn}"], ["model", "cnn", "shape"]),
         (["study", "digits", "device=cuda"], ["device", "cuda"]),
         (["train", "digits", "--seed", "77"], ["--seed", "77", "0"]),

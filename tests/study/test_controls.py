@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from ungrok.core.errors import RecipeError
-from ungrok.core.files import load_tensors
 from ungrok.core.scores import score
 from ungrok.data import TensorBatches
 from ungrok.study import engine, outputs
-from ungrok.study.jobs import build_run, trajectory_of
-from ungrok.study.plan import make_plan, preflight
+from ungrok.study.jobs import Checkpoint, Train, Unlearn
+from ungrok.study.jobs.trained import build_run, trajectory_of
 from ungrok.study.loading import load
+from ungrok.study.plan import make_plan
+from ungrok.study.preflight import preflight
 from ungrok.study.results import CONTROLS, collect
 from ungrok.study.store import Store
 from ungrok.train import materialize
@@ -46,12 +47,12 @@ def study(tmp_path_factory):
 
 def opened(study, arm, stage):
     plan, store, _ = study
-    return store.open(plan.stages[arm, 0, stage])
+    return store.open(plan.stages[arm, 0, stage], Checkpoint)
 
 
 def model_of(finished):
-    run = build_run(finished.result["training"])
-    run.model.load_state_dict(load_tensors(finished.path / "model.safetensors"))
+    run = build_run(finished.result.training)
+    run.model.load_state_dict(finished.tensors("model.safetensors"))
     return run
 
 
@@ -72,27 +73,27 @@ def test_no_controls_no_change():
 def test_matched_models_are_those_of_their_step(study):
     plan, store, _ = study
     found = opened(study, "wide", "as-accurate")
-    source = store.open(plan.trajectories["wide", 0])
-    run = materialize(build_run(source.job["spec"]), trajectory_of(source), found.result["step"])
+    source = store.open(plan.trajectories["wide", 0], Train)
+    run = materialize(build_run(source.spec), trajectory_of(source), found.result.step)
     stored = model_of(found).model.state_dict()
     assert all(torch.equal(value, stored[name]) for name, value in run.model.state_dict().items())
     accuracy = score(run.model, TensorBatches(run.data.test), run.objective).accuracy
-    assert found.result["match"]["found"] == pytest.approx(accuracy)
+    assert found.result.match.found == pytest.approx(accuracy)
     base = model_of(opened(study, "base", "grokked"))
     wanted = score(base.model, TensorBatches(base.data.test), base.objective).accuracy
-    assert found.result["match"]["wanted"] == pytest.approx(wanted)
-    assert found.result["match"]["mismatch"] == pytest.approx(accuracy - wanted)
+    assert found.result.match.wanted == pytest.approx(wanted)
+    assert found.result.match.mismatch == pytest.approx(accuracy - wanted)
 
 
 def test_the_same_number_of_updates(study):
-    assert opened(study, "wide", "as-long").result["step"] == opened(study, "base", "grokked").result["step"]
+    assert opened(study, "wide", "as-long").result.step == opened(study, "base", "grokked").result.step
 
 
 def test_beyond_the_tolerance_there_is_no_model_no_path_and_a_reason(study):
     _, _, results = study
     found = opened(study, "wide", "impossible")
-    assert found.result["step"] is None
-    assert "weight_norm is off by" in found.result["reason"]
+    assert found.result.step is None
+    assert "weight_norm is off by" in found.result.reason
     assert not (found.path / "model.safetensors").exists()
     assert not (results.rows["stage"] == "impossible").any()
 
@@ -113,15 +114,13 @@ def test_rescaled_models_have_the_same_scores_and_another_norm(study):
 
 def test_every_arm_unlearns_and_is_measured_by_the_loss_of_the_base_arm(study):
     plan, store, results = study
-    jobs = {(c.arm, plan.jobs[c.path].spec.get("objective", {}).get("loss")) for c in plan.paths}
-    assert jobs == {("base", None), ("wide", "cross_entropy")}
-    assert all(
-        plan.jobs[k.rows].spec["objective"]["loss"] == "cross_entropy" for k in plan.measurements if k.arm == "wide"
-    )
+    losses = {(c.arm, own.loss if (own := plan.jobs[c.path].spec.objective) else None) for c in plan.paths}
+    assert losses == {("base", None), ("wide", "cross_entropy")}
+    assert all(plan.jobs[k.rows].spec.objective.loss == "cross_entropy" for k in plan.measurements if k.arm == "wide")
     run = model_of(opened(study, "wide", "as-long"))
     assert run.objective.loss == "mse"
     cell = next(c for c in plan.paths if (c.arm, c.stage) == ("wide", "as-long"))
-    forget = load_tensors(store.open(cell.path).path / "path.safetensors")["forget"]
+    forget = store.open(cell.path, Unlearn).tensors("path.safetensors")["forget"]
     part = run.data.train.of(forget)
     with torch.no_grad():
         expected = torch.nn.functional.cross_entropy(run.model(part.inputs), part.targets).item()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ungrok.study.plan import make_plan
 from ungrok.study.loading import load
+from ungrok.study.plan import make_plan
 
 HERE = Path(__file__).parent
 MECHANISM = (

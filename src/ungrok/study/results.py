@@ -9,14 +9,13 @@ import pandas as pd
 
 from ungrok.models.rescale import EQUAL
 from ungrok.study.job import Job
-from ungrok.study.jobs import Analyze, Checkpoint, Evaluate, Oracle, Split, Trained, Unlearn
+from ungrok.study.jobs import Analyze, Checkpoint, Evaluate, Oracle, Split, Train, Trained, Unlearn
 from ungrok.study.jobs.checkpoint import CheckpointResult
 from ungrok.study.jobs.matched import Match, MatchedResult
 from ungrok.study.jobs.oracle import OracleAccuracies
 from ungrok.study.jobs.rescaled import RescaledResult
 from ungrok.study.jobs.snapshot import SnapshotResult
-from ungrok.study.jobs.trained import FinishedTraining, TrainResult, trajectory_of
-from ungrok.study.jobs.unlearn import UnlearnResult
+from ungrok.study.jobs.trained import FinishedTraining, trajectory_of
 from ungrok.study.plan import Plan
 from ungrok.study.recipe import Matched, Rescaled, Side
 from ungrok.study.store import Finished, R, S, Store
@@ -237,13 +236,12 @@ class _Tables:
         """Return one row per job."""
         table = []
         for key, job in self.plan.jobs.items():
-            finished = self.open(key, type(job))
-            seconds, result = finished.seconds, finished.result if isinstance(job, Trained | Unlearn) else None
+            seconds = self.open(key, type(job)).seconds
             row: dict[str, Any] = {"kind": job.kind, "job": job.label, "key": key, "seconds": seconds.get("total")}
-            if isinstance(result, TrainResult):
-                row |= _per_update(None, seconds.get("total"), result.steps)
-            if isinstance(job, Unlearn) and isinstance(result, UnlearnResult) and result.doses:
-                row |= _per_update(job.spec.unlearn.kind, seconds.get("updates"), result.updates[-1])
+            if isinstance(job, Train):
+                row |= _per_update(None, seconds.get("total"), self.open(key, Train).result.steps)
+            if isinstance(job, Unlearn) and (updates := self.open(key, Unlearn).result.updates):
+                row |= _per_update(job.spec.unlearn.kind, seconds.get("updates"), updates[-1])
             table.append(row)
         columns = ["kind", "job", "key", "seconds", "method", "updates", "seconds_per_update"]
         return pd.DataFrame(table).reindex(columns=columns)

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ungrok.core.errors import RecipeError, StoreError
+from ungrok.core.errors import StoreError
 from ungrok.study import engine, outputs
 from ungrok.study.claims import CLAIMS, judge
 from ungrok.study.engine import Report
@@ -26,7 +26,7 @@ def folders(recipe: Recipe, out: Path | None = None, store: Path | None = None) 
 
 
 def planned(recipe: Recipe, *, runs: bool = True) -> Plan:
-    """Return the plan of a recipe that has been found to fit its data.
+    """Return the plan of a recipe, after trying that it fits its data.
 
     Args:
         recipe: The recipe.
@@ -117,12 +117,12 @@ def _say_verdicts(verdicts: list[dict[str, Any]], say: Report) -> None:
 def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None) -> StudyFolder:
     """Return a finished study for its report to be written again.
 
-    Its tables are made again from the store where all its jobs are there. Where they are not, since the package has changed or
-    the store is gone, the tables in the folder are taken as they are, and ``say`` is told what running the study would make again.
+    Its tables are made again from the store where all its jobs are there. Where some are stale, since the package has changed,
+    the tables in the folder are taken as they are, and ``say`` is told what running the study would make again.
 
     Raises:
-        RecipeError: If the folder holds no study.
-        StoreError: If there are too few jobs, and the folder does not hold all tables.
+        RecipeError: If the folder holds no study, or not all its tables.
+        StoreError: If there are jobs of which the store holds no version.
 
     """
     folder = StudyFolder.open(out, store)
@@ -131,13 +131,12 @@ def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None)
     if not lacking:
         made = folder.provenance
         return written(out, plan, folder.store, made.get("workers"), made.get("scheduler"), say)
+    stale = stale_jobs(plan, folder.store)
     text = f"{folder.store.root}: {len(lacking)} of {len(plan.jobs)} jobs are not there"
-    if stale := stale_jobs(plan, folder.store):
+    if stale:
         text += f" ({', '.join(each.text for each in stale)} are stale)"
-    try:
-        results = folder.results_with_curves(plan)
-        verdicts = judge(results.rows, plan.recipe, folder.doses)
-    except RecipeError as error:
-        raise StoreError(f"{text}; name the store with --store, or run the study again ({error})") from None
-    say(f"{text}; the report is written from the tables in {out}; running the study again makes these jobs")
-    return _study(folder, plan, results, verdicts)
+    if sum(each.count for each in stale) < len(lacking):
+        raise StoreError(f"{text}; name the store with --store, or run the study again")
+    results = folder.results_with_curves(plan)
+    say(f"{text}; the report is written from the tables in {out}; running the study makes these jobs again")
+    return _study(folder, plan, results, judge(results.rows, plan.recipe, folder.doses))
