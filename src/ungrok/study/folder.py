@@ -54,8 +54,9 @@ class StudyFolder:
             _check_there(path, name)
         made, recipe = read_json(path / "provenance.json"), load(str(path / "recipe.yaml"))
         recipe = recipe.model_copy(update={"device": made.get("device", recipe.device)})
-        used = Path(made["store"])
-        return cls(path, recipe, made, Store(store or (used if used.is_dir() else path.parent / "store")))
+        beside = path.parent / "store"
+        used = Path(made.get("store", beside))
+        return cls(path, recipe, made, Store(store or (used if used.is_dir() else beside)))
 
     @cached_property
     def plan(self) -> Plan:

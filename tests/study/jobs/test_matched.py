@@ -1,4 +1,4 @@
-"""Matched and rescaled checkpoints in a study: made where they should be, used like any stage, and never silently off."""
+"""Matched checkpoints in a study: made where they should be, used like any stage, and never silently off."""
 
 from pathlib import Path
 
@@ -9,55 +9,20 @@ import torch
 from ungrok.core.errors import RecipeError
 from ungrok.core.scores import score
 from ungrok.data import TensorBatches
-from ungrok.study import engine, outputs
-from ungrok.study.jobs import Checkpoint, Train, Unlearn
+from ungrok.study import outputs
+from ungrok.study.jobs import Train, Unlearn
 from ungrok.study.jobs.trained import build_run, trajectory_of
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
-from ungrok.study.preflight import preflight
-from ungrok.study.results import CONTROLS, collect
-from ungrok.study.store import Store
+from ungrok.study.results import CONTROLS
 from ungrok.train import materialize
 
-TINY = Path(__file__).with_name("tiny.yaml")
-OVERRIDES = [
-    "seeds=[0]",
-    "noise_seeds=0",
-    "arms.wide={model: {width: 48}, trajectory: {loss: mse}, stages: [final, as-long, as-accurate, impossible]}",
-    "controls.as-long={kind: matched, stage: grokked, equal: updates, tolerance: 0}",
-    "controls.as-accurate={kind: matched, stage: grokked, equal: test_accuracy, tolerance: 0.1}",
-    "controls.impossible={kind: matched, stage: pre_grok, equal: weight_norm, tolerance: 0.001}",
-    "controls.louder={kind: rescaled, stage: grokked, factor: 4}",
-    "stages=[pre_grok, grokked, louder]",
-    "analyze=[{kind: weight_norm, after: false}, {kind: gradient_alignment, examples: 60, draws: 2, layers: false, after: false}]",
-    "claims.compare=[[pre_grok, grokked], [grokked, louder], [grokked, {arm: wide, stage: as-accurate}]]",
-]
+TINY = Path(__file__).parents[1] / "tiny.yaml"
+RESCALED = "controls.louder={kind: rescaled, stage: grokked, factor: 4}"
 
 
-def recipe(*more):
-    return load(str(TINY), [*OVERRIDES, *more])
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    store, plan = Store(tmp_path_factory.mktemp("store")), make_plan(recipe())
-    engine.run(list(plan.jobs.values()), store, workers=0)
-    return plan, store, collect(plan, store)
-
-
-def opened(study, arm, stage):
-    plan, store, _ = study
-    return store.open(plan.stages[arm, 0, stage], Checkpoint)
-
-
-def model_of(finished):
-    run = build_run(finished.result.training)
-    run.model.load_state_dict(finished.tensors("model.safetensors"))
-    return run
-
-
-def test_each_arm_has_its_own_stages():
-    plan = make_plan(recipe())
+def test_each_arm_has_its_own_stages(controlled):
+    plan = make_plan(controlled())
     assert {(arm, stage) for arm, _, stage in plan.stages} == {
         ("base", "pre_grok"), ("base", "grokked"), ("base", "louder"),
         ("wide", "final"), ("wide", "as-long"), ("wide", "as-accurate"), ("wide", "impossible"),
@@ -67,57 +32,43 @@ def test_each_arm_has_its_own_stages():
 def test_no_controls_no_change():
     bare = load(str(TINY))
     assert bare.hash == load(str(TINY), ["controls={}"]).hash
-    assert set(make_plan(bare).jobs) == set(make_plan(load(str(TINY), [OVERRIDES[6]])).jobs)
+    assert set(make_plan(bare).jobs) == set(make_plan(load(str(TINY), [RESCALED])).jobs)
 
 
-def test_matched_models_are_those_of_their_step(study):
+def test_matched_models_are_those_of_their_step(study, opened, model_of):
     plan, store, _ = study
-    found = opened(study, "wide", "as-accurate")
+    found = opened("wide", "as-accurate")
     source = store.open(plan.trajectories["wide", 0], Train)
     run = materialize(build_run(source.spec), trajectory_of(source), found.result.step)
     stored = model_of(found).model.state_dict()
     assert all(torch.equal(value, stored[name]) for name, value in run.model.state_dict().items())
     accuracy = score(run.model, TensorBatches(run.data.test), run.objective).accuracy
     assert found.result.match.found == pytest.approx(accuracy)
-    base = model_of(opened(study, "base", "grokked"))
+    base = model_of(opened("base", "grokked"))
     wanted = score(base.model, TensorBatches(base.data.test), base.objective).accuracy
     assert found.result.match.wanted == pytest.approx(wanted)
     assert found.result.match.mismatch == pytest.approx(accuracy - wanted)
 
 
-def test_the_same_number_of_updates(study):
-    assert opened(study, "wide", "as-long").result.step == opened(study, "base", "grokked").result.step
+def test_the_same_number_of_updates(study, opened):
+    assert opened("wide", "as-long").result.step == opened("base", "grokked").result.step
 
 
-def test_beyond_the_tolerance_there_is_no_model_no_path_and_a_reason(study):
+def test_beyond_the_tolerance_there_is_no_model_no_path_and_a_reason(study, opened):
     _, _, results = study
-    found = opened(study, "wide", "impossible")
+    found = opened("wide", "impossible")
     assert found.result.step is None
     assert "weight_norm is off by" in found.result.reason
     assert not (found.path / "model.safetensors").exists()
     assert not (results.rows["stage"] == "impossible").any()
 
 
-def test_rescaled_models_have_the_same_scores_and_another_norm(study):
-    _, _, results = study
-    plain, louder = (model_of(opened(study, "base", stage)) for stage in ("grokked", "louder"))
-    before, after = (score(run.model, TensorBatches(run.data.test), run.objective).logits for run in (plain, louder))
-    assert torch.equal(before, after)
-    rows = results.rows[(results.rows["dose"] == 0) & (results.rows["arm"] == "base")]
-    names = ["UA", "RA", "TA", "forget_loss", "oracle_UA"]
-    one, two = (rows[rows["stage"] == stage].sort_values("method")[names] for stage in ("grokked", "louder"))
-    pd.testing.assert_frame_equal(one.reset_index(drop=True), two.reset_index(drop=True))
-    norms = results.mechanism[(results.mechanism["measure"] == "weight_norm") & (results.mechanism["layer"] == "model")]
-    values = norms[norms["arm"] == "base"].set_index("stage")["value"]
-    assert values["louder"] > 1.5 * values["grokked"]
-
-
-def test_every_arm_unlearns_and_is_measured_by_the_loss_of_the_base_arm(study):
+def test_every_arm_unlearns_and_is_measured_by_the_loss_of_the_base_arm(study, opened, model_of):
     plan, store, results = study
     losses = {(c.arm, own.loss if (own := plan.jobs[c.path].spec.objective) else None) for c in plan.paths}
     assert losses == {("base", None), ("wide", "cross_entropy")}
     assert all(plan.jobs[k.rows].spec.objective.loss == "cross_entropy" for k in plan.measurements if k.arm == "wide")
-    run = model_of(opened(study, "wide", "as-long"))
+    run = model_of(opened("wide", "as-long"))
     assert run.objective.loss == "mse"
     cell = next(c for c in plan.paths if (c.arm, c.stage) == ("wide", "as-long"))
     forget = store.open(cell.path, Unlearn).tensors("path.safetensors")["forget"]
@@ -142,11 +93,6 @@ def test_what_is_left_of_the_mismatch_is_in_a_table(study, tmp_path):
     assert pd.isna(table.loc["impossible", "step"])
     outputs.write_tables(tmp_path, plan, results, [], {})
     assert pd.read_csv(tmp_path / "controls.csv")["stage"].tolist() == results.controls["stage"].tolist()
-
-
-def test_a_model_that_cannot_be_rescaled_is_refused_before_training():
-    with pytest.raises(RecipeError, match=r"controls.louder: arm 'base': rescaled: takes a model of at least two"):
-        preflight(recipe("model.depth=1"))
 
 
 @pytest.mark.parametrize("name", ["model", "oracle", "before", "reference", "split"])

@@ -20,7 +20,7 @@ from ungrok.study.preflight import preflight
 from ungrok.study.results import MECHANISM, collect
 from ungrok.study.store import Store
 
-TINY = Path(__file__).with_name("tiny.yaml")
+TINY = Path(__file__).parents[1] / "tiny.yaml"
 ANALYZE = [
     "{kind: gradient_alignment, examples: 60, draws: 5, layers: false, after: false}",
     "{kind: cka, examples: 40, draws: 2, layers: false}",
