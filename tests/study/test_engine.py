@@ -16,14 +16,13 @@ import pytest
 import torch
 
 from ungrok import audit
-from ungrok.core.errors import StoreError, UngrokError
+from ungrok.core.errors import StoreError
 from ungrok.core.files import load_tensors
 from ungrok.data.batches import TensorBatches
 from ungrok.evaluate import metrics
 from ungrok.evaluate.membership import ATTACKS
 from ungrok.evaluate.path import FIGURES
 from ungrok.study import engine, jobs, outputs, problem_data
-from ungrok.study.executing import alike
 from ungrok.study.jobs.trained import build_run
 from ungrok.study.jobs.unlearn import walk
 from ungrok.study.plan import make_plan
@@ -207,21 +206,6 @@ def test_a_diverging_path_is_recorded_not_crashed(tiny, tmp_path):
     assert not rows[rows["diverged"]]["reached_0.1"].any()
 
 
-def test_only_trainings_on_a_gpu_that_differ_in_seeds_are_alike(tiny, monkeypatch):
-    jobs = list(make_plan(tiny("forget=[{kind: class}, {kind: random, size: 9}]")).jobs.values())
-    assert alike(jobs) == []
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    jobs = list(make_plan(tiny("device=cuda", "forget=[{kind: class}, {kind: random, size: 9}]")).jobs.values())
-    labels = [sorted(job.label for job in group) for group in alike(jobs)]
-    assert labels == [
-        ["trajectory, base, seed 0", "trajectory, base, seed 1"],
-        *(
-            [f"without {rule}, base, seed {seed}" for seed in (0, 0, 1)]  # the second of seed 0 is the noise oracle
-            for rule in ("class", "random-9")
-        ),
-    ]
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_trained_together_or_apart(tiny, undisturbed, tmp_path, monkeypatch, workers):
     """The jobs of a pack are found finished by the jobs themselves; results differ by rounding only."""
@@ -338,14 +322,3 @@ def test_every_column_is_a_listed_metric(tiny, undisturbed):
         name = "reached_<target>" if name.startswith("reached_") else of_attacks.get(name, name)
         assert name in listed, column
     assert {"forget_passes, retain_passes", "oracle_gap"} <= listed.keys()
-
-
-@pytest.mark.parametrize(("kind", "key"), [("train", "trajectory.batch_size"), ("unlearn", "batches.forget")])
-def test_out_of_memory_names_the_keys_to_lower(tiny, undisturbed, tmp_path, monkeypatch, kind, key):
-    def full(*args):
-        raise torch.OutOfMemoryError("tried to allocate 1 GiB")
-
-    monkeypatch.setattr(jobs.KINDS[kind], "run", full)
-    with pytest.raises(UngrokError, match=rf"seed 0: the device is out of memory; lower {key}.*1 GiB") as error:
-        run(tiny("seeds=[0]"), tmp_path)
-    assert "\n" not in str(error.value)

@@ -40,7 +40,7 @@ def stale_jobs(plan: Plan, store: Store) -> list[Stale]:
     counts: Counter[tuple[str, int | None]] = Counter()
     for key in plan.jobs:
         if not store.has(key):
-            counts.update([what for old, what in earlier.of(key).items() if store.has(old)][:1])
+            counts.update([what for old, what in earlier.of(key).items() if store.has(old)][-1:])
     return [Stale(kind, version, count) for (kind, version), count in counts.items()]
 
 
