@@ -77,13 +77,13 @@ class ArmSettings:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where jobs of the grid stand: an arm and a seed, and a forget rule of the recipe.
+class Request:
+    """What the trajectory of an arm and a seed is to forget.
 
     Args:
         arm: The arm.
         seed: As in the recipe.
-        rule: What is forgotten.
+        rule: The forget rule.
 
     """
 
@@ -226,46 +226,50 @@ def _add_seed(plan: Plan, arm: str, seed: int) -> None:
     for stage in recipe.stages_of(arm):
         plan.stages[arm, seed, stage] = _add_stage(plan, arm, seed, stage)
     for rule in recipe.forget:
-        place = Place(plan.arms[arm], seed, rule)
+        request = Request(plan.arms[arm], seed, rule)
         if rule.from_trajectory:
             inputs = {"trajectory": plan.trajectories[arm, seed]}
-            split = jobs.Split(SplitSpec(forget=place.forget), inputs, f"split {rule.label}, {arm}, seed {seed}")
+            split = jobs.ChooseSplit(
+                SplitSpec(forget=request.forget), inputs, f"split {rule.label}, {arm}, seed {seed}"
+            )
             plan.splits[arm, seed, rule.label] = plan.add(split)
-        trained = _add_without(plan, place, Seeds(seed).training)
-        second = _add_without(plan, place, Seeds(seed).noise) if seed in recipe.seeds[: recipe.noise_seeds] else None
+        trained = _add_without(plan, request, Seeds(seed).training)
+        second = _add_without(plan, request, Seeds(seed).noise) if seed in recipe.seeds[: recipe.noise_seeds] else None
         for stage in recipe.stages_of(arm):
             where = (arm, seed, rule.label, stage)
-            plan.oracles[where] = _add_oracle(plan, place, stage, trained)
+            plan.oracles[where] = _add_oracle(plan, request, stage, trained)
             if second:
-                plan.noise[where] = _add_oracle(plan, place, stage, second)
+                plan.noise[where] = _add_oracle(plan, request, stage, second)
             for method in recipe.unlearn:
-                _add_path(plan, place, stage, method, plan.oracles[where])
+                _add_path(plan, request, stage, method, plan.oracles[where])
 
 
-def _add_without(plan: Plan, place: Place, seed: int) -> str:
+def _add_without(plan: Plan, request: Request, seed: int) -> str:
     """Add the training that never sees the forget data."""
-    split = _split_input(plan, place)
-    spec = place.arm.spec(seed, without=None if split else place.forget)
-    inputs = _from_base(plan, place.arm.name, place.seed) | split
-    return plan.add(jobs.Train(spec, inputs, f"without {place.rule.label}, {place.arm.name}, seed {place.seed}"))
+    split = _split_input(plan, request)
+    spec = request.arm.spec(seed, without=None if split else request.forget)
+    inputs = _from_base(plan, request.arm.name, request.seed) | split
+    return plan.add(jobs.Train(spec, inputs, f"without {request.rule.label}, {request.arm.name}, seed {request.seed}"))
 
 
-def _add_oracle(plan: Plan, place: Place, stage: str, trained: str) -> str:
-    arm, seed = place.arm.name, place.seed
-    split = _split_input(plan, place)
-    spec = OracleSpec(forget=None if split else place.forget, objective=place.arm.loss, probe=_asked(plan.recipe, seed))
+def _add_oracle(plan: Plan, request: Request, stage: str, trained: str) -> str:
+    arm, seed = request.arm.name, request.seed
+    split = _split_input(plan, request)
+    spec = OracleSpec(
+        forget=None if split else request.forget, objective=request.arm.loss, probe=_asked(plan.recipe, seed)
+    )
     inputs = {"trajectory": trained, "stage": plan.stages[arm, seed, stage]} | split
-    return plan.add(jobs.Oracle(spec, inputs, f"oracle of {arm} {seed} {place.rule.label} {stage}"))
+    return plan.add(jobs.Oracle(spec, inputs, f"oracle of {arm} {seed} {request.rule.label} {stage}"))
 
 
 def _asked(recipe: Recipe, seed: int) -> Asked | None:
     return None if recipe.probe is None else Asked(**recipe.probe.to_dict(), seed=Seeds(seed).probe)
 
 
-def _split_input(plan: Plan, place: Place) -> dict[str, str]:
-    if not place.rule.from_trajectory:
+def _split_input(plan: Plan, request: Request) -> dict[str, str]:
+    if not request.rule.from_trajectory:
         return {}
-    return {"split": plan.splits[place.arm.name, place.seed, place.rule.label]}
+    return {"split": plan.splits[request.arm.name, request.seed, request.rule.label]}
 
 
 def _add_stage(plan: Plan, arm: str, seed: int, stage: str) -> str:
@@ -277,28 +281,30 @@ def _add_stage(plan: Plan, arm: str, seed: int, stage: str) -> str:
         return plan.add(jobs.Stage(StageSpec(stage=stage, transition=rule), trajectory, f"stage {label}"))
     if isinstance(control, Rescaled):
         source = _add_stage(plan, arm, seed, stage_name(control.stage))
-        return plan.add(jobs.Rescaled(RescaledSpec(factor=control.factor), {"stage": source}, f"rescaled {label}"))
+        return plan.add(
+            jobs.RescaledCheckpoint(RescaledSpec(factor=control.factor), {"stage": source}, f"rescaled {label}")
+        )
     other = {
         "to": _add_stage(plan, control.arm, seed, stage_name(control.stage)),
         "to_trajectory": plan.trajectories[control.arm, seed],
     }
     spec = MatchedSpec(equal=control.equal, tolerance=control.tolerance, part=control.part, transition=rule)
-    return plan.add(jobs.Matched(spec, trajectory | other, f"matched {label}"))
+    return plan.add(jobs.MatchedCheckpoint(spec, trajectory | other, f"matched {label}"))
 
 
-def _add_path(plan: Plan, place: Place, stage: str, method: Unlearner, oracle: str | None) -> None:
-    recipe, arm, seed, rule = plan.recipe, place.arm.name, place.seed, place.rule
+def _add_path(plan: Plan, request: Request, stage: str, method: Unlearner, oracle: str | None) -> None:
+    recipe, arm, seed, rule = plan.recipe, request.arm.name, request.seed, request.rule
     label = f"{method.label} from {stage}, {rule.label}, {arm}, seed {seed}"
     spec = UnlearnSpec(
         unlearn=method,
-        forget=place.forget,
+        forget=request.forget,
         seed=Seeds(seed).unlearning,
         batches=recipe.batches,
         observe=recipe.observe,
-        objective=place.arm.loss,
+        objective=request.arm.loss,
         probe=_asked(recipe, seed),
     )
-    sources = {"stage": plan.stages[arm, seed, stage], **_split_input(plan, place)}
+    sources = {"stage": plan.stages[arm, seed, stage], **_split_input(plan, request)}
     if keeps_start(recipe.problem):
         sources["trajectory"] = plan.trajectories[arm, seed]
     path = plan.add(jobs.Unlearn(spec, sources, label))
@@ -320,7 +326,7 @@ def _add_along(plan: Plan) -> None:
             stage = f"step-{kept[position]}"
             if (BASE, seed, stage) not in plan.stages:
                 plan.stages[BASE, seed, stage] = _add_stage(plan, BASE, seed, stage)
-                _add_path(plan, Place(plan.arms[BASE], seed, rule), stage, method, None)
+                _add_path(plan, Request(plan.arms[BASE], seed, rule), stage, method, None)
 
 
 def _add_measurements(plan: Plan) -> None:

@@ -9,9 +9,9 @@ import pandas as pd
 
 from ungrok.models.rescale import EQUAL
 from ungrok.study.job import Job
-from ungrok.study.jobs import Analyze, Checkpoint, Evaluate, Oracle, Split, Train, Trained, Unlearn
+from ungrok.study.jobs import Analyze, Checkpoint, ChooseSplit, Evaluate, Oracle, Train, Trained, Unlearn
 from ungrok.study.jobs.checkpoint import CheckpointResult
-from ungrok.study.jobs.matched import Match, MatchedResult
+from ungrok.study.jobs.matched import MatchedResult, MatchValues
 from ungrok.study.jobs.oracle import OracleAccuracies
 from ungrok.study.jobs.rescaled import RescaledResult
 from ungrok.study.jobs.snapshot import SnapshotResult
@@ -161,7 +161,7 @@ class _Tables:
         """Return one row per split that looked at a trajectory."""
         table = []
         for (arm, seed, forget), key in self.plan.splits.items():
-            split = self.open(key, Split).result
+            split = self.open(key, ChooseSplit).result
             row: dict[str, Any] = {"seed": seed, "arm": arm, "forget": forget, "group": split.group}
             row |= {"matched": split.matched, "size": len(split.forget), "examples": split.examples}
             row |= {name: sum(values) / len(values) for name, values in split.members.items()}
@@ -255,7 +255,7 @@ def _control(control: Matched | Rescaled, arm: str, made: CheckpointResult) -> d
     if isinstance(control, Matched):
         assert isinstance(made, MatchedResult)
         to = Side(stage=control.stage, arm=control.arm).label
-        match = made.match or Match(wanted=None, found=None, mismatch=None)
+        match = made.match or MatchValues(wanted=None, found=None, mismatch=None)
         return {"equal": control.equal, "to": to, "tolerance": control.tolerance, **match.to_dict()}
     assert isinstance(made, RescaledResult)
     same = {"equal": "function", "to": Side(stage=control.stage, arm=arm).label, "tolerance": EQUAL}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ungrok.study import engine
-from ungrok.study.jobs import Split, Train
+from ungrok.study.jobs import ChooseSplit, Train
 from ungrok.study.jobs.split import split_for
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
@@ -23,7 +23,7 @@ def splits(tmp_path_factory):
 
 def test_groups_are_counted_by_every_rule(splits):
     plan, store = splits
-    results = {where[2]: store.open(key, Split).result for where, key in plan.splits.items()}
+    results = {where[2]: store.open(key, ChooseSplit).result for where, key in plan.splits.items()}
     assert set(results) == {"grokked-4", "ungrokked-4"}
     for result in results.values():
         assert len(result.forget) == 4
@@ -39,7 +39,7 @@ def test_a_job_takes_the_split_that_was_made_or_draws_that_of_its_spec(splits, t
     key = plan.splits["base", 0, "grokked-4"]
     data = plan.job(plan.trajectories["base", 0], Train).spec.data()
     made = split_for(Work(store, {"split": key}, tmp_path), data, None)
-    assert made.forget.tolist() == store.open(key, Split).result.forget
+    assert made.forget.tolist() == store.open(key, ChooseSplit).result.forget
     block = next(
         job.spec.without for job in plan.jobs.values() if isinstance(job, Train) and job.spec.without is not None
     )

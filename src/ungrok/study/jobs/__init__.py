@@ -4,11 +4,11 @@ from ungrok.study.job import KINDS
 from ungrok.study.jobs.analyze import Analyze
 from ungrok.study.jobs.checkpoint import Checkpoint
 from ungrok.study.jobs.evaluate import Evaluate
-from ungrok.study.jobs.matched import Matched
+from ungrok.study.jobs.matched import MatchedCheckpoint
 from ungrok.study.jobs.oracle import Oracle
-from ungrok.study.jobs.rescaled import Rescaled
+from ungrok.study.jobs.rescaled import RescaledCheckpoint
 from ungrok.study.jobs.snapshot import Snapshot
-from ungrok.study.jobs.split import Split
+from ungrok.study.jobs.split import ChooseSplit
 from ungrok.study.jobs.stage import Stage
 from ungrok.study.jobs.train import Train
 from ungrok.study.jobs.trained import Trained
@@ -18,12 +18,12 @@ __all__ = [
     "KINDS",
     "Analyze",
     "Checkpoint",
+    "ChooseSplit",
     "Evaluate",
-    "Matched",
+    "MatchedCheckpoint",
     "Oracle",
-    "Rescaled",
+    "RescaledCheckpoint",
     "Snapshot",
-    "Split",
     "Stage",
     "Train",
     "Trained",

@@ -21,7 +21,7 @@ class MatchedSpec(Spec):
     transition: TransitionRule
 
 
-class Match(Schema):
+class MatchValues(Schema):
     """The nuisance at the checkpoint to be matched, at the nearest step, and how far apart they are."""
 
     wanted: float | None
@@ -32,11 +32,11 @@ class Match(Schema):
 class MatchedResult(CheckpointResult):
     """Where the matched model stands; ``match`` is None where there was no checkpoint to be matched."""
 
-    match: Match | None
+    match: MatchValues | None
 
 
 @register
-class Matched(Checkpoint):
+class MatchedCheckpoint(Checkpoint):
     """Find the step of a trajectory at which one nuisance is that of another checkpoint, and keep the model there."""
 
     kind = "matched"
@@ -64,7 +64,7 @@ class Matched(Checkpoint):
         nearest = match_step(trajectory.metrics, transition, wanted, spec.equal, spec.tolerance, spec.part, same)
         if nearest.step is not None:
             keep_at(source, trajectory, nearest.step, work.folder)
-        match = Match(wanted=nearest.wanted, found=nearest.found, mismatch=nearest.mismatch)
+        match = MatchValues(wanted=nearest.wanted, found=nearest.found, mismatch=nearest.mismatch)
         return MatchedResult(step=nearest.step, reason=nearest.reason, match=match, training=source.spec)
 
     def bill(self, prices: Prices) -> Bill:

@@ -26,7 +26,7 @@ from ungrok.train.answers import EVALUATION_BATCH, generate, look
 LOGS = "logs.json"
 
 
-class Attack(Schema):
+class AttackFigures(Schema):
     """The outcome of one attack; see :class:`ungrok.evaluate.roc.AttackOutcome`."""
 
     auc: float
@@ -38,7 +38,7 @@ class Attack(Schema):
     non_members: int
 
 
-Attacks = dict[str, Attack]
+Attacks = dict[str, AttackFigures]
 
 
 def question(model: nn.Module, training: TrainSpec, split: ForgetSplit, asked: Asked, folder: Path) -> Attacks:
@@ -69,7 +69,7 @@ def question(model: nn.Module, training: TrainSpec, split: ForgetSplit, asked: A
         _statistics(model, part.to(device), objective) for part in (data.train.of(split.forget), data.held_out)
     )
     outcomes = attacks(inside, outside, asked.share)
-    return {name: Attack.model_validate(outcome.to_dict()) for name, outcome in outcomes.items()}
+    return {name: AttackFigures.model_validate(outcome.to_dict()) for name, outcome in outcomes.items()}
 
 
 def logs_of(folder: Path) -> Any:

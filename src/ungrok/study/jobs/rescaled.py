@@ -37,7 +37,7 @@ class RescaledResult(CheckpointResult):
 
 
 @register
-class Rescaled(Checkpoint):
+class RescaledCheckpoint(Checkpoint):
     """Rescale the model of a stage and make sure, on all training and test data, that its function is the same."""
 
     kind = "rescaled"

@@ -40,7 +40,7 @@ class SplitResult(Result):
 
 
 @register
-class Split(Job[SplitSpec, SplitResult]):
+class ChooseSplit(Job[SplitSpec, SplitResult]):
     """Choose what to forget by looking at how training went."""
 
     kind = "split"
@@ -83,7 +83,7 @@ class Split(Job[SplitSpec, SplitResult]):
 
 def made_split(work: Work, data: Data) -> ForgetSplit | None:
     """Return the forget split that a split job among the inputs made; None where there is none."""
-    return split_of(work.open("split", Split).result.forget, data) if work.has("split") else None
+    return split_of(work.open("split", ChooseSplit).result.forget, data) if work.has("split") else None
 
 
 def split_for(work: Work, data: Data, block: Forget | None) -> ForgetSplit:
