@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ungrok.study.recipe import load
+from ungrok.study.loading import load
 from ungrok.train.loop import Run
 
 RECIPE = load("tofu-tiny")

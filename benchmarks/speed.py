@@ -22,7 +22,7 @@ from ungrok.core.objective import Classification
 from ungrok.data import Augment, Data, Split, TensorBatches
 from ungrok.data.pixels import Scale
 from ungrok.methods.gradient_ascent import GradientAscent
-from ungrok.study.recipe import load
+from ungrok.study.loading import load
 from ungrok.train import Run
 from ungrok.train.speed import Speed
 from ungrok.train.together import advance_together

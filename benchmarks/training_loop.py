@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ungrok.study.recipe import load
+from ungrok.study.loading import load
 from ungrok.train import Run
 
 RECIPE = load("digits")

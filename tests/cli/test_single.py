@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from ungrok.core.files import read_json
 from ungrok.study.plan import make_plan
-from ungrok.study.recipe import load
+from ungrok.study.loading import load
 
 IN_STORE = ("--store", "here/store")
 

@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
-from ungrok.core.scores import score
 from ungrok.methods import UNLEARNERS, Iterative
 
 OBJECTIVE = Classification()
@@ -300,8 +299,8 @@ def test_observing_does_not_change_the_path(name, model, data):
     for step in path_of(unlearner(name), model, data):
         torch.rand(17)
         step.model.eval()
-        score(step.model, data["forget"], OBJECTIVE)
-        score(step.model, data["retain"], OBJECTIVE, on_losses=lambda losses: losses.sum().backward())
+        OBJECTIVE.score(step.model, data["forget"])
+        OBJECTIVE.score(step.model, data["retain"], on_losses=lambda losses: losses.sum().backward())
         model.eval()
         observed.append(content(step.model))
     assert same_path(alone, observed)
@@ -436,17 +435,17 @@ def trained(updates):
 
 def test_the_forget_loss_rises(name, data):
     model = trained(8)
-    before = score(model, data["forget"], OBJECTIVE).loss
+    before = OBJECTIVE.score(model, data["forget"]).loss
     *_, last = path_of(unlearner(name, **CASES[name].strong), model, data)
-    assert score(last.model, data["forget"], OBJECTIVE).loss > before + 0.05
+    assert OBJECTIVE.score(last.model, data["forget"]).loss > before + 0.05
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if CASES[n].spares])
 def test_retained_data_suffer_less(name, data):
     model = trained(8)
-    before = {role: score(model, data[role], OBJECTIVE).loss for role in ("forget", "retain")}
+    before = {role: OBJECTIVE.score(model, data[role]).loss for role in ("forget", "retain")}
     *_, last = path_of(unlearner(name), model, data)
-    rise = {role: score(last.model, data[role], OBJECTIVE).loss - before[role] for role in before}
+    rise = {role: OBJECTIVE.score(last.model, data[role]).loss - before[role] for role in before}
     assert rise["forget"] > 1.5 * rise["retain"]
 
 

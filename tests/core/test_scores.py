@@ -8,7 +8,7 @@ from torch import nn
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.core.scores import AnswerScores, ClassScores, device_of, evaluating, score
+from ungrok.core.scores import AnswerScores, ClassScores, device_of, evaluating
 
 OBJECTIVE = Classification()
 
@@ -30,7 +30,7 @@ def batches(n=10, size=4, seed=0):
 
 def test_modes_come_back_submodule_by_submodule(mixed):
     modes = [module.training for module in mixed.modules()]
-    score(mixed, batches(), OBJECTIVE)
+    OBJECTIVE.score(mixed, batches())
     assert [module.training for module in mixed.modules()] == modes == [True, True, False, True, True]
     with suppress(KeyError), evaluating(mixed):
         assert not any(module.training for module in mixed.modules())
@@ -40,7 +40,7 @@ def test_modes_come_back_submodule_by_submodule(mixed):
 
 def test_scores_are_those_of_eval_mode_whatever_the_batches(mixed):
     buffers = {name: value.clone() for name, value in mixed.named_buffers()}
-    found, whole = score(mixed, batches(size=3), OBJECTIVE), score(mixed, batches(size=10), OBJECTIVE)
+    found, whole = OBJECTIVE.score(mixed, batches(size=3)), OBJECTIVE.score(mixed, batches(size=10))
     mixed.eval()
     ((inputs, targets),) = batches(size=10)
     logits = mixed(inputs)
@@ -54,7 +54,7 @@ def test_scores_are_those_of_eval_mode_whatever_the_batches(mixed):
 
 def test_no_graph_no_gradients_and_the_callers_random_state_stays(mixed):
     before = torch.get_rng_state()
-    found = score(mixed, batches(), OBJECTIVE)
+    found = OBJECTIVE.score(mixed, batches())
     assert not found.logits.requires_grad
     assert not found.losses.requires_grad
     assert all(p.grad is None for p in mixed.parameters())
@@ -63,7 +63,7 @@ def test_no_graph_no_gradients_and_the_callers_random_state_stays(mixed):
 
 
 def test_on_losses_gives_the_gradient_of_the_same_pass(mixed):
-    found = score(mixed, batches(), OBJECTIVE, on_losses=lambda losses: losses.sum().backward(), keep_logits=False)
+    found = OBJECTIVE.score(mixed, batches(), on_losses=lambda losses: losses.sum().backward(), keep_logits=False)
     gradients = [p.grad for p in mixed.parameters()]
     mixed.eval()
     ((inputs, targets),) = batches(size=10)
@@ -78,7 +78,7 @@ def test_on_losses_gives_the_gradient_of_the_same_pass(mixed):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_a_non_finite_logit_is_divergence_not_a_prediction(bad):
     logits = torch.tensor([[0.0, 1.0], [bad, 3.0], [2.0, 0.0]])
-    found = score(nn.Identity(), [(logits, torch.tensor([1, 1, 0]))], OBJECTIVE)
+    found = OBJECTIVE.score(nn.Identity(), [(logits, torch.tensor([1, 1, 0]))])
     assert found.predictions.tolist() == [1, -1, 0]
     assert found.diverged
     assert found.accuracy is None
@@ -89,7 +89,7 @@ def test_a_non_finite_logit_is_divergence_not_a_prediction(bad):
 
 
 def test_a_loss_that_overflows_is_divergence_too():
-    found = score(nn.Identity(), [(torch.tensor([[1e30, 0.0]]), torch.tensor([0]))], Classification("mse"))
+    found = Classification("mse").score(nn.Identity(), [(torch.tensor([[1e30, 0.0]]), torch.tensor([0]))])
     assert found.predictions.tolist() == [0]
     assert found.diverged
     assert found.accuracy is None
@@ -110,7 +110,7 @@ def test_selection_by_index_and_mask():
 
 def test_nothing_to_score():
     with pytest.raises(RecipeError, match="empty"):
-        score(nn.Identity(), [], OBJECTIVE)
+        OBJECTIVE.score(nn.Identity(), [])
 
 
 def test_device_of_a_model_without_parameters_is_the_cpu():

@@ -13,7 +13,7 @@ from torch import nn
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.core.scores import ClassScores, score
+from ungrok.core.scores import ClassScores
 from ungrok.core.seeds import generator
 from ungrok.evaluate.membership import ATTACKS, READING, loss_auc, membership, signals
 from ungrok.evaluate.roc import roc
@@ -99,11 +99,11 @@ def memorizer():
         nn.functional.cross_entropy(model(inputs[:80]), labels[:80]).backward()
         optimizer.step()
     sides = [[(inputs[:80], labels[:80])], [(inputs[80:], labels[80:])]]
-    learned = [score(model, side, Classification()) for side in sides]
+    learned = [Classification().score(model, side) for side in sides]
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), untouched, strict=True):
             parameter.copy_(value)
-    return learned, [score(model, side, Classification()) for side in sides]
+    return learned, [Classification().score(model, side) for side in sides]
 
 
 def test_a_model_that_memorized_is_found_out_and_an_untouched_one_is_not(memorizer):

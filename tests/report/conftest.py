@@ -13,8 +13,8 @@ from ungrok.evaluate.targets import target_column
 from ungrok.report.ends import AUCS, DISTANCES, SHARES
 from ungrok.report.view import View
 from ungrok.study.claims import judge
+from ungrok.study.loading import validate
 from ungrok.study.plan import make_plan
-from ungrok.study.recipe import validate
 from ungrok.study.results import KEYS, MECHANISM, Results
 
 BUDGET, DOSE = 100.0, 50.0

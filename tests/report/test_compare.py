@@ -13,7 +13,7 @@ from ungrok.core.errors import RecipeError
 from ungrok.core.files import read_json, write_json
 from ungrok.report.compare import compare, missing, open_study, paper, parts
 from ungrok.study.claims import judge
-from ungrok.study.recipe import load, shipped, to_yaml
+from ungrok.study.loading import load, shipped, to_yaml
 from ungrok.study.results import MECHANISM
 from ungrok.study.statistics import sign_flip
 

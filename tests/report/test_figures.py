@@ -41,9 +41,9 @@ MANY = [{"kind": "neggrad_plus", "lr": [1e-4, 1e-3]}, *({"kind": "scrub", "name"
         {"unlearn": MANY},
         {"stages": ["pre_grok", "memorized", "step-200", "grokked", "final"], "unlearn": [{"kind": "fisher"}]},
         {"arms": {"slow": {"trajectory": {"batch_size": 32}}, "wide": {"model": {"width": 64}}}},
-        {"sweep": {"unlearn": "gradient_ascent", "forget": "class", "points": 5, "seeds": 2}},
+        {"along": {"unlearn": "gradient_ascent", "forget": "class", "points": 5, "seeds": 2}},
     ],
-    ids=["plain", "many-methods", "many-stages", "arms", "sweep"],
+    ids=["plain", "many-methods", "many-stages", "arms", "along"],
 )
 def test_nothing_is_cut_off_covered_or_too_small(study, changes):
     for name, figure in drawn(study(lambda cell: 40.0 if cell.seed else None, **changes)).items():
@@ -143,7 +143,7 @@ def test_damage_is_read_where_ua_first_falls_to_a_level(study):
 
 def test_the_trajectory_needs_a_sweep(study):
     assert "trajectory" not in drawn(study())
-    view = study(sweep={"unlearn": "gradient_ascent", "forget": "class", "points": 4, "seeds": 2})
+    view = study(along={"unlearn": "gradient_ascent", "forget": "class", "points": 4, "seeds": 2})
     panel = drawn(view)["trajectory"].axes[0]
     swept = sorted({int(stage[5:]) for _, stage, _, _ in view.paths if stage.startswith("step-")})
     assert list(panel.lines[1].get_xdata()) == swept

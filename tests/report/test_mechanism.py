@@ -17,7 +17,7 @@ from ungrok.core.files import write_json, write_text
 from ungrok.report import figures, mechanism_figures, write_report
 from ungrok.report.mechanism import Mechanism, _said, across, sentences
 from ungrok.report.tables import headline_verdicts
-from ungrok.study.recipe import to_yaml
+from ungrok.study.loading import to_yaml
 from ungrok.study.results import MECHANISM
 
 ARMS = {"slow": {"trajectory": {"batch_size": 32}}}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ungrok.study.recipe import Recipe, load
+from ungrok.study.loading import load
+from ungrok.study.recipe import Recipe
 
 TINY = Path(__file__).with_name("tiny.yaml")
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ungrok.study.claims import judge
-from ungrok.study.recipe import load
+from ungrok.study.loading import load
 from ungrok.study.statistics import sign_flip, spread_ratio
 
 BUDGET, DOSE = 100.0, 50.0
@@ -228,7 +228,7 @@ def test_no_seed_with_both_stages_is_said(tiny):
 
 
 def test_the_shipped_recipes_can_reach_a_verdict():
-    from ungrok.study.recipe import shipped
+    from ungrok.study.loading import shipped
 
     for name in shipped():
         if name.startswith("paper/"):

@@ -16,14 +16,15 @@ import pytest
 import torch
 
 from ungrok import audit
-from ungrok.core.errors import StoreError, UngrokError
+from ungrok.core.errors import StoreError
 from ungrok.core.files import load_tensors
 from ungrok.data.batches import TensorBatches
 from ungrok.evaluate.catalog import metrics
 from ungrok.evaluate.membership import ATTACKS
 from ungrok.evaluate.path import FIGURES
-from ungrok.study import engine, jobs, outputs
-from ungrok.study.jobs import alike
+from ungrok.study import engine, jobs, outputs, problem_data
+from ungrok.study.jobs.trained import build_run
+from ungrok.study.jobs.unlearn import walk
 from ungrok.study.plan import make_plan
 from ungrok.study.results import KEYS, collect
 from ungrok.study.store import Store
@@ -45,7 +46,7 @@ def table(recipe, store: Path, out: Path) -> bytes:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     """Return the store of the tiny study, run in this process."""
-    from ungrok.study.recipe import load
+    from ungrok.study.loading import load
 
     root = tmp_path_factory.mktemp("undisturbed")
     run(load(str(TINY)), root / "store")
@@ -126,7 +127,7 @@ LONG = ("seeds=[0]", "trajectory.steps=4000", "model.width=128")
 
 @pytest.fixture(scope="module")
 def long_table(tmp_path_factory) -> bytes:
-    from ungrok.study.recipe import load
+    from ungrok.study.loading import load
 
     root = tmp_path_factory.mktemp("long")
     recipe = load(str(TINY), LONG)
@@ -205,27 +206,12 @@ def test_a_diverging_path_is_recorded_not_crashed(tiny, tmp_path):
     assert not rows[rows["diverged"]]["reached_0.1"].any()
 
 
-def test_only_trainings_on_a_gpu_that_differ_in_seeds_are_alike(tiny, monkeypatch):
-    jobs = list(make_plan(tiny("forget=[{kind: class}, {kind: random, size: 9}]")).jobs.values())
-    assert alike(jobs) == []
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    jobs = list(make_plan(tiny("device=cuda", "forget=[{kind: class}, {kind: random, size: 9}]")).jobs.values())
-    labels = [sorted(job.label for job in group) for group in alike(jobs)]
-    assert labels == [
-        ["trajectory, base, seed 0", "trajectory, base, seed 1"],
-        *(
-            [f"without {rule}, base, seed {seed}" for seed in (0, 0, 1)]  # the second of seed 0 is the noise oracle
-            for rule in ("class", "random-9")
-        ),
-    ]
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_trained_together_or_apart(tiny, undisturbed, tmp_path, monkeypatch, workers):
     """The jobs of a pack are found finished by the jobs themselves; results differ by rounding only."""
     monkeypatch.setattr(engine, "alike", lambda jobs: [[job for job in jobs if job.label.startswith("trajectory")]])
     if workers == 0:
-        monkeypatch.setattr("ungrok.study.jobs.faster_together", lambda runs: True)
+        monkeypatch.setattr("ungrok.study.executing.faster_together", lambda runs: True)
     run(tiny(), tmp_path, workers=workers)
     packed, single = (collect(make_plan(tiny()), Store(store)).curves for store in (tmp_path, undisturbed))
     assert packed.equals(single) == (workers == 1)  # a worker has a CPU, on which nothing is packed
@@ -238,8 +224,8 @@ def test_a_pack_too_large_for_the_device_is_trained_one_by_one(tiny, undisturbed
         raise torch.OutOfMemoryError("tried to allocate 1 GiB")
 
     monkeypatch.setattr(engine, "alike", lambda jobs: [[job for job in jobs if job.label.startswith("trajectory")]])
-    monkeypatch.setattr("ungrok.study.jobs.faster_together", lambda runs: True)
-    monkeypatch.setattr("ungrok.study.jobs.advance_together", full)
+    monkeypatch.setattr("ungrok.study.executing.faster_together", lambda runs: True)
+    monkeypatch.setattr("ungrok.study.executing.advance_together", full)
     run(tiny(), tmp_path)
     plan = make_plan(tiny())
     assert collect(plan, Store(tmp_path)).curves.equals(collect(plan, Store(undisturbed)).curves)
@@ -250,10 +236,10 @@ def test_an_oracle_is_augmented_as_its_trajectory_is(tiny, monkeypatch):
     from ungrok.data.digits import Digits
 
     monkeypatch.setattr(Digits, "augmentation", lambda self: Augment(pad=1))
-    monkeypatch.setattr(jobs, "_data", {})
+    monkeypatch.setattr(problem_data, "_loaded", {})
     specs = [job.spec for job in make_plan(tiny()).jobs.values() if job.kind == "train"]
-    runs = [jobs.build_run(spec) for spec in specs]
-    assert {spec["without"] is None for spec in specs} == {True, False}
+    runs = [build_run(spec) for spec in specs]
+    assert {spec.without is None for spec in specs} == {True, False}
     assert all(run.batches.augment == Augment(pad=1) for run in runs)
 
 
@@ -287,20 +273,21 @@ def test_an_audit_is_made_from_the_models_themselves(tiny, undisturbed):
     plan = make_plan(tiny())
     store = Store(undisturbed)
     cell = next(c for c in plan.paths if (c.method, c.stage) == ("scrub", "grokked"))
-    source = store.open(plan.stages[cell.arm, cell.seed, cell.stage])
+    source = store.open(plan.stages[cell.arm, cell.seed, cell.stage], jobs.Checkpoint)
     weights, spec = load_tensors(source.path / "model.safetensors"), plan.jobs[cell.path].spec
-    tensors, _, end = jobs.walk(source.result["training"], weights, spec)
-    oracle = jobs.build_run(source.result["training"])
+    walked = walk(source.result.training, weights, spec)
+    tensors, end = walked.tensors, walked.end
+    oracle = build_run(source.result.training)
     oracle.model.load_state_dict(
-        load_tensors(store.open(plan.oracles[cell.arm, cell.seed, cell.forget, cell.stage]).path / "model.safetensors")
+        store.open(plan.oracles[cell.arm, cell.seed, cell.forget, cell.stage], jobs.Oracle).tensors("model.safetensors")
     )
-    start = jobs.build_run(source.result["training"])
+    start = build_run(source.result.training)
     start.model.load_state_dict(weights)
     data = oracle.data
     parts = {"forget": data.train.of(tensors["forget"]), "retain": data.train.of(tensors["retain"]), "test": data.test}
     found = audit(
         start.model, end, **{role: TensorBatches(part, 64) for role, part in parts.items()}, oracle=oracle.model,
-        objective=oracle.objective, seed=spec["seed"],
+        objective=oracle.objective, seed=spec.seed,
     )  # fmt: skip
     table = collect(plan, store).audits
     (row,) = table[(table[["seed", "stage", "method"]] == [cell.seed, cell.stage, cell.method]).all(axis=1)].to_dict(
@@ -335,16 +322,3 @@ def test_every_column_is_a_listed_metric(tiny, undisturbed):
         name = "reached_<target>" if name.startswith("reached_") else of_attacks.get(name, name)
         assert name in listed, column
     assert {"forget_passes, retain_passes", "oracle_gap"} <= listed.keys()
-
-
-@pytest.mark.parametrize(("kind", "key"), [("train", "trajectory.batch_size"), ("unlearn", "batches.forget")])
-def test_out_of_memory_names_the_keys_to_lower(tiny, undisturbed, tmp_path, monkeypatch, kind, key):
-    from ungrok.study import jobs
-
-    def full(*args):
-        raise torch.OutOfMemoryError("tried to allocate 1 GiB")
-
-    monkeypatch.setitem(jobs.KINDS, kind, full)
-    with pytest.raises(UngrokError, match=rf"seed 0: the device is out of memory; lower {key}.*1 GiB") as error:
-        run(tiny("seeds=[0]"), tmp_path)
-    assert "\n" not in str(error.value)

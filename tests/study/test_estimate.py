@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from ungrok.study import estimate as module
+from ungrok.study.bill import Price
 from ungrok.study.estimate import estimate
-from ungrok.study.jobs import observed
-from ungrok.study.plan import make_plan, preflight
-from ungrok.study.recipe import load
+from ungrok.study.jobs.unlearn import observed
+from ungrok.study.loading import load
+from ungrok.study.plan import make_plan
+from ungrok.study.preflight import preflight
 
 TEXT = str(Path(__file__).with_name("tiny-text.yaml"))
 
@@ -16,7 +18,7 @@ TEXT = str(Path(__file__).with_name("tiny-text.yaml"))
 @pytest.fixture
 def known(monkeypatch):
     """Let an update of a training take as many seconds as it has updates, a look 1,000, and weights 0 bytes."""
-    monkeypatch.setattr(module, "_unit_costs", lambda run: (float(run.training.steps), 1000.0, 0))
+    monkeypatch.setattr(module, "_price", lambda run: Price(float(run.training.steps), 1000.0, 0))
 
 
 def test_unlearning_costs_as_much_as_the_training_that_it_leaves_not_the_base(known):
@@ -36,13 +38,13 @@ def test_models_to_be_measured_cost_the_updates_to_the_matched_dose(known, tiny)
     recipe = tiny("analyze=[{kind: weight_norm}]")
     data, _ = preflight(recipe)
     plan = make_plan(recipe)
-    jobs = [job.spec for job in plan.jobs.values() if job.kind == "unlearned"]
+    specs = [job.spec for job in plan.jobs.values() if job.kind == "snapshot"]
     expected = sum(
-        recipe.claims.dose * job["unlearn"]["updates"] * recipe.trajectory.steps
-        for job in jobs
-        if job["unlearn"].get("updates")
+        recipe.claims.dose * spec.unlearn.updates * recipe.trajectory.steps
+        for spec in specs
+        if getattr(spec.unlearn, "updates", None)
     )
-    assert estimate(plan, data).seconds["unlearned"] == expected > 0
+    assert estimate(plan, data).seconds["snapshot"] == expected > 0
     assert not estimate(plan, data).seconds["analyze"]
 
 

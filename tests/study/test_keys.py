@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
-from ungrok.study.recipe import load
 
 HERE = Path(__file__).parent
 MECHANISM = (
@@ -21,15 +21,15 @@ PINNED = {
     ("tiny.yaml", "stage"): "stage-6948e9d9a3e6d95bfcb99c8a",
     ("tiny.yaml", "matched"): "matched-19f9bc6e7d1afd28c2be44e0",
     ("tiny.yaml", "rescaled"): "rescaled-e2a9abbcb75e0377f0d94f58",
-    ("tiny.yaml", "oracle"): "oracle-ace4bdbf4dcf7e38d23b53f8",
-    ("tiny.yaml", "unlearn"): "unlearn-39b0cf72a89ce94d66fb89a4",
-    ("tiny.yaml", "evaluate"): "evaluate-f6daa79264cd0ea0bc71f64d",
-    ("tiny.yaml", "unlearned"): "unlearned-c9ec82daf475abbd67c821ef",
+    ("tiny.yaml", "oracle"): "oracle-399255f9a10cc1b48a785ef0",
+    ("tiny.yaml", "unlearn"): "unlearn-5334e5af89a293420b188231",
+    ("tiny.yaml", "evaluate"): "evaluate-261d3b4ffbd3a278b68fd9ac",
+    ("tiny.yaml", "snapshot"): "snapshot-f1031803989da58ea82cace7",
     ("tiny.yaml", "analyze"): "analyze-32a5a5b6ad9590a6bc0a6386",
     ("tiny-text.yaml", "train"): "train-cc9966c40e332ac585656171",
     ("tiny-text.yaml", "split"): "split-17904fae172debfd8987b89c",
-    ("tiny-text.yaml", "oracle"): "oracle-9c74d9996da7d6e325b2f205",
-    ("tiny-text.yaml", "unlearn"): "unlearn-8c44a9ef5d930c6bb4f98116",
+    ("tiny-text.yaml", "oracle"): "oracle-50e63a27866da1d1b6d68a8b",
+    ("tiny-text.yaml", "unlearn"): "unlearn-4f7cfb261f9b7fb7ad9a0061",
     ("tiny-text.yaml", "analyze"): "analyze-ee9c49d4a202f2709c952e43",
 }
 

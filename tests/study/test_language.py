@@ -19,12 +19,17 @@ from ungrok.evaluate.tofu import forget_quality, model_utility
 from ungrok.report import language, language_figures, write_report
 from ungrok.report.figures import STYLE
 from ungrok.report.view import View
-from ungrok.study import engine, jobs, outputs
-from ungrok.study.jobs import again, build_run, load_data
-from ungrok.study.plan import make_plan, preflight
-from ungrok.study.recipe import load
+from ungrok.study import engine, outputs
+from ungrok.study.folder import claim
+from ungrok.study.job import KINDS
+from ungrok.study.jobs import Train
+from ungrok.study.jobs.trained import again, build_run
+from ungrok.study.loading import load
+from ungrok.study.plan import make_plan
+from ungrok.study.preflight import preflight
+from ungrok.study.problem_data import load_data
 from ungrok.study.results import collect
-from ungrok.study.store import Store
+from ungrok.study.store import Store, Work
 from ungrok.train.loop import model_state
 from ungrok.train.record import checkpoint_name
 
@@ -41,8 +46,12 @@ def study(tmp_path_factory):
     return plan, store, collect(plan, store)
 
 
+def opened(store, key):
+    return store.open(key, KINDS[key.rpartition("-")[0]])
+
+
 def data_of(plan):
-    found = load_data(plan.recipe.problem.spec())
+    found = load_data(plan.recipe.problem)
     assert isinstance(found, AnswerData)
     return found
 
@@ -50,17 +59,13 @@ def data_of(plan):
 def test_trajectories_and_oracles_start_where_their_seeds_base_ended(study):
     plan, store, _ = study
     for (arm, seed), base in plan.bases.items():
-        end = model_state(load_tensors(store.open(base).path / checkpoint_name(20)))
+        end = model_state(load_tensors(opened(store, base).path / checkpoint_name(20)))
         starts = [
             plan.trajectories[arm, seed],
-            *(
-                store.open(k).job["inputs"]["trajectory"]
-                for (a, s, *_), k in plan.oracles.items()
-                if (a, s) == (arm, seed)
-            ),
+            *(opened(store, k).inputs["trajectory"] for (a, s, *_), k in plan.oracles.items() if (a, s) == (arm, seed)),
         ]
         for key in starts:
-            start = model_state(load_tensors(store.open(key).path / checkpoint_name(0)))
+            start = model_state(load_tensors(opened(store, key).path / checkpoint_name(0)))
             assert all(torch.equal(start[name], end[name]) for name in end)
     assert len(set(plan.bases.values())) == 2
 
@@ -68,9 +73,9 @@ def test_trajectories_and_oracles_start_where_their_seeds_base_ended(study):
 def test_oracles_are_fine_tuned_without_the_forget_pairs(study):
     plan, store, results = study
     for (arm, seed, forget, _), key in plan.oracles.items():
-        run = again(store.open(store.open(key).job["inputs"]["trajectory"]))
+        run = again(store.open(opened(store, key).inputs["trajectory"], Train))
         cell = next(c for c in plan.paths if (c.seed, c.arm, c.forget) == (seed, arm, forget))
-        gone = load_tensors(store.open(cell.path).path / "path.safetensors")["forget"]
+        gone = load_tensors(opened(store, cell.path).path / "path.safetensors")["forget"]
         kept = run.data.train.index
         assert not torch.isin(kept, gone).any()
         assert len(kept) + len(gone) == len(data_of(plan).train) == 40
@@ -80,14 +85,14 @@ def test_oracles_are_fine_tuned_without_the_forget_pairs(study):
 def test_groups_are_those_of_the_recorded_losses(study):
     plan, store, results = study
     for (arm, seed, label), key in plan.splits.items():
-        own = load_tensors(store.open(plan.trajectories[arm, seed]).path / "examples.safetensors")["train"].double()
+        own = load_tensors(opened(store, plan.trajectories[arm, seed]).path / "examples.safetensors")["train"].double()
         decrease = (own[1] - own[-1]).numpy()
         order = np.argsort(decrease, kind="stable")
         group = order[:12] if label.startswith("grokked") else order[-12:]
-        assert set(store.open(key).result["forget"]) <= set(group.tolist())
+        assert set(opened(store, key).result.forget) <= set(group.tolist())
     assert (results.groups["found used grokked"] == 12).all()
     lengths = results.groups.set_index(["seed", "forget"])["question_length"]
-    forget = store.open(plan.splits["base", 0, "grokked-4"]).result["forget"]
+    forget = opened(store, plan.splits["base", 0, "grokked-4"]).result.forget
     rows = data_of(plan).rows
     assert lengths[0, "grokked-4"] == pytest.approx(np.mean([len(rows[i]["question"]) for i in forget]))
 
@@ -111,8 +116,8 @@ def test_rows_and_audits_hold_what_was_measured(study):
     ]
     assert audit[names].notna().all(axis=None)
     cell = plan.paths[0]
-    logs = read_json(store.open(cell.path).path / "logs.json")
-    oracle = read_json(store.open(plan.oracles[cell.arm, cell.seed, cell.forget, cell.stage]).path / "logs.json")
+    logs = read_json(opened(store, cell.path).path / "logs.json")
+    oracle = read_json(opened(store, plan.oracles[cell.arm, cell.seed, cell.forget, cell.stage]).path / "logs.json")
     row = audit[
         (audit["seed"] == cell.seed) & (audit["forget"] == cell.forget) & (audit["method"] == cell.method)
     ].iloc[0]
@@ -144,7 +149,7 @@ def test_the_page_shows_them(study, tmp_path):
     plan, store, results = study
     verdicts, budgets = outputs.verdicts_of(plan, store, results), outputs.budgets(plan, store)
     made = outputs.provenance(plan, store, results, 0)
-    outputs.claim_folder(tmp_path)
+    claim(tmp_path)
     outputs.write_tables(tmp_path, plan, results, verdicts, made)
     text = write_report(tmp_path, plan, results, verdicts, made, budgets).read_text()
     for part in ("Table 2", "Table 12", "sizes of the groups", "Answers at the end", "second group", "model utility"):
@@ -155,11 +160,11 @@ def test_the_page_shows_them(study, tmp_path):
 def measured(plan, store, look):
     """Measure the stored model of a look on the groups that the split job made."""
     run = build_run(plan.jobs[plan.trajectories[look.arm, look.seed]].spec)
-    models = {role: store.open(key) for role, key in plan.jobs[look.rows].inputs.items() if role != "split"}
+    models = {role: opened(store, key) for role, key in plan.jobs[look.rows].inputs.items() if role != "split"}
     loaded = {role: copy.deepcopy(run.model) for role in models}
     for role, model in loaded.items():
         model.load_state_dict(load_tensors(models[role].path / "model.safetensors"))
-    gone = torch.tensor(store.open(plan.splits["base", look.seed, look.forget]).result["forget"])
+    gone = torch.tensor(opened(store, plan.splits["base", look.seed, look.forget]).result.forget)
     kept = torch.tensor([i for i in range(40) if i not in gone])
     train, test = run.data.train, run.data.test
     sets = {"forget": [train.batch(gone)], "retain": [train.batch(kept)], "test": [test.batch(slice(None))]}
@@ -197,11 +202,10 @@ def test_measures_are_those_of_the_stored_models_on_the_groups(study, analysis, 
 def test_an_empty_test_set_is_not_measured(study, monkeypatch):
     plan, store, _ = study
     data = replace(data_of(plan), test=data_of(plan).test.of(torch.zeros(0, dtype=torch.int64)))
-    monkeypatch.setattr(jobs, "load_data", lambda _: data)
+    monkeypatch.setattr("ungrok.study.jobs.trained.load_data", lambda _: data)
     look = next(k for k in plan.measurements if (k.analysis, k.forget, k.method) == ("cka", "last-0.5", ""))
     job = plan.jobs[look.rows]
-    inputs = {role: store.open(key) for role, key in job.inputs.items()}
-    rows = jobs.analyze(job.spec, inputs, Path(), lambda _: None)["rows"]
+    rows = job.run(Work(store, job.inputs, Path())).rows
     assert {row["on"] for row in rows} == {"forget|oracle", "retain|oracle"}
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata, spearmanr
 
+from ungrok.study.loading import validate
 from ungrok.study.mediation import (
     changes,
     headline,
@@ -17,7 +18,6 @@ from ungrok.study.mediation import (
     pseudo_values,
     simultaneous,
 )
-from ungrok.study.recipe import validate
 from ungrok.study.results import MECHANISM
 
 RECIPE = validate(

@@ -7,8 +7,9 @@ from torch import nn
 from ungrok.core.errors import RecipeError
 from ungrok.data import Data, Split
 from ungrok.data.vision import Vision
-from ungrok.study.plan import make_plan, preflight
-from ungrok.study.recipe import load, shipped
+from ungrok.study.loading import load, shipped
+from ungrok.study.plan import make_plan
+from ungrok.study.preflight import preflight
 
 
 def flat(shape, outputs):

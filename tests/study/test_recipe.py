@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ungrok.core.errors import RecipeError
-from ungrok.study.recipe import load, merge, parse_yaml, shipped, to_yaml, validate
+from ungrok.study.loading import load, parse_yaml, shipped, to_yaml, validate
+from ungrok.study.recipe import merge
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
@@ -49,7 +50,7 @@ def test_a_recipe_of_the_paper_says_what_it_costs_and_where_it_deviates(name):
         ("forget=[{kind: random}]", ["forget.0", "either fraction or size"]),
         ("problem.train_size=abc", ["problem.train_size", "'abc'", "integer"]),
         ("arms.x.model.widht=3", ["arms.x.model", "'widht'", "did you mean 'width'"]),
-        ("sweep={unlearn: ga, forget: class}", ["sweep.unlearn", "'ga'", "gradient_ascent"]),
+        ("along={unlearn: ga, forget: class}", ["along.unlearn", "'ga'", "gradient_ascent"]),
         ("steps", ["'steps'", "key=value"]),
         ("model={kind", ["not valid YAML", "line 1"]),
         ("problem.kind=null", ["problem.kind", "None"]),

@@ -5,7 +5,30 @@ import errno
 import pytest
 
 from ungrok.core.errors import DamagedFile, StoreError
-from ungrok.study.store import VERSIONS, Job, Store, explained
+from ungrok.study.job import KINDS, Job, Result, Spec
+from ungrok.study.store import Store, explained
+
+
+class NumberSpec(Spec):
+    a: int
+
+
+class NumberResult(Result):
+    answer: int
+
+
+class One(Job[NumberSpec, NumberResult]):
+    kind, version, spec_type, result_type, cost = "one", 1, NumberSpec, NumberResult, 1.0
+
+
+class Other(One):
+    kind = "other"
+
+
+@pytest.fixture(autouse=True)
+def _kinds(monkeypatch):
+    for kind in (One, Other):
+        monkeypatch.setitem(KINDS, kind.kind, kind)
 
 
 @pytest.fixture
@@ -15,29 +38,29 @@ def store(tmp_path):
     return store
 
 
-JOB = Job("train", {"a": 1}, {}, "a label")
+JOB = One(NumberSpec(a=1), {}, "a label")
 
 
-def finish(store: Store, job: Job = JOB, seconds: float = 1.0) -> None:
+def finish(store: Store, job: One = JOB, seconds: float = 1.0) -> None:
     (store.partial(job) / "data.bin").write_bytes(b"0123456789")
-    store.finish(job, {"answer": 42}, {"total": seconds})
+    store.finish(job, NumberResult(answer=42), {"total": seconds})
 
 
 def test_key_is_the_hash_of_kind_spec_inputs_and_code_version(monkeypatch):
-    assert JOB.key == Job("train", {"a": 1}, {}, "another label").key
-    others = [Job("train", {"a": 2}), Job("stage", {"a": 1}), Job("train", {"a": 1}, {"trajectory": "x"})]
+    assert JOB.key == One(NumberSpec(a=1), {}, "another label").key
+    others = [One(NumberSpec(a=2)), Other(NumberSpec(a=1)), One(NumberSpec(a=1), {"trajectory": "x"})]
     keys = {JOB.key, *(job.key for job in others)}
     assert len(keys) == 4
-    monkeypatch.setitem(VERSIONS, "train", VERSIONS["train"] + 1)
-    assert Job("train", {"a": 1}).key not in keys
+    monkeypatch.setattr(One, "version", One.version + 1)
+    assert One(NumberSpec(a=1)).key not in keys
 
 
 def test_a_job_is_absent_until_it_is_finished(store):
     store.partial(JOB)
     assert not store.has(JOB.key)
     finish(store)
-    found = store.open(JOB.key)
-    assert (found.result, found.job["spec"], found.seconds) == ({"answer": 42}, {"a": 1}, {"total": 1.0})
+    finished = store.open(JOB.key, One)
+    assert (finished.result, finished.spec, finished.seconds) == (NumberResult(answer=42), JOB.spec, {"total": 1.0})
     assert not (store.root / ".partial" / JOB.key).exists()
 
 
@@ -61,19 +84,19 @@ def flip(path):
 @pytest.mark.parametrize("name", ["data.bin", "result.json"])
 def test_damage_is_noticed_and_named(store, damage, name):
     finish(store)
-    store.open(JOB.key)
+    store.open(JOB.key, One)
     damage(store.folder(JOB.key) / name)
     with pytest.raises(DamagedFile, match=name):
-        store.open(JOB.key)
+        store.open(JOB.key, One)
     with pytest.raises(DamagedFile, match=name):
-        Store(store.root).open(JOB.key)
+        Store(store.root).open(JOB.key, One)
 
 
 def test_a_damaged_manifest_is_damage(store):
     finish(store)
     (store.folder(JOB.key) / "manifest.json").write_text("{")
     with pytest.raises(DamagedFile, match=r"manifest\.json"):
-        store.open(JOB.key)
+        store.open(JOB.key, One)
 
 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path):
@@ -95,7 +118,7 @@ def test_a_job_whose_manifest_is_lost_can_be_finished_again(store):
     (store.folder(JOB.key) / "manifest.json").unlink()
     assert not store.has(JOB.key)
     finish(store)
-    assert store.open(JOB.key).result == {"answer": 42}
+    assert store.open(JOB.key, One).result == NumberResult(answer=42)
 
 
 def test_discarding_leaves_nothing_that_looks_finished(store, monkeypatch):
@@ -103,3 +126,11 @@ def test_discarding_leaves_nothing_that_looks_finished(store, monkeypatch):
     monkeypatch.setattr("ungrok.study.store.shutil.rmtree", lambda *_, **__: None)
     store.discard(JOB.key)
     assert not store.folder(JOB.key).exists()
+
+
+def test_a_job_is_opened_as_its_kind_or_what_stands_for_it(store):
+    finish(store)
+    finish(store, Other(NumberSpec(a=1)))
+    assert store.open(Other(NumberSpec(a=1)).key, One).result.answer == 42
+    with pytest.raises(StoreError, match="is not of the kind that is read here, Other"):
+        store.open(JOB.key, Other)

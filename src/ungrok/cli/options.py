@@ -61,7 +61,7 @@ def load_recipe(name: str, overrides: Sequence[str] | None) -> Recipe:
         RecipeError: On the first thing that is wrong; with a hint where a shell has split an override at its spaces.
 
     """
-    from ungrok.study.recipe import load
+    from ungrok.study.loading import load
 
     try:
         return load(name, overrides or ())

@@ -24,13 +24,28 @@ from ungrok.cli.options import (
     one_of,
 )
 from ungrok.cli.output import print_rows, say
-from ungrok.cli.pipeline import folders_of, planned, select
 from ungrok.core.errors import RecipeError, UngrokError
 
 if TYPE_CHECKING:
     from ungrok.study.plan import Measurement, PathJobs, Plan
     from ungrok.study.recipe import Recipe
     from ungrok.study.store import Store
+
+
+def _select(
+    recipe: str, overrides: Sequence[str] | None, store: Path | None, seed: int | None, arm: str
+) -> tuple[Plan, Store, int, str]:
+    """Return the plan of a recipe, its store, and the seed and arm that a command is to work on."""
+    from ungrok.study.run import folders, planned
+
+    content = load_recipe(recipe, overrides)
+    plan = planned(content)
+    return (
+        plan,
+        folders(content, None, store)[1],
+        one_of("--seed", seed, content.seeds),
+        one_of("--arm", arm, [BASE, *content.arms]),
+    )
 
 
 def train(
@@ -48,11 +63,12 @@ def train(
     Under torchrun, all its processes train it together.
     """
     from ungrok.study import engine
-    from ungrok.study.jobs import follow
+    from ungrok.study.executing import follow
+    from ungrok.study.jobs import Train
     from ungrok.study.results import transition_of
     from ungrok.train.parallel import joined
 
-    plan, where, seed, arm = select(recipe, overrides, store, seed, arm)
+    plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
     key = plan.trajectories[arm, seed]
     if without is not None:
         forget = one_of("--without", without, plan.recipe.forget_labels())
@@ -60,14 +76,14 @@ def train(
         key = plan.jobs[oracle].inputs["trajectory"]
     where.prepare()
     with joined() as ranks:
-        job = plan.jobs[key]
+        job = plan.job(key, Train)
         todo = ranks.agree(ranks.rank == 0 and bool(engine.pending(where, [job], say)))
         if ranks.rank > 0:
             if todo:
                 follow(where, job)
             return
         engine.run(plan.needed_for(key), where, workers=0, say=say)
-    finished = where.open(key)
+    finished = where.open(key, Train)
     typer.echo(json.dumps(transition_of(plan, finished).to_dict(), indent=1))
     typer.echo(finished.path)
 
@@ -90,7 +106,7 @@ def unlearn(
 
     It starts from a stage of a study, trained first where needed, or from --model.
     """
-    plan, where, seed, arm = select(recipe, overrides, store, seed, arm)
+    plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
     path = _path_of(plan, seed, arm, None if model else stage, forget, method)
     columns = ("dose", "UA", "RA", "TA", "forget_loss")
     if model is None:
@@ -120,7 +136,7 @@ def evaluate(
 
     Every measured place is printed.
     """
-    plan, where, seed, arm = select(recipe, overrides, store, seed, arm)
+    plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
     print_rows(_walked(plan, where, _path_of(plan, seed, arm, stage, forget, method)))
 
 
@@ -143,13 +159,15 @@ def analyze(
 
     The model is a stage of a study (or step-N), trained first where needed, or --model.
     """
+    from ungrok.study.run import folders, planned
+
     if reference is not None and model is None:
         raise RecipeError("--reference: goes with --model; a stage is compared with its oracle and earlier stages")
     if model is not None and (stage or method):
         raise RecipeError("--model: goes without --stage and --method; it is measured as it is")
     content, analysis = _measuring(load_recipe(recipe, overrides), analysis)
     content = _with_step(content, arm, stage)
-    plan, where = planned(content), folders_of(content, None, store)[1]
+    plan, where = planned(content), folders(content, None, store)[1]
     wanted = (
         one_of("--seed", seed, content.seeds),
         one_of("--arm", arm, [BASE, *content.arms]),
@@ -167,7 +185,7 @@ def analyze(
 def _measuring(content: Recipe, analysis: str | None) -> tuple[Recipe, str]:
     """Return the recipe with one analysis alone, since others need not fit what was overridden, and its name."""
     from ungrok.analyze import ANALYSES
-    from ungrok.study.recipe import validate
+    from ungrok.study.loading import validate
 
     labels = content.analyze_labels()
     if analysis is None and not labels:
@@ -181,7 +199,7 @@ def _measuring(content: Recipe, analysis: str | None) -> tuple[Recipe, str]:
 
 def _with_step(content: Recipe, arm: str, stage: str | None) -> Recipe:
     """Add a stage ``step-N`` that the recipe does not name: any step of a trajectory can be measured."""
-    from ungrok.study.recipe import validate
+    from ungrok.study.loading import validate
 
     if stage is None or not stage.startswith("step-") or stage in content.stages_of(arm):
         return content
@@ -195,25 +213,26 @@ def _measured(
     plan: Plan, where: Store, measurement: Measurement, model: Path | None, reference: Path | None
 ) -> Sequence[dict[str, Any]]:
     from ungrok.study import engine, single
+    from ungrok.study.jobs import Analyze
 
     if model is not None:
         return single.analyze_file(plan, measurement, model, reference)
     engine.run(plan.needed_for(measurement.rows), where, workers=0, say=say)
-    result = where.open(measurement.rows).result
-    if result["reason"]:
-        raise UngrokError(f"{measurement.analysis} at stage {measurement.stage!r}: {result['reason']}")
-    rows: list[dict[str, Any]] = result["rows"]
-    return rows
+    result = where.open(measurement.rows, Analyze).result
+    if result.reason:
+        raise UngrokError(f"{measurement.analysis} at stage {measurement.stage!r}: {result.reason}")
+    return result.rows
 
 
 def _walked(plan: Plan, where: Store, path: PathJobs) -> list[dict[str, Any]]:
     """Return the rows of a path of the study, after running what they need."""
     from ungrok.study import engine
+    from ungrok.study.jobs import Evaluate, Unlearn
 
     engine.run(plan.needed_for(path.rows), where, workers=0, say=say)
-    rows: list[dict[str, Any]] = where.open(path.rows).result["rows"]
+    rows = where.open(path.rows, Evaluate).result.rows
     if not rows:
-        raise UngrokError(f"no stage {path.stage!r}: {where.open(path.path).result['reason']}")
+        raise UngrokError(f"no stage {path.stage!r}: {where.open(path.path, Unlearn).result.reason}")
     return rows
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ungrok.cli.options import OutDir, Overrides, RecipeName, Scheduler, StoreDir, Workers, load_recipe
-from ungrok.cli.pipeline import counted, rewrite, run_study
+from ungrok.cli.output import say
+
+if TYPE_CHECKING:
+    from ungrok.study.folder import StudyFolder
 
 
 def study(
@@ -23,17 +26,31 @@ def study(
 
     What is finished already is not done again.
     """
-    typer.echo(run_study(load_recipe(recipe, overrides), out, store, workers, scheduler))
+    from ungrok.study.run import run_study
+
+    made = run_study(load_recipe(recipe, overrides), out, store, workers=workers, scheduler=scheduler, say=say)
+    typer.echo(_reported(made))
 
 
-def check(recipe: RecipeName, overrides: Overrides = None) -> None:
+def _reported(made: StudyFolder) -> Path:
+    """Write the report of a study and return its path."""
+    from ungrok.report import write_report
+
+    return write_report(made.path, made.plan, made.results, made.verdicts, made.provenance, made.doses)
+
+
+def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = None) -> None:
     """Validate a recipe and print its plan and its rough cost.
 
-    The plan is the jobs by kind; the cost is checkpoints, disk, and time on this machine.
+    The plan is the jobs by kind; the cost is checkpoints, disk, and time on this machine. Jobs of the store that a new
+    version of the package makes again are named.
     """
+    from ungrok.study import stale
     from ungrok.study.engine import default_workers
     from ungrok.study.estimate import estimate
-    from ungrok.study.plan import check_device, make_plan, preflight
+    from ungrok.study.plan import make_plan
+    from ungrok.study.preflight import check_device, preflight
+    from ungrok.study.run import counted, folders
 
     content = load_recipe(recipe, overrides)
     check_device(content)
@@ -53,6 +70,8 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     )
     for warning in warnings:
         typer.echo(f"warning: {warning}")
+    if text := stale.warning(plan, folders(content, None, store)[1]):
+        typer.echo(text)
 
 
 def duration(seconds: float) -> str:
@@ -65,7 +84,7 @@ def duration(seconds: float) -> str:
 
 def show(recipe: RecipeName, overrides: Overrides = None) -> None:
     """Print the resolved recipe with every default, as YAML."""
-    from ungrok.study.recipe import to_yaml
+    from ungrok.study.loading import to_yaml
 
     typer.echo(to_yaml(load_recipe(recipe, overrides)), nl=False)
 
@@ -77,4 +96,6 @@ def report(
 
     Nothing is trained: they are made from what is stored.
     """
-    typer.echo(rewrite(folder, store))
+    from ungrok.study.run import reopened
+
+    typer.echo(_reported(reopened(folder, store, say)))

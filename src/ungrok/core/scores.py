@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from ungrok.core.objective import Objective
+    pass
 
 
 @contextmanager
@@ -232,16 +232,3 @@ class AnswerScores(Scores):
     @override
     def at(cls, tensors: Mapping[str, Tensor], split: str, place: int) -> Self:
         return cls(*(tensors[f"{split}.{part}"][place] for part in ("losses", "matches", "extraction")))
-
-
-# Until study/ calls it on the objective.
-def score(
-    model: nn.Module,
-    batches: Iterable[Any],
-    objective: Objective,
-    *,
-    keep_logits: bool = True,
-    on_losses: Callable[[Tensor], None] | None = None,
-) -> ClassScores:
-    """Return :meth:`ungrok.core.objective.Objective.score` of a classifier."""
-    return cast(ClassScores, objective.score(model, batches, keep_logits=keep_logits, on_losses=on_losses))

@@ -82,6 +82,7 @@ class AnswerData(Data):
     family: ClassVar[Family] = "language"
     losses: ClassVar[tuple[str, ...]] = ("causal_lm",)
     gradient_norm: ClassVar[bool] = False
+    timed_in_part: ClassVar[bool] = True
     followed: ClassVar[tuple[Literal["train", "validation"], ...]] = ("train", "validation")
 
     train: TokenSplit

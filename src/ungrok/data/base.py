@@ -160,6 +160,8 @@ class Data:
     """Names of the training losses that fit."""
     gradient_norm: ClassVar[bool] = True
     """Whether a trajectory records the gradient of the training loss, which costs a backward pass over all of it."""
+    timed_in_part: ClassVar[bool] = False
+    """Whether scoring all splits takes so long that an estimate scores a few examples instead."""
     followed: ClassVar[tuple[Literal["train", "validation"], ...]] = ()
     """Splits of which a trajectory records the loss of every example."""
 
@@ -225,6 +227,11 @@ class Data:
     def forget_part(self, split: ForgetSplit, method: Method) -> Split:  # noqa: ARG002
         """Return the forget examples of a split as a method needs them."""
         return self.train.of(split.forget)
+
+    def score(self, model: nn.Module, objective: Objective, batch_size: int) -> dict[str, Scores]:
+        """Return a model's scores on ``train``, ``validation`` and ``test``; arguments are those of :meth:`Split.score`."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split.score(model, objective, batch_size) for name, split in splits.items()}
 
     def check_method(self, method: Method, problem: str) -> None:
         """Raise RecipeError if a method does not run on these data.

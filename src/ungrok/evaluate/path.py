@@ -19,7 +19,7 @@ def _both(
     path: Mapping[str, Tensor], record: Mapping[str, Any], oracle: Mapping[str, Tensor] | None
 ) -> tuple[Places[Any], Places[Any] | None]:
     """Return the places of a path, and that of its oracle on the same forget split."""
-    cls, split = PLACES[_kind(record, path)], (path["forget"], path["retain"], record["classes"])
+    cls, split = PLACES[record["scores"]], (path["forget"], path["retain"], record["classes"])
     return cls(path, *split), cls(oracle, *split) if oracle else None
 
 
@@ -107,17 +107,7 @@ def path_audits(
 
 
 def oracle_accuracies(
-    scores: Mapping[str, Tensor], forget: Tensor, retain: Tensor, classes: Sequence[int], kind: str | None = None
+    scores: Mapping[str, Tensor], forget: Tensor, retain: Tensor, classes: Sequence[int], kind: str
 ) -> Accuracies:
     """Return the accuracies of an oracle on a forget split, from its stored scores at one place and their kind."""
-    return PLACES[kind or _kind({}, scores)](scores, forget, retain, classes).accuracies(0)
-
-
-# Until study/ stores the kind of scores in its records; then ``record["scores"]`` and ``kind`` are always there.
-def is_text(tensors: Mapping[str, Tensor]) -> bool:
-    """Return whether these are the scores of a language model."""
-    return "train.matches" in tensors
-
-
-def _kind(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    return str(record.get("scores") or ("answer" if is_text(tensors) else "class"))
+    return PLACES[kind](scores, forget, retain, classes).accuracies(0)

@@ -16,9 +16,10 @@ from ungrok.core.errors import RecipeError, unknown
 from ungrok.core.files import read_json
 from ungrok.report.format import MISSING, bracketed, fixed, in_unit, level, mean_sd, number
 from ungrok.report.view import View
+from ungrok.study.loading import load, parse_yaml
 from ungrok.study.outputs import written
 from ungrok.study.plan import make_plan
-from ungrok.study.recipe import BASE, Recipe, Side, load, parse_yaml
+from ungrok.study.recipe import BASE, Recipe, Side
 from ungrok.study.results import Results
 from ungrok.study.statistics import Estimate, bounded_differences, sign_flip
 

@@ -295,11 +295,11 @@ def _stage_marks(view: View, column: Sequence[Axes], arm: str) -> None:
 
 def along_trajectory(view: View) -> Iterator[Picture]:
     """Plot UA, RA and TA after the matched dose against the step at which training stopped (the paper's Figure 1b)."""
-    sweep = view.recipe.sweep
-    if sweep is None or sweep.unlearn not in view.budgets:
+    along = view.recipe.along
+    if along is None or along.unlearn not in view.budgets:
         return
-    dose = view.budgets[sweep.unlearn][1]
-    places = _sweep_places(view, sweep.forget, sweep.unlearn, dose)
+    dose = view.budgets[along.unlearn][1]
+    places = _sweep_places(view, along.forget, along.unlearn, dose)
     if places.empty:
         return
     figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
@@ -317,9 +317,9 @@ def along_trajectory(view: View) -> Iterator[Picture]:
     if places["diverged"].any():
         handles.append(Line2D([], [], color="#000000", marker="x", linestyle="", label="diverged"))
     _legend(figure, handles)
-    unit = f"strength {dose:g}" if view.one_shot(sweep.unlearn) else plural(round(dose), "update")
+    unit = f"strength {dose:g}" if view.one_shot(along.unlearn) else plural(round(dose), "update")
     how = (
-        f"Each point is one checkpoint of one seed after {unit} of {sweep.unlearn} on {sweep.forget}; lines are medians over seeds, "
+        f"Each point is one checkpoint of one seed after {unit} of {along.unlearn} on {along.forget}; lines are medians over seeds, "
         "diamonds those of the named stages, and the distance from dashed to solid is what unlearning changed."
     )
     yield Picture("trajectory", "Unlearning along the trajectory", how, figure)

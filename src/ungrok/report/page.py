@@ -22,8 +22,9 @@ from ungrok.report.mechanism import Mechanism
 from ungrok.report.tables import Table
 from ungrok.report.view import View
 from ungrok.study.claims import CLAIMS
+from ungrok.study.loading import to_yaml
 from ungrok.study.plan import Plan
-from ungrok.study.recipe import Rescaled, Side, to_yaml
+from ungrok.study.recipe import Rescaled, Side
 from ungrok.study.results import Results
 from ungrok.study.store import explained
 

@@ -14,21 +14,17 @@ from uuid import uuid4
 
 from ungrok.core.errors import DamagedFile, UngrokError
 from ungrok.core.schema import digest
+from ungrok.study.executing import alike, execute, train_together
 from ungrok.study.interrupts import deferred
-from ungrok.study.jobs import Tick, alike, execute, train_together
+from ungrok.study.job import AnyJob
+from ungrok.study.jobs import Train
 from ungrok.study.progress import Advance, progress
-from ungrok.study.store import Job, Store
+from ungrok.study.store import Store, Tick
 
 Report = Callable[[str], None]
 
 
 ATTEMPTS = 3
-
-COST = {
-    "train": 60.0, "split": 0.2, "stage": 1.0, "matched": 1.0, "rescaled": 0.1, "oracle": 1.5, "unlearn": 4.0, "evaluate": 0.2,
-    "unlearned": 2, "analyze": 2,
-}  # fmt: skip
-"""Rough relative cost of a job by kind, for the progress bar only."""
 
 
 TOPIC = "ungrok"
@@ -42,15 +38,15 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def pending(store: Store, jobs: list[Job], say: Report) -> list[Job]:
+def pending(store: Store, jobs: list[AnyJob], say: Report) -> list[AnyJob]:
     """Return the jobs that are not finished, after checking every file of those that are.
 
     A damaged folder is named, discarded and made again.
     """
 
-    def check(job: Job) -> str | None:
+    def check(job: AnyJob) -> str | None:
         try:
-            store.open(job.key)
+            store.check(job.key)
         except DamagedFile as error:
             return str(error)
         return None
@@ -65,7 +61,7 @@ def pending(store: Store, jobs: list[Job], say: Report) -> list[Job]:
 
 
 def run(
-    jobs: list[Job],
+    jobs: list[AnyJob],
     store: Store,
     *,
     workers: int | None = None,
@@ -101,10 +97,10 @@ def run(
     return count
 
 
-def _run_all(todo: list[Job], store: Store, workers: int | None, scheduler: str | None, say: Report) -> None:
+def _run_all(todo: list[AnyJob], store: Store, workers: int | None, scheduler: str | None, say: Report) -> None:
     if not todo:
         return
-    with progress(todo, lambda job: COST[job.kind], say) as advance:
+    with progress(todo, lambda job: job.cost, say) as advance:
         if workers == 0 and scheduler is None:
             for group in alike(todo):
                 train_together(store, group)
@@ -116,7 +112,7 @@ def _run_all(todo: list[Job], store: Store, workers: int | None, scheduler: str 
             _on_cluster(todo, store, workers or min(default_workers(), len(todo)), scheduler, advance)
 
 
-def _execute_here(store: Store, job: Job, tick: Tick = lambda _: None) -> None:
+def _execute_here(store: Store, job: AnyJob, tick: Tick = lambda _: None) -> None:
     try:
         execute(store, job, tick)
     except UngrokError as error:
@@ -126,12 +122,12 @@ def _execute_here(store: Store, job: Job, tick: Tick = lambda _: None) -> None:
         raise
 
 
-def remote(root: str, job: Job, run: str, *_: Any) -> None:
+def remote(root: str, job: AnyJob, run: str, *_: Any) -> None:
     """Run one job in a worker, which tells the run how far it is; further arguments only carry the order of the graph."""
     _execute_here(Store(Path(root)), job, _teller(run, job))
 
 
-def _teller(run: str, job: Job) -> Tick:
+def _teller(run: str, job: AnyJob) -> Tick:
     """Return a function that tells the client of a run which share of a job is done, twice a second at most."""
     from dask.distributed import get_worker
 
@@ -147,12 +143,12 @@ def _teller(run: str, job: Job) -> Tick:
     return tell
 
 
-def remote_together(root: str, jobs: list[Job]) -> None:
+def remote_together(root: str, jobs: list[Train]) -> None:
     """Train alike models as one in a worker, where that is faster."""
     train_together(Store(Path(root)), jobs)
 
 
-def _on_cluster(todo: list[Job], store: Store, workers: int, scheduler: str | None, advance: Advance) -> None:
+def _on_cluster(todo: list[AnyJob], store: Store, workers: int, scheduler: str | None, advance: Advance) -> None:
     from dask.distributed import Client, as_completed
 
     # One scheduler may serve several stores: the same job there is another task.
@@ -189,7 +185,7 @@ def _on_cluster(todo: list[Job], store: Store, workers: int, scheduler: str | No
             raise
 
 
-def _result(future: Any, job: Job) -> None:
+def _result(future: Any, job: AnyJob) -> None:
     """Raise the error that a job ended with, if it did."""
     from dask.distributed import KilledWorker
 

@@ -14,34 +14,50 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ungrok.core.errors import RecipeError
-from ungrok.core.files import read_json, write_json, write_text
-from ungrok.methods import UNLEARNERS
+from ungrok.core.files import write_json, write_text
 from ungrok.study.claims import judge
-from ungrok.study.jobs import matched_dose
+from ungrok.study.folder import Doses, StudyFolder
+from ungrok.study.jobs import Unlearn
+from ungrok.study.jobs.paths import matched_dose
+from ungrok.study.loading import to_yaml
 from ungrok.study.plan import Plan, device_of
-from ungrok.study.recipe import Recipe, load, to_yaml
+from ungrok.study.recipe import Recipe
 from ungrok.study.results import Results
 from ungrok.study.store import Store, explained
 
 PACKAGES = ("ungrok", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pydantic", "safetensors", "dask")
 
 
-def budgets(plan: Plan, store: Store) -> dict[str, tuple[float, float]]:
+TABLES = {
+    "results": "rows",
+    "transitions": "transitions",
+    "oracles": "oracles",
+    "curves": "curves",
+    "timings": "timings",
+    "audits": "audits",
+    "mechanism": "mechanism",
+    "groups": "groups",
+    "controls": "controls",
+}
+"""Tables of a study by the name of their files."""
+
+ALWAYS = ("results", "transitions", "oracles", "curves", "timings", "audits")
+"""Tables that every study has; the others are written where the recipe asks for them."""
+
+
+def budgets(plan: Plan, store: Store) -> Doses:
     """Return, per method label, the dose at which every path ends and the dose at which doses are matched.
 
     Where paths differ in length (an epoch is longer with more data), the shortest counts.
     """
-    found: dict[str, list[tuple[float, float]]] = {}
-    for cell in plan.paths:
-        record = store.open(cell.path).result
-        if not record["doses"]:
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for path in plan.paths:
+        budget, claims = store.open(path.path, Unlearn).result.budget, plan.recipe.claims
+        if budget is None:
             continue
-        budget, claims = record["budget"], plan.recipe.claims
-        method = UNLEARNERS.parse(plan.jobs[cell.path].spec["unlearn"])
-        matched = matched_dose(method, budget, claims.dose, claims.strength)
-        found.setdefault(cell.method, []).append((budget, matched))
-    return {method: (min(b for b, _ in pairs), min(d for _, d in pairs)) for method, pairs in found.items()}
+        matched = matched_dose(plan.job(path.path, Unlearn).spec.unlearn, budget, claims.dose, claims.strength)
+        pairs.setdefault(path.method, []).append((budget, matched))
+    return {method: (min(b for b, _ in both), min(d for _, d in both)) for method, both in pairs.items()}
 
 
 def verdicts_of(plan: Plan, store: Store, results: Results) -> list[dict[str, Any]]:
@@ -115,23 +131,12 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[dict[st
     """
     with explained(out):
         (out / "report").mkdir(parents=True, exist_ok=True)
-        for name, table in (("results", results.rows), ("audits", results.audits)):
-            _parquet(out / f"{name}.parquet", table)
-        for name, table in (
-            ("results", results.rows),
-            ("transitions", results.transitions),
-            ("oracles", results.oracles),
-            ("timings", results.timings),
-            ("audits", results.audits),
-        ):
-            write_text(out / f"{name}.csv", _csv(table))
-        if plan.recipe.controls:
-            write_text(out / "controls.csv", _csv(results.controls))
-        if plan.recipe.analyze:
-            _parquet(out / "mechanism.parquet", results.mechanism)
-            write_text(out / "mechanism.csv", _csv(results.mechanism))
-        if not results.groups.empty:
-            write_text(out / "groups.csv", _csv(results.groups))
+        tables = {name: getattr(results, attribute) for name, attribute in TABLES.items()}
+        for name, table in tables.items():
+            if name in ALWAYS or not table.empty:
+                _parquet(out / f"{name}.parquet", table)
+                if name != "curves":
+                    write_text(out / f"{name}.csv", _csv(table))
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))
         write_json(out / "provenance.json", made)
         write_text(
@@ -149,45 +154,13 @@ def _csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
 
 
-def claim_folder(out: Path) -> None:
-    """Make sure that ``out`` can be written, before anything is run for it.
-
-    Raises:
-        StoreError: If it cannot.
-
-    """
-    with explained(out):
-        (out / "report").mkdir(parents=True, exist_ok=True)
-        write_text(out / "report" / ".writable", "")
-        (out / "report" / ".writable").unlink()
-
-
 def reopen(out: Path, store: Path | None = None) -> tuple[Recipe, Store, dict[str, Any]]:
-    """Return recipe, store and provenance of a study that has been written to ``out``.
-
-    Args:
-        out: The study's folder.
-        store: Its store; by default the one it was made with or, if that is gone, the folder ``store`` beside ``out``.
-
-    Raises:
-        RecipeError: If ``out`` holds no study.
-
-    """
-    recipe, made = written(out)
-    used = Path(made["store"])
-    chosen = store or (used if used.is_dir() else out.parent / "store")
-    return recipe, Store(chosen), made
+    """Return recipe, store and provenance of a study; see :meth:`ungrok.study.folder.StudyFolder.open`, which takes its place."""
+    study = StudyFolder.open(out, store)
+    return study.recipe, study.store, study.provenance
 
 
 def written(out: Path) -> tuple[Recipe, dict[str, Any]]:
-    """Return recipe and provenance of a study in ``out``; its device is the one it ran on, whatever this machine has.
-
-    Raises:
-        RecipeError: If ``out`` holds no study.
-
-    """
-    for name in ("recipe.yaml", "provenance.json"):
-        if not (out / name).is_file():
-            raise RecipeError(f"{out}: holds no study (no {name})")
-    made, recipe = read_json(out / "provenance.json"), load(str(out / "recipe.yaml"))
-    return recipe.model_copy(update={"device": made.get("device", recipe.device)}), made
+    """Return recipe and provenance of a study; see :meth:`ungrok.study.folder.StudyFolder.open`, which takes its place."""
+    study = StudyFolder.open(out)
+    return study.recipe, study.provenance

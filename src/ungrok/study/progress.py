@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ungrok.study.store import Job
+    from ungrok.study.job import AnyJob
 
 EVERY = 30.0
 """Seconds between two lines where there is no terminal."""
@@ -20,7 +20,7 @@ EVERY = 30.0
 class Advance(Protocol):
     """Takes a job and the share of it that is done: 0 when it starts, 1 at its end."""
 
-    def __call__(self, job: Job, share: float = 1.0) -> None:
+    def __call__(self, job: AnyJob, share: float = 1.0) -> None:
         """Note it."""
 
 
@@ -33,16 +33,16 @@ class Tally:
 
     """
 
-    def __init__(self, jobs: list[Job], cost: Callable[[Job], float]) -> None:
+    def __init__(self, jobs: list[AnyJob], cost: Callable[[AnyJob], float]) -> None:
         self.total = len(jobs)
         self.done = 0
-        self.running: dict[str, Job] = {}
+        self.running: dict[str, AnyJob] = {}
         self._costs = {job.key: cost(job) for job in jobs}
         self._shares: dict[str, float] = {}
         self._started = time.monotonic()
         self._lock = threading.Lock()
 
-    def advance(self, job: Job, share: float = 1.0) -> None:
+    def advance(self, job: AnyJob, share: float = 1.0) -> None:
         """Note that ``share`` of a job is done; what is said of a job after its end comes late and is ignored."""
         with self._lock:
             if self._shares.get(job.key) == 1:
@@ -78,22 +78,16 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def steps_of(job: Job) -> int | None:
-    """Return how many steps a training makes, or updates a path, where its spec says so."""
-    steps: int | None = job.spec.get("trajectory", {}).get("steps") or job.spec.get("unlearn", {}).get("updates")
-    return steps
-
-
-def describe(job: Job, share: float) -> str:
+def describe(job: AnyJob, share: float) -> str:
     """Return a job's label, which names its seed, and its step."""
-    steps = steps_of(job)
+    steps = job.steps
     return f"{job.label or job.kind}: step {round(share * steps)}/{steps}" if steps else job.label or job.kind
 
 
 @contextmanager
 def progress(
-    jobs: list[Job],
-    cost: Callable[[Job], float],
+    jobs: list[AnyJob],
+    cost: Callable[[AnyJob], float],
     say: Callable[[str], None],
     *,
     console: Console | None = None,
@@ -150,7 +144,7 @@ def _bar(tally: Tally, console: Console) -> Iterator[Advance]:
     with Progress(*columns, console=console, transient=True, expand=True) as bar:
         task = bar.add_task("", total=1.0, jobs=f"0/{tally.total}", left="")
 
-        def advance(job: Job, share: float = 1.0) -> None:
+        def advance(job: AnyJob, share: float = 1.0) -> None:
             tally.advance(job, share)
             left = tally.left()
             bar.update(

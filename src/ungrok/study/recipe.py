@@ -1,25 +1,21 @@
-"""Recipes: what a study does, as YAML with dotted overrides."""
+"""Recipes: what a study does."""
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ungrok.analyze import ANALYSES, Analysis
-from ungrok.core.errors import RecipeError, nearest, unknown
+from ungrok.core.errors import RecipeError, nearest
 from ungrok.core.schema import Schema, digest, explain
 from ungrok.data.base import PROBLEMS, Problem
 from ungrok.data.forget import FORGET_RULES, ForgetRule
 from ungrok.evaluate.targets import target_column
 from ungrok.methods import UNLEARNERS, Unlearner
 from ungrok.models.base import MODELS, Model
-from ungrok.recipes import shipped
 from ungrok.train.loop import Training
 from ungrok.train.matching import Nuisance, Part
 from ungrok.train.stages import STAGES, check_stage, stage_name
@@ -36,11 +32,15 @@ else:
     AnyForgetRule, AnyUnlearner = FORGET_RULES.union(), UNLEARNERS.union()
     AnyAnalysis = ANALYSES.union()
 
+V = TypeVar("V", bound=Schema)
+
 BASE = "base"
 
+RENAMED = {"sweep": "along"}
+"""Keys of a recipe by names that they had before, and which are still understood."""
 
 RESERVED = ("model", "oracle", "before", "reference", "split")
-"""Names that measures have for what a model is compared with, and for what they are given."""
+"""Names a control may not take: analyses use them for their inputs."""
 
 
 class Side(Schema):
@@ -124,7 +124,7 @@ class Observation(Schema):
     spacing: float = Field(0.05, gt=0, description="relative distance of observed updates after that")
 
 
-class Sweep(Schema):
+class Along(Schema):
     """Unlearning from many checkpoints along the trajectory (the paper's Figure 1b)."""
 
     unlearn: str = Field(description="label of the method")
@@ -200,10 +200,15 @@ class Recipe(Schema):
     batches: BatchSizes = BatchSizes()
     observe: Observation = Observation()
     noise_seeds: int = Field(1, ge=0, description="seeds that get a second oracle per forget split, as noise floor")
-    sweep: Sweep | None = None
+    along: Along | None = Field(None, description="unlearning from many checkpoints along the trajectory")
     probe: Probe | None = Field(None, description="language models only: generations, truth ratios, attacks")
     claims: Claims = Claims()
     device: Literal["auto", "cpu", "cuda"] = "cpu"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, value: Any) -> Any:
+        return renamed(value) if isinstance(value, dict) else value
 
     @field_validator("seeds")
     @classmethod
@@ -275,9 +280,9 @@ class Recipe(Schema):
         for name, control in self.controls.items():
             if isinstance(control, Matched):
                 yield f"controls.{name}.arm", control.arm, arms
-        if self.sweep:
-            yield "sweep.unlearn", self.sweep.unlearn, self.unlearn_labels()
-            yield "sweep.forget", self.sweep.forget, self.forget_labels()
+        if self.along:
+            yield "along.unlearn", self.along.unlearn, self.unlearn_labels()
+            yield "along.forget", self.along.forget, self.forget_labels()
 
     def stages_of(self, arm: str) -> list[str]:
         """Return the names of an arm's stages."""
@@ -307,13 +312,20 @@ class Recipe(Schema):
             return self.problem, self.model, self.trajectory
         changes = self.arms[arm]
         merged = {key: merge(block.to_dict(), getattr(changes, key)) for key, block in blocks.items()}
-        variant = _validate(Variant, merged, f"arms.{arm}")
+        variant = validated(Variant, merged, f"arms.{arm}")
         return variant.problem, variant.model, variant.trajectory
 
     @property
     def hash(self) -> str:
         """Eight digits that differ between recipes that differ in any key."""
-        return digest(self.spec())[:8]
+        content = self.spec()
+        first_names = {old: content.pop(new) for old, new in RENAMED.items()}  # folders keep their names
+        return digest(content | first_names)[:8]
+
+
+def renamed(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a recipe with keys by their present names."""
+    return {key if RENAMED.get(key, key) in content else RENAMED.get(key, key): value for key, value in content.items()}
 
 
 class Variant(Schema):
@@ -345,121 +357,13 @@ def merge(block: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which ``1e-3`` is a number, as YAML 1.2 has it."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$"), list("-+.0123456789")
-)
-
-
-def parse_yaml(text: str) -> Any:
-    """Parse YAML.
-
-    Raises:
-        RecipeError: If it is not YAML; the message gives the line.
-
-    """
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"not valid YAML{where}: {getattr(error, 'problem', error)}") from None
-
-
-def find(name: str) -> Path:
-    """Return the file of a recipe given by name or path.
-
-    Raises:
-        RecipeError: If there is none.
-
-    """
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise RecipeError(f"recipe: no file {name!r}")
-        return path
-    if name not in shipped():
-        raise unknown("recipe", name, shipped())
-    return shipped()[name]
-
-
-def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
-    """Return the recipe of a name or path, with ``key=value`` overrides.
+def validated(cls: type[V], content: dict[str, Any], prefix: str = "") -> V:
+    """Return the block that plain content describes.
 
     Raises:
         RecipeError: On the first thing that is wrong.
 
     """
-    try:
-        text = find(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe: {name!r} cannot be read as UTF-8 text ({error})") from None
-    content = parse_yaml(text)
-    if not isinstance(content, dict):
-        raise RecipeError(f"recipe: {name} does not hold a mapping")
-    for override in overrides:
-        content = _override(content, override)
-    return validate(content)
-
-
-def validate(content: dict[str, Any]) -> Recipe:
-    """Return the recipe that plain YAML content describes.
-
-    Raises:
-        RecipeError: On the first thing that is wrong.
-
-    """
-    recipe: Recipe = _validate(Recipe, content)
-    return recipe
-
-
-def to_yaml(recipe: Recipe) -> str:
-    """Return the recipe with every default, as YAML that :func:`load` accepts."""
-    return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
-
-
-def _override(content: dict[str, Any], override: str) -> dict[str, Any]:
-    """Apply one ``a.b.0.c=value``."""
-    key, sign, text = override.partition("=")
-    if not sign:
-        raise RecipeError(f"override {override!r}: allowed: key=value, for instance trajectory.steps=2000")
-    parts: list[str] = key.strip().split(".")
-    content = copy.deepcopy(content)
-    here: Any = content
-    for depth, part in enumerate(parts[:-1]):
-        where = ".".join(parts[: depth + 1])
-        if isinstance(here, list):
-            here = here[_index(here, part, where)]
-        else:
-            if here.get(part) is None:
-                here[part] = {}
-            here = here[part]
-        if not isinstance(here, dict | list):
-            raise RecipeError(f"{where}: {here!r} has no keys below it")
-    value = parse_yaml(text)
-    last = parts[-1]
-    if isinstance(here, list):
-        here[_index(here, last, key)] = value
-    elif last == "kind" and here.get("kind") != value:
-        here.clear()
-        here["kind"] = value
-    elif isinstance(here.get(last), dict) and isinstance(value, dict):
-        here[last] = merge(here[last], value)
-    else:
-        here[last] = value
-    return content
-
-
-def _index(items: list[Any], part: str, where: str) -> int:
-    if not part.isdigit() or int(part) >= len(items):
-        raise RecipeError(f"{where}: {part!r} is not an entry; allowed: 0 to {len(items) - 1}")
-    return int(part)
-
-
-def _validate(cls: type[Any], content: dict[str, Any], prefix: str = "") -> Any:
     try:
         return cls.model_validate(content)
     except ValidationError as error:

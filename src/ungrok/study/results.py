@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from ungrok.core.files import load_tensors
-from ungrok.core.seeds import derive
-from ungrok.data.answers import AnswerData
-from ungrok.evaluate.path import oracle_accuracies
 from ungrok.models.rescale import EQUAL
-from ungrok.study.answers import split_of
-from ungrok.study.jobs import load_data, trajectory_of
+from ungrok.study.job import Job
+from ungrok.study.jobs import Analyze, Checkpoint, ChooseSplit, Evaluate, Oracle, Train, Trained, Unlearn
+from ungrok.study.jobs.checkpoint import CheckpointResult
+from ungrok.study.jobs.matched import MatchedResult, MatchValues
+from ungrok.study.jobs.oracle import OracleAccuracies
+from ungrok.study.jobs.rescaled import RescaledResult
+from ungrok.study.jobs.snapshot import SnapshotResult
+from ungrok.study.jobs.trained import FinishedTraining, trajectory_of
 from ungrok.study.plan import Plan
 from ungrok.study.recipe import Matched, Rescaled, Side
-from ungrok.study.store import Finished, Store
+from ungrok.study.store import Finished, R, S, Store
 from ungrok.train import Transition
 
 KEYS = ["seed", "arm", "stage", "step", "forget", "method"]
@@ -74,112 +75,198 @@ class Results:
 
 def collect(plan: Plan, store: Store) -> Results:
     """Read the tables of a study whose jobs are all finished."""
-    opened: dict[str, Finished] = {}
-
-    def get(key: str) -> Finished:
-        if key not in opened:
-            opened[key] = store.open(key)
-        return opened[key]
-
-    return Results(
-        rows=_placed(plan, get, "rows"),
-        transitions=_transitions(plan, get),
-        oracles=_oracles(plan, get),
-        curves=_curves(plan, get),
-        timings=_timings(plan, get),
-        audits=_audits(plan, get),
-        mechanism=_mechanism(plan, get),
-        groups=_groups(plan, get),
-        controls=_controls(plan, get),
-    )
+    return _Tables(plan, store).collected()
 
 
-Get = Callable[[str], Finished]
+def curves(plan: Plan, store: Store) -> pd.DataFrame:
+    """Read the metrics of every trajectory of a study."""
+    return _Tables(plan, store).curves()
 
 
-def _placed(plan: Plan, get: Get, name: str) -> pd.DataFrame:
-    """Return the rows that every path's evaluate job lists under ``name``, each with its place in the study."""
-    frames = []
-    for cell in plan.paths:
-        rows = get(cell.rows).result[name]
-        if rows:
-            step = get(plan.stages[cell.arm, cell.seed, cell.stage]).result["step"]
-            place = dict(zip(KEYS, (cell.seed, cell.arm, cell.stage, step, cell.forget, cell.method), strict=True))
-            frames.append(pd.DataFrame([place | row for row in rows]))
-    if not frames:
-        return pd.DataFrame(columns=[*KEYS, "dose"])
-    table = pd.concat(frames, ignore_index=True)
-    flags = [c for c in map(str, table) if c.startswith("reached")]
-    numbers = [c for c in map(str, table) if c not in (*KEYS, *flags, "diverged", "rewound")]
-    table[numbers] = table[numbers].astype("float64")
-    table[flags] = table[flags].astype("boolean")
-    table["updates"] = table["updates"].astype("Int64")
-    return table
+@dataclass(frozen=True)
+class _Tables:
+    """Tables of a study, read from its store."""
 
+    plan: Plan
+    store: Store
+    opened: dict[str, Finished[Any, Any]] = field(default_factory=dict)
 
-def _audits(plan: Plan, get: Get) -> pd.DataFrame:
-    table = _placed(plan, get, "audits")
-    counts = [name for name in ("members", "non_members", "pairs") if name in table]
-    table[counts] = table[counts].astype("Int64")
-    return table
+    def open(self, key: str, kind: type[Job[S, R]]) -> Finished[S, R]:
+        """Return a finished job, read once."""
+        if key not in self.opened:
+            self.opened[key] = self.store.open(key, kind)
+        return self.opened[key]
 
-
-def _mechanism(plan: Plan, get: Get) -> pd.DataFrame:
-    table = []
-    for look in plan.measurements:
-        step, model = get(plan.stages[look.arm, look.seed, look.stage]).result["step"], get(look.model).result
-        values = (
-            look.seed,
-            look.arm,
-            look.stage,
-            step,
-            look.forget,
-            look.method,
-            model.get("dose", 0.0),
-            look.analysis,
+    def collected(self) -> Results:
+        """Return all of them."""
+        return Results(
+            rows=self.rows(),
+            transitions=self.transitions(),
+            oracles=self.oracles(),
+            curves=self.curves(),
+            timings=self.timings(),
+            audits=self.audits(),
+            mechanism=self.mechanism(),
+            groups=self.groups(),
+            controls=self.controls(),
         )
-        place = dict(zip(MECHANISM, values, strict=False))
-        table += [place | row for row in get(look.rows).result["rows"]]
-    frame = pd.DataFrame(table, columns=MECHANISM)
-    return frame.astype(dict.fromkeys(("dose", "value", "low", "high", "draws", "examples"), "float64"))
+
+    def stage(self, arm: str, seed: int, stage: str) -> CheckpointResult:
+        """Return what the job of a stage found."""
+        return self.open(self.plan.stages[arm, seed, stage], Checkpoint).result
+
+    def rows(self) -> pd.DataFrame:
+        """Return the rows of every path, each with its place in the study."""
+        return self._placed("rows")
+
+    def audits(self) -> pd.DataFrame:
+        """Return the audits of every path, each with its place in the study."""
+        table = self._placed("audits")
+        counts = [name for name in ("members", "non_members", "pairs") if name in table]
+        table[counts] = table[counts].astype("Int64")
+        return table
+
+    def _placed(self, name: str) -> pd.DataFrame:
+        frames = []
+        for path in self.plan.paths:
+            rows = getattr(self.open(path.rows, Evaluate).result, name)
+            if rows:
+                step = self.stage(path.arm, path.seed, path.stage).step
+                place = dict(zip(KEYS, (path.seed, path.arm, path.stage, step, path.forget, path.method), strict=True))
+                frames.append(pd.DataFrame([place | row for row in rows]))
+        if not frames:
+            return pd.DataFrame(columns=[*KEYS, "dose"])
+        table = pd.concat(frames, ignore_index=True)
+        flags = [c for c in map(str, table) if c.startswith("reached")]
+        numbers = [c for c in map(str, table) if c not in (*KEYS, *flags, "diverged", "rewound")]
+        table[numbers] = table[numbers].astype("float64")
+        table[flags] = table[flags].astype("boolean")
+        table["updates"] = table["updates"].astype("Int64")
+        return table
+
+    def mechanism(self) -> pd.DataFrame:
+        """Return every value and null."""
+        table = []
+        for one in self.plan.measurements:
+            step = self.stage(one.arm, one.seed, one.stage).step
+            model = self.open(one.model, Checkpoint).result
+            dose = model.dose if isinstance(model, SnapshotResult) else 0.0
+            values = (one.seed, one.arm, one.stage, step, one.forget, one.method, dose, one.analysis)
+            place = dict(zip(MECHANISM, values, strict=False))
+            table += [place | row for row in self.open(one.rows, Analyze).result.rows]
+        frame = pd.DataFrame(table, columns=MECHANISM)
+        return frame.astype(dict.fromkeys(("dose", "value", "low", "high", "draws", "examples"), "float64"))
+
+    def groups(self) -> pd.DataFrame:
+        """Return one row per split that looked at a trajectory."""
+        table = []
+        for (arm, seed, forget), key in self.plan.splits.items():
+            split = self.open(key, ChooseSplit).result
+            row: dict[str, Any] = {"seed": seed, "arm": arm, "forget": forget, "group": split.group}
+            row |= {"matched": split.matched, "size": len(split.forget), "examples": split.examples}
+            row |= {name: sum(values) / len(values) for name, values in split.members.items()}
+            row |= {f"found {rule} {name}": n for rule, sizes in split.sizes.items() for name, n in sizes.items()}
+            table.append(row)
+        return pd.DataFrame(table)
+
+    def controls(self) -> pd.DataFrame:
+        """Return one row per matched or rescaled checkpoint."""
+        table = []
+        for (arm, seed, stage), key in self.plan.stages.items():
+            control = self.plan.recipe.controls.get(stage)
+            if control is None:
+                continue
+            made = self.open(key, Checkpoint).result
+            row: dict[str, Any] = {"seed": seed, "arm": arm, "stage": stage, "step": made.step, "reason": made.reason}
+            table.append(row | _control(control, arm, made))
+        frame = pd.DataFrame(table, columns=CONTROLS).astype(dict.fromkeys(CONTROLS[7:], "float64"))
+        return frame.astype({"step": "Int64"})
+
+    def transitions(self) -> pd.DataFrame:
+        """Return one row per trajectory."""
+        table = []
+        for (arm, seed), key in self.plan.trajectories.items():
+            finished = self.open(key, Trained)
+            last = trajectory_of(finished).metrics.iloc[-1]
+            stages = {
+                f"stage_{name}": self.stage(arm, seed, name).step
+                for name in self.plan.recipe.all_stages()
+                if (arm, seed, name) in self.plan.stages
+            }
+            final = {f"final_{name}_accuracy": last[f"{name}_accuracy"] for name in ("train", "validation", "test")}
+            table.append({"seed": seed, "arm": arm} | _flat(transition_of(self.plan, finished)) | stages | final)
+        frame = pd.DataFrame(table)
+        whole = [
+            c for c in map(str, frame) if c.endswith(("_step", "_after")) or c.startswith("stage_") or c == "onset"
+        ]
+        frame[whole] = frame[whole].astype("Int64")
+        return frame
+
+    def oracles(self) -> pd.DataFrame:
+        """Return one row per oracle and stage, with the second oracle's accuracies where there is one."""
+        table = []
+        for where, key in self.plan.oracles.items():
+            arm, seed, forget, stage = where
+            oracle = self.open(key, Oracle)
+            row: dict[str, Any] = {"seed": seed, "arm": arm, "forget": forget, "stage": stage}
+            row["step"] = oracle.result.step
+            training = self.open(oracle.inputs["trajectory"], Trained)
+            own = _flat(transition_of(self.plan, training))
+            row |= {f"oracle_{name}": own[name] for name in ("status", "memorized_step", "grokked_step")}
+            row |= _named(oracle.result.accuracies, "")
+            if where in self.plan.noise:
+                row |= _named(self.open(self.plan.noise[where], Oracle).result.accuracies, "second_")
+            table.append(row)
+        frame = pd.DataFrame(table)
+        whole = ["step", "oracle_memorized_step", "oracle_grokked_step"]
+        frame[whole] = frame[whole].astype("Int64")
+        return frame
+
+    def curves(self) -> pd.DataFrame:
+        """Return the metrics of every trajectory."""
+        frames = []
+        for (arm, seed), key in self.plan.trajectories.items():
+            metrics = trajectory_of(self.open(key, Trained)).metrics
+            metrics.insert(0, "arm", arm)
+            metrics.insert(1, "seed", seed)
+            frames.append(metrics)
+        return pd.concat(frames, ignore_index=True)
+
+    def timings(self) -> pd.DataFrame:
+        """Return one row per job."""
+        table = []
+        for key, job in self.plan.jobs.items():
+            seconds = self.open(key, type(job)).seconds
+            row: dict[str, Any] = {"kind": job.kind, "job": job.label, "key": key, "seconds": seconds.get("total")}
+            if isinstance(job, Train):
+                row |= _per_update(None, seconds.get("total"), self.open(key, Train).result.steps)
+            if isinstance(job, Unlearn) and (updates := self.open(key, Unlearn).result.updates):
+                row |= _per_update(job.spec.unlearn.kind, seconds.get("updates"), updates[-1])
+            table.append(row)
+        columns = ["kind", "job", "key", "seconds", "method", "updates", "seconds_per_update"]
+        return pd.DataFrame(table).reindex(columns=columns)
 
 
-def _groups(plan: Plan, get: Get) -> pd.DataFrame:
-    table = []
-    for (arm, seed, forget), key in plan.splits.items():
-        found = get(key).result
-        row: dict[str, Any] = {"seed": seed, "arm": arm, "forget": forget, "group": found["group"]}
-        row |= {"matched": found["matched"], "size": len(found["forget"]), "examples": found["examples"]}
-        row |= {name: sum(values) / len(values) for name, values in found["members"].items()}
-        row |= {f"found {rule} {name}": n for rule, sizes in found["sizes"].items() for name, n in sizes.items()}
-        table.append(row)
-    return pd.DataFrame(table)
+def _named(accuracies: OracleAccuracies, prefix: str) -> dict[str, float | None]:
+    return {f"{prefix}{name}": value for name, value in accuracies.to_dict().items()}
 
 
-def _controls(plan: Plan, get: Get) -> pd.DataFrame:
-    table = []
-    for (arm, seed, stage), key in plan.stages.items():
-        control = plan.recipe.controls.get(stage)
-        if control is None:
-            continue
-        found = get(key).result
-        row: dict[str, Any] = {"seed": seed, "arm": arm, "stage": stage, "step": found["step"]}
-        table.append(row | {"reason": found["reason"]} | _control(control, arm, found))
-    frame = pd.DataFrame(table, columns=CONTROLS).astype(dict.fromkeys(CONTROLS[7:], "float64"))
-    return frame.astype({"step": "Int64"})
-
-
-def _control(control: Matched | Rescaled, arm: str, found: dict[str, Any]) -> dict[str, Any]:
+def _control(control: Matched | Rescaled, arm: str, made: CheckpointResult) -> dict[str, Any]:
     if isinstance(control, Matched):
+        assert isinstance(made, MatchedResult)
         to = Side(stage=control.stage, arm=control.arm).label
-        return {"equal": control.equal, "to": to, "tolerance": control.tolerance} | (found["match"] or {})
+        match = made.match or MatchValues(wanted=None, found=None, mismatch=None)
+        return {"equal": control.equal, "to": to, "tolerance": control.tolerance, **match.to_dict()}
+    assert isinstance(made, RescaledResult)
     same = {"equal": "function", "to": Side(stage=control.stage, arm=arm).label, "tolerance": EQUAL}
-    made = found["rescaling"] or dict.fromkeys(("norm_before", "norm_after", "change"))
-    return same | {"wanted": made["norm_before"], "found": made["norm_after"], "mismatch": made["change"]}
+    change = made.rescaling
+    if change is None:
+        return same
+    return same | {"wanted": change.norm_before, "found": change.norm_after, "mismatch": change.change}
 
 
-def transition_of(plan: Plan, trajectory: Finished) -> Transition:
-    """Return the transition of a finished train job under the recipe's rule."""
+def transition_of(plan: Plan, trajectory: FinishedTraining) -> Transition:
+    """Return the transition of a finished training under the recipe's rule."""
     return trajectory_of(trajectory).transition(plan.recipe.transition)
 
 
@@ -196,88 +283,6 @@ def _flat(transition: Transition) -> dict[str, Any]:
         "change_point_r2": transition.change_point_r2,
         "onset": transition.onset,
     }
-
-
-def _transitions(plan: Plan, get: Get) -> pd.DataFrame:
-    table = []
-    for (arm, seed), key in plan.trajectories.items():
-        finished = get(key)
-        last = trajectory_of(finished).metrics.iloc[-1]
-        stages = {
-            f"stage_{name}": get(plan.stages[arm, seed, name]).result["step"]
-            for name in plan.recipe.all_stages()
-            if (arm, seed, name) in plan.stages
-        }
-        final = {f"final_{name}_accuracy": last[f"{name}_accuracy"] for name in ("train", "validation", "test")}
-        table.append({"seed": seed, "arm": arm} | _flat(transition_of(plan, finished)) | stages | final)
-    frame = pd.DataFrame(table)
-    whole = [c for c in map(str, frame) if c.endswith(("_step", "_after")) or c.startswith("stage_") or c == "onset"]
-    frame[whole] = frame[whole].astype("Int64")
-    return frame
-
-
-def _oracles(plan: Plan, get: Get) -> pd.DataFrame:
-    table = []
-    for (arm, seed, forget, stage), key in plan.oracles.items():
-        finished = get(key)
-        row: dict[str, Any] = {"seed": seed, "arm": arm, "forget": forget, "stage": stage}
-        row["step"] = finished.result["step"]
-        row |= {
-            f"oracle_{k}": v
-            for k, v in _flat(transition_of(plan, get(finished.job["inputs"]["trajectory"]))).items()
-            if k in ("status", "memorized_step", "grokked_step")
-        }
-        row |= _oracle_scores(plan, get, finished, arm, forget, seed, "")
-        if (arm, seed, forget, stage) in plan.noise:
-            second = get(plan.noise[arm, seed, forget, stage])
-            row |= _oracle_scores(plan, get, second, arm, forget, seed, "second_")
-        table.append(row)
-    frame = pd.DataFrame(table)
-    whole = ["step", "oracle_memorized_step", "oracle_grokked_step"]
-    frame[whole] = frame[whole].astype("Int64")
-    return frame
-
-
-def _oracle_scores(
-    plan: Plan, get: Get, finished: Finished, arm: str, forget: str, seed: int, prefix: str
-) -> dict[str, Any]:
-    if finished.result["step"] is None:
-        return {f"{prefix}{name}": None for name in ("UA", "RA", "TA")}
-    data = load_data(plan.recipe.for_arm(arm)[0].spec())
-    rule = plan.recipe.forget[plan.recipe.forget_labels().index(forget)]
-    if rule.from_trajectory:
-        assert isinstance(data, AnswerData)
-        split = split_of(get(plan.splits[arm, seed, forget]).result, data)
-    else:
-        split = rule.split(data, derive(seed, "forget"))
-    scores = load_tensors(finished.path / "scores.safetensors")
-    found = oracle_accuracies(scores, split.forget, split.retain, split.classes)
-    return {f"{prefix}{name}": getattr(found, name) for name in ("UA", "RA", "TA")}
-
-
-def _curves(plan: Plan, get: Get) -> pd.DataFrame:
-    frames = []
-    for (arm, seed), key in plan.trajectories.items():
-        metrics = trajectory_of(get(key)).metrics
-        metrics.insert(0, "arm", arm)
-        metrics.insert(1, "seed", seed)
-        frames.append(metrics)
-    return pd.concat(frames, ignore_index=True)
-
-
-def _timings(plan: Plan, get: Get) -> pd.DataFrame:
-    table = []
-    for key, job in plan.jobs.items():
-        finished = get(key)
-        seconds = finished.seconds
-        row: dict[str, Any] = {"kind": job.kind, "job": job.label, "key": key, "seconds": seconds.get("total")}
-        if job.kind == "train":
-            row |= _per_update(None, seconds.get("total"), finished.result["steps"])
-        if job.kind == "unlearn" and finished.result["doses"]:
-            row |= _per_update(job.spec["unlearn"]["kind"], seconds.get("updates"), finished.result["updates"][-1])
-        table.append(row)
-    columns = ["kind", "job", "key", "seconds", "method", "updates", "seconds_per_update"]
-    return pd.DataFrame(table).reindex(columns=columns)
 
 
 def _per_update(method: str | None, seconds: float | None, updates: int) -> dict[str, Any]:

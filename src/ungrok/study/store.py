@@ -6,75 +6,72 @@ import errno
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from safetensors import SafetensorError
+from torch import Tensor
 
 from ungrok.core.errors import DamagedFile, StoreError
-from ungrok.core.files import checksum, read_json, write_json, write_text
-from ungrok.core.schema import canonical, digest
+from ungrok.core.files import checksum, load_tensors, read_json, write_json, write_text
+from ungrok.core.schema import canonical
+from ungrok.study.job import KINDS, AnyJob, Job, Result, Spec
 
-VERSIONS = {
-    "train": 1, "split": 2, "stage": 1, "matched": 1, "rescaled": 1, "oracle": 1, "unlearn": 3, "evaluate": 2, "unlearned": 1,
-    "analyze": 1,
-}  # fmt: skip
-"""Raise a kind's number when its code changes what it computes: its old results are then no longer found."""
+S = TypeVar("S", bound=Spec)
+R = TypeVar("R", bound=Result)
 
 MANIFEST, TIMING = "manifest.json", "timing.json"
+Tick = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Job:
-    """One unit of work: a pure function of its kind, its spec and its inputs.
+class Finished(Generic[S, R]):
+    """A finished job's folder, whose files have been checked against their checksums.
 
     Args:
-        kind: A key of ``VERSIONS``.
-        spec: Plain JSON types.
-        inputs: Keys of the jobs it reads, by role.
-        label: For people; not part of the key.
+        path: The folder.
+        spec_type: How its spec is read.
+        result_type: How its result is read.
 
     """
 
-    kind: str
-    spec: dict[str, Any]
-    inputs: dict[str, str] = field(default_factory=dict)
-    label: str = ""
-
-    @cached_property
-    def key(self) -> str:
-        """Kind and 24 hexadecimal digits."""
-        made_from = {"version": VERSIONS[self.kind], "spec": self.spec, "inputs": self.inputs}
-        return f"{self.kind}-{digest([self.kind, made_from])}"
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished job's folder, whose files have been checked against their checksums."""
-
     path: Path
+    spec_type: type[S]
+    result_type: type[R]
 
     @cached_property
-    def job(self) -> dict[str, Any]:
-        """Kind, spec and inputs."""
+    def _job(self) -> dict[str, Any]:
         content: dict[str, Any] = read_json(self.path / "job.json")
         return content
 
     @cached_property
-    def result(self) -> dict[str, Any]:
+    def spec(self) -> S:
+        """What the job was made from."""
+        return self.spec_type.model_validate(self._job["spec"])
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Keys of the jobs that it read, by role."""
+        return dict(self._job["inputs"])
+
+    @cached_property
+    def result(self) -> R:
         """What the job returned."""
-        content: dict[str, Any] = read_json(self.path / "result.json")
-        return content
+        return self.result_type.model_validate(read_json(self.path / "result.json"))
 
     @property
     def seconds(self) -> dict[str, float]:
         """Seconds the job took when it ran, in all and by part; never part of a result."""
         path = self.path / TIMING
         return dict(read_json(path)) if path.exists() else {}
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors of a file of the job, on the CPU."""
+        return load_tensors(self.path / name)
 
 
 class Store:
@@ -95,8 +92,26 @@ class Store:
         """Return whether the job's folder is there; its files may still be damaged."""
         return (self.folder(key) / MANIFEST).exists()
 
-    def open(self, key: str) -> Finished:
-        """Return a finished job after checking every file of it against its checksum.
+    def open(self, key: str, kind: type[Job[S, R]]) -> Finished[S, R]:
+        """Return a finished job after checking every file of it; see :meth:`check`.
+
+        Args:
+            key: Of the job.
+            kind: Its kind, or an abstract one that stands for several; says how spec and result are typed.
+
+        Raises:
+            DamagedFile: If a file is missing or differs; the message names it.
+            StoreError: If the job is of another kind.
+
+        """
+        actual = KINDS[key.rpartition("-")[0]]
+        if not issubclass(actual, kind):
+            raise StoreError(f"{self.folder(key)}: is not of the kind that is read here, {kind.__name__}")
+        self.check(key)
+        return Finished(self.folder(key), cast("type[S]", actual.spec_type), cast("type[R]", actual.result_type))
+
+    def check(self, key: str) -> None:
+        """Check every file of a finished job against its checksum.
 
         A file is read again only if it was changed since it was last checked by this object.
 
@@ -117,7 +132,6 @@ class Store:
             if checksum(path) != known:
                 raise DamagedFile(f"{path}: does not match its checksum")
             self._checked[str(path)] = seen
-        return Finished(folder)
 
     def discard(self, key: str) -> None:
         """Remove a finished job, so that it is made again; a kill on the way leaves nothing that looks finished."""
@@ -146,17 +160,17 @@ class Store:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def partial(self, job: Job) -> Path:
+    def partial(self, job: AnyJob) -> Path:
         """Return the folder in which a job works, with whatever an interrupted run left there."""
         folder = self.root / ".partial" / job.key
         folder.mkdir(exist_ok=True)
         return folder
 
-    def finish(self, job: Job, result: dict[str, Any], seconds: dict[str, float]) -> None:
+    def finish(self, job: AnyJob, result: Result, seconds: dict[str, float]) -> None:
         """Seal a job's working folder and make it appear under its key."""
         folder = self.partial(job)
-        write_json(folder / "job.json", {"kind": job.kind, "spec": job.spec, "inputs": job.inputs})
-        write_json(folder / "result.json", result)
+        write_json(folder / "job.json", {"kind": job.kind, "spec": job.spec.spec(), "inputs": job.inputs})
+        write_json(folder / "result.json", result.spec())
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()
         sums = {str(p.relative_to(folder)): checksum(p) for p in sorted(folder.rglob("*")) if p.is_file()}
@@ -165,6 +179,34 @@ class Store:
         if self.folder(job.key).exists():  # its manifest is lost, or another process was faster
             self.discard(job.key)
         folder.rename(self.folder(job.key))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job has to work with.
+
+    Args:
+        store: Where its inputs lie.
+        inputs: Their keys, by role.
+        folder: Where its files go; may hold those of an interrupted run.
+        tick: Told the share that is done.
+        seconds: Takes the seconds of parts of the work, which must not become part of a result.
+
+    """
+
+    store: Store
+    inputs: dict[str, str]
+    folder: Path
+    tick: Tick = lambda _: None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def has(self, role: str) -> bool:
+        """Return whether there is an input of that name."""
+        return role in self.inputs
+
+    def open(self, role: str, kind: type[Job[S, R]]) -> Finished[S, R]:
+        """Return the input of a role; see :meth:`Store.open`."""
+        return self.store.open(self.inputs[role], kind)
 
 
 @contextmanager

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ungrok.core.causal_lm import IGNORED, CausalLM
+from ungrok.core.causal_lm import IGNORED
 from ungrok.core.files import load_tensors
-from ungrok.core.scores import AnswerScores, evaluating
+from ungrok.core.scores import evaluating
 from ungrok.data.answers import AnswerData
-from ungrok.data.base import Data
 from ungrok.data.history import LossHistory
 from ungrok.data.tokens import TokenSplit
-from ungrok.train.loop import Run, Training
 from ungrok.train.record import EXAMPLES
 from ungrok.train.trajectory import Trajectory
 
@@ -65,18 +63,3 @@ def loss_history(trajectory: Trajectory, data: AnswerData, per_epoch: int) -> Lo
 
 def _array(losses: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return losses.double().numpy()
-
-
-# Until study/ calls Run and Split.score themselves, and asks the data which family they are of.
-class AnswerRun(Run):
-    """A run on question-answer pairs."""
-
-
-def make_run(model: nn.Module, data: Data, training: Training, seed: int) -> Run:
-    """Return the run that fits the data."""
-    return (AnswerRun if data.family == "language" else Run)(model, data, training, seed)
-
-
-def look(model: nn.Module, split: TokenSplit, objective: CausalLM) -> AnswerScores:
-    """Return :meth:`ungrok.data.tokens.TokenSplit.score`."""
-    return cast(AnswerScores, split.score(model, objective))

@@ -8,18 +8,18 @@ import torch
 
 from ungrok.analyze import ANALYSES, Subject
 from ungrok.core.errors import RecipeError
-from ungrok.core.files import load_tensors
-from ungrok.core.scores import score
 from ungrok.core.seeds import derive
 from ungrok.data import TensorBatches
 from ungrok.study import engine, outputs
-from ungrok.study.jobs import build_run
-from ungrok.study.plan import make_plan, preflight
-from ungrok.study.recipe import load
+from ungrok.study.jobs import Checkpoint
+from ungrok.study.jobs.trained import build_run
+from ungrok.study.loading import load
+from ungrok.study.plan import make_plan
+from ungrok.study.preflight import preflight
 from ungrok.study.results import MECHANISM, collect
 from ungrok.study.store import Store
 
-TINY = Path(__file__).with_name("tiny.yaml")
+TINY = Path(__file__).parents[1] / "tiny.yaml"
 ANALYZE = [
     "{kind: gradient_alignment, examples: 60, draws: 5, layers: false, after: false}",
     "{kind: cka, examples: 40, draws: 2, layers: false}",
@@ -47,7 +47,7 @@ def test_no_analyses_no_change():
     assert tiny().hash != tiny([]).hash
     before, after = make_plan(tiny([])).jobs, make_plan(tiny()).jobs
     assert set(before) < set(after)
-    assert {after[key].kind for key in after.keys() - before.keys()} == {"unlearned", "analyze"}
+    assert {after[key].kind for key in after.keys() - before.keys()} == {"snapshot", "analyze"}
 
 
 def test_where_analyses_are_planned():
@@ -65,8 +65,8 @@ def test_where_analyses_are_planned():
     )
 
 
-def test_steps_of_a_sweep_are_analyzed_before_unlearning():
-    plan = make_plan(tiny(ANALYZE, "sweep={unlearn: gradient_ascent, forget: class, points: 3, seeds: 1}"))
+def test_steps_along_the_trajectory_are_analyzed_before_unlearning():
+    plan = make_plan(tiny(ANALYZE, "along={unlearn: gradient_ascent, forget: class, points: 3, seeds: 1}"))
     looks = [look for look in plan.measurements if look.stage.startswith("step-")]
     assert {look.method for look in looks} == {""}
     assert len(looks) == 4 * 3
@@ -87,7 +87,7 @@ def test_names_and_settings_that_do_not_change_the_numbers_do_not_change_the_job
 def rebuilt(plan, store, look):
     training = plan.jobs[plan.trajectories[look.arm, look.seed]].spec
     run = build_run(training)
-    run.model.load_state_dict(load_tensors(store.open(look.model).path / "model.safetensors"))
+    run.model.load_state_dict(store.open(look.model, Checkpoint).tensors("model.safetensors"))
     return run
 
 
@@ -122,7 +122,7 @@ def test_models_after_unlearning_stand_at_the_matched_dose(study):
     doses = {method: matched for method, (_, matched) in outputs.budgets(plan, store).items()}
     for look in (k for k in plan.measurements if k.method and k.analysis == "norm"):
         run = rebuilt(plan, store, look)
-        accuracy = score(run.model, TensorBatches(run.data.test), run.objective).accuracy
+        accuracy = run.objective.score(run.model, TensorBatches(run.data.test)).accuracy
         rows = results.rows[(results.rows.stage == look.stage) & (results.rows.method == look.method)]
         at = rows[rows.dose == doses[look.method]]
         assert at.TA.tolist() == [accuracy]
@@ -134,7 +134,7 @@ def test_change_of_weights_is_measured_from_the_stage(study):
     plan, store, results = study
     look = next(k for k in plan.measurements if k.stage == "pre_grok" and k.method == "scrub" and k.analysis == "norm")
     after = rebuilt(plan, store, look).model
-    before = load_tensors(store.open(plan.stages["base", 0, "pre_grok"]).path / "model.safetensors")
+    before = store.open(plan.stages["base", 0, "pre_grok"], Checkpoint).tensors("model.safetensors")
     change = torch.stack([(p.double() - before[n].double()).square().sum() for n, p in after.named_parameters()]).sum()
     table = results.mechanism
     own = table[(table.stage == "pre_grok") & (table.method == "scrub") & (table.layer == "model")]

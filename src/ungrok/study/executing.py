@@ -1,0 +1,93 @@
+"""Running a job in this process, or several trainings as one, and sealing what they give."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+
+import torch
+
+from ungrok.core.errors import UngrokError, first_line
+from ungrok.core.schema import canonical
+from ungrok.study.job import AnyJob
+from ungrok.study.jobs.train import Train
+from ungrok.study.jobs.trained import TrainResult, build_run
+from ungrok.study.store import Store, Tick, Work, explained
+from ungrok.train.record import record_all
+from ungrok.train.together import advance_together, faster_together
+
+_one_at_a_time = threading.Lock()
+
+
+def execute(store: Store, job: AnyJob, tick: Tick = lambda _: None) -> None:
+    """Run one job on one thread, unless it is finished already, and put its folder into the store.
+
+    Raises:
+        StoreError: If the store cannot be read or written; DamagedFile if an input is damaged.
+        UngrokError: If the device runs out of memory.
+
+    """
+    with explained(store.root), _one_at_a_time, store.lock(job.key):
+        if store.has(job.key):
+            return
+        for key in job.inputs.values():
+            store.check(key)
+        work, started = Work(store, job.inputs, store.partial(job), tick), time.perf_counter()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with _memory_explained(job):
+                result = job.run(work)
+        finally:
+            torch.set_num_threads(threads)
+        store.finish(job, result, {"total": time.perf_counter() - started, **work.seconds})
+
+
+@contextmanager
+def _memory_explained(job: AnyJob) -> Iterator[None]:
+    """Say which keys to lower where a device runs out of memory.
+
+    Raises:
+        UngrokError: Then.
+
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UngrokError(
+            f"the device is out of memory; lower {job.advice}, or run fewer --workers ({first_line(error)})"
+        ) from error
+
+
+def alike(jobs: Sequence[AnyJob]) -> list[list[Train]]:
+    """Return groups of training jobs on a GPU that differ in nothing but seeds."""
+    groups: dict[str, list[Train]] = {}
+    for job in jobs:
+        if isinstance(job, Train) and job.spec.device == "cuda" and job.spec.problem.family == "classifier":
+            without = job.spec.without and job.spec.without.model_copy(update={"seed": 0})
+            same = canonical(job.spec.model_copy(update={"training_seed": 0, "without": without}).spec())
+            groups.setdefault(same, []).append(job)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def train_together(store: Store, jobs: Sequence[Train]) -> None:
+    """Finish jobs of :func:`alike` by training their models as one; do nothing where that is not faster, or too large."""
+    full = torch.OutOfMemoryError  # one by one they may fit
+    with explained(store.root), _one_at_a_time, ExitStack() as held, suppress(full):
+        for job in sorted(jobs, key=lambda job: job.key):
+            held.enter_context(store.lock(job.key))
+        todo = [job for job in jobs if not store.has(job.key)]
+        started, runs = time.perf_counter(), [build_run(job.spec) for job in todo]
+        if not runs or not faster_together(runs):
+            return
+        records = record_all(runs, [store.partial(job) for job in todo], advance_together)
+        share = (time.perf_counter() - started) / len(todo)
+        for job, record in zip(todo, records, strict=True):
+            store.finish(job, TrainResult(**record), {"total": share})
+
+
+def follow(store: Store, job: Train) -> None:
+    """Take part, as one of several processes, in a train job that rank 0 executes."""
+    build_run(job.spec).record(store.partial(job))

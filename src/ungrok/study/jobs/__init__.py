@@ -1,0 +1,31 @@
+"""The kinds of job, one file each: what a job is made from, what it computes, and what it returns."""
+
+from ungrok.study.job import KINDS
+from ungrok.study.jobs.analyze import Analyze
+from ungrok.study.jobs.checkpoint import Checkpoint
+from ungrok.study.jobs.evaluate import Evaluate
+from ungrok.study.jobs.matched import MatchedCheckpoint
+from ungrok.study.jobs.oracle import Oracle
+from ungrok.study.jobs.rescaled import RescaledCheckpoint
+from ungrok.study.jobs.snapshot import Snapshot
+from ungrok.study.jobs.split import ChooseSplit
+from ungrok.study.jobs.stage import Stage
+from ungrok.study.jobs.train import Train
+from ungrok.study.jobs.trained import Trained
+from ungrok.study.jobs.unlearn import Unlearn
+
+__all__ = [
+    "KINDS",
+    "Analyze",
+    "Checkpoint",
+    "ChooseSplit",
+    "Evaluate",
+    "MatchedCheckpoint",
+    "Oracle",
+    "RescaledCheckpoint",
+    "Snapshot",
+    "Stage",
+    "Train",
+    "Trained",
+    "Unlearn",
+]

@@ -1,0 +1,153 @@
+"""Unlearning paths as jobs see them: what they are made of, and how they start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import field_validator
+from torch import Tensor, nn
+
+from ungrok.data.batches import TensorBatches
+from ungrok.data.forget import ForgetSplit
+from ungrok.evaluate.cost import Metered
+from ungrok.methods import Iterative, OneShot, Unlearner, UnlearningPath
+from ungrok.study.job import Spec
+from ungrok.study.jobs.blocks import Forget, OwnLoss
+from ungrok.study.jobs.split import made_split
+from ungrok.study.jobs.trained import Trained, TrainSpec, build_run, forget_split, fresh_model, weights_at
+from ungrok.study.recipe import AnyUnlearner, BatchSizes
+from ungrok.study.seeding import fresh_weights, path_batches
+from ungrok.study.store import Work
+from ungrok.train import Run
+
+EPOCH = 10
+"""Updates that an epoch of unlearning is taken to have where its cost is estimated."""
+
+
+class PathSpec(Spec):
+    """What an unlearning path is made of, beside the model that it leaves."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"objective"})
+    unnamed: ClassVar[dict[str, tuple[str, ...]]] = {"unlearn": ()}
+
+    unlearn: AnyUnlearner
+    forget: Forget
+    seed: int
+    batches: BatchSizes
+    objective: OwnLoss | None = None
+
+    @field_validator("unlearn")
+    @classmethod
+    def _nameless(cls, value: Unlearner) -> Unlearner:
+        return value.model_copy(update={"name": None})
+
+    def updates(self) -> int:
+        """Return about how many updates the path makes; 0 for a one-shot method."""
+        method = self.unlearn
+        if not isinstance(method, Iterative):
+            return 0
+        return method.updates or EPOCH * (method.epochs or method.default_epochs)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a path may take from other jobs.
+
+    Args:
+        split: What is forgotten, where a split job decided that and not the spec.
+        start: The state dict before the first update of training: the base model, from which an oracle starts.
+
+    """
+
+    split: ForgetSplit | None = None
+    start: dict[str, Tensor] | None = None
+
+    @classmethod
+    def of(cls, work: Work, training: TrainSpec) -> Sources:
+        """Return what the inputs of a job hold."""
+        start = weights_at(work.open("trajectory", Trained), 0) if work.has("trajectory") else None
+        return cls(made_split(work, training.data()), start)
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A path before its first update.
+
+    Args:
+        run: Holds the model that is left, its data and the objective by which it is unlearned.
+        split: What is forgotten and retained.
+        path: The method's.
+        sets: The forget and retain sets, which count the passes over them.
+
+    """
+
+    run: Run
+    split: ForgetSplit
+    path: UnlearningPath
+    sets: dict[str, Metered]
+
+
+def depart(training: TrainSpec, weights: dict[str, Tensor], spec: PathSpec, sources: Sources) -> Departure:
+    """Return the path of a spec from given weights, before its first update.
+
+    Args:
+        training: Whose problem and model these are.
+        weights: The state dict to start from.
+        spec: Method, forget split, seed and batch sizes.
+        sources: What other jobs gave.
+
+    """
+    run, method, seed = build_run(training), spec.unlearn, spec.seed
+    use_loss(run, spec.objective)
+    run.model.load_state_dict(weights)
+    split = sources.split or forget_split(training.data(), spec.forget)
+    data, start = run.data, sources.start
+    parts = {"forget": data.forget_part(split, method), "retain": data.train.of(split.retain)}
+    sets = {
+        role: Metered(
+            TensorBatches(part, getattr(spec.batches, role), path_batches(seed, role)), len(part), run.objective
+        )
+        for role, part in parts.items()
+    }
+    held_out = TensorBatches(data.validation, spec.batches.validation, path_batches(seed, "validation"))
+
+    def fresh() -> nn.Module:
+        model = fresh_model(training, fresh_weights(seed))
+        if start is not None:
+            model.load_state_dict(start)
+        return model
+
+    path = method.path(
+        run.model,
+        sets["forget"],
+        sets["retain"],
+        run.objective,
+        validation=held_out if len(data.validation) else None,
+        factory=fresh,
+        base=fresh() if "base" in method.needs and start is not None else None,
+        seed=seed,
+    )
+    return Departure(run, split, path, sets)
+
+
+def use_loss(run: Run, own: OwnLoss | None) -> None:
+    """Take the loss that a spec names, if it names one, in the place of the one that was trained with."""
+    if own is not None:
+        run.objective = own.objective(run.data)
+
+
+def matched_dose(method: Unlearner, budget: float, dose: float, strength: float) -> float:
+    """Return the dose at which paths of a method are compared.
+
+    Args:
+        method: Iterative or one-shot.
+        budget: The dose at which its path ends.
+        dose: Share of the updates of an iterative method.
+        strength: Share of the list of strengths of a one-shot method.
+
+    """
+    if isinstance(method, OneShot):
+        strengths = method.doses()
+        return strengths[max(0, round(strength * len(strengths)) - 1)]
+    return max(1, round(dose * budget))

@@ -1,0 +1,94 @@
+"""Choosing what to forget by looking at how training went."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+from ungrok.core.errors import UngrokError
+from ungrok.data.base import Data
+from ungrok.data.forget import ForgetSplit
+from ungrok.data.local import LocalGrokking, Name, difficulty, eligible
+from ungrok.study.job import Job, Result, Spec, register
+from ungrok.study.jobs.blocks import Forget
+from ungrok.study.jobs.trained import Trained, again, forget_split, split_of, trajectory_of
+from ungrok.study.store import Work
+from ungrok.train.answers import loss_history
+
+HARDNESS = ("question_length", "answer_length", "base_loss")
+
+
+class SplitSpec(Spec):
+    """The rule, which reads the input ``trajectory``."""
+
+    forget: Forget
+
+
+class SplitResult(Result):
+    """The chosen examples, the sizes of the groups by rule, and how hard the chosen ones are.
+
+    ``sizes`` counts members by rule and group, ``used`` being the recipe's own rule; ``members`` holds one value per chosen example.
+    """
+
+    forget: list[int]
+    group: str
+    matched: bool
+    examples: int
+    sizes: dict[str, dict[str, int]]
+    members: dict[str, list[float]]
+
+
+@register
+class ChooseSplit(Job[SplitSpec, SplitResult]):
+    """Choose what to forget by looking at how training went."""
+
+    kind = "split"
+    version = 2
+    spec_type = SplitSpec
+    result_type = SplitResult
+    cost = 0.2
+
+    def run(self, work: Work) -> SplitResult:
+        """Choose.
+
+        Raises:
+            UngrokError: If the trajectory has diverged, or a group is too small.
+
+        """
+        source, rule = work.open("trajectory", Trained), self.spec.forget.rule
+        trajectory, data = trajectory_of(source), source.spec.data().pairs()
+        per_epoch = len(again(source).batches)
+        if trajectory.status == "diverged":
+            raise UngrokError(
+                f"training diverged at step {trajectory.steps}, so that nothing can be said of its examples"
+            )
+        history = loss_history(trajectory, data, per_epoch)
+        seen = replace(data, history=history)
+        forget = rule.split(seen, self.spec.forget.seed).forget.tolist()
+        assert isinstance(rule, LocalGrokking)
+        hard = difficulty(seen)
+        columns = {name: getattr(hard, name) for name in HARDNESS} | {"final_loss": history.own[-1]}
+        rules = {name: rule.using.model_copy(update={"rule": name, "by": "absolute"}) for name in get_args(Name)}
+        groups = {name: eligible(seen, other) for name, other in rules.items()} | {"used": eligible(seen, rule.using)}
+        return SplitResult(
+            forget=forget,
+            group=rule.group,
+            matched=rule.matched,
+            examples=len(data.train),
+            sizes={rule: {name: int(mask.sum()) for name, mask in masks.items()} for rule, masks in groups.items()},
+            members={name: [float(values[i]) for i in forget] for name, values in columns.items()},
+        )
+
+
+def made_split(work: Work, data: Data) -> ForgetSplit | None:
+    """Return the forget split that a split job among the inputs made; None where there is none."""
+    return split_of(work.open("split", ChooseSplit).result.forget, data) if work.has("split") else None
+
+
+def split_for(work: Work, data: Data, block: Forget | None) -> ForgetSplit:
+    """Return the forget split of a job: what a split job made, or else what its spec describes."""
+    made = made_split(work, data)
+    if made is not None:
+        return made
+    assert block is not None
+    return forget_split(data, block)

@@ -1,0 +1,44 @@
+"""Training a model to the end, and keeping the path."""
+
+from __future__ import annotations
+
+from ungrok.study.bill import Bill, Prices
+from ungrok.study.job import register
+from ungrok.study.jobs.split import made_split
+from ungrok.study.jobs.trained import Trained, TrainResult, build_run, weights_at
+from ungrok.study.store import Work
+
+MOMENTS = 3
+"""A checkpoint holds the weights and two moments of each; SGD keeps one."""
+
+
+@register
+class Train(Trained):
+    """Train a model to the end and keep the path; from the end of the ``base`` training, if there is one."""
+
+    kind = "train"
+    version = 1
+    cost = 60.0
+    advice = "trajectory.batch_size, trajectory.evaluation_batch or the size of the model"
+
+    @property
+    def steps(self) -> int:
+        """How many steps it makes."""
+        return self.spec.trajectory.steps
+
+    def run(self, work: Work) -> TrainResult:
+        """Train."""
+        split = made_split(work, self.spec.data())
+        run = build_run(self.spec, split)
+        if work.has("base"):
+            base = work.open("base", Trained)
+            run.model.load_state_dict(weights_at(base, base.result.steps))
+        record = run.record(work.folder, tick=lambda step: work.tick(step / run.training.steps))
+        return TrainResult(**record, forget=None if split is None else split.forget.tolist())
+
+    def bill(self, prices: Prices) -> Bill:
+        """Return the cost of all updates, evaluations and kept checkpoints."""
+        price, training = prices.of(self.spec), self.spec.trajectory
+        seconds = training.steps * price.update + len(training.evaluated()) * price.evaluation
+        kept = len(training.kept())
+        return Bill(seconds, MOMENTS * price.weights * kept, kept)

@@ -1,0 +1,144 @@
+"""Training jobs as other jobs see them: what they are made of, what they gave, and their runs built again."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ungrok.core.errors import RecipeError, UngrokError
+from ungrok.data.base import Data
+from ungrok.data.forget import ForgetSplit
+from ungrok.study.job import Job, Result, Spec
+from ungrok.study.jobs.blocks import Forget
+from ungrok.study.problem_data import load_data
+from ungrok.study.recipe import AnyModel, AnyProblem
+from ungrok.study.seeding import batch_order, initial_weights
+from ungrok.study.store import Finished
+from ungrok.train import Run, Training, Trajectory
+from ungrok.train.loop import model_state
+from ungrok.train.record import checkpoint_name
+
+
+class TrainSpec(Spec):
+    """One training: what is learned, by what model, how, and without what."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"part"})
+
+    problem: AnyProblem
+    model: AnyModel
+    trajectory: Training
+    device: str
+    training_seed: int
+    without: Forget | None
+    """The forget split that an oracle never sees; None for a trajectory, and where a split job decides."""
+    part: Literal["base"] | None = None
+    """``base`` for the model that trajectories start from."""
+
+    def data(self) -> Data:
+        """Return all data of the problem, on the CPU."""
+        return load_data(self.problem)
+
+
+class TrainResult(Result):
+    """How a training went; its checkpoints lie beside it.
+
+    ``rows`` holds one row per evaluated step; ``forget`` is what a split job left out.
+    """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"forget"})
+
+    status: Literal["completed", "diverged"]
+    steps: int
+    rows: list[dict[str, Any]]
+    checkpoints: list[int]
+    forget: list[int] | None = None
+
+
+class Trained(Job[TrainSpec, TrainResult]):
+    """A finished training."""
+
+    spec_type = TrainSpec
+    result_type = TrainResult
+
+
+FinishedTraining = Finished[TrainSpec, TrainResult]
+
+
+def fresh_model(spec: TrainSpec, seed: int) -> nn.Module:
+    """Return the model of a training, initialized from ``seed``."""
+    data = spec.data()
+    return spec.model.build(data.shape, data.outputs, seed)
+
+
+def build_run(spec: TrainSpec, split: ForgetSplit | None = None) -> Run:
+    """Return the fresh training run that a spec describes.
+
+    Args:
+        spec: Of a training.
+        split: What to leave out, where a split job decided that and not the spec.
+
+    """
+    data = spec.data()
+    network = fresh_model(spec, initial_weights(spec.training_seed))
+    if spec.without is not None:
+        split = forget_split(data, spec.without)
+    if split is not None:
+        data = data.without(split)
+    if spec.part == "base":
+        data = data.base_part()
+    device = torch.device(spec.device)
+    return Run(network.to(device), data.to(device), spec.trajectory, batch_order(spec.training_seed))
+
+
+def forget_split(data: Data, block: Forget) -> ForgetSplit:
+    """Return the forget split that a spec describes.
+
+    Raises:
+        RecipeError: If its rule looks at a trajectory.
+
+    """
+    if block.rule.from_trajectory:
+        raise RecipeError(
+            f"forget split {block.rule.label!r} depends on a trajectory, which weights of your own do not have; name another with --forget"
+        )
+    return block.rule.split(data, block.seed)
+
+
+def split_of(forget: list[int], data: Data) -> ForgetSplit:
+    """Return the forget split that a split job made.
+
+    Args:
+        forget: Indices into the training data.
+        data: All data of the problem.
+
+    """
+    index = torch.tensor(forget)
+    mask = torch.ones(len(data.train), dtype=torch.bool)
+    mask[index] = False
+    touched = data.train.targets.cpu()[index].unique().tolist()
+    return ForgetSplit(index, mask.nonzero().squeeze(1), tuple(touched))
+
+
+def again(source: FinishedTraining) -> Run:
+    """Return a fresh run of a finished training."""
+    forget = source.result.forget
+    return build_run(source.spec, None if forget is None else split_of(forget, source.spec.data()))
+
+
+def weights_at(source: FinishedTraining, step: int) -> dict[str, Tensor]:
+    """Return the state dict that a training kept at a step.
+
+    Raises:
+        UngrokError: If it kept none there, because it diverged before.
+
+    """
+    if step not in source.result.checkpoints:
+        raise UngrokError(f"the training it starts from diverged at step {source.result.steps}")
+    return model_state(source.tensors(checkpoint_name(step)))
+
+
+def trajectory_of(source: FinishedTraining) -> Trajectory:
+    """Return the trajectory that a finished training recorded."""
+    return Trajectory(source.path, source.result.to_dict())

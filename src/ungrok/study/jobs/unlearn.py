@@ -1,0 +1,202 @@
+"""Walking an unlearning path, and keeping the scores at the observed places."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from ungrok.core.files import save_tensors
+from ungrok.core.scores import Scores
+from ungrok.evaluate.cost import Metered
+from ungrok.methods import Iterative, OneShot, Step
+from ungrok.study.bill import Bill, Prices
+from ungrok.study.job import Job, Result, register
+from ungrok.study.jobs.blocks import Asked
+from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
+from ungrok.study.jobs.paths import Departure, PathSpec, Sources, depart
+from ungrok.study.jobs.questions import Attacks, question
+from ungrok.study.jobs.split import split_for
+from ungrok.study.jobs.trained import TrainSpec
+from ungrok.study.recipe import Observation
+from ungrok.study.store import Tick, Work
+
+SCORES = "path.safetensors"
+BYTES = 6
+"""Of one example's prediction and loss at one place of a path."""
+
+
+class UnlearnSpec(PathSpec):
+    """A path, where it is observed, and what the model at its end is asked."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe"})
+
+    observe: Observation
+    probe: Asked | None = None
+
+
+class UnlearnResult(Result):
+    """The observed places of a path; none where there is no stage to leave.
+
+    ``doses``, ``updates`` and ``passes`` (over the forget and over the retain set) hold one entry per place; ``classes`` are
+    those with forget examples; ``budget`` is the dose at which the path ends; ``scores`` says of which kind the scores are.
+    """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"attacks"})
+
+    status: str
+    reason: str = ""
+    doses: list[float] = []
+    updates: list[int] = []
+    passes: dict[str, list[float]] = {}
+    classes: list[int] = []
+    one_shot: bool = False
+    budget: int | float | None = None
+    scores: Literal["class", "answer"] | None = None
+    attacks: Attacks | None = None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A path that has been walked.
+
+    Args:
+        tensors: The scores at the observed places, and ``forget`` and ``retain`` indices.
+        record: What the job returns.
+        end: The model at the end.
+        seconds: Of the updates alone.
+
+    """
+
+    tensors: dict[str, Tensor]
+    record: UnlearnResult
+    end: nn.Module
+    seconds: float
+
+
+@register
+class Unlearn(Job[UnlearnSpec, UnlearnResult]):
+    """Walk one unlearning path from a stage and keep the scores at the observed places."""
+
+    kind = "unlearn"
+    version = 4
+    spec_type = UnlearnSpec
+    result_type = UnlearnResult
+    cost = 4.0
+    advice = "batches.forget, batches.retain or trajectory.evaluation_batch"
+
+    @property
+    def steps(self) -> int | None:
+        """How many updates it makes, where the recipe says so."""
+        method = self.spec.unlearn
+        return method.updates if isinstance(method, Iterative) else None
+
+    def run(self, work: Work) -> UnlearnResult:
+        """Walk it."""
+        source = work.open("stage", Checkpoint)
+        if source.result.step is None:
+            return UnlearnResult(status="no stage", reason=source.result.reason)
+        training = source.result.training
+        walked = walk(training, weights_of(source), self.spec, work.tick, Sources.of(work, training))
+        save_tensors(work.folder / SCORES, walked.tensors)
+        work.seconds["updates"] = walked.seconds
+        if self.spec.probe is None or walked.record.status != "completed":
+            return walked.record
+        split = split_for(work, training.data(), self.spec.forget)
+        attacks = question(walked.end, training, split, self.spec.probe, work.folder)
+        return walked.record.model_copy(update={"attacks": attacks})
+
+    def bill(self, prices: Prices) -> Bill:
+        """Return the cost of all updates and of the observed places."""
+        updates, method = self.spec.updates(), self.spec.unlearn
+        places = len(observed(updates, self.spec.observe)) if updates else 0
+        if isinstance(method, OneShot):
+            places = len(method.doses())
+        seconds = updates * prices.unlearning.update + places * prices.unlearning.evaluation
+        return Bill(seconds, places * prices.examples * BYTES)
+
+
+def observed(total: int, rule: Observation) -> set[int]:
+    """Return the updates at which a path of ``total`` updates is looked at."""
+    grid, update = set(range(min(total, rule.every_until) + 1)), rule.every_until
+    while update < total:
+        grid.add(update)
+        update = max(update + 1, int(update * (1 + rule.spacing)))
+    return grid | {total}
+
+
+def walk(
+    training: TrainSpec,
+    weights: dict[str, Tensor],
+    spec: UnlearnSpec,
+    tick: Tick = lambda _: None,
+    sources: Sources = Sources(),  # noqa: B008 (frozen)
+) -> Walk:
+    """Walk an unlearning path from given weights.
+
+    Args:
+        training: Whose problem and model these are.
+        weights: The state dict to start from.
+        spec: The path.
+        tick: Told the share that is done.
+        sources: What other jobs gave.
+
+    """
+    departure = depart(training, weights, spec, sources)
+    run, path, one_shot = departure.run, departure.path, isinstance(spec.unlearn, OneShot)
+    size = run.training.evaluation_batch
+    places = _Places(departure.sets, [run.data.score(run.model, run.objective, size)])
+    looked_at = set() if one_shot else observed(int(path.budget), spec.observe)
+    status, seconds, end = "completed", 0.0, run.model
+    started = time.perf_counter()
+    for step in path:
+        if not one_shot and step.updates not in looked_at:
+            continue
+        seconds += time.perf_counter() - started
+        end = step.model
+        places.add(step, run.data.score(step.model, run.objective, size))
+        tick(len(places.doses) / (len(looked_at) or len(places.doses) + 1))
+        if any(scores.diverged for scores in places.scores[-1].values()):
+            status = "diverged"
+            break
+        started = time.perf_counter()
+    return Walk(*places.sealed(departure, status, one_shot), end, seconds)
+
+
+@dataclass
+class _Places:
+    """The observed places of a path so far; the first is where it starts."""
+
+    sets: dict[str, Metered]
+    scores: list[dict[str, Scores]]
+    doses: list[float] = field(default_factory=lambda: [0.0])
+    updates: list[int] = field(default_factory=lambda: [0])
+    passes: dict[str, list[float]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.passes = {role: [0.0] for role in self.sets}
+
+    def add(self, step: Step, scores: dict[str, Scores]) -> None:
+        """Note a place."""
+        self.scores.append(scores)
+        self.doses.append(float(step.dose))
+        self.updates.append(step.updates)
+        for role, batches in self.sets.items():
+            self.passes[role].append(batches.passes)
+
+    def sealed(self, departure: Departure, status: str, one_shot: bool) -> tuple[dict[str, Tensor], UnlearnResult]:
+        """Return tensors and record of the whole path."""
+        split, kind = departure.split, departure.run.objective.scores_type
+        record = UnlearnResult(
+            status=status,
+            doses=self.doses,
+            updates=self.updates,
+            passes=self.passes,
+            classes=list(split.classes),
+            one_shot=one_shot,
+            budget=departure.path.budget,
+            scores=kind.kind,
+        )
+        return kind.stack(self.scores) | {"forget": split.forget, "retain": split.retain}, record

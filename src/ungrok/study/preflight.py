@@ -1,0 +1,167 @@
+"""What can be known to fail before any training: data, forget splits, models, methods, analyses, the device."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+from ungrok.analyze import ROLES, Subject
+from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.scores import evaluating
+from ungrok.data.base import Data
+from ungrok.data.batches import TensorBatches
+from ungrok.data.forget import SMALL, ForgetRule
+from ungrok.data.local import LocalGrokking
+from ungrok.methods import Material
+from ungrok.models.rescale import check_equal, rescale
+from ungrok.study.plan import device_of
+from ungrok.study.recipe import BASE, Recipe, Rescaled
+from ungrok.study.seeding import Seeds
+from ungrok.study.statistics import smallest_p
+from ungrok.train import Training
+
+
+def check_device(recipe: Recipe) -> None:
+    """Raise RecipeError if the recipe asks for a device that is not there."""
+    if recipe.device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("device: 'cuda' is not available on this machine; allowed here: cpu, auto")
+
+
+def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
+    """Load the data and try every forget split, model shape and analysis, before any training.
+
+    Returns:
+        The base arm's data, and warnings for the report.
+
+    Raises:
+        UngrokError: If a split cannot be made, or the model or an analysis does not fit the data.
+
+    """
+    warnings: list[str] = []
+    for arm in reversed((BASE, *recipe.arms)):
+        data, of_arm = _try_arm(recipe, arm)
+        warnings += of_arm
+    least = min(1.0, smallest_p(len(recipe.seeds)) * len(recipe.unlearn))
+    if recipe.claims.compare and least >= recipe.claims.alpha:
+        warnings.append(
+            f"{len(recipe.seeds)} seeds with {len(recipe.unlearn)} methods cannot give a Holm-adjusted p below "
+            f"{recipe.claims.alpha:g}: the smallest is {least:.3g}."
+        )
+    return data, list(dict.fromkeys(warnings))
+
+
+def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
+    """Return an arm's data and what is to be said of them."""
+    problem, model, training = recipe.for_arm(arm)
+    training.speed.check(torch.device(device_of(recipe)))
+    data = problem.load()
+    warnings = problem.warnings()
+    if training.robustness:
+        training.robustness.subset(data.validation)
+    network = model.build(data.shape, data.outputs, 0)
+    _try(network, model.kind, data, training)
+    _check_family(recipe, data)
+    _check_methods(recipe, network, data, training)
+    _check_analyses(recipe, network, data)
+    _check_rescaled(recipe, arm, network, data)
+    for rule in recipe.forget:
+        if rule.from_trajectory:
+            _check_local(rule, data, training)
+            continue
+        smallest = min(len(rule.split(data, Seeds(seed).forget).forget) for seed in recipe.seeds)
+        if smallest < SMALL:
+            text = f"forget split {rule.label!r} holds only {smallest} examples"
+            warnings.append(f"{text}; under {SMALL}, one example moves UA by more than 3 points.")
+    return data, warnings
+
+
+def _check_family(recipe: Recipe, data: Data) -> None:
+    """Raise RecipeError where methods, base or probe do not fit the data."""
+    for key, part in (("base", recipe.base), ("probe", recipe.probe)):
+        if part is not None and data.family != "language":
+            raise RecipeError(f"{key}: is for language models; problem {recipe.problem.kind!r} has none")
+    for method in recipe.unlearn:
+        data.check_method(method, recipe.problem.kind)
+    if recipe.base is not None:
+        try:
+            data.base_part()
+        except NotApplicable:
+            kind = recipe.problem.kind
+            raise RecipeError(f"base: problem {kind!r} has no part for a base model; leave base out") from None
+        recipe.base.objective(data)
+
+
+def _check_methods(recipe: Recipe, network: nn.Module, data: Data, training: Training) -> None:
+    """Raise RecipeError or NotApplicable where a method does not fit the model, as its path would after training."""
+    objective, all_of = training.objective(data), torch.arange(len(data.train))
+    for rule in recipe.forget:
+        forget = all_of[:1] if rule.from_trajectory else rule.split(data, Seeds(recipe.seeds[0]).forget).forget
+        kept = all_of[~torch.isin(all_of, forget)]
+        ours, theirs = (TensorBatches(data.train.of(part), training.evaluation_batch) for part in (forget, kept))
+        for method in recipe.unlearn:
+            method.check(Material(network, network, ours, theirs, (), objective, None, None, 0))
+
+
+def _check_local(rule: ForgetRule, data: Data, training: Training) -> None:
+    """Raise RecipeError where a split of a group of local grokking can be seen to fail before training."""
+    try:
+        data.pairs()
+    except NotApplicable:
+        raise RecipeError(
+            f"forget: kind {rule.kind!r} reads losses of question-answer pairs, which this problem does not have"
+        ) from None
+    size: int = getattr(rule, "size", 0)
+    if size >= len(data.train):
+        raise RecipeError(
+            f"forget split {rule.label!r}: size {size} of {len(data.train)} training examples; nothing would be left"
+        )
+    if isinstance(rule, LocalGrokking):
+        per_epoch = math.ceil(len(data.train) / (training.batch_size or len(data.train)))
+        try:
+            rule.using.check(len(data.train), training.steps / per_epoch, size)
+        except RecipeError as error:
+            raise RecipeError(f"forget split {rule.label!r}: {error}") from None
+
+
+def _try(network: nn.Module, kind: str, data: Data, training: Training) -> None:
+    """Run two examples through a model."""
+    objective, batch = training.objective(data), data.train.batch(slice(2))
+    try:
+        with torch.no_grad():
+            out = objective.logits(network, batch)
+    except Exception as error:  # whatever a model of the user's own raises
+        raise RecipeError(f"model: kind {kind!r} does not take inputs of shape {data.shape} ({error})") from error
+    rows = len(objective.targets(batch))
+    if not (isinstance(out, torch.Tensor) and data.fits(out.shape, rows)):
+        given = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+        raise RecipeError(
+            f"model: kind {kind!r} gives {given} for two examples; wanted: logits ({rows}, {data.outputs})"
+        )
+
+
+def _check_analyses(recipe: Recipe, network: nn.Module, data: Data) -> None:
+    sets = {role: [data.train.batch(slice(2))] for role in ROLES}
+    with evaluating(network):
+        for place, analysis in enumerate(recipe.analyze):
+            try:
+                analysis.check(Subject(network, recipe.trajectory.objective(data), sets))
+            except (NotApplicable, RecipeError) as error:
+                raise RecipeError(f"analyze.{place}: {error}") from None
+
+
+def _check_rescaled(recipe: Recipe, arm: str, network: nn.Module, data: Data) -> None:
+    for name in recipe.stages_of(arm):
+        control = recipe.controls.get(name)
+        if isinstance(control, Rescaled):
+            if data.family == "language":
+                raise RecipeError(f"controls.{name}: rescaling is for classifiers of images or numbers, not for text")
+            inputs, scaled = data.train.batch(slice(2))[0], copy.deepcopy(network)
+            try:
+                rescale(scaled, control.factor)
+                with evaluating(network), evaluating(scaled), torch.no_grad():
+                    check_equal(network(inputs), scaled(inputs))
+            except NotApplicable as error:
+                raise RecipeError(f"controls.{name}: arm {arm!r}: {error}") from None

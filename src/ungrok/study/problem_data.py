@@ -1,0 +1,17 @@
+"""The data of a problem, kept in memory for the next job of this process."""
+
+from __future__ import annotations
+
+from ungrok.core.schema import canonical
+from ungrok.data.base import Data, Problem
+
+_loaded: dict[str, Data] = {}
+
+
+def load_data(problem: Problem) -> Data:
+    """Return a problem's data; those of the last problem asked for stay in memory."""
+    text = canonical(problem.spec())
+    if text not in _loaded:
+        _loaded.clear()
+        _loaded[text] = problem.load()
+    return _loaded[text]

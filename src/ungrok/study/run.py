@@ -1,0 +1,144 @@
+"""A whole study, from a recipe to its tables and verdicts: what the command line calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ungrok.core.errors import StoreError
+from ungrok.study import engine, outputs
+from ungrok.study.claims import CLAIMS, judge
+from ungrok.study.engine import Report
+from ungrok.study.folder import StudyFolder, claim
+from ungrok.study.plan import Plan, make_plan
+from ungrok.study.preflight import check_device, preflight
+from ungrok.study.recipe import Recipe
+from ungrok.study.results import Results, collect
+from ungrok.study.stale import stale_jobs
+from ungrok.study.store import Store
+
+
+def folders(recipe: Recipe, out: Path | None = None, store: Path | None = None) -> tuple[Path, Store]:
+    """Return where a study writes, and its store; by default ``runs/<recipe>-<hash>`` and ``store`` beside it."""
+    out = out or Path("runs") / f"{recipe.name.replace('/', '-')}-{recipe.hash}"
+    return out, Store(store or out.parent / "store")
+
+
+def planned(recipe: Recipe, *, runs: bool = True) -> Plan:
+    """Return the plan of a recipe, after trying that it fits its data.
+
+    Args:
+        recipe: The recipe.
+        runs: Whether jobs are to run, for which the recipe's device must be there.
+
+    Raises:
+        UngrokError: If something does not fit.
+
+    """
+    if runs:
+        check_device(recipe)
+    _, warnings = preflight(recipe)
+    plan = make_plan(recipe)
+    plan.warnings += warnings
+    return plan
+
+
+def run_study(
+    recipe: Recipe,
+    out: Path | None = None,
+    store: Path | None = None,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    say: Report = lambda _: None,
+) -> StudyFolder:
+    """Run what is not finished yet of a study, and write its tables and verdicts.
+
+    Args:
+        recipe: What to do.
+        out: The study's folder; see :func:`folders`.
+        store: Folder of finished jobs; see :func:`folders`.
+        workers: As for :func:`ungrok.study.engine.run`.
+        scheduler: As for :func:`ungrok.study.engine.run`.
+        say: Takes one line of text for the user.
+
+    Returns:
+        The study, for a report.
+
+    Raises:
+        UngrokError: If the recipe does not fit its data, or a job fails.
+
+    """
+    folder, where = folders(recipe, out, store)
+    plan = planned(recipe)
+    claim(folder)
+    say(f"{recipe.name}: {counted(plan)}")
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
+    ran = engine.run(list(plan.jobs.values()), where, workers=workers, scheduler=scheduler, say=say)
+    say(f"{ran} jobs ran, {len(plan.jobs) - ran} were finished already")
+    used = None if scheduler else engine.default_workers() if workers is None else workers
+    return written(folder, plan, where, used, scheduler, say)
+
+
+def counted(plan: Plan) -> str:
+    """Return the number of jobs by kind, for people."""
+    return ", ".join(f"{count} {kind}" for kind, count in plan.counts().items()) + " jobs"
+
+
+def written(
+    out: Path, plan: Plan, store: Store, workers: int | None, scheduler: str | None, say: Report = lambda _: None
+) -> StudyFolder:
+    """Write the tables and verdicts of a study whose jobs are all finished; arguments are those of :func:`run_study`."""
+    results = collect(plan, store)
+    doses = outputs.budgets(plan, store)
+    made = outputs.provenance(plan, store, results, workers, scheduler) | {
+        "doses": {method: {"budget": budget, "matched": matched} for method, (budget, matched) in doses.items()}
+    }
+    verdicts = judge(results.rows, plan.recipe, doses)
+    outputs.write_tables(out, plan, results, verdicts, made)
+    _say_verdicts(verdicts, say)
+    return _study(StudyFolder(out, plan.recipe, made, store), plan, results, verdicts)
+
+
+def _study(folder: StudyFolder, plan: Plan, results: Results, verdicts: list[dict[str, Any]]) -> StudyFolder:
+    """Return a study with what is in memory already, so that it is not read again."""
+    folder.plan, folder.results, folder.verdicts = plan, results, verdicts
+    return folder
+
+
+def _say_verdicts(verdicts: list[dict[str, Any]], say: Report) -> None:
+    for name in CLAIMS:
+        decided = Counter(verdict["verdict"] for verdict in verdicts if verdict["claim"] == name)
+        if decided:
+            counts = ", ".join(f"{decided[word]} {word}" for word in ("supported", "refuted", "inconclusive"))
+            say(f"  {name}: {counts}")
+
+
+def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None) -> StudyFolder:
+    """Return a finished study for its report to be written again.
+
+    Its tables are made again from the store where all its jobs are there. Where some are stale, since the package has changed,
+    the tables in the folder are taken as they are, and ``say`` is told what running the study would make again.
+
+    Raises:
+        RecipeError: If the folder holds no study, or not all its tables.
+        StoreError: If there are jobs of which the store holds no version.
+
+    """
+    folder = StudyFolder.open(out, store)
+    plan = planned(folder.recipe, runs=False)
+    lacking = [job for job in plan.jobs.values() if not folder.store.has(job.key)]
+    if not lacking:
+        made = folder.provenance
+        return written(out, plan, folder.store, made.get("workers"), made.get("scheduler"), say)
+    stale = stale_jobs(plan, folder.store)
+    text = f"{folder.store.root}: {len(lacking)} of {len(plan.jobs)} jobs are not there"
+    if stale:
+        text += f" ({', '.join(each.text for each in stale)} are stale)"
+    if sum(each.count for each in stale) < len(lacking):
+        raise StoreError(f"{text}; name the store with --store, or run the study again")
+    results = folder.results_with_curves(plan)
+    say(f"{text}; the report is written from the tables in {out}; running the study makes these jobs again")
+    return _study(folder, plan, results, judge(results.rows, plan.recipe, folder.doses))

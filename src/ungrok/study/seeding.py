@@ -1,0 +1,75 @@
+"""The seeds of a study: every draw of every job has a name, and its seed is derived here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from ungrok.core.seeds import derive
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What one seed of a recipe gives to the jobs that are made of it.
+
+    Args:
+        seed: As it stands in the recipe.
+
+    """
+
+    seed: int
+
+    @cached_property
+    def base(self) -> int:
+        """Of training the model that trajectories start from."""
+        return derive(self.seed, "base")
+
+    @cached_property
+    def training(self) -> int:
+        """Of a trajectory and of its oracles."""
+        return derive(self.seed, "training")
+
+    @cached_property
+    def noise(self) -> int:
+        """Of the second oracle, which shows how much of a difference is noise."""
+        return derive(self.seed, "noise")
+
+    @cached_property
+    def forget(self) -> int:
+        """Of drawing forget splits."""
+        return derive(self.seed, "forget")
+
+    @cached_property
+    def unlearning(self) -> int:
+        """Of unlearning paths."""
+        return derive(self.seed, "unlearning")
+
+    @cached_property
+    def probe(self) -> int:
+        """Of drawing the questions that are put to a language model."""
+        return derive(self.seed, "probe")
+
+    @cached_property
+    def analysis(self) -> int:
+        """Of the draws of measures and of their nulls."""
+        return derive(self.seed, "analysis")
+
+
+def initial_weights(training_seed: int) -> int:
+    """Return the seed of a model's first weights."""
+    return derive(training_seed, "init")
+
+
+def batch_order(training_seed: int) -> int:
+    """Return the seed of a training's batches and stochastic layers."""
+    return derive(training_seed, "training")
+
+
+def path_batches(path_seed: int, role: str) -> int:
+    """Return the seed of the batches that an unlearning path takes from the set of a role: forget, retain or validation."""
+    return derive(path_seed, role)
+
+
+def fresh_weights(path_seed: int) -> int:
+    """Return the seed of the fresh model that some methods start from."""
+    return derive(path_seed, "factory")

@@ -1,0 +1,76 @@
+"""Jobs of a store that the present code would make again, since it computes their kind in another way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from ungrok.study.job import key_of
+from ungrok.study.plan import Plan
+from ungrok.study.store import Store
+
+
+@dataclass(frozen=True)
+class Stale:
+    """Jobs of one kind and version that are stale.
+
+    Args:
+        kind: By the name under which they lie in the store.
+        version: Under which they were made; None where they are stale only since jobs that they read are.
+        count: How many.
+
+    """
+
+    kind: str
+    version: int | None
+    count: int
+
+    @property
+    def text(self) -> str:
+        """Say it in a few words."""
+        why = "that read stale jobs" if self.version is None else f"of version {self.version}"
+        return f"{self.count} {self.kind} {'job' if self.count == 1 else 'jobs'} {why}"
+
+
+def stale_jobs(plan: Plan, store: Store) -> list[Stale]:
+    """Return the jobs of a plan that lie in the store only as earlier code made them."""
+    earlier = _Earlier(plan)
+    counts: Counter[tuple[str, int | None]] = Counter()
+    for key in plan.jobs:
+        if not store.has(key):
+            counts.update([what for old, what in earlier.of(key).items() if store.has(old)][-1:])
+    return [Stale(kind, version, count) for (kind, version), count in counts.items()]
+
+
+def warning(plan: Plan, store: Store) -> str:
+    """Return what is stale in a store, in a sentence; empty where nothing is."""
+    stale = stale_jobs(plan, store)
+    if not stale:
+        return ""
+    are = "is" if sum(each.count for each in stale) == 1 else "are"
+    return f"store {store.root}: {', '.join(each.text for each in stale)} {are} stale and will be made again"
+
+
+class _Earlier:
+    """Keys that the jobs of a plan had under earlier code."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._known: dict[str, dict[str, tuple[str, int | None]]] = {}
+
+    def of(self, key: str) -> dict[str, tuple[str, int | None]]:
+        """Return earlier keys of a job, each with kind and version; newest last."""
+        if key not in self._known:
+            self._known[key] = dict(self._keys(key))
+        return self._known[key]
+
+    def _keys(self, key: str) -> Iterator[tuple[str, tuple[str, int | None]]]:
+        job = self.plan.jobs[key]
+        forms = [(kind, version, version, spec, inputs) for kind, version, spec, inputs in job.earlier()]
+        for kind, version, said, spec, inputs in [*forms, (job.kind, job.version, None, job.spec.spec(), job.inputs)]:
+            for keys in product(*([old, *self.of(old)] for old in inputs.values())):
+                made = key_of(kind, version, spec, dict(zip(inputs, keys, strict=True)))
+                if made != key:
+                    yield made, (kind, said)

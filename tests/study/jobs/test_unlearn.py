@@ -1,0 +1,59 @@
+"""Paths that are walked and observed."""
+
+import pytest
+
+from ungrok.study.bill import Bill, Price
+from ungrok.study.jobs import Unlearn
+from ungrok.study.jobs.unlearn import observed
+from ungrok.study.recipe import Observation
+
+
+class Prices:
+    replay, examples = 1.0, 10
+    unlearning = Price(update=2.0, evaluation=100.0, weights=8)
+
+    def of(self, spec):
+        return self.unlearning
+
+
+@pytest.mark.parametrize(
+    ("total", "expected"),
+    [(3, {0, 1, 2, 3}), (8, {0, 1, 2, 3, 4, 6, 8}), (4, {0, 1, 2, 3, 4}), (1, {0, 1})],
+)
+def test_all_early_updates_are_observed_then_log_spaced_ones_and_the_last(total, expected):
+    assert observed(total, Observation(every_until=4, spacing=0.5)) == expected
+
+
+def paths(study, method):
+    plan, store, _ = study
+    path = next(p for p in plan.paths if (p.arm, p.stage, p.method) == ("base", "grokked", method))
+    return plan.job(path.path, Unlearn), store.open(path.path, Unlearn)
+
+
+def test_places_hold_scores_of_their_kind(study):
+    job, finished = paths(study, "scrub")
+    result, tensors = finished.result, finished.tensors("path.safetensors")
+    assert (result.status, result.scores, result.one_shot) == ("completed", "class", False)
+    assert result.updates == sorted(observed(20, job.spec.observe))
+    assert result.budget == 20
+    assert tensors["train.predictions"].shape == (len(result.doses), 120)
+    assert len(tensors["test.logits"]) == tensors["test.losses"].shape[1]
+    assert sorted([*tensors["forget"].tolist(), *tensors["retain"].tolist()]) == list(range(120))
+    assert [len(values) for values in result.passes.values()] == [len(result.doses)] * 2
+
+
+def test_where_there_is_no_stage_there_is_no_path(study):
+    plan, store, _ = study
+    path = next(p for p in plan.paths if p.stage == "impossible")
+    result = store.open(path.path, Unlearn).result
+    assert (result.status, result.doses, result.budget, result.scores) == ("no stage", [], None, None)
+    assert "weight_norm is off by" in result.reason
+
+
+def test_a_bill_counts_updates_and_observed_places(study):
+    job, finished = paths(study, "scrub")
+    places = len(finished.result.doses)
+    assert job.bill(Prices()) == Bill(20 * 2.0 + places * 100.0, places * 10 * 6)
+    job, finished = paths(study, "fisher")
+    assert job.bill(Prices()) == Bill(2 * 100.0, 2 * 10 * 6)
+    assert len(finished.result.doses) == 2 + 1

@@ -1,0 +1,38 @@
+"""Running jobs in this process: which trainings go together, and what is said where memory runs out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ungrok.core.errors import UngrokError
+from ungrok.study import engine, jobs
+from ungrok.study.executing import alike
+from ungrok.study.plan import make_plan
+from ungrok.study.store import Store
+
+
+def test_only_trainings_on_a_gpu_that_differ_in_seeds_are_alike(tiny, monkeypatch):
+    jobs = list(make_plan(tiny("forget=[{kind: class}, {kind: random, size: 9}]")).jobs.values())
+    assert alike(jobs) == []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    jobs = list(make_plan(tiny("device=cuda", "forget=[{kind: class}, {kind: random, size: 9}]")).jobs.values())
+    labels = [sorted(job.label for job in group) for group in alike(jobs)]
+    assert labels == [
+        ["trajectory, base, seed 0", "trajectory, base, seed 1"],
+        *(
+            [f"without {rule}, base, seed {seed}" for seed in (0, 0, 1)]  # the second of seed 0 is the noise oracle
+            for rule in ("class", "random-9")
+        ),
+    ]
+
+
+@pytest.mark.parametrize(("kind", "key"), [("train", "trajectory.batch_size"), ("unlearn", "batches.forget")])
+def test_out_of_memory_names_the_keys_to_lower(tiny, tmp_path, monkeypatch, kind, key):
+    def full(*args):
+        raise torch.OutOfMemoryError("tried to allocate 1 GiB")
+
+    monkeypatch.setattr(jobs.KINDS[kind], "run", full)
+    with pytest.raises(UngrokError, match=rf"seed 0: the device is out of memory; lower {key}.*1 GiB") as error:
+        engine.run(list(make_plan(tiny("seeds=[0]")).jobs.values()), Store(tmp_path), workers=0)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,82 @@
+"""Opening a study's folder: what must be there, what may be missing, and which store is its own."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from ungrok.core.errors import RecipeError, StoreError
+from ungrok.core.files import write_json
+from ungrok.study.folder import StudyFolder, claim
+from ungrok.study.loading import to_yaml
+from ungrok.study.results import CONTROLS, MECHANISM
+
+
+@pytest.fixture
+def written(tiny, tmp_path):
+    out = tmp_path / "study"
+    (out / "report").mkdir(parents=True)
+    (out / "recipe.yaml").write_text(to_yaml(tiny("device=auto")))
+    write_json(out / "provenance.json", {"store": str(tmp_path / "elsewhere"), "device": "cuda"})
+    return out
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "provenance.json"])
+def test_a_folder_that_lacks_a_file_is_no_study(written, name):
+    (written / name).unlink()
+    with pytest.raises(RecipeError, match=f"holds no study .no {name}"):
+        StudyFolder.open(written)
+
+
+def test_the_device_is_the_one_that_it_ran_on(written):
+    assert StudyFolder.open(written).recipe.device == "cuda"
+
+
+def test_its_store_is_the_one_it_was_made_with_or_the_one_beside_it_or_the_one_named(written, tmp_path):
+    assert StudyFolder.open(written).store.root == (tmp_path / "store").resolve()
+    (tmp_path / "elsewhere").mkdir()
+    assert StudyFolder.open(written).store.root == (tmp_path / "elsewhere").resolve()
+    assert StudyFolder.open(written, tmp_path / "third").store.root == (tmp_path / "third").resolve()
+
+
+def test_rows_and_verdicts_must_be_there(written):
+    with pytest.raises(RecipeError, match=r"no results\.parquet"):
+        _ = StudyFolder.open(written).results
+    with pytest.raises(RecipeError, match=r"no report/verdicts\.json"):
+        _ = StudyFolder.open(written).verdicts
+    with pytest.raises(RecipeError, match="was written by an earlier version; write it again with `ungrok report"):
+        _ = StudyFolder.open(written).doses
+
+
+def test_other_tables_may_be_missing(written):
+    pd.DataFrame({"seed": [0], "dose": [1.0]}).to_parquet(written / "results.parquet")
+    results = StudyFolder.open(written).results
+    assert results.rows["dose"].tolist() == [1.0]
+    assert list(results.mechanism) == MECHANISM
+    assert list(results.controls) == CONTROLS
+    assert results.curves.empty
+
+
+def test_steps_in_csv_are_whole_numbers_or_missing(written):
+    pd.DataFrame({"seed": [0]}).to_parquet(written / "results.parquet")
+    (written / "transitions.csv").write_text(
+        "seed,status,grokked_step,stage_grokked,onset,delay\n0,grokked,40,40,10,2.5\n1,none,,,,\n"
+    )
+    table = StudyFolder.open(written).results.transitions
+    assert table[["grokked_step", "stage_grokked", "onset"]].dtypes.astype(str).tolist() == ["Int64"] * 3
+    assert table["grokked_step"].isna().tolist() == [False, True]
+    assert table["status"].tolist() == ["grokked", "none"]
+
+
+def test_doses_are_those_that_were_noted(written, tmp_path):
+    doses = {"scrub": {"budget": 20, "matched": 10}}
+    write_json(written / "provenance.json", {"store": str(tmp_path), "doses": doses})
+    assert StudyFolder.open(written).doses == {"scrub": (20, 10)}
+
+
+def test_a_folder_is_claimed_or_the_reason_is_said(tmp_path):
+    claim(tmp_path / "new")
+    assert list((tmp_path / "new" / "report").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file"):
+        claim(tmp_path / "file")

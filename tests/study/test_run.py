@@ -1,0 +1,129 @@
+"""A whole study as a function: where it writes, what it says, and how it is opened again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ungrok.core.errors import RecipeError, StoreError
+from ungrok.study.folder import StudyFolder
+from ungrok.study.jobs import Evaluate, Oracle, Unlearn
+from ungrok.study.loading import load
+from ungrok.study.run import counted, folders, planned, reopened, run_study
+from ungrok.study.stale import _Earlier
+from ungrok.study.store import Store
+
+TINY = Path(__file__).with_name("tiny.yaml")
+FAST = ("seeds=[0]", "noise_seeds=0", "trajectory.steps=100", "analyze=[{kind: weight_norm}]")
+TABLES = ("rows", "transitions", "oracles", "curves", "timings", "audits", "mechanism")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    said: list[str] = []
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return run_study(load(str(TINY), FAST), out, workers=0, say=said.append), said
+
+
+@pytest.fixture
+def copy(study, tmp_path):
+    """Return a copy of the study and of its store, to be spoiled."""
+    made, _ = study
+    shutil.copytree(made.path, tmp_path / "tiny")
+    shutil.copytree(made.store.root, tmp_path / "store")
+    return tmp_path / "tiny", Store(tmp_path / "store")
+
+
+def test_folders_are_named_by_the_recipe(tiny):
+    recipe = tiny()
+    out, store = folders(recipe)
+    assert out == Path("runs") / f"tiny-{recipe.hash}"
+    assert store.root == (Path("runs") / "store").resolve()
+    out, store = folders(recipe, Path("a/b"), Path("c"))
+    assert (out, store.root) == (Path("a/b"), Path("c").resolve())
+
+
+def test_it_says_what_it_does(study):
+    made, said = study
+    assert said[0] == f"tiny: {counted(made.plan)}"
+    assert said[1] == f"{len(made.plan.jobs)} jobs ran, 0 were finished already"
+    assert any(line.startswith("  efficiency: ") for line in said)
+    assert made.plan.warnings == planned(made.recipe).warnings != []
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_read_back_as_they_were(study, name):
+    made, _ = study
+    again = StudyFolder.open(made.path)
+    pd.testing.assert_frame_equal(getattr(again.results, name), getattr(made.results, name))
+
+
+def test_everything_else_is_read_back_too(study):
+    made, _ = study
+    again = StudyFolder.open(made.path)
+    assert (again.verdicts, again.doses, again.recipe) == (made.verdicts, made.doses, made.recipe)
+    assert again.plan.jobs.keys() == made.plan.jobs.keys()
+    assert again.store.root == made.store.root
+
+
+def make_stale(plan, store):
+    """Move the jobs whose code has changed to the keys that they had before."""
+    earlier = _Earlier(plan)
+    for key, job in plan.jobs.items():
+        if isinstance(job, Oracle | Unlearn | Evaluate) or job.kind in ("snapshot", "analyze"):
+            old = next(reversed(earlier.of(key)), None)
+            if old:
+                store.folder(key).rename(store.folder(old))
+
+
+def test_a_study_whose_jobs_are_stale_is_opened_from_its_tables(study, copy):
+    made, _ = study
+    out, store = copy
+    make_stale(made.plan, store)
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    said: list[str] = []
+    again = reopened(out, store.root, said.append)
+    assert len(said) == 1
+    assert "2 oracle jobs of version 1" in said[0]
+    assert "6 evaluate jobs that read stale jobs" in said[0]
+    assert "running the study makes these jobs again" in said[0]
+    assert again.verdicts == made.verdicts
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(again.results, name), getattr(made.results, name))
+    assert {path: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+
+
+def test_tables_of_an_earlier_version_are_enough(study, copy):
+    made, _ = study
+    out, store = copy
+    make_stale(made.plan, store)
+    for name in ("transitions", "oracles", "curves", "timings"):  # then there was only CSV, and no curves
+        (out / f"{name}.parquet").unlink()
+    results = reopened(out, store.root).results
+    pd.testing.assert_frame_equal(results.curves, made.results.curves)
+    pd.testing.assert_frame_equal(results.transitions, made.results.transitions, check_dtype=False)
+    assert results.transitions["grokked_step"].dtype == made.results.transitions["grokked_step"].dtype
+
+
+def test_a_store_that_lacks_jobs_is_named(copy):
+    out, store = copy
+    shutil.rmtree(next(store.root.glob("unlearn-*")))
+    with pytest.raises(StoreError, match=r"store: 1 of \d+ jobs are not there; name the store with --store"):
+        reopened(out, store.root)
+
+
+def test_a_whole_store_gives_the_tables_again(study, copy):
+    made, _ = study
+    out, store = copy
+    (out / "results.parquet").unlink()
+    again = reopened(out, store.root)
+    pd.testing.assert_frame_equal(again.results.rows, made.results.rows)
+    assert (out / "results.parquet").read_bytes() == (made.path / "results.parquet").read_bytes()
+
+
+def test_a_folder_without_a_study(tmp_path):
+    with pytest.raises(RecipeError, match=r"holds no study \(no recipe.yaml\)"):
+        reopened(tmp_path)

@@ -1,0 +1,20 @@
+"""Seeds by name: a changed name would change every number of a study."""
+
+from __future__ import annotations
+
+import pytest
+
+from ungrok.core.seeds import derive
+from ungrok.study.seeding import Seeds, batch_order, fresh_weights, initial_weights, path_batches
+
+
+@pytest.mark.parametrize("name", ["base", "training", "noise", "forget", "unlearning", "probe", "analysis"])
+def test_each_draw_of_a_seed_has_its_own_name(name):
+    assert getattr(Seeds(7), name) == derive(7, name)
+
+
+def test_seeds_of_jobs_follow_from_those_of_the_study():
+    assert initial_weights(7) == derive(7, "init")
+    assert batch_order(7) == derive(7, "training")
+    assert fresh_weights(7) == derive(7, "factory")
+    assert path_batches(7, "retain") == derive(7, "retain")

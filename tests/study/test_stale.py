@@ -1,0 +1,71 @@
+"""Jobs that earlier code made are recognized by the keys that they had under it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ungrok.study.loading import load
+from ungrok.study.plan import make_plan
+from ungrok.study.stale import Stale, _Earlier, stale_jobs, warning
+from ungrok.study.store import MANIFEST, Store
+
+HERE = Path(__file__).parent
+MECHANISM = (
+    "analyze=[{kind: gradient_alignment, draws: 5}]",
+    "controls={same: {kind: matched, stage: grokked, equal: train_loss}, twice: {kind: rescaled, stage: grokked}}",
+    "stages=[pre_grok, grokked, same, twice]",
+)
+
+OLD = {
+    ("tiny.yaml", "oracle"): ("oracle-ace4bdbf4dcf7e38d23b53f8", ("oracle", 1)),
+    ("tiny.yaml", "unlearn"): ("unlearn-39b0cf72a89ce94d66fb89a4", ("unlearn", 3)),
+    ("tiny.yaml", "evaluate"): ("evaluate-f6daa79264cd0ea0bc71f64d", ("evaluate", None)),
+    ("tiny.yaml", "snapshot"): ("unlearned-c9ec82daf475abbd67c821ef", ("unlearned", 1)),
+    ("tiny-text.yaml", "oracle"): ("oracle-9c74d9996da7d6e325b2f205", ("oracle", 1)),
+    ("tiny-text.yaml", "unlearn"): ("unlearn-8c44a9ef5d930c6bb4f98116", ("unlearn", 3)),
+}
+"""Keys that stores hold from before oracles recorded their accuracies and paths the kind of their scores."""
+
+
+def first(recipe, kind):
+    plan = make_plan(load(str(HERE / recipe), MECHANISM if recipe == "tiny.yaml" else ()))
+    return plan, next(job for job in plan.jobs.values() if job.kind == kind)
+
+
+@pytest.mark.parametrize(("recipe", "kind"), OLD)
+def test_keys_under_earlier_code_are_known(recipe, kind):
+    plan, job = first(recipe, kind)
+    key, what = OLD[recipe, kind]
+    assert _Earlier(plan).of(job.key)[key] == what
+
+
+def lay(store, key):
+    store.folder(key).mkdir(parents=True)
+    (store.folder(key) / MANIFEST).write_text("{}")
+
+
+def test_a_store_of_earlier_code_is_told_by_kind_and_version(tmp_path):
+    plan, _ = first("tiny.yaml", "oracle")
+    store = Store(tmp_path)
+    assert warning(plan, store) == ""
+    for (recipe, _), (key, _) in OLD.items():
+        if recipe == "tiny.yaml":
+            lay(store, key)
+    assert {(each.kind, each.version, each.count) for each in stale_jobs(plan, store)} == {
+        ("oracle", 1, 1), ("unlearn", 3, 1), ("evaluate", None, 1), ("unlearned", 1, 1),
+    }  # fmt: skip
+    text = warning(plan, store)
+    assert text.startswith(f"store {store.root}: 1 oracle job of version 1, 1 unlearn job of version 3, ")
+    assert "1 evaluate job that read stale jobs" in text
+    assert text.endswith(" are stale and will be made again")
+
+
+def test_what_has_been_made_again_is_no_longer_stale(tmp_path):
+    plan, job = first("tiny.yaml", "oracle")
+    store = Store(tmp_path)
+    lay(store, OLD["tiny.yaml", "oracle"][0])
+    assert stale_jobs(plan, store) == [Stale("oracle", 1, 1)]
+    lay(store, job.key)
+    assert stale_jobs(plan, store) == []
