@@ -21,7 +21,7 @@ from ungrok.core.files import load_tensors
 from ungrok.data.batches import TensorBatches
 from ungrok.evaluate.catalog import metrics
 from ungrok.evaluate.membership import ATTACKS
-from ungrok.evaluate.path import FIGURES
+from ungrok.evaluate.places import FIGURES
 from ungrok.study import engine, jobs, outputs, problem_data
 from ungrok.study.jobs.trained import build_run
 from ungrok.study.jobs.unlearn import walk

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import io
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from ungrok.study import progress as module
+from ungrok.study.job import AnyJob
+from ungrok.study.loading import load
+from ungrok.study.plan import make_plan
 from ungrok.study.progress import Tally, clock, describe, progress
-from ungrok.study.store import Job
 
-TRAIN = Job("train", {"trajectory": {"steps": 200}}, {}, "trajectory, base, seed 3")
-PATH = Job("unlearn", {"unlearn": {"kind": "scrub", "updates": 40}}, {}, "scrub from grokked, seed 3")
-ROWS = Job("evaluate", {}, {}, "scores of scrub")
+TINY = str(Path(__file__).parent / "tiny.yaml")
+PLAN = make_plan(load(TINY, ["seeds=[3]", "trajectory.steps=200", "unlearn=[{kind: scrub, updates: 40}]"]))
+TRAIN, PATH, ROWS = (next(job for job in PLAN.jobs.values() if job.kind == kind) for kind in ("train", "unlearn", "evaluate"))
 JOBS = [TRAIN, PATH, ROWS]
 COSTS = {TRAIN.key: 6.0, PATH.key: 3.0, ROWS.key: 1.0}
 
 
-def cost(job: Job) -> float:
+def cost(job: AnyJob) -> float:
     return COSTS[job.key]
 
 
