@@ -26,7 +26,7 @@ from ungrok.report import compare as report_compare
 from ungrok.report import mechanism as report_mechanism
 from ungrok.report import write_report
 from ungrok.study import engine, outputs, single
-from ungrok.study.claims import CLAIMS
+from ungrok.study.claims import WORDS, every_claim
 from ungrok.study.estimate import estimate
 from ungrok.study.jobs import follow
 from ungrok.study.plan import Measurement, PathJobs, Plan, check_device, make_plan, preflight
@@ -112,11 +112,11 @@ def _write(folder: Path, plan: Plan, store: Store, workers: int | None, schedule
         "doses": {method: {"budget": budget, "matched": matched} for method, (budget, matched) in doses.items()}
     }
     outputs.write_tables(folder, plan, results, verdicts, made)
-    for claim in CLAIMS:
-        decided = [v["verdict"] for v in verdicts if v["claim"] == claim]
+    for claim in every_claim():
+        decided = [verdict.word for verdict in verdicts if verdict.claim == claim]
         if decided:
-            counts = ", ".join(f"{decided.count(word)} {word}" for word in ("supported", "refuted", "inconclusive"))
-            say(f"  {claim}: {counts}")
+            counts = ", ".join(f"{decided.count(word)} {word}" for word in WORDS)
+            say(f"  {claim.kind}: {counts}")
     return write_report(folder, plan, results, verdicts, made, doses)
 
 
@@ -456,7 +456,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "methods": lambda: {name: summary(UNLEARNERS.get(name)) for name in UNLEARNERS.names()},
     "metrics": metrics,
     "analyses": lambda: {name: summary(ANALYSES.get(name)) for name in ANALYSES.names()},
-    "claims": lambda: CLAIMS,
+    "claims": lambda: {claim.kind: claim.sentence() for claim in every_claim()},
     "paper": lambda: {f"paper:{part}": content["title"] for part, content in report_compare.paper().items()},
     "recipes": lambda: {name: _headline(path) for name, path in shipped().items()},
 }

@@ -17,7 +17,7 @@ import torch
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import read_json, write_json, write_text
 from ungrok.methods import UNLEARNERS
-from ungrok.study.claims import judge
+from ungrok.study.claims import Doses, Verdict, judge
 from ungrok.study.jobs import matched_dose
 from ungrok.study.plan import Plan, device_of
 from ungrok.study.recipe import Recipe, load, to_yaml
@@ -27,7 +27,7 @@ from ungrok.study.store import Store, explained
 PACKAGES = ("ungrok", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pydantic", "safetensors", "dask")
 
 
-def budgets(plan: Plan, store: Store) -> dict[str, tuple[float, float]]:
+def budgets(plan: Plan, store: Store) -> dict[str, Doses]:
     """Return, per method label, the dose at which every path ends and the dose at which doses are matched.
 
     Where paths differ in length (an epoch is longer with more data), the shortest counts.
@@ -41,10 +41,10 @@ def budgets(plan: Plan, store: Store) -> dict[str, tuple[float, float]]:
         method = UNLEARNERS.parse(plan.jobs[cell.path].spec["unlearn"])
         matched = matched_dose(method, budget, claims.dose, claims.strength)
         found.setdefault(cell.method, []).append((budget, matched))
-    return {method: (min(b for b, _ in pairs), min(d for _, d in pairs)) for method, pairs in found.items()}
+    return {method: Doses(min(b for b, _ in pairs), min(d for _, d in pairs)) for method, pairs in found.items()}
 
 
-def verdicts_of(plan: Plan, store: Store, results: Results) -> list[dict[str, Any]]:
+def verdicts_of(plan: Plan, store: Store, results: Results) -> list[Verdict]:
     """Return the verdicts of a study whose tables have been collected."""
     return judge(results.rows, plan.recipe, budgets(plan, store))
 
@@ -106,7 +106,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[dict[str, Any]], made: dict[str, Any]) -> None:
+def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[Verdict], made: dict[str, Any]) -> None:
     """Write the tables, the recipe, the verdicts and the provenance under ``out``.
 
     Raises:
@@ -134,9 +134,8 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[dict[st
             write_text(out / "groups.csv", _csv(results.groups))
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))
         write_json(out / "provenance.json", made)
-        write_text(
-            out / "report" / "verdicts.json", json.dumps(verdicts, indent=1, allow_nan=False, ensure_ascii=False)
-        )
+        listed = [verdict.to_dict() for verdict in verdicts]
+        write_text(out / "report" / "verdicts.json", json.dumps(listed, indent=1, allow_nan=False, ensure_ascii=False))
 
 
 def _parquet(path: Path, table: pd.DataFrame) -> None:
