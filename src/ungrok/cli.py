@@ -25,6 +25,7 @@ from ungrok.models import MODELS
 from ungrok.report import compare as report_compare
 from ungrok.report import mechanism as report_mechanism
 from ungrok.report import write_report
+from ungrok.report.opening import open_study
 from ungrok.study import engine, outputs, single
 from ungrok.study.claims import WORDS, every_claim
 from ungrok.study.estimate import estimate
@@ -404,7 +405,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the paper's numbers beside those of a study, and whether each claimed difference holds."""
-    view = report_compare.open_study(folder)
+    view = open_study(folder)
     lines = [line.to_dict() for line in report_compare.compare(view, paper, place or ())]
     if as_json:
         typer.echo(json.dumps(lines, indent=1, ensure_ascii=False))
