@@ -11,7 +11,8 @@ import pytest
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import read_json, write_json
-from ungrok.report.compare import compare, missing, open_study, paper, parts
+from ungrok.report.compare import compare, missing, paper, parts
+from ungrok.report.opening import open_study
 from ungrok.study.claims import judge
 from ungrok.study.recipe import load, shipped, to_yaml
 from ungrok.study.results import MECHANISM
@@ -38,13 +39,15 @@ def folder(study, tmp_path):
             if row["dose"] >= 50:
                 for metric in ("UA", "RA", "TA"):
                     rows.loc[index, metric] = value(row["stage"], row["method"], row["seed"], metric)
-        verdicts = judge(rows, view.recipe, view.budgets)
+        verdicts = judge(rows, view.recipe, view.doses)
         (tmp_path / "report").mkdir(exist_ok=True)
         (tmp_path / "recipe.yaml").write_text(to_yaml(view.recipe))
         rows.to_parquet(tmp_path / "results.parquet")
-        doses = {method: {"budget": b, "matched": m} for method, (b, m) in view.budgets.items()}
+        doses = {method: {"budget": own.end, "matched": own.matched} for method, own in view.doses.items()}
         write_json(tmp_path / "provenance.json", {"doses": doses})
-        (tmp_path / "report" / "verdicts.json").write_text(json.dumps(verdicts, allow_nan=False))
+        (tmp_path / "report" / "verdicts.json").write_text(
+            json.dumps([verdict.to_dict() for verdict in verdicts], allow_nan=False)
+        )
         return tmp_path
 
     return write
@@ -85,6 +88,7 @@ def test_a_diverged_model_may_have_had_any_accuracy(folder):
 
 def test_what_a_study_did_not_measure_is_left_empty(folder):
     lines = compared(folder(), "paper:table1-cnn")
+    assert {line.verdict == "not measured" for line in lines} == {True, False}
     for line in lines:
         missing = line.forget == "classes-2-0.5" or line.method == "scrub"
         assert (line.measured == "– → –") == missing
