@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -19,10 +21,11 @@ from ungrok.report.figures.drawing import STYLE
 from ungrok.report.tables.ends import AUCS, DISTANCES, SHARES
 from ungrok.report.view import View
 from ungrok.study.claims import Doses, judge
-from ungrok.study.plan import make_plan
-from ungrok.study.recipe import validate
+from ungrok.study.plan import Plan, make_plan
+from ungrok.study.recipe import load, validate
 from ungrok.study.results import KEYS, MECHANISM, Results
 
+TINY_TEXT = Path(__file__).parents[1] / "study" / "tiny-text.yaml"
 BUDGET, DOSE = 100.0, 50.0
 STEPS = {"pre_grok": 100, "memorized": 80, "grokked": 400, "final": 1000}
 GRID = [0, 10, 50, 100, 200, 400, 1000]
@@ -285,3 +288,55 @@ def measures():
 def with_measures():
     """Return a function that gives a study with rows of measures."""
     return with_measures_of
+
+
+def strengths(seed, forget, dose):
+    """Return extraction strengths: of the forgotten they fall with each update, twice as fast where they were grokked."""
+    fall = 0.2 if forget == "grokked-4" else 0.1
+    return {
+        "ES_forget": 0.5 + seed / 10 - fall * dose, "ES_retain": 0.9, "oracle_ES_forget": 0.3 - fall, "oracle_ES_retain": 0.9,
+    }  # fmt: skip
+
+
+def answers_view(*overrides, compare=None, **tables):
+    """Return a study on a language model of two seeds, both groups and one method of two updates."""
+    pairs = compare or "[[{stage: final, forget: ungrokked-4}, {stage: final, forget: grokked-4}]]"
+    methods = "unlearn=[{kind: gradient_difference, updates: 2}]"
+    recipe = load(str(TINY_TEXT), [methods, f"claims.compare={pairs}", "analyze=[]", *overrides])
+    rows, groups, ends = [], [], []
+    for seed, forget in itertools.product((0, 1), ("grokked-4", "ungrokked-4")):
+        place = {
+            "seed": seed,
+            "arm": "base",
+            "stage": "final",
+            "step": 20,
+            "forget": forget,
+            "method": "gradient_difference",
+        }
+        for dose in (0, 1, 2):
+            accuracies = {"UA": 1 - dose / 2, "RA": 0.9, "TA": 0.8, "bystander_accuracy": None, "oracle_gap": None}
+            flags = {"reached_0.01": dose == 2, "reached_oracle": None, "rewound": False, "diverged": False}
+            rows.append(
+                place | {"dose": float(dose), "updates": dose} | accuracies | flags | strengths(seed, forget, dose)
+            )
+        hard = {"question_length": 20.0 + seed + 10 * (forget == "ungrokked-4"), "answer_length": 9.0}
+        sizes = {
+            "found paper grokked": 3,
+            "found paper ungrokked": 5,
+            "found used grokked": 4,
+            "found used ungrokked": 6,
+        }
+        groups.append(place | {"examples": 40, "base_loss": 2.0, "final_loss": 0.5} | hard | sizes)
+        ends.append(place | {"ROUGE_forget": 0.2 + seed / 10, "utility": 0.7, "oracle_ROUGE_forget": 0.1})
+    table = pd.DataFrame(rows)
+    table[["reached_0.01", "reached_oracle"]] = table[["reached_0.01", "reached_oracle"]].astype("boolean")
+    empty = dict.fromkeys(("transitions", "oracles", "curves", "timings"), pd.DataFrame())
+    own = {"groups": pd.DataFrame(groups), "audits": pd.DataFrame(ends)} | tables
+    doses = {"gradient_difference": Doses(2.0, 2.0)}
+    return View(Plan(recipe), Results(table, **empty, **own), judge(table, recipe, doses), doses)
+
+
+@pytest.fixture
+def answers_study():
+    """Return a function that makes a study on a language model; see :func:`answers_view`."""
+    return answers_view

@@ -91,6 +91,10 @@ def test_small_p_values_are_bounded():
     assert [format.p_value(p) for p in (0.0004, 0.0117, 1.0, None)] == ["< 0.001", "0.012", "1.000", "–"]
 
 
+def test_a_p_value_stands_after_its_sign():
+    assert [format.p_equals(p) for p in (0.0004, 0.0117)] == ["p < 0.001", "p = 0.012"]
+
+
 def test_mean_and_spread_say_how_many_are_missing():
     assert format.mean_sd([0.1, 0.3]) == ("0.200", "± 0.141")
     assert format.mean_sd([0.1, None, 0.3]) == ("0.200", "± 0.141", "(2 of 3)")

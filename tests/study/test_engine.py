@@ -193,7 +193,7 @@ def test_a_diverging_study_is_recorded_not_crashed(tiny, tmp_path):
     assert results.transitions["status"].tolist() == ["diverged"]
     assert results.rows.empty
     verdicts = outputs.verdicts_of(plan, Store(tmp_path / "store"), results)
-    assert {v["verdict"] for v in verdicts} == {"inconclusive"}
+    assert {v.word for v in verdicts} == {"inconclusive"}
 
 
 def test_a_diverging_path_is_recorded_not_crashed(tiny, tmp_path):

@@ -16,8 +16,10 @@ from ungrok.core.files import load_tensors, read_json
 from ungrok.core.seeds import derive
 from ungrok.data.answers import AnswerData
 from ungrok.evaluate.tofu import forget_quality, model_utility
-from ungrok.report import language, language_figures, write_report
-from ungrok.report.figures import STYLE
+from ungrok.report import write_report
+from ungrok.report.families import AnswerReport
+from ungrok.report.figures.drawing import STYLE
+from ungrok.report.tables import language
 from ungrok.report.view import View
 from ungrok.study import engine, jobs, outputs
 from ungrok.study.jobs import again, build_run, load_data
@@ -133,10 +135,10 @@ def test_the_papers_tables_show_the_means_of_the_rows(study):
     assert ("oracle", "retained") in named
     (hard,) = language.difficulty(view)
     assert hard.rows[0][0] == "4 pairs"
-    found = {(v["setting"]["method"], v["setting"]["metric"]): v for v in verdicts if v["claim"] == "extraction"}
+    found = {(v.method, v.metric): v for v in verdicts if v.claim.kind == "extraction"}
     both = ends.pivot(index="seed", columns="forget", values="ES_forget")
     effect = (both["ungrokked-4"] - both["grokked-4"]).mean()
-    assert found["gradient_difference", "ES_forget"]["effect"] == pytest.approx(effect)
+    assert found["gradient_difference", "ES_forget"].effect.value == pytest.approx(effect)
 
 
 def test_the_page_shows_them(study, tmp_path):
@@ -278,7 +280,7 @@ def test_figures_draw_both_groups_against_the_oracle(study):
     plan, store, results = study
     view = View(plan, results, outputs.verdicts_of(plan, store, results), outputs.budgets(plan, store))
     with mpl.rc_context(STYLE):
-        found = {picture.name: picture for picture in language_figures.pictures(view)}
+        found = {picture.name: picture for picture in AnswerReport().pictures(view)}
     picture = found["extraction-final-grokked-4-ungrokked-4"]
     panel = next(axes for axes in picture.figure.axes if axes.get_title(loc="left") == "gradient_difference")
     rows = results.rows[(results.rows["method"] == "gradient_difference") & (results.rows["forget"] == "ungrokked-4")]

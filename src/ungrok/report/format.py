@@ -99,6 +99,11 @@ def p_value(value: Any) -> str:
     return "< 0.001" if not missing(value) and value < 0.001 else fixed(value)
 
 
+def p_equals(value: float) -> str:
+    """Return for instance ``p = 0.012`` or ``p < 0.001``."""
+    return f"p {p_value(value)}" if value < 0.001 else f"p = {p_value(value)}"
+
+
 def level(target: float | str) -> str:
     """Return a target as the verdicts name it, for instance ``UA ≤ 0.1``."""
     return str(At.target(target))

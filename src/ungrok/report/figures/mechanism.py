@@ -153,11 +153,11 @@ def _step_panel(mechanism: Mechanism, axes: Axes, own: pd.DataFrame) -> None:
 def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
     """Yield one figure: how many eigenvalues of the Hessian lie beyond each power of ten, on forget, retain and both."""
     parts = own["measure"].str.extract(r"^hessian_(above|below)_(-?1e-?\d+)$")
-    found = own.assign(side=parts[0], at=parts[1].astype(float)).dropna(subset=["side", "value"])
-    sets = list(dict.fromkeys(found["on"]))
+    shares = own.assign(side=parts[0], at=parts[1].astype(float)).dropna(subset=["side", "value"])
+    sets = list(dict.fromkeys(shares["on"]))
     if not sets:
         return
-    series = [s for s in mechanism.view.series if ((found["arm"] == s[0]) & (found["stage"] == s[1])).any()]
+    series = [s for s in mechanism.view.series if ((shares["arm"] == s[0]) & (shares["stage"] == s[1])).any()]
     arms = list(dict.fromkeys(arm for arm, _ in series))
     figure = Figure(figsize=(WIDTH, 1.2 + 1.5 * len(arms)), layout="constrained")
     grid = figure.subplots(len(arms), len(sets), sharex=True, sharey=True, squeeze=False)
@@ -165,7 +165,7 @@ def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
         row[column].set(xscale="log", yscale="log")
         row[column].set_title(on if len(arms) == 1 else f"{arm}, {on}", loc="left")
         for stage in [s for a, s in series if a == arm]:
-            one = found[(found["on"] == on) & (found["arm"] == arm) & (found["stage"] == stage)]
+            one = shares[(shares["on"] == on) & (shares["arm"] == arm) & (shares["stage"] == stage)]
             for side, style in zip(("above", "below"), SIGNS.values(), strict=True):
                 mean = one[one["side"] == side].groupby(one["at"].abs())["value"].mean()
                 mean = mean[mean > 0]

@@ -18,7 +18,7 @@ from ungrok.report.figures.drawing import (
     panel_title,
     panels,
 )
-from ungrok.report.format import level, p_value, slug
+from ungrok.report.format import level, p_equals, slug
 from ungrok.report.view import View
 from ungrok.study.place import Comparison
 from ungrok.study.statistics import Times, kaplan_meier, log_rank
@@ -64,5 +64,4 @@ def survival(view: View, comparison: Comparison) -> Iterator[Picture]:
 def _log_rank(left: Times | None, right: Times | None) -> list[tuple[str, str]]:
     if left is None or right is None:
         return []
-    p = p_value(log_rank(left, right))
-    return [(f"p {p}" if p.startswith("<") else f"p = {p}", GRAY)]
+    return [(p_equals(log_rank(left, right)), GRAY)]
