@@ -285,3 +285,16 @@ def test_headline_leaves_out_layers_nulls_and_what_stands_beside():
         ]
     )
     assert headline(table)["measure"].tolist() == ["m", "modules_r2", "nc1"]
+
+
+def test_arms_agree_where_the_sign_stays_without_each():
+    """Most points are of the base arm and rise together; those of the other arm fall: without base the sign turns."""
+    rows = [
+        {"seed": seed, "arm": arm, "change": seed + 10.0 * k, "damage": sign * (seed + 10.0 * k), "accuracy": 0.0}
+        for seed in range(8)
+        for arm, sign, points in (("base", 1, 5), ("other", -1, 1))
+        for k in range(points)
+    ]
+    points = pd.DataFrame(rows).assign(forget="class", analysis="a", measure="m", on="", layer="model", updates=np.nan)
+    found = mediation(points, 0.05).set_index("outcome")["arms_agree"]
+    assert found["damage"] == 0.5

@@ -91,3 +91,26 @@ def test_a_target_reached_beyond_the_common_budget_is_censored(hand):
     assert "everything censored" in found["note"]
     found = hand.pick(hand.verdicts(hand.recipe(), *hand.pairs([30] * 8, [120] * 8)), "efficiency", "updates")
     assert found["effect"] == pytest.approx(30 - 100)
+
+
+def test_the_end_of_the_path_is_still_within_it(hand):
+    found = hand.pick(hand.verdicts(hand.recipe(), *hand.pairs([50] * 8, [100] * 8)), "efficiency", "updates")
+    assert (found["unit"], found["effect"]) == ("log ratio of updates", pytest.approx(-math.log(2)))
+    assert found["note"] == ""
+
+
+@pytest.mark.parametrize(("updates", "note"), [(20, ""), (19, "median of only 19 updates")])
+def test_few_updates_are_said_to_be_coarse(hand, updates, note):
+    for before, after in (([updates] * 8, [60] * 8), ([60] * 8, [updates] * 8)):
+        found = hand.pick(hand.verdicts(hand.recipe(), *hand.pairs(before, after)), "efficiency", "updates")
+        assert found["note"] == note
+
+
+def test_the_margin_of_restricted_updates_is_a_share_of_the_mean_before(hand):
+    """Before: 7 × 50 and 100 cut off, mean 56.25, so 5.6 updates do not matter; after: 4 more, and 7 more."""
+    for more, word in ((4, "refuted"), (7, "refuted")):
+        paths = hand.pairs([50] * 7 + [None], [50 + more] * 7 + [None])
+        found = hand.pick(hand.verdicts(hand.recipe(), *paths), "efficiency", "updates")
+        assert found["effect"] == pytest.approx(-more * 7 / 8)
+        assert found["note"].startswith("no difference: interval within ±5.625") == (more == 4)
+        assert found["verdict"] == word
