@@ -38,3 +38,12 @@ def test_models_that_all_diverged_have_no_effect(hand):
     verdict = hand.pick(found, "paper", "TA", "update 50")
     assert (verdict["effect"], verdict["note"]) == (None, "diverged; started from 0.900 → 0.900")
     assert hand.pick(found, "paper", "UES", "update 50")["note"] == "defined in 0 of 8 pairs"
+
+
+def test_no_difference_of_ues_is_too_small_to_matter(hand):
+    """UES of 4 and 4.04: an accuracy that moved so little would be no difference."""
+    before = [hand.path(s, "pre_grok", 40, ra=0.5, ta=0.4) for s in hand.seeds]
+    after = [hand.path(s, "grokked", 40, ra=0.5, ta=0.405) for s in hand.seeds]
+    found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
+    assert 0 < found["effect"] < 0.1
+    assert found["verdict"] == "supported"

@@ -46,6 +46,7 @@ def test_verdict_inconclusive_after_adjustment():
     assert judge(0.2, 0.6, p=0.08) == ("inconclusive", "Holm-adjusted p = 0.08")
     assert judge(-0.6, -0.2, p=0.0504) == ("inconclusive", "Holm-adjusted p = 0.0504")
     assert judge(0.2, 0.6, p=0.05) == ("inconclusive", "Holm-adjusted p = 0.05")
+    assert judge(-0.6, -0.2, p=0.05) == ("inconclusive", "Holm-adjusted p = 0.05")
 
 
 def test_verdict_inconclusive_across_zero():
