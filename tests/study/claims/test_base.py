@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ungrok.study.claims import CLAIMS, At, Claim, Effect, Finding, every_claim, judge
-from ungrok.study.claims.base import bounded
+from ungrok.study.claims.base import bounded, mean
 from ungrok.study.claims.verdicts import Doses
 from ungrok.study.statistics import sign_flip
 
@@ -93,3 +93,7 @@ def test_an_unknown_value_is_bounded_on_its_own_side():
     assert estimate.low == sign_flip([0.5 - 0.3, *[0.3] * 7]).low
     assert estimate.high == sign_flip([0.5 - 0.1, *[0.3] * 7]).high
     assert bounded([(None, 0.2), (0.2, None)], limits[:2], 0.05) is None
+
+
+def test_a_missing_value_counts_as_nothing_in_a_mean():
+    assert mean([{"UA": None}, {"UA": 1.0}, {"UA": float("nan")}, {"UA": 0.6}], "UA") == pytest.approx(0.4)
