@@ -7,7 +7,7 @@ import pytest
 from ungrok.study.statistics import sign_flip
 
 
-def with_strengths(rows, forget, retain, oracle=0.1):
+def with_strengths(rows, forget, retain, oracle=0.3):
     return [{**row, "ES_forget": forget, "ES_retain": retain, "oracle_ES_forget": oracle} for row in rows]
 
 
@@ -18,7 +18,7 @@ def test_less_of_the_forgotten_and_more_of_the_retained_agree(hand):
     expected = {
         "ES_forget": sum(0.3 + s / 100 for s in hand.seeds) / 8,
         "ES_retain": 0.1,
-        "ES_forget gap": sum(0.4 + s / 100 - 0.1 for s in hand.seeds) / 8,
+        "ES_forget gap": sum(abs(0.5 + s / 100 - 0.3) - abs(0.2 - 0.3) for s in hand.seeds) / 8,
     }
     for metric, effect in expected.items():
         verdict = hand.pick(found, "extraction", metric, "update 50")
