@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ungrok.core.files import read_json
-from ungrok.study.plan import make_plan
 from ungrok.study.loading import load
+from ungrok.study.plan import make_plan
 
 IN_STORE = ("--store", "here/store")
 

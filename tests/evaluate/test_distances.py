@@ -214,7 +214,7 @@ def test_distances_of_tokens_do_not_depend_on_the_batches():
     assert whole.means() == pytest.approx(parts.means(), rel=1e-9)
     target = torch.zeros(600, dtype=torch.int64)
     sides = [ClassScores(torch.ones(600), logits.argmax(1), target, logits) for logits in (a, b)]
-    assert whole.means() == pytest.approx({measure.__name__: measure(*sides) for measure in MEASURES}, rel=1e-9)
+    assert whole.means() == pytest.approx({measure.__name__: measure(*sides) for measure in FUNCTIONS}, rel=1e-9)
 
 
 def test_distances_of_tokens_where_there_are_none_or_a_model_has_diverged():

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from ungrok.evaluate.targets import target_column
-from ungrok.report.ends import AUCS, DISTANCES, SHARES
+from ungrok.report.families import ClassReport
+from ungrok.report.figures.drawing import STYLE
+from ungrok.report.tables.ends import AUCS, DISTANCES, SHARES
 from ungrok.report.view import View
-from ungrok.study.claims import judge
-from ungrok.study.loading import validate
-from ungrok.study.plan import make_plan
+from ungrok.study.claims import Doses, judge
+from ungrok.study.loading import load, validate
+from ungrok.study.plan import Plan, make_plan
 from ungrok.study.results import KEYS, MECHANISM, Results
 
+TINY_TEXT = Path(__file__).parents[1] / "study" / "tiny-text.yaml"
 BUDGET, DOSE = 100.0, 50.0
 STEPS = {"pre_grok": 100, "memorized": 80, "grokked": 400, "final": 1000}
 GRID = [0, 10, 50, 100, 200, 400, 1000]
@@ -155,9 +164,9 @@ def timings(plan):
 
 def view(recipe, hit, **kwargs):
     plan = make_plan(recipe)
-    found = results(plan, hit, **kwargs)
-    budgets = {m: (BUDGET, DOSE) for m in recipe.unlearn_labels() if (found.rows["method"] == m).any()}
-    return View(plan, found, judge(found.rows, recipe, budgets), budgets)
+    tables = results(plan, hit, **kwargs)
+    doses = {m: Doses(BUDGET, DOSE) for m in recipe.unlearn_labels() if (tables.rows["method"] == m).any()}
+    return View(plan, tables, judge(tables.rows, recipe, doses), doses)
 
 
 def later_is_slower(cell):
@@ -169,3 +178,165 @@ def later_is_slower(cell):
 def study():
     """Return a function that makes a study: recipe keys, a rule for the hits, and options of :func:`results`."""
     return lambda hit=later_is_slower, options=None, **changes: view(recipe(**changes), hit, **(options or {}))
+
+
+@pytest.fixture
+def from_pre():
+    """Return a rule: the target is reached from pre_grok at the given times (None: never), from any other stage at ``later``."""
+    return lambda times, later=None: lambda cell: times[cell.seed] if cell.stage == "pre_grok" else later
+
+
+@pytest.fixture
+def plain():
+    """Return a function that gives a row's cells as text, lines parted by a slash."""
+
+    def texts(row):
+        lines = [cell if isinstance(cell, str) else "/".join(cell.lines) for cell in row]
+        return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+
+    return texts
+
+
+@pytest.fixture
+def style():
+    """Draw as reports are drawn."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+@pytest.fixture
+def texts():
+    """Return a function that gives the visible texts of a figure with their extents."""
+
+    def placed(figure):
+        FigureCanvasAgg(figure).draw()
+        renderer = figure.canvas.get_renderer()
+        visible = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+        return [(t, t.get_window_extent(renderer)) for t in visible]
+
+    return placed
+
+
+@pytest.fixture
+def drawn(style):
+    """Return a function that draws every figure of a study on classifiers, by name."""
+    return lambda view: {picture.name: picture.figure for picture in ClassReport().pictures(view)}
+
+
+ARMS = {"slow": {"trajectory": {"batch_size": 32}}}
+ANALYZE = [{"kind": "gradient_alignment"}, {"kind": "weight_norm"}]
+
+
+def measure_rows(
+    view, measure, value, *, null=None, on="forget|retain", layer="model", analysis="gradient_alignment", forget="class"
+):
+    """Return the rows of one measure at every stage; ``value`` and ``null`` are functions of (seed, arm, stage)."""
+    found = []
+    for arm, seed, stage in view.plan.stages:
+        place = {
+            "seed": seed, "arm": arm, "stage": stage, "step": 100 if stage == "pre_grok" else 400, "forget": forget,
+            "method": "", "dose": 0.0, "analysis": analysis, "measure": measure, "on": on, "layer": layer, "unit": "1",
+        }  # fmt: skip
+        found.append(place | {"null": "", "value": value(seed, arm, stage)})
+        if null:
+            low, high = null(seed, arm, stage)
+            found.append(place | {"null": "permuted", "value": (low + high) / 2, "low": low, "high": high, "draws": 9})
+    return found
+
+
+def is_late(stage):
+    return 0.0 if stage == "pre_grok" else 1.0
+
+
+def with_measures_of(view, *groups):
+    table = pd.DataFrame([row for group in groups for row in group], columns=MECHANISM)
+    numbers = dict.fromkeys(("value", "low", "high", "draws", "dose"), "float64")
+    return replace(view, results=replace(view.results, mechanism=table.astype(numbers)))
+
+
+@pytest.fixture
+def measured_study(study):
+    """A cosine that falls by 0.4 and leaves its null, a norm that does not change, a layered measure."""
+    base = study(analyze=ANALYZE, arms=ARMS)
+    cosine = measure_rows(
+        base, "gradient_cosine", lambda seed, arm, stage: 0.9 + seed / 1000 - 0.4 * is_late(stage),
+        null=lambda seed, arm, stage: (0.8, 0.95),
+    )  # fmt: skip
+    norm = measure_rows(base, "weight_norm", lambda *_: 3.0, on="", analysis="weight_norm")
+    layered = [
+        row
+        for layer in ("conv1", "conv2", "fc")
+        for row in measure_rows(base, "gradient_cosine", lambda seed, arm, stage: is_late(stage), layer=layer)
+    ]
+    spectrum = [
+        row
+        for name, share in (("above_1e-3", 0.5), ("above_1e-1", 0.25), ("above_1e1", 0.0), ("below_-1e-1", 0.125))
+        for row in measure_rows(
+            base, f"hessian_{name}", lambda *_, share=share: share, on="forget", analysis="curvature"
+        )
+    ]
+    return with_measures_of(base, cosine, norm, layered, spectrum)
+
+
+@pytest.fixture
+def measures():
+    """Return a function that gives the rows of one measure at every stage; see :func:`measure_rows`."""
+    return measure_rows
+
+
+@pytest.fixture
+def with_measures():
+    """Return a function that gives a study with rows of measures."""
+    return with_measures_of
+
+
+def strengths(seed, forget, dose):
+    """Return extraction strengths: of the forgotten they fall with each update, twice as fast where they were grokked."""
+    fall = 0.2 if forget == "grokked-4" else 0.1
+    return {
+        "ES_forget": 0.5 + seed / 10 - fall * dose, "ES_retain": 0.9, "oracle_ES_forget": 0.3 - fall, "oracle_ES_retain": 0.9,
+    }  # fmt: skip
+
+
+def answers_view(*overrides, compare=None, **tables):
+    """Return a study on a language model of two seeds, both groups and one method of two updates."""
+    pairs = compare or "[[{stage: final, forget: ungrokked-4}, {stage: final, forget: grokked-4}]]"
+    methods = "unlearn=[{kind: gradient_difference, updates: 2}]"
+    recipe = load(str(TINY_TEXT), [methods, f"claims.compare={pairs}", "analyze=[]", *overrides])
+    rows, groups, ends = [], [], []
+    for seed, forget in itertools.product((0, 1), ("grokked-4", "ungrokked-4")):
+        place = {
+            "seed": seed,
+            "arm": "base",
+            "stage": "final",
+            "step": 20,
+            "forget": forget,
+            "method": "gradient_difference",
+        }
+        for dose in (0, 1, 2):
+            accuracies = {"UA": 1 - dose / 2, "RA": 0.9, "TA": 0.8, "bystander_accuracy": None, "oracle_gap": None}
+            flags = {"reached_0.01": dose == 2, "reached_oracle": None, "rewound": False, "diverged": False}
+            rows.append(
+                place | {"dose": float(dose), "updates": dose} | accuracies | flags | strengths(seed, forget, dose)
+            )
+        hard = {"question_length": 20.0 + seed + 10 * (forget == "ungrokked-4"), "answer_length": 9.0}
+        sizes = {
+            "found paper grokked": 3,
+            "found paper ungrokked": 5,
+            "found used grokked": 4,
+            "found used ungrokked": 6,
+        }
+        groups.append(place | {"examples": 40, "base_loss": 2.0, "final_loss": 0.5} | hard | sizes)
+        ends.append(place | {"ROUGE_forget": 0.2 + seed / 10, "utility": 0.7, "oracle_ROUGE_forget": 0.1})
+    table = pd.DataFrame(rows)
+    table[["reached_0.01", "reached_oracle"]] = table[["reached_0.01", "reached_oracle"]].astype("boolean")
+    empty = dict.fromkeys(("transitions", "oracles", "curves", "timings"), pd.DataFrame())
+    own = {"groups": pd.DataFrame(groups), "audits": pd.DataFrame(ends)} | tables
+    doses = {"gradient_difference": Doses(2.0, 2.0)}
+    return View(Plan(recipe), Results(table, **empty, **own), judge(table, recipe, doses), doses)
+
+
+@pytest.fixture
+def answers_study():
+    """Return a function that makes a study on a language model; see :func:`answers_view`."""
+    return answers_view

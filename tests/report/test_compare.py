@@ -11,8 +11,10 @@ import pytest
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import read_json, write_json
-from ungrok.report.compare import compare, missing, open_study, paper, parts
+from ungrok.report.compare import compare, missing, paper, parts
+from ungrok.report.view import View
 from ungrok.study.claims import judge
+from ungrok.study.folder import StudyFolder
 from ungrok.study.loading import load, shipped, to_yaml
 from ungrok.study.results import MECHANISM
 from ungrok.study.statistics import sign_flip
@@ -24,7 +26,7 @@ METHODS = [{"kind": "gradient_ascent"}, {"kind": "nabla_tau"}]
 
 
 def compared(where, *rest):
-    return compare(open_study(where), *rest)
+    return compare(View.of(StudyFolder.open(where)), *rest)
 
 
 @pytest.fixture
@@ -38,13 +40,15 @@ def folder(study, tmp_path):
             if row["dose"] >= 50:
                 for metric in ("UA", "RA", "TA"):
                     rows.loc[index, metric] = value(row["stage"], row["method"], row["seed"], metric)
-        verdicts = judge(rows, view.recipe, view.budgets)
+        verdicts = judge(rows, view.recipe, view.doses)
         (tmp_path / "report").mkdir(exist_ok=True)
         (tmp_path / "recipe.yaml").write_text(to_yaml(view.recipe))
         rows.to_parquet(tmp_path / "results.parquet")
-        doses = {method: {"budget": b, "matched": m} for method, (b, m) in view.budgets.items()}
+        doses = {method: {"budget": own.end, "matched": own.matched} for method, own in view.doses.items()}
         write_json(tmp_path / "provenance.json", {"doses": doses})
-        (tmp_path / "report" / "verdicts.json").write_text(json.dumps(verdicts, allow_nan=False))
+        (tmp_path / "report" / "verdicts.json").write_text(
+            json.dumps([verdict.to_dict() for verdict in verdicts], allow_nan=False)
+        )
         return tmp_path
 
     return write
@@ -85,6 +89,7 @@ def test_a_diverged_model_may_have_had_any_accuracy(folder):
 
 def test_what_a_study_did_not_measure_is_left_empty(folder):
     lines = compared(folder(), "paper:table1-cnn")
+    assert {line.verdict == "not measured" for line in lines} == {True, False}
     for line in lines:
         missing = line.forget == "classes-2-0.5" or line.method == "scrub"
         assert (line.measured == "– → –") == missing
@@ -183,7 +188,9 @@ def test_a_table_means_the_part_that_the_recipe_reproduces():
 
 
 def test_what_a_study_lacks_is_said(folder):
-    lacking = list(missing(open_study(folder(claims={"compare": [["pre_grok", "grokked"]]})), "paper:table8-svhn"))
+    lacking = list(
+        missing(View.of(StudyFolder.open(folder(claims={"compare": [["pre_grok", "grokked"]]}))), "paper:table8-svhn")
+    )
     assert lacking == [
         "spline: the study has no spline/final; --place spline=... says which it is, of pre_grok, grokked",
         "the study has no forget split classes-2-0.3; it has classes-2-0.15",
@@ -194,7 +201,7 @@ def test_a_study_is_read_where_its_device_is_not(folder):
     where = folder()
     made = read_json(where / "provenance.json")
     write_json(where / "provenance.json", made | {"device": "cuda"})
-    assert open_study(where).recipe.device == "cuda"
+    assert View.of(StudyFolder.open(where)).recipe.device == "cuda"
     assert compared(where, "paper:table1-cnn")
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from ungrok.report import format
+from ungrok.study.claims import Effect
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -31,36 +32,67 @@ def test_a_rounded_zero_has_no_sign():
 @pytest.mark.parametrize(
     ("low", "high", "shown"),
     [
-        (-0.1, 0.25, f"[−0.100,{NBSP}0.250]"), (None, 0.25, f"[−∞,{NBSP}0.250]"), (0.1, None, f"[0.100,{NBSP}∞]"),
-        (None, None, f"[−∞,{NBSP}∞]"),
+        (-0.1, 0.25, f"[−0.100,{NBSP}0.250]"), (-math.inf, 0.25, f"[−∞,{NBSP}0.250]"), (0.1, math.inf, f"[0.100,{NBSP}∞]"),
+        (-math.inf, math.inf, f"[−∞,{NBSP}∞]"),
     ],
 )  # fmt: skip
 def test_an_end_without_a_bound_is_infinite(low, high, shown):
-    assert format.interval({"effect": 0.1, "ci_low": low, "ci_high": high, "unit": "accuracy"}) == shown
+    assert format.interval(Effect(0.1, (low, high), "accuracy")) == shown
 
 
 def test_without_an_effect_there_is_no_interval():
-    assert format.interval({"effect": None, "ci_low": None, "ci_high": None, "unit": ""}) == "–"
+    assert format.interval(Effect()) == "–"
 
 
 @pytest.mark.parametrize(
-    ("effect", "unit", "shown"),
+    ("effect", "shown"),
     [
-        (-math.log(4.4), "log ratio of updates", "4.4× more updates"),
-        (math.log(4.4), "log ratio of updates", "4.4× fewer updates"),
-        (math.log(2), "log ratio of strength, restricted to 1e-05", "2× less strength"),
-        (-math.log(10), "log ratio of standard deviations", "10× more spread"),
-        (0.0, "log ratio of updates", "1×"),
-        (0.2, "accuracy", ""),
-        (None, "log ratio of updates", ""),
+        (Effect(-math.log(4.4), unit="updates", scale="log ratio"), "4.4× more updates"),
+        (Effect(math.log(4.4), unit="updates", scale="log ratio"), "4.4× fewer updates"),
+        (Effect(math.log(2), unit="strength", scale="log ratio", cut_at=1e-5), "2× less strength"),
+        (Effect(-math.log(10), unit="standard deviations", scale="log ratio"), "10× more spread"),
+        (Effect(math.log(3), unit="distance", scale="log ratio"), "3× less distance"),
+        (Effect(0.0, unit="updates", scale="log ratio"), "1×"),
+        (Effect(0.2, unit="accuracy"), ""),
+        (Effect(None, unit="updates", scale="log ratio"), ""),
     ],
 )
-def test_log_ratios_are_also_factors(effect, unit, shown):
-    assert format.factor(effect, unit) == shown
+def test_log_ratios_are_also_factors(effect, shown):
+    assert format.factor(effect) == shown
+
+
+@pytest.mark.parametrize(
+    ("effect", "value", "restriction", "measure"),
+    [
+        (Effect(unit="accuracy"), "0.123", "", "accuracy"),
+        (Effect(unit="extraction strength"), "0.123", "", "extraction strength"),
+        (Effect(unit="share of the starting accuracy"), "0.123", "", "share of the starting accuracy"),
+        (Effect(unit="updates", scale="log ratio"), "0.12", "", "log ratio of updates"),
+        (Effect(unit="updates", cut_at=100), "0.123", "restricted to 100", "updates, restricted to 100"),
+        (Effect(unit="1/accuracy"), "0.123", "", "1/accuracy"),
+        (
+            Effect(unit="strength", scale="log ratio", cut_at=3e-6), "0.12", "restricted to 3e−06",
+            "log ratio of strength, restricted to 3e−06",
+        ),
+        (Effect(), "0.123", "", "–"),
+    ],
+)  # fmt: skip
+def test_scale_and_unit_decide_how_an_effect_is_written(effect, value, restriction, measure):
+    assert format.in_unit(0.12345, effect) == value
+    assert (format.restriction(effect), format.measure(effect)) == (restriction, measure)
+
+
+def test_only_what_has_no_decimals_of_its_own_gets_three_digits():
+    assert format.in_unit(12.3456, Effect(unit="updates")) == "12.3"
+    assert format.in_unit(12.3456, Effect(unit="accuracy")) == "12.346"
 
 
 def test_small_p_values_are_bounded():
     assert [format.p_value(p) for p in (0.0004, 0.0117, 1.0, None)] == ["< 0.001", "0.012", "1.000", "–"]
+
+
+def test_a_p_value_stands_after_its_sign():
+    assert [format.p_equals(p) for p in (0.0004, 0.0117)] == ["p < 0.001", "p = 0.012"]
 
 
 def test_mean_and_spread_say_how_many_are_missing():

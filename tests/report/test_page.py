@@ -34,7 +34,7 @@ class Page(HTMLParser):
 
 
 def written(view, out):
-    path = write_report(out, view.plan, view.results, view.verdicts, MADE, view.budgets)
+    path = write_report(out, view.plan, view.results, view.verdicts, MADE, view.doses)
     assert path == out / "report" / "index.html"
     return path.read_text(encoding="utf-8")
 

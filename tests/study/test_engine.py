@@ -23,6 +23,7 @@ from ungrok.evaluate.catalog import metrics
 from ungrok.evaluate.membership import ATTACKS
 from ungrok.evaluate.places import FIGURES
 from ungrok.study import engine, jobs, outputs, problem_data
+from ungrok.study.claims import judge
 from ungrok.study.jobs.trained import build_run
 from ungrok.study.jobs.unlearn import walk
 from ungrok.study.plan import make_plan
@@ -39,7 +40,7 @@ def run(recipe, store: Path, **options) -> int:
 def table(recipe, store: Path, out: Path) -> bytes:
     plan = make_plan(recipe)
     results = collect(plan, Store(store))
-    outputs.write_tables(out, plan, results, outputs.verdicts_of(plan, Store(store), results), {})
+    outputs.write_tables(out, plan, results, judge(results.rows, plan.recipe, outputs.doses_of(plan, Store(store))), {})
     return (out / "results.parquet").read_bytes() + (out / "audits.parquet").read_bytes()
 
 
@@ -193,8 +194,8 @@ def test_a_diverging_study_is_recorded_not_crashed(tiny, tmp_path):
     results = collect(plan, Store(tmp_path / "store"))
     assert results.transitions["status"].tolist() == ["diverged"]
     assert results.rows.empty
-    verdicts = outputs.verdicts_of(plan, Store(tmp_path / "store"), results)
-    assert {v["verdict"] for v in verdicts} == {"inconclusive"}
+    verdicts = judge(results.rows, plan.recipe, outputs.doses_of(plan, Store(tmp_path / "store")))
+    assert {v.word for v in verdicts} == {"inconclusive"}
 
 
 def test_a_diverging_path_is_recorded_not_crashed(tiny, tmp_path):

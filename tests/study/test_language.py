@@ -16,10 +16,13 @@ from ungrok.core.files import load_tensors, read_json
 from ungrok.core.seeds import derive
 from ungrok.data.answers import AnswerData
 from ungrok.evaluate.tofu import forget_quality, model_utility
-from ungrok.report import language, language_figures, write_report
-from ungrok.report.figures import STYLE
+from ungrok.report import write_report
+from ungrok.report.families import AnswerReport
+from ungrok.report.figures.drawing import STYLE
+from ungrok.report.tables import language
 from ungrok.report.view import View
 from ungrok.study import engine, outputs
+from ungrok.study.claims import judge
 from ungrok.study.folder import claim
 from ungrok.study.job import KINDS
 from ungrok.study.jobs import Train
@@ -127,8 +130,8 @@ def test_rows_and_audits_hold_what_was_measured(study):
 
 def test_the_papers_tables_show_the_means_of_the_rows(study):
     plan, store, results = study
-    verdicts = outputs.verdicts_of(plan, store, results)
-    budgets = outputs.budgets(plan, store)
+    verdicts = judge(results.rows, plan.recipe, outputs.doses_of(plan, store))
+    budgets = outputs.doses_of(plan, store)
     view = View(plan, results, verdicts, budgets)
     (table,) = language.extraction(view)
     assert table.columns == ["method", "on", "4 pairs"]
@@ -139,15 +142,15 @@ def test_the_papers_tables_show_the_means_of_the_rows(study):
     assert ("oracle", "retained") in named
     (hard,) = language.difficulty(view)
     assert hard.rows[0][0] == "4 pairs"
-    found = {(v["setting"]["method"], v["setting"]["metric"]): v for v in verdicts if v["claim"] == "extraction"}
+    found = {(v.method, v.metric): v for v in verdicts if v.claim.kind == "extraction"}
     both = ends.pivot(index="seed", columns="forget", values="ES_forget")
     effect = (both["ungrokked-4"] - both["grokked-4"]).mean()
-    assert found["gradient_difference", "ES_forget"]["effect"] == pytest.approx(effect)
+    assert found["gradient_difference", "ES_forget"].effect.value == pytest.approx(effect)
 
 
 def test_the_page_shows_them(study, tmp_path):
     plan, store, results = study
-    verdicts, budgets = outputs.verdicts_of(plan, store, results), outputs.budgets(plan, store)
+    verdicts, budgets = judge(results.rows, plan.recipe, outputs.doses_of(plan, store)), outputs.doses_of(plan, store)
     made = outputs.provenance(plan, store, results, 0)
     claim(tmp_path)
     outputs.write_tables(tmp_path, plan, results, verdicts, made)
@@ -281,9 +284,11 @@ def test_a_classifier_recipe_cannot_ask_for_text():
 
 def test_figures_draw_both_groups_against_the_oracle(study):
     plan, store, results = study
-    view = View(plan, results, outputs.verdicts_of(plan, store, results), outputs.budgets(plan, store))
+    view = View(
+        plan, results, judge(results.rows, plan.recipe, outputs.doses_of(plan, store)), outputs.doses_of(plan, store)
+    )
     with mpl.rc_context(STYLE):
-        found = {picture.name: picture for picture in language_figures.pictures(view)}
+        found = {picture.name: picture for picture in AnswerReport().pictures(view)}
     picture = found["extraction-final-grokked-4-ungrokked-4"]
     panel = next(axes for axes in picture.figure.axes if axes.get_title(loc="left") == "gradient_difference")
     rows = results.rows[(results.rows["method"] == "gradient_difference") & (results.rows["forget"] == "ungrokked-4")]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata, spearmanr
 
+from ungrok.study.claims import Doses
 from ungrok.study.loading import validate
 from ungrok.study.mediation import (
     changes,
@@ -28,7 +29,7 @@ RECIPE = validate(
         "claims": {"targets": ["oracle", 0.1]}, "analyze": [{"kind": "weight_norm"}],
     }
 )  # fmt: skip
-BUDGETS = {"gradient_ascent": (100.0, 10.0), "finetune": (100.0, 10.0)}
+DOSES = {"gradient_ascent": Doses(100.0, 10.0), "finetune": Doses(100.0, 10.0)}
 
 
 def residuals(y, z):
@@ -170,7 +171,7 @@ def value(seed, arm, stage, number, **more):
 def test_outcomes_are_ranks_within_a_method_and_never_is_the_most():
     rows = [r for seed, (fall, hit) in enumerate([(0.1, 20.0), (0.3, None), (0.2, 50.0)])
             for r in track(seed, "base", "grokked", "gradient_ascent", 0.9, fall, hit)]  # fmt: skip
-    found = outcomes(pd.DataFrame(rows), RECIPE, BUDGETS)
+    found = outcomes(pd.DataFrame(rows), RECIPE, DOSES)
     assert found["damage"].tolist() == pytest.approx([1 / 3, 1, 2 / 3])
     assert found["updates"].tolist() == pytest.approx([1 / 3, 1, 2 / 3])
     assert found["accuracy"].tolist() == [0.9] * 3
@@ -184,7 +185,7 @@ def test_outcomes_are_averaged_over_methods_and_a_diverged_model_is_damaged_most
         *track(1, "base", "grokked", "finetune", 0.9, float("nan"), None),
         *track(2, "base", "grokked", "finetune", 0.9, 0.2, None),
     ]
-    found = outcomes(pd.DataFrame(rows), RECIPE, BUDGETS)
+    found = outcomes(pd.DataFrame(rows), RECIPE, DOSES)
     assert found["damage"].tolist() == pytest.approx([(1 / 2 + 2 / 3) / 2, (1 + 1) / 2, 1 / 3])
 
 
@@ -194,7 +195,7 @@ def test_what_is_unknown_is_left_out():
         *track(0, "base", "grokked", "gradient_ascent", 0.9, 0.1, 20.0),
         *track(1, "base", "grokked", "gradient_ascent", 0.9, 0.3, 0.0),
     ]
-    found = outcomes(pd.DataFrame(rows), RECIPE, BUDGETS)["updates"]
+    found = outcomes(pd.DataFrame(rows), RECIPE, DOSES)["updates"]
     assert found[0] == 1
     assert np.isnan(found[1])
 
@@ -209,7 +210,7 @@ def study(cause, seeds=10):
                 fall = 0.2 + 0.02 * hidden + 0.02 * accuracy
                 rows += track(seed, arm, stage, "gradient_ascent", 0.8 + 0.02 * accuracy, fall, 50.0 + hidden)
                 mechanism.append(value(seed, arm, stage, cause(hidden, accuracy, noise)))
-    return changes(pd.DataFrame(rows), pd.DataFrame(mechanism, columns=MECHANISM), RECIPE, BUDGETS)
+    return changes(pd.DataFrame(rows), pd.DataFrame(mechanism, columns=MECHANISM), RECIPE, DOSES)
 
 
 def test_changes_are_from_the_first_stage_of_the_base_arm_of_the_same_seed():
@@ -225,7 +226,7 @@ def test_losses_before_unlearning_stand_among_the_measures():
         made = track(seed, "base", stage, "gradient_ascent", 0.8, 0.2, 50.0)
         rows += [row | {"forget_loss": loss + row["dose"], "retain_loss": loss / 2 + row["dose"]} for row in made]
         mechanism.append(value(seed, "base", stage, 1.0))
-    found = changes(pd.DataFrame(rows), pd.DataFrame(mechanism, columns=MECHANISM), RECIPE, BUDGETS)
+    found = changes(pd.DataFrame(rows), pd.DataFrame(mechanism, columns=MECHANISM), RECIPE, DOSES)
     own = found[found["measure"] == "loss"].set_index(["on", "seed"])["change"]
     expected = {("forget", 0): -0.3, ("forget", 1): 0.25, ("retain", 0): -0.15, ("retain", 1): 0.125}
     assert own.to_dict() == pytest.approx(expected)
@@ -284,3 +285,16 @@ def test_headline_leaves_out_layers_nulls_and_what_stands_beside():
         ]
     )
     assert headline(table)["measure"].tolist() == ["m", "modules_r2", "nc1"]
+
+
+def test_arms_agree_where_the_sign_stays_without_each():
+    """Most points are of the base arm and rise together; those of the other arm fall: without base the sign turns."""
+    rows = [
+        {"seed": seed, "arm": arm, "change": seed + 10.0 * k, "damage": sign * (seed + 10.0 * k), "accuracy": 0.0}
+        for seed in range(8)
+        for arm, sign, points in (("base", 1, 5), ("other", -1, 1))
+        for k in range(points)
+    ]
+    points = pd.DataFrame(rows).assign(forget="class", analysis="a", measure="m", on="", layer="model", updates=np.nan)
+    found = mediation(points, 0.05).set_index("outcome")["arms_agree"]
+    assert found["damage"] == 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from ungrok.study.progress import Tally, clock, describe, progress
 
 TINY = str(Path(__file__).parent / "tiny.yaml")
 PLAN = make_plan(load(TINY, ["seeds=[3]", "trajectory.steps=200", "unlearn=[{kind: scrub, updates: 40}]"]))
-TRAIN, PATH, ROWS = (next(job for job in PLAN.jobs.values() if job.kind == kind) for kind in ("train", "unlearn", "evaluate"))
+TRAIN, PATH, ROWS = (
+    next(job for job in PLAN.jobs.values() if job.kind == kind) for kind in ("train", "unlearn", "evaluate")
+)
 JOBS = [TRAIN, PATH, ROWS]
 COSTS = {TRAIN.key: 6.0, PATH.key: 3.0, ROWS.key: 1.0}
 
@@ -74,9 +77,9 @@ def test_lengths_of_time(seconds, text):
 
 def test_a_job_is_named_with_its_seed_and_step():
     assert describe(TRAIN, 0.25) == "trajectory, base, seed 3: step 50/200"
-    assert describe(PATH, 0.5) == "scrub from grokked, seed 3: step 20/40"
-    assert describe(ROWS, 0.5) == "scores of scrub"
-    assert describe(Job("evaluate", {}), 0.5) == "evaluate"
+    assert describe(PATH, 0.5) == "scrub from pre_grok, class, base, seed 3: step 20/40"
+    assert describe(ROWS, 0.5) == "scores of scrub from pre_grok, class, base, seed 3"
+    assert describe(replace(ROWS, label=""), 0.5) == "evaluate"
 
 
 def test_lines_come_at_intervals_where_there_is_no_terminal():

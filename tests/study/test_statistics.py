@@ -20,7 +20,6 @@ from ungrok.study.statistics import (
     sign_flip,
     smallest_p,
     spread_ratio,
-    verdict,
     wilson,
 )
 
@@ -409,42 +408,3 @@ def test_bounded_differences_refuses():
         bounded_differences([1.0], [0.0], [0.0], [0.0])
     with pytest.raises(ValueError, match="finite"):
         bounded_differences([-math.inf], [0.0], [0.0], [0.0])
-
-
-# --- verdict
-
-
-def judge(low, high, p=0.01, n=10, margin=0.1):
-    return verdict(Estimate((low + high) / 2, low, high, p, n), p, margin)
-
-
-def test_verdict_by_direction():
-    assert judge(0.2, 0.6) == ("supported", "")
-    assert judge(0.05, 0.6) == ("supported", "")
-    assert judge(-0.6, -0.2) == ("refuted", "")
-
-
-def test_verdict_no_difference_takes_precedence_over_a_small_supported_effect():
-    assert judge(-0.05, 0.06, p=0.7) == ("refuted", "no difference: interval within ±0.1")
-    assert judge(0.01, 0.06) == ("refuted", "no difference: interval within ±0.1")
-    assert judge(0.01, 0.1) == ("supported", "")
-
-
-def test_verdict_inconclusive_for_too_few_seeds():
-    estimate = sign_flip([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert verdict(estimate, estimate.p_value, 0.1) == (
-        "inconclusive",
-        "too few seeds: smallest possible p is 2/2^5 = 1/16",
-    )
-    assert verdict(estimate, estimate.p_value, 0.1, alpha=1 / 16)[1].startswith("too few seeds")
-
-
-def test_verdict_inconclusive_after_adjustment():
-    assert judge(0.2, 0.6, p=0.08) == ("inconclusive", "Holm-adjusted p = 0.08")
-    assert judge(-0.6, -0.2, p=0.0504) == ("inconclusive", "Holm-adjusted p = 0.0504")
-    assert judge(0.2, 0.6, p=0.05) == ("inconclusive", "Holm-adjusted p = 0.05")
-
-
-def test_verdict_inconclusive_across_zero():
-    assert judge(-0.2, 0.6, p=0.3) == ("inconclusive", "interval across zero")
-    assert judge(0.0, 0.6, p=0.3) == ("inconclusive", "interval across zero")

@@ -29,8 +29,10 @@ def compare(
     For each difference that the paper draws conclusions from, say whether it holds.
     """
     from ungrok.report import compare as beside
+    from ungrok.report.view import View
+    from ungrok.study.folder import StudyFolder
 
-    view = beside.open_study(folder)
+    view = View.of(StudyFolder.open(folder))
     lines = [line.to_dict() for line in beside.compare(view, paper, place or ())]
     if as_json:
         typer.echo(json.dumps(lines, indent=1, ensure_ascii=False))

@@ -17,6 +17,7 @@ REGISTRIES = {
     "models": ("model", "ungrok.models", ("ungrok.models", "MODELS.register")),
     "methods": ("unlearner", "ungrok.unlearners", ("ungrok.methods", "UNLEARNERS.register")),
     "analyses": ("analysis", "ungrok.analyses", ("ungrok.analyze", "ANALYSES.register")),
+    "claims": ("claim", "ungrok.claims", ("ungrok.study.claims", "CLAIMS.register")),
 }
 """What the registries of these things are made with: theirs are in modules that import torch."""
 
@@ -47,13 +48,6 @@ def _metrics() -> dict[str, str]:
     return metrics()
 
 
-def _claims() -> dict[str, str]:
-    from ungrok.core.source import constant
-
-    statements: dict[str, str] = constant("ungrok.study.claims", "CLAIMS")
-    return statements
-
-
 def _paper() -> dict[str, str]:
     from importlib import resources
 
@@ -70,7 +64,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "methods": lambda: _registered("methods"),
     "metrics": _metrics,
     "analyses": lambda: _registered("analyses"),
-    "claims": _claims,
+    "claims": lambda: _registered("claims"),
     "paper": _paper,
     "recipes": recipes,
 }

@@ -42,6 +42,9 @@ class ForgetRule(Schema):
     from_trajectory: ClassVar[bool] = False
     """Whether the rule looks at how training went, so that every seed has its own candidates."""
 
+    of_classes: ClassVar[bool] = False
+    """Whether the forget examples are chosen by their class."""
+
     kind: str
     name: str | None = Field(None, description="label in tables; made from the rule when null")
 
@@ -109,6 +112,8 @@ def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) ->
 class WholeClass(ForgetRule):
     """All training examples of one class; the retrained oracle then knows nothing of it (UA* = 0)."""
 
+    of_classes: ClassVar[bool] = True
+
     kind: Literal["class"] = "class"
     label_to_forget: int | None = Field(None, ge=0, description="the class; drawn by the seed when null")
 
@@ -125,6 +130,8 @@ class WholeClass(ForgetRule):
 @FORGET_RULES.register
 class SomeClasses(ForgetRule):
     """A fraction of the samples of k classes drawn by the seed; the paper's rule with k = 2."""
+
+    of_classes: ClassVar[bool] = True
 
     kind: Literal["classes"] = "classes"
     classes: int = Field(2, ge=1, description="number of classes touched")

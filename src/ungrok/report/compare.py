@@ -6,22 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ungrok.core.errors import RecipeError, unknown
-from ungrok.core.files import read_json
+from ungrok.core.errors import unknown
 from ungrok.report.format import MISSING, bracketed, fixed, in_unit, level, mean_sd, number
 from ungrok.report.view import View
+from ungrok.study.claims import At, Effect, Verdict
 from ungrok.study.loading import load, parse_yaml
-from ungrok.study.outputs import written
-from ungrok.study.plan import make_plan
+from ungrok.study.place import Place
 from ungrok.study.recipe import BASE, Recipe, Side
-from ungrok.study.results import Results
 from ungrok.study.statistics import Estimate, bounded_differences, sign_flip
+from ungrok.train.stages import stage_name
 
 PREFIX = "paper:"
 
@@ -67,8 +65,8 @@ class Line:
 def paper() -> dict[str, dict[str, Any]]:
     """Return the paper's numbers by part, as the data file holds them."""
     text = (resources.files("ungrok") / "report" / "paper.yaml").read_text(encoding="utf-8")
-    found: dict[str, dict[str, Any]] = parse_yaml(text)
-    return found
+    numbers: dict[str, dict[str, Any]] = parse_yaml(text)
+    return numbers
 
 
 def parts(name: str, recipe: Recipe) -> list[str]:
@@ -85,44 +83,22 @@ def parts(name: str, recipe: Recipe) -> list[str]:
     """
     known = paper()
     table = name.removeprefix(PREFIX)
-    found = [part for part in known if part == table or part.startswith(f"{table}-")]
-    if not name.startswith(PREFIX) or not found:
+    named = [part for part in known if part == table or part.startswith(f"{table}-")]
+    if not name.startswith(PREFIX) or not named:
         raise unknown("--with", name, [PREFIX + part for part in known])
-    alike = [part for part in found if _data(load(known[part]["recipe"])) == _data(recipe)]
-    return [part for part in found if known[part]["recipe"] == recipe.name] or alike or found
+    alike = [part for part in named if _data(load(known[part]["recipe"])) == _data(recipe)]
+    return [part for part in named if known[part]["recipe"] == recipe.name] or alike or named
 
 
 def _data(recipe: Recipe) -> str:
     return str(getattr(recipe.problem, "dataset", recipe.problem.kind))
 
 
-def open_study(folder: Path) -> View:
-    """Return what a study wrote to ``folder``.
-
-    Raises:
-        RecipeError: If it holds no study.
-
-    """
-    recipe, made = written(folder)
-    for name in ("results.parquet", "report/verdicts.json"):
-        if not (folder / name).is_file():
-            raise RecipeError(f"{folder}: holds no study (no {name})")
-    plan = make_plan(recipe)
-    tables = dict.fromkeys(("transitions", "oracles", "curves", "timings", "audits"), pd.DataFrame())
-    if (folder / "mechanism.parquet").is_file():
-        tables["mechanism"] = pd.read_parquet(folder / "mechanism.parquet")
-    results = Results(pd.read_parquet(folder / "results.parquet"), **tables)
-    if "doses" not in made:
-        raise RecipeError(f"{folder}: was written by an earlier version; write it again with `ungrok report {folder}`")
-    doses = {method: (dose["budget"], dose["matched"]) for method, dose in made["doses"].items()}
-    return View(plan, results, read_json(folder / "report" / "verdicts.json"), doses)
-
-
 def compare(view: View, name: str, places: Sequence[str] = ()) -> list[Line]:
     """Return the lines of a comparison, in the paper's order; what a study did not measure is left empty.
 
     Args:
-        view: A study, from :func:`open_study`.
+        view: A study.
         name: See :func:`parts`.
         places: Where the study has a place of the paper, if not where the data file says: ``place=stage`` or
             ``place=arm/stage``, for instance ``pre=step-52800``; ``place=split`` where places are forget splits.
@@ -131,23 +107,23 @@ def compare(view: View, name: str, places: Sequence[str] = ()) -> list[Line]:
         RecipeError: If the paper has no such part, or the study no such place.
 
     """
-    found = parts(name, view.recipe)
-    sides = _sides(view, found, places)
-    return [line for part in found for line in _lines(view, part, paper()[part], sides)]
+    chosen = parts(name, view.recipe)
+    sides = _sides(view, chosen, places)
+    return [line for part in chosen for line in _lines(view, part, paper()[part], sides)]
 
 
 def missing(view: View, name: str, places: Sequence[str] = ()) -> Iterator[str]:
     """Yield, one sentence each, what of the paper's places and forget splits a study does not have; see :func:`compare`."""
-    found = parts(name, view.recipe)
+    chosen = parts(name, view.recipe)
     labels, stages = view.recipe.forget_labels(), [Side(stage=s, arm=a).label for a, s in view.series]
-    for place, side in _sides(view, found, places).items():
+    for place, side in _sides(view, chosen, places).items():
         if (side.arm, str(side.stage)) not in view.series:
             yield f"{place}: the study has no {side.label}; --place {place}=... says which it is, of {', '.join(stages)}"
         elif side.forget and side.forget not in labels:
             yield f"{place}: the study has no forget split {side.forget}; --place {place}=... says which it is, of {', '.join(labels)}"
     rows = [
         row
-        for part in found
+        for part in chosen
         for kind in ("rows", "measures", "spread", "updates")
         for row in paper()[part].get(kind, ())
     ]
@@ -156,9 +132,9 @@ def missing(view: View, name: str, places: Sequence[str] = ()) -> Iterator[str]:
         yield f"the study has no forget split {', '.join(absent)}; it has {', '.join(labels)}"
 
 
-def _sides(view: View, found: Sequence[str], places: Sequence[str]) -> dict[str, Side]:
+def _sides(view: View, chosen: Sequence[str], places: Sequence[str]) -> dict[str, Side]:
     """Return where the places of some parts are, by the data file and by the user."""
-    known = {place: Side.model_validate(side) for part in found for place, side in paper()[part]["places"].items()}
+    known = {place: Side.model_validate(side) for part in chosen for place, side in paper()[part]["places"].items()}
     return known | dict(_place(view, text, known) for text in places)
 
 
@@ -213,9 +189,9 @@ def _measured(view: View, side: Side, forget: str, method: str, metric: str) -> 
     forget = side.forget or forget
     labels = [method] if method not in ("original", "retrain") else view.methods
     for label in labels:
-        tracks = view.tracks(side.arm, str(side.stage), forget, label)
+        tracks = view.tracks(Place(side.arm, stage_name(side.stage), forget, label))
         rows = {
-            seed: track.start if method in ("original", "retrain") else track.at_dose(view.budgets[label][1])
+            seed: track.start if method in ("original", "retrain") else track.at_dose(view.doses[label].matched)
             for seed, track in tracks.items()
         }
         if rows:
@@ -289,59 +265,46 @@ def _spread(view: View, where: tuple[str, str, str], sides: tuple[Side, Side], s
     seen = [_measured(view, side, *where[1:], "UA") for side in sides]
     shown = [fixed(pd.Series(list(values.values()), dtype=float).std()) if values else MISSING for values in seen]
     places, claimed = _arrow(*(side.label for side in sides)), _sign(said[1] - said[0])
-    verdict = next((v for v in _verdicts(view, "stability", where, places) if v["setting"]["metric"] == "UA"), None)
-    judged = _judged(
-        _reversed(verdict), claimed, view.recipe.claims.margins.stability, _shown_as(verdict), there=verdict is not None
-    )
+    verdict = next((v for v in _verdicts(view, "stability", where, places) if v.metric == "UA"), None)
+    judged = _as_paper(verdict, claimed, view.recipe.claims.margins.stability)
     return Line(*where, "UA sd", places, _arrow(*map(fixed, said)), _arrow(*shown), claimed, *judged)
 
 
 def _updates(
     view: View, where: tuple[str, str, str], sides: tuple[Side, Side], said: tuple[list[int], list[int]]
 ) -> Iterator[Line]:
-    places = _arrow(*(side.label for side in sides))
+    compared = _arrow(*(side.label for side in sides))
     claimed = _sign(float(np.mean(said[1]) - np.mean(said[0]))) if all(said) else "0"
     shown = _arrow(*(f"{steps[0]}-{steps[1]}" if steps else MISSING for steps in said))
     _, forget, method = where
+    places = [Place(side.arm, stage_name(side.stage), forget, method) for side in sides]
     for target in view.recipe.claims.targets:
-        medians = [view.reach(side.arm, str(side.stage), forget, method, target).median() for side in sides]
-        found = _verdicts(view, "efficiency", where, places)
-        verdict = next((v for v in found if v["setting"]["at"] == level(target)), None)
-        judged = _judged(
-            _reversed(verdict),
-            claimed,
-            view.recipe.claims.margins.efficiency,
-            _shown_as(verdict),
-            there=verdict is not None,
-        )
-        yield Line(*where, f"updates to {level(target)}", places, shown, _arrow(*medians), claimed, *judged)
+        medians = [view.reach(place, target).median() for place in places]
+        verdicts = _verdicts(view, "efficiency", where, compared)
+        verdict = next((v for v in verdicts if v.at == At.target(target)), None)
+        judged = _as_paper(verdict, claimed, view.recipe.claims.margins.efficiency)
+        yield Line(*where, f"updates to {level(target)}", compared, shown, _arrow(*medians), claimed, *judged)
 
 
-def _verdicts(view: View, claim: str, where: tuple[str, str, str], places: str) -> list[dict[str, Any]]:
+def _verdicts(view: View, claim: str, where: tuple[str, str, str], places: str) -> list[Verdict]:
     _, forget, method = where
     return [
         v
         for v in view.verdicts
-        if (v["claim"], v["comparison"]) == (claim, places)
-        and (v["setting"]["forget"], v["setting"]["method"]) == (forget, method)
+        if (v.claim.kind, v.comparison.label, v.comparison.forget, v.method) == (claim, places, forget, method)
     ]
 
 
 Ends = tuple[float | None, float | None, float | None]
-"""Effect, low and high end; an end without a bound is None or infinite."""
+"""Effect, low and high end; an end without a bound is infinite."""
 
 
-def _reversed(verdict: dict[str, Any] | None) -> Ends:
-    """Return a verdict's effect as later over earlier; verdicts count what agrees with the paper as positive."""
-    if verdict is None or verdict["effect"] is None:
-        return None, None, None
-    low, high = verdict["ci_low"], verdict["ci_high"]
-    return -verdict["effect"], -np.inf if high is None else -high, np.inf if low is None else -low
-
-
-def _shown_as(verdict: dict[str, Any] | None) -> Callable[[float], str]:
-    unit = verdict["unit"] if verdict else ""
-    return lambda value: in_unit(value, unit)
+def _as_paper(verdict: Verdict | None, claimed: str, margin: float) -> tuple[str, str]:
+    """Judge the effect of a verdict as later over earlier: verdicts count what agrees with the paper as positive."""
+    effect = Effect() if verdict is None else verdict.effect
+    low, high = effect.interval
+    ends = (None, None, None) if effect.value is None else (-effect.value, -high, -low)
+    return _judged(ends, claimed, margin, lambda value: in_unit(value, effect), there=verdict is not None)
 
 
 def _judged(ends: Ends, claimed: str, margin: float, show: Callable[[float], str], *, there: bool) -> tuple[str, str]:

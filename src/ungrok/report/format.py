@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from ungrok.study.claims import At, Effect
+
 MISSING = "–"
 
-# Unit (its first words) → decimals; a unit that is not here gets three significant digits.
-DECIMALS = {"accuracy": 3, "extraction": 3, "share of": 3, "log ratio": 2}
+DECIMALS = {"accuracy": 3, "extraction strength": 3, "share of the starting accuracy": 3}
+"""Decimals of a difference, by its unit; in a unit that is not here it gets three significant digits."""
 
-# A word of the unit of a log ratio → what a positive and a negative effect mean for the later stage.
 FACTORS = {
     "updates": ("fewer updates", "more updates"),
     "strength": ("less strength", "more strength"),
-    "deviations": ("less spread", "more spread"),
+    "standard deviations": ("less spread", "more spread"),
 }
+"""By the unit of a log ratio, what a positive and a negative effect mean for the later stage."""
 
 
 def missing(value: object) -> bool:
@@ -53,21 +55,18 @@ def _signed(text: str) -> str:
     return re.sub(r"^-(?=[0.]*$)", "", text).replace("-", "−")
 
 
-def in_unit(value: Any, unit: str) -> str:
-    """Return a number with the digits that its unit deserves."""
-    for start, decimals in DECIMALS.items():
-        if unit.startswith(start):
-            return fixed(value, decimals)
-    return number(value)
+def in_unit(value: float | None, effect: Effect) -> str:
+    """Return a number with the digits that the scale and unit of an effect deserve."""
+    if effect.scale == "log ratio":
+        return fixed(value, 2)
+    return fixed(value, DECIMALS[effect.unit]) if effect.unit in DECIMALS else number(value)
 
 
-def interval(verdict: Mapping[str, Any]) -> str:
-    """Return the interval of a verdict; an end without a bound is infinite, and there is none without an effect."""
-    if missing(verdict["effect"]):
+def interval(effect: Effect) -> str:
+    """Return the interval of an effect; an end without a bound is infinite, and there is none without an effect."""
+    if effect.value is None:
         return MISSING
-    low, high = (verdict[end] for end in ("ci_low", "ci_high"))
-    left = "−∞" if missing(low) else in_unit(low, verdict["unit"])
-    right = "∞" if missing(high) else in_unit(high, verdict["unit"])
+    left, right = (number(end) if math.isinf(end) else in_unit(end, effect) for end in effect.interval)
     return bracketed(left, right)
 
 
@@ -76,19 +75,23 @@ def bracketed(left: str, right: str) -> str:
     return f"[{left}, {right}]".replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def factor(effect: Any, unit: str) -> str:
-    """Return a log ratio as a factor, for instance ``4.4× more updates``; empty for any other unit."""
-    if missing(effect) or not unit.startswith("log ratio"):
+def factor(effect: Effect) -> str:
+    """Return a log ratio as a factor, for instance ``4.4× more updates``; empty on any other scale."""
+    if effect.value is None or effect.scale != "log ratio":
         return ""
-    better, worse = next(words for name, words in FACTORS.items() if name in unit)
-    size = number(math.exp(abs(effect)), 2)
-    return "1×" if size == "1" else f"{size}× {better if effect > 0 else worse}"
+    better, worse = FACTORS.get(effect.unit, (f"less {effect.unit}", f"more {effect.unit}"))
+    size = number(math.exp(abs(effect.value)), 2)
+    return "1×" if size == "1" else f"{size}× {better if effect.value > 0 else worse}"
 
 
-def restriction(unit: str) -> str:
-    """Return what an effect was restricted to, as its unit says; empty where it was not."""
-    _, word, budget = unit.partition("restricted to ")
-    return f"{word}{_signed(budget)}" if word else ""
+def restriction(effect: Effect) -> str:
+    """Return at which dose times were cut off; empty where none were."""
+    return "" if effect.cut_at is None else f"restricted to {_signed(f'{effect.cut_at:g}')}"
+
+
+def measure(effect: Effect) -> str:
+    """Return the scale and unit of an effect, with true minus signs."""
+    return _signed(effect.measure) or MISSING
 
 
 def p_value(value: Any) -> str:
@@ -96,9 +99,14 @@ def p_value(value: Any) -> str:
     return "< 0.001" if not missing(value) and value < 0.001 else fixed(value)
 
 
+def p_equals(value: float) -> str:
+    """Return for instance ``p = 0.012`` or ``p < 0.001``."""
+    return f"p {p_value(value)}" if value < 0.001 else f"p = {p_value(value)}"
+
+
 def level(target: float | str) -> str:
     """Return a target as the verdicts name it, for instance ``UA ≤ 0.1``."""
-    return f"UA ≤ {target if isinstance(target, str) else format(target, 'g')}"
+    return str(At.target(target))
 
 
 def mean_sd(values: Sequence[Any], decimals: int = 3) -> tuple[str, ...]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from ungrok.data.answers import AnswerProblem
 from ungrok.report.format import MISSING, bracketed, number
-from ungrok.study.claims import LOR, Track
+from ungrok.study.claims import Doses, Verdict
+from ungrok.study.folder import StudyFolder
+from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.plan import Plan
 from ungrok.study.recipe import BASE, Recipe, Side
 from ungrok.study.results import Results
 from ungrok.study.statistics import Times
+from ungrok.study.track import Track, tracks
 
 Tracks = dict[int, Track]
-Place = tuple[str, str, str, str]
-"""Arm, stage, forget split, method."""
+"""The paths of one place, by seed."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Reach:
         censored: Number of paths that ended above the target.
         nothing: Number of paths that started at or below it.
         undefined: Number of paths without an oracle that would define it.
-        budget: Dose at which paths end.
+        end: Dose at which paths end.
 
     """
 
@@ -39,7 +39,7 @@ class Reach:
     censored: int
     nothing: int
     undefined: int
-    budget: float
+    end: float
 
     @property
     def at_risk(self) -> int:
@@ -58,21 +58,21 @@ class Reach:
             return MISSING
         lower, upper = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
         if math.isinf(upper):
-            return f"> {number(self.budget if math.isinf(lower) else lower)}"
+            return f"> {number(self.end if math.isinf(lower) else lower)}"
         return number((lower + upper) / 2)
 
     def range(self) -> str:
         """Return the least and the largest dose over the paths at risk; empty where they say no more than the median."""
         if self.at_risk < 2 or not self.times:
             return ""
-        most = f"> {number(self.budget)}" if self.censored else number(max(self.times.values()))
+        most = f"> {number(self.end)}" if self.censored else number(max(self.times.values()))
         return bracketed(number(min(self.times.values())), most)
 
     def survival(self) -> Times | None:
         """Return the times with their censoring, or None where no path is at risk."""
         if not self.at_risk:
             return None
-        times = np.array([*self.times.values(), *[self.budget] * self.censored], dtype=float)
+        times = np.array([*self.times.values(), *[self.end] * self.censored], dtype=float)
         return Times(times, np.arange(self.at_risk) < len(self.times))
 
 
@@ -84,25 +84,25 @@ class View:
         plan: The study's plan.
         results: Its tables.
         verdicts: Its verdicts.
-        budgets: Per method label, the dose at which paths end and the dose at which doses are matched.
+        doses: Per method label, where paths end and where doses are matched.
 
     """
 
     plan: Plan
     results: Results
-    verdicts: list[dict[str, Any]]
-    budgets: dict[str, tuple[float, float]]
-    _reached: dict[Any, Reach] = field(default_factory=dict, repr=False)
+    verdicts: list[Verdict]
+    doses: dict[str, Doses]
+    _reached: dict[tuple[Place, float | str], Reach] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, study: StudyFolder) -> View:
+        """Return a study as the report sees it."""
+        return cls(study.plan, study.results, study.verdicts, study.doses)
 
     @property
     def recipe(self) -> Recipe:
         """The study's recipe."""
         return self.plan.recipe
-
-    @property
-    def text(self) -> bool:
-        """Whether this is a study on question-answer pairs."""
-        return isinstance(self.recipe.problem, AnswerProblem)
 
     @property
     def arms(self) -> list[str]:
@@ -111,7 +111,7 @@ class View:
 
     @property
     def stages(self) -> list[str]:
-        """The stages of all arms; those of a sweep are not among them."""
+        """The stages of all arms; steps that only a sweep along training uses are not among them."""
         return self.recipe.all_stages()
 
     @property
@@ -122,7 +122,7 @@ class View:
     @property
     def methods(self) -> list[str]:
         """The labels of methods that left at least one path."""
-        return [label for label in self.recipe.unlearn_labels() if label in self.budgets]
+        return [label for label in self.recipe.unlearn_labels() if label in self.doses]
 
     @property
     def signal(self) -> str:
@@ -138,50 +138,44 @@ class View:
     @cached_property
     def paths(self) -> dict[Place, Tracks]:
         """Every unlearning path, by place and seed."""
-        found: dict[Place, Tracks] = {}
-        for key, rows in self.results.rows.groupby(LOR, sort=True, dropna=False):
-            seed, arm, stage, forget, method = map(str, key)
-            track = Track(rows.sort_values("dose", kind="stable"))
-            found.setdefault((arm, stage, forget, method), {})[int(seed)] = track
-        return found
+        paths: dict[Place, Tracks] = {}
+        for seed, place, track in tracks(self.results.rows):
+            paths.setdefault(place, {})[seed] = track
+        return paths
 
-    def tracks(self, arm: str, stage: str, forget: str, method: str) -> Tracks:
+    def tracks(self, place: Place) -> Tracks:
         """Return the paths of one place by seed, in the recipe's order of seeds."""
-        found = self.paths.get((arm, stage, forget, method), {})
-        return {seed: found[seed] for seed in self.recipe.seeds if seed in found}
+        paths = self.paths.get(place, {})
+        return {seed: paths[seed] for seed in self.recipe.seeds if seed in paths}
 
     def one_shot(self, method: str) -> bool:
         """Return whether the method's dose is a strength."""
         return any(
-            track.one_shot for place, tracks in self.paths.items() if place[3] == method for track in tracks.values()
+            track.one_shot for place, paths in self.paths.items() if place.method == method for track in paths.values()
         )
 
-    def reach(self, arm: str, stage: str, forget: str, method: str, target: float | str | None = None) -> Reach:
+    def reach(self, place: Place, target: float | str | None = None) -> Reach:
         """Return when the paths of one place reached a target; the primary one by default."""
         target = self.primary if target is None else target
-        key = (arm, stage, forget, method, target)
-        if key not in self._reached:
-            self._reached[key] = self._reach(self.tracks(arm, stage, forget, method), method, target)
-        return self._reached[key]
+        if (place, target) not in self._reached:
+            self._reached[place, target] = self._reach(place, target)
+        return self._reached[place, target]
 
-    def _reach(self, tracks: Tracks, method: str, target: float | str) -> Reach:
-        states = {seed: track.status(target) for seed, track in tracks.items()}
-        hits = {seed: tracks[seed].at(target) for seed, state in states.items() if state == "reached"}
+    def _reach(self, place: Place, target: float | str) -> Reach:
+        paths = self.tracks(place)
+        states = {seed: track.status(target) for seed, track in paths.items()}
+        hits = {seed: paths[seed].at(target) for seed, state in states.items() if state == "reached"}
         times = {seed: float(row["dose"]) for seed, row in hits.items() if row}
         censored, nothing, undefined = (
             list(states.values()).count(state) for state in ("censored", "nothing", "undefined")
         )
-        budget = self.budgets[method][0] if method in self.budgets else math.nan
-        return Reach(times, censored, nothing, undefined, budget)
+        end = self.doses[place.method].end if place.method in self.doses else math.nan
+        return Reach(times, censored, nothing, undefined, end)
 
-    def comparisons(self) -> list[tuple[Side, Side, str, str]]:
-        """Return every comparison: left, right, and the forget split of each."""
-        found = []
-        for left, right in self.recipe.claims.compare:
-            one = left.forget or right.forget
-            splits = [one] if one else self.recipe.forget_labels()
-            found += [(left, right, left.forget or split, right.forget or split) for split in splits]
-        return found
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Every comparison, on every forget split that it is made on."""
+        return comparisons(self.recipe)
 
     def label(self, arm: str, stage: str) -> str:
         """Return the name of an arm's stage as tables show it."""

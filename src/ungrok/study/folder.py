@@ -11,14 +11,12 @@ import pandas as pd
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import read_json, write_text
+from ungrok.study.claims import Doses, Verdict, judge
 from ungrok.study.loading import load
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import CONTROLS, MECHANISM, Results, curves
 from ungrok.study.store import Store, explained
-
-Doses = dict[str, tuple[float, float]]
-"""Per method label, the dose at which its paths end and the dose at which doses are matched."""
 
 
 class StudyFolder:
@@ -110,20 +108,13 @@ class StudyFolder:
         return table.astype(dict.fromkeys(whole, "Int64"))
 
     @cached_property
-    def verdicts(self) -> list[dict[str, Any]]:
-        """The verdicts as they were written.
-
-        Raises:
-            RecipeError: If there are none.
-
-        """
-        _check_there(self.path, "report/verdicts.json")
-        verdicts: list[dict[str, Any]] = read_json(self.path / "report" / "verdicts.json")
-        return verdicts
+    def verdicts(self) -> list[Verdict]:
+        """The verdicts, which follow from the rows, the recipe and the doses."""
+        return judge(self.results.rows, self.recipe, self.doses)
 
     @property
-    def doses(self) -> Doses:
-        """Where paths end, and where they are compared.
+    def doses(self) -> dict[str, Doses]:
+        """Per method label, where paths end and where doses are matched.
 
         Raises:
             RecipeError: If an earlier version wrote the study, which did not note them.
@@ -133,7 +124,7 @@ class StudyFolder:
             raise RecipeError(
                 f"{self.path}: was written by an earlier version; write it again with `ungrok report {self.path}`"
             )
-        return {method: (dose["budget"], dose["matched"]) for method, dose in self.provenance["doses"].items()}
+        return {method: Doses(dose["budget"], dose["matched"]) for method, dose in self.provenance["doses"].items()}
 
 
 def _check_there(path: Path, name: str) -> None:

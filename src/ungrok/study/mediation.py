@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from ungrok.study.claims import LOR, Track
+from ungrok.study.claims import Doses
 from ungrok.study.recipe import BASE, Recipe
+from ungrok.study.track import PATH, PLACE, tracks
 
 Floats = NDArray[np.float64]
 
@@ -26,17 +28,17 @@ MEASURE = ["analysis", "measure", "on", "layer"]
 BESIDE = re.compile(
     r"_(?:residual|q\d\d|angle|expected|unbiased|biased|fraction)$|^llc_|^normalized_|^hessian_(?:above|below)_|^modules_(?!r2)|^full_loss$|^clean_accuracy$"
 )
-"""Readings that stand beside a measure and are none themselves: error bounds, diagnostics, other forms of the same."""
+"""Values reported with a measure that are no measures themselves: error bounds, diagnostics, the same in another form."""
 
 EDGE = 1 - 1e-6
 """Correlations are kept below this, whose artanh is 7.25."""
 
 FEWEST = 6
-"""Under so many seeds no flipping of their signs is rarer than one in twenty."""
+"""With fewer seeds a sign-flip test cannot reach p < 0.05."""
 
 
 def headline(mechanism: pd.DataFrame) -> pd.DataFrame:
-    """Return the measured values of whole models and penultimate layers, without what stands beside them."""
+    """Return the measured values of whole models and penultimate layers, without error bounds and diagnostics."""
     main = mechanism["layer"].isin(["model", "penultimate"]) & (mechanism["null"] == "")
     return mechanism[main & ~mechanism["measure"].str.contains(BESIDE)]
 
@@ -141,13 +143,13 @@ def simultaneous(pseudo: Floats, alpha: float, flips: int = 4096) -> Floats:
     return ends
 
 
-def outcomes(rows: pd.DataFrame, recipe: Recipe, budgets: dict[str, tuple[float, float]]) -> pd.DataFrame:
+def outcomes(rows: pd.DataFrame, recipe: Recipe, doses: Mapping[str, Doses]) -> pd.DataFrame:
     """Return what unlearning cost from every place, as the mean over methods of the rank among all places and seeds.
 
     Args:
         rows: The rows of a study.
         recipe: Its first numeric target counts.
-        budgets: Per method label, the dose at which paths end and the dose at which doses are matched.
+        doses: Per method label, where paths end and where doses are matched.
 
     Returns:
         Columns seed, arm, stage, forget, accuracy (test accuracy before unlearning) and one per entry of ``OUTCOMES``: in
@@ -156,24 +158,22 @@ def outcomes(rows: pd.DataFrame, recipe: Recipe, budgets: dict[str, tuple[float,
     """
     target = next((t for t in recipe.claims.targets if not isinstance(t, str)), None)
     table = []
-    for key, group in rows.groupby(LOR, sort=True):
-        place = dict(zip(LOR, key, strict=True))
-        track = Track(group.sort_values("dose", kind="stable"))
-        start, end = track.start, track.at_dose(budgets[str(place["method"])][1])
+    for seed, place, track in tracks(rows):
+        start, end = track.start, track.at_dose(doses[place.method].matched)
         status = "undefined" if target is None else track.status(target)
         hit = track.at(target) if target is not None and status == "reached" else None
         needed = np.inf if status == "censored" else np.nan if hit is None else hit["dose"]
         fall = np.inf if end["diverged"] else start["TA"] - end["TA"]
-        table.append(place | {"accuracy": start["TA"], "damage": fall, "updates": needed})
-    frame = pd.DataFrame(table, columns=[*LOR, "accuracy", *OUTCOMES]).astype(dict.fromkeys(OUTCOMES, "float64"))
+        table.append([seed, *astuple(place), start["TA"], fall, needed])
+    frame = pd.DataFrame(table, columns=[*PATH, "accuracy", *OUTCOMES]).astype(dict.fromkeys(OUTCOMES, "float64"))
     for name in OUTCOMES:
         ranked = frame.groupby(["forget", "method"])[name].rank(pct=True)
         frame[name] = ranked.where(frame[name].notna())
-    return frame.groupby(LOR[:-1], as_index=False, sort=True)[["accuracy", *OUTCOMES]].mean()
+    return frame.groupby(PLACE, as_index=False, sort=True)[["accuracy", *OUTCOMES]].mean()
 
 
 def losses(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
-    """Return the losses on forget and retain data before unlearning, as a measure: what predicts no better says nothing more.
+    """Return the losses on forget and retain data before unlearning, as a measure that the others are held against.
 
     Args:
         rows: The rows of a study.
@@ -183,10 +183,9 @@ def losses(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
         The columns of a measure, with ``change`` for its value; empty where the rows have no losses.
 
     """
-    place = LOR[:-1]
-    start = rows[rows["dose"] == 0].drop_duplicates(place).merge(values[place].drop_duplicates(), on=place)
+    start = rows[rows["dose"] == 0].drop_duplicates(PLACE).merge(values[PLACE].drop_duplicates(), on=PLACE)
     parts = [
-        start[place].assign(
+        start[PLACE].assign(
             analysis="loss", measure="loss", on=on, layer="model", change=start[f"{on}_loss"].astype(float)
         )
         for on in ("forget", "retain")
@@ -195,9 +194,7 @@ def losses(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts).dropna(subset="change") if parts else values.iloc[:0]
 
 
-def changes(
-    rows: pd.DataFrame, mechanism: pd.DataFrame, recipe: Recipe, budgets: dict[str, tuple[float, float]]
-) -> pd.DataFrame:
+def changes(rows: pd.DataFrame, mechanism: pd.DataFrame, recipe: Recipe, doses: Mapping[str, Doses]) -> pd.DataFrame:
     """Return how measures, test accuracy and costs differ from those at the first stage of the same seed's base arm.
 
     Returns:
@@ -206,15 +203,15 @@ def changes(
 
     """
     before = mechanism[(mechanism["method"] == "") & mechanism["value"].notna()]
-    values = headline(before)[[*LOR[:-1], *MEASURE, "value"]].rename(columns={"value": "change"})
+    values = headline(before)[[*PLACE, *MEASURE, "value"]].rename(columns={"value": "change"})
     values = pd.concat([values, losses(rows, values)], ignore_index=True)
-    whole = values.merge(outcomes(rows, recipe, budgets), on=LOR[:-1])
+    whole = values.merge(outcomes(rows, recipe, doses), on=PLACE)
     first = (whole["arm"] == BASE) & (whole["stage"] == str(recipe.stages[0]))
     same, names = ["seed", "forget", *MEASURE], ["change", "accuracy", *OUTCOMES]
     joined = whole[~first].merge(whole[first], on=same, suffixes=("", "_first"))
     for name in names:
         joined[name] = joined[name] - joined[f"{name}_first"]
-    kept: pd.DataFrame = joined[[*LOR[:-1], *MEASURE, *names]]
+    kept: pd.DataFrame = joined[[*PLACE, *MEASURE, *names]]
     return kept
 
 
@@ -258,17 +255,18 @@ def pooled(studies: dict[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
         )
         parts.append(keyed.join(ranks))
     points = pd.concat(parts)
-    found = _judged(points, MEASURE, alpha)
+    answers = _judged(points, MEASURE, alpha)
     if len(studies) < 2:
-        return found.assign(recipes_agree=np.nan, without=None)
-    same, several = [*MEASURE, "outcome"], found["recipes"].to_numpy() > 1
-    left = {n: _judged(points[points["recipe"] != n], MEASURE, alpha) for n in studies}
-    left = {n: found[same].merge(one, how="left", on=same) for n, one in left.items()}
-    signs = np.mean([np.sign(one["partial"]) == np.sign(found["partial"]) for one in left.values()], axis=0)
-    words = pd.DataFrame({n: one["predicts"] for n, one in left.items()}).to_dict("records")
-    found["recipes_agree"] = np.where(several, signs, np.nan)
-    found["without"] = pd.Series([w if many else None for w, many in zip(words, several, strict=True)], dtype=object)
-    return found
+        return answers.assign(recipes_agree=np.nan, without=None)
+    same, several = [*MEASURE, "outcome"], answers["recipes"].to_numpy() > 1
+    left = {name: _judged(points[points["recipe"] != name], MEASURE, alpha) for name in studies}
+    left = {name: answers[same].merge(others, how="left", on=same) for name, others in left.items()}
+    signs = np.mean([np.sign(others["partial"]) == np.sign(answers["partial"]) for others in left.values()], axis=0)
+    words = pd.DataFrame({name: others["predicts"] for name, others in left.items()}).to_dict("records")
+    answers["recipes_agree"] = np.where(several, signs, np.nan)
+    without = [word if many else None for word, many in zip(words, several, strict=True)]
+    answers["without"] = pd.Series(without, dtype=object)
+    return answers
 
 
 def _judged(points: pd.DataFrame, keys: list[str], alpha: float) -> pd.DataFrame:
@@ -281,13 +279,13 @@ def _judged(points: pd.DataFrame, keys: list[str], alpha: float) -> pd.DataFrame
             table.append(dict(zip(keys, key, strict=True)) | {"outcome": outcome} | _estimated(known, outcome))
             enough = np.isfinite(table[-1]["partial"])
             pseudo.append(pseudo_values(known, outcome, seeds) if enough else np.full(len(seeds), np.nan))
-    found = pd.DataFrame(table)
-    if found.empty:
-        return found
-    found[["low", "high"]] = simultaneous(np.stack(pseudo), alpha)
-    away = (found["low"] > 0) | (found["high"] < 0)
-    found["predicts"] = np.where(found["low"].isna(), "unknown", np.where(away, "yes", "no"))
-    return found
+    answers = pd.DataFrame(table)
+    if answers.empty:
+        return answers
+    answers[["low", "high"]] = simultaneous(np.stack(pseudo), alpha)
+    away = (answers["low"] > 0) | (answers["high"] < 0)
+    answers["predicts"] = np.where(answers["low"].isna(), "unknown", np.where(away, "yes", "no"))
+    return answers
 
 
 def _estimated(known: pd.DataFrame, outcome: str) -> dict[str, Any]:

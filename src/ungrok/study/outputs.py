@@ -15,13 +15,11 @@ import pandas as pd
 import torch
 
 from ungrok.core.files import write_json, write_text
-from ungrok.study.claims import judge
-from ungrok.study.folder import Doses, StudyFolder
+from ungrok.study.claims import Doses, Verdict
 from ungrok.study.jobs import Unlearn
 from ungrok.study.jobs.paths import matched_dose
 from ungrok.study.loading import to_yaml
 from ungrok.study.plan import Plan, device_of
-from ungrok.study.recipe import Recipe
 from ungrok.study.results import Results
 from ungrok.study.store import Store, explained
 
@@ -45,7 +43,7 @@ ALWAYS = ("results", "transitions", "oracles", "curves", "timings", "audits")
 """Tables that every study has; the others are written where the recipe asks for them."""
 
 
-def budgets(plan: Plan, store: Store) -> Doses:
+def doses_of(plan: Plan, store: Store) -> dict[str, Doses]:
     """Return, per method label, the dose at which every path ends and the dose at which doses are matched.
 
     Where paths differ in length (an epoch is longer with more data), the shortest counts.
@@ -57,12 +55,7 @@ def budgets(plan: Plan, store: Store) -> Doses:
             continue
         matched = matched_dose(plan.job(path.path, Unlearn).spec.unlearn, budget, claims.dose, claims.strength)
         pairs.setdefault(path.method, []).append((budget, matched))
-    return {method: (min(b for b, _ in both), min(d for _, d in both)) for method, both in pairs.items()}
-
-
-def verdicts_of(plan: Plan, store: Store, results: Results) -> list[dict[str, Any]]:
-    """Return the verdicts of a study whose tables have been collected."""
-    return judge(results.rows, plan.recipe, budgets(plan, store))
+    return {method: Doses(min(b for b, _ in both), min(d for _, d in both)) for method, both in pairs.items()}
 
 
 def provenance(
@@ -122,7 +115,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[dict[str, Any]], made: dict[str, Any]) -> None:
+def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[Verdict], made: dict[str, Any]) -> None:
     """Write the tables, the recipe, the verdicts and the provenance under ``out``.
 
     Raises:
@@ -139,9 +132,8 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[dict[st
                     write_text(out / f"{name}.csv", _csv(table))
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))
         write_json(out / "provenance.json", made)
-        write_text(
-            out / "report" / "verdicts.json", json.dumps(verdicts, indent=1, allow_nan=False, ensure_ascii=False)
-        )
+        listed = [verdict.to_dict() for verdict in verdicts]
+        write_text(out / "report" / "verdicts.json", json.dumps(listed, indent=1, allow_nan=False, ensure_ascii=False))
 
 
 def _parquet(path: Path, table: pd.DataFrame) -> None:
@@ -152,15 +144,3 @@ def _parquet(path: Path, table: pd.DataFrame) -> None:
 
 def _csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
-
-
-def reopen(out: Path, store: Path | None = None) -> tuple[Recipe, Store, dict[str, Any]]:
-    """Return recipe, store and provenance of a study; see :meth:`ungrok.study.folder.StudyFolder.open`, which takes its place."""
-    study = StudyFolder.open(out, store)
-    return study.recipe, study.store, study.provenance
-
-
-def written(out: Path) -> tuple[Recipe, dict[str, Any]]:
-    """Return recipe and provenance of a study; see :meth:`ungrok.study.folder.StudyFolder.open`, which takes its place."""
-    study = StudyFolder.open(out)
-    return study.recipe, study.provenance

@@ -16,6 +16,7 @@ from ungrok.data.forget import FORGET_RULES, ForgetRule
 from ungrok.evaluate.targets import target_column
 from ungrok.methods import UNLEARNERS, Unlearner
 from ungrok.models.base import MODELS, Model
+from ungrok.study.rates import rated
 from ungrok.train.loop import Training
 from ungrok.train.matching import Nuisance, Part
 from ungrok.train.stages import STAGES, check_stage, stage_name
@@ -343,7 +344,7 @@ def _expand_lr(entry: Any) -> list[Any]:
     if not entry["lr"] or not all(isinstance(lr, int | float) for lr in entry["lr"]):
         raise ValueError(f"lr: {entry['lr']!r} of {entry.get('kind')!r} is not a list of numbers")
     label = entry.get("name") or entry.get("kind")
-    return [{**entry, "lr": lr, "name": f"{label} lr={float(lr):g}"} for lr in entry["lr"]]
+    return [{**entry, "lr": lr, "name": rated(str(label), lr)} for lr in entry["lr"]]
 
 
 def merge(block: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from ungrok.core.errors import StoreError
 from ungrok.study import engine, outputs
-from ungrok.study.claims import CLAIMS, judge
+from ungrok.study.claims import WORDS, Verdict, every_claim, judge
 from ungrok.study.engine import Report
 from ungrok.study.folder import StudyFolder, claim
 from ungrok.study.plan import Plan, make_plan
@@ -92,9 +91,9 @@ def written(
 ) -> StudyFolder:
     """Write the tables and verdicts of a study whose jobs are all finished; arguments are those of :func:`run_study`."""
     results = collect(plan, store)
-    doses = outputs.budgets(plan, store)
+    doses = outputs.doses_of(plan, store)
     made = outputs.provenance(plan, store, results, workers, scheduler) | {
-        "doses": {method: {"budget": budget, "matched": matched} for method, (budget, matched) in doses.items()}
+        "doses": {method: {"budget": own.end, "matched": own.matched} for method, own in doses.items()}
     }
     verdicts = judge(results.rows, plan.recipe, doses)
     outputs.write_tables(out, plan, results, verdicts, made)
@@ -102,18 +101,17 @@ def written(
     return _study(StudyFolder(out, plan.recipe, made, store), plan, results, verdicts)
 
 
-def _study(folder: StudyFolder, plan: Plan, results: Results, verdicts: list[dict[str, Any]]) -> StudyFolder:
+def _study(folder: StudyFolder, plan: Plan, results: Results, verdicts: list[Verdict]) -> StudyFolder:
     """Return a study with what is in memory already, so that it is not read again."""
     folder.plan, folder.results, folder.verdicts = plan, results, verdicts
     return folder
 
 
-def _say_verdicts(verdicts: list[dict[str, Any]], say: Report) -> None:
-    for name in CLAIMS:
-        decided = Counter(verdict["verdict"] for verdict in verdicts if verdict["claim"] == name)
+def _say_verdicts(verdicts: list[Verdict], say: Report) -> None:
+    for judged in every_claim():
+        decided = Counter(verdict.word for verdict in verdicts if verdict.claim == judged)
         if decided:
-            counts = ", ".join(f"{decided[word]} {word}" for word in ("supported", "refuted", "inconclusive"))
-            say(f"  {name}: {counts}")
+            say(f"  {judged.kind}: {', '.join(f'{decided[word]} {word}' for word in WORDS)}")
 
 
 def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None) -> StudyFolder:

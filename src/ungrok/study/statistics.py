@@ -7,13 +7,15 @@ rejects at `alpha`. Nothing is assumed normal; see each function for what is ass
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
+
+FEWEST_FOR_SPREAD = 3
+"""Seeds that a comparison of spreads needs."""
 
 _EXACT_UP_TO = 16  # seeds; 2^16 sign vectors are enumerated, above that as many are drawn
 _ROUNDING = 1e-12  # relative to the largest value: sums closer than this are ties
@@ -185,8 +187,8 @@ def spread_ratio(a: ArrayLike, b: ArrayLike, alpha: float = 0.05) -> Estimate:
         ValueError: fewer than three seeds, unequal lengths, or a side without spread.
     """
     x, y = _samples(a, b)
-    if len(x) < 3:
-        raise ValueError(f"spread needs at least 3 seeds, got {len(x)}")
+    if len(x) < FEWEST_FOR_SPREAD:
+        raise ValueError(f"spread needs at least {FEWEST_FOR_SPREAD} seeds, got {len(x)}")
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         raise ValueError("a side has zero spread: its ratio to the other is undefined")
     u, v = ((side - np.median(side)) ** 2 for side in (x, y))
@@ -285,32 +287,3 @@ def bounded_differences(
     same_sign = np.sign(least.effect) == np.sign(most.effect)
     p_value = max(least.p_value, most.p_value) if same_sign else 1.0
     return Estimate((least.effect + most.effect) / 2, least.low, most.high, p_value, least.n)
-
-
-def verdict(estimate: Estimate, p_adjusted: float, margin: float, alpha: float = 0.05) -> tuple[str, str]:
-    """Judge a claim by its estimate, oriented so that a positive effect agrees with the claim.
-
-    An interval wholly within the margin refutes the claim whatever its p-value: an effect too small to matter is no
-    effect (two one-sided tests, Schuirmann 1987, here each at alpha / 2).
-
-    Args:
-        estimate: effect and interval at level 1 - alpha.
-        p_adjusted: the p-value of the effect, adjusted for the claims judged together.
-        margin: the largest effect that does not matter, in the unit of the effect.
-        alpha: the level of the test.
-
-    Returns:
-        "supported", "refuted" or "inconclusive", and the reason where the direction alone does not give it.
-    """
-    if -margin < estimate.low and estimate.high < margin:
-        return "refuted", f"no difference: interval within ±{margin:g}"
-    if p_adjusted < alpha and estimate.low > 0:
-        return "supported", ""
-    if p_adjusted < alpha and estimate.high < 0:
-        return "refuted", ""
-    if smallest_p(estimate.n) >= alpha:
-        n = estimate.n
-        return "inconclusive", f"too few seeds: smallest possible p is 2/2^{n} = {Fraction(2, 2**n)}"
-    if estimate.low > 0 or estimate.high < 0:
-        return "inconclusive", f"Holm-adjusted p = {p_adjusted:.3g}"
-    return "inconclusive", "interval across zero"

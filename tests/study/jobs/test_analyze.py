@@ -119,7 +119,7 @@ def test_rows_are_those_of_the_stored_model(study):
 def test_models_after_unlearning_stand_at_the_matched_dose(study):
     """The same updates as the path that was looked at: equal scores at equal dose."""
     plan, store, results = study
-    doses = {method: matched for method, (_, matched) in outputs.budgets(plan, store).items()}
+    doses = {method: matched for method, (_, matched) in outputs.doses_of(plan, store).items()}
     for look in (k for k in plan.measurements if k.method and k.analysis == "norm"):
         run = rebuilt(plan, store, look)
         accuracy = run.objective.score(run.model, TensorBatches(run.data.test)).accuracy

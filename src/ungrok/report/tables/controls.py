@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from ungrok.report.format import MISSING, bracketed, number
-from ungrok.report.tables import Cell, Table
+from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.view import View
 
 
@@ -29,7 +29,7 @@ def controls(view: View) -> Iterator[Table]:
     yield Table("Matched and rescaled checkpoints", how, columns, rows, keys=3)
 
 
-def _cells(group: pd.DataFrame) -> list[str | Cell]:
+def _cells(group: pd.DataFrame) -> Row:
     first, off = group.iloc[0], group["mismatch"].dropna()
     named = [str(first["equal"]), str(first["to"]), number(float(first["tolerance"]))]
     there = f"{int(group['step'].notna().sum())} of {len(group)}"

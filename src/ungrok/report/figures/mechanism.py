@@ -1,4 +1,4 @@
-"""Figures of the mechanism part: measures along training beside their nulls, by layer, and against damage."""
+"""Measures of mechanism along training beside their nulls, by layer, and against damage."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ungrok.report.figures import (
+from ungrok.report.figures.drawing import (
     GRAY,
     SPLITS,
     WIDTH,
     Picture,
-    _accuracy_axis,
-    _band,
-    _filled,
-    _legend,
-    _steps_axis,
+    accuracy_axis,
+    band,
     color,
+    filled,
+    legend,
+    steps_axis,
 )
 from ungrok.report.format import slug
 from ungrok.report.mechanism import Mechanism, named, partial
@@ -32,12 +32,16 @@ from ungrok.study.recipe import BASE
 PANELS = 12
 """At most so many measures in one figure."""
 
+
 MARKERS = "osD^v<>P*X"
+
 
 NARROW = 16
 """Letters of the longest name of a layer beside which two heat maps have room."""
 
+
 SIGNS: dict[str, Any] = {"positive": "-", "negative": ":"}
+
 
 CURVES = {name: SPLITS[name] for name in ("train", "test")}
 
@@ -64,10 +68,10 @@ def _by_step(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
         figure, tops, grid = _under_curves(mechanism, len(chosen))
         for axes, key in zip(grid, chosen, strict=True):
             _step_panel(mechanism, axes, own[(own[MEASURE] == key).all(axis=1)])
-            axes.set_title(_filled(" on ".join(filter(None, named(key)))), loc="left")
+            axes.set_title(filled(" on ".join(filter(None, named(key)))), loc="left")
         positive = own["step"][own["step"] > 0]
         if len(positive):
-            _steps_axis(tops[0], 0.7 * float(positive.min()), 1.3 * float(positive.max()), 1.2)
+            steps_axis(tops[0], 0.7 * float(positive.min()), 1.3 * float(positive.max()), 1.2)
         figure.supxlabel("training step")
         lines = [
             Line2D([], [], color=shade, linestyle=style, label=f"{name} accuracy")
@@ -75,7 +79,7 @@ def _by_step(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
         ]
         null = Line2D([], [], color=GRAY, alpha=0.4, linewidth=6, label="null, 5 % to 95 %")
         marks = _handles(mechanism, [(a, str(s)) for a, s in own[["arm", "stage"]].to_numpy()])
-        _legend(figure, [*marks, *lines, null])
+        legend(figure, [*marks, *lines, null])
         how = (
             "On top the base arm's accuracies. Each point is one seed at one checkpoint before unlearning; the line is the base arm's median, and "
             "the gray band the first of the measure's nulls there (dashed: its median; few draws give no band). A line inside its band shows nothing about "
@@ -111,8 +115,8 @@ def _under_curves(mechanism: Mechanism, count: int) -> tuple[Figure, list[Axes],
     curves = curves[(curves["arm"] == BASE) & (curves["step"] > 0)]
     for axes in every[0]:
         for name, (shade, style) in CURVES.items():
-            _band(axes, curves, f"{name}_accuracy", shade, style)
-        _accuracy_axis(axes)
+            band(axes, curves, f"{name}_accuracy", shade, style)
+        accuracy_axis(axes)
     every[0][0].set_ylabel("accuracy")
     grid = list(every[1:].flat)
     for empty in grid[count:]:
@@ -149,11 +153,11 @@ def _step_panel(mechanism: Mechanism, axes: Axes, own: pd.DataFrame) -> None:
 def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
     """Yield one figure: how many eigenvalues of the Hessian lie beyond each power of ten, on forget, retain and both."""
     parts = own["measure"].str.extract(r"^hessian_(above|below)_(-?1e-?\d+)$")
-    found = own.assign(side=parts[0], at=parts[1].astype(float)).dropna(subset=["side", "value"])
-    sets = list(dict.fromkeys(found["on"]))
+    shares = own.assign(side=parts[0], at=parts[1].astype(float)).dropna(subset=["side", "value"])
+    sets = list(dict.fromkeys(shares["on"]))
     if not sets:
         return
-    series = [s for s in mechanism.view.series if ((found["arm"] == s[0]) & (found["stage"] == s[1])).any()]
+    series = [s for s in mechanism.view.series if ((shares["arm"] == s[0]) & (shares["stage"] == s[1])).any()]
     arms = list(dict.fromkeys(arm for arm, _ in series))
     figure = Figure(figsize=(WIDTH, 1.2 + 1.5 * len(arms)), layout="constrained")
     grid = figure.subplots(len(arms), len(sets), sharex=True, sharey=True, squeeze=False)
@@ -161,7 +165,7 @@ def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
         row[column].set(xscale="log", yscale="log")
         row[column].set_title(on if len(arms) == 1 else f"{arm}, {on}", loc="left")
         for stage in [s for a, s in series if a == arm]:
-            one = found[(found["on"] == on) & (found["arm"] == arm) & (found["stage"] == stage)]
+            one = shares[(shares["on"] == on) & (shares["arm"] == arm) & (shares["stage"] == stage)]
             for side, style in zip(("above", "below"), SIGNS.values(), strict=True):
                 mean = one[one["side"] == side].groupby(one["at"].abs())["value"].mean()
                 mean = mean[mean > 0]
@@ -174,7 +178,7 @@ def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
     there = dict.fromkeys(stage for _, stage in series)
     stages = [Line2D([], [], color=color(mechanism.view, s), label=s) for s in mechanism.view.stages if s in there]
     kinds = [Line2D([], [], color=GRAY, linestyle=s, label=n) for n, s in SIGNS.items()]
-    _legend(figure, [*stages, *kinds])
+    legend(figure, [*stages, *kinds])
     how = (
         "Share of the eigenvalues of the loss Hessian that are larger than a positive value (solid) or smaller than a negative one (dotted), by "
         "stochastic Lanczos quadrature before unlearning, mean over seeds; where a line ends there is none beyond."
@@ -205,7 +209,7 @@ def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator
         grid.pop(1).set_axis_off()
     for place, (axes, ((_, measure, on), wide)) in enumerate(zip(grid, tables.items(), strict=True)):
         shade = axes.imshow(wide.to_numpy(dtype=float), aspect="auto", cmap="cividis")
-        axes.set_title(_filled(" on ".join(filter(None, (str(measure), str(on))))), loc="left")
+        axes.set_title(filled(" on ".join(filter(None, (str(measure), str(on))))), loc="left")
         axes.set_yticks(range(len(wide)), [str(layer) for layer in wide.index])
         labels = [mechanism.view.label(*map(str, s)) for s in wide.columns] if place + columns >= len(tables) else []
         axes.set_xticks(range(len(labels)), labels, rotation=90)
@@ -227,12 +231,12 @@ def _mediated(mechanism: Mechanism, here: pd.DataFrame, forget: str) -> Picture:
             shade = color(mechanism.view, str(stage)) if stage in mechanism.view.stages else "#000000"
             axes.plot(group["change"], group["damage"], _marker(mechanism, str(arm)), color=shade, markersize=3.5)
         axes.axhline(0, color=GRAY, linewidth=0.6)
-        axes.set_title(f"{_filled(' on '.join(filter(None, named(key))))}\n{partial(row)}", loc="left")
+        axes.set_title(f"{filled(' on '.join(filter(None, named(key))))}\n{partial(row)}", loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.yaxis.set_major_locator(MaxNLocator(3))
     figure.supxlabel("change of the measure")
     figure.supylabel("change of damage (rank)")
-    _legend(figure, _handles(mechanism, [(str(a), str(s)) for a, s in here[["arm", "stage"]].to_numpy()]))
+    legend(figure, _handles(mechanism, [(str(a), str(s)) for a, s in here[["arm", "stage"]].to_numpy()]))
     how = (
         "Each point is one arm, stage and seed, as a difference from the first stage of the same seed's base arm. Above each panel "
         "stands the rank correlation given test accuracy, with its interval; the strongest come first."

@@ -9,10 +9,9 @@ import pandas as pd
 
 from ungrok.evaluate.membership import ATTACKS, READING
 from ungrok.report.format import MISSING, fixed, missing, number
-from ungrok.report.tables import NOTHING, Cell, Table
+from ungrok.report.tables.table import NOTHING, Cell, Row, Table
 from ungrok.report.view import View
-
-PLACE = ["forget", "arm", "stage", "method"]
+from ungrok.study.place import Place
 
 AUCS = [f"{name}_auc" for name in ATTACKS]
 
@@ -56,26 +55,28 @@ HOW = (
 
 def ends(view: View) -> Iterator[Table]:
     """Yield one table per forget split: the end of each path against the oracle."""
-    audits = {tuple(map(str, key)): table for key, table in view.results.audits.groupby(PLACE)}
+    audits = {
+        tuple(map(str, key)): table for key, table in view.results.audits.groupby(["forget", "arm", "stage", "method"])
+    }
     for forget in view.recipe.forget_labels():
-        found = {
+        tables = {
             (method, place): audits[forget, *place, method]
             for method in view.methods
             for place in view.series
             if (forget, *place, method) in audits
         }
-        firsts = {place: table for (_, place), table in reversed(found.items())}
+        firsts = {place: table for (_, place), table in reversed(tables.items())}
         places = [place for place in view.series if place in firsts]
         rows = [["oracle", view.label(*place), *_oracle_cells(firsts[place])] for place in places]
         rows += [[NOTHING, view.label(*place), *_start_cells(view, *place, forget)] for place in places]
         names = [*AUCS, *DISTANCES, *SHARES]
-        rows += [[method, view.label(*place), *_cells(table, names)] for (method, place), table in found.items()]
+        rows += [[method, view.label(*place), *_cells(table, names)] for (method, place), table in tables.items()]
         if rows:
             title = f"At the end of each path, against the oracle, forget split {forget}"
             yield Table(title, HOW, COLUMNS, rows, keys=2, groups=GROUPS)
 
 
-def _cells(table: pd.DataFrame, names: Sequence[str]) -> list[str | Cell]:
+def _cells(table: pd.DataFrame, names: Sequence[str]) -> Row:
     finite = int((~table["diverged"].astype(bool)).sum())
     medians = [_median(list(table[name]), finite, number if name in PASSES else fixed) for name in names]
     return [f"{finite} of {len(table)}", *medians]
@@ -90,12 +91,13 @@ def _median(values: Sequence[Any], expected: int, shown: Callable[[Any], str] = 
     return Cell((shown(pd.Series(there).median()), *some))
 
 
-def _oracle_cells(table: pd.DataFrame) -> list[str | Cell]:
+def _oracle_cells(table: pd.DataFrame) -> Row:
     aucs = [_median(list(table[f"oracle_{name}"]), len(table)) for name in AUCS]
     return [MISSING, *aucs, *[MISSING] * (len(DISTANCES) + len(SHARES))]
 
 
-def _start_cells(view: View, arm: str, stage: str, forget: str) -> list[str | Cell]:
-    tracks = next(found for method in view.methods if (found := view.tracks(arm, stage, forget, method)))
+def _start_cells(view: View, arm: str, stage: str, forget: str) -> Row:
+    every = (view.tracks(Place(arm, stage, forget, method)) for method in view.methods)
+    tracks = next(tracks for tracks in every if tracks)
     loss = _median([track.start["membership_auc"] for track in tracks.values()], len(tracks))
     return [MISSING, loss, *[MISSING] * (len(COLUMNS) - 4)]

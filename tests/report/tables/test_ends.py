@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ungrok.evaluate.membership import READING
-from ungrok.report.ends import AUCS, COLUMNS, DISTANCES, GROUPS, SHARES, ends
+from ungrok.report.tables.ends import AUCS, COLUMNS, DISTANCES, GROUPS, SHARES, ends
 
 
 def plain(row):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from ungrok.data.local import GROUPS, LocalGrokking
+from ungrok.data.local import GROUPS, LocalGrokking, Name
 from ungrok.evaluate.answers import ANSWERS
 from ungrok.report.format import MISSING, fixed, mean_sd, missing, p_value
-from ungrok.report.tables import NOTHING, Cell, Table
+from ungrok.report.tables.table import NOTHING, Cell, Row, Table
 from ungrok.report.view import View
+from ungrok.study.place import Place
+from ungrok.study.recipe import BASE
 from ungrok.study.statistics import sign_flip
 
-Family = dict[int, dict[str, str]]
-"""Forget-set size to the labels of the split from each group."""
+Pairs = dict[int, dict[str, str]]
+"""By forget-set size, the labels of the splits that were drawn from each group, by group."""
 
 ENDS = {
     "ROUGE_forget": "ROUGE-L forget",
@@ -41,17 +43,17 @@ HARDNESS = {
 """Columns of the table of difficulty, with their heads and decimals."""
 
 
-def families(view: View) -> dict[str, Family]:
+def group_splits(view: View) -> dict[str, Pairs]:
     """Return the splits of the groups of local grokking, by how they were drawn, then by size and group."""
-    found: dict[str, Family] = {}
+    every: dict[str, Pairs] = {}
     for rule in view.recipe.forget:
         if isinstance(rule, LocalGrokking):
             name = f"rule {rule.using.rule}, {rule.using.by}{', matched for difficulty' if rule.matched else ''}"
-            found.setdefault(name, {}).setdefault(rule.size, {})[rule.group] = rule.label
+            every.setdefault(name, {}).setdefault(rule.size, {})[rule.group] = rule.label
     whole = {
-        name: {n: pair for n, pair in family.items() if len(pair) == len(GROUPS)} for name, family in found.items()
+        name: {size: pair for size, pair in pairs.items() if len(pair) == len(GROUPS)} for name, pairs in every.items()
     }
-    return {name: dict(sorted(family.items())) for name, family in whole.items() if family}
+    return {name: dict(sorted(pairs.items())) for name, pairs in whole.items() if pairs}
 
 
 def extraction(view: View) -> Iterator[Table]:
@@ -61,18 +63,18 @@ def extraction(view: View) -> Iterator[Table]:
         "share of an answer that the model completes by itself; higher is better on retained pairs, and on forgotten ones it should "
         f"fall to the oracle's, the model fine-tuned without them. “{NOTHING}” is the model before unlearning. Doses are matched."
     )
-    for name, family in families(view).items():
+    for name, pairs in group_splits(view).items():
         for stage in view.stages:
-            rows = list(_extraction_rows(view, family, stage))
+            rows = list(_extraction_rows(view, pairs, stage))
             if rows:
-                columns = ["method", "on", *(f"{size} pairs" for size in family)]
+                columns = ["method", "on", *(f"{size} pairs" for size in pairs)]
                 title = f"Extraction strength after unlearning (the paper's Table 2), {name}, stage {stage}"
                 yield Table(title, how, columns, rows, keys=2)
 
 
-def _extraction_rows(view: View, family: Family, stage: str) -> Iterator[list[str | Cell]]:
+def _extraction_rows(view: View, pairs: Pairs, stage: str) -> Iterator[Row]:
     def after(method: str) -> Callable[[str, str], list[float]]:
-        dose = view.budgets[method][1]
+        dose = view.doses[method].matched
         return lambda label, column: [_value(t.at_dose(dose)[column]) for t in _tracks(view, stage, label, method)]
 
     def start(label: str, column: str) -> list[float]:
@@ -84,12 +86,12 @@ def _extraction_rows(view: View, family: Family, stage: str) -> Iterator[list[st
     sources = {NOTHING: start, "oracle": oracle, **{method: after(method) for method in view.methods}}
     for method, values in sources.items():
         for column, text in (("ES_retain", "retained"), ("ES_forget", "forgotten")):
-            cells = [_side_by_side([values(pair[group], column) for group in GROUPS]) for pair in family.values()]
+            cells = [_side_by_side([values(pair[group], column) for group in GROUPS]) for pair in pairs.values()]
             yield [method, text, *cells]
 
 
 def _tracks(view: View, stage: str, label: str, method: str) -> list[Any]:
-    return list(view.tracks("base", stage, label, method).values())
+    return list(view.tracks(Place(BASE, stage, label, method)).values())
 
 
 def _value(value: Any) -> float:
@@ -113,8 +115,8 @@ def difficulty(view: View) -> Iterator[Table]:
         "Mean difficulty of what is forgotten, grokked / ungrokked, means ± standard deviations over seeds, and p of a sign-flip test of "
         "the difference over seeds. If it differs, the groups differ in more than when they were learned."
     )
-    for name, family in families(view).items():
-        rows = [[f"{size} pairs", *_hardness(groups, pair)] for size, pair in family.items()]
+    for name, pairs in group_splits(view).items():
+        rows = [[f"{size} pairs", *_hardness(groups, pair)] for size, pair in pairs.items()]
         columns = ["forget set", *(column for text, _ in HARDNESS.values() for column in (text, "p"))]
         yield Table(f"Difficulty of the groups (the paper's Table 12), {name}", how, columns, rows)
 
@@ -135,7 +137,7 @@ def group_sizes(view: View) -> Iterator[Table]:
     if groups.empty:
         return
     first = groups.drop_duplicates(["arm", "seed"])
-    rules = list(dict.fromkeys(c.split(" ", 1)[1].rsplit(" ", 1)[0] for c in map(str, first) if c.startswith("found ")))
+    rules = [rule for rule in (*get_args(Name), "used") if f"found {rule} grokked" in first]
     rows = []
     for row in first.to_dict("records"):
         cells = [f"{row[f'found {rule} grokked']} / {row[f'found {rule} ungrokked']}" for rule in rules]

@@ -1,0 +1,75 @@
+"""What can be extracted along each path of a language model, both groups in one panel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from ungrok.data.local import GROUPS
+from ungrok.report.figures.drawing import (
+    GRAY,
+    Picture,
+    accuracy_axis,
+    all_doses,
+    by_dose,
+    dose_axis,
+    legend,
+    median,
+    panel_title,
+    panels,
+)
+from ungrok.report.format import slug
+from ungrok.report.view import View
+from ungrok.study.place import Place
+from ungrok.study.recipe import BASE
+
+COLORS = {"grokked": "#D55E00", "ungrokked": "#0072B2"}
+
+
+LINES: dict[str, Any] = {"ES_forget": "-", "ES_retain": "--"}
+
+
+def extraction(view: View, stage: str, which: str, pair: dict[str, str]) -> Iterator[Picture]:
+    """Plot extraction strength against dose, one panel per method."""
+    methods = [m for m in view.methods if all(view.tracks(Place(BASE, stage, label, m)) for label in pair.values())]
+    if not methods:
+        return
+    figure, grid = panels(len(methods))
+    for axes, method in zip(grid, methods, strict=True):
+        for group in GROUPS:
+            _lines(view, axes, group, Place(BASE, stage, pair[group], method))
+        panel_title(axes, method)
+        accuracy_axis(axes)
+        dose_axis(axes, all_doses(view, [BASE], list(pair.values()), method), view.one_shot(method))
+    figure.supylabel("extraction strength")
+    texts = {"ES_forget": "forgotten", "ES_retain": "retained"}
+    legend(
+        figure,
+        [
+            *(Line2D([], [], color=COLORS[group], label=group) for group in GROUPS),
+            *(Line2D([], [], color=GRAY, linestyle=style, label=texts[name]) for name, style in LINES.items()),
+            Line2D([], [], color=GRAY, linestyle=":", linewidth=1.2, label="forgotten, oracle"),
+        ],
+    )
+    how = (
+        "Medians over seeds; faint lines are the forgotten pairs of single seeds. Solid lines should fall to the dotted line of their "
+        "color while dashed ones stay up."
+    )
+    name = slug("extraction", stage, *pair.values())
+    yield Picture(name, f"Extraction strength against dose, {which}, stage {stage}", how, figure)
+
+
+def _lines(view: View, axes: Axes, group: str, place: Place) -> None:
+    tracks, shade = view.tracks(place), COLORS[group]
+    for column, style in LINES.items():
+        wide = by_dose(tracks, column)
+        if column == "ES_forget":
+            axes.plot(wide.index, wide, color=shade, alpha=0.22, linewidth=0.7)
+        axes.plot(wide.index, median(wide), color=shade, linestyle=style, linewidth=1.8, zorder=3)
+    oracle = pd.Series([track.start["oracle_ES_forget"] for track in tracks.values()], dtype=float).median()
+    if not pd.isna(oracle):
+        axes.axhline(oracle, color=shade, linestyle=":", linewidth=1.2, zorder=2)

@@ -1,0 +1,144 @@
+"""Tables of the mechanism part: claims beside measures, measures beside their nulls, and what they predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ungrok.report.format import MISSING, bracketed, fixed, number, plural
+from ungrok.report.mechanism import Mechanism, named, partial
+from ungrok.report.tables.table import Cell, Row, Table
+from ungrok.report.tables.verdicts import headline_verdicts
+from ungrok.study.claims import WORDS, Claim, Verdict, every_claim
+from ungrok.study.mediation import MEASURE, OUTCOMES, headline
+from ungrok.study.place import Comparison
+from ungrok.study.statistics import sign_flip
+
+ENOUGH = 5
+"""Draws of a null from which on its quantiles are shown."""
+
+
+def tables(mechanism: Mechanism) -> Iterator[Table]:
+    """Yield, per forget split, comparisons by claims and measures, the measures at every stage, and what they predict."""
+    compared = mechanism.view.comparisons
+    for forget in mechanism.view.recipe.forget_labels():
+        if len(own := mechanism.before[mechanism.before["forget"] == forget]):
+            yield from _together(mechanism, [c for c in compared if c.forgets == (forget, forget)], forget)
+            yield _values(mechanism, own, forget)
+        if len(mechanism.points) and (mechanism.points["forget"] == forget).any():
+            yield _predictions(mechanism, forget)
+    if len(mechanism.before):
+        yield from _together(
+            mechanism, [c for c in compared if c.left_forget != c.right_forget], "against forget split"
+        )
+
+
+def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> Iterator[Table]:
+    if not compared:
+        return
+    verdicts = headline_verdicts(mechanism.view)
+    rows: list[Row] = []
+    for claim in sorted(every_claim(), key=lambda claim: not claim.at_target):
+        cells = [_count_cell(verdicts, claim, comparison) for comparison in compared]
+        rows.append(["claim", claim.title, "", *cells])
+    here = mechanism.before[mechanism.before["forget"].isin([split for c in compared for split in c.forgets])]
+    for key, group in headline(here).groupby(MEASURE, sort=False):
+        ends = [
+            [_at(group, (side.arm, str(side.stage)), split) for side, split in zip(c.sides, c.forgets, strict=True)]
+            for c in compared
+        ]
+        rows.append(["measure", *named(key), *(_change_cell(*pair) for pair in ends)])
+    how = (
+        "One column per comparison. Claims: of the settings in the headline, how many are supported, refuted and inconclusive. Measures: "
+        "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
+        "speaks against the measure."
+    )
+    columns = ["", "what", "on", *(comparison.label for comparison in compared)]
+    yield Table(f"Arms, measures and claims, forget split {forget}", how, columns, rows, keys=3)
+
+
+def _values(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Table:
+    series = [s for s in mechanism.view.series if ((own["arm"] == s[0]) & (own["stage"] == s[1])).any()]
+    rows: list[Row] = []
+    for key, group in headline(own).groupby(MEASURE, sort=False):
+        nulls = own[(own[MEASURE] == list(key)).all(axis=1) & (own["null"] != "")]
+        cells = [_value_cell(_at(group, s), _at(nulls, s)) for s in series]
+        rows.append([*named(key), str(group["unit"].iloc[0]), *cells])
+    how = (
+        "Mean and standard deviation over seeds before unlearning; below it, per null, the mean 5 % and 95 % quantiles and in how many "
+        "seeds the value lies outside them: inside there is nothing to explain."
+    )
+    columns = ["measure", "on", "unit", *(mechanism.view.label(*s) for s in series)]
+    return Table(f"Measures of mechanism, forget split {forget}", how, columns, rows, keys=3)
+
+
+def _predictions(mechanism: Mechanism, forget: str) -> Table:
+    own = mechanism.mediation[mechanism.mediation["forget"] == forget]
+    rows: list[Row] = []
+    for key, group in own.groupby(MEASURE, sort=False):
+        by_outcome = {row["outcome"]: row for row in group.to_dict("records")}
+        rows.append([*named(key), *(cell for name in OUTCOMES for cell in _prediction_cells(by_outcome[name]))])
+    tested = int((mechanism.mediation["predicts"] != "unknown").sum())
+    how = (
+        "Rank correlation of the change of a measure with the change of what unlearning costs, over all arms, stages and seeds, each "
+        "against the first stage of the same seed's base arm; then given test accuracy, with a jackknife interval over whole seeds. "
+        f"All {plural(tested, 'interval')} of this study cover together with {1 - mechanism.view.recipe.claims.alpha:.0%} (max-t under flipped seeds). “yes” means that "
+        f"the measure predicts the cost beyond test accuracy: the interval does not hold 0; “no” that it does: a wide one speaks for nothing. What "
+        f"predicts no better than the loss says nothing more than the loss. Damage: {OUTCOMES['damage']}; updates: "
+        f"{OUTCOMES['updates']}; both as ranks within a method, averaged over methods."
+    )
+    columns = ["measure", "on", *["rank correlation", "given test accuracy", "predicts", "arms agree"] * 2]
+    return Table(
+        f"What the measures predict, forget split {forget}", how, columns, rows, keys=2,
+        groups=[("", 2), ("damage", 4), ("updates", 4)],
+    )  # fmt: skip
+
+
+def _at(table: pd.DataFrame, series: tuple[str, str], forget: str | None = None) -> pd.DataFrame:
+    here = (table["arm"] == series[0]) & (table["stage"] == series[1])
+    return table[here if forget is None else here & (table["forget"] == forget)]
+
+
+def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
+    known = values.dropna(subset="value")
+    if known.empty:
+        return MISSING
+    spread = f" ± {number(known['value'].std())}" if len(known) > 1 else ""
+    lines = [f"{number(known['value'].mean())}{spread}"]
+    for name, own in nulls.groupby("null", sort=False):
+        draws = own["draws"].max()
+        if draws < ENOUGH:
+            lines.append(f"{name} {number(own['value'].mean())} ({plural(int(draws), 'draw')})")
+            continue
+        both = known.merge(own, on="seed", suffixes=("", "_null"))
+        outside = int(((both["value"] < both["low_null"]) | (both["value"] > both["high_null"])).sum())
+        ends = bracketed(number(own["low"].mean()), number(own["high"].mean()))
+        lines.append(f"{name} {ends}, outside in {outside} of {len(both)}")
+    return Cell(tuple(lines))
+
+
+def _count_cell(verdicts: list[Verdict], claim: Claim, comparison: Comparison) -> str | Cell:
+    """Return how many settings of a comparison support a claim, refute it, or neither."""
+    words = [v.word for v in verdicts if (v.claim, v.comparison) == (claim, comparison)]
+    if not words:
+        return MISSING
+    counts = [f"{words.count(word)} {word}" for word in WORDS if word in words]
+    return Cell(tuple(counts), words[0] if len(set(words)) == 1 else "")
+
+
+def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
+    both = first.merge(last, on="seed", suffixes=("_first", "_last")).dropna(subset=["value_first", "value_last"])
+    if both.empty:
+        return MISSING
+    estimate = sign_flip((both["value_last"] - both["value_first"]).to_numpy(dtype=float))
+    return Cell((number(estimate.effect), bracketed(number(estimate.low), number(estimate.high))))
+
+
+def _prediction_cells(row: Any) -> Row:
+    if not np.isfinite(row["partial"]):
+        return [fixed(row["rank_correlation"], 2), MISSING, str(row["predicts"]), MISSING]
+    agree = MISSING if np.isnan(row["arms_agree"]) else f"{row['arms_agree']:.0%}"
+    return [fixed(row["rank_correlation"], 2), partial(row), str(row["predicts"]), agree]

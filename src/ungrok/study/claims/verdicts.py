@@ -1,0 +1,211 @@
+"""Verdicts and what they are made of: where a claim was read, its effect, its notes, and the word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from ungrok.study.claims.notes import Note
+from ungrok.study.place import Comparison
+from ungrok.study.statistics import Estimate, smallest_p
+
+if TYPE_CHECKING:
+    from ungrok.study.claims.base import Claim
+
+Word = Literal["supported", "refuted", "inconclusive"]
+
+WORDS: tuple[Word, ...] = ("supported", "refuted", "inconclusive")
+
+Scale = Literal["difference", "log ratio"]
+"""How two sides are compared: left minus right, or the logarithm of left over right."""
+
+Target = float | str
+"""A level of UA, or ``"oracle"``."""
+
+
+class Doses(NamedTuple):
+    """Two doses of a method, in updates, or strengths for one-shot methods.
+
+    Args:
+        end: Where its paths end.
+        matched: Where both sides of a comparison are read at the same dose.
+
+    """
+
+    end: float
+    matched: float
+
+
+@dataclass(frozen=True)
+class At:
+    """Where on a path a claim was read.
+
+    Args:
+        kind: ``target``, where UA first reached ``level``; ``dose``, at the same ``dose`` on both sides; ``rewind``, where rewinding
+            would stop; ``any``, where nothing could be read at all.
+        level: The target of ``target``.
+        dose: The dose of ``dose``.
+        one_shot: Whether that dose is a strength.
+
+    """
+
+    kind: Literal["target", "dose", "rewind", "any"]
+    level: Target | None = None
+    dose: float | None = None
+    one_shot: bool = False
+
+    @classmethod
+    def target(cls, level: Target) -> At:
+        """Return the place where UA first reached a level."""
+        return cls("target", level=level)
+
+    @classmethod
+    def matched(cls, dose: float, *, one_shot: bool) -> At:
+        """Return the place at a dose."""
+        return cls("dose", dose=dose, one_shot=one_shot)
+
+    def __str__(self) -> str:
+        """Return the place as tables name it, for instance ``UA ≤ 0.1`` or ``update 40``."""
+        if self.kind == "target":
+            return f"UA ≤ {self.level if isinstance(self.level, str) else format(self.level, 'g')}"
+        if self.kind == "dose":
+            return f"{'strength' if self.one_shot else 'update'} {self.dose:g}"
+        return "rewind" if self.kind == "rewind" else "any target"
+
+    @property
+    def family(self) -> str:
+        """A name that methods share if they are read alike: matched doses are one setting, whatever their number."""
+        return str(self) if self.kind in ("target", "rewind") else "dose"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The size of a difference between two sides; positive agrees with the claim.
+
+    Args:
+        value: Its estimate; None where none could be given.
+        interval: Its ends, infinite where there is no bound.
+        unit: What is counted, for instance ``accuracy``; empty where nothing was.
+        scale: How the sides are compared.
+        cut_at: The dose at which times were cut off because some side did not reach the target; None where none was.
+
+    """
+
+    value: float | None = None
+    interval: tuple[float, float] = (-inf, inf)
+    unit: str = ""
+    scale: Scale = "difference"
+    cut_at: float | None = None
+
+    @classmethod
+    def of(
+        cls, estimate: Estimate | None, unit: str = "", scale: Scale = "difference", cut_at: float | None = None
+    ) -> Effect:
+        """Return the effect that was estimated, if one was."""
+        if estimate is None or not isfinite(estimate.effect):
+            return cls(None, (-inf, inf), unit, scale, cut_at)
+        low = estimate.low if isfinite(estimate.low) else -inf
+        high = estimate.high if isfinite(estimate.high) else inf
+        # Adding zero turns −0.0 into 0.0.
+        return cls(float(estimate.effect) + 0.0, (float(low) + 0.0, float(high) + 0.0), unit, scale, cut_at)
+
+    @property
+    def measure(self) -> str:
+        """The scale, the unit and what it was restricted to, for instance ``log ratio of updates``."""
+        name = f"{self.scale} of {self.unit}" if self.scale == "log ratio" else self.unit
+        return name if self.cut_at is None else f"{name}, restricted to {self.cut_at:g}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim judged for one comparison, method, metric and place.
+
+    Args:
+        claim: What is claimed.
+        comparison: The two sides and their forget splits.
+        method: Label of the method.
+        metric: What was measured.
+        at: Where on the path.
+        effect: How large the difference is.
+        n_seeds: Number of seeds that it comes from.
+        p_value: Holm-adjusted over the methods judged together; None without an effect.
+        word: ``supported``, ``refuted`` or ``inconclusive``.
+        notes: What a reader should know, the reason for the word first.
+
+    """
+
+    claim: Claim
+    comparison: Comparison
+    method: str
+    metric: str
+    at: At
+    effect: Effect
+    n_seeds: int
+    p_value: float | None
+    word: Word
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def column(self) -> str:
+        """The column of the headline under which the metric stands."""
+        return self.claim.column(self.metric)
+
+    @property
+    def note(self) -> str:
+        """All notes as one text."""
+        return "; ".join(note.text for note in self.notes)
+
+    def noted(self, code: str) -> bool:
+        """Return whether there is a note of this code."""
+        return any(note.code == code for note in self.notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as ``verdicts.json`` holds it; an end without a bound is null."""
+        low, high = self.effect.interval
+        return {
+            "claim": self.claim.kind,
+            "comparison": self.comparison.label,
+            "setting": {
+                "forget": self.comparison.forget, "method": self.method, "metric": self.metric, "at": str(self.at)
+            },
+            "effect": self.effect.value,
+            "unit": self.effect.measure,
+            "ci_low": low if isfinite(low) else None,
+            "ci_high": high if isfinite(high) else None,
+            "n_seeds": self.n_seeds,
+            "p_value": self.p_value,
+            "verdict": self.word,
+            "note": self.note,
+        }  # fmt: skip
+
+
+def decide(estimate: Estimate, p_adjusted: float, margin: float, alpha: float = 0.05) -> tuple[Word, Note | None]:
+    """Judge a claim by its estimate, oriented so that a positive effect agrees with the claim.
+
+    An interval wholly within the margin refutes the claim whatever its p-value: an effect too small to matter is no
+    effect (two one-sided tests, Schuirmann 1987, here each at alpha / 2).
+
+    Args:
+        estimate: Effect and interval at level 1 - alpha.
+        p_adjusted: The p-value of the effect, adjusted for the claims judged together.
+        margin: The largest effect that does not matter, in the unit of the effect.
+        alpha: The level of the test.
+
+    Returns:
+        The word, and the reason where the direction alone does not give it.
+
+    """
+    if -margin < estimate.low and estimate.high < margin:
+        return "refuted", Note("no_difference", {"margin": margin})
+    if p_adjusted < alpha and estimate.low > 0:
+        return "supported", None
+    if p_adjusted < alpha and estimate.high < 0:
+        return "refuted", None
+    if smallest_p(estimate.n) >= alpha:
+        n = estimate.n
+        return "inconclusive", Note("too_few_seeds", {"seeds": n, "smallest": Fraction(2, 2**n)})
+    if estimate.low > 0 or estimate.high < 0:
+        return "inconclusive", Note("adjusted_p", {"p": p_adjusted})
+    return "inconclusive", Note("across_zero")

@@ -1,0 +1,73 @@
+"""One unlearning path as tables hold it: its rows, where it reached a target, and where it stood at a dose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, cast
+
+import pandas as pd
+
+from ungrok.evaluate.targets import target_column
+from ungrok.study.place import Place
+
+PLACE = ["seed", "arm", "stage", "forget"]
+"""Columns that say which model is made to forget what."""
+
+PATH = [*PLACE, "method"]
+"""Columns that name one unlearning path."""
+
+Row = dict[str, Any]
+"""One observed place of a path, by column."""
+
+Status = Literal["undefined", "nothing", "reached", "censored"]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One unlearning path: its rows by increasing dose, the starting point first."""
+
+    rows: pd.DataFrame
+
+    @cached_property
+    def places(self) -> list[Row]:
+        """The rows as dicts, since a report asks for single rows ten thousand times."""
+        return cast("list[Row]", self.rows.to_dict("records"))
+
+    @property
+    def start(self) -> Row:
+        """The row before the first update."""
+        return self.places[0]
+
+    @property
+    def one_shot(self) -> bool:
+        """Whether the dose is a strength."""
+        return bool(self.rows["updates"].isna().all())
+
+    def status(self, target: float | str) -> Status:
+        """Return ``undefined`` (no oracle), ``nothing`` (at or below from the start), ``reached`` or ``censored``."""
+        flags = self.rows[target_column(target)]
+        if flags.isna().any():
+            return "undefined"
+        return "nothing" if flags.iloc[0] else "reached" if flags.iloc[-1] else "censored"
+
+    def at(self, target: float | str) -> Row | None:
+        """Return the row at which the target is first reached."""
+        column = target_column(target)
+        return next((row for row in self.places if row[column] == 1), None)  # not 1: False, nan or None
+
+    def at_dose(self, dose: float) -> Row:
+        """Return the last row whose dose is not beyond ``dose``; a path that diverged earlier ends in its last row."""
+        return [row for row in self.places if row["dose"] <= dose * (1 + 1e-9)][-1]
+
+    def rewound(self) -> Row | None:
+        """Return the row that rewinding selects."""
+        return next((row for row in self.places if row["rewound"]), None)
+
+
+def tracks(rows: pd.DataFrame) -> Iterator[tuple[int, Place, Track]]:
+    """Yield the seed, the place and the path of every path in the rows of a study, sorted by seed and place."""
+    for key, path in rows.groupby(PATH, sort=True, dropna=False):
+        seed, *place = key
+        yield int(str(seed)), Place(*map(str, place)), Track(path.sort_values("dose", kind="stable"))

@@ -1,0 +1,57 @@
+"""What figures share: no text is cut off or covered, and colors mean the same everywhere."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from ungrok.report.figures.drawing import COLORS, color
+
+MANY = [{"kind": "neggrad_plus", "lr": [1e-4, 1e-3]}, *({"kind": "scrub", "name": f"method_{i}"} for i in range(8))]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"unlearn": MANY},
+        {"stages": ["pre_grok", "memorized", "step-200", "grokked", "final"], "unlearn": [{"kind": "fisher"}]},
+        {"arms": {"slow": {"trajectory": {"batch_size": 32}}, "wide": {"model": {"width": 64}}}},
+        {"sweep": {"unlearn": "gradient_ascent", "forget": "class", "points": 5, "seeds": 2}},
+    ],
+    ids=["plain", "many-methods", "many-stages", "arms", "sweep"],
+)
+def test_nothing_is_cut_off_covered_or_too_small(study, changes, drawn, texts):
+    figures = drawn(study(lambda cell: 40.0 if cell.seed else None, **changes))
+    assert len(figures) >= 4
+    for name, figure in figures.items():
+        assert all(text.get_fontsize() >= 8 for text, _ in texts(figure)), name
+        ticks = {
+            text
+            for axes in figure.axes
+            for axis in (axes.xaxis, axes.yaxis)
+            for text in axis.get_ticklabels(which="both")
+        }
+        labels = [box.padded(-1) for text, box in texts(figure) if text not in ticks]
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(labels, 2)), name
+        parts = [*figure.axes, *figure.legends]
+        boxes = [box.padded(-2) for box in (part.get_tightbbox() for part in parts) if box is not None]
+        for box in boxes:
+            assert min(box.x0, box.y0) >= -2, name
+            assert box.x1 <= figure.bbox.x1 + 2, name
+            assert box.y1 <= figure.bbox.y1 + 2, name
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2)), name
+
+
+def test_a_stage_has_one_color_everywhere(study, drawn):
+    view, named = study(), set()
+    assert color(view, "grokked") == COLORS["grokked"]
+    for name, figure in drawn(view).items():
+        for entry in (line for legend in figure.legends for line in legend.get_lines()):
+            if entry.get_label() in COLORS:
+                named.add(name)
+                assert entry.get_color() == COLORS[entry.get_label()], name
+    assert named == {"dose-class", "survival-pre_grok-grokked-class", "frontier-class"}
+    others = study(stages=["pre_grok", "step-200", "step-300"], claims={})
+    assert len({color(others, stage) for stage in others.stages}) == 3

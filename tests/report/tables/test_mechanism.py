@@ -1,0 +1,91 @@
+"""Tables of measures: numbers beside their nulls, claims beside measures, predictions as computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ungrok.report.mechanism import Mechanism
+from ungrok.report.tables.mechanism import tables
+from ungrok.report.tables.verdicts import headline_verdicts
+
+ARMS = {"slow": {"trajectory": {"batch_size": 32}}}
+ANALYZE = [{"kind": "gradient_alignment"}, {"kind": "weight_norm"}]
+
+
+def is_late(stage):
+    return 0.0 if stage == "pre_grok" else 1.0
+
+
+def lines(cell):
+    return cell if isinstance(cell, str) else list(cell.lines)
+
+
+def headed(view, claim, comparison):
+    return [v for v in headline_verdicts(view) if (v.claim.kind, v.comparison.label) == (claim, comparison)]
+
+
+def test_values_stand_beside_their_nulls_and_changes_have_intervals(measured_study):
+    together, values, _ = tables(Mechanism(measured_study))
+    assert values.columns == ["measure", "on", "unit", "pre_grok", "grokked", "slow/pre_grok", "slow/grokked"]
+    cosine, norm = values.rows
+    assert cosine[:3] == ["gradient_cosine", "forget|retain", "1"]
+    assert lines(cosine[3]) == ["0.904 ± 0.00245", "permuted [0.8,\xa00.95], outside in 0 of 8"]
+    assert lines(cosine[4])[1] == "permuted [0.8,\xa00.95], outside in 8 of 8"
+    assert lines(norm[3]) == ["3 ± 0"]
+    change = next(row for row in together.rows if row[1] == "gradient_cosine")
+    assert lines(change[3]) == ["−0.4", "[−0.4,\xa0−0.4]"]
+
+
+def test_a_null_of_few_draws_has_no_quantiles(measured_study):
+    table = measured_study.results.mechanism.copy()
+    table.loc[table["null"] != "", "draws"] = 1.0
+    few = replace(measured_study, results=replace(measured_study.results, mechanism=table))
+    values = next(t for t in tables(Mechanism(few)) if t.title.startswith("Measures of mechanism"))
+    assert lines(values.rows[0][3])[1] == "permuted 0.875 (1 draw)"
+
+
+def test_claims_and_measures_stand_in_one_table_one_column_per_comparison(study, measures, with_measures):
+    compare = [["pre_grok", "grokked"], ["grokked", {"arm": "slow", "stage": "grokked"}]]
+    base = study(analyze=ANALYZE, arms=ARMS, claims={"compare": compare, "targets": [0.1]})
+    one = with_measures(
+        base, measures(base, "gradient_cosine", lambda seed, arm, stage: seed + is_late(stage) + 5 * (arm == "slow"))
+    )
+    table = next(tables(Mechanism(one)))
+    assert table.columns == ["", "what", "on", "pre_grok → grokked", "grokked → slow/grokked"]
+    by_name = {row[1]: row for row in table.rows}
+    assert [lines(cell)[0] for cell in by_name["gradient_cosine"][3:]] == ["1", "5"]
+    found = [v.word for v in headed(one, "efficiency", "grokked → slow/grokked")]
+    assert found
+    assert lines(by_name["efficiency"][4]) == [f"{len(found)} {found[0]}"]
+    assert by_name["efficiency"][4].tone == found[0]
+
+
+def test_measures_of_two_forget_splits_are_compared(study, measures, with_measures):
+    splits = [{"kind": "classes", "name": name, "classes": 1, "fraction": 1.0} for name in ("early", "late")]
+    sides = [{"stage": "grokked", "forget": name} for name in ("early", "late")]
+    base = study(analyze=ANALYZE, forget=splits, claims={"compare": [sides], "targets": [0.1]})
+    one = with_measures(
+        base,
+        measures(base, "gradient_cosine", lambda seed, arm, stage: 0.1 * seed, forget="early"),
+        measures(base, "gradient_cosine", lambda seed, arm, stage: 0.1 * seed + 2 + is_late(stage), forget="late"),
+    )
+    *_, table = [t for t in tables(Mechanism(one)) if t.title.startswith("Arms, measures and claims")]
+    assert table.columns == ["", "what", "on", "grokked/early → grokked/late"]
+    by_name = {row[1]: row for row in table.rows}
+    assert lines(by_name["gradient_cosine"][3]) == ["3", "[3,\xa03]"]
+    found = [v.word for v in headed(one, "efficiency", "grokked/early → grokked/late")]
+    assert sum(int(line.split()[0]) for line in lines(by_name["efficiency"][3])) == len(found) > 0
+
+
+def test_what_is_predicted_is_what_was_computed(measured_study):
+    part = Mechanism(measured_study)
+    table = list(tables(part))[2]
+    own = part.mediation[(part.mediation["measure"] == "gradient_cosine") & (part.mediation["outcome"] == "updates")]
+    row = next(r for r in table.rows if r[0] == "gradient_cosine")
+    assert row[8 - 2] == f"{own['rank_correlation'].item():.2f}".replace("-", "−")
+    assert row[8] == own["predicts"].item()
+    assert part.sentences()[0].startswith("gradient_cosine: does it predict beyond test accuracy? damage: ")
+
+
+def test_texts_hold_no_code(measured_study):
+    assert not [table for table in tables(Mechanism(measured_study)) if "{" in table.title + table.how]

@@ -1,0 +1,24 @@
+"""Notes: one text for each code, with a short form."""
+
+from __future__ import annotations
+
+import pytest
+
+from ungrok.study.claims import Note
+
+
+@pytest.mark.parametrize(
+    ("note", "short", "text"),
+    [
+        (Note("coarse", {"updates": 4.5}), "median of only 4.5 updates", "median of only 4.5 updates"),
+        (
+            Note("not_reached", {"before": 0, "after": 4, "pairs": 8}),
+            "target not reached",
+            "target not reached: 0 → 4 of 8",
+        ),
+        (Note("mean_ua", {"before": 0.1, "after": 0.256}), *["mean UA 0.10 → 0.26 at this dose"] * 2),
+        (Note("adjusted_p", {"p": 0.05041}), *["Holm-adjusted p = 0.0504"] * 2),
+    ],
+)
+def test_a_note_has_a_long_and_a_short_text(note, short, text):
+    assert (note.short, note.text) == (short, text)

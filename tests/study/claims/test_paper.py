@@ -1,0 +1,49 @@
+"""The paper's reading on hand-made paths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ungrok.study.statistics import sign_flip
+
+
+def test_the_papers_reading_prefers_lower_ua_and_higher_ta(hand):
+    before = [hand.path(s, "pre_grok", 40, ta=0.5) for s in hand.seeds]
+    after = [hand.path(s, "grokked", None) for s in hand.seeds]
+    found = hand.verdicts(hand.recipe(), *before, *after)
+    assert hand.pick(found, "paper", "UA", "update 50")["effect"] == pytest.approx(-1.0)
+    assert hand.pick(found, "paper", "TA", "update 50")["effect"] == pytest.approx(0.4)
+    assert "started from 0.900 → 0.900" in hand.pick(found, "paper", "TA", "update 50")["note"]
+
+
+def test_ues_says_how_unstable_it_is(hand):
+    before = [hand.path(s, "pre_grok", 40, ra=0.9, ta=0.8) for s in hand.seeds]
+    after = [hand.path(s, "grokked", 40, ra=0.99, ta=0.91 if s == 0 else 0.89) for s in hand.seeds]
+    found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
+    assert found["effect"] == pytest.approx((7 * 1 / (0.01 * 0.01) - 1 / (0.01 * 0.01)) / 8 - 1 / (0.1 * 0.1))
+    assert "negative in 1 of 16" in found["note"]
+
+
+def test_a_diverged_model_may_have_had_any_accuracy(hand):
+    before = [hand.path(s, "pre_grok", 40, ta=0.5) for s in hand.seeds]
+    after = [hand.path(s, "grokked", 40, ta=np.nan if s == 0 else 0.7) for s in hand.seeds]
+    found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "TA", "update 50")
+    assert found["ci_low"] == pytest.approx(sign_flip([0 - 0.5, *[0.2] * 7]).low)
+    assert found["ci_high"] == pytest.approx(sign_flip([1 - 0.5, *[0.2] * 7]).high)
+
+
+def test_models_that_all_diverged_have_no_effect(hand):
+    found = hand.verdicts(hand.recipe(), *hand.pairs([40] * 8, [40] * 8, ta=np.nan))
+    verdict = hand.pick(found, "paper", "TA", "update 50")
+    assert (verdict["effect"], verdict["note"]) == (None, "diverged; started from 0.900 → 0.900")
+    assert hand.pick(found, "paper", "UES", "update 50")["note"] == "defined in 0 of 8 pairs"
+
+
+def test_no_difference_of_ues_is_too_small_to_matter(hand):
+    """UES of 4 and 4.04: an accuracy that moved so little would be no difference."""
+    before = [hand.path(s, "pre_grok", 40, ra=0.5, ta=0.4) for s in hand.seeds]
+    after = [hand.path(s, "grokked", 40, ra=0.5, ta=0.405) for s in hand.seeds]
+    found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
+    assert 0 < found["effect"] < 0.1
+    assert found["verdict"] == "supported"
