@@ -170,9 +170,9 @@ def test_a_damaged_checkpoint_is_named_and_made_again(tiny, undisturbed, tmp_pat
 
 
 def test_a_full_disk_leaves_the_store_readable(tiny, undisturbed, tmp_path, monkeypatch):
-    from ungrok.train import loop
+    from ungrok.train import record
 
-    recipe, real, calls = tiny(), loop.save_tensors, []
+    recipe, real, calls = tiny(), record.save_tensors, []
 
     def full(path, tensors):
         calls.append(path)
@@ -180,7 +180,7 @@ def test_a_full_disk_leaves_the_store_readable(tiny, undisturbed, tmp_path, monk
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, tensors)
 
-    monkeypatch.setattr(loop, "save_tensors", full)
+    monkeypatch.setattr(record, "save_tensors", full)
     with pytest.raises(StoreError, match=r"trajectory, base, seed 0: .*no space left on the device"):
         run(recipe, tmp_path / "store")
     assert run(recipe, tmp_path / "store") == len(make_plan(recipe).jobs)
