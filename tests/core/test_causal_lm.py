@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ungrok.core.causal_lm import CausalLM, longest_suffix, score_answers, summarize
+from ungrok.core.causal_lm import CausalLM, longest_suffix, run, score_answers, summarize
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import backward, part_losses
 
@@ -158,3 +158,18 @@ def test_relabeling_changes_what_is_predicted_and_nothing_else(table):
     assert objective.targets(other).tolist() == [i % V for i in range(12)]
     assert torch.equal(other["input_ids"], batch["input_ids"])
     assert torch.equal(objective.counts(other), objective.counts(batch))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_positions_are_counted_from_the_first_token_of_each_example(side):
+    class Positions(nn.Module):
+        def forward(self, input_ids, attention_mask, position_ids):
+            return position_ids
+
+    rows = [([1], [2, 3]), ([4, 5], [6, 7, 8]), ([1], [2])]
+    batch = make(rows, side=side)
+    positions = run(Positions(), batch)
+    assert positions.shape == (3, 5)
+    for row, mask, length in zip(positions, batch["attention_mask"].bool(), (3, 5, 2), strict=True):
+        assert row[mask].tolist() == list(range(length))
+        assert not row[~mask].lt(0).any()

@@ -284,3 +284,18 @@ def test_headline_leaves_out_layers_nulls_and_what_stands_beside():
         ]
     )
     assert headline(table)["measure"].tolist() == ["m", "modules_r2", "nc1"]
+
+
+def test_arms_agree_where_leaving_one_out_keeps_the_sign():
+    """In each of 8 seeds one arm has points along a rising line that outweigh the falling ones of two others."""
+    rows = []
+    for seed in range(8):
+        for arm, slope, xs in (("steep", 1.0, (-40.0, 40.0)), ("one", -1.0, (-2.0, 2.0)), ("two", -1.0, (-1.0, 1.0))):
+            rows += [{"seed": seed, "arm": arm, "change": x, "damage": slope * x, "updates": slope * x} for x in xs]
+    keys = {"forget": "class", "analysis": "a", "measure": "m", "on": "", "layer": "model"}
+    points = pd.DataFrame(rows).assign(accuracy=0.5, **keys)
+    found = mediation(points, 0.05)
+    signs = [np.sign(spearmanr(rest["change"], rest["damage"]).statistic)
+             for rest in (points, *(points[points["arm"] != arm] for arm in ("steep", "one", "two")))]  # fmt: skip
+    assert signs == [1, -1, 1, 1]
+    assert found["arms_agree"].tolist() == pytest.approx([2 / 3, 2 / 3])
