@@ -191,3 +191,23 @@ def test_a_step_is_two_and_a_half_radii_over_the_number_of_steps():
     nn.init.zeros_(model.weight)
     one = [(torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64))]
     assert ascent(model, one, Sawtooth(), 4.0, None, 5) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("value", "above"), [(0.095, 0.0), (0.105, 1.0)])
+def test_a_decade_begins_at_its_power_of_ten(value, above):
+    """One weight with L(w) = ±value·w²/2 has the Hessian ±value."""
+
+    class Parabola(Classification):
+        sign = 1
+
+        def losses(self, logits, batch):
+            return self.sign * value * logits.square().sum(dim=1) / 2
+
+    one = [(torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64))]
+    for side, sign in (("above_1e", 1), ("below_-1e", -1)):
+        objective = Parabola()
+        objective.sign = sign
+        subject = Subject(nn.Linear(1, 1, bias=False).double(), objective, {"forget": one, "retain": one * 2})
+        found = read(Curvature(steps=2, products=3, probes=2, draws=0, adaptive=False), subject)
+        assert found[f"hessian_{side}-1", "forget+retain"].value == pytest.approx(above)
+        assert found[f"hessian_{side}-2", "forget+retain"].value == pytest.approx(1.0)

@@ -173,3 +173,22 @@ def test_positions_are_counted_from_the_first_token_of_each_example(side):
     for row, mask, length in zip(positions, batch["attention_mask"].bool(), (3, 5, 2), strict=True):
         assert row[mask].tolist() == list(range(length))
         assert not row[~mask].lt(0).any()
+
+
+@pytest.mark.parametrize(("token", "valid"), [(0, True), (V - 1, True), (-1, False), (V, False)])
+def test_tokens_are_numbers_of_the_vocabulary(token, valid):
+    batch = make([([1], [2, token, 3])])
+    if valid:
+        CausalLM().check(batch, torch.Size([3, V]))
+    else:
+        with pytest.raises(RecipeError, match=rf"hold {token}; allowed: 0 to {V - 1}"):
+            CausalLM().check(batch, torch.Size([3, V]))
+
+
+def test_a_forward_pass_keeps_no_cache_unless_asked():
+    class Caching(nn.Module):
+        def forward(self, input_ids, attention_mask, use_cache=True):
+            return use_cache
+
+    assert run(Caching(), make(ROWS)) is False
+    assert run(Caching(), make(ROWS), use_cache=True) is True

@@ -82,3 +82,22 @@ def test_logits_are_the_models_output():
 def test_unknown_loss():
     with pytest.raises(RecipeError, match=r"'hinge'.*cross_entropy, mse"):
         Classification("hinge")
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (torch.tensor([0, 2]), None),
+        (torch.tensor([[0], [2]]), r"shape \(2, 1\); allowed: int64"),
+        (torch.tensor([0.0, 2.0]), "targets are torch.float32"),
+        (torch.tensor([-1, 2]), "targets hold -1; allowed: 0 to 2"),
+        (torch.tensor([0, 3]), "targets hold 3; allowed: 0 to 2"),
+    ],
+)
+def test_targets_are_one_class_for_each_input(targets, message):
+    batch = (torch.zeros(2, 4), targets)
+    if message is None:
+        Classification().check(batch, LOGITS.shape)
+    else:
+        with pytest.raises(RecipeError, match=message):
+            Classification().check(batch, LOGITS.shape)
