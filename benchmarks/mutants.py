@@ -3,7 +3,7 @@
 python benchmarks/mutants.py [--sample N] [--seed S] [--module PATH] [--trust]
 
 The changes are cosmic-ray's. They are made in a copy of ``src``, never in the working tree. For each change, tests run in a process forked from one
-that has loaded torch: those that mirror the module, those of its room that name it, and those of ``tests/contracts`` and ``tests/reference`` for the
+that has loaded torch: those that mirror the module, those beside these that name it, and those of ``tests/contracts`` and ``tests/reference`` for the
 kinds that it defines. At the end stands what no test notices. Several runs, each with a ``--module`` of its own, may go on at once.
 ``benchmarks/mutants.md`` lists changes that are not tried, with the reason.
 """
@@ -160,7 +160,7 @@ def tests_of(path: str) -> list[list[str]]:
     defined = [node.name for node in ast.parse(code).body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
     kinds = re.findall(r'kind: Literal\["(\w+)"\]', code)
     named = re.compile(rf"\b({'|'.join([module.name, *kinds, *(name for name in defined if name[0] != '_')])})\b")
-    room = sorted((ROOT / "tests" / module.parts[0]).rglob("test_*.py"), key=lambda file: (file != mirrored, file))
+    room = sorted(mirrored.parent.rglob("test_*.py"), key=lambda file: (file != mirrored, file))
     files = [str(file) for file in room if file == mirrored or named.search(file.read_text())]
     tables = [str(ROOT / "tests" / folder) for folder in ("reference", "contracts")]
     return [files, [*tables, "-k", " or ".join(kinds)] if kinds else []]

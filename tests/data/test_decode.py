@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ungrok.core.errors import RecipeError
-from ungrok.data.decode import Decoding, ImageCell, decode, decode_all
+from ungrok.data.decode import ImageCell, Decoding, decode, decode_all
 
 DRAW = np.random.default_rng(0)
 COLOR = Image.fromarray(DRAW.integers(0, 256, (12, 20, 3), dtype=np.uint8))
