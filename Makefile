@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install study test lint docs clean
+.PHONY: install study test lint docs mutants clean
 
 install: $(VENV)/installed
 study: install
@@ -19,6 +19,8 @@ lint: $(VENV)/installed-dev
 	$(BIN)/python tools/sizes.py src benchmarks docs tools
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+mutants: $(VENV)/installed-test $(VENV)/installed-mutants
+	$(BIN)/python benchmarks/mutants.py $(MUTANTS)
 clean:
 	rm -rf $(VENV) docs/_build build dist
 

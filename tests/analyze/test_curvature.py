@@ -79,3 +79,23 @@ def test_null_is_drawn_from_retain_with_the_size_of_forget(both):
     assert null.draws == 4
     assert 0.2 * min(values) < null.low <= null.high < 5 * max(values)
     assert found["hessian_eigenvalue_1", "retain"].nulls == {}
+
+
+@pytest.mark.parametrize(("value", "above"), [(0.095, 0.0), (0.105, 1.0)])
+def test_a_decade_begins_at_its_power_of_ten(value, above):
+    """One weight with L(w) = ±value·w²/2 has the Hessian ±value."""
+
+    class Parabola(Classification):
+        sign = 1
+
+        def losses(self, logits, batch):
+            return self.sign * value * logits.square().sum(dim=1) / 2
+
+    one = [(torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64))]
+    for side, sign in (("above_1e", 1), ("below_-1e", -1)):
+        objective = Parabola()
+        objective.sign = sign
+        subject = Subject(nn.Linear(1, 1, bias=False).double(), objective, {"forget": one, "retain": one * 2})
+        found = read(Curvature(steps=2, products=3, probes=2, draws=0, adaptive=False), subject)
+        assert found[f"hessian_{side}-1", "forget+retain"].value == pytest.approx(above)
+        assert found[f"hessian_{side}-2", "forget+retain"].value == pytest.approx(1.0)

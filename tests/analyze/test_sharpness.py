@@ -126,3 +126,16 @@ def test_mean_loss_weighs_examples_not_batches():
     x, y = joined(objective, made)
     expected = objective.losses(model(x), (x, y)).mean().item()
     assert mean_loss(model, made, objective) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_step_is_two_and_a_half_radii_over_the_number_of_steps():
+    """L(w) = w up to 3.5 and 0 beyond: one step of 2.5·4/5 = 2 rises by 2, a second goes over the edge."""
+
+    class Sawtooth(Classification):
+        def losses(self, logits, batch):
+            return torch.where(logits < 3.5, logits, 0 * logits).sum(dim=1)
+
+    model = nn.Linear(1, 1, bias=False).double()
+    nn.init.zeros_(model.weight)
+    one = [(torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64))]
+    assert ascent(model, one, Sawtooth(), 4.0, None, 5) == pytest.approx(2.0)

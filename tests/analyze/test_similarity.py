@@ -173,3 +173,11 @@ def test_isometric_rows_have_the_same_inner_products_overlaps_and_angles(d):
     overlap, angles = covariance_overlap(x[:8], x[8:]), principal_angles(x[:8], x[8:], 3)
     assert covariance_overlap(small[:8], small[8:]) == pytest.approx(overlap, rel=1e-9)
     torch.testing.assert_close(principal_angles(small[:8], small[8:], 3), angles, rtol=0, atol=1e-5)
+
+
+def test_rows_of_low_rank_have_coordinates_in_spite_of_rounding():
+    """Thirty multiples of one row: rounding makes some eigenvalues of their inner products negative."""
+    x = normal(30, 1, 0).float() @ normal(1, 40, 1).float()
+    assert torch.linalg.eigvalsh((x @ x.T).double())[0] < 0
+    rows = isometric(x)
+    torch.testing.assert_close(rows @ rows.T, (x @ x.T).double(), rtol=1e-5, atol=1e-4)

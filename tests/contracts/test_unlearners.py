@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
@@ -519,3 +520,29 @@ def test_settings_round_trip_and_reject_what_they_do_not_know(name):
 
 def test_a_copy_of_the_model_gives_the_same_path(name, model, data):
     assert same_path(walk(unlearner(name), copy.deepcopy(model), data), walk(unlearner(name), model, data))
+
+
+def settings(chosen):
+    """Return (method, setting) of all methods' settings that ``chosen`` accepts by name and description."""
+    return [
+        (name, field)
+        for name in UNLEARNERS.names()
+        for field, about in UNLEARNERS.get(name).model_fields.items()
+        if chosen(field, about.description or "")
+    ]
+
+
+@pytest.mark.parametrize(("name", "rate"), settings(lambda field, _: field.endswith("lr")))
+def test_a_rate_is_positive(name, rate):
+    cls = UNLEARNERS.get(name)
+    assert getattr(cls.model_validate({rate: 1e-9}), rate) == 1e-9
+    with pytest.raises(ValidationError, match=rate):
+        cls.model_validate({rate: 0})
+
+
+@pytest.mark.parametrize(("name", "weight"), settings(lambda _, description: "weight of the" in description))
+def test_the_weight_of_a_term_may_be_zero_and_not_less(name, weight):
+    cls = UNLEARNERS.get(name)
+    assert getattr(cls.model_validate({weight: 0}), weight) == 0
+    with pytest.raises(ValidationError, match=weight):
+        cls.model_validate({weight: -1e-9})

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ungrok.core.causal_lm import CausalLM, longest_suffix
+from ungrok.core.causal_lm import CausalLM, longest_suffix, run
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import backward, part_losses
 
@@ -180,3 +180,37 @@ def test_whatever_a_collator_makes_is_moved_as_a_dict():
     assert type(moved) is type(moved["refusal"]) is dict
     assert moved["labels"].device.type == moved["refusal"]["input_ids"].device.type == "meta"
     assert moved["texts"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_positions_are_counted_from_the_first_token_of_each_example(side):
+    class Positions(nn.Module):
+        def forward(self, input_ids, attention_mask, position_ids):
+            return position_ids
+
+    rows = [([1], [2, 3]), ([4, 5], [6, 7, 8]), ([1], [2])]
+    batch = make(rows, side=side)
+    positions = run(Positions(), batch)
+    assert positions.shape == (3, 5)
+    for row, mask, length in zip(positions, batch["attention_mask"].bool(), (3, 5, 2), strict=True):
+        assert row[mask].tolist() == list(range(length))
+        assert not row[~mask].lt(0).any()
+
+
+@pytest.mark.parametrize(("token", "valid"), [(0, True), (V - 1, True), (-1, False), (V, False)])
+def test_tokens_are_numbers_of_the_vocabulary(token, valid):
+    batch = make([([1], [2, token, 3])])
+    if valid:
+        CausalLM().check(batch, torch.Size([3, V]))
+    else:
+        with pytest.raises(RecipeError, match=rf"hold {token}; allowed: 0 to {V - 1}"):
+            CausalLM().check(batch, torch.Size([3, V]))
+
+
+def test_a_forward_pass_keeps_no_cache_unless_asked():
+    class Caching(nn.Module):
+        def forward(self, input_ids, attention_mask, use_cache=True):
+            return use_cache
+
+    assert run(Caching(), make(ROWS)) is False
+    assert run(Caching(), make(ROWS), use_cache=True) is True

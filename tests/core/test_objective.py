@@ -227,3 +227,22 @@ def test_an_objective_without_the_three_is_none():
         Objective()
     with pytest.raises(RecipeError, match=r"a batch is a dict with x, y, but Same takes \(inputs, targets\)"):
         Same().move({"x": torch.ones(1), "y": torch.ones(1)}, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (torch.tensor([0, 2]), None),
+        (torch.tensor([[0], [2]]), r"shape \(2, 1\); allowed: int64"),
+        (torch.tensor([0.0, 2.0]), "targets are torch.float32"),
+        (torch.tensor([-1, 2]), "targets hold -1; allowed: 0 to 2"),
+        (torch.tensor([0, 3]), "targets hold 3; allowed: 0 to 2"),
+    ],
+)
+def test_targets_are_one_class_for_each_input(targets, message):
+    batch = (torch.zeros(2, 4), targets)
+    if message is None:
+        Classification().check(batch, LOGITS.shape)
+    else:
+        with pytest.raises(RecipeError, match=message):
+            Classification().check(batch, LOGITS.shape)

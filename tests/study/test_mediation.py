@@ -298,3 +298,18 @@ def test_arms_agree_where_the_sign_stays_without_each():
     points = pd.DataFrame(rows).assign(forget="class", analysis="a", measure="m", on="", layer="model", updates=np.nan)
     found = mediation(points, 0.05).set_index("outcome")["arms_agree"]
     assert found["damage"] == 0.5
+
+
+def test_arms_agree_where_leaving_one_out_keeps_the_sign():
+    """In each of 8 seeds one arm has points along a rising line that outweigh the falling ones of two others."""
+    rows = []
+    for seed in range(8):
+        for arm, slope, xs in (("steep", 1.0, (-40.0, 40.0)), ("one", -1.0, (-2.0, 2.0)), ("two", -1.0, (-1.0, 1.0))):
+            rows += [{"seed": seed, "arm": arm, "change": x, "damage": slope * x, "updates": slope * x} for x in xs]
+    keys = {"forget": "class", "analysis": "a", "measure": "m", "on": "", "layer": "model"}
+    points = pd.DataFrame(rows).assign(accuracy=0.5, **keys)
+    found = mediation(points, 0.05)
+    signs = [np.sign(spearmanr(rest["change"], rest["damage"]).statistic)
+             for rest in (points, *(points[points["arm"] != arm] for arm in ("steep", "one", "two")))]  # fmt: skip
+    assert signs == [1, -1, 1, 1]
+    assert found["arms_agree"].tolist() == pytest.approx([2 / 3, 2 / 3])

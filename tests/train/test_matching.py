@@ -1,10 +1,12 @@
 """A matched checkpoint is the nearest one, in the part that was asked for, and says how far off it is."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from ungrok.train.matching import match_step, mismatch
+from ungrok.train.matching import match_step, mismatch, value_at
 from ungrok.train.transition import Transition, TransitionRule, find_transition
 
 STEPS = [0, 10, 20, 50, 100, 200, 400]
@@ -74,3 +76,20 @@ def test_nothing_to_match():
     )
     assert match(4.0, "weight_norm", part="before", transition=never).step is None
     assert match(None, "weight_norm").reason == "the checkpoint to be matched has no weight_norm"
+
+
+def test_a_mismatch_as_large_as_the_tolerance_is_within_it():
+    """The smallest norm is 1, twice the norm that is wanted: a relative difference of exactly 1."""
+    assert match(0.5, "weight_norm", tolerance=1.0).step == 400
+    assert match(0.5, "weight_norm", tolerance=0.99).step is None
+
+
+def test_the_grokked_step_itself_lies_after_the_transition():
+    assert match(4.0, "weight_norm", part="after").step == 100
+
+
+def test_a_value_is_read_at_evaluated_steps_only():
+    trajectory = SimpleNamespace(metrics=METRICS)
+    assert value_at(trajectory, 100, "weight_norm") == 4.0
+    assert value_at(trajectory, 101, "weight_norm") is None
+    assert value_at(trajectory, 400, "train_loss") is None

@@ -67,3 +67,14 @@ def test_a_parameter_without_gradient_stays():
     assert parameters[0].tolist() == pytest.approx([1.6, 1.8])
     assert parameters[1].tolist() == [1.0, 1.0]
     assert [b.tolist() for b in before] == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_a_gradient_of_rounding_size_is_climbed_half_as_far():
+    """``θ + ρ·g/(‖g‖ + 1e-12)``: half of ρ at a norm of 1e-12, nothing at 0."""
+    weight = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    weight.grad = torch.tensor([1e-12, 0.0], dtype=torch.float64)
+    SAM(rho=3.0).climb([weight])
+    assert weight.tolist() == pytest.approx([1.5, 0.0])
+    weight.grad = torch.zeros(2, dtype=torch.float64)
+    SAM(rho=3.0).climb([weight])
+    assert weight.tolist() == pytest.approx([1.5, 0.0])

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from ungrok.core.errors import RecipeError
 from ungrok.train.transition import TransitionRule, change_point, find_transition
@@ -203,3 +204,20 @@ def test_onset_lies_between_memorized_and_grokked(train, validation, sustained):
         first = STEPS.index(found.grokked.step)
         assert all(value >= 0.7 for value in validation[first : first + sustained])
         assert found.grokked.after == (STEPS[first - 1] if first else 0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "valid", "wrong"),
+    [
+        ("memorized", [1e-9, 1.0], [0.0, 1.01]),
+        ("grokked", [1e-9, 1.0], [0.0, 1.01]),
+        ("sustained", [1], [0]),
+        ("min_delay", [1.0], [0.99]),
+        ("collapse", [1e-9, 0.99], [0.0, 1.0]),
+    ],
+)
+def test_limits_of_the_thresholds(setting, valid, wrong):
+    assert [getattr(TransitionRule(**{setting: value}), setting) for value in valid] == valid
+    for value in wrong:
+        with pytest.raises(ValidationError, match=setting):
+            TransitionRule(**{setting: value})
