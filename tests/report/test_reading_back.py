@@ -29,7 +29,7 @@ def test_verdicts_follow_from_the_rows(folder):
     assert set(opened.paths) == set(view.paths)
 
 
-@pytest.mark.parametrize("name", ["results.parquet", "report/verdicts.json", "recipe.yaml"])
+@pytest.mark.parametrize("name", ["results.parquet", "provenance.json", "recipe.yaml"])
 def test_a_folder_that_holds_no_study(folder, name):
     _, where = folder
     (where / name).unlink()

@@ -39,11 +39,9 @@ def test_its_store_is_the_one_it_was_made_with_or_the_one_beside_it_or_the_one_n
     assert StudyFolder.open(written, tmp_path / "third").store.root == (tmp_path / "third").resolve()
 
 
-def test_rows_and_verdicts_must_be_there(written):
+def test_rows_and_doses_must_be_there(written):
     with pytest.raises(RecipeError, match=r"no results\.parquet"):
         _ = StudyFolder.open(written).results
-    with pytest.raises(RecipeError, match=r"no report/verdicts\.json"):
-        _ = StudyFolder.open(written).verdicts
     with pytest.raises(RecipeError, match="was written by an earlier version; write it again with `ungrok report"):
         _ = StudyFolder.open(written).doses
 

@@ -49,7 +49,9 @@ def test_folders_are_named_by_the_recipe(tiny):
 def test_it_says_what_it_does(study):
     made, said = study
     assert said[0] == f"tiny: {counted(made.plan)}"
-    assert said[1] == f"{len(made.plan.jobs)} jobs ran, 0 were finished already"
+    warnings = [f"warning: {text}" for text in made.plan.warnings]
+    ran = f"{len(made.plan.jobs)} jobs ran, 0 were finished already"
+    assert said[1 : len(warnings) + 2] == [*warnings, ran]
     assert any(line.startswith("  efficiency: ") for line in said)
     assert made.plan.warnings == planned(made.recipe).warnings != []
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ungrok.study.claims import CLAIMS, At, Claim, Effect, Finding, every_claim, judge
-from ungrok.study.claims.base import bounded, mean
+from ungrok.study.claims.base import bounded, bounded_shares, mean
 from ungrok.study.claims.verdicts import Doses
 from ungrok.study.statistics import sign_flip
 
@@ -37,6 +37,14 @@ class Longer(Claim):
         )
 
 
+class Plugged:
+    """Entry points of which one group has a claim."""
+
+    @staticmethod
+    def select(group):
+        return [Point()] if group == "ungrok.claims" else []
+
+
 def test_claims_stand_in_the_order_of_reports():
     assert [claim.kind for claim in every_claim()] == NAMES
 
@@ -54,9 +62,7 @@ def test_every_claim_says_what_reports_need():
 def test_a_claim_of_a_plug_in_is_judged_and_stands_last(hand, monkeypatch):
     monkeypatch.setattr(CLAIMS, "_loaded", False)
     monkeypatch.setattr(CLAIMS, "_classes", dict(CLAIMS._classes))
-    monkeypatch.setattr(
-        "ungrok.core.registry.metadata.entry_points", lambda group: [Point()] if group == "ungrok.claims" else []
-    )
+    monkeypatch.setattr("ungrok.core.registry._installed", Plugged)
     assert [claim.kind for claim in every_claim()] == [*NAMES, "longer"]
     rows = pd.DataFrame([row for path in hand.pairs([40] * 8, [20] * 8) for row in path])
     verdicts = judge(rows, hand.recipe(), {"gradient_ascent": Doses(100.0, 50.0)})
@@ -97,3 +103,14 @@ def test_an_unknown_value_is_bounded_on_its_own_side():
 
 def test_a_missing_value_counts_as_nothing_in_a_mean():
     assert mean([{"UA": None}, {"UA": 1.0}, {"UA": float("nan")}, {"UA": 0.6}], "UA") == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_share_that_is_unknown_on_one_side_may_be_anything_from_0_to_1(side):
+    known, rest = 0.3, [(0.5, 0.4)] * 7
+    pair = (None, known) if side == 0 else (known, None)
+    found = bounded_shares([pair, *rest], 0.05)
+    lowest, highest = (0 - known, 1 - known) if side == 0 else (known - 1, known - 0)
+    assert found is not None
+    assert found.low == pytest.approx(sign_flip([lowest, *[0.1] * 7], 0.05).low)
+    assert found.high == pytest.approx(sign_flip([highest, *[0.1] * 7], 0.05).high)

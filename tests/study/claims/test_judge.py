@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ungrok.study.recipe import load, shipped
+from ungrok.recipes import shipped
+from ungrok.study.loading import load
 
 
 def test_a_stage_given_as_a_number_is_a_step(hand):

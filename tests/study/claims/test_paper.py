@@ -47,3 +47,12 @@ def test_no_difference_of_ues_is_too_small_to_matter(hand):
     found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
     assert 0 < found["effect"] < 0.1
     assert found["verdict"] == "supported"
+
+
+def test_a_small_negative_ues_counts_as_negative(hand):
+    """UA falls by 0.05, RA by 1, and TA rises by 0.1: UES = 0.05 / (1·(−0.1)) = −0.5 in one model of sixteen."""
+    before = [hand.path(s, "pre_grok", 40) for s in hand.seeds]
+    after = [hand.path(s, "grokked", 40, **({"ra": 0.0, "ta": 1.0, "end": 0.95} if s == 0 else {})) for s in hand.seeds]
+    found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
+    assert "from -0.5 to" in found["note"]
+    assert "negative in 1 of 16" in found["note"]

@@ -37,3 +37,15 @@ def test_what_has_no_spread_to_compare_says_why(hand):
         verdict = hand.pick(hand.verdicts(hand.recipe(), *paths), "stability", metric, "update 50")
         assert verdict["effect"] is None
         assert verdict["note"].startswith(f"{note}; mean UA ")
+
+
+@pytest.mark.parametrize("still", ["pre_grok", "grokked"])
+def test_one_side_without_spread_is_enough(hand, still):
+    paths = [
+        hand.path(s, stage, None, end=0.5 if stage == still else 0.3 + s / 20)
+        for stage in ("pre_grok", "grokked")
+        for s in hand.seeds
+    ]
+    found = hand.pick(hand.verdicts(hand.recipe(), *paths), "stability", "UA", "update 50")
+    assert found["effect"] is None
+    assert found["note"].startswith("a side has zero spread")
