@@ -29,7 +29,7 @@ def test_every_name_is_what_its_module_defines(name):
 
 
 def test_every_method_is_offered_under_its_class_name():
-    assert len(METHODS) == 35
+    assert len(METHODS) >= 35
     assert {getattr(ungrok, cls.__name__) for cls in METHODS} == METHODS
 
 

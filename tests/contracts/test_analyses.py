@@ -114,12 +114,15 @@ def test_same_seed_same_numbers(name, subject):
     assert rows(name, subject) == rows(name, copy.deepcopy(subject))
 
 
-def test_what_is_missing_is_named(name, subject):
-    for need in ANALYSES.get(name).needs:
-        sets = {role: made for role, made in subject.sets.items() if role != need}
-        references = {} if need == "references" else subject.references
-        with pytest.raises(RecipeError, match=need):
-            analysis(name).measure(Subject(subject.model, subject.objective, sets, references))
+NEEDS = [(name, need) for name in ANALYSES.names() for need in ANALYSES.get(name).needs]
+
+
+@pytest.mark.parametrize(("name", "need"), NEEDS)
+def test_what_is_missing_is_named(name, need, subject):
+    sets = {role: made for role, made in subject.sets.items() if role != need}
+    references = {} if need == "references" else subject.references
+    with pytest.raises(RecipeError, match=need):
+        analysis(name).measure(Subject(subject.model, subject.objective, sets, references))
 
 
 def test_is_a_schema_with_a_documented_cost_and_source(name):

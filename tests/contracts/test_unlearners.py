@@ -261,6 +261,7 @@ def test_asking_for_a_path_draws_nothing_from_the_callers_state(name, model):
 def test_a_loader_gives_the_path_of_a_list(name, data):
     """Up to rounding: slices of a tensor are aligned differently from fresh ones."""
     loaded, listed = (walk(unlearner(name), build(), given) for given in (loaders(shuffle=False), data))
+    assert loaded
     for one, other in zip(loaded, listed, strict=True):
         assert all(torch.allclose(one[key], other[key], atol=1e-6) for key in one)
 

@@ -19,6 +19,7 @@ def test_momentum_and_weight_decay(linear, close):
     walk = linear.walk(GradientAscent(lr=LR, momentum=0.9, weight_decay=0.1, updates=3))
     (forget,) = linear.forget
     w, velocity = linear.weight, 0
+    assert len(walk.weights) == 3
     for weights in walk.weights:
         velocity = 0.9 * velocity - linear.gradient(w, forget) + 0.1 * w
         w = w - LR * velocity

@@ -17,8 +17,7 @@ NAMES = [name for name in UNLEARNERS.names() if UNLEARNERS.get(name).__module__.
 
 def test_the_table_and_the_contents_hold_every_method():
     assert sorted(ROWS) == NAMES
-    contents = INDEX.split("```{toctree}")[1].split("```")[0].split("\n\n")[1].split()
-    assert contents == list(ROWS)
+    assert ":glob:\n\n*\n```" in INDEX
     assert {page.stem for page in PAGES.glob("*.md")} == {*NAMES, "index"}
 
 

@@ -48,9 +48,9 @@ def test_no_seed_with_both_stages_is_said(hand):
 
 
 def test_the_shipped_recipes_can_reach_a_verdict():
-    for name in shipped():
-        if name.startswith("paper/"):
-            continue  # has as many draws as the paper
+    names = [name for name in shipped() if not name.startswith("paper/")]  # those have as many draws as the paper
+    assert len(names) >= 10
+    for name in names:
         recipe = load(name)
         methods = len(recipe.unlearn)
         header = shipped()[name].read_text().partition("name:")[0]

@@ -60,9 +60,8 @@ def test_where_analyses_are_planned():
     assert roles["pre_grok", ""] == ["model", "oracle"]
     assert roles["grokked", ""] == ["model", "oracle", "pre_grok"]
     assert roles["grokked", "scrub"] == ["before", "model", "oracle"]
-    assert all(
-        sorted(plan.jobs[k.rows].inputs) == ["model"] for k in plan.measurements if k.analysis == "local_complexity"
-    )
+    alone = [sorted(plan.jobs[k.rows].inputs) for k in plan.measurements if k.analysis == "local_complexity"]
+    assert alone == [["model"]] * (stages + paths)
 
 
 def test_steps_along_the_trajectory_are_analyzed_before_unlearning():
@@ -120,7 +119,9 @@ def test_models_after_unlearning_stand_at_the_matched_dose(study):
     """The same updates as the path that was looked at: equal scores at equal dose."""
     plan, store, results = study
     doses = {method: matched for method, (_, matched) in outputs.doses_of(plan, store).items()}
-    for look in (k for k in plan.measurements if k.method and k.analysis == "norm"):
+    measurements = [k for k in plan.measurements if k.method and k.analysis == "norm"]
+    assert len(measurements) == len(plan.paths)
+    for look in measurements:
         run = rebuilt(plan, store, look)
         accuracy = run.objective.score(run.model, TensorBatches(run.data.test)).accuracy
         rows = results.rows[(results.rows.stage == look.stage) & (results.rows.method == look.method)]
