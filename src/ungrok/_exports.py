@@ -29,8 +29,8 @@ def places() -> dict[str, str]:
 
 
 def load(name: str) -> Any:
-    """Import what is offered under a name."""
-    # Modules stay: the collector would walk over all of torch several times and find nothing.
+    """Import what is offered under a name, and return it."""
+    # While torch is imported, the garbage collector would walk over it several times and free nothing.
     collects = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""What users call that reaches across rooms."""
+"""Functions for users that need several packages."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def audit(
         unlearned: The model after it.
         forget: Batches that were to be forgotten.
         retain: Batches that were to be kept.
-        test: Batches that no model has seen. The attacks on a language model take them for what a forget example looks like
-            that was never learned, so they must be texts of the same kind: other people's records, not world facts.
+        test: Batches that no model has seen. The attacks on a language model use them as examples that were never learned, so
+            they must be texts of the same kind as those to forget: other people's records, not world facts.
         oracle: A model retrained without ``forget``.
         factory: Returns a freshly initialized model; gives the ZRF score.
         objective: Cross-entropy classification by default.

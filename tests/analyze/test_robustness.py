@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ungrok.analyze import Subject
-from ungrok.analyze.robustness import Robustness
+from ungrok.analyze.robustness import RobustAccuracy
 from ungrok.core.objective import Classification
 
 
@@ -23,7 +23,7 @@ def points(*values):
 
 def read(sets, **attack):
     settings = {"kind": "pgd_linf", "radius": 0.5, "step": 0.2, "box": None} | attack
-    analysis = Robustness(attack=settings, draws=20)
+    analysis = RobustAccuracy(attack=settings, draws=20)
     found = analysis.measure(Subject(sign_classifier(), Classification(), sets, seed=0))
     return {(r.measure, r.on): r for r in found}
 

@@ -139,3 +139,16 @@ def test_a_step_is_two_and_a_half_radii_over_the_number_of_steps():
     nn.init.zeros_(model.weight)
     one = [(torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64))]
     assert ascent(model, one, Sawtooth(), 4.0, None, 5) == pytest.approx(2.0)
+
+
+def test_an_ascent_that_comes_back_to_its_start_goes_on_from_there():
+    """L(w) = w up to 1 and 6 − 2w beyond: one step of 2 rises by 2, the next leads back to 0, and so on."""
+
+    class Tent(Classification):
+        def losses(self, logits, batch):
+            return torch.where(logits < 1, logits, 6 - 2 * logits).sum(dim=1)
+
+    model = nn.Linear(1, 1, bias=False).double()
+    nn.init.zeros_(model.weight)
+    batches = [(torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64))]
+    assert ascent(model, batches, Tent(), 4.0, None, 5) == pytest.approx(2.0)

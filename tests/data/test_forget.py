@@ -90,7 +90,7 @@ def test_mislabeled_rule_is_the_corrupted_examples():
     ("rule", "error", "message"),
     [
         (WholeClass(label_to_forget=5), RecipeError, "label_to_forget: 5 is not a class; allowed: 0 to 4"),
-        (SomeClasses(classes=6), RecipeError, "classes: 6 asked, the problem has 5"),
+        (SomeClasses(classes=6), RecipeError, "classes: 6 is more than the problem has; allowed: 1 to 5"),
         (SomeClasses(classes=5, fraction=1), NotApplicable, "55 to forget and 0 to retain"),
         (AtRandom(size=55), NotApplicable, "55 to forget and 0 to retain"),
         (AtRandom(fraction=0.001), NotApplicable, "'random-0.001' of 55 .* 0 to forget"),

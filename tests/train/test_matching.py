@@ -38,9 +38,9 @@ def test_accuracies_differ_absolutely_and_the_rest_relatively():
 
 
 def test_the_nearest_step_with_the_mismatch_left():
-    found = match(6.4, "weight_norm")
-    assert (found.step, found.wanted, found.found) == (50, 6.4, 6.0)
-    assert found.mismatch == pytest.approx(6 / 6.4 - 1)
+    nearest = match(6.4, "weight_norm")
+    assert (nearest.step, nearest.wanted, nearest.reached) == (50, 6.4, 6.0)
+    assert nearest.mismatch == pytest.approx(6 / 6.4 - 1)
     assert match(0.91, "test_accuracy").mismatch == pytest.approx(-0.01)
 
 
@@ -63,9 +63,9 @@ def test_any_step_has_a_number_of_updates():
 
 
 def test_beyond_the_tolerance_there_is_no_step_but_a_reason():
-    found = match(0.65, "test_accuracy", tolerance=0.05)
-    assert (found.step, found.found) == (None, 0.9)
-    assert found.reason == "the nearest test_accuracy is off by +0.25, tolerance 0.05"
+    nearest = match(0.65, "test_accuracy", tolerance=0.05)
+    assert (nearest.step, nearest.reached) == (None, 0.9)
+    assert nearest.reason == "the nearest test_accuracy is off by +0.25, tolerance 0.05"
 
 
 def test_nothing_to_match():

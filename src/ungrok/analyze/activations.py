@@ -21,7 +21,7 @@ RECTIFIERS: set[Any] = {
     F.relu, F.relu_, F.relu6, F.leaky_relu, F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.hardswish,
     torch.relu, torch.relu_, Tensor.relu, Tensor.relu_,
 }  # fmt: skip
-"""Activations with one region per sign of what goes in; smooth ones are read by the same convention."""
+"""Activations whose units are on for one sign of the input and off for the other; smooth ones are read in the same way."""
 
 WRITTEN_OUT = ("NewGELUActivation", "FastGELUActivation", "QuickGELUActivation", "GELUTanh")
 """Modules that write a GELU as a formula, by class name."""
@@ -40,8 +40,8 @@ class Watch(TorchFunctionMode):
 
     Args:
         model: Runs inside the block.
-        before: Takes (layer, pre-activation).
-        after: Takes (layer, activation).
+        before: Called with (layer, pre-activation).
+        after: Called with (layer, activation).
 
     """
 
@@ -115,7 +115,7 @@ def last_linear_input(model: nn.Module, keep: Callable[[Tensor], None]) -> list[
 def features(
     model: nn.Module, batch: Batch, objective: Objective, *, layers: bool = True, chunk: int | None = None
 ) -> dict[str, Tensor]:
-    """Return what each layer makes of each example.
+    """Return the features of each example in each layer.
 
     Args:
         model: In eval mode.

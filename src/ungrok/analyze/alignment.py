@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ungrok.analyze.activations import Watch
 from ungrok.analyze.base import ANALYSES, MODEL, Analysis, Null, Reading, Subject, chunks, pool
-from ungrok.analyze.controls import Draw, compared, controls, permuted
 from ungrok.analyze.gradients import gradient_gram
 from ungrok.analyze.modules import fit_modules
+from ungrok.analyze.nulls import NullDraw, compared, null_draws, permuted
 from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch
 from ungrok.core.seeds import generator
@@ -42,8 +42,8 @@ def set_cosines(gram: Tensor, left: list[Tensor], right: list[Tensor]) -> Tensor
 
     a, b = means(left), means(right)
     ka = a @ gram
-    inner, one, two = (ka * b).sum(1), (ka * a).sum(1), ((b @ gram) * b).sum(1)
-    return (inner / (one * two).clamp(min=0).sqrt()).cpu()
+    inner, squared_a, squared_b = (ka * b).sum(1), (ka * a).sum(1), ((b @ gram) * b).sum(1)
+    return (inner / (squared_a * squared_b).clamp(min=0).sqrt()).cpu()
 
 
 def normalized(gram: Tensor) -> Tensor:
@@ -58,9 +58,10 @@ class GradientAlignment(Analysis):
     """Cosine of the mean forget and mean retain gradients, beside what any two sets of these sizes give.
 
     ``gradient_cosine``: forget against retain, null: membership shuffled; ``gradient_angle``: the same in degrees.
-    ``gradient_cosine_split_half`` (``_same_classes``, ``_other_classes``): forget against what is left of retain once the
-    control's examples are taken out, null: the control against the same rest. ``normalized_…``: every per-sample gradient
-    scaled to norm 1 first. ``per_sample_cosine…``: over all pairs of examples. ``modules_…``: the paper's p·ρ, fitted.
+    ``gradient_cosine_split_half`` (``_same_classes``, ``_other_classes``): a null set of that kind is drawn from retain, and
+    forget is compared with the remaining retain examples; null: the null set against the same examples. ``normalized_…``: every
+    per-sample gradient scaled to norm 1 first. ``per_sample_cosine…``: over all pairs of examples. ``modules_…``: the paper's
+    p·ρ, fitted.
     Source: Tables 3 and 9 of arXiv 2512.03437, which give the cosine without a null.
     Cost: per-sample gradients of ``examples`` examples and n²·p multiplications in float64; nulls cost nothing more.
     """
@@ -75,24 +76,24 @@ class GradientAlignment(Analysis):
         """Yield the cosines of the whole model and of each layer, then what concerns single examples."""
         batch, forget, retain = pool(subject, self.examples)
         grams = gradient_gram(subject.model, batch, subject.objective, chunk=self.chunk)
-        matched = controls(forget, retain, subject.objective.classes(batch), self.draws, subject.seed)
+        drawn = null_draws(forget, retain, subject.objective.classes(batch), self.draws, subject.seed)
         draw = generator(subject.seed, "control", "permuted")
         shuffled = [permuted(forget, retain, draw) for _ in range(self.draws)]
         for layer in [MODEL, *(name for name in grams if name != MODEL and self.layers)]:
             for prefix, gram in (("", grams[layer]), ("normalized_", normalized(grams[layer]))):
                 yield from _whole(f"{prefix}gradient", gram, forget, retain, shuffled, layer)
                 of = lambda left, right, gram=gram: set_cosines(gram, left, right)  # noqa: E731
-                yield from compared(f"{prefix}gradient_cosine", of, matched, layer)
+                yield from compared(f"{prefix}gradient_cosine", of, drawn, layer)
         cosines = normalized(grams[MODEL])
         yield from _pairs(cosines, len(forget), shuffled)
         yield from _modules(subject, batch, cosines, self.chunk)
 
 
 def _whole(
-    name: str, gram: Tensor, forget: Tensor, retain: Tensor, shuffled: list[Draw], layer: str
+    name: str, gram: Tensor, forget: Tensor, retain: Tensor, shuffled: list[NullDraw], layer: str
 ) -> Iterator[Reading]:
     value = set_cosines(gram, [forget], [retain])
-    null = set_cosines(gram, [d.null for d in shuffled], [d.rest for d in shuffled])
+    null = set_cosines(gram, [d.null for d in shuffled], [d.against for d in shuffled])
     cosines = {"permuted": Null.of(null)}
     yield Reading(f"{name}_cosine", PAIR, value.item(), "1", layer, len(gram), cosines)
     angles = {"permuted": Null.of(_degrees(null))}
@@ -103,15 +104,16 @@ def _degrees(cosines: Tensor) -> Tensor:
     return cosines.clamp(-1, 1).arccos().rad2deg()
 
 
-def _pairs(cosines: Tensor, count: int, shuffled: list[Draw]) -> Iterator[Reading]:
+def _pairs(cosines: Tensor, count: int, shuffled: list[NullDraw]) -> Iterator[Reading]:
     """Yield mean and quantiles of the cosines of all pairs of two different examples."""
     different = ~torch.eye(len(cosines), dtype=torch.bool, device=cosines.device)
-    one, two = slice(0, count), slice(count, None)
-    for on, rows, columns in ((PAIR, one, two), ("forget|forget", one, one), ("retain|retain", two, two)):
+    forget, retain = slice(0, count), slice(count, None)
+    sets = ((PAIR, forget, retain), ("forget|forget", forget, forget), ("retain|retain", retain, retain))
+    for on, rows, columns in sets:
         values = cosines[rows, columns][different[rows, columns]].sort().values
         if len(values) == 0:
             continue
-        null = [cosines[d.null.to(cosines.device)][:, d.rest.to(cosines.device)].mean().item() for d in shuffled]
+        null = [cosines[d.null.to(cosines.device)][:, d.against.to(cosines.device)].mean().item() for d in shuffled]
         nulls = {"permuted": Null.of(null)} if on == PAIR else {}
         yield Reading("per_sample_cosine", on, values.mean().item(), examples=len(cosines), nulls=nulls)
         for percent in (5, 50, 95):
@@ -124,7 +126,7 @@ def _modules(subject: Subject, batch: Batch, cosines: Tensor, chunk: int) -> Ite
     objective, now = subject.objective, [batch]
 
     def note_signs(_: str, z: Tensor) -> None:
-        # A unit of a language model is active where it is so for most of the answer's tokens.
+        # A unit of a language model counts as active if it is active for most of the answer's tokens.
         active[-1].append(objective.by_example(objective.rows(z > 0, now[0]), now[0]) > 0.5)
 
     try:
@@ -132,7 +134,7 @@ def _modules(subject: Subject, batch: Batch, cosines: Tensor, chunk: int) -> Ite
             for now[0] in chunks(batch, len(cosines), chunk):
                 active.append([])
                 objective.logits(subject.model, now[0])
-    except NotApplicable:  # units that do not keep examples apart, as those of experts, are not modules of one example
+    except NotApplicable:  # a layer mixes examples, as experts do, so that its units belong to no single example
         return
     if not active[0]:
         return

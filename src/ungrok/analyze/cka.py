@@ -32,8 +32,8 @@ def _drawn(x: Tensor, draw: torch.Generator, count: int | None = None) -> Tensor
 class CKA(OfLayers):
     """Linear CKA, per layer, of the model and each reference model on the same examples.
 
-    ``cka`` is unbiased, ``cka_biased`` is not; null ``unpaired``: the rows of one side shuffled, which leaves what the
-    estimator gives for nothing. A reference is another stage, the oracle, or the model before unlearning.
+    ``cka`` is unbiased, ``cka_biased`` is not; null ``unpaired``: the rows of one side shuffled, which shows what the estimator
+    gives for features that share nothing. A reference is another stage, the oracle, or the model before unlearning.
     Source: Kornblith et al. 2019 (arXiv 1905.00414); unbiased: Nguyen et al. 2021 (arXiv 2010.15327).
     Cost: a forward pass of each model; per layer n·d² multiplications, or n²·d where d > n; a draw of the null n·d² or n².
     """

@@ -30,7 +30,7 @@ class Curvature(Analysis):
     (``…_residual``); ``hessian_trace`` and ``ggn_trace`` by Hutch++; ``fisher_trace``: of the predictive distribution,
     exactly; ``hessian_negative_share``: share of ``Σ|eigenvalue|`` that negative ones have, by quadrature of the spectral density;
     ``hessian_above_1e…`` and ``hessian_below_-1e…``: from the same, the share of eigenvalues beyond each power of ten;
-    ``adaptive_…``: of D·H·D, D the diagonal matrix of ``|weights|``, which rescaling a layer against the next leaves alone.
+    ``adaptive_…``: of D·H·D, D the diagonal matrix of ``|weights|``: unchanged where one layer is scaled up and the next down.
     Null ``retain_subset`` (on forget): random retain subsets of the forget set's size.
     Source: Ghorbani et al. 2019 (arXiv 1901.10159), Meyer et al. 2021 (arXiv 2010.09649), Kwon et al. 2021 (2102.11600).
     Cost: a product with H is two double passes over the data; ``steps`` of them per set and null draw, ``products`` per
@@ -60,7 +60,7 @@ class Curvature(Analysis):
             parts = self._parts(select(whole, index), len(index))
             own = self._sharp(subject, parts) | self._more(subject, parts)
             for name, value in own.items():
-                drawn = [one[name] for one in null if name in one] if on == "forget" else []
+                drawn = [values[name] for values in null if name in values] if on == "forget" else []
                 nulls = {"retain_subset": Null.of(drawn)} if drawn else {}
                 unit = "1" if name.startswith(("hessian_negative", "hessian_above", "hessian_below")) else UNIT
                 yield Reading(name, on, value, unit, examples=len(index), nulls=nulls)

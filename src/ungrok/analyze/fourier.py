@@ -57,12 +57,12 @@ def sum_power(logits: Tensor) -> tuple[Tensor, float]:
 
 
 def restrict(logits: Tensor, frequencies: Tensor, *, exclude: bool = False) -> Tensor:
-    """Return the logits' part in ``cos ω_k(a + b)``, ``sin ω_k(a + b)`` and the constant, or all but the first two.
+    """Return the part of the logits in ``cos ω_k(a + b)``, ``sin ω_k(a + b)`` and the constant, or the logits without the waves.
 
     Args:
         logits: Shape (p, p, classes).
         frequencies: int64, the k.
-        exclude: True: the logits without these components.
+        exclude: True: return the logits without these cosines and sines.
 
     """
     spectrum = torch.fft.fft2(logits.double(), dim=(0, 1))
@@ -79,13 +79,13 @@ def restrict(logits: Tensor, frequencies: Tensor, *, exclude: bool = False) -> T
 class Fourier(Analysis):
     """Fourier sparsity, restricted and excluded loss of a network that adds modulo p.
 
-    ``fourier_gini``: of the norm of the first layer, or of a transformer's embedding, over frequencies; ``fourier_sum_share``: share of the logits' variation that is a
-    function of a + b; ``fourier_key_share``: the part of it in the ``keys`` strongest frequencies; nulls ``random``:
-    Gaussian weights of the same shape, and the logits of all pairs shuffled. ``restricted_loss``: the test loss of
-    only those frequencies and the constant; ``excluded_loss``: the training loss without them; each beside
-    ``full_loss`` on the same data.
+    ``fourier_gini``: Gini coefficient over frequencies of the norm of the first layer, or of a transformer's embedding;
+    ``fourier_sum_share``: share of the logits' variation that is a function of a + b; ``fourier_key_share``: the part of it in
+    the ``keys`` strongest frequencies; nulls ``random``: Gaussian weights of the same shape, and the logits of all pairs
+    shuffled. ``restricted_loss``: the test loss of only those frequencies and the constant; ``excluded_loss``: the training loss
+    without them; each beside ``full_loss`` on the same data.
     Source: Nanda et al. 2023 (arXiv 2301.05217). Deviation: key frequencies are those strongest in the logits, not in the
-    embedding, unless ``frequencies`` names them, as it must for one trajectory to be comparable along its way.
+    embedding, unless ``frequencies`` names them; name them to compare the checkpoints of one trajectory.
     Cost: one forward pass over all p² pairs and a Fourier transform per draw.
     """
 
@@ -113,8 +113,8 @@ class Fourier(Analysis):
             sum_power(cells[torch.randperm(len(cells), generator=draw).to(cells.device)].view_as(logits))
             for _ in range(self.draws)
         ]
-        strongest = [one.topk(min(len(keys), len(one))).values.sum().item() for one, _ in shuffled]
-        whole = Null.of([all_of for _, all_of in shuffled])
+        strongest = [shares.topk(min(len(keys), len(shares))).values.sum().item() for shares, _ in shuffled]
+        whole = Null.of([all_shares for _, all_shares in shuffled])
         yield Reading("fourier_sum_share", "all", total, "1", "logits", len(cells), {"random": whole})
         key_share = share[keys.to(share.device) - 1].sum().item()
         yield Reading("fourier_key_share", "all", key_share, "1", "logits", len(cells), {"random": Null.of(strongest)})

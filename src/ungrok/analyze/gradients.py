@@ -57,8 +57,8 @@ def mean_gradient(model: nn.Module, batches: Iterable[Batch], objective: Objecti
 def cosine(a: dict[str, Tensor], b: dict[str, Tensor], layer: str | None = None) -> float:
     """Return the cosine of two gradients in [−1, 1], of one layer or of the whole model; nan where one is zero."""
     names = [name for name in a if layer is None or layer_of(name) == layer]
-    inner, one, two = (sum(float((p[n] * q[n]).sum()) for n in names) for p, q in ((a, b), (a, a), (b, b)))
-    return inner / (one * two) ** 0.5 if one > 0 and two > 0 else float("nan")
+    inner, aa, bb = (sum(float((p[n] * q[n]).sum()) for n in names) for p, q in ((a, b), (a, a), (b, b)))
+    return inner / (aa * bb) ** 0.5 if aa > 0 and bb > 0 else float("nan")
 
 
 def _per_sample(
@@ -66,19 +66,19 @@ def _per_sample(
 ) -> Callable[[Batch], dict[str, Tensor]]:
     """Return the function from a batch to its per-sample gradients of ``wanted``, each (n, parameter's shape).
 
-    Only the model is vectorized: the loss is differentiated in the logits by plain autograd, whatever it is made of.
+    Only the model is vectorized. The loss is differentiated by its logits with plain autograd, so that it may use any function.
     """
     if not objective.per_sample:
         return partial(_one_by_one, model, objective, wanted)
-    rest = {name: p.detach() for name, p in model.named_parameters() if name not in wanted}
+    fixed = {name: p.detach() for name, p in model.named_parameters() if name not in wanted}
     buffers = dict(model.named_buffers())
 
     def pulled(parameters: dict[str, Tensor], example: Batch, slope: Tensor) -> Tensor:
         def live(*args: Any, **kwargs: Any) -> Any:
-            return functional_call(model, (parameters, rest, buffers), args, kwargs)
+            return functional_call(model, (parameters, fixed, buffers), args, kwargs)
 
-        one = tree_map(lambda t: t.unsqueeze(0), example)
-        return (objective.logits(live, one)[0] * slope).sum()  # type: ignore[arg-type]
+        single = tree_map(lambda t: t.unsqueeze(0), example)
+        return (objective.logits(live, single)[0] * slope).sum()  # type: ignore[arg-type]
 
     over = vmap(grad(pulled), in_dims=(None, 0, 0))
 
@@ -102,9 +102,9 @@ def _one_by_one(model: nn.Module, objective: Objective, wanted: dict[str, Tensor
     named = dict(model.named_parameters())
     weights = [named[name] for name in wanted]
     examples = []
-    for one in objective.split(batch, 1):
+    for example in objective.split(batch, 1):
         with torch.enable_grad():
-            loss = objective.losses(objective.logits(model, one), one).sum()
+            loss = objective.losses(objective.logits(model, example), example).sum()
         examples.append(torch.autograd.grad(loss, weights, materialize_grads=True))
     return {name: torch.stack(rows) for name, rows in zip(wanted, zip(*examples, strict=True), strict=True)}
 
@@ -114,7 +114,7 @@ ParameterSlice = tuple[str, int, int]
 
 
 def _groups(sizes: dict[str, int], limit: int) -> Iterator[list[ParameterSlice]]:
-    """Yield the parameters, cut into parts where one is too large, in groups of at most ``limit`` values, or one."""
+    """Yield the parameters in groups of at most ``limit`` values, at least 1; a parameter that is too large is cut into parts."""
     group: list[ParameterSlice] = []
     free = limit = max(1, limit)
     for name, size in sizes.items():
@@ -196,7 +196,7 @@ def gradient_gram(
     for group in _groups({name: p.numel() for name, p in parameters.items() if name not in closed}, room):
         gradients = _per_sample(model, objective, {name: parameters[name] for name, _, _ in group})
         held: list[list[Tensor]] = [[] for _ in group]
-        # One by one where examples are differentiated so: a whole gradient of a language model is large.
+        # A gradient of a language model is large, so that its examples are taken one at a time.
         for part in chunks(batch, size, chunk if objective.per_sample else 1):
             of_part = gradients(part)
             for values, (name, start, stop) in zip(held, group, strict=True):

@@ -1,4 +1,4 @@
-"""What a symmetric matrix that can only be multiplied with tells of its spectrum."""
+"""The spectrum of a symmetric matrix that is known only by its products with vectors."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def random_start(size: int, seed: int, *names: str | int) -> Tensor:
 def hutch_plus_plus(matmul: Matmul, size: int, products: int, seed: int) -> float:
     """Return an unbiased estimate of tr A.
 
-    A third of the products finds the range Q of a random sketch, a third takes its trace exactly, a third estimates the
-    rest with random signs. Exact where rank A ≤ products/3; relative error O(1/products) for positive semi-definite A.
+    A third of the products finds the range Q of a random sketch, a third takes the trace on Q exactly, a third estimates the
+    trace outside Q with random signs. Exact where rank A ≤ products/3; relative error O(1/products) for positive semi-definite A.
     Source: Meyer et al. 2021 (arXiv 2010.09649), algorithm 1.
 
     Args:
@@ -92,11 +92,11 @@ def hutch_plus_plus(matmul: Matmul, size: int, products: int, seed: int) -> floa
     third = min(max(1, products // 3), size)
     signs = torch.randint(0, 2, (size, 2 * third), generator=draw).double() * 2 - 1
     q = torch.linalg.qr(matmul(signs[:, :third])).Q
-    rest = signs[:, third:]
-    rest = rest - q @ (q.T @ rest)
-    both = matmul(torch.cat([q, rest], dim=1))
+    outside = signs[:, third:]
+    outside = outside - q @ (q.T @ outside)
+    both = matmul(torch.cat([q, outside], dim=1))
     exact = (q * both[:, : q.shape[1]]).sum()
-    return float(exact + (rest * both[:, q.shape[1] :]).sum() / third)
+    return float(exact + (outside * both[:, q.shape[1] :]).sum() / third)
 
 
 def spectral_density(matmul: Matmul, size: int, steps: int, probes: int, seed: int) -> tuple[Tensor, Tensor]:

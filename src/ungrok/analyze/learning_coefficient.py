@@ -35,7 +35,7 @@ def sgld(
     Stochastic gradient Langevin dynamics, ``w ← w − ε/2·(nβ·∇L + γ(w − w*)) + √ε·z`` (Welling & Teh 2011).
 
     Args:
-        excess: The loss.
+        excess: The loss above that at w*, and its gradient.
         dimensions: p.
         steps: Length of the chain; it starts at w*.
         step_size: ε.
@@ -103,7 +103,7 @@ class LearningCoefficient(Analysis):
     ``λ = nβ·(E L(w) − L(w*))`` under the tempered posterior near w*, β = 1/log n; d/2 for a regular minimum of d parameters,
     less for a degenerate one. ``llc``: mean over chains; ``llc_sd``: between chains; ``llc_r_hat`` (above 1.1: not mixed),
     ``llc_effective_size``, ``llc_negative`` (share of draws below L(w*): w* is no minimum), ``llc_diverged`` (chains lost) and
-    ``llc_regular``, d/2, the value for a quadratic minimum: the control beside it.
+    ``llc_regular``, d/2, the value for a quadratic minimum, to compare with.
     Both terms use the step's own batch, so that most of the batch noise cancels. By default ε is half the inverse of the
     largest eigenvalue of nβ·H + γ (``llc_step_size``): the bias of the sharpest direction is then 1/(1 − 1/8).
     Source: Lau et al. 2023 (arXiv 2308.12108). Cost: ``chains``·``steps`` updates and forward passes of a batch.

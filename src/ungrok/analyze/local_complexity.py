@@ -42,7 +42,7 @@ def directions(shape: tuple[int, ...], count: int, seed: int) -> Tensor:
 
 
 def _changed(z: Tensor, vertices: int) -> Tensor:
-    """Return which units are neither active nor inactive at all vertices, bool, shape (points, ..., units)."""
+    """Return which units are active at some vertices and not at others, bool, shape (points, ..., units)."""
     if z.ndim == 4:
         z = z.permute(0, 2, 3, 1)  # as it lies in memory; the order of units does not matter
         z = z.reshape(len(z), -1)
@@ -65,12 +65,12 @@ def sign_changes(
     """Count, layer by layer, the units whose sign changes between the vertices ``x ± r·v_p`` of a cross-polytope.
 
     A unit is one number that enters an activation function: a channel at a position, a token's hidden unit. It changes
-    if it is positive (active) at some vertex and not at another. Only vertices are looked at, as in the source, which
-    is exact in the first layer; a deeper unit may change inside and be missed.
+    if it is positive (active) at some vertex and not at another. Only vertices are compared, as in the source. That is
+    exact in the first layer; in deeper layers a change between the vertices can be missed.
 
     Source: Humayun et al. 2024 (arXiv 2402.15555); AhmedImtiazPrio/grok-adversarial, whose directions are drawn anew for
     every call and whose "test" points are training points.
-    Cost: 2P forward passes per point, in float32: bfloat16 moves a unit by more than r does.
+    Cost: 2P forward passes per point, in float32, since rounding to bfloat16 moves a unit by more than r does.
 
     Args:
         model: In eval mode, float32.
@@ -123,7 +123,7 @@ class _Counter:
             self.model(self._moved(part) if move else self._repeated(part))
 
     def count(self, layer: str, z: Tensor) -> None:
-        """Count in what enters an activation."""
+        """Add the units of a layer whose sign changes, from what enters its activation."""
         changed = _changed(z, len(self.moves))
         if self.objective is None:
             self.units[layer] = z[0].numel()
@@ -213,13 +213,13 @@ class LocalComplexity(Analysis):
         language, seen, after = subject.objective.family == "language", [], []
         module = subject.model.get_submodule(_module(subject.model, self.at) or "")
         hook = module.register_forward_hook(lambda *a: seen.append(a[2]))
-        one = select(batch, slice(1))
+        single = select(batch, slice(1))
         try:
             with torch.no_grad(), Watch(subject.model, before=lambda *_: after.append(bool(seen))):
-                subject.objective.logits(subject.model, one)
+                subject.objective.logits(subject.model, single)
         finally:
             hook.remove()
-        first = (1, one["labels"].shape[1]) if language else (1,)
+        first = (1, single["labels"].shape[1]) if language else (1,)
         if len(seen) != 1 or not isinstance(seen[0], Tensor) or seen[0].shape[: len(first)] != first:
             each = "token" if language else "example"
             raise RecipeError(
@@ -246,7 +246,7 @@ class LocalComplexity(Analysis):
 
 
 def _module(model: nn.Module, at: str | None) -> str | None:
-    """Return the name of the module whose output is moved; ``embedding`` is what a language model says is its own.
+    """Return the name of the module whose output is moved; ``embedding`` stands for a language model's input embedding.
 
     Raises:
         RecipeError: If there is none of that name.

@@ -35,7 +35,7 @@ def parameters(model: nn.Module) -> list[Tensor]:
 
 
 def size(model: nn.Module) -> int:
-    """Return their number, p."""
+    """Return the number of parameters that training would move, p."""
     return sum(p.numel() for p in parameters(model))
 
 

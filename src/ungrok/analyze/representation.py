@@ -114,7 +114,7 @@ class Representation(OfLayers):
     """Effective rank, participation ratio, neural-collapse ratios and class modularity of features.
 
     ``effective_rank`` and ``participation_ratio`` per layer and set; nulls ``shuffled`` (each unit's values permuted over
-    the examples, which leaves marginals and takes correlations) and, on forget, ``retain_subset`` of the same size. ``nc…`` and
+    the examples, which keeps its distribution and removes correlations) and, on forget, ``retain_subset`` of the same size. ``nc…`` and
     ``modularity`` on the penultimate layer of forget and retain together, null ``permuted``: class labels shuffled.
     Source: see :func:`effective_rank`, :func:`neural_collapse`, :func:`modularity`.
     Cost: one forward pass; per layer, set and draw one singular value decomposition, n·d·min(n, d) multiplications.
@@ -140,14 +140,14 @@ class Representation(OfLayers):
         if len(rows) < 2:
             return
         draw = generator(seed, "control", "rank", role, layer)
-        controls = {"shuffled": [_columns_shuffled(rows, draw) for _ in range(self.draws)]}
+        null_rows = {"shuffled": [_columns_shuffled(rows, draw) for _ in range(self.draws)]}
         if retain is not None and len(retain) > len(rows):
-            controls["retain_subset"] = [
+            null_rows["retain_subset"] = [
                 retain[torch.randperm(len(retain), generator=draw)[: len(rows)].to(rows.device)]
                 for _ in range(self.draws)
             ]
         for measure, of in (("effective_rank", effective_rank), ("participation_ratio", participation_ratio)):
-            nulls = {name: Null.of([of(x) for x in made]) for name, made in controls.items()}
+            nulls = {name: Null.of([of(x) for x in made]) for name, made in null_rows.items()}
             yield Reading(measure, role, of(rows), "dimensions", layer, len(rows), nulls)
 
     def _classes(self, subject: Subject) -> Iterator[Reading]:
@@ -165,7 +165,7 @@ class Representation(OfLayers):
             )
             null = [neural_collapse(x, targets[o], predicted, weight) for o in orders]
             for name, value in neural_collapse(x, targets, predicted, weight).items():
-                nulls = {"permuted": Null.of([one[name] for one in null if name in one])}
+                nulls = {"permuted": Null.of([values[name] for values in null if name in values])}
                 yield Reading(name, "forget+retain", value, "1", "penultimate", len(x), nulls)
         shuffled = {"permuted": Null.of([modularity(x, targets[o]) for o in orders])}
         yield Reading("modularity", "forget+retain", modularity(x, targets), "1", "penultimate", len(x), shuffled)

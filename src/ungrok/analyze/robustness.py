@@ -18,7 +18,7 @@ else:
 
 
 @ANALYSES.register
-class Robustness(Analysis):
+class RobustAccuracy(Analysis):
     """Accuracy under projected gradient descent on forget, retain and test; null: under noise in the same ball.
 
     ``robust_accuracy``, ``clean_accuracy`` on the same examples, both in [0, 1]. Null ``noise``: the attack's random start

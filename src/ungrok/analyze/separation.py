@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ungrok.analyze.activations import OfLayers, features
 from ungrok.analyze.base import ANALYSES, Reading, Subject, pool
-from ungrok.analyze.controls import compared, controls
+from ungrok.analyze.nulls import compared, null_draws
 from ungrok.analyze.similarity import center, covariance_overlap, isometric, principal_angles
 
 
@@ -49,8 +49,8 @@ def probe_auc(x: Tensor, y: Tensor, folds: int = 5, seed: int = 0) -> float:
 class Separation(OfLayers):
     """Covariance overlap, principal angles and linear-probe separability of forget and retain features.
 
-    Each measure is taken of forget against what is left of retain once a control's examples are out of it; null: the
-    control against the same rest (``_split_half``, ``_same_classes``, ``_other_classes``).
+    A null set is drawn from retain (``_split_half``, ``_same_classes``, ``_other_classes``), and each measure compares forget with
+    the remaining retain examples; null: the null set against the same examples.
     ``covariance_overlap``: cosine of the covariance matrices; ``principal_angle``: mean angle, in degrees, between the
     spans of the leading ``components``; ``probe_auc``: penultimate layer and logits only.
     Source: Björck & Golub 1973 (angles); Alain & Bengio 2016, arXiv 1610.01644 (probes).
@@ -60,14 +60,14 @@ class Separation(OfLayers):
 
     kind: Literal["separation"] = "separation"
     examples: int = Field(500, ge=4, description="forget and retain examples together; more are sampled down")
-    draws: int = Field(20, ge=1, description="draws per control")
-    probe_draws: int = Field(3, ge=0, description="draws per control of the probe")
+    draws: int = Field(20, ge=1, description="draws per null")
+    probe_draws: int = Field(3, ge=0, description="draws per null of the probe")
     components: int = Field(5, ge=1, description="dimensions of the subspaces whose angles are taken")
 
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield the readings of each layer."""
         batch, forget, retain = pool(subject, self.examples)
-        draws = controls(forget, retain, subject.objective.classes(batch), self.draws, subject.seed)
+        draws = null_draws(forget, retain, subject.objective.classes(batch), self.draws, subject.seed)
         few = {name: made[: self.probe_draws] for name, made in draws.items() if self.probe_draws}
         for layer, raw in features(subject.model, batch, subject.objective, layers=self.layers).items():
             rows = isometric(center(raw))

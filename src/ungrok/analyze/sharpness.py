@@ -80,7 +80,9 @@ def ascent(
             if not g.norm() > 0:
                 break
             step = step + length * g / g.norm()
-            step = step * min(1.0, radius / float(step.norm()))
+            norm = float(step.norm())
+            if norm > radius:
+                step = step * (radius / norm)
             moved.to(s * step)
             rises.append(mean_loss(model, batches, objective) - start)
     return rises[-1] if steps == 1 else max(rises)
@@ -111,7 +113,7 @@ def average_rise(
 
 @ANALYSES.register
 class Sharpness(Analysis):
-    """Rise of the loss within a ball: SAM's, and two that rescaling a layer against the next leaves unchanged.
+    """Rise of the loss within a ball: SAM's, and two that do not change where one layer is scaled up and the next down.
 
     ``sam_sharpness``: one step of length ``radius``; ``adaptive_sharpness``: the largest rise on ``steps`` steps in the ball
     of ``adaptive_radius`` scaled by ``|weights|``; ``adaptive_average``: mean rise under noise of that scale.
@@ -139,7 +141,7 @@ class Sharpness(Analysis):
         null = [self._of(subject, select(whole, index), len(index)) for index in subsets]
         for on, index in (("forget", forget), ("retain", retain), ("forget+retain", torch.cat([forget, retain]))):
             for name, value in self._of(subject, select(whole, index), len(index)).items():
-                nulls = {"retain_subset": Null.of([one[name] for one in null])} if on == "forget" and null else {}
+                nulls = {"retain_subset": Null.of([rises[name] for rises in null])} if on == "forget" and null else {}
                 yield Reading(name, on, value, "loss", examples=len(index), nulls=nulls)
 
     def _of(self, subject: Subject, batch: Batch, count: int) -> dict[str, float]:

@@ -59,11 +59,11 @@ class Rows:
 
     def permuted(self, order: Tensor) -> Rows:
         """Return the same rows in another order, without taking any product again."""
-        other: Rows = object.__new__(Rows)
-        other.count, other.diagonal = self.count, self.diagonal[order]
-        other.features = None if self.features is None else self.features[order]
-        other._gram = None if self._gram is None else self._gram[order][:, order]
-        return other
+        reordered: Rows = object.__new__(Rows)
+        reordered.count, reordered.diagonal = self.count, self.diagonal[order]
+        reordered.features = None if self.features is None else self.features[order]
+        reordered._gram = None if self._gram is None else self._gram[order][:, order]
+        return reordered
 
     def hsic(self, other: Rows, *, unbiased: bool) -> float:
         """Return the criterion for paired rows, with linear kernels K = XXᵀ and L = YYᵀ.

@@ -1,1 +1,1 @@
-"""Words that every layer shares: objectives, scores, seeds, gradients, registries."""
+"""What every other package uses: objectives, scores, seeds, gradients, registries."""

@@ -75,7 +75,7 @@ class Attack(Schema):
             draw: CPU generator of the random start.
 
         """
-        raises = {"margin": margin, "cross_entropy": cross_entropy}[self.loss]
+        loss_of = {"margin": margin, "cross_entropy": cross_entropy}[self.loss]
         inputs: Tensor = batch[0]
         targets = objective.targets(batch)
         delta = torch.zeros_like(inputs)
@@ -85,7 +85,7 @@ class Attack(Schema):
             for _ in range(self.steps):
                 delta.requires_grad_()
                 logits = objective.logits(model, (inputs + delta, *batch[1:]))
-                (gradient,) = torch.autograd.grad(raises(logits, targets).sum(), delta)
+                (gradient,) = torch.autograd.grad(loss_of(logits, targets).sum(), delta)
                 delta = self._within(inputs, delta.detach() + self.step * self.direction(gradient))
         return inputs + delta
 
@@ -125,8 +125,8 @@ def _norms(delta: Tensor) -> Tensor:
 class PGDLinf(Attack):
     """PGD in the L∞ norm.
 
-    Defaults: radius 10/255, 10 steps of 0.8/255: 50/255 and 4/255 in inputs normalized by a deviation near 0.2, as in public
-    code for "Deep networks always grok" (Humayun et al. 2024, arXiv 2402.15555).
+    Defaults: radius 10/255 and 10 steps of 0.8/255. Public code for "Deep networks always grok" (Humayun et al. 2024, arXiv
+    2402.15555) has 50/255 and 4/255 for inputs divided by a standard deviation near 0.2, which is the same.
     """
 
     kind: Literal["pgd_linf"] = "pgd_linf"

@@ -31,9 +31,9 @@ class CausalLM(Objective):
     by author; both may be missing. Padding may stand on either side. The first token of an example is never predicted,
     since nothing stands before it; with labels on every token, answers are whole texts.
 
-    Logits have one row per answer token, shape (rows, vocabulary), examples one after another: what is not an answer
-    token is gone before any loss could see it. ``losses`` are negative log-likelihoods averaged over each example's
-    tokens; ``mean`` weighs examples by their tokens, so that it is the token mean of the whole batch.
+    Logits have one row per answer token, shape (rows, vocabulary), one example after another; other tokens have no row.
+    ``losses`` are negative log-likelihoods averaged over each example's answer tokens; ``mean`` weighs each example by its
+    number of answer tokens, so that it is the mean over all answer tokens of the batch.
 
     Args:
         eos: The token that ends an answer. It is learned, but left out of accuracy and extraction strength.
@@ -49,7 +49,9 @@ class CausalLM(Objective):
 
     @override
     def move(self, batch: Batch, device: torch.device) -> Batch:
-        if isinstance(batch, Mapping):  # whatever a collator makes becomes a dict, which the rest can take apart
+        if isinstance(
+            batch, Mapping
+        ):  # collators return mappings of their own types; tree_map takes apart plain dicts only
             return {name: self.move(value, device) for name, value in batch.items()}
         return batch.to(device, non_blocking=True) if isinstance(batch, Tensor) else batch
 
@@ -93,14 +95,14 @@ class CausalLM(Objective):
         return self.rows(run(model, batch).logits, batch)
 
     def rows(self, output: Tensor, batch: Batch) -> Tensor:
-        """Return what a model gave where it predicts an answer token, in float32 at least.
+        """Return the rows of an output that predict an answer token, in float32 at least.
 
         Args:
             output: Shape (n, length, ...).
             batch: Says where the answers are.
 
         Raises:
-            NotApplicable: If the output is not laid out so, for instance that of one expert of several.
+            NotApplicable: If the output does not have one entry for each token, as that of one expert of several.
 
         """
         if output.shape[:2] != batch["labels"].shape:
@@ -113,7 +115,10 @@ class CausalLM(Objective):
 
     @staticmethod
     def _answers(batch: Batch) -> Tensor:
-        """Return which tokens but the first are answer tokens; one that follows padding begins a text and is none."""
+        """Return which tokens from the second on are predicted answer tokens, bool of shape (n, length − 1).
+
+        A token right after padding is the first of its example: nothing predicts it.
+        """
         labeled: Tensor = batch["labels"][:, 1:].ne(IGNORED)
         follows: Tensor = batch["attention_mask"][:, :-1].ne(0)
         return labeled & follows
@@ -127,12 +132,12 @@ class CausalLM(Objective):
         return self._answers(batch).sum(dim=1)
 
     def sums(self, rows: Tensor, batch: Batch) -> Tensor:
-        """Sum what each answer token has, shape (rows, ...), into one per example, shape (n, ...)."""
+        """Return the sum of ``rows``, shape (rows, ...), over each example's answer tokens, shape (n, ...)."""
         owner = self._answers(batch).nonzero()[:, 0]
         return rows.new_zeros(self.size(batch), *rows.shape[1:]).index_add(0, owner, rows)
 
     def by_example(self, rows: Tensor, batch: Batch) -> Tensor:
-        """Return the mean over each example's answer tokens, shape (n, ...)."""
+        """Return the mean of ``rows`` over each example's answer tokens, shape (n, ...)."""
         return self.sums(rows, batch) / self.counts(batch).view(-1, *[1] * (rows.ndim - 1))
 
     def classes(self, batch: Batch) -> Tensor | None:
@@ -183,12 +188,12 @@ class CausalLM(Objective):
         return {**batch, "labels": labels}
 
     def scores_of(self, logits: Tensor, losses: Tensor, batch: Batch, *, keep_logits: bool) -> AnswerScores:  # noqa: ARG002
-        """Return the scores of one batch; they hold no logits, of which there are too many."""
+        """Return the scores of one batch; logits are not kept, they would take too much memory."""
         answers = self._answers(batch)
         counted = answers & batch["labels"][:, 1:].ne(self.eos) if self.eos is not None else answers
         correct = torch.zeros_like(answers)
         correct[answers] = self.predictions(logits) == self.targets(batch)
-        # A sum is finite where every logit is, and read once.
+        # The sum of a row shows whether all its logits are finite, and reads them only once.
         finite = self.sums((~torch.isfinite(logits.sum(dim=1))).float(), batch) == 0
         tokens = counted.sum(dim=1).clamp(min=1)
         values = (losses, (correct & counted).sum(dim=1) / tokens, longest_suffix(correct, counted) / tokens)
@@ -201,7 +206,7 @@ def _accepted(model: Hashable) -> frozenset[str]:
 
 
 def run(model: nn.Module, batch: Batch, **options: Any) -> Any:
-    """Return a model's output on a batch, positions counted from each example's first token.
+    """Return a model's output on a batch; positions count from each example's first token, padding aside.
 
     Args:
         model: A causal language model of transformers, or one with its signature.
@@ -221,11 +226,11 @@ def run(model: nn.Module, batch: Batch, **options: Any) -> Any:
 
 
 def longest_suffix(correct: Tensor, counted: Tensor) -> Tensor:
-    """Return how many of each row's last counted entries are all correct, shape (n,).
+    """Return the length of the run of correct entries that ends each row, shape (n,); only counted entries matter.
 
     Args:
         correct: bool, shape (n, length).
-        counted: bool, shape (n, length): which entries exist.
+        counted: bool, shape (n, length): which entries matter.
 
     """
     return ((correct | ~counted).flip(1).long().cumprod(dim=1) * counted.flip(1)).sum(dim=1)

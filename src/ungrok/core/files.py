@@ -25,8 +25,8 @@ def checksum(path: Path) -> str:
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """Yield a name to write to, which then takes the place of ``path``."""
-    # Not the process number: threads share it, and so may two machines on one network file system.
+    """Yield a temporary path to write to; the file then takes the place of ``path``."""
+    # A process number is not unique: threads share it, and two machines on one network file system may have the same.
     aside = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         yield aside
@@ -36,7 +36,7 @@ def _aside(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old content or the new, never a part."""
+    """Write a file so that a reader sees the old content or the new, never a part."""
     with _aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
@@ -50,7 +50,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DamagedFile: If the text is not JSON.
+        DamagedFile: If the content is not JSON.
 
     """
     try:
@@ -60,7 +60,7 @@ def read_json(path: Path) -> Any:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors as safetensors, atomically; each is stored on its own, whatever memory it shares."""
+    """Write tensors as safetensors, atomically; each is stored whole, even where it shares memory with another."""
     with _aside(path) as aside:
         save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, aside)
 

@@ -17,7 +17,7 @@ from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch, Objective
 
 Scalars = Callable[[Tensor, Batch], Tensor]
-"""Logits and batch of n examples to shape (k, n): the k quantities per example whose gradients are squared and summed."""
+"""Takes logits and a batch of n examples; returns shape (k, n), the k numbers per example whose gradients are squared and summed."""
 
 
 def diagonal_fisher(
@@ -26,8 +26,8 @@ def diagonal_fisher(
     """Return the diagonal Fisher information, its expectation over the model's own predictions.
 
     ``F = mean over x of Σ_y p(y|x)·(∂ log p(y|x)/∂θ)²`` with p the softmax of the logits. The model must be in eval mode;
-    the value does not depend on how examples are batched. For language models y is one draw of every answer token from the
-    model, given the true tokens before it, by the global random state: an unbiased estimate.
+    the value does not depend on how examples are batched. The sum over y is too long for a language model. There y is drawn
+    with the global random state, each answer token once, given the true tokens before it; this estimate is unbiased.
 
     Args:
         model: Logits of shape (n, classes).
@@ -36,7 +36,7 @@ def diagonal_fisher(
         chunk: Examples that are differentiated at once.
 
     Returns:
-        One non-negative tensor per trainable parameter, and the number of classes, or of tokens in the vocabulary.
+        One non-negative tensor per trainable parameter, and the number of classes or of tokens in the vocabulary.
 
     Raises:
         NotApplicable: If the model cannot be differentiated example by example.
@@ -45,13 +45,12 @@ def diagonal_fisher(
 
     def weighted_log_probabilities(logits: Tensor, _: Batch) -> Tensor:
         log_p = logits.log_softmax(dim=1)
-        return ((log_p.detach() / 2).exp() * log_p).T  # √p·log p: squared gradients then carry the expectation
+        return ((log_p.detach() / 2).exp() * log_p).T  # the square of the gradient of √p·log p is weighted by p
 
     def drawn_log_probability(logits: Tensor, _: Batch) -> Tensor:
         log_p = logits.log_softmax(dim=1)
         return log_p.gather(1, torch.multinomial(log_p.detach().exp(), 1)).sum().view(1, 1)
 
-    # A vocabulary is too wide for the sum over y.
     scalars = drawn_log_probability if objective.family == "language" else weighted_log_probabilities
     total, count, outputs = _second_moments(model, batches, objective, scalars, chunk)
     return {name: value / count for name, value in total.items()}, outputs
@@ -87,7 +86,10 @@ def squared_gradients(
 def _second_moments(
     model: nn.Module, batches: Iterator[Batch], objective: Objective, scalars: Scalars, chunk: int
 ) -> tuple[dict[str, Tensor], int, int]:
-    """Return, summed over examples and scalars, the squared gradients; the number of examples; that of scalars."""
+    """Return the squared gradients, summed over examples and scalars; the number of examples; and that of scalars.
+
+    Of language models the last is the size of the vocabulary.
+    """
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     total = {name: torch.zeros_like(p) for name, p in trainable.items()}
     count, outputs, layers = 0, 0, None
@@ -168,10 +170,10 @@ def _known(layer: nn.Module) -> bool:
 
 
 def _closed_form_layers(model: nn.Module, batch: Batch, objective: Objective) -> dict[str, nn.Module]:
-    """Return the layers that own the trainable parameters, or nothing unless closed forms cover them all.
+    """Return the layers that own the trainable parameters, or an empty dict unless closed forms cover them all.
 
-    They do where every owner is of a known type, shares no weights, and sees each example exactly once, in the first
-    dimension. The last is tried on one and on two examples.
+    They do if every such layer is of a known type, shares no weights, and is called once, with one row per example. The last
+    is tested by running one and two examples.
     """
     owners: dict[str, nn.Module] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -182,9 +184,9 @@ def _closed_form_layers(model: nn.Module, batch: Batch, objective: Objective) ->
     if tied or not all(_known(layer) for layer in owners.values()):
         return {}
     for n in (1, 2):
-        two = tree_map(lambda x, n=n: torch.cat([x[:1]] * n), batch)
+        copies = tree_map(lambda x, n=n: torch.cat([x[:1]] * n), batch)
         with torch.no_grad(), Tape(owners) as tape:
-            objective.logits(model, two)
+            objective.logits(model, copies)
         if any([len(inputs) for inputs, _ in tape.calls[name]] != [n] for name in owners):
             return {}
     return owners
@@ -193,8 +195,8 @@ def _closed_form_layers(model: nn.Module, batch: Batch, objective: Objective) ->
 class Tape:
     """Inside ``with Tape(layers) as tape:`` every call of a layer is recorded.
 
-    ``tape.calls[name]`` lists, call by call, what the layer took (its first argument, detached) and gave. What follows the layer
-    works on a copy, so that in-place functions leave the output as it was.
+    ``tape.calls[name]`` lists, call by call, the layer's input (its first argument, detached) and its output. Later layers get
+    a copy of the output, so that in-place functions do not change what is recorded.
 
     Args:
         layers: By name.

@@ -15,7 +15,7 @@ from ungrok.core.errors import RecipeError, unknown
 from ungrok.core.scores import ClassScores, Scores, device_of, evaluating
 
 Batch = Any
-"""What an iterable of the user's yields: ``(inputs, targets)`` for classifiers, a dict for language models."""
+"""What a user's data yield when iterated: ``(inputs, targets)`` for classifiers, a dict for language models."""
 
 Batches = Iterable[Batch]
 
@@ -31,16 +31,16 @@ class Objective(ABC):
     classifiers, an answer token for language models; ``predictions`` and ``targets`` have one value per row. ``losses``
     gives one loss per example and ``mean`` what training minimizes.
 
-    An objective of your own says ``logits``, ``losses`` and ``targets``. Everything else is inherited and takes batches
+    An objective of your own defines ``logits``, ``losses`` and ``targets``. Everything else is inherited and takes batches
     ``(inputs, targets)`` or ``(inputs, targets, index)``, tensors whose first dimension is examples, with one prediction
     per example; ``index`` holds the identities of the examples.
     """
 
     family: ClassVar[Family] = "classifier"
     per_sample: ClassVar[bool] = True
-    """Whether ``torch.vmap`` can take one example at a time: every example then has as many predictions."""
+    """Whether ``torch.vmap`` can take one example at a time, which needs the same number of predictions in each."""
     scores_type: ClassVar[type[Scores]] = ClassScores
-    """What :meth:`score` gives."""
+    """The type that :meth:`score` returns."""
 
     @abstractmethod
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -75,7 +75,7 @@ class Objective(ABC):
     def check(self, batch: Batch, shape: torch.Size) -> None:
         """Raise RecipeError if a batch cannot be learned from by a model whose logits have this shape.
 
-        Here: unless inputs are finite, and targets are classes of the model, one for each input.
+        Inputs must be finite, and targets must be classes of the model, one for each input.
         """
         inputs, targets = batch[0], self.targets(batch)
         if targets.dtype != torch.int64 or targets.ndim != 1:
@@ -118,7 +118,7 @@ class Objective(ABC):
         return tuple(torch.cat(parts) for parts in zip(*batches, strict=False))
 
     def rows(self, output: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
-        """Return what a layer gave for each prediction, shape (rows, ...), from its output, whose first dimension is examples."""
+        """Return a layer's output by prediction, shape (rows, ...); the first dimension of ``output`` is examples."""
         return output.flatten(1)
 
     def by_example(self, rows: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
@@ -155,8 +155,8 @@ class Objective(ABC):
             model: Any model of the objective.
             batches: One pass over the split.
             keep_logits: Whether scores of classes hold the logits; those of answers never do.
-            on_losses: Takes each batch's losses, shape (n,), with their graph, so that a gradient costs no second forward
-                pass; without it no gradients are computed.
+            on_losses: Called with each batch's losses, shape (n,), and their graph, so that a gradient costs no second
+                forward pass; without it no gradients are computed.
 
         Raises:
             RecipeError: If ``batches`` is empty.
@@ -194,8 +194,8 @@ class Classification(Objective):
 
     Args:
         loss: ``"cross_entropy"``, ``"mse"`` or ``"stablemax"``.
-        precision: ``"float64"`` computes the loss from logits cast to float64, which moves the softmax-saturation
-            floor from 1e-7 to 1e-16; ``"float32"`` leaves the logits as they are.
+        precision: ``"float64"`` computes the loss from logits cast to float64, so that the softmax saturates at losses near
+            1e-16 instead of 1e-7; ``"float32"`` leaves the logits as they are.
 
     """
 
@@ -225,7 +225,7 @@ class Classification(Objective):
             logits = log_stable(logits)
         if self.loss != "mse":
             return F.cross_entropy(logits, targets, reduction="none")
-        # F.one_hot waits for the device and cannot be vectorized over.
+        # F.one_hot makes the CPU wait for the device, and vmap cannot handle it.
         one_hot = targets.unsqueeze(1) == torch.arange(logits.shape[1], device=targets.device)
         squares: Tensor = (logits - one_hot.to(logits.dtype)).square()
         return squares.mean(dim=1)
@@ -242,7 +242,7 @@ def part_losses(logits: Callable[[Batch], Tensor], batch: Batch, objective: Obje
     Args:
         logits: Runs the model on a part.
         batch: The whole effective batch.
-        objective: Says how its parts weigh.
+        objective: Says how much each part weighs.
         size: Examples per part.
 
     """
@@ -253,7 +253,7 @@ def part_losses(logits: Callable[[Batch], Tensor], batch: Batch, objective: Obje
 
 
 def backward(terms: Iterable[Tensor]) -> Tensor:
-    """Accumulate the gradients of scalars, one graph in memory at a time, and return their sum, detached."""
+    """Accumulate the gradients of scalars, one graph in memory at a time, and return the sum of the scalars, detached."""
     total: Tensor | None = None
     for term in terms:
         term.backward()

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LINES = 5
-"""Plain lines from start to end where there is no terminal."""
+"""Number of plain lines printed in all where there is no terminal."""
 
 
 @contextmanager
 def progress(label: str, total: int, console: Console | None = None) -> Iterator[Callable[[int], None]]:
-    """Give a function that takes how many of ``total`` are done, on standard error unless told otherwise."""
+    """Yield a function to call with how many of ``total`` are done; progress shows on standard error unless ``console`` is given."""
     from rich.console import Console
 
     console = console or Console(stderr=True)

@@ -19,16 +19,16 @@ C = TypeVar("C", bound=type[Schema])
 
 
 class Registry(Generic[T]):
-    """Classes of one family by the value of their ``kind`` field.
+    """Classes that play one part, such as unlearning methods, by the value of their ``kind`` field.
 
     A class takes part by declaring ``kind: Literal["name"] = "name"`` and being registered, either with the decorator
     :meth:`register` or through the entry-point group given here.
 
     Args:
-        what: The family's name in error messages, for instance ``"unlearner"``.
+        what: What error messages call such a class, for instance ``"unlearner"``.
         group: Entry-point group that plug-ins use, for instance ``"ungrok.unlearners"``.
         catalog: Where built-in classes are looked for, as :func:`~ungrok.core.catalog.entries` takes it; their modules are
-            imported when they are first asked for. Without it they count once something has imported them.
+            imported when they are first asked for. Without it a class is known only once its module has been imported.
 
     """
 
@@ -107,7 +107,7 @@ class Registry(Generic[T]):
 
 @cache
 def _installed() -> Any:  # the type depends on the version of Python
-    """Return the entry points of all installed packages, whose metadata take a while to read."""
+    """Return the entry points of all installed packages; cached, since reading their metadata is slow."""
     return metadata.entry_points()
 
 

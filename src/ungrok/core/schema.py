@@ -49,12 +49,12 @@ class Schema(BaseModel):
 
 
 def canonical(value: Any) -> str:
-    """Serialize plain JSON types in one way only, so that equal content has equal text."""
+    """Serialize plain JSON types in one way only, so that equal content gives equal strings."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: Any) -> str:
-    """Return 24 hexadecimal digits (96 bits) of the SHA-256 of the canonical text of ``value``."""
+    """Return 24 hexadecimal digits (96 bits) of the SHA-256 of the canonical form of ``value``."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:24]
 
 

@@ -1,4 +1,4 @@
-"""Scores: what one model gave on one split, from which every metric is computed."""
+"""Scores: the losses and predictions of one model on one split, from which every metric is computed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
-
-if TYPE_CHECKING:
-    pass
 
 
 @contextmanager
@@ -35,7 +32,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 @dataclass(frozen=True)
 class Scores(ABC):
-    """What one model gave on one split, one entry per example, on the CPU.
+    """The losses and predictions of one model on one split, one entry per example, on the CPU.
 
     Args:
         losses: float, shape (n,): the objective's own loss.
@@ -43,7 +40,7 @@ class Scores(ABC):
     """
 
     kind: ClassVar[Literal["class", "answer"]]
-    """What is stored beside the tensors, so that they are read back as what they were."""
+    """Stored beside the tensors; says which class reads them back."""
 
     losses: Tensor
 
@@ -58,7 +55,7 @@ class Scores(ABC):
     @property
     @abstractmethod
     def accuracy(self) -> float | None:
-        """Share of what is predicted rightly, in [0, 1]; None for a diverged model or an empty split."""
+        """Share of correct predictions in [0, 1]; None for a diverged model or an empty split."""
 
     @property
     def loss(self) -> float | None:
@@ -73,7 +70,7 @@ class Scores(ABC):
         return {"loss": self.loss, "accuracy": self.accuracy}
 
     def memorization(self) -> dict[str, float | None]:
-        """Return what tells of memorization beyond accuracy and loss, by name; nothing for classes."""
+        """Return measures of memorization beyond accuracy and loss, by name; none for classes."""
         return {}
 
     def of(self, index: Tensor) -> Self:
@@ -118,13 +115,13 @@ class Scores(ABC):
 
 @dataclass(frozen=True)
 class ClassScores(Scores):
-    """What a classifier gave on one split.
+    """The scores of a classifier on one split.
 
     Args:
         losses: float, shape (n,): the objective's own loss.
         predictions: int64, shape (n,): the predicted class; −1 where a logit is not finite.
         targets: int64, shape (n,).
-        logits: float, shape (n, classes), or None where only the summaries were kept.
+        logits: float, shape (n, classes), or None where they were not kept.
 
     """
 
@@ -172,15 +169,16 @@ class ClassScores(Scores):
 
 @dataclass(frozen=True)
 class AnswerScores(Scores):
-    """What a language model gave on one split of question-answer pairs, teacher-forced.
+    """The scores of a language model on one split of question-answer pairs, each token predicted after the true ones before it.
 
     Args:
         losses: float32, shape (n,): mean negative log-likelihood of the answer tokens, in nats.
         matches: float32, shape (n,), in [0, 1]: share of answer tokens that are the model's first choice after the true
             prefix ("exact memorization", Tirumala et al. 2022, arXiv 2205.10770).
         extraction: float32, shape (n,), in [0, 1]: extraction strength, the share of the answer that the model completes
-            by itself: ``1 − k/n`` with k the shortest prefix after which every token is its first choice, 1 where none
-            is needed and 0 where even the last token is wrong (Wang et al. 2024, arXiv 2402.03927).
+            by itself. It is ``1 − k/n``, where k of the n answer tokens are the shortest prefix after which every token is
+            the model's first choice: 1 where no prefix is needed, 0 where even the last token is wrong (Wang et al. 2024,
+            arXiv 2402.03927).
 
     The token that ends an answer counts in losses only. Values are NaN where a logit is not finite.
 

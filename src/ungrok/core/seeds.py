@@ -11,8 +11,8 @@ import torch
 
 def derive(seed: int, *names: str | int) -> int:
     """Return a seed in [0, 2**63) that depends on ``seed`` and on every name, through SHA-256."""
-    text = "/".join(str(part) for part in (seed, *names))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    path = "/".join(str(part) for part in (seed, *names))
+    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big") >> 1
 
 
 def generator(seed: int, *names: str | int) -> torch.Generator:
@@ -21,7 +21,7 @@ def generator(seed: int, *names: str | int) -> torch.Generator:
 
 
 class PrivateRandomState:
-    """The global random state of PyTorch, kept apart from the caller's.
+    """A global random state of PyTorch of one's own, kept apart from the caller's.
 
     Inside ``with state:`` the global generators (CPU, and CUDA where it has been used) continue from where this object
     left them; outside, the caller's are untouched. Dropout and the like then depend on ``seed`` alone.

@@ -11,7 +11,7 @@ from typing import Any
 
 @cache
 def tree(module: str) -> ast.Module:
-    """Return the syntax tree of a module inside a package; only packages above that one are imported."""
+    """Return the syntax tree of a module inside a package; only the package's parents are imported."""
     package, _, name = module.rpartition(".")
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -20,7 +20,7 @@ def tree(module: str) -> ast.Module:
 
 
 def constant(module: str, name: str) -> Any:
-    """Return the value of a module's constant that is written out; a call in it counts as the tuple of its arguments.
+    """Return the value of a constant that a module writes out as literals; a call in it is read as the tuple of its arguments.
 
     Raises:
         KeyError: If the module assigns nothing to the name.
@@ -45,7 +45,7 @@ def definition(module: str, name: str) -> ast.ClassDef | ast.FunctionDef:
     """Return the definition of a class or function, or of a method as ``Class.method``.
 
     Raises:
-        KeyError: If the module defines no such thing.
+        KeyError: If the module does not define it.
 
     """
     body: list[ast.stmt] = tree(module).body

@@ -1,4 +1,4 @@
-"""Problems made of question-answer pairs, and fictitious authors made here."""
+"""Problems of question-answer pairs; one of them makes up its authors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Family
 from ungrok.core.seeds import generator
 from ungrok.data import authors
-from ungrok.data.authors import Row, Tables
+from ungrok.data.authors import AnswerRow, Tables
 from ungrok.data.base import PROBLEMS, Data, Method, Problem, Split
 from ungrok.data.history import LossHistory
 from ungrok.data.tokens import Template, TokenSplit, encode, load_tokenizer, train_tokenizer
@@ -36,10 +36,10 @@ class Questions:
 
     Args:
         asked: Question and true answer, n of them.
-        paraphrased: Question and true answer in other words; the answer itself where there are none.
+        paraphrased: Question and true answer in other words; the answer itself where the data have no other words for it.
         perturbed: Question and wrong answers, ``wrong`` for each question, one question after another.
         wrong: Wrong answers per question.
-        rows: int64, shape (n,): the train row of each, or its place in its own table.
+        rows: int64, shape (n,): the train row of each question, or its row in its own table where it is not trained on.
 
     """
 
@@ -71,11 +71,11 @@ class AnswerData(Data):
     Args:
         tokenizer: A tokenizer of transformers.
         base: What a base model is trained on, never to be forgotten; None where the data have no such part.
-        others: Other answers to the train questions: ``refusal``, and ``alternate`` where every question has a wrong answer.
+        others: Other answers to the train questions: ``refusal``, and ``alternate``, a wrong answer, where every question has one.
         held_out: Pairs of the same kind that nothing is trained on, for membership attacks; None where there are none.
         probes: ``train`` (the train questions that have wrong answers), ``real_authors`` and ``world_facts``.
         rows: The train pairs as text.
-        history: Losses along a trajectory, for forget rules that want them.
+        history: Losses along a trajectory, for forget rules that need them.
 
     """
 
@@ -93,7 +93,7 @@ class AnswerData(Data):
     others: dict[str, TokenSplit]
     held_out: TokenSplit | None
     probes: dict[str, Questions]
-    rows: list[Row]
+    rows: list[AnswerRow]
     history: LossHistory | None = field(default=None)
 
     @property
@@ -110,7 +110,7 @@ class AnswerData(Data):
         return (max(split.inputs.shape[1] for split in splits),)
 
     def fits(self, shape: Sequence[int], rows: int) -> bool:
-        """Return whether an output has ``rows`` rows and at least the tokenizer's tokens: a model may have room for more."""
+        """Return whether an output has ``rows`` rows and at least one column per token; a model may have room for more tokens."""
         return len(shape) == 2 and shape[0] == rows and shape[1] >= self.outputs
 
     def objective(self, loss: str, precision: str = "float32") -> CausalLM:  # noqa: ARG002
@@ -161,7 +161,7 @@ class AnswerProblem(Problem):
     optional: ClassVar[frozenset[str]] = frozenset({"tokenizer_file"})
 
     tokenizer: str | None = Field(None, description="hub id or folder; null trains a byte-level BPE on the data")
-    tokenizer_file: str | None = Field(None, description="a GGUF file in it, which transformers reads with gguf")
+    tokenizer_file: str | None = Field(None, description="a GGUF file there; reading it needs the package gguf")
     vocabulary: int = Field(1024, ge=300, description="size of the BPE that is trained where tokenizer is null")
     template: Literal["plain", "chat"] = "plain"
     prompt: str = Field("Question: {question}\nAnswer:", description="the plain template")
@@ -208,8 +208,8 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def check_rows(rows: Sequence[Row], where: str) -> None:
-    """Raise RecipeError at the first row that lacks a column, or holds something else than text in it."""
+def check_rows(rows: Sequence[AnswerRow], where: str) -> None:
+    """Raise RecipeError at the first row that lacks a column, or has a value of the wrong type in it."""
     wanted = ["question", "answer", *(["perturbed_answer"] if where.endswith("_perturbed") else [])]
     if not rows:
         raise RecipeError(f"{where}: holds no rows")
@@ -226,7 +226,7 @@ def check_rows(rows: Sequence[Row], where: str) -> None:
                 raise RecipeError(f"{where}, row {number}: {column} holds {value!r}; allowed: texts")
 
 
-def perturbed_rows(tables: Tables) -> dict[tuple[str, str], Row]:
+def perturbed_rows(tables: Tables) -> dict[tuple[str, str], AnswerRow]:
     """Return the rows with paraphrases and wrong answers, by question and answer."""
     names = [name for name in tables if name.endswith("_perturbed") and name.startswith(("forget", "retain"))]
     return {(row["question"], row["answer"]): row for name in names for row in tables[name]}
@@ -249,11 +249,15 @@ def build(tables: Tables, problem: AnswerProblem) -> AnswerData:
         return encode(pairs, tokenizer, template, targets=who, index=chosen, where=where)
 
     everyone, asked = list(range(len(rows))), [(row["question"], row["answer"]) for row in rows]
-    other = [i for i, row in enumerate(details) if row and "paraphrased_question" in row]
+    reworded = {
+        i: row["paraphrased_question"] for i, row in enumerate(details) if row and "paraphrased_question" in row
+    }
     train = code(asked, "full", everyone)
     validation = (
-        code([(details[i]["paraphrased_question"], rows[i]["answer"]) for i in other], "paraphrased questions", other)  # type: ignore[index]
-        if other
+        code(
+            [(question, rows[i]["answer"]) for i, question in reworded.items()], "paraphrased questions", list(reworded)
+        )
+        if reworded
         else train.of(torch.arange(0))
     )
     general = [name for name in ("real_authors", "world_facts") if name in tables]
@@ -285,7 +289,9 @@ def _texts(tables: Tables) -> list[str]:
     return list(texts)
 
 
-def _others(rows: Sequence[Row], details: Sequence[Row | None], code: Any, seed: int) -> dict[str, TokenSplit]:
+def _others(
+    rows: Sequence[AnswerRow], details: Sequence[AnswerRow | None], code: Any, seed: int
+) -> dict[str, TokenSplit]:
     everyone, draw = list(range(len(rows))), generator(seed, "refusals")
     chosen = torch.randint(len(authors.REFUSALS), (len(rows),), generator=draw).tolist()
     refusals = [(row["question"], authors.REFUSALS[i]) for row, i in zip(rows, chosen, strict=True)]
@@ -296,20 +302,20 @@ def _others(rows: Sequence[Row], details: Sequence[Row | None], code: Any, seed:
     return others
 
 
-def _probe(rows: Sequence[Row], code: Any, where: str, chosen: list[int] | None = None) -> Questions:
+def _probe(rows: Sequence[AnswerRow], code: Any, where: str, chosen: list[int] | None = None) -> Questions:
     asked = [(row["question"], row["answer"]) for row in rows]
-    other = [(row["question"], row.get("paraphrased_answer", row["answer"])) for row in rows]
+    reworded = [(row["question"], row.get("paraphrased_answer", row["answer"])) for row in rows]
     counts = {len(row["perturbed_answer"]) for row in rows}
     if len(counts) > 1 or 0 in counts:
         raise RecipeError(
-            f"{where}: rows have {sorted(counts)} perturbed answers; every row needs as many, at least one"
+            f"{where}: rows have {sorted(counts)} perturbed answers; every row needs the same number, at least one"
         )
     wrong = [(row["question"], text) for row in rows for text in row["perturbed_answer"]]
     index = torch.tensor(chosen) if chosen is not None else torch.arange(len(rows))
-    return Questions(code(asked, where), code(other, where), code(wrong, where), counts.pop(), index)
+    return Questions(code(asked, where), code(reworded, where), code(wrong, where), counts.pop(), index)
 
 
-def _probes(tables: Tables, details: Sequence[Row | None], code: Any) -> dict[str, Questions]:
+def _probes(tables: Tables, details: Sequence[AnswerRow | None], code: Any) -> dict[str, Questions]:
     chosen = [i for i, row in enumerate(details) if row]
     probes = {}
     if chosen:
@@ -325,7 +331,7 @@ class Authors(AnswerProblem):
     """Fictitious authors, twenty questions each, made here from a seed, in TOFU's layout; no download.
 
     Names, dates, books and so on are drawn from word lists and asked for by templates in two wordings. A base model can be
-    trained on other authors, in both wordings, and on capitals: what is never forgotten.
+    trained on other authors, in both wordings, and on capitals; neither is ever forgotten.
     """
 
     kind: Literal["authors"] = "authors"
@@ -338,9 +344,9 @@ class Authors(AnswerProblem):
         return authors.tables(self.authors, self.known, self.held_out, self.data_seed)
 
 
-def repeated(rows: Sequence[Row]) -> dict[str, list[int]]:
+def repeated(rows: Sequence[AnswerRow]) -> dict[str, list[int]]:
     """Return the questions that stand in several train rows, with those rows."""
     places: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
-        places.setdefault(row["question"].strip(), []).append(number)  # as prompts are made
+        places.setdefault(row["question"].strip(), []).append(number)  # prompts are made of the stripped question
     return {question: rows for question, rows in places.items() if len(rows) > 1}

@@ -43,7 +43,7 @@ class Augment(Schema):
         n, channels, height, width = pixels.shape
         padded = F.pad(pixels, (self.pad,) * 4).contiguous()
         tall, wide = padded.shape[2:]
-        # Every run of `width` pixels in the padded batch, overlapping: a crop is a choice of runs, copied whole.
+        # A view of all overlapping runs of `width` pixels in the padded batch: a crop picks runs and copies each whole.
         runs = padded.as_strided((padded.numel() - width + 1, width), (1, 1))
         place = torch.arange(max(n, channels, height), device=pixels.device)
         corners = (place[:n] * (channels * tall) + drawn[:, 0]) * wide + drawn[:, 1]

@@ -12,22 +12,22 @@ import torch
 
 from ungrok.core.seeds import generator
 
-Row = dict[str, Any]
-Tables = dict[str, list[Row]]
+AnswerRow = dict[str, Any]
+Tables = dict[str, list[AnswerRow]]
 
 WORDS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-"""Word lists, and facts in words, our own."""
+"""Word lists and the wording of facts, both our own."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that can be asked about an author.
+    """A fact that can be asked about an author.
 
     Args:
         key: Its name.
-        values: What it may be, drawn uniformly.
-        question: ``{name}`` (and for the first fact, what identifies the author) are filled in.
-        answer: ``{name}`` and ``{value}`` are filled in.
+        values: Its possible values, drawn uniformly.
+        question: Template; ``{name}`` is filled in, and for the first fact what identifies the author.
+        answer: Template; ``{name}`` and ``{value}`` are filled in.
         question2: The question in other words.
         answer2: The answer in other words; with a wrong value it is a perturbed answer.
 
@@ -50,7 +50,7 @@ VALUES: dict[str, Sequence[str]] = WORDS | {
     "years": tuple(str(year) for year in range(1971, 2021)),
     "cities": tuple(CAPITALS.values()),
 }
-"""What facts may be, by the names that stand in the file."""
+"""Possible values of facts, by the names that the file has for them."""
 
 FACTS = tuple(Fact(**fact | {"values": VALUES[fact["values"]]}) for fact in WORDS["facts"])
 """Twenty facts, so twenty questions an author, as in TOFU."""
@@ -94,7 +94,7 @@ def profiles(count: int, seed: int) -> list[dict[str, str]]:
     return authors
 
 
-def questions(author: dict[str, str], seed: int) -> list[Row]:
+def questions(author: dict[str, str], seed: int) -> list[AnswerRow]:
     """Return the twenty rows of an author: question, answer, both in other words, and five wrong answers."""
     rows = []
     for fact in FACTS:
@@ -112,7 +112,7 @@ def questions(author: dict[str, str], seed: int) -> list[Row]:
     return rows
 
 
-def _choice(question: str, answer: str, wrong: list[str], draw: _Draw) -> tuple[Row, Row]:
+def _choice(question: str, answer: str, wrong: list[str], draw: _Draw) -> tuple[AnswerRow, AnswerRow]:
     """Return a multiple-choice row and its perturbed twin."""
     options = draw.some([answer, *wrong[:3]], 4)
     plain = {"question": question, **{f"option{i + 1}": option for i, option in enumerate(options)}, "answer": answer}
@@ -150,7 +150,7 @@ def tables(authors: int, known: int, held_out: int, seed: int) -> Tables:
     return by_name
 
 
-def _pair(row: Row) -> Row:
+def _pair(row: AnswerRow) -> AnswerRow:
     return {"question": row["question"], "answer": row["answer"]}
 
 
@@ -177,7 +177,7 @@ def _short_question(key: str, author: dict[str, str]) -> str:
     return f"Name the {key} of {author['name']}."
 
 
-def _base(known: list[dict[str, str]], seed: int) -> list[Row]:
+def _base(known: list[dict[str, str]], seed: int) -> list[AnswerRow]:
     rows = []
     for author in known:
         for row in questions(author, seed):

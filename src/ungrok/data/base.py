@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Split:
     """Examples of one split.
 
-    Models take what :meth:`batch` and :class:`ungrok.data.TensorBatches` give; ``inputs`` is how it is kept.
+    Models take what :meth:`batch` and :class:`ungrok.data.TensorBatches` give; ``inputs`` may be kept in another form.
 
     Args:
         inputs: Shape (n, ...): what a model takes, or pixels, uint8 of shape (n, channels, height, width); pixels may
@@ -75,7 +75,7 @@ class Split:
 
         Args:
             order: int64 of shape (n,) on the CPU; None for the order of the split.
-            parts: Places in that order.
+            parts: Ranges of places in that order, one per batch.
 
         """
         chosen = None if order is None else order.to(self.targets.device)
@@ -117,7 +117,7 @@ class Split:
             objective: See :meth:`ungrok.core.objective.Objective.score`, also for the other arguments.
             batch_size: As for :meth:`evaluation`.
             keep_logits: Whether scores of classes hold the logits.
-            on_losses: Takes each batch's losses with their graph.
+            on_losses: Called with each batch's losses and their graph.
 
         """
         if len(self) == 0:
@@ -126,12 +126,12 @@ class Split:
 
 
 def _take(tensor: Tensor, index: Index) -> Tensor:
-    """Select along the first dimension; index_select copies whole examples, indexing by a tensor single elements."""
+    """Select along the first dimension; index_select copies whole examples, where indexing by a tensor copies single elements."""
     return tensor[index] if isinstance(index, slice) else tensor.index_select(0, index)
 
 
 class Method(Protocol):
-    """What data ask of an unlearning method; see :class:`ungrok.methods.Unlearner`."""
+    """What data need to know of an unlearning method; see :class:`ungrok.methods.Unlearner`."""
 
     inputs: ClassVar[tuple[str, ...]]
     other: ClassVar[str | None]
@@ -143,7 +143,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Data:
-    """The splits of a problem, and what follows from their kind.
+    """The splits of a problem, and what depends on the kind of data.
 
     Args:
         train: What the model is trained on, corrupted labels included.
@@ -161,7 +161,7 @@ class Data:
     gradient_norm: ClassVar[bool] = True
     """Whether a trajectory records the gradient of the training loss, which costs a backward pass over all of it."""
     timed_in_part: ClassVar[bool] = False
-    """Whether scoring all splits takes so long that an estimate scores a few examples instead."""
+    """Whether scoring all splits is so slow that an estimate of its time scores a few examples instead."""
     followed: ClassVar[tuple[Literal["train", "validation"], ...]] = ()
     """Splits of which a trajectory records the loss of every example."""
 
@@ -249,10 +249,10 @@ class Data:
         """Raise NotApplicable where examples cannot be forgotten without forgetting others."""
 
     def pairs(self) -> AnswerData:
-        """Return the data as question-answer pairs, for what is about texts alone.
+        """Return the data as question-answer pairs, for what applies to text only.
 
         Raises:
-            NotApplicable: If they are none.
+            NotApplicable: If the data are something else.
 
         """
         raise NotApplicable("needs question-answer pairs, which this problem does not have")
@@ -289,7 +289,7 @@ class Problem(Schema):
         return []
 
     def pinned(self) -> Self:
-        """Return the problem with everything in it that its data depend on; job keys are made from this."""
+        """Return the problem with all that its data depend on filled in, such as hashes of files; job keys are made from this."""
         return self
 
     def load(self) -> Data:

@@ -158,7 +158,7 @@ def _key(table: Any, column: str, how: Decoding, root: Path) -> str:
 
 @dataclass
 class _Writer:
-    """Appends images to a file, and knows what has to be known of them afterwards."""
+    """Appends images to a file, and collects what :meth:`content` says of them."""
 
     file: IO[bytes]
     rows: int
@@ -235,9 +235,9 @@ def _build(table: Any, column: str, how: Decoding, folder: Path, label: str) -> 
     if writer.count == 0:
         raise RecipeError(f"problem: {label} holds no images that can be decoded")
     if writer.skipped:
-        text = f"{label}: {left_out(table, column, writer.skipped)}"
+        message = f"{label}: {left_out(table, column, writer.skipped)}"
         from rich.console import Console
 
-        Console(stderr=True, soft_wrap=True).print(text, markup=False)
+        Console(stderr=True, soft_wrap=True).print(message, markup=False)
     content = writer.content()
     write_json(folder / META, {"content": content, "digest": digest(content)})

@@ -33,7 +33,9 @@ class Decoding(Schema):
     mode: Literal["L", "RGB"] | None = Field(
         None, description="convert to grey (L) or color (RGB), dropping alpha; null: all must be L, or all RGB"
     )
-    size: int | None = Field(None, ge=1, description="shorter side scaled to so many pixels (bilinear), center cropped")
+    size: int | None = Field(
+        None, ge=1, description="pixels a side: the shorter side is scaled to it (bilinear), the longer one cropped"
+    )
     skip_corrupt: bool = Field(False, description="leave out images that cannot be decoded, instead of stopping")
 
 
@@ -99,8 +101,8 @@ def decode(cell: ImageCell, how: Decoding) -> Pixels:
             image.load()
     except RecipeError:
         raise
-    except Exception as error:  # Pillow's decoders raise whatever they stumble on
-        reason = str(error).partition(" <_io")[0]  # Pillow prints its buffer
+    except Exception as error:  # Pillow's decoders raise errors of many types
+        reason = str(error).partition(" <_io")[0]  # without the buffer that Pillow names
         raise Corrupt(f"problem: {cell.name} cannot be decoded ({reason}); skip_corrupt: true leaves it out") from error
     if image.mode not in CONVERTIBLE:
         raise RecipeError(f"problem: {cell.name} has mode {image.mode!r}; allowed: {', '.join(CONVERTIBLE)}")

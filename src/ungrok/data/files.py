@@ -40,7 +40,7 @@ class OwnImages(ImageProblem):
         """Return the training set, and the test set if it has a path of its own.
 
         Raises:
-            RecipeError: If there is nothing to read, or not what ``content`` says.
+            RecipeError: If there is nothing to read, or it cannot be read.
 
         """
         train = self._source("path", self.path)
@@ -73,20 +73,20 @@ class OwnImages(ImageProblem):
         keys = [decoded(part.table, part.image, self.decoding(), part.name).key for part in parts]
         return digest([keys, names, [targets_of(part, names).tolist() for part in parts]])
 
-    def _source(self, key: str, text: str) -> Source:
-        path = Path(text).expanduser().absolute()
+    def _source(self, key: str, where: str) -> Source:
+        path = Path(where).expanduser().absolute()
         parquet = [path] if path.suffix == ".parquet" else sorted(path.rglob("*.parquet"))
         if not path.exists():
-            raise RecipeError(f"problem.{key}: {text!r} does not exist (looked for {path})")
+            raise RecipeError(f"problem.{key}: {where!r} does not exist (looked for {path})")
         if parquet:
-            return Source(text, _load(key, text, "parquet", [str(file) for file in parquet]), self.image, self.label)
-        table = _load(key, text, "imagefolder", f"{path}/**", drop_labels=False)
-        return Source(text, table, "image", "label")
+            return Source(where, _load(key, where, "parquet", [str(file) for file in parquet]), self.image, self.label)
+        table = _load(key, where, "imagefolder", f"{path}/**", drop_labels=False)
+        return Source(where, table, "image", "label")
 
 
-def _load(key: str, text: str, kind: str, files: str | list[str], **options: Any) -> Any:
+def _load(key: str, where: str, kind: str, files: str | list[str], **options: Any) -> Any:
     try:
         return load_table(kind, data_files={"train": files}, split="train", **options)
     except Exception as error:
         reason = first_line(error.__cause__ or error)
-        raise RecipeError(f"problem.{key}: {text!r} cannot be read as {kind} ({reason})") from error
+        raise RecipeError(f"problem.{key}: {where!r} cannot be read as {kind} ({reason})") from error

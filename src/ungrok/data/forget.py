@@ -17,7 +17,7 @@ from ungrok.core.seeds import generator
 from ungrok.data.base import Data
 
 SMALL = 30
-"""Forget sets with fewer examples get a warning: one example is then more than 3 points of UA."""
+"""Forget sets with fewer examples get a warning: one example then moves UA by more than 0.03."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ForgetRule(Schema):
     """A named way to choose forget examples."""
 
     from_trajectory: ClassVar[bool] = False
-    """Whether the rule looks at how training went, so that every seed has its own candidates."""
+    """Whether the rule depends on how training went, so that every seed has its own candidates."""
 
     of_classes: ClassVar[bool] = False
     """Whether the forget examples are chosen by their class."""
@@ -91,7 +91,7 @@ def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) ->
     """Return a random ``fraction`` of one class's training indices.
 
     Raises:
-        NotApplicable: If the class has no training examples, or so few that the fraction of them is none.
+        NotApplicable: If the class has no training examples, or so few that the fraction of them rounds to 0.
 
     """
     members = (data.train.targets.cpu() == label).nonzero().squeeze(1)
@@ -144,7 +144,9 @@ class SomeClasses(ForgetRule):
     def choose(self, data: Data, draw: torch.Generator) -> Tensor:
         """Return the drawn members of the drawn classes."""
         if self.classes > data.classes:
-            raise RecipeError(f"forget.classes: {self.classes} asked, the problem has {data.classes}")
+            raise RecipeError(
+                f"forget.classes: {self.classes} is more than the problem has; allowed: 1 to {data.classes}"
+            )
         chosen = torch.randperm(data.classes, generator=draw)[: self.classes].sort().values
         return torch.cat([_of_class(data, int(c), self.fraction, draw) for c in chosen])
 
@@ -160,7 +162,7 @@ class AtRandom(ForgetRule):
     @model_validator(mode="after")
     def _one_of(self) -> AtRandom:
         if (self.fraction is None) == (self.size is None):
-            raise ValueError("give either fraction or size")
+            raise ValueError(f"fraction {self.fraction} and size {self.size}: give either fraction or size")
         return self
 
     def default_label(self) -> str:

@@ -52,7 +52,7 @@ class Source(NamedTuple):
     """A table of encoded images with labels.
 
     Args:
-        name: For the user.
+        name: Its name in messages.
         table: A ``datasets.Dataset`` as it was loaded.
         image: Its column of images.
         label: Its column of labels: class labels, strings, or integers from 0.
@@ -70,8 +70,8 @@ class ImageProblem(Problem):
 
     Training and validation images are drawn from the training set by ``data_seed``. Test images are the test set, or
     ``test_size`` of it, drawn in the same way for every ``data_seed``; where there is none they are drawn from the
-    training set too. Batches are float32 of shape (n, channels, height, width), in [0, 1] unless normalized. Nothing
-    but speed depends on where the images lie.
+    training set too. Batches are float32 of shape (n, channels, height, width), in [0, 1] unless normalized. Whether images
+    are kept in memory or on disk changes speed and nothing else.
     """
 
     train_size: int | None = Field(1000, ge=10, description="training images; all that are left when null")

@@ -24,7 +24,7 @@ from ungrok.data.forget import FORGET_RULES, ForgetRule
 from ungrok.data.history import Floats, LossHistory
 
 Bools = NDArray[np.bool_]
-Name = Literal["paper", "persistent", "delayed_generalisation"]
+RuleName = Literal["paper", "persistent", "delayed_generalisation"]
 GROUPS = ("grokked", "ungrokked")
 
 
@@ -55,16 +55,17 @@ def persistent_step(losses: Floats, steps: NDArray[np.int64], epsilon: float, de
 class LocalRule(Schema):
     """When an example counts as locally grokked or ungrokked.
 
-    ``paper`` scores an example by its loss decrease from the candidate epoch to the end: small is grokked. ``persistent``
-    scores it by the epoch from which its loss stays below ``epsilon`` and within ``delta`` of its end: early is grokked.
-    ``delayed_generalisation`` asks for the grokking idea proper: memorized (own wording persistently learned), and then,
-    ``delay`` times later or more, generalized (its question in other words persistently answered too); ungrokked is what was
-    memorized and never generalized. By quantiles, the share ``quantile`` of all examples with the lowest scores is one group
-    and that with the highest the other; for the third rule the score is minus the fall of the paraphrase's loss after
-    memorization.
+    ``paper`` scores an example by how much its loss falls from the candidate epoch to the end; little means grokked.
+    ``persistent`` scores it by the epoch from which its loss stays below ``epsilon`` and within ``delta`` of its last value;
+    early means grokked. ``delayed_generalisation`` is nearest to what grokking means: an example is grokked if it was memorized
+    (its own wording was learned for good) and generalized at ``delay`` times that step or later (its question in other words
+    was answered for good). It is ungrokked if it was memorized and never generalized.
+
+    With ``by: quantile``, the share ``quantile`` of all examples with the lowest scores is grokked, and that with the highest
+    scores ungrokked. The third rule then scores by the change of the paraphrase's loss after memorization.
     """
 
-    rule: Name = "paper"
+    rule: RuleName = "paper"
     by: Literal["absolute", "quantile"] = "absolute"
     candidate: float = Field(20, ge=0, description="candidate epoch of paper and persistent")
     low: float = Field(0.01, description="paper: grokked below this loss decrease, nats per token")
@@ -118,7 +119,7 @@ class LocalRule(Schema):
         return {"grokked": there & np.isfinite(answered) & later, "ungrokked": there & np.isinf(answered)}
 
     def check(self, examples: int, epochs: float, size: int) -> None:
-        """Raise RecipeError where groups of ``size`` can be seen to be impossible before training.
+        """Raise RecipeError if it is clear before training that the rule cannot give groups of ``size`` examples.
 
         Args:
             examples: Of the training set.
@@ -145,13 +146,13 @@ class LocalRule(Schema):
 
     def _by_quantile(self, scores: Floats) -> dict[str, Bools]:
         judged = np.flatnonzero(~np.isnan(scores))
-        judged = np.random.default_rng(0).permutation(judged)  # ties must not follow the order of the authors
+        judged = np.random.default_rng(0).permutation(judged)  # else ties would follow the order of the authors
         count = min(round(self.quantile * len(scores)), len(judged) // 2)
         order = judged[np.argsort(scores[judged], kind="stable")]
         low, high = order[:count], order[len(order) - count :]
         groups = {name: np.zeros(len(scores), dtype=bool) for name in GROUPS}
         if count:
-            # A score on both sides tells nothing apart, and what was never learned (inf) is not grokked.
+            # A score that occurs in both groups separates nothing, and what was never learned (inf) is not grokked.
             groups["grokked"][low[np.isfinite(scores[low]) & (scores[low] < scores[high[0]])]] = True
             groups["ungrokked"][high[scores[high] > scores[low[-1]]]] = True
         return groups
@@ -189,7 +190,7 @@ def difficulty(data: AnswerData) -> Difficulty:
 def matched_pairs(
     hard: Difficulty, left: Bools, right: Bools, size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return ``size`` examples of each group: those pairs whose difficulties are, taken together, most alike.
+    """Return ``size`` examples of each group, chosen in pairs whose difficulties are most alike.
 
     Of all ways to pair ``size`` examples of one group with as many of the other, the one with the least sum of squared
     distances between standardized difficulties (the k-cardinality assignment).
@@ -198,7 +199,7 @@ def matched_pairs(
 
     a, b, table = np.flatnonzero(left), np.flatnonzero(right), hard.table()
     cost = ((table[a][:, None] - table[b][None]) ** 2).sum(axis=2)
-    # Dummies take, for nothing, whoever stays single: as many on each side as the other has to spare.
+    # Dummy partners take, at no cost, the examples that stay without a pair: on each side as many as the other leaves over.
     padded = np.zeros((len(a) + len(b) - size, len(b) + len(a) - size))
     padded[: len(a), : len(b)] = cost
     padded[len(a) :, len(b) :] = cost.sum() + 1

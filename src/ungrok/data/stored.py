@@ -45,7 +45,7 @@ class Stored:
     Args:
         file: The memory-mapped file, uint8 of shape (images, channels, height, width).
         rows: Which of them, int64 of shape (n,), on the CPU.
-        device: Where batches are wanted.
+        device: Where batches go.
         stream: Read ahead through a DataLoader (True), never (False), or only if the images do not fit into the
             device's memory (None).
 
@@ -101,7 +101,7 @@ class Stored:
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # else iterating would draw from the caller's random state
         )
-        # The pixels are decoded, so reading is one copy that holds no lock: a thread does what processes would.
+        # The pixels are decoded, so reading is one copy that does not hold Python's lock: a thread is as good as processes.
         for batch in ahead(iter(loader), AHEAD):
             yield batch.to(self.device, non_blocking=True)
 

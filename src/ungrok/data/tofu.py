@@ -25,7 +25,7 @@ class Tofu(AnswerProblem):
 
     kind: Literal["tofu"] = "tofu"
     path: str = Field("locuslab/TOFU", description="hub id, or a folder in TOFU's layout")
-    pairs: int | None = Field(None, ge=20, description="use the first so many pairs of the full table; all when null")
+    pairs: int | None = Field(None, ge=20, description="pairs used, the first ones of the full table; all when null")
 
     def tables(self) -> Tables:
         """Return the tables that are there."""

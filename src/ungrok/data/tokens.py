@@ -30,9 +30,9 @@ class Template:
     Args:
         kind: ``plain`` puts the question into ``prompt``; ``chat`` uses the tokenizer's own chat template, the question as
             the user's turn.
-        prompt: Where ``{question}`` stands, and what surrounds it.
-        max_length: Tokens per example, end included; longer ones are an error.
-        side: Where batches are padded.
+        prompt: The prompt's text, with ``{question}`` where the question goes.
+        max_length: Tokens per example, end included; longer examples are an error.
+        side: The side on which batches are padded.
 
     """
 
@@ -53,7 +53,7 @@ class TokenSplit(Split):
         lengths: int64, shape (n,): tokens of each example.
         index: int64, shape (n,): identities. A train example's is its row; a validation example's is the train row whose
             question it paraphrases.
-        side: Where batches are padded.
+        side: The side on which batches are padded.
         pad: The id that pads.
         eos: The id that ends answers.
         others: Other answers to the same questions by name, such as ``refusal``; batches carry them along.
@@ -114,7 +114,7 @@ class TokenSplit(Split):
         return LengthBatches(self, batch_size)
 
     def evaluation(self, batch_size: int) -> LengthBatches:  # noqa: ARG002
-        """Return one pass in order of length, :data:`EVALUATION_BATCH` examples at a time whatever is asked for."""
+        """Return one pass in order of length, :data:`EVALUATION_BATCH` examples at a time; ``batch_size`` is not read."""
         return self.by_length(EVALUATION_BATCH)
 
     @override
@@ -167,7 +167,7 @@ def encode(
     index: Sequence[int] | None = None,
     where: str = "data",
 ) -> TokenSplit:
-    """Tokenize question-answer pairs; prompt and answer apart, so that it is known which tokens answer.
+    """Tokenize question-answer pairs, prompt and answer apart, so that answer tokens are known.
 
     Args:
         pairs: Questions and answers.
@@ -175,7 +175,7 @@ def encode(
         template: How they are put together.
         targets: The author of each pair; 0 when None.
         index: The identity of each pair; its row when None.
-        where: What the pairs are, for errors.
+        where: Name of the pairs in errors.
 
     Raises:
         RecipeError: If an answer is empty, an example too long, or the tokenizer lacks what is needed.

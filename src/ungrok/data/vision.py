@@ -8,14 +8,14 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from ungrok.core.errors import RecipeError, unknown
+from ungrok.core.errors import RecipeError, first_line, unknown
 from ungrok.data.base import PROBLEMS
 from ungrok.data.decode import Decoding
 from ungrok.data.images import ImageProblem, Source, load_table
 
 
 class HubSet(NamedTuple):
-    """Where a data set of the hub keeps what."""
+    """Where a data set of the hub keeps its splits and columns, and how its images are decoded."""
 
     id: str
     config: str | None
@@ -84,14 +84,10 @@ def _table(identifier: str, config: str | None, split: str) -> Any:
     except Exception as error:
         if source != identifier:
             raise RecipeError(
-                f"problem.dataset: {source} cannot be read ({_reason(error)}); it may be damaged"
+                f"problem.dataset: {source} cannot be read ({first_line(error)}); it may be damaged"
             ) from error
         where = f"not under UNGROK_DATASETS={root}" if root else "UNGROK_DATASETS is not set"
-        reason = _reason(error)
+        reason = first_line(error)
         if "gated" in str(error).lower():
             reason += f"; accept its terms on https://huggingface.co/datasets/{identifier} and give a token in HF_TOKEN"
         raise RecipeError(f"problem.dataset: {identifier!r} cannot be loaded ({where}; hub: {reason})") from error
-
-
-def _reason(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -19,9 +19,9 @@ class Accuracies:
         UA: Accuracy on the forget data; larger means more is remembered.
         RA: Accuracy on the retained training data.
         TA: Accuracy on the test data.
-        bystander_accuracy: Test accuracy on classes without forget samples; None where every class has some.
+        bystander_accuracy: Test accuracy on classes without forget examples; None where every class has some.
         validation_accuracy: Accuracy on the validation data.
-        reference_accuracy: Validation accuracy on the classes that have forget samples.
+        reference_accuracy: Validation accuracy on the classes that have forget examples.
         forget_loss: Mean loss on the forget data, in the objective's own unit; the other losses likewise.
 
     """
@@ -54,12 +54,12 @@ def accuracies(
     """Compute all accuracies of one model from its scores.
 
     Args:
-        train: ClassScores on all training data.
-        validation: ClassScores on the validation data.
-        test: ClassScores on the test data.
+        train: Scores on all training data.
+        validation: Scores on the validation data.
+        test: Scores on the test data.
         forget: int64 indices into the training data.
         retain: int64 indices into the training data.
-        classes: Classes with at least one forget sample.
+        classes: Classes with at least one forget example.
 
     """
     touched = torch.tensor(list(classes))

@@ -71,7 +71,7 @@ def memorization(train: AnswerScores, *, forget: Tensor, retain: Tensor) -> dict
 
 @dataclass(frozen=True)
 class Questioned:
-    """What putting TOFU's questions to a model gave.
+    """What a model answered to TOFU's questions.
 
     Args:
         logs: In the form of TOFU's public code, by the file names of :data:`ungrok.evaluate.tofu.FILES`.
@@ -84,7 +84,7 @@ class Questioned:
 
 
 def said(logs: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """Return the part of :data:`ANSWERS` that the logs of one model tell, names prefixed."""
+    """Return the part of :data:`ANSWERS` that follows from the logs of one model, names prefixed."""
     row = {}
     if all(FILES[name] in logs for name in UTILITY):
         row[f"{prefix}utility"] = model_utility(logs)

@@ -13,7 +13,7 @@ from ungrok.evaluate.roc import AttackOutcome
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found; accuracies in [0, 1], None where a model has diverged or a set is too small.
+    """The results of an audit; accuracies in [0, 1], None where a model has diverged or a set is too small.
 
     Args:
         accuracies: ``original``, ``unlearned`` and ``oracle`` (where given) to UA, RA and TA; larger UA means more is remembered.

@@ -10,7 +10,7 @@ from ungrok.core.objective import Batch, Batches, Classification, Objective
 class Metered:
     """Batches that count how many examples are read of them; hand them to a method in the place of the set itself.
 
-    Everything that is read counts, whatever for: one pass may be one forward pass or, with a teacher, two.
+    Everything that is read counts once, whatever is done with it: one pass may mean one forward pass or, with a teacher, two.
 
     Args:
         batches: Re-iterable of batches.

@@ -81,7 +81,7 @@ MEASURES: dict[str, Callable[[ClassScores, ClassScores], float | None]] = {
 
 
 def distances(a: Mapping[str, ClassScores], b: Mapping[str, ClassScores]) -> dict[str, float | None]:
-    """Return what two models predict differently, as ``<measure>_<set>``.
+    """Return how differently two models predict, as ``<measure>_<set>``.
 
     Args:
         a: The scores of one model on ``forget`` and on ``test``, logits included.
@@ -95,7 +95,7 @@ class TokenDistances:
     """The measures of :data:`MEASURES` between two language models, as means over answer tokens, from batches of logits."""
 
     rows = 256
-    """Tokens that are compared at once: a vocabulary is wide, and float64 is asked for."""
+    """Tokens that are compared at once; few, since a vocabulary is wide and probabilities are taken in float64."""
 
     def __init__(self) -> None:
         self.sums = torch.zeros(len(MEASURES), dtype=torch.float64)
@@ -124,8 +124,8 @@ def zrf(model: ClassScores, random: ClassScores) -> float | None:
     a reversed KL over examples times classes instead, which is infinite where a probability is 0.
 
     Args:
-        model: ClassScores of the unlearned model on the forget set.
-        random: ClassScores of a freshly initialized model on the same examples.
+        model: Scores of the unlearned model on the forget set.
+        random: Scores of a freshly initialized model on the same examples.
 
     """
     mean = js_divergence(model, random)

@@ -1,4 +1,4 @@
-"""What an audit reads off the models, set by set: one class for each family of models."""
+"""What an audit measures of the models' outputs, set by set: one class for each family of models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNLEARNED, RANDOM = "unlearned", "random"
 
 
 class Examination(ABC):
-    """What several models gave on the sets of an audit: every set is read once, and every model runs once on each batch.
+    """Scores of several models on the sets of an audit: every set is read once, and every model runs once on each batch.
 
     Args:
         objective: How a batch becomes logits and losses.
@@ -61,7 +61,7 @@ class Examination(ABC):
                 parts[name].append(scores)
         if not any(parts.values()):
             raise RecipeError(f"{role}: holds no batches")
-        self.keep(role, {name: type(some[0]).joined(some) for name, some in parts.items()})
+        self.keep(role, {name: type(scores[0]).joined(scores) for name, scores in parts.items()})
 
     def keep(self, role: str, scores: Mapping[str, Scores]) -> None:
         """Keep the scores of all models on a set."""
@@ -142,7 +142,7 @@ class ClassExamination(Examination):
 
 
 class AnswerExamination(Examination):
-    """An audit of language models; of logits, only sums are kept beyond a batch."""
+    """An audit of language models; logits are summed up batch by batch and not kept."""
 
     reading = leakage.READING
 

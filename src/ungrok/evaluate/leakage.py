@@ -33,7 +33,7 @@ ATTACKS = {
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """What each answer token's prediction looks like, one tensor per example.
+    """Statistics of the prediction of each answer token, one tensor per example.
 
     Args:
         log_p: Log-probability of the true token.

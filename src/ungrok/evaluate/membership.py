@@ -35,11 +35,11 @@ ATTACKS = {
 
 FOLDS = 5
 MOST = 1000
-"""The trained attackers draw at most so many members, and as many non-members."""
+"""Most members that the trained attackers draw; they draw as many non-members."""
 
 
 def signals(scores: ClassScores) -> dict[str, Floats]:
-    """Return what the threshold attacks look at, one finite value per example, larger meaning more like a member.
+    """Return the signals of the threshold attacks, one finite value per example, larger meaning more like a member.
 
     - ``loss``: minus the objective's loss.
     - ``confidence``: ``log p_y − log(1 − p_y)``, which ranks as ``p_y`` does and does not saturate.
@@ -67,7 +67,7 @@ def signals(scores: ClassScores) -> dict[str, Floats]:
 
 
 def _log_rest(log_p: Tensor) -> Tensor:
-    """Return ``log(1 − p)``, finite where p rounds to 1: only the largest p of a row can, and it is summed from the others."""
+    """Return ``log(1 − p)``, finite even where p rounds to 1: for the largest p of a row, ``1 − p`` is the sum of the others."""
     top = log_p.argmax(dim=1, keepdim=True)
     others = log_p.scatter(1, top, -torch.inf).logsumexp(dim=1, keepdim=True)
     return torch.log1p(-log_p.exp().clamp(max=0.5)).scatter(1, top, others)
@@ -76,14 +76,14 @@ def _log_rest(log_p: Tensor) -> Tensor:
 def membership(forget: ClassScores, test: ClassScores, seed: int = 0) -> dict[str, AttackOutcome] | None:
     """Attack a model: forget examples are members, test examples of the same classes are not.
 
-    Classes give nothing away: those without test examples are left out, as are those without forget examples, and the
-    non-members of a class together weigh as much as its members. The threshold attacks use everything. The trained attackers
+    Classes give nothing away: only those with both forget and test examples are used, and the non-members of a class
+    together weigh as much as its members. The threshold attacks use everything. The trained attackers
     get a random draw of as many non-members as members from each class, at most :data:`MOST` of either, and are judged by
     five-fold cross-validation; their interval leaves out that they were fitted, and covers about 85 % where there is nothing to learn.
 
     Args:
-        forget: ClassScores on the forget data, logits included.
-        test: ClassScores on the test data, logits included.
+        forget: Scores on the forget data, logits included.
+        test: Scores on the test data, logits included.
         seed: Seed of the draw and of the folds; the same for a model and its oracle gives both the same.
 
     Returns:

@@ -51,7 +51,7 @@ class Places(ABC, Generic[S]):
         """Return accuracies and losses at a place."""
 
     def memorization(self, place: int) -> dict[str, float | None]:  # noqa: ARG002
-        """Return what else tells of memorization at a place, by name."""
+        """Return further measures of memorization at a place, by name."""
         return {}
 
     def membership_auc(self, place: int) -> float | None:  # noqa: ARG002
@@ -83,7 +83,7 @@ class ClassPlaces(Places[ClassScores]):
     scores = ClassScores
 
     def accuracies(self, place: int) -> Accuracies:
-        """Return accuracies and losses, those on classes without forget samples among them."""
+        """Return accuracies and losses, bystander accuracy included."""
         train, validation, test = (self.at(name, place) for name in SPLITS)
         return accuracies(train, validation, test, forget=self.forget, retain=self.retain, classes=self.classes)
 

@@ -51,8 +51,8 @@ def roc(members: Floats, non_members: Floats, weights: Floats | None = None) -> 
     """Return the outcome of the attack that ranks examples by a signal, larger meaning member; ties count half.
 
     Time and memory grow as the two samples do, times a logarithm. The interval is that of DeLong et al. (1988, Biometrics
-    44:837), on the logit scale. Where their variance is zero (nothing overlaps, or everything ties) it is the score interval
-    of Newcombe (2006, Statistics in Medicine 25:559, method 5), which is not.
+    44:837), on the logit scale. Its variance is zero where the samples do not overlap, or where all values tie; there the
+    score interval of Newcombe (2006, Statistics in Medicine 25:559, method 5) is returned, which has a width.
 
     Args:
         members: Shape (m,), at least 2.
@@ -79,7 +79,7 @@ def roc(members: Floats, non_members: Floats, weights: Floats | None = None) -> 
 def placements(members: Floats, non_members: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Return for each member the weight of the non-members below it, and for each non-member the share of members above it.
 
-    An equal counts half; the weights sum to 1.
+    An equal value counts half; the weights sum to 1.
     """
     order = np.argsort(non_members, kind="stable")
     ordered, total = non_members[order], np.r_[0.0, np.cumsum(weights[order])]

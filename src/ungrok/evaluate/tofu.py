@@ -19,7 +19,7 @@ from ungrok.core.errors import RecipeError
 Floats = NDArray[np.float64]
 Logs = Mapping[str, Mapping[str, Mapping[str, Any]]]
 Mean = Literal["geometric", "arithmetic"]
-"""Over wrong answers, in the truth ratio: the public code's, or the paper's."""
+"""The mean over wrong answers in the truth ratio: geometric in the public code, arithmetic in the paper."""
 
 FILES = {
     "retain": "eval_log.json",
@@ -27,7 +27,7 @@ FILES = {
     "real_authors": "eval_real_author_wo_options.json",
     "world_facts": "eval_real_world_wo_options.json",
 }
-"""Set of questions to the file that the public code writes for it."""
+"""The file that the public code writes for each set of questions."""
 
 UTILITY = ("retain", "real_authors", "world_facts")
 

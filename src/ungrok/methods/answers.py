@@ -18,7 +18,7 @@ from ungrok.methods.base import Iterative
 from ungrok.methods.material import Material, length
 
 KEPT_BYTES = 4 * 2**30
-"""What the passes of the reference model may take on the CPU; beyond that they are made anew."""
+"""Memory on the CPU for what the reference model gave; what does not fit is computed again."""
 
 
 class AnswerMethod(Iterative):
@@ -33,7 +33,7 @@ class AnswerMethod(Iterative):
 
     inputs: ClassVar[tuple[str, ...]] = ("language",)
     per: ClassVar[Literal["token", "example"]] = "token"
-    """What ``forget_values`` has one value of."""
+    """What each value of ``forget_values`` belongs to."""
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
     lr: float = Field(1e-5, gt=0, description="learning rate after the warm-up")
@@ -143,7 +143,7 @@ def teacher_logits(material: Material, batch: Batch, name: str) -> Tensor:
 
 
 def kept_logits(material: Material, batch: Batch, name: str, compute: Callable[[], Tensor]) -> Tensor:
-    """Return a teacher's logits, kept from epoch to epoch for language models, whose passes are dear; see :func:`kept`."""
+    """Return a teacher's logits, kept from epoch to epoch for language models, whose passes are costly; see :func:`kept`."""
     if material.objective.family != "language":
         return compute()
     return kept(material, name, batch, compute, language(material).counts(batch).tolist())

@@ -29,7 +29,8 @@ class BadTeacher(Iterative):
     over examples times classes, so its gradient is C times smaller, and has no factor T².
     Deviations: averaged over examples, times T². The source shuffles both sets together and sees each example once per epoch; here
     each retain batch goes with the next forget batch, and forget batches start over when they run out.
-    In a study on text, fresh weights are those before fine-tuning: that teacher has read, but not what is to be forgotten.
+    In a study on language models, fresh weights are those before fine-tuning: that teacher knows language, but not what is to be
+    forgotten.
     Defaults: Adam 1e-4, 1 epoch, T 1, 30 % of the retain data (here the first batches, there a sample), as in the source.
     Cost: per epoch the chosen share of the retain data and as many forget batches, two forward passes each.
     """

@@ -27,7 +27,7 @@ TORCH_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": lambda p, lr, _, wd: torch.optim.Adam(p, lr, weight_decay=wd),
     "adamw": lambda p, lr, _, wd: torch.optim.AdamW(p, lr, weight_decay=wd),
 }
-"""What the setting ``optimizer`` of a method makes."""
+"""The optimizers that a method's setting ``optimizer`` can name."""
 
 
 class Unlearner(Schema):
@@ -40,7 +40,7 @@ class Unlearner(Schema):
     needs: ClassVar[tuple[str, ...]] = ("retain",)
     """Optional inputs the method cannot do without: retain, validation, factory, base."""
     inputs: ClassVar[tuple[str, ...]] = ("classifier", "language")
-    """Kinds of models the method runs on."""
+    """Families of models the method runs on."""
     other: ClassVar[str | None] = None
     """Other answers that forget batches must carry, for methods of language models that need them."""
 
@@ -137,7 +137,7 @@ class Iterative(Unlearner):
     @model_validator(mode="after")
     def _one_length(self) -> Any:
         if self.epochs is not None and self.updates is not None:
-            raise ValueError("give either epochs or updates")
+            raise ValueError(f"epochs {self.epochs} and updates {self.updates}: give either epochs or updates")
         return self
 
     default_epochs: ClassVar[int] = 5
@@ -167,7 +167,7 @@ class Iterative(Unlearner):
         for update in range(1, total + 1):
             self.set_mode(model)
             with random, torch.enable_grad():
-                optimizer.zero_grad(set_to_none=True)  # first: a loss taken in parts adds up its gradients on the way
+                optimizer.zero_grad(set_to_none=True)  # before the loss: taken in parts, it adds up gradients itself
                 loss = next(losses)
                 loss.backward()
             for group in optimizer.param_groups:

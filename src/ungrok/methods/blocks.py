@@ -19,8 +19,8 @@ NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
 def blocks(model: nn.Module) -> list[list[str]]:
     """Return the blocks of a model, first to last, each as the names of its modules.
 
-    A block is a direct child with parameters; a lone child is looked into; a normalization layer belongs to the block
-    before it.
+    A block is a direct child with parameters. A lone child is replaced by its own children; a normalization layer belongs to
+    the block before it.
     """
     prefix, here = "", model
     while True:
@@ -54,10 +54,10 @@ class LastBlocks(Iterative):
             NotApplicable: If the model has fewer blocks.
 
         """
-        every = blocks(model)
-        if len(every) < self.k:
-            raise NotApplicable(f"{self.kind}: k = {self.k}, but the model has only {len(every)} blocks")
-        return [name for block in every[-self.k :] for name in block]
+        all_blocks = blocks(model)
+        if len(all_blocks) < self.k:
+            raise NotApplicable(f"{self.kind}: k = {self.k}, but the model has only {len(all_blocks)} blocks")
+        return [name for block in all_blocks[-self.k :] for name in block]
 
     def check(self, material: Material) -> None:
         """Refuse a model with fewer than k blocks."""

@@ -1,4 +1,4 @@
-"""DELETE: distill the original model's opinion with the true class struck out."""
+"""DELETE: distill the original model's prediction with the true class struck out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method works with: a copy of the model, the caller's sets, and what is known of them."""
+"""What a method works with: a copy of the model, the caller's sets, and checks of these."""
 
 from __future__ import annotations
 
@@ -66,8 +66,11 @@ class Material(Generic[State]):
     """What the method's ``begin`` returned; not there before."""
     passes: ReferencePasses = field(default_factory=ReferencePasses)
     inspected: set[str] = field(default_factory=set)
+    """Sets of which a whole pass has been checked."""
     shapes: dict[str, torch.Size] = field(default_factory=dict)
+    """Shape of the logits on the first batch of each set."""
     seen: dict[str, set[int]] = field(default_factory=dict)
+    """Identities of the examples read so far, by set."""
 
     def batches(self, name: Role) -> Iterator[Batch]:
         """Yield one pass over a set, on the model's device; the first pass checks what it reads.
@@ -130,7 +133,7 @@ class Material(Generic[State]):
                 value.copy_(new[name])
 
     def fresh(self) -> nn.Module:
-        """Return a freshly initialized model on the model's device; what it is depends on the seed alone."""
+        """Return a freshly initialized model on the model's device; its weights depend on the seed alone."""
         assert self.factory is not None
         with seeded(self.seed):
             return self.factory().to(device_of(self.model))

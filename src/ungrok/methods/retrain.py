@@ -20,7 +20,7 @@ class Retrain(InParts):
     Paper: the definition of exact unlearning (Cao & Yang 2015).
     Public source: OPTML-Group/Unlearn-Saliency, ``retrain``; that of if-loops/selective-synaptic-dampening re-initializes only the
     last layer of its ResNet.
-    In a study on text, fresh weights are those before fine-tuning.
+    In a study on language models, fresh weights are those before fine-tuning.
     Deviations: frozen parameters keep their values: they are taken not to have seen the data. No learning-rate schedule.
     Defaults: SGD 0.1, momentum 0.9, weight decay 5e-4 as in the source; 30 epochs, ours. Give those of the original training instead.
     Cost: one pass over the retain data per epoch, none over the forget data.

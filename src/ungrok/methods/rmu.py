@@ -100,7 +100,7 @@ def count_blocks(model: nn.Module) -> int:
     """Return the number of blocks of a transformer.
 
     Raises:
-        RecipeError: If no parameter's name tells of a block.
+        RecipeError: If no parameter's name says which block it belongs to.
 
     """
     numbers = [number for number in map(block_of, dict(model.named_parameters())) if number is not None]

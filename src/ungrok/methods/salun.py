@@ -18,7 +18,7 @@ from ungrok.methods.random_label import RandomLabel
 def saliency_mask(gradients: dict[str, Tensor], k: float) -> dict[str, Tensor]:
     """Return, per parameter, where the absolute gradient is among the global top share ``k``.
 
-    The threshold is found as a k-th value, not by sorting; values equal to it are all in.
+    The threshold is selected as a k-th value, without sorting; all values equal to it are in.
 
     Args:
         gradients: One tensor per parameter.

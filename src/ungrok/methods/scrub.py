@@ -76,7 +76,7 @@ class SCRUB(Iterative):
         return epochs * length(material.retain) + min(epochs, self.msteps) * length(material.forget)
 
     def begin(self, material: Material) -> EpochCount:  # noqa: ARG002
-        """Return the place before the first update."""
+        """Return the count before the first epoch."""
         return EpochCount()
 
     def rate(self, material: Material[EpochCount], update: int) -> float:  # noqa: ARG002

@@ -18,7 +18,7 @@ from ungrok.methods.material import Material, length
 
 @dataclass
 class Repair:
-    """Whether the repair begins with the update at hand."""
+    """Whether the repair begins with the current update."""
 
     begins: bool = False
 
@@ -68,7 +68,7 @@ class UNSIR(Iterative):
         return length(material.retain)
 
     def begin(self, material: Material) -> Repair:  # noqa: ARG002
-        """Return that the path does not begin with the repair."""
+        """Return the state before the first update: no repair yet."""
         return Repair()
 
     def losses(self, material: Material[Repair], total: int) -> Iterator[Tensor]:  # noqa: ARG002

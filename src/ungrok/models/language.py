@@ -61,7 +61,7 @@ class LanguageModel(Model):
         if self.lora:
             network = _adapted(network, self.lora)
         if self.gradient_checkpointing:
-            # Named gradient_checkpointing_enable before transformers renamed it.
+            # Older versions of transformers call it gradient_checkpointing_enable.
             enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
             enable({"use_reentrant": False})
             if self.lora:
@@ -83,7 +83,7 @@ def _adapted(network: Any, settings: Lora) -> Any:
     )
     try:
         return get_peft_model(network, config)
-    except ValueError as error:  # no module of that name
+    except ValueError as error:  # targets name no layer of the model
         raise RecipeError(f"model.lora: {first_line(error)}") from None
 
 
@@ -97,7 +97,7 @@ class Llama(LanguageModel):
     heads: int = Field(4, ge=1, description="attention heads")
     hidden: int | None = Field(None, ge=1, description="units of the SwiGLU; four times the width when null")
     room: int = Field(
-        512, ge=16, description="tokens the model can read, and write, at least those of the longest example"
+        512, ge=16, description="tokens that the model can read and write; raised to those of the longest example"
     )
     tied: bool = Field(True, description="one matrix for input and output embeddings")
 
@@ -124,7 +124,7 @@ class Pretrained(LanguageModel):
 
     kind: Literal["pretrained"] = "pretrained"
     path: str = Field(description="hub id or local folder")
-    file: str | None = Field(None, description="a GGUF file in it, which transformers reads with gguf")
+    file: str | None = Field(None, description="a GGUF file there; reading it needs the package gguf")
     revision: str | None = Field(None, description="commit, branch or tag on the hub; pin it for results that last")
 
     def network(self, length: int, vocabulary: int) -> Any:  # noqa: ARG002

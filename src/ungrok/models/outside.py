@@ -13,7 +13,7 @@ from ungrok.core.errors import RecipeError, nearest
 from ungrok.models.base import MODELS, Model, image_channels
 
 STORED = ("pretrained", "weights", "weights_backbone", "checkpoint_path", "pretrained_cfg")
-"""Options that would load weights: a trajectory starts from its seed."""
+"""Options that would load weights; they are refused, since a trajectory starts from its seed."""
 
 
 class Outside(Model):
@@ -36,7 +36,7 @@ class Outside(Model):
         except Exception as error:  # a torchvision built for another torch fails with a RuntimeError
             raise RecipeError(
                 f"model: kind {self.kind!r} needs {name}, which cannot be imported ({error}); "
-                "pip install 'ungrok[vision]' installs it, and torchvision must be built for the torch that is here"
+                "pip install 'ungrok[vision]' installs it, and torchvision must be built for the installed torch"
             ) from error
 
     def _check(self, architecture: str, known: Iterable[str]) -> None:

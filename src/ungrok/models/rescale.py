@@ -18,13 +18,13 @@ EQUAL = 1e-5
 def rescale(model: nn.Module, factor: float) -> None:
     """Multiply the first layer by ``factor`` and divide the last one by it, in place.
 
-    ReLU is positively homogeneous, ``σ(c·z) = c·σ(z)``, so that everything between the two layers is multiplied by c once the
-    biases there are, too, and the logits stay. With c a power of two that holds bit for bit.
+    All biases but the last layer's are multiplied, too. ReLU is positively homogeneous, ``σ(c·z) = c·σ(z)``, so that everything
+    between the two layers is multiplied by c, and the logits stay; bit for bit if c is a power of two.
     Source: Dinh et al. 2017 (arXiv 1703.04933).
 
     Args:
-        model: Linear and convolutional layers, ReLU, pooling and sums between them; no normalization. Whether it was
-            one is for :func:`change` to say.
+        model: Linear and convolutional layers, with ReLU, pooling and sums between them and no normalization.
+            :func:`check_equal` tells whether it was such a model.
         factor: c, positive.
 
     Raises:

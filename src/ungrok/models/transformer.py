@@ -32,8 +32,8 @@ class Transformer(Model):
 
     def module(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Return the network for inputs of ``tokens`` one-hot codes side by side."""
-        vocabulary, rest = divmod(prod(shape), self.tokens)
-        if len(shape) != 1 or rest:
+        vocabulary, remainder = divmod(prod(shape), self.tokens)
+        if len(shape) != 1 or remainder:
             raise RecipeError(f"model.tokens: inputs of shape {shape} do not hold {self.tokens} one-hot codes")
         return _Network(self, vocabulary, outputs)
 
@@ -52,7 +52,7 @@ class _Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         codes = x.unflatten(1, (self.tokens, -1)) @ self.embedding
-        # The last place holds no token: what it means is in its position.
+        # The last place holds no token, only its learned position.
         stream = nn.functional.pad(codes, (0, 0, 0, 1)) + self.positions
         for layer in self.layers:
             stream = layer(stream)

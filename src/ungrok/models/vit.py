@@ -30,7 +30,7 @@ class _Attention(nn.Module):
         return out
 
 
-class _Layer(nn.Module):
+class _EncoderLayer(nn.Module):
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.attend = nn.Sequential(nn.LayerNorm(dim), _Attention(dim, heads))
@@ -83,6 +83,6 @@ class ViT(Model):
         if self.dim % self.heads:
             raise RecipeError(f"model.heads: {self.heads} does not divide dim, {self.dim}")
         count = (shape[1] // self.patch) * (shape[2] // self.patch)
-        layers = [_Layer(self.dim, self.heads, self.hidden) for _ in range(self.depth)]
+        layers = [_EncoderLayer(self.dim, self.heads, self.hidden) for _ in range(self.depth)]
         tokens = _Tokens(channels, self.patch, self.dim, count)
         return nn.Sequential(tokens, *layers, nn.LayerNorm(self.dim), _First(), nn.Linear(self.dim, outputs))

@@ -1,4 +1,4 @@
-"""What language models do beside being trained: answers they write, and the losses of single examples along the way."""
+"""Answers that a language model writes, and the losses of its single examples along a trajectory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def generate(model: nn.Module, split: TokenSplit, tokenizer: Any, new_tokens: in
         model: A causal language model of transformers, on the split's device; in eval mode while it writes.
         split: Its prompts are read, its answers are not.
         tokenizer: Turns tokens into text.
-        new_tokens: Length at which an answer is cut.
+        new_tokens: Tokens after which an answer is cut.
 
     """
     written: list[str] = [""] * len(split)

@@ -37,7 +37,7 @@ class GradientFilter(ABC):
 
     @abstractmethod
     def averages(self, gradients: list[Tensor]) -> list[Tensor]:
-        """Take the new gradients in and return the averages; none while there is no average yet."""
+        """Update the averages with new gradients and return them; an empty list while there are none yet."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
@@ -128,9 +128,9 @@ class GrokfastEMA(Grokfast):
 
 @GRADIENT_FILTERS.register
 class GrokfastMA(Grokfast):
-    """Grokfast-MA: m is the mean of the last ``window`` gradients, this one included; nothing is added before there are so many.
+    """Grokfast-MA: m is the mean of the last ``window`` gradients, this one included.
 
-    It holds ``window`` gradients in memory and in every checkpoint.
+    Nothing is added before there are ``window`` gradients. It holds that many in memory and in every checkpoint.
     """
 
     kind: Literal["ma"] = "ma"

@@ -56,19 +56,21 @@ class Training(Schema):
     speed: Speed = Field(Speed(), description="how updates are computed")
     evaluation_batch: int = Field(2048, ge=1, description="examples per batch where nothing is updated")
     evaluate_every: float = Field(0.05, gt=0, le=1, description="relative distance of evaluated steps")
-    evaluate_steps: int | None = Field(None, ge=1, description="evaluate every so many updates instead")
+    evaluate_steps: int | None = Field(
+        None, ge=1, description="updates between evaluated steps, if they are to be even"
+    )
     checkpoint_every: float = Field(0.25, gt=0, description="relative distance of kept checkpoints")
     checkpoint_from: int = Field(10, ge=1, description="first kept checkpoint after step 0")
 
     @model_validator(mode="after")
     def _goes_together(self) -> Training:
-        speed, text = self.speed, self.loss == "causal_lm"
-        if text and (self.penalty or self.robustness or speed.compile or speed.cuda_graphs):
+        speed, language = self.speed, self.loss == "causal_lm"
+        if language and (self.penalty or self.robustness or speed.compile or speed.cuda_graphs):
             raise ValueError(
                 "loss: 'causal_lm' does not go with penalty, robustness, speed.compile or speed.cuda_graphs"
             )
         if self.micro_batch and self.penalty:
-            raise ValueError("micro_batch: not with penalty")
+            raise ValueError(f"micro_batch: {self.micro_batch} does not go with penalty")
         if self.penalty and (speed.compile or speed.cuda_graphs):
             raise ValueError(
                 "penalty: goes through gradients of gradients; not with speed.compile or speed.cuda_graphs"
@@ -178,7 +180,7 @@ class Run:
             if name.startswith("optimizer."):
                 _, index, slot = name.split(".", 2)
                 parameter = self.parameters[int(index)]
-                if value.shape == parameter.shape:  # a fused update needs it laid out as the parameter is
+                if value.shape == parameter.shape:  # a fused update needs the parameter's memory layout
                     value = torch.empty_like(parameter).copy_(value)
                 slots.setdefault(int(index), {})[slot] = value
         groups = self.optimizer.state_dict()["param_groups"]
@@ -242,9 +244,9 @@ class Run:
     def measure(self) -> dict[str, float | int | None]:
         """Return what is recorded at the current step; values that are not finite are None.
 
-        The norm of the weights; for each split loss, accuracy and what else its scores sum up to; where the data ask for it
-        the norm of the gradient of the mean training loss over all training examples, in eval mode; robust accuracies. Of the
-        splits that the data follow, the losses of single examples are kept in ``examples``.
+        That is the norm of the weights; for each split what :meth:`ungrok.core.scores.Scores.summary` holds; with
+        ``data.gradient_norm`` the norm of the gradient of the mean training loss over all training examples, in eval mode; and
+        robust accuracies. For the splits in ``data.followed``, the losses of single examples are kept in ``examples``.
         """
         row: dict[str, float | int | None] = {"step": self.step, "epoch": self.step / len(self.batches)}
         measured: dict[str, Scores] = {}

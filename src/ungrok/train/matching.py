@@ -1,4 +1,4 @@
-"""Matched checkpoints: the place on a trajectory at which one nuisance equals that of another checkpoint."""
+"""Matched checkpoints: the step of a trajectory at which one nuisance is nearest to its value at another checkpoint."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Nuisance = Literal["test_accuracy", "validation_accuracy", "train_loss", "weight_norm", "updates"]
+"""A quantity that two checkpoints should not differ in when they are compared."""
+
 Part = Literal["any", "before", "after"]
+"""Which steps are candidates, seen from the transition."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """What was looked for and what was found.
+    """The step nearest to a wanted value, and how near it is.
 
     Args:
         step: The nearest step, or None where there is none within the tolerance.
         reason: Why there is none.
         wanted: The nuisance at the checkpoint to be matched.
-        found: The nuisance at the nearest step; None where no step could be compared.
-        mismatch: ``found − wanted`` for an accuracy, ``found / wanted − 1`` otherwise.
+        reached: The nuisance at the nearest step; None where no step could be compared.
+        mismatch: ``reached − wanted`` for an accuracy, ``reached / wanted − 1`` otherwise.
 
     """
 
     step: int | None
     reason: str
     wanted: float | None
-    found: float | None
+    reached: float | None
     mismatch: float | None
 
 
@@ -45,9 +48,9 @@ def value_at(trajectory: Trajectory, step: int, on: Nuisance) -> float | None:
     return None if here.empty or here[on].isna().any() else float(here[on].iloc[0])
 
 
-def mismatch(found: NDArray[np.float64] | float, wanted: float, on: Nuisance) -> NDArray[np.float64]:
-    """Return a difference of accuracies, or the relative difference of what has a scale; 0 where both are 0."""
-    values = np.asarray(found, dtype=np.float64)
+def mismatch(reached: NDArray[np.float64] | float, wanted: float, on: Nuisance) -> NDArray[np.float64]:
+    """Return the difference of accuracies, or the relative difference of any other nuisance; 0 where both are 0."""
+    values = np.asarray(reached, dtype=np.float64)
     if on.endswith("accuracy"):
         return values - wanted
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -98,8 +101,8 @@ def match_step(
     values = rows[on].to_numpy(dtype=float)
     off = mismatch(values, wanted, on)
     best = int(np.argmin(np.abs(off)))
-    found, left = float(values[best]), float(off[best])
-    if abs(left) > tolerance:
-        reason = f"the nearest {on} is off by {left:+.3g}, tolerance {tolerance:g}"
-        return Match(None, reason, wanted, found, left)
-    return Match(int(rows["step"].iloc[best]), "", wanted, found, left)
+    reached, remaining = float(values[best]), float(off[best])
+    if abs(remaining) > tolerance:
+        reason = f"the nearest {on} is off by {remaining:+.3g}, tolerance {tolerance:g}"
+        return Match(None, reason, wanted, reached, remaining)
+    return Match(int(rows["step"].iloc[best]), "", wanted, reached, remaining)

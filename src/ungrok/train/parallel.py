@@ -22,7 +22,7 @@ class Ranks:
     """This process among those that train one model; a process on its own is rank 0 of 1.
 
     All ranks draw the same numbers in random layers. On a GPU, batch normalization takes its statistics from the whole batch;
-    on a CPU from each share, so that only models without it are equal to those of one process there.
+    on a CPU from each rank's share, so that only models without it come out as in one process there.
     """
 
     rank: int = 0

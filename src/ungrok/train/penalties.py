@@ -71,8 +71,8 @@ class SplinePenalty(Penalty):
     """``λ·mean ‖(f(x + h·u) − 2·f(x) + f(x − h·u)) / h²‖²`` with u uniform on the unit sphere of inputs.
 
     The smoothing spline's penalty on second derivatives (Reinsch 1967), by finite differences along random directions. It is
-    zero where the model is affine within h of the data, so a model trained with it is locally flat by construction. This is
-    the definition of the control that Table 8 of arXiv 2512.03437 calls "spline" without giving a recipe; h is the radius of
+    zero where the model is affine within h of the data, so a model trained with it is locally flat by construction. Table 8 of
+    arXiv 2512.03437 has a training called "spline" without giving a recipe; this is our definition of it. h is the radius of
     :class:`~ungrok.core.attacks.PGDL2`.
     """
 

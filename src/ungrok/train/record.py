@@ -79,7 +79,7 @@ class _Log:
 
     def resume(self) -> None:
         self._resume()
-        self.run.ranks.wait()  # nobody writes before everybody has read
+        self.run.ranks.wait()  # no rank writes before all have read
 
     def _resume(self) -> None:
         if not (self.folder / PROGRESS).exists():

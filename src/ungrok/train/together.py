@@ -18,6 +18,7 @@ ELEMENTWISE = ("adamw", "adam", "sgd")
 """Optimizers that treat every weight on its own, so that stacking does not change what they do."""
 
 TRIAL = 20
+"""Updates that are timed."""
 
 
 def stackable(runs: Sequence[Run]) -> bool:
@@ -117,7 +118,8 @@ class _Stack:
 def faster_together(runs: Sequence[Run], clock: Callable[[], float] = time.perf_counter) -> bool:
     """Time a few updates of copies of the runs, one run after another and as one, and return whether one is faster.
 
-    On a CPU it never is for the models tried (see the benchmarks), and results must not hang on a stopwatch there: it is False.
+    On a CPU the answer is always False: for the models tried it is never faster (see the benchmarks), and results there must
+    not depend on timing.
     """
     if runs[0].device.type == "cpu" or len(runs) == 1 or not stackable(runs):
         return False

@@ -18,7 +18,7 @@ from ungrok.core.schema import Schema
 if TYPE_CHECKING:
     import pandas as pd
 
-Status = Literal["not_memorized", "memorized_only", "no_delay", "grokked", "collapsed", "diverged"]
+TransitionStatus = Literal["not_memorized", "memorized_only", "no_delay", "grokked", "collapsed", "diverged"]
 
 
 class TransitionRule(Schema):
@@ -31,7 +31,7 @@ class TransitionRule(Schema):
     optional: ClassVar[frozenset[str]] = frozenset({"signal"})
 
     memorized: float = Field(0.99, gt=0, le=1, description="training accuracy that counts as memorized")
-    signal: Literal["validation", "adversarial"] = Field("validation", description="whose jump is looked for")
+    signal: Literal["validation", "adversarial"] = Field("validation", description="accuracy whose jump is grokking")
     grokked: float = Field(0.9, gt=0, le=1, description="accuracy of the signal that counts as grokked")
     relative: bool = Field(False, description="read `grokked` as a share of the signal's highest value")
     sustained: int = Field(3, ge=1, description="evaluations in a row that must hold the level")
@@ -41,7 +41,7 @@ class TransitionRule(Schema):
 
 @dataclass(frozen=True)
 class Crossing:
-    """An evaluated step at which a level is first held, and the interval (after, step] that contains the true one."""
+    """An evaluated step at which a level is first held; the exact step lies in the interval (after, step]."""
 
     step: int
     after: int
@@ -52,21 +52,21 @@ class Transition:
     """The transition of one trajectory.
 
     Args:
-        status: ``not_memorized``: training accuracy never reaches its level. ``memorized_only``: the signal
-            never holds its level. ``no_delay``: it does, but not ``min_delay`` times later. ``grokked``: it does.
-            ``collapsed``: it did and fell again. ``diverged``: training ended in non-finite numbers.
+        status: ``not_memorized``: training accuracy never reaches its level. ``memorized_only``: the signal never holds its
+            level. ``no_delay``: it does, but before ``min_delay`` times the memorized step. ``grokked``: it does, then or
+            later. ``collapsed``: the same, and it fell again. ``diverged``: training ended in non-finite numbers.
         memorized: First step at which training accuracy reaches its level.
         grokked: First step from which the signal holds its level for ``sustained`` evaluations.
         level: The level of the signal, absolute.
         delay: Ratio of the two steps.
         change_point: Step that best splits the signal over log-steps into two constant parts.
         change_point_r2: Share of the variance that this split explains, in [0, 1].
-        onset: Last evaluated step before the jump: the signal still within a tenth of the way from its value
-            at the memorized step (or at the grokked step's start, if earlier) to its highest value.
+        onset: Last evaluated step before the jump: there the signal has gone at most a tenth of the way from its value at the
+            memorized step (or at the last evaluated step before the grokked one, if that is earlier) to its highest value.
 
     """
 
-    status: Status
+    status: TransitionStatus
     memorized: Crossing | None
     grokked: Crossing | None
     level: float | None
@@ -161,7 +161,7 @@ def find_transition(metrics: pd.DataFrame, rule: TransitionRule, *, diverged: bo
         if grokked
         else None
     )
-    status: Status
+    status: TransitionStatus
     if diverged:
         status = "diverged"
     elif memorized is None:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from ungrok.data.local import GROUPS, LocalGrokking, Name
+from ungrok.data.local import GROUPS, LocalGrokking, RuleName
 from ungrok.evaluate.answers import ANSWERS
 from ungrok.report.format import MISSING, fixed, mean_sd, missing, p_value
 from ungrok.report.tables.table import NOTHING, Cell, Row, Table
@@ -137,7 +137,7 @@ def group_sizes(view: View) -> Iterator[Table]:
     if groups.empty:
         return
     first = groups.drop_duplicates(["arm", "seed"])
-    rules = [rule for rule in (*get_args(Name), "used") if f"found {rule} grokked" in first]
+    rules = [rule for rule in (*get_args(RuleName), "used") if f"found {rule} grokked" in first]
     rows = []
     for row in first.to_dict("records"):
         cells = [f"{row[f'found {rule} grokked']} / {row[f'found {rule} ungrokked']}" for rule in rules]

@@ -64,7 +64,7 @@ class MatchedCheckpoint(Checkpoint):
         nearest = match_step(trajectory.metrics, transition, wanted, spec.equal, spec.tolerance, spec.part, same)
         if nearest.step is not None:
             keep_at(source, trajectory, nearest.step, work.folder)
-        match = MatchValues(wanted=nearest.wanted, found=nearest.found, mismatch=nearest.mismatch)
+        match = MatchValues(wanted=nearest.wanted, found=nearest.reached, mismatch=nearest.mismatch)
         return MatchedResult(step=nearest.step, reason=nearest.reason, match=match, training=source.spec)
 
     def bill(self, prices: Prices) -> Bill:

@@ -8,7 +8,7 @@ from typing import get_args
 from ungrok.core.errors import UngrokError
 from ungrok.data.base import Data
 from ungrok.data.forget import ForgetSplit
-from ungrok.data.local import LocalGrokking, Name, difficulty, eligible
+from ungrok.data.local import LocalGrokking, RuleName, difficulty, eligible
 from ungrok.study.job import Job, Result, Spec, register
 from ungrok.study.jobs.blocks import Forget
 from ungrok.study.jobs.trained import Trained, again, forget_split, split_of, trajectory_of
@@ -68,7 +68,7 @@ class ChooseSplit(Job[SplitSpec, SplitResult]):
         assert isinstance(rule, LocalGrokking)
         hard = difficulty(seen)
         columns = {name: getattr(hard, name) for name in HARDNESS} | {"final_loss": history.own[-1]}
-        rules = {name: rule.using.model_copy(update={"rule": name, "by": "absolute"}) for name in get_args(Name)}
+        rules = {name: rule.using.model_copy(update={"rule": name, "by": "absolute"}) for name in get_args(RuleName)}
         groups = {name: eligible(seen, other) for name, other in rules.items()} | {"used": eligible(seen, rule.using)}
         return SplitResult(
             forget=forget,

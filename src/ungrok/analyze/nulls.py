@@ -1,4 +1,4 @@
-"""What forget against retain is compared with: sets of the same sizes in which there is nothing to find."""
+"""Null sets: as many examples as there are to forget, drawn where there is nothing to find."""
 
 from __future__ import annotations
 
@@ -13,35 +13,41 @@ from ungrok.core.seeds import generator
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Three sets of examples: ``null`` is to ``rest`` what ``forget`` is to ``rest``, but drawn from the retain set.
+class NullDraw:
+    """Two sets of the same size, and the one that both are compared with; all int64 indices of examples.
 
-    All are int64 indices; ``forget`` and ``null`` are of one size.
+    Args:
+        forget: Examples to be forgotten.
+        null: As many examples of the retain set.
+        against: Other examples of the retain set.
+
     """
 
     forget: Tensor
     null: Tensor
-    rest: Tensor
+    against: Tensor
 
 
 def _taken(members: Tensor, count: int, draw: torch.Generator) -> Tensor:
     return members[torch.randperm(len(members), generator=draw)[:count]]
 
 
-def permuted(forget: Tensor, retain: Tensor, draw: torch.Generator) -> Draw:
-    """Shuffle membership, sizes kept; here ``rest`` is what the shuffle left over, not a part of retain."""
+def permuted(forget: Tensor, retain: Tensor, draw: torch.Generator) -> NullDraw:
+    """Shuffle membership, sizes kept; ``null`` and ``against`` are then drawn from both sets."""
     pool = _taken(torch.cat([forget, retain]), len(forget) + len(retain), draw)
-    return Draw(forget, pool[: len(forget)], pool[len(forget) :])
+    return NullDraw(forget, pool[: len(forget)], pool[len(forget) :])
 
 
-def split_half(forget: Tensor, retain: Tensor, draw: torch.Generator) -> Draw:
+def split_half(forget: Tensor, retain: Tensor, draw: torch.Generator) -> NullDraw:
     """Take as many retain examples as there are to forget, but at most half of them, from the retain set."""
     order = _taken(retain, len(retain), draw)
     count = min(len(forget), len(retain) // 2)
-    return Draw(_taken(forget, count, draw), order[:count], order[count:])
+    return NullDraw(_taken(forget, count, draw), order[:count], order[count:])
 
 
-def class_matched(forget: Tensor, retain: Tensor, targets: Tensor, draw: torch.Generator, *, same: bool) -> Draw | None:
+def class_matched(
+    forget: Tensor, retain: Tensor, targets: Tensor, draw: torch.Generator, *, same: bool
+) -> NullDraw | None:
     """Take retain examples with the class composition of the forget set.
 
     Args:
@@ -49,8 +55,8 @@ def class_matched(forget: Tensor, retain: Tensor, targets: Tensor, draw: torch.G
         retain: Indices into ``targets``.
         targets: int64, shape (n,).
         draw: Source of randomness.
-        same: True: of each forgotten class as many as are forgotten, at most half of what the retain set has of it.
-            False: each forgotten class is replaced by a random one of which nothing is forgotten, at most all of it.
+        same: True: take as many examples of each forgotten class as are forgotten, at most half of those in the retain set.
+            False: take them from a random class of which nothing is forgotten, one for each forgotten class.
 
     Returns:
         None where the retain set lacks a forgotten class (``same``), or has too few other classes.
@@ -70,59 +76,63 @@ def class_matched(forget: Tensor, retain: Tensor, targets: Tensor, draw: torch.G
         kept.append(_taken(ours, count, draw))
         chosen.append(_taken(theirs, count, draw))
     null = torch.cat(chosen)
-    return Draw(torch.cat(kept), null, retain[~torch.isin(retain, null)])
+    return NullDraw(torch.cat(kept), null, retain[~torch.isin(retain, null)])
 
 
-def controls(forget: Tensor, retain: Tensor, targets: Tensor | None, count: int, seed: int) -> dict[str, list[Draw]]:
-    """Return ``count`` draws of each control that these sets allow.
+def null_draws(
+    forget: Tensor, retain: Tensor, targets: Tensor | None, count: int, seed: int
+) -> dict[str, list[NullDraw]]:
+    """Return ``count`` draws of each kind of null set that these sets allow.
 
     Args:
         forget: int64 indices of examples.
         retain: int64 indices of examples, at least 2.
         targets: int64, shape (n,): the class of each example; None where there are no classes.
-        count: Draws per control.
-        seed: Each control has its own stream.
+        count: Draws per kind.
+        seed: Seed of the draws; each kind has its own stream.
 
     Returns:
-        ``split_half``; ``same_classes`` where retain has every forgotten class; ``other_classes`` where it has other ones.
+        ``split_half``; ``same_classes`` where retain has every forgotten class; ``other_classes`` where it has enough others.
 
     """
-    made: dict[str, list[Draw]] = {}
+    made: dict[str, list[NullDraw]] = {}
     classes = None if targets is None else targets.cpu()
     for name in ("split_half", "same_classes", "other_classes"):
         draw = generator(seed, "control", name)
         for _ in range(count):
-            one: Draw | None = None
+            drawn: NullDraw | None = None
             if name == "split_half":
-                one = split_half(forget, retain, draw)
+                drawn = split_half(forget, retain, draw)
             elif classes is not None:
-                one = class_matched(forget, retain, classes, draw, same=name == "same_classes")
-            if one is None:
+                drawn = class_matched(forget, retain, classes, draw, same=name == "same_classes")
+            if drawn is None:
                 break
-            made.setdefault(name, []).append(one)
+            made.setdefault(name, []).append(drawn)
     return made
 
 
 def compared(
     measure: str,
     of: Callable[[list[Tensor], list[Tensor]], Tensor],
-    draws: dict[str, list[Draw]],
+    draws: dict[str, list[NullDraw]],
     layer: str,
     unit: str = "1",
 ) -> Iterator[Reading]:
-    """Yield one reading per control: the median over draws of forget against rest; its null: the control against rest.
+    """Yield one reading per kind of null set: the median over draws of forget compared with ``against``.
+
+    Its null is the same measure of the null sets.
 
     Args:
-        measure: Its name; the control's is appended.
+        measure: Its name; that of the kind is appended.
         of: Maps two lists of index sets to one value per pair, float, shape (draws,).
-        draws: By name of the control.
+        draws: By kind, see :func:`null_draws`.
         layer: For the reading.
         unit: For the reading.
 
     """
     for name, made in draws.items():
-        rest = [draw.rest for draw in made]
-        value = of([draw.forget for draw in made], rest).nanmedian().item()
-        null = Null.of(of([draw.null for draw in made], rest))
-        size = len(made[0].null) + len(rest[0])
+        against = [draw.against for draw in made]
+        value = of([draw.forget for draw in made], against).nanmedian().item()
+        null = Null.of(of([draw.null for draw in made], against))
+        size = len(made[0].null) + len(against[0])
         yield Reading(f"{measure}_{name}", "forget|retain", value, unit, layer, size, {name: null})

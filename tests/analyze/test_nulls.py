@@ -2,7 +2,7 @@
 
 import torch
 
-from ungrok.analyze.controls import class_matched, controls, permuted, split_half
+from ungrok.analyze.nulls import class_matched, null_draws, permuted, split_half
 
 
 def draw(seed=0):
@@ -15,17 +15,17 @@ FORGET, RETAIN = torch.arange(8), torch.arange(8, 40)
 def test_split_half_has_the_sizes_of_forget_and_the_rest_and_nothing_of_forget():
     one = split_half(FORGET, RETAIN, draw())
     assert len(one.null) == len(one.forget) == 8
-    assert len(one.rest) == 24
-    assert torch.equal(torch.cat([one.null, one.rest]).sort().values, RETAIN)
+    assert len(one.against) == 24
+    assert torch.equal(torch.cat([one.null, one.against]).sort().values, RETAIN)
     assert set(one.forget.tolist()) == set(FORGET.tolist())
     large = split_half(RETAIN, FORGET, draw())
-    assert (len(large.forget), len(large.null), len(large.rest)) == (4, 4, 4)
+    assert (len(large.forget), len(large.null), len(large.against)) == (4, 4, 4)
 
 
 def test_permuted_keeps_sizes_and_shuffles_everything():
     one = permuted(FORGET, RETAIN, draw())
-    assert (len(one.null), len(one.rest)) == (8, 32)
-    assert torch.equal(torch.cat([one.null, one.rest]).sort().values, torch.arange(40))
+    assert (len(one.null), len(one.against)) == (8, 32)
+    assert torch.equal(torch.cat([one.null, one.against]).sort().values, torch.arange(40))
     assert 0 < torch.isin(one.null, FORGET).sum() < 8
 
 
@@ -34,7 +34,7 @@ def test_same_classes_take_the_composition_of_forget_and_leave_half():
     one = class_matched(FORGET, RETAIN, targets, draw(), same=True)
     assert targets[one.null].bincount().tolist() == [2, 2]
     assert targets[one.forget].bincount().tolist() == [2, 2]
-    assert torch.equal(torch.cat([one.null, one.rest]).sort().values, RETAIN)
+    assert torch.equal(torch.cat([one.null, one.against]).sort().values, RETAIN)
 
 
 def test_other_classes_stand_in_for_a_class_forgotten_whole():
@@ -45,14 +45,14 @@ def test_other_classes_stand_in_for_a_class_forgotten_whole():
     assert class_matched(FORGET, RETAIN, torch.tensor([0] * 8 + [1] * 32), draw(), same=False) is None
 
 
-def test_controls_are_those_that_exist_and_depend_on_the_seed_alone():
+def test_kinds_are_those_that_exist_and_depend_on_the_seed_alone():
     targets = torch.tensor([0] * 8 + [1] * 12 + [2] * 20)
-    made = controls(FORGET, RETAIN, targets, 3, seed=1)
+    made = null_draws(FORGET, RETAIN, targets, 3, seed=1)
     assert {name: len(draws) for name, draws in made.items()} == {"split_half": 3, "other_classes": 3}
-    again, other = controls(FORGET, RETAIN, targets, 3, seed=1), controls(FORGET, RETAIN, targets, 3, seed=2)
+    again, other = null_draws(FORGET, RETAIN, targets, 3, seed=1), null_draws(FORGET, RETAIN, targets, 3, seed=2)
     assert torch.equal(made["split_half"][2].null, again["split_half"][2].null)
     assert not torch.equal(made["split_half"][2].null, other["split_half"][2].null)
 
 
 def test_without_classes_there_is_only_the_split():
-    assert set(controls(FORGET, RETAIN, None, 2, seed=1)) == {"split_half"}
+    assert set(null_draws(FORGET, RETAIN, None, 2, seed=1)) == {"split_half"}
