@@ -114,6 +114,12 @@ def test_same_seed_same_numbers(name, subject):
     assert rows(name, subject) == rows(name, copy.deepcopy(subject))
 
 
+@pytest.mark.parametrize("subject", ["mlp"], indirect=True)
+def test_what_stands_beside_a_measure_is_read_and_is_not_all(name, subject):
+    measures = {row["measure"] for row in rows(name, subject)}
+    assert analysis(name).beside() < measures
+
+
 def test_what_is_missing_is_named(name, subject):
     for need in ANALYSES.get(name).needs:
         sets = {role: made for role, made in subject.sets.items() if role != need}

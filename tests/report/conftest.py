@@ -257,7 +257,7 @@ def with_measures_of(view, *groups):
 @pytest.fixture
 def measured_study(study):
     """A cosine that falls by 0.4 and leaves its null, a norm that does not change, a layered measure."""
-    base = study(analyze=ANALYZE, arms=ARMS)
+    base = study(analyze=[*ANALYZE, {"kind": "curvature"}], arms=ARMS)
     cosine = measure_rows(
         base, "gradient_cosine", lambda seed, arm, stage: 0.9 + seed / 1000 - 0.4 * is_late(stage),
         null=lambda seed, arm, stage: (0.8, 0.95),

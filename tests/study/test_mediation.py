@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata, spearmanr
 
+from ungrok.analyze import ANALYSES
 from ungrok.study.claims import Doses
 from ungrok.study.loading import validate
 from ungrok.study.mediation import (
@@ -275,16 +276,19 @@ def test_headline_leaves_out_layers_nulls_and_what_stands_beside():
             value(0, "base", "final", 1.0),
             value(0, "base", "final", 1.0, layer="2"),
             value(0, "base", "final", 1.0, null="permuted"),
-            value(0, "base", "final", 1.0, measure="hessian_smallest_residual"),
-            value(0, "base", "final", 1.0, measure="per_sample_cosine_q05"),
-            value(0, "base", "final", 1.0, measure="llc_r_hat"),
-            value(0, "base", "final", 1.0, measure="normalized_gradient_cosine"),
-            value(0, "base", "final", 1.0, measure="modules_rho"),
-            value(0, "base", "final", 1.0, measure="modules_r2"),
+            value(0, "base", "final", 1.0, analysis="curvature", measure="hessian_smallest_residual"),
+            value(0, "base", "final", 1.0, analysis="aligned", measure="per_sample_cosine_q05"),
+            value(0, "base", "final", 1.0, analysis="learning_coefficient", measure="llc_r_hat"),
+            value(0, "base", "final", 1.0, analysis="aligned", measure="normalized_gradient_cosine"),
+            value(0, "base", "final", 1.0, analysis="aligned", measure="modules_rho"),
+            value(0, "base", "final", 1.0, analysis="aligned", measure="modules_r2"),
+            value(0, "base", "final", 1.0, analysis="theirs", measure="llc_r_hat"),
             value(0, "base", "final", 1.0, measure="nc1", layer="penultimate"),
         ]
     )
-    assert headline(table)["measure"].tolist() == ["m", "modules_r2", "nc1"]
+    kinds = [{"kind": "curvature"}, {"kind": "gradient_alignment", "name": "aligned"}, {"kind": "learning_coefficient"}]
+    analyses = [ANALYSES.parse(kind) for kind in kinds]
+    assert headline(table, analyses)["measure"].tolist() == ["m", "modules_r2", "llc_r_hat", "nc1"]
 
 
 def test_arms_agree_where_the_sign_stays_without_each():

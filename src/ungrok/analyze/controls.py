@@ -11,6 +11,9 @@ from torch import Tensor
 from ungrok.analyze.base import Null, Reading
 from ungrok.core.seeds import generator
 
+CONTROLS = ("split_half", "same_classes", "other_classes")
+"""Names of the controls that :func:`controls` draws."""
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -89,7 +92,7 @@ def controls(forget: Tensor, retain: Tensor, targets: Tensor | None, count: int,
     """
     made: dict[str, list[Draw]] = {}
     classes = None if targets is None else targets.cpu()
-    for name in ("split_half", "same_classes", "other_classes"):
+    for name in CONTROLS:
         draw = generator(seed, "control", name)
         for _ in range(count):
             one: Draw | None = None

@@ -200,8 +200,9 @@ def _measuring(content: Recipe, analysis: str | None) -> tuple[Recipe, str]:
 def _with_step(content: Recipe, arm: str, stage: str | None) -> Recipe:
     """Add a stage ``step-N`` that the recipe does not name: any step of a trajectory can be measured."""
     from ungrok.study.loading import validate
+    from ungrok.train.stages import step_of
 
-    if stage is None or not stage.startswith("step-") or stage in content.stages_of(arm):
+    if stage is None or step_of(stage) is None or stage in content.stages_of(arm):
         return content
     changed = content.to_dict()
     block = changed["arms"][arm] if arm in content.arms else changed

@@ -14,7 +14,7 @@ from ungrok.core.errors import RecipeError
 from ungrok.report.format import bracketed, fixed, listed
 from ungrok.report.view import View
 from ungrok.study.folder import StudyFolder
-from ungrok.study.mediation import MEASURE, changes, mediation, pooled
+from ungrok.study.mediation import MEASURE, changes, headline, mediation, pooled
 
 MEASURE_ALONE = [column for column in MEASURE if column != "on"]
 
@@ -30,6 +30,10 @@ class Mechanism:
         """Values and nulls at stages, before unlearning."""
         table = self.view.results.mechanism
         return table[table["method"] == ""]
+
+    def headline(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return what of a table of measures stands in tables and figures; see :func:`ungrok.study.mediation.headline`."""
+        return headline(table, self.view.recipe.analyze)
 
     @cached_property
     def points(self) -> pd.DataFrame:

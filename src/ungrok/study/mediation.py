@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from ungrok.analyze import Analysis
 from ungrok.study.claims import Doses
 from ungrok.study.recipe import BASE, Recipe
 from ungrok.study.track import PATH, PLACE, tracks
@@ -25,11 +25,6 @@ OUTCOMES = {
 
 MEASURE = ["analysis", "measure", "on", "layer"]
 
-BESIDE = re.compile(
-    r"_(?:residual|q\d\d|angle|expected|unbiased|biased|fraction)$|^llc_|^normalized_|^hessian_(?:above|below)_|^modules_(?!r2)|^full_loss$|^clean_accuracy$"
-)
-"""Values reported with a measure that are no measures themselves: error bounds, diagnostics, the same in another form."""
-
 EDGE = 1 - 1e-6
 """Correlations are kept below this, whose artanh is 7.25."""
 
@@ -37,10 +32,18 @@ FEWEST = 6
 """With fewer seeds a sign-flip test cannot reach p < 0.05."""
 
 
-def headline(mechanism: pd.DataFrame) -> pd.DataFrame:
-    """Return the measured values of whole models and penultimate layers, without error bounds and diagnostics."""
+def headline(mechanism: pd.DataFrame, analyses: Sequence[Analysis]) -> pd.DataFrame:
+    """Return the measured values of whole models and penultimate layers, without error bounds and diagnostics.
+
+    Args:
+        mechanism: The table of measures of a study.
+        analyses: Those of its recipe, which say which of their readings only stand beside a measure.
+
+    """
     main = mechanism["layer"].isin(["model", "penultimate"]) & (mechanism["null"] == "")
-    return mechanism[main & ~mechanism["measure"].str.contains(BESIDE)]
+    for analysis in analyses:
+        main &= (mechanism["analysis"] != analysis.label) | ~mechanism["measure"].isin(analysis.beside())
+    return mechanism[main]
 
 
 def partial_rank_correlation(x: Floats, y: Floats, z: Floats | None = None, weights: Floats | None = None) -> Floats:
@@ -203,7 +206,7 @@ def changes(rows: pd.DataFrame, mechanism: pd.DataFrame, recipe: Recipe, doses: 
 
     """
     before = mechanism[(mechanism["method"] == "") & mechanism["value"].notna()]
-    values = headline(before)[[*PLACE, *MEASURE, "value"]].rename(columns={"value": "change"})
+    values = headline(before, recipe.analyze)[[*PLACE, *MEASURE, "value"]].rename(columns={"value": "change"})
     values = pd.concat([values, losses(rows, values)], ignore_index=True)
     whole = values.merge(outcomes(rows, recipe, doses), on=PLACE)
     first = (whole["arm"] == BASE) & (whole["stage"] == str(recipe.stages[0]))

@@ -322,7 +322,7 @@ def _add_along(plan: Plan) -> None:
     chosen = np.unique(np.linspace(0, len(kept) - 1, along.points).round().astype(int))
     for seed in recipe.seeds[: along.seeds]:
         for position in chosen:
-            stage = f"step-{kept[position]}"
+            stage = stage_name(kept[position])
             if (BASE, seed, stage) not in plan.stages:
                 plan.stages[BASE, seed, stage] = _add_stage(plan, BASE, seed, stage)
                 _add_path(plan, Request(plan.arms[BASE], seed, rule), stage, method, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -19,7 +18,7 @@ from ungrok.models.base import MODELS, Model
 from ungrok.study.rates import rated
 from ungrok.train.loop import Training
 from ungrok.train.matching import Nuisance, Part
-from ungrok.train.stages import STAGES, check_stage, stage_name
+from ungrok.train.stages import STAGES, check_stage, stage_name, step_of
 from ungrok.train.transition import TransitionRule
 
 if TYPE_CHECKING:
@@ -164,6 +163,11 @@ class Matched(Schema):
     tolerance: float = Field(0.05, ge=0, description="largest difference of accuracies, or relative difference")
     part: Part = Field("any", description="which part of the trajectory is searched, relative to its transition")
 
+    def described(self) -> str:
+        """Return which checkpoint this is, as the report says it."""
+        to = Side(stage=self.stage, arm=self.arm).label
+        return f"the step with the {self.equal.replace('_', ' ')} of {to}, within {self.tolerance:g}"
+
 
 class Rescaled(Schema):
     """The model of a stage with its first layer multiplied and its last divided: same function, another norm."""
@@ -171,6 +175,11 @@ class Rescaled(Schema):
     kind: Literal["rescaled"] = "rescaled"
     stage: str | int = Field(description="a stage of the same arm")
     factor: float = Field(2.0, gt=0, description="a power of two leaves the function equal bit for bit")
+
+    def described(self) -> str:
+        """Return which model this is, as the report says it."""
+        layers = f"its first layer times {self.factor:g} and its last divided by it"
+        return f"the model of {self.stage} with {layers}: the same function"
 
 
 Control = Annotated[Matched | Rescaled, Field(discriminator="kind")]
@@ -255,7 +264,7 @@ class Recipe(Schema):
     def _check_stages(self, arms: list[str]) -> None:
         matched = [name for name, control in self.controls.items() if isinstance(control, Matched)]
         for name, control in self.controls.items():
-            if name in STAGES or name.startswith("step-"):
+            if name in STAGES or step_of(name) is not None:
                 raise ValueError(f"controls: {name!r} is a stage already; give the control another name")
             if name in RESERVED:
                 raise ValueError(
@@ -269,7 +278,7 @@ class Recipe(Schema):
                 key = "stages" if arm == BASE else f"arms.{arm}.stages"
                 check_stage(stage, self.controls, key)
                 steps = self.for_arm(arm)[2].steps
-                if re.fullmatch(r"step-\d+", stage) and int(stage[5:]) > steps:
+                if (step_of(stage) or 0) > steps:
                     raise ValueError(f"{key}: {stage!r} lies behind the last of {steps} steps")
 
     def _references(self, arms: list[str]) -> Iterable[tuple[str, str, list[str]]]:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from ungrok.data.local import GROUPS, LocalGrokking, Name
+from ungrok.data.local import GROUPS, Name
 from ungrok.evaluate.answers import ANSWERS
 from ungrok.report.format import MISSING, fixed, mean_sd, missing, p_value
 from ungrok.report.tables.table import NOTHING, Cell, Row, Table
@@ -47,9 +47,9 @@ def group_splits(view: View) -> dict[str, Pairs]:
     """Return the splits of the groups of local grokking, by how they were drawn, then by size and group."""
     every: dict[str, Pairs] = {}
     for rule in view.recipe.forget:
-        if isinstance(rule, LocalGrokking):
-            name = f"rule {rule.using.rule}, {rule.using.by}{', matched for difficulty' if rule.matched else ''}"
-            every.setdefault(name, {}).setdefault(rule.size, {})[rule.group] = rule.label
+        drawn = rule.group_draw()
+        if drawn is not None:
+            every.setdefault(drawn.how, {}).setdefault(drawn.size, {})[drawn.group] = rule.label
     whole = {
         name: {size: pair for size, pair in pairs.items() if len(pair) == len(GROUPS)} for name, pairs in every.items()
     }
