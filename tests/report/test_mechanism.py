@@ -70,7 +70,7 @@ def test_over_several_studies_each_is_left_out_once(measured_study, study, tmp_p
     assert (
         f"updates: {row['predicts']} ({row['without']['one']} without one, {row['without']['two']} without two)" in text
     )
-    with pytest.raises(RecipeError, match="stands more than once"):
+    with pytest.raises(RecipeError, match="is given more than once"):
         across([one, one])
     with pytest.raises(RecipeError, match="holds no measures"):
         across([one, write(study(), tmp_path / "three", "three")])

@@ -23,7 +23,7 @@ from ungrok.report.tables import language
 from ungrok.report.view import View
 from ungrok.study import engine, outputs
 from ungrok.study.claims import judge
-from ungrok.study.folder import claim
+from ungrok.study.folder import check_writable
 from ungrok.study.job import KINDS
 from ungrok.study.jobs import Train
 from ungrok.study.jobs.trained import again, build_run
@@ -152,7 +152,7 @@ def test_the_page_shows_them(study, tmp_path):
     plan, store, results = study
     verdicts, budgets = judge(results.rows, plan.recipe, outputs.doses_of(plan, store)), outputs.doses_of(plan, store)
     made = outputs.provenance(plan, store, results, 0)
-    claim(tmp_path)
+    check_writable(tmp_path)
     outputs.write_tables(tmp_path, plan, results, verdicts, made)
     text = write_report(tmp_path, plan, results, verdicts, made, budgets).read_text()
     for part in ("Table 2", "Table 12", "sizes of the groups", "Answers at the end", "second group", "model utility"):
@@ -256,7 +256,7 @@ def test_a_group_that_is_too_small_stops_the_study_with_the_keys_to_change(tmp_p
             "'grokked-13': 13 examples asked of a group of 12; .*using.quantile",
         ),
         (["unlearn=[{kind: rmu, layer: 3}]"], "rmu: layer 3 is not in the model; allowed: 1 to 1"),
-        (["stages=[final, step-21]"], "stages: 'step-21' lies behind the last of 20 steps"),
+        (["stages=[final, step-21]"], "stages: 'step-21' lies beyond the last of 20 steps"),
         (["problem.prompt='Q: {question} {x}'"], r"problem.prompt: 'Q: {question} {x}' cannot be filled .KeyError..x"),
         (["problem.prompt='Q: {question} }'"], "problem.prompt: .* cannot be filled"),
         (["model.lora={targets: [nonesuch]}"], "model.lora: .*nonesuch"),

@@ -56,7 +56,7 @@ def test_a_measure_of_a_file_is_that_of_the_stage(finished, measurement, mine):
     ("change", "words"),
     [
         (lambda w: w.pop(next(iter(w))), r"--model: '.*other\.safetensors' is not whole; it lacks "),
-        (lambda w: w.update(extra=torch.zeros(1)), r"has extra, which the recipe's model has not"),
+        (lambda w: w.update(extra=torch.zeros(1)), r"has extra, which the recipe's model does not have"),
         (lambda w: w.update({k: v[:1] for k, v in w.items()}), r"does not hold the recipe's model: .* has shape \(1,"),
     ],
     ids=["lacking", "unknown", "shape"],

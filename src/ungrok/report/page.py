@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds everything and asks nothing of the network."""
+"""The page: one HTML file that holds everything, and needs no network."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_report(
         plan: The study's plan.
         results: Its tables.
         judged: Its verdicts, from :func:`ungrok.study.claims.judge`.
-        made: What the report was made with; shown as it is.
+        made: What the study was made with, as in ``provenance.json``; shown as it is.
         doses: Per method label, where paths end and where doses are matched.
 
     Returns:
@@ -87,7 +87,7 @@ def render(
         family: What its report is made of.
         mechanism: What was measured on its models.
         shown: Per figure its ``name``, ``title``, ``how`` and ``image``, a data URI.
-        made: What the report was made with.
+        made: What the study was made with.
 
     """
     environment = Environment(

@@ -96,5 +96,5 @@ def test_what_is_left_of_the_mismatch_is_in_a_table(study, tmp_path):
 
 @pytest.mark.parametrize("name", ["model", "oracle", "before", "reference", "split"])
 def test_names_of_what_measures_are_given_are_taken(name):
-    with pytest.raises(RecipeError, match=f"controls: '{name}' means something else in comparisons"):
+    with pytest.raises(RecipeError, match=f"controls: '{name}' is a name that analyses use for their inputs"):
         load(str(TINY), [f"controls={{{name}: {{kind: rescaled, stage: grokked, factor: 2}}}}"])

@@ -38,7 +38,7 @@ MARKERS = "osD^v<>P*X"
 
 
 NARROW = 16
-"""Letters of the longest name of a layer beside which two heat maps have room."""
+"""Two heat maps stand side by side where no layer has a name of more letters."""
 
 
 SIGNS: dict[str, Any] = {"positive": "-", "negative": ":"}

@@ -98,9 +98,10 @@ def _curve_panels(column: Sequence[Axes], curves: pd.DataFrame, attacked: list[s
 
 
 def attacks(view: View) -> list[str]:
-    """Return the labels of the attacks under which training was measured, those of the base arm first."""
+    """Return the labels of the attacks under which some arm was measured, those of the base arm first."""
     measured = [view.recipe.for_arm(arm)[2].robustness for arm in view.arms]
-    return list(dict.fromkeys(attack.label for one in measured if one for attack in one.attacks))
+    labels = dict.fromkeys(attack.label for one in measured if one for attack in one.attacks)
+    return [label for label in labels if robust_column(label) in view.results.curves]
 
 
 def _stage_marks(view: View, column: Sequence[Axes], arm: str) -> None:

@@ -121,7 +121,7 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
 
 
 def _count_cell(verdicts: list[Verdict], claim: Claim, comparison: Comparison) -> str | Cell:
-    """Return how many settings of a comparison support a claim, refute it, or neither."""
+    """Return in how many settings of a comparison a claim is supported, refuted or inconclusive."""
     words = [v.word for v in verdicts if (v.claim, v.comparison) == (claim, comparison)]
     if not words:
         return MISSING
