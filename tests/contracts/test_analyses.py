@@ -114,6 +114,14 @@ def test_same_seed_same_numbers(name, subject):
     assert rows(name, subject) == rows(name, copy.deepcopy(subject))
 
 
+@pytest.mark.parametrize("subject", ["mlp"], indirect=True)
+def test_what_stands_beside_a_measure_is_read_and_is_not_all(name, subject):
+    measures = {row["measure"] for row in rows(name, subject)}
+    beside = analysis(name).beside()
+    assert beside - measures <= {"normalized_gradient_cosine_other_classes"}, "here every class has forget examples"
+    assert measures - beside
+
+
 NEEDS = [(name, need) for name in ANALYSES.names() for need in ANALYSES.get(name).needs]
 
 

@@ -231,17 +231,17 @@ def measure_rows(
     view, measure, value, *, null=None, on="forget|retain", layer="model", analysis="gradient_alignment", forget="class"
 ):
     """Return the rows of one measure at every stage; ``value`` and ``null`` are functions of (seed, arm, stage)."""
-    found = []
+    rows = []
     for arm, seed, stage in view.plan.stages:
         place = {
             "seed": seed, "arm": arm, "stage": stage, "step": 100 if stage == "pre_grok" else 400, "forget": forget,
             "method": "", "dose": 0.0, "analysis": analysis, "measure": measure, "on": on, "layer": layer, "unit": "1",
         }  # fmt: skip
-        found.append(place | {"null": "", "value": value(seed, arm, stage)})
+        rows.append(place | {"null": "", "value": value(seed, arm, stage)})
         if null:
             low, high = null(seed, arm, stage)
-            found.append(place | {"null": "permuted", "value": (low + high) / 2, "low": low, "high": high, "draws": 9})
-    return found
+            rows.append(place | {"null": "permuted", "value": (low + high) / 2, "low": low, "high": high, "draws": 9})
+    return rows
 
 
 def is_late(stage):
@@ -257,7 +257,7 @@ def with_measures_of(view, *groups):
 @pytest.fixture
 def measured_study(study):
     """A cosine that falls by 0.4 and leaves its null, a norm that does not change, a layered measure."""
-    base = study(analyze=ANALYZE, arms=ARMS)
+    base = study(analyze=[*ANALYZE, {"kind": "curvature"}], arms=ARMS)
     cosine = measure_rows(
         base, "gradient_cosine", lambda seed, arm, stage: 0.9 + seed / 1000 - 0.4 * is_late(stage),
         null=lambda seed, arm, stage: (0.8, 0.95),

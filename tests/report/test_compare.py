@@ -246,8 +246,8 @@ def test_the_data_file_is_whole(part):
 )
 def test_columns_are_read_in_the_order_of_each_table(folder, part, forget, method, metric, said):
     lines = compared(folder(), f"paper:{part}")
-    found = [line.paper for line in lines if (line.forget, line.method, line.metric) == (forget, method, metric)]
-    assert found[0] == said
+    printed = [line.paper for line in lines if (line.forget, line.method, line.metric) == (forget, method, metric)]
+    assert printed[0] == said
 
 
 def test_measures_of_mechanism_are_compared_by_their_differences(folder):

@@ -62,15 +62,15 @@ def test_the_page_has_a_section_and_the_numbers_lie_beside_it(measured_study, tm
 
 def test_over_several_studies_each_is_left_out_once(measured_study, study, tmp_path, measures):
     one, two = write(measured_study, tmp_path / "one", "one"), write(measured_study, tmp_path / "two", "two")
-    found = across([one, two])
-    row = found[(found["measure"] == "gradient_cosine") & (found["outcome"] == "updates")].iloc[0]
+    answers = across([one, two])
+    row = answers[(answers["measure"] == "gradient_cosine") & (answers["outcome"] == "updates")].iloc[0]
     assert (row["recipes"], row["seeds"], row["points"]) == (2, 16, 2 * 8 * 3)
     assert set(row["without"]) == {"one", "two"}
-    (text,) = [s for s in sentences(found) if s.startswith("gradient_cosine")]
+    (text,) = [s for s in sentences(answers) if s.startswith("gradient_cosine")]
     assert (
         f"updates: {row['predicts']} ({row['without']['one']} without one, {row['without']['two']} without two)" in text
     )
-    with pytest.raises(RecipeError, match="stands more than once"):
+    with pytest.raises(RecipeError, match="is given more than once"):
         across([one, one])
     with pytest.raises(RecipeError, match="holds no measures"):
         across([one, write(study(), tmp_path / "three", "three")])

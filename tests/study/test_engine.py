@@ -111,7 +111,7 @@ def _wait_for_training(store: Path) -> None:
 
 def _workers(parent: int) -> list[int]:
     """Return the processes below ``parent`` that run dask workers, by their command lines."""
-    found = []
+    numbers = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rsplit(")", 1)[1].split()
@@ -119,8 +119,8 @@ def _workers(parent: int) -> list[int]:
         except OSError:
             continue
         if int(fields[1]) == parent and "spawn_main" in command:
-            found.append(int(stat.parent.name))
-    return found
+            numbers.append(int(stat.parent.name))
+    return numbers
 
 
 LONG = ("seeds=[0]", "trajectory.steps=4000", "model.width=128")
@@ -286,7 +286,7 @@ def test_an_audit_is_made_from_the_models_themselves(tiny, undisturbed):
     start.model.load_state_dict(weights)
     data = oracle.data
     parts = {"forget": data.train.of(tensors["forget"]), "retain": data.train.of(tensors["retain"]), "test": data.test}
-    found = audit(
+    report = audit(
         start.model, end, **{role: TensorBatches(part, 64) for role, part in parts.items()}, oracle=oracle.model,
         objective=oracle.objective, seed=spec.seed,
     )  # fmt: skip
@@ -294,14 +294,14 @@ def test_an_audit_is_made_from_the_models_themselves(tiny, undisturbed):
     (row,) = table[(table[["seed", "stage", "method"]] == [cell.seed, cell.stage, cell.method]).all(axis=1)].to_dict(
         "records"
     )
-    assert row["tug_of_war"] == pytest.approx(found.tug_of_war)
-    assert row["relative_forgetting"] == pytest.approx(found.relative_forgetting)
-    for name, value in found.distances["oracle"].items():
+    assert row["tug_of_war"] == pytest.approx(report.tug_of_war)
+    assert row["relative_forgetting"] == pytest.approx(report.relative_forgetting)
+    for name, value in report.distances["oracle"].items():
         if name != "weight_distance":
             assert row[name] == pytest.approx(value, abs=1e-6)
     for prefix, model in (("", "unlearned"), ("oracle_", "oracle")):
         for name in ("loss", "confidence", "entropy", "modified_entropy"):
-            assert row[f"{prefix}{name}_auc"] == pytest.approx(found.membership[model][name].auc, abs=0.002)
+            assert row[f"{prefix}{name}_auc"] == pytest.approx(report.membership[model][name].auc, abs=0.002)
 
 
 def test_every_column_is_a_listed_metric(tiny, undisturbed):

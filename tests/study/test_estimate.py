@@ -1,4 +1,4 @@
-"""The rough cost of a study against a sum written out, with known costs of an update and a look."""
+"""The rough cost of a study against a sum written out, with known costs of an update and an evaluation."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ TEXT = str(Path(__file__).with_name("tiny-text.yaml"))
 
 @pytest.fixture
 def known(monkeypatch):
-    """Let an update of a training take as many seconds as it has updates, a look 1,000, and weights 0 bytes."""
+    """Let an update of a training take as many seconds as it has updates, an evaluation 1,000, and weights 0 bytes."""
     monkeypatch.setattr(module, "_price", lambda run: Price(float(run.training.steps), 1000.0, 0))
 
 

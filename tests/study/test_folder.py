@@ -7,7 +7,7 @@ import pytest
 
 from ungrok.core.errors import RecipeError, StoreError
 from ungrok.core.files import write_json
-from ungrok.study.folder import StudyFolder, claim
+from ungrok.study.folder import StudyFolder, check_writable
 from ungrok.study.loading import to_yaml
 from ungrok.study.results import CONTROLS, MECHANISM
 
@@ -73,8 +73,8 @@ def test_doses_are_those_that_were_noted(written, tmp_path):
 
 
 def test_a_folder_is_claimed_or_the_reason_is_said(tmp_path):
-    claim(tmp_path / "new")
+    check_writable(tmp_path / "new")
     assert list((tmp_path / "new" / "report").iterdir()) == []
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="file"):
-        claim(tmp_path / "file")
+        check_writable(tmp_path / "file")

@@ -23,7 +23,7 @@ from ungrok.report.tables import language
 from ungrok.report.view import View
 from ungrok.study import engine, outputs
 from ungrok.study.claims import judge
-from ungrok.study.folder import claim
+from ungrok.study.folder import check_writable
 from ungrok.study.job import KINDS
 from ungrok.study.jobs import Train
 from ungrok.study.jobs.trained import again, build_run
@@ -54,9 +54,9 @@ def opened(store, key):
 
 
 def data_of(plan):
-    found = load_data(plan.recipe.problem)
-    assert isinstance(found, AnswerData)
-    return found
+    data = load_data(plan.recipe.problem)
+    assert isinstance(data, AnswerData)
+    return data
 
 
 def test_trajectories_and_oracles_start_where_their_seeds_base_ended(study):
@@ -142,17 +142,17 @@ def test_the_papers_tables_show_the_means_of_the_rows(study):
     assert ("oracle", "retained") in named
     (hard,) = language.difficulty(view)
     assert hard.rows[0][0] == "4 pairs"
-    found = {(v.method, v.metric): v for v in verdicts if v.claim.kind == "extraction"}
+    by_setting = {(v.method, v.metric): v for v in verdicts if v.claim.kind == "extraction"}
     both = ends.pivot(index="seed", columns="forget", values="ES_forget")
     effect = (both["ungrokked-4"] - both["grokked-4"]).mean()
-    assert found["gradient_difference", "ES_forget"].effect.value == pytest.approx(effect)
+    assert by_setting["gradient_difference", "ES_forget"].effect.value == pytest.approx(effect)
 
 
 def test_the_page_shows_them(study, tmp_path):
     plan, store, results = study
     verdicts, budgets = judge(results.rows, plan.recipe, outputs.doses_of(plan, store)), outputs.doses_of(plan, store)
     made = outputs.provenance(plan, store, results, 0)
-    claim(tmp_path)
+    check_writable(tmp_path)
     outputs.write_tables(tmp_path, plan, results, verdicts, made)
     text = write_report(tmp_path, plan, results, verdicts, made, budgets).read_text()
     for part in ("Table 2", "Table 12", "sizes of the groups", "Answers at the end", "second group", "model utility"):
@@ -160,19 +160,19 @@ def test_the_page_shows_them(study, tmp_path):
     assert len(pd.read_csv(tmp_path / "groups.csv")) == 4
 
 
-def measured(plan, store, look):
-    """Measure the stored model of a look on the groups that the split job made."""
-    run = build_run(plan.jobs[plan.trajectories[look.arm, look.seed]].spec)
-    models = {role: opened(store, key) for role, key in plan.jobs[look.rows].inputs.items() if role != "split"}
+def measured(plan, store, measurement):
+    """Measure the stored model of a measurement on the groups that the split job made."""
+    run = build_run(plan.jobs[plan.trajectories[measurement.arm, measurement.seed]].spec)
+    models = {role: opened(store, key) for role, key in plan.jobs[measurement.rows].inputs.items() if role != "split"}
     loaded = {role: copy.deepcopy(run.model) for role in models}
     for role, model in loaded.items():
         model.load_state_dict(load_tensors(models[role].path / "model.safetensors"))
-    gone = torch.tensor(opened(store, plan.splits["base", look.seed, look.forget]).result.forget)
+    gone = torch.tensor(opened(store, plan.splits["base", measurement.seed, measurement.forget]).result.forget)
     kept = torch.tensor([i for i in range(40) if i not in gone])
     train, test = run.data.train, run.data.test
     sets = {"forget": [train.batch(gone)], "retain": [train.batch(kept)], "test": [test.batch(slice(None))]}
-    analysis = next(a for a in plan.recipe.analyze if a.label == look.analysis)
-    subject = Subject(loaded.pop("model"), run.objective, sets, loaded, derive(look.seed, "analysis"))
+    analysis = next(a for a in plan.recipe.analyze if a.label == measurement.analysis)
+    subject = Subject(loaded.pop("model"), run.objective, sets, loaded, derive(measurement.seed, "analysis"))
     return pd.DataFrame([row for reading in analysis.measure(subject) for row in reading.rows()])
 
 
@@ -187,10 +187,10 @@ def measured(plan, store, look):
 )
 def test_measures_are_those_of_the_stored_models_on_the_groups(study, analysis, forget, method):
     plan, store, results = study
-    look = next(
+    measurement = next(
         k for k in plan.measurements if (k.seed, k.analysis, k.forget, k.method) == (1, analysis, forget, method)
     )
-    expected = measured(plan, store, look)
+    expected = measured(plan, store, measurement)
     table = results.mechanism
     own = table[(table.seed == 1) & (table.analysis == analysis) & (table.forget == forget) & (table.method == method)]
     names = ["measure", "on", "layer", "null"]
@@ -206,8 +206,8 @@ def test_an_empty_test_set_is_not_measured(study, monkeypatch):
     plan, store, _ = study
     data = replace(data_of(plan), test=data_of(plan).test.of(torch.zeros(0, dtype=torch.int64)))
     monkeypatch.setattr("ungrok.study.jobs.trained.load_data", lambda _: data)
-    look = next(k for k in plan.measurements if (k.analysis, k.forget, k.method) == ("cka", "last-0.5", ""))
-    job = plan.jobs[look.rows]
+    measurement = next(k for k in plan.measurements if (k.analysis, k.forget, k.method) == ("cka", "last-0.5", ""))
+    job = plan.jobs[measurement.rows]
     rows = job.run(Work(store, job.inputs, Path())).rows
     assert {row["on"] for row in rows} == {"forget|oracle", "retain|oracle"}
 
@@ -256,7 +256,7 @@ def test_a_group_that_is_too_small_stops_the_study_with_the_keys_to_change(tmp_p
             "'grokked-13': 13 examples asked of a group of 12; .*using.quantile",
         ),
         (["unlearn=[{kind: rmu, layer: 3}]"], "rmu: layer 3 is not in the model; allowed: 1 to 1"),
-        (["stages=[final, step-21]"], "stages: 'step-21' lies behind the last of 20 steps"),
+        (["stages=[final, step-21]"], "stages: 'step-21' lies beyond the last of 20 steps"),
         (["problem.prompt='Q: {question} {x}'"], r"problem.prompt: 'Q: {question} {x}' cannot be filled .KeyError..x"),
         (["problem.prompt='Q: {question} }'"], "problem.prompt: .* cannot be filled"),
         (["model.lora={targets: [nonesuch]}"], "model.lora: .*nonesuch"),
@@ -288,8 +288,8 @@ def test_figures_draw_both_groups_against_the_oracle(study):
         plan, results, judge(results.rows, plan.recipe, outputs.doses_of(plan, store)), outputs.doses_of(plan, store)
     )
     with mpl.rc_context(STYLE):
-        found = {picture.name: picture for picture in AnswerReport().pictures(view)}
-    picture = found["extraction-final-grokked-4-ungrokked-4"]
+        pictures_by_name = {picture.name: picture for picture in AnswerReport().pictures(view)}
+    picture = pictures_by_name["extraction-final-grokked-4-ungrokked-4"]
     panel = next(axes for axes in picture.figure.axes if axes.get_title(loc="left") == "gradient_difference")
     rows = results.rows[(results.rows["method"] == "gradient_difference") & (results.rows["forget"] == "ungrokked-4")]
     bold = [line for line in panel.lines if line.get_linewidth() == 1.8 and line.get_color() == "#0072B2"]
@@ -298,5 +298,5 @@ def test_figures_draw_both_groups_against_the_oracle(study):
     dotted = [line.get_ydata()[0] for line in panel.lines if line.get_linestyle() == ":"]
     expected = results.rows.drop_duplicates(["seed", "forget"]).groupby("forget")["oracle_ES_forget"].median()
     assert dotted == pytest.approx([expected["grokked-4"], expected["ungrokked-4"]])
-    assert any("last" in name for name in found)
-    assert not any(name.startswith(("dose", "frontier")) and "grokked-4" in name for name in found)
+    assert any("last" in name for name in pictures_by_name)
+    assert not any(name.startswith(("dose", "frontier")) and "grokked-4" in name for name in pictures_by_name)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata, spearmanr
 
+from ungrok.analyze import ANALYSES
 from ungrok.study.claims import Doses
 from ungrok.study.loading import validate
 from ungrok.study.mediation import (
@@ -51,9 +52,9 @@ def test_weights_count_points_by_their_ranks_among_all():
     random = np.random.default_rng(0)
     x, y, z = (rankdata(v) for v in random.normal(size=(3, 12)))
     counts = random.integers(0, 3, (5, 12))
-    for count, found in zip(counts, partial_rank_correlation(x, y, z, counts.astype(float)), strict=True):
+    for count, correlation in zip(counts, partial_rank_correlation(x, y, z, counts.astype(float)), strict=True):
         a, b, c = (np.repeat(v, count) for v in (x, y, z))
-        assert found == pytest.approx(np.corrcoef(residuals(a, c), residuals(b, c))[0, 1])
+        assert correlation == pytest.approx(np.corrcoef(residuals(a, c), residuals(b, c))[0, 1])
 
 
 def test_a_covariate_that_does_not_vary_changes_nothing_and_one_that_explains_all_leaves_nothing():
@@ -80,10 +81,10 @@ def test_pseudo_values_are_those_of_leaving_out_a_seed():
         x, y, a = (rows[name].to_numpy() for name in ("change", "damage", "accuracy"))
         return np.arctanh(np.corrcoef(residuals(x, a), residuals(y, a))[0, 1])
 
-    found = pseudo_values(points, "damage", [3, 5, 7, 9])  # seed 7 is another measure's
+    pseudo = pseudo_values(points, "damage", [3, 5, 7, 9])  # seed 7 is another measure's
     expected = [3 * z(ranked) - 2 * z(ranked[ranked["seed"] != seed]) for seed in (3, 5, 9)]
-    np.testing.assert_allclose(found[[0, 1, 3]], expected)
-    assert np.isnan(found[2])
+    np.testing.assert_allclose(pseudo[[0, 1, 3]], expected)
+    assert np.isnan(pseudo[2])
 
 
 def test_whole_seeds_are_left_out_not_points():
@@ -171,10 +172,10 @@ def value(seed, arm, stage, number, **more):
 def test_outcomes_are_ranks_within_a_method_and_never_is_the_most():
     rows = [r for seed, (fall, hit) in enumerate([(0.1, 20.0), (0.3, None), (0.2, 50.0)])
             for r in track(seed, "base", "grokked", "gradient_ascent", 0.9, fall, hit)]  # fmt: skip
-    found = outcomes(pd.DataFrame(rows), RECIPE, DOSES)
-    assert found["damage"].tolist() == pytest.approx([1 / 3, 1, 2 / 3])
-    assert found["updates"].tolist() == pytest.approx([1 / 3, 1, 2 / 3])
-    assert found["accuracy"].tolist() == [0.9] * 3
+    costs = outcomes(pd.DataFrame(rows), RECIPE, DOSES)
+    assert costs["damage"].tolist() == pytest.approx([1 / 3, 1, 2 / 3])
+    assert costs["updates"].tolist() == pytest.approx([1 / 3, 1, 2 / 3])
+    assert costs["accuracy"].tolist() == [0.9] * 3
 
 
 def test_outcomes_are_averaged_over_methods_and_a_diverged_model_is_damaged_most():
@@ -185,8 +186,8 @@ def test_outcomes_are_averaged_over_methods_and_a_diverged_model_is_damaged_most
         *track(1, "base", "grokked", "finetune", 0.9, float("nan"), None),
         *track(2, "base", "grokked", "finetune", 0.9, 0.2, None),
     ]
-    found = outcomes(pd.DataFrame(rows), RECIPE, DOSES)
-    assert found["damage"].tolist() == pytest.approx([(1 / 2 + 2 / 3) / 2, (1 + 1) / 2, 1 / 3])
+    costs = outcomes(pd.DataFrame(rows), RECIPE, DOSES)
+    assert costs["damage"].tolist() == pytest.approx([(1 / 2 + 2 / 3) / 2, (1 + 1) / 2, 1 / 3])
 
 
 def test_what_is_unknown_is_left_out():
@@ -195,9 +196,9 @@ def test_what_is_unknown_is_left_out():
         *track(0, "base", "grokked", "gradient_ascent", 0.9, 0.1, 20.0),
         *track(1, "base", "grokked", "gradient_ascent", 0.9, 0.3, 0.0),
     ]
-    found = outcomes(pd.DataFrame(rows), RECIPE, DOSES)["updates"]
-    assert found[0] == 1
-    assert np.isnan(found[1])
+    costs = outcomes(pd.DataFrame(rows), RECIPE, DOSES)["updates"]
+    assert costs[0] == 1
+    assert np.isnan(costs[1])
 
 
 def study(cause, seeds=10):
@@ -226,8 +227,8 @@ def test_losses_before_unlearning_stand_among_the_measures():
         made = track(seed, "base", stage, "gradient_ascent", 0.8, 0.2, 50.0)
         rows += [row | {"forget_loss": loss + row["dose"], "retain_loss": loss / 2 + row["dose"]} for row in made]
         mechanism.append(value(seed, "base", stage, 1.0))
-    found = changes(pd.DataFrame(rows), pd.DataFrame(mechanism, columns=MECHANISM), RECIPE, DOSES)
-    own = found[found["measure"] == "loss"].set_index(["on", "seed"])["change"]
+    table = changes(pd.DataFrame(rows), pd.DataFrame(mechanism, columns=MECHANISM), RECIPE, DOSES)
+    own = table[table["measure"] == "loss"].set_index(["on", "seed"])["change"]
     expected = {("forget", 0): -0.3, ("forget", 1): 0.25, ("retain", 0): -0.15, ("retain", 1): 0.125}
     assert own.to_dict() == pytest.approx(expected)
 
@@ -254,16 +255,16 @@ def test_many_measures_of_noise_do_not_predict():
     """Each alone would say yes in one case of twenty."""
     random, points = np.random.default_rng(8), study(lambda hidden, *_: hidden)
     noise = [points.assign(measure=f"noise-{i}", change=random.normal(size=len(points))) for i in range(40)]
-    found = mediation(pd.concat([points, *noise]), 0.05)
-    assert found[found["predicts"] == "yes"]["measure"].tolist() == ["m", "m"]
+    answers = mediation(pd.concat([points, *noise]), 0.05)
+    assert answers[answers["predicts"] == "yes"]["measure"].tolist() == ["m", "m"]
 
 
 def test_studies_are_left_out_one_at_a_time():
     cause, noise = study(lambda hidden, *_: hidden), study(lambda hidden, accuracy, noise: noise)
-    found = pooled({"one": cause, "two": noise, "three": cause}, 0.05)
-    assert found["recipes"].tolist() == [3, 3]
-    assert found["seeds"].tolist() == [30, 30]
-    assert [w["two"] for w in found["without"]] == ["yes", "yes"]
+    answers = pooled({"one": cause, "two": noise, "three": cause}, 0.05)
+    assert answers["recipes"].tolist() == [3, 3]
+    assert answers["seeds"].tolist() == [30, 30]
+    assert [w["two"] for w in answers["without"]] == ["yes", "yes"]
     alone = pooled({"one": cause, "two": noise.assign(measure="other")}, 0.05)
     assert alone["without"].tolist() == [None] * 4
     assert np.isnan(alone["recipes_agree"]).all()
@@ -275,16 +276,19 @@ def test_headline_leaves_out_layers_nulls_and_what_stands_beside():
             value(0, "base", "final", 1.0),
             value(0, "base", "final", 1.0, layer="2"),
             value(0, "base", "final", 1.0, null="permuted"),
-            value(0, "base", "final", 1.0, measure="hessian_smallest_residual"),
-            value(0, "base", "final", 1.0, measure="per_sample_cosine_q05"),
-            value(0, "base", "final", 1.0, measure="llc_r_hat"),
-            value(0, "base", "final", 1.0, measure="normalized_gradient_cosine"),
-            value(0, "base", "final", 1.0, measure="modules_rho"),
-            value(0, "base", "final", 1.0, measure="modules_r2"),
+            value(0, "base", "final", 1.0, analysis="curvature", measure="hessian_smallest_residual"),
+            value(0, "base", "final", 1.0, analysis="aligned", measure="per_sample_cosine_q05"),
+            value(0, "base", "final", 1.0, analysis="learning_coefficient", measure="llc_r_hat"),
+            value(0, "base", "final", 1.0, analysis="aligned", measure="normalized_gradient_cosine"),
+            value(0, "base", "final", 1.0, analysis="aligned", measure="modules_rho"),
+            value(0, "base", "final", 1.0, analysis="aligned", measure="modules_r2"),
+            value(0, "base", "final", 1.0, analysis="theirs", measure="llc_r_hat"),
             value(0, "base", "final", 1.0, measure="nc1", layer="penultimate"),
         ]
     )
-    assert headline(table)["measure"].tolist() == ["m", "modules_r2", "nc1"]
+    kinds = [{"kind": "curvature"}, {"kind": "gradient_alignment", "name": "aligned"}, {"kind": "learning_coefficient"}]
+    analyses = [ANALYSES.parse(kind) for kind in kinds]
+    assert headline(table, analyses)["measure"].tolist() == ["m", "modules_r2", "llc_r_hat", "nc1"]
 
 
 def test_arms_agree_where_the_sign_stays_without_each():
@@ -296,8 +300,8 @@ def test_arms_agree_where_the_sign_stays_without_each():
         for k in range(points)
     ]
     points = pd.DataFrame(rows).assign(forget="class", analysis="a", measure="m", on="", layer="model", updates=np.nan)
-    found = mediation(points, 0.05).set_index("outcome")["arms_agree"]
-    assert found["damage"] == 0.5
+    answers = mediation(points, 0.05).set_index("outcome")["arms_agree"]
+    assert answers["damage"] == 0.5
 
 
 def test_arms_agree_where_leaving_one_out_keeps_the_sign():
@@ -308,8 +312,8 @@ def test_arms_agree_where_leaving_one_out_keeps_the_sign():
             rows += [{"seed": seed, "arm": arm, "change": x, "damage": slope * x, "updates": slope * x} for x in xs]
     keys = {"forget": "class", "analysis": "a", "measure": "m", "on": "", "layer": "model"}
     points = pd.DataFrame(rows).assign(accuracy=0.5, **keys)
-    found = mediation(points, 0.05)
+    answers = mediation(points, 0.05)
     signs = [np.sign(spearmanr(rest["change"], rest["damage"]).statistic)
              for rest in (points, *(points[points["arm"] != arm] for arm in ("steep", "one", "two")))]  # fmt: skip
     assert signs == [1, -1, 1, 1]
-    assert found["arms_agree"].tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert answers["arms_agree"].tolist() == pytest.approx([2 / 3, 2 / 3])

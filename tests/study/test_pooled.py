@@ -30,14 +30,14 @@ def hidden(h, noise):
 
 
 def test_scales_of_studies_do_not_matter():
-    found = pooled({"one": points(hidden), "two": points(hidden, scale=1000, seed=1)}, 0.05)
+    answers = pooled({"one": points(hidden), "two": points(hidden, scale=1000, seed=1)}, 0.05)
     again = pooled({"one": points(hidden, scale=7), "two": points(hidden, seed=1)}, 0.05)
-    assert found["predicts"].tolist() == ["yes", "yes"]
-    assert found["partial"].tolist() == again["partial"].tolist()
-    assert (found["partial"] > 0.8).all()
-    assert found["recipes"].tolist() == [2, 2]
-    assert found["recipes_agree"].tolist() == [1, 1]
-    assert found["seeds"].tolist() == [20, 20]
+    assert answers["predicts"].tolist() == ["yes", "yes"]
+    assert answers["partial"].tolist() == again["partial"].tolist()
+    assert (answers["partial"] > 0.8).all()
+    assert answers["recipes"].tolist() == [2, 2]
+    assert answers["recipes_agree"].tolist() == [1, 1]
+    assert answers["seeds"].tolist() == [20, 20]
 
 
 def test_opposite_studies_cancel_and_leaving_one_out_shows_it():

@@ -113,7 +113,7 @@ def test_tables_of_an_earlier_version_are_enough(study, copy):
 def test_a_store_that_lacks_jobs_is_named(copy):
     out, store = copy
     shutil.rmtree(next(store.root.glob("unlearn-*")))
-    with pytest.raises(StoreError, match=r"store: 1 of \d+ jobs are not there; name the store with --store"):
+    with pytest.raises(StoreError, match=r"store: 1 of \d+ jobs are missing; name the store with --store"):
         reopened(out, store.root)
 
 

@@ -57,9 +57,11 @@ def test_a_store_of_earlier_code_is_told_by_kind_and_version(tmp_path):
         ("oracle", 1, 1), ("unlearn", 3, 1), ("evaluate", None, 1), ("unlearned", 1, 1),
     }  # fmt: skip
     text = warning(plan, store)
-    assert text.startswith(f"store {store.root}: 1 oracle job of version 1, 1 unlearn job of version 3, ")
-    assert "1 evaluate job that read stale jobs" in text
-    assert text.endswith(" are stale and will be made again")
+    assert text.startswith(
+        f"store {store.root}: an earlier version of the package made 1 oracle job of version 1, 1 unlearn job of version 3, "
+    )
+    assert "1 evaluate job that reads stale jobs" in text
+    assert text.endswith("; they are stale and will be made again")
 
 
 def test_what_has_been_made_again_is_no_longer_stale(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ungrok.core.errors import RecipeError
-from ungrok.train.stages import STAGES, check_stage, stage_name, stage_step
+from ungrok.train.stages import STAGES, check_stage, stage_name, stage_step, step_of
 from ungrok.train.transition import TransitionRule, find_transition
 
 STEPS = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
@@ -98,6 +98,13 @@ def test_a_step_by_number(stage, found):
 @pytest.mark.parametrize(("stage", "name"), [(5, "step-5"), ("step-12", "step-12"), *((s, s) for s in STAGES)])
 def test_names(stage, name):
     assert stage_name(stage) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("step-0", 0), ("step-120", 120), ("final", None), ("step-", None), ("step-12 or so", None)]
+)
+def test_only_steps_by_number_have_a_number(name, step):
+    assert step_of(name) == step
 
 
 @pytest.mark.parametrize("stage", ["pregrok", -3, "step-", "step-1.5", "step--1"])

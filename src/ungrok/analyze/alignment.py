@@ -12,13 +12,16 @@ from torch import Tensor
 from ungrok.analyze.activations import Watch
 from ungrok.analyze.base import ANALYSES, MODEL, Analysis, Null, Reading, Subject, chunks, pool
 from ungrok.analyze.gradients import gradient_gram
-from ungrok.analyze.modules import fit_modules
-from ungrok.analyze.nulls import NullDraw, compared, null_draws, permuted
+from ungrok.analyze.modules import FIT, fit_modules
+from ungrok.analyze.nulls import NULLS, NullDraw, compared, null_draws, permuted
 from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch
 from ungrok.core.seeds import generator
 
 PAIR = "forget|retain"
+
+PERCENTS = (5, 50, 95)
+"""Quantiles of the cosines of single pairs."""
 
 
 def set_cosines(gram: Tensor, left: list[Tensor], right: list[Tensor]) -> Tensor:
@@ -72,6 +75,14 @@ class GradientAlignment(Analysis):
     layers: bool = Field(True, description="each layer apart, too")
     chunk: int = Field(64, ge=1, description="examples per vectorized backward pass")
 
+    def beside(self) -> frozenset[str]:
+        """Return angles, quantiles, normalized gradients, and all of the fit but its quality."""
+        scaled = (f"normalized_gradient_cosine_{null}" for null in NULLS)
+        quantiles = (f"per_sample_cosine_q{percent:02d}" for percent in PERCENTS)
+        fit = (f"modules_{name}" for name in FIT if name != "r2")
+        whole = ("gradient_angle", "normalized_gradient_angle", "normalized_gradient_cosine")
+        return frozenset({*whole, *scaled, *quantiles, *fit})
+
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield the cosines of the whole model and of each layer, then what concerns single examples."""
         batch, forget, retain = pool(subject, self.examples)
@@ -116,7 +127,7 @@ def _pairs(cosines: Tensor, count: int, shuffled: list[NullDraw]) -> Iterator[Re
         null = [cosines[d.null.to(cosines.device)][:, d.against.to(cosines.device)].mean().item() for d in shuffled]
         nulls = {"permuted": Null.of(null)} if on == PAIR else {}
         yield Reading("per_sample_cosine", on, values.mean().item(), examples=len(cosines), nulls=nulls)
-        for percent in (5, 50, 95):
+        for percent in PERCENTS:
             at = values[round(percent / 100 * (len(values) - 1))].item()
             yield Reading(f"per_sample_cosine_q{percent:02d}", on, at, examples=len(cosines))
 

@@ -192,6 +192,10 @@ class Analysis(Schema):
         """The name shown in tables."""
         return self.name or self.kind
 
+    def beside(self) -> frozenset[str]:
+        """Return the names of readings that are no measures themselves: error bounds, diagnostics, a measure in another form."""
+        return frozenset()
+
     def check(self, subject: Subject) -> None:
         """Raise NotApplicable or RecipeError if this cannot be measured, as far as a few examples tell; in eval mode."""
 

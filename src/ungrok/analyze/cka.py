@@ -44,6 +44,10 @@ class CKA(OfLayers):
     examples: int = Field(1000, ge=4, description="examples per set")
     draws: int = Field(5, ge=0, description="draws of the null")
 
+    def beside(self) -> frozenset[str]:
+        """Return the biased form."""
+        return frozenset({"cka_biased"})
+
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield two readings per set, reference and layer that both models have."""
         for role in (role for role in ROLES if role in subject.sets):
@@ -79,6 +83,10 @@ class UnpairedCKA(OfLayers):
     kind: Literal["cka_unpaired"] = "cka_unpaired"
     examples: int = Field(1000, ge=4, description="examples per set")
     draws: int = Field(20, ge=1, description="random pairings, and draws of the null")
+
+    def beside(self) -> frozenset[str]:
+        """Return the unbiased form, and what explains the paper's."""
+        return frozenset({"cka_unpaired_unbiased", "cka_unpaired_expected", "participation_ratio_unbiased"})
 
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield the readings of each layer; nothing where there are fewer than 4 pairs of rows."""

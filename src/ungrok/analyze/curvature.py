@@ -21,6 +21,11 @@ UNIT = "loss"
 DECADES = range(-6, 3)
 """Powers of ten beyond which eigenvalues are counted."""
 
+BEYOND = {f"hessian_above_1e{power}": 10.0**power for power in DECADES} | {
+    f"hessian_below_-1e{power}": -(10.0**power) for power in DECADES
+}
+"""By the name of a reading that counts eigenvalues, the value beyond which it does."""
+
 
 @ANALYSES.register
 class Curvature(Analysis):
@@ -47,6 +52,11 @@ class Curvature(Analysis):
     adaptive: bool = Field(True, description="largest eigenvalue and trace of D·H·D, too")
     chunk: int = Field(500, ge=1, description="examples per pass")
 
+    def beside(self) -> frozenset[str]:
+        """Return the residuals and the counts of eigenvalues."""
+        largest = (f"hessian_eigenvalue_{rank}_residual" for rank in range(1, self.eigenvalues + 1))
+        return frozenset({"hessian_smallest_residual", *largest, *BEYOND})
+
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield the readings of forget, then of retain, then of both."""
         whole, forget, retain = pool(subject, self.examples)
@@ -62,7 +72,7 @@ class Curvature(Analysis):
             for name, value in own.items():
                 drawn = [values[name] for values in null if name in values] if on == "forget" else []
                 nulls = {"retain_subset": Null.of(drawn)} if drawn else {}
-                unit = "1" if name.startswith(("hessian_negative", "hessian_above", "hessian_below")) else UNIT
+                unit = "1" if name in ("hessian_negative_share", *BEYOND) else UNIT
                 yield Reading(name, on, value, unit, examples=len(index), nulls=nulls)
 
     def _parts(self, batch: Batch, count: int) -> list[Batch]:
@@ -102,7 +112,6 @@ class Curvature(Analysis):
             values, weights = spectral_density(hessian(model, parts, objective), p, self.steps, self.probes, seed)
             mass = weights * values.abs()
             readings["hessian_negative_share"] = (mass[values < 0].sum() / mass.sum()).item()
-            for power in DECADES:
-                readings[f"hessian_above_1e{power}"] = weights[values > 10.0**power].sum().item()
-                readings[f"hessian_below_-1e{power}"] = weights[values < -(10.0**power)].sum().item()
+            for name, level in BEYOND.items():
+                readings[name] = weights[values > level if level > 0 else values < level].sum().item()
         return readings

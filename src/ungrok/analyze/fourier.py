@@ -101,6 +101,10 @@ class Fourier(Analysis):
         """Raise NotApplicable unless the data are one-hot pairs with their sum modulo an odd p as target."""
         _modulus(subject)
 
+    def beside(self) -> frozenset[str]:
+        """Return the loss of the whole network."""
+        return frozenset({"full_loss"})
+
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield the readings."""
         sets = {role: subject.examples(role) for role in self.needs}

@@ -126,6 +126,11 @@ class LearningCoefficient(Analysis):
             raise ValueError(f"burn_in: {self.burn_in} leaves under 4 of {self.steps} steps")
         return self
 
+    def beside(self) -> frozenset[str]:
+        """Return the diagnostics of the chains, and the value for a quadratic minimum."""
+        chains = {"llc_sd", "llc_r_hat", "llc_effective_size", "llc_negative", "llc_diverged", "llc_step_size"}
+        return frozenset({*chains, "llc_regular"})
+
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield λ and its diagnostics."""
         batch, forget, retain = pool(subject, 2**62)

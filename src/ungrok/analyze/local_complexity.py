@@ -188,6 +188,10 @@ class LocalComplexity(Analysis):
             )
         self._frame(subject, batch)
 
+    def beside(self) -> frozenset[str]:
+        """Return the same as a share of the units."""
+        return frozenset({"local_complexity_fraction"})
+
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield two readings per set and layer, and for the sum over layers."""
         counts: dict[str, dict[str, tuple[Tensor, int]]] = {}

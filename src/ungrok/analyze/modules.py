@@ -10,6 +10,9 @@ from torch import Tensor
 from ungrok.analyze.base import Null
 from ungrok.core.seeds import generator
 
+FIT = ("p", "overlap", "rho", "predicted", "mean_cosine", "r2")
+"""Numbers of a fit, by name."""
+
 
 @dataclass(frozen=True)
 class ModuleFit:
@@ -36,7 +39,7 @@ class ModuleFit:
 
     def values(self) -> dict[str, float]:
         """Return the numbers by name."""
-        return {name: getattr(self, name) for name in ("p", "overlap", "rho", "predicted", "mean_cosine", "r2")}
+        return {name: getattr(self, name) for name in FIT}
 
 
 def overlap(active: Tensor) -> Tensor:

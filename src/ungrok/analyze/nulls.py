@@ -11,6 +11,9 @@ from torch import Tensor
 from ungrok.analyze.base import Null, Reading
 from ungrok.core.seeds import generator
 
+NULLS = ("split_half", "same_classes", "other_classes")
+"""Names of the nulls that :func:`null_draws` draws."""
+
 
 @dataclass(frozen=True)
 class NullDraw:
@@ -97,7 +100,7 @@ def null_draws(
     """
     made: dict[str, list[NullDraw]] = {}
     classes = None if targets is None else targets.cpu()
-    for name in ("split_half", "same_classes", "other_classes"):
+    for name in NULLS:
         draw = generator(seed, "control", name)
         for _ in range(count):
             drawn: NullDraw | None = None

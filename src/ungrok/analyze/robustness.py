@@ -37,6 +37,10 @@ class RobustAccuracy(Analysis):
         """Raise NotApplicable unless batches are (inputs, targets)."""
         inputs_of(next(subject.batches("retain")), self.kind)
 
+    def beside(self) -> frozenset[str]:
+        """Return the accuracy without an attack."""
+        return frozenset({"clean_accuracy"})
+
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield two readings per set."""
         for role in (role for role in ROLES if role in subject.sets):

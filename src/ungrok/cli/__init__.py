@@ -1,4 +1,4 @@
-"""The command line: one file a group of commands, each of which imports what it needs when it runs."""
+"""The command line: one file for each group of commands. A command imports what it needs when it runs, not before."""
 
 from ungrok.cli.app import app, main
 

@@ -19,13 +19,13 @@ INTERRUPTED = 130
 
 class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; typer would end an interrupted one without a word."""
+        """Run a command, and say so if it is interrupted: typer would end it without a word."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             signal.signal(
                 signal.SIGINT, signal.SIG_IGN
-            )  # the program ends anyway; a second one would only add a traceback
+            )  # the program is ending; a second Ctrl-C would only add a traceback
             say("interrupted; run the same command again to go on from here")
             raise typer.Exit(INTERRUPTED) from None
 
@@ -66,7 +66,7 @@ app.command(name="list")(listing.list_)
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is one line and exit code 2, a broken store is exit code 1."""
+    """Run the command line. An error is one line of text; its exit code is 1 for a broken store, and 2 for all that a user can mend."""
     try:
         app()
     except UngrokError as error:
@@ -77,6 +77,6 @@ def main() -> None:
 
         if not isinstance(error, torch.OutOfMemoryError):
             raise
-        # Outside a job, whose keys to lower are known.
+        # Inside a job the message would name the keys of the recipe to lower.
         say(f"error: the device is out of memory; lower the batch sizes or the size of the model ({first_line(error)})")
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""Commands that read finished studies beside something else: compare, mediation."""
+"""Commands that compare finished studies, with the paper or with each other: compare, mediation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def compare(
     place: Annotated[
         list[str] | None,
         typer.Option(
-            help="Where the study has a place of the paper, for instance pre=step-52800 or grokked-50=grokked-20."
+            help="Stage or forget split that stands for a place of the paper: pre=step-52800, grokked-50=grokked-20."
         ),
     ] = None,
     as_json: AsJson = False,
@@ -52,9 +52,9 @@ def mediation(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="The --out folders of two or more studies.")],
     as_json: AsJson = False,
 ) -> None:
-    """Ask which measures predict the cost of unlearning.
+    """Ask which measures predict the cost of unlearning beyond what test accuracy predicts.
 
-    Over several studies, and without each of them, and beyond what test accuracy predicts.
+    The answer is that of all studies together, and again without each of them.
     """
     from ungrok.report import mechanism
 

@@ -19,7 +19,7 @@ REGISTRIES = {
     "analyses": ("analysis", "ungrok.analyses", ("ungrok.analyze", "ANALYSES.register")),
     "claims": ("claim", "ungrok.claims", ("ungrok.study.claims", "CLAIMS.register")),
 }
-"""What the registries of these things are made with: theirs are in modules that import torch."""
+"""The arguments of each registry. The registries themselves are in modules that import torch, which takes long."""
 
 
 def recipes() -> dict[str, str]:

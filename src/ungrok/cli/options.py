@@ -37,7 +37,7 @@ Overrides = Annotated[
     typer.Argument(metavar="KEY=VALUE", help="Dotted overrides, for instance trajectory.steps=2000."),
 ]
 StoreDir = Annotated[Path | None, typer.Option("--store", help="Folder of finished jobs; studies may share it.")]
-OutDir = Annotated[Path | None, typer.Option("--out", help="Where the study writes; default runs/<recipe>-<hash>.")]
+OutDir = Annotated[Path | None, typer.Option("--out", help="Where the study writes; default: runs/<recipe>-<hash>.")]
 Workers = Annotated[
     int | None,
     typer.Option(min=0, help="Worker processes, one thread each; 0 runs in this process; default: one per processor."),
@@ -90,10 +90,10 @@ def _depth(text: str) -> int:
 
 
 def one_of(option: str, value: T | None, allowed: Sequence[T]) -> T:
-    """Return what was asked for, or the first that is allowed.
+    """Return the value of an option, or the first that is allowed where none was given.
 
     Raises:
-        RecipeError: If what was asked for is not allowed.
+        RecipeError: If the value is not allowed.
 
     """
     if value is None:

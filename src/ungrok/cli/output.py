@@ -10,7 +10,7 @@ import typer
 
 
 def say(text: str) -> None:
-    """Print one line for the user, apart from results."""
+    """Print one line for the user on standard error."""
     typer.echo(text, err=True)
 
 

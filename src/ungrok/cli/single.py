@@ -1,4 +1,4 @@
-"""Commands on one model of a study, or on weights of one's own: train, unlearn, evaluate, analyze."""
+"""Commands on one model of a study, or on weights that the user brings: train, unlearn, evaluate, analyze."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def train(
     seed: Seed = None,
     arm: ArmName = BASE,
     without: Annotated[
-        str | None, typer.Option(help="Label of a forget split: train its oracle, which never sees it, instead.")
+        str | None, typer.Option(help="Label of a forget split: train the model for its oracle, which never sees it.")
     ] = None,
     store: StoreDir = None,
 ) -> None:
@@ -99,7 +99,7 @@ def unlearn(
     store: StoreDir = None,
     model: Model = None,
     out: Annotated[
-        Path | None, typer.Option(help="With --model: where the new weights go; default FILE-METHOD.safetensors.")
+        Path | None, typer.Option(help="With --model: where the new weights go; default: FILE-METHOD.safetensors.")
     ] = None,
 ) -> None:
     """Walk one unlearning path and print it.
@@ -164,7 +164,7 @@ def analyze(
     if reference is not None and model is None:
         raise RecipeError("--reference: goes with --model; a stage is compared with its oracle and earlier stages")
     if model is not None and (stage or method):
-        raise RecipeError("--model: goes without --stage and --method; it is measured as it is")
+        raise RecipeError("--model: excludes --stage and --method; it is measured as it is")
     content, analysis = _measuring(load_recipe(recipe, overrides), analysis)
     content = _with_step(content, arm, stage)
     plan, where = planned(content), folders(content, None, store)[1]
@@ -183,7 +183,7 @@ def analyze(
 
 
 def _measuring(content: Recipe, analysis: str | None) -> tuple[Recipe, str]:
-    """Return the recipe with one analysis alone, since others need not fit what was overridden, and its name."""
+    """Return the recipe with one of its analyses, and the name of that one: the others need not fit what was overridden."""
     from ungrok.analyze import ANALYSES
     from ungrok.study.loading import validate
 
@@ -198,10 +198,11 @@ def _measuring(content: Recipe, analysis: str | None) -> tuple[Recipe, str]:
 
 
 def _with_step(content: Recipe, arm: str, stage: str | None) -> Recipe:
-    """Add a stage ``step-N`` that the recipe does not name: any step of a trajectory can be measured."""
+    """Add a stage ``step-N`` to the recipe where it is not there, so that any step of a trajectory can be measured."""
     from ungrok.study.loading import validate
+    from ungrok.train.stages import step_of
 
-    if stage is None or not stage.startswith("step-") or stage in content.stages_of(arm):
+    if stage is None or step_of(stage) is None or stage in content.stages_of(arm):
         return content
     changed = content.to_dict()
     block = changed["arms"][arm] if arm in content.arms else changed

@@ -24,7 +24,7 @@ def study(
 ) -> None:
     """Run a whole study and write its report.
 
-    What is finished already is not done again.
+    Jobs that are finished already are not run again.
     """
     from ungrok.study.run import run_study
 
@@ -42,8 +42,8 @@ def _reported(made: StudyFolder) -> Path:
 def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = None) -> None:
     """Validate a recipe and print its plan and its rough cost.
 
-    The plan is the jobs by kind; the cost is checkpoints, disk, and time on this machine. Jobs of the store that a new
-    version of the package makes again are named.
+    The plan is the number of jobs of each kind; the cost is checkpoints, disk, and time on this machine. Jobs of the store that
+    are stale, because the package has changed, are named.
     """
     from ungrok.study import stale
     from ungrok.study.engine import default_workers
@@ -94,7 +94,7 @@ def report(
 ) -> None:
     """Write the tables and the report of a finished study again.
 
-    Nothing is trained: they are made from what is stored.
+    Nothing is trained: both are made from the store.
     """
     from ungrok.study.run import reopened
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
@@ -36,6 +36,21 @@ class ForgetSplit:
     classes: tuple[int, ...]
 
 
+class GroupDraw(NamedTuple):
+    """How a rule draws from one of several groups that a report sets side by side.
+
+    Args:
+        how: What makes the groups, in words.
+        size: Number of examples that are drawn.
+        group: The group that they are drawn from.
+
+    """
+
+    how: str
+    size: int
+    group: str
+
+
 class ForgetRule(Schema):
     """A named way to choose forget examples."""
 
@@ -56,6 +71,10 @@ class ForgetRule(Schema):
     def default_label(self) -> str:
         """Return a label made from the rule's own settings."""
         return self.kind
+
+    def group_draw(self) -> GroupDraw | None:
+        """Return how the rule draws from one of several groups; None where it knows no groups."""
+        return None
 
     @abstractmethod
     def choose(self, data: Data, draw: torch.Generator) -> Tensor:

@@ -20,7 +20,7 @@ from ungrok.core.errors import RecipeError
 from ungrok.core.schema import Schema
 from ungrok.data.answers import AnswerData, repeated
 from ungrok.data.base import Data
-from ungrok.data.forget import FORGET_RULES, ForgetRule
+from ungrok.data.forget import FORGET_RULES, ForgetRule, GroupDraw
 from ungrok.data.history import Floats, LossHistory
 
 Bools = NDArray[np.bool_]
@@ -225,6 +225,11 @@ class LocalGrokking(ForgetRule):
     def default_label(self) -> str:
         """Return for instance ``grokked-20``."""
         return f"{self.group}-{self.size}{'-matched' if self.matched else ''}"
+
+    def group_draw(self) -> GroupDraw:
+        """Return the rule of the groups, and whether both are matched."""
+        how = f"rule {self.using.rule}, {self.using.by}{', matched for difficulty' if self.matched else ''}"
+        return GroupDraw(how, self.size, self.group)
 
     def choose(self, data: Data, draw: torch.Generator) -> Tensor:
         """Return the drawn indices.

@@ -1,4 +1,4 @@
-"""The paper's numbers beside those of a study, with the sign of each difference that the paper draws conclusions from."""
+"""The paper's numbers beside those of a study, and the differences from which the paper draws conclusions."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def compare(view: View, name: str, places: Sequence[str] = ()) -> list[Line]:
     Args:
         view: A study.
         name: See :func:`parts`.
-        places: Where the study has a place of the paper, if not where the data file says: ``place=stage`` or
+        places: Stages that stand for places of the paper, where they are not those of the data file: ``place=stage`` or
             ``place=arm/stage``, for instance ``pre=step-52800``; ``place=split`` where places are forget splits.
 
     Raises:
@@ -113,7 +113,7 @@ def compare(view: View, name: str, places: Sequence[str] = ()) -> list[Line]:
 
 
 def missing(view: View, name: str, places: Sequence[str] = ()) -> Iterator[str]:
-    """Yield, one sentence each, what of the paper's places and forget splits a study does not have; see :func:`compare`."""
+    """Yield a sentence on each of the paper's places and forget splits that a study does not have; see :func:`compare`."""
     chosen = parts(name, view.recipe)
     labels, stages = view.recipe.forget_labels(), [Side(stage=s, arm=a).label for a, s in view.series]
     for place, side in _sides(view, chosen, places).items():
@@ -133,7 +133,7 @@ def missing(view: View, name: str, places: Sequence[str] = ()) -> Iterator[str]:
 
 
 def _sides(view: View, chosen: Sequence[str], places: Sequence[str]) -> dict[str, Side]:
-    """Return where the places of some parts are, by the data file and by the user."""
+    """Return which side of a study stands for each place of some parts: by the data file, or else by the user."""
     known = {place: Side.model_validate(side) for part in chosen for place, side in paper()[part]["places"].items()}
     return known | dict(_place(view, text, known) for text in places)
 

@@ -32,7 +32,7 @@ class ReportFamily(ABC):
 
     @abstractmethod
     def question(self, view: View) -> str:
-        """Return what was asked, and on what."""
+        """Return what the study asks, and what it was run on."""
 
     @abstractmethod
     def pictures(self, view: View) -> Iterator[Picture]:
@@ -54,7 +54,7 @@ class ClassReport(ReportFamily):
     later: ClassVar[str] = "later stage"
 
     def question(self, view: View) -> str:
-        """Return what was asked, and on what."""
+        """Return what the study asks, and what it was run on."""
         recipe = view.recipe
         data = getattr(recipe.problem, "dataset", recipe.problem.kind)
         arms = f", in the arms {listed(view.arms)}" if recipe.arms else ""
@@ -68,7 +68,7 @@ class ClassReport(ReportFamily):
         )
 
     def pictures(self, view: View) -> Iterator[Picture]:
-        """Yield training, doses, survival and frontiers, and places along a trajectory."""
+        """Yield the figures of training, doses, survival, frontiers, and places along a trajectory."""
         yield from training(view)
         yield from along_trajectory(view)
         for arm in view.arms:
@@ -92,7 +92,7 @@ class AnswerReport(ReportFamily):
     later: ClassVar[str] = "second group"
 
     def question(self, view: View) -> str:
-        """Return what was asked, and on what."""
+        """Return what the study asks, and what it was run on."""
         recipe = view.recipe
         return (
             "Are examples that a language model learned at another time easier to make it forget? Here "
@@ -105,7 +105,7 @@ class AnswerReport(ReportFamily):
         )
 
     def pictures(self, view: View) -> Iterator[Picture]:
-        """Yield training, extraction against dose with both groups in one panel, and for other splits what classifiers have."""
+        """Yield the figures of training, of extraction with both groups in a panel, and for other splits those of classifiers."""
         yield from training(view)
         paired: set[str] = set()
         for name, pairs in group_splits(view).items():

@@ -30,7 +30,7 @@ def missing(value: object) -> bool:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """Return a number with so many significant digits, never in scientific notation from 1000 on."""
+    """Return a number with so many significant digits; from 1000 on as an integer with separators."""
     if missing(value):
         return MISSING
     value = float(value)
@@ -46,7 +46,7 @@ def whole(value: Any) -> str:
 
 
 def fixed(value: Any, decimals: int = 3) -> str:
-    """Return a number with so many decimals."""
+    """Return a number with the given number of decimals."""
     return MISSING if missing(value) else _signed(f"{float(value):.{decimals}f}")
 
 
@@ -71,7 +71,7 @@ def interval(effect: Effect) -> str:
 
 
 def bracketed(left: str, right: str) -> str:
-    """Return ``[left, right]``, which no line break parts."""
+    """Return ``[left, right]``, which stays on one line."""
     return f"[{left}, {right}]".replace(" ", "\N{NO-BREAK SPACE}")
 
 
@@ -90,12 +90,12 @@ def restriction(effect: Effect) -> str:
 
 
 def measure(effect: Effect) -> str:
-    """Return the scale and unit of an effect, with true minus signs."""
+    """Return the scale and unit of an effect."""
     return _signed(effect.measure) or MISSING
 
 
 def p_value(value: Any) -> str:
-    """Return a p-value with three decimals, or that it is smaller."""
+    """Return a p-value with three decimals, or ``< 0.001``."""
     return "< 0.001" if not missing(value) and value < 0.001 else fixed(value)
 
 
@@ -110,7 +110,7 @@ def level(target: float | str) -> str:
 
 
 def mean_sd(values: Sequence[Any], decimals: int = 3) -> tuple[str, ...]:
-    """Return mean and ± standard deviation of what is there, and of how many where some are missing."""
+    """Return mean and ± standard deviation of the values that are there, and their number where some are missing."""
     there = pd.Series([float(value) for value in values if not missing(value)], dtype=float)
     if there.empty:
         return (MISSING,)

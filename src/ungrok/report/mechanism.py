@@ -14,7 +14,7 @@ from ungrok.core.errors import RecipeError
 from ungrok.report.format import bracketed, fixed, listed
 from ungrok.report.view import View
 from ungrok.study.folder import StudyFolder
-from ungrok.study.mediation import MEASURE, changes, mediation, pooled
+from ungrok.study.mediation import MEASURE, changes, headline, mediation, pooled
 
 MEASURE_ALONE = [column for column in MEASURE if column != "on"]
 
@@ -31,6 +31,10 @@ class Mechanism:
         table = self.view.results.mechanism
         return table[table["method"] == ""]
 
+    def headline(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return what of a table of measures stands in tables and figures; see :func:`ungrok.study.mediation.headline`."""
+        return headline(table, self.view.recipe.analyze)
+
     @cached_property
     def points(self) -> pd.DataFrame:
         """Changes of measures and of costs from the first stage of the base arm."""
@@ -38,7 +42,7 @@ class Mechanism:
 
     @cached_property
     def mediation(self) -> pd.DataFrame:
-        """What those changes have to do with each other."""
+        """Whether changes of measures predict changes of costs; see :func:`ungrok.study.mediation.mediation`."""
         return mediation(self.points, self.view.recipe.claims.alpha)
 
     def sentences(self) -> list[str]:
@@ -57,7 +61,7 @@ def _said(own: pd.DataFrame) -> str:
     for on, rows in own.groupby("on", sort=False):
         words = dict.fromkeys(rows["predicts"])
         if len(words) > 1:
-            words.pop("unknown", None)  # where nothing could be asked
+            words.pop("unknown", None)  # too few seeds there, or nothing varies
         answers.setdefault(next(iter(words)) if len(words) == 1 else "depends on the forget split", []).append(str(on))
     if len(answers) == 1:
         return next(iter(answers))
@@ -65,7 +69,7 @@ def _said(own: pd.DataFrame) -> str:
 
 
 def named(key: Any) -> list[str]:
-    """Return what a key in the order of ``MEASURE`` is called, and its data."""
+    """Return the name of a measure in tables, and its data, given a key in the order of ``MEASURE``."""
     _, measure, on, layer = map(str, key)
     return [measure if layer == "model" else f"{measure} ({layer})", on]
 
@@ -96,7 +100,7 @@ def across(folders: Sequence[Path], alpha: float = 0.05) -> pd.DataFrame:
         if points.empty:
             raise RecipeError(f"{folder}: holds no measures; its recipe has no 'analyze'")
         if view.recipe.name in studies:
-            raise RecipeError(f"{folder}: recipe {view.recipe.name!r} stands more than once")
+            raise RecipeError(f"{folder}: recipe {view.recipe.name!r} is given more than once")
         studies[view.recipe.name] = points
     return pooled(studies, alpha)
 

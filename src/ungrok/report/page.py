@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds everything and asks nothing of the network."""
+"""The page: one HTML file that holds everything, and needs no network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from ungrok.report.view import View
 from ungrok.study.claims import Doses, Verdict, Word, every_claim
 from ungrok.study.loading import to_yaml
 from ungrok.study.plan import Plan
-from ungrok.study.recipe import Rescaled, Side
 from ungrok.study.results import Results
 from ungrok.study.store import explained
 
@@ -54,7 +53,7 @@ def write_report(
         plan: The study's plan.
         results: Its tables.
         judged: Its verdicts, from :func:`ungrok.study.claims.judge`.
-        made: What the report was made with; shown as it is.
+        made: What the study was made with, as in ``provenance.json``; shown as it is.
         doses: Per method label, where paths end and where doses are matched.
 
     Returns:
@@ -88,7 +87,7 @@ def render(
         family: What its report is made of.
         mechanism: What was measured on its models.
         shown: Per figure its ``name``, ``title``, ``how`` and ``image``, a data URI.
-        made: What the report was made with.
+        made: What the study was made with.
 
     """
     environment = Environment(
@@ -156,7 +155,9 @@ def words(view: View) -> Iterator[tuple[str, str]]:
     """Yield the words that the page uses, with their meaning."""
     claims = view.recipe.claims
     known = [f"{stage}: {STAGES[stage].format(signal=view.signal)}" for stage in view.stages if stage in STAGES]
-    known += [f"{name}: {described(view, name)}" for name in view.stages if name in view.recipe.controls]
+    known += [
+        f"{name}: {view.recipe.controls[name].described()}" for name in view.stages if name in view.recipe.controls
+    ]
     yield "stage", f"a place on a training run. {'; '.join(known)}.".replace("run. .", "run.")
     yield (
         "target",
@@ -191,15 +192,6 @@ def words(view: View) -> Iterator[tuple[str, str]]:
             "refuted also where the whole interval is too close to zero to matter; otherwise inconclusive."
         ),
     )
-
-
-def described(view: View, name: str) -> str:
-    """Return what a matched or rescaled checkpoint is."""
-    control = view.recipe.controls[name]
-    if isinstance(control, Rescaled):
-        return f"the model of {control.stage} with its first layer times {control.factor:g} and its last divided by it: the same function"
-    to = Side(stage=control.stage, arm=control.arm).label
-    return f"the step with the {control.equal.replace('_', ' ')} of {to}, within {control.tolerance:g}"
 
 
 def _save(picture: Picture, folder: Path) -> dict[str, str]:

@@ -111,7 +111,7 @@ class View:
 
     @property
     def stages(self) -> list[str]:
-        """The stages of all arms; steps that only a sweep along training uses are not among them."""
+        """The stages of all arms; steps that only ``along`` uses are not among them."""
         return self.recipe.all_stages()
 
     @property
@@ -121,12 +121,12 @@ class View:
 
     @property
     def methods(self) -> list[str]:
-        """The labels of methods that left at least one path."""
+        """The labels of methods that have at least one path."""
         return [label for label in self.recipe.unlearn_labels() if label in self.doses]
 
     @property
     def signal(self) -> str:
-        """What the transition is looked for in."""
+        """The accuracy in which the transition shows."""
         return f"{'robust' if self.recipe.transition.signal == 'adversarial' else 'validation'} accuracy"
 
     @property

@@ -1,4 +1,4 @@
-"""What jobs will cost, from the time of an update and of an evaluation: each kind of job adds its own up."""
+"""What jobs will cost: each kind of job computes its own cost from the time of one update and of one evaluation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Price:
-    """What a training's parts cost.
+    """What one update, one evaluation and one checkpoint of a training cost.
 
     Args:
         update: Seconds of one update.
         evaluation: Seconds of scoring all splits once.
-        weights: Bytes of the model.
+        weights: Bytes of the model's weights.
 
     """
 
@@ -32,9 +32,9 @@ class Bill:
     """Rough cost of one job.
 
     Args:
-        seconds: Of one processor.
-        bytes: On disk.
-        checkpoints: Training checkpoints kept.
+        seconds: Time of one processor.
+        bytes: Size on disk.
+        checkpoints: Number of training checkpoints that are kept.
 
     """
 
@@ -44,15 +44,15 @@ class Bill:
 
 
 class Prices(Protocol):
-    """Prices in one study."""
+    """The prices that hold in one study."""
 
     @property
     def unlearning(self) -> Price:
-        """Of the training that paths leave."""
+        """The price of the trainings whose models are unlearned."""
 
     @property
     def replay(self) -> float:
-        """Seconds of bringing a model to a step of its trajectory, on average."""
+        """Seconds that it takes, on average, to bring a model to a step of its trajectory."""
 
     @property
     def examples(self) -> int:

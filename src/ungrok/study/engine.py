@@ -25,12 +25,14 @@ Report = Callable[[str], None]
 
 
 ATTEMPTS = 3
+"""How often jobs are run at most, where files turn out to be damaged on the way."""
 
 
 TOPIC = "ungrok"
-"""Of the events by which workers tell how far a job is."""
+"""Name of the dask events by which workers report how far their jobs are."""
 
 SECONDS_BETWEEN = 0.5
+"""Least time between two such reports on one job."""
 
 
 def default_workers() -> int:
@@ -41,7 +43,7 @@ def default_workers() -> int:
 def pending(store: Store, jobs: list[AnyJob], say: Report) -> list[AnyJob]:
     """Return the jobs that are not finished, after checking every file of those that are.
 
-    A damaged folder is named, discarded and made again.
+    A finished job with a damaged file is named and discarded, and returned, too.
     """
 
     def check(job: AnyJob) -> str | None:
@@ -71,9 +73,9 @@ def run(
     """Bring every job into the store and return how many had to run.
 
     Args:
-        jobs: Inputs before the jobs that read them.
+        jobs: In an order in which every job comes after the jobs that it reads.
         store: Where results go.
-        workers: Worker processes of one thread each; 0 runs in this process; None takes one per processor.
+        workers: Number of worker processes of one thread each; 0 runs the jobs in this process; None starts one per processor.
         scheduler: Address, or scheduler file, of an existing dask cluster that sees the store's folder.
         say: Takes one line of text for the user; by default nothing is said.
 
@@ -88,7 +90,7 @@ def run(
         try:
             _run_all(todo, store, workers, scheduler, say)
         except DamagedFile:
-            # Damage that came up while running: checking again names it and removes it.
+            # A job met a damaged file: checking all files again names it and discards its job.
             if attempt == ATTEMPTS:
                 raise
             todo = pending(store, jobs, say)
@@ -123,12 +125,15 @@ def _execute_here(store: Store, job: AnyJob, tick: Tick = lambda _: None) -> Non
 
 
 def remote(root: str, job: AnyJob, run: str, *_: Any) -> None:
-    """Run one job in a worker, which tells the run how far it is; further arguments only carry the order of the graph."""
+    """Run one job in a worker, which reports how far it is.
+
+    Further arguments are not used: dask waits for the jobs that they come from.
+    """
     _execute_here(Store(Path(root)), job, _teller(run, job))
 
 
 def _teller(run: str, job: AnyJob) -> Tick:
-    """Return a function that tells the client of a run which share of a job is done, twice a second at most."""
+    """Return a function that reports to the client of a run which share of a job is done, at most twice a second."""
     from dask.distributed import get_worker
 
     worker, told = get_worker(), 0.0
@@ -144,14 +149,14 @@ def _teller(run: str, job: AnyJob) -> Tick:
 
 
 def remote_together(root: str, jobs: list[Train]) -> None:
-    """Train alike models as one in a worker, where that is faster."""
+    """Train several models at once in a worker; see :func:`ungrok.study.executing.train_together`."""
     train_together(Store(Path(root)), jobs)
 
 
 def _on_cluster(todo: list[AnyJob], store: Store, workers: int, scheduler: str | None, advance: Advance) -> None:
     from dask.distributed import Client, as_completed
 
-    # One scheduler may serve several stores: the same job there is another task.
+    # One scheduler may serve several stores, and the same job in another store is another task.
     task = {job.key: f"{job.key}-{digest(str(store.root))}" for job in todo}
     run, by_key = uuid4().hex, {job.key: job for job in todo}
 
@@ -192,7 +197,9 @@ def _result(future: Any, job: AnyJob) -> None:
     try:
         future.result()
     except KilledWorker as error:
-        raise UngrokError(f"{job.label}: its worker was killed again and again; is there too little memory?") from error
+        raise UngrokError(
+            f"{job.label}: its worker process was killed several times, perhaps because there is too little memory"
+        ) from error
 
 
 @contextmanager
@@ -213,7 +220,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     settings = {
         "distributed.worker.multiprocessing-method": "spawn",
         "distributed.comm.timeouts.connect": "60s",
-        # dask has malloc give memory back at once; for a training loop that is a page fault at every step.
+        # By default dask makes malloc return freed memory at once, which costs a training loop a page fault at every step.
         f"{environment}.MALLOC_TRIM_THRESHOLD_": 2**28,
         f"{environment}.MALLOC_MMAP_THRESHOLD_": 2**28,
     }

@@ -15,23 +15,23 @@ from ungrok.study.plan import Plan
 from ungrok.train.loop import Run
 
 SAMPLE = 16
-"""Examples that are timed where one takes long: of a language model's data, and of those attacked."""
+"""Number of examples that are timed where a single one takes long: for language models, and under an attack."""
 
 UPDATE = 3
-"""Forward passes that take as long as an update, which is a forward and a backward pass."""
+"""An update, a forward and a backward pass, is taken to last as long as so many forward passes."""
 
 FEW = 512
-"""Examples of each split of other data that are timed."""
+"""Number of examples of each split that are timed for all other models."""
 
 
 @dataclass(frozen=True)
 class StudyCost:
-    """Rough cost of a study, without its analyses, whose time depends on their settings most.
+    """Rough cost of a study without its analyses: how long those take depends mostly on their settings.
 
     Args:
-        seconds: Of one processor, by job kind.
-        bytes: On disk.
-        checkpoints: Training checkpoints kept, over all trajectories.
+        seconds: Time of one processor, by job kind.
+        bytes: Size on disk.
+        checkpoints: Number of training checkpoints that are kept, over all trajectories.
 
     """
 
@@ -41,7 +41,7 @@ class StudyCost:
 
 
 def estimate(plan: Plan, data: Data) -> StudyCost:
-    """Time an update and an evaluation of each kind of training, and add up the plan."""
+    """Time an update and an evaluation of each kind of training, and add up what the jobs of the plan cost."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -74,7 +74,7 @@ class _Timed:
         self.replay = training.steps * training.checkpoint_every / 4 * self.unlearning.update
 
     def of(self, spec: TrainSpec) -> Price:
-        """Return the price of a training; trainings that differ in seeds and forget splits cost the same."""
+        """Return the price of a training; trainings that differ only in seeds and forget splits are taken to cost the same."""
         same = canonical([part.spec() for part in (spec.problem, spec.model, spec.trajectory)])
         if same not in self._known:
             self._known[same] = _price(build_run(spec))
@@ -93,7 +93,7 @@ def _price(run: Run) -> Price:
 
 
 def _measure(run: Run) -> float:
-    """Return the seconds of an evaluation, from a part of large splits and of the examples that are attacked."""
+    """Return the seconds of an evaluation, computed from those of a part of the examples."""
     data, attacked, robustness = run.data, run.attacked, run.training.robustness
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     few = {name: split.of(torch.arange(min(FEW, len(split)))) for name, split in splits.items()}

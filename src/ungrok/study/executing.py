@@ -1,4 +1,4 @@
-"""Running a job in this process, or several trainings as one, and sealing what they give."""
+"""Runs a job in this process, or several trainings at once, and puts what they return into the store."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _memory_explained(job: AnyJob) -> Iterator[None]:
     """Say which keys to lower where a device runs out of memory.
 
     Raises:
-        UngrokError: Then.
+        UngrokError: If that happens.
 
     """
     try:
@@ -73,9 +73,9 @@ def alike(jobs: Sequence[AnyJob]) -> list[list[Train]]:
 
 
 def train_together(store: Store, jobs: Sequence[Train]) -> None:
-    """Finish jobs of :func:`alike` by training their models as one; do nothing where that is not faster, or too large."""
-    full = torch.OutOfMemoryError  # one by one they may fit
-    with explained(store.root), _one_at_a_time, ExitStack() as held, suppress(full):
+    """Finish a group of :func:`alike` by training its models at once; do nothing where that is slower or needs too much memory."""
+    too_large = torch.OutOfMemoryError  # each model alone may still fit
+    with explained(store.root), _one_at_a_time, ExitStack() as held, suppress(too_large):
         for job in sorted(jobs, key=lambda job: job.key):
             held.enter_context(store.lock(job.key))
         todo = [job for job in jobs if not store.has(job.key)]

@@ -20,13 +20,13 @@ from ungrok.study.store import Store, explained
 
 
 class StudyFolder:
-    """What a study wrote, read when it is asked for.
+    """What a study wrote; each part is read when it is first asked for.
 
     Args:
         path: The study's folder.
         recipe: Its recipe; the device is the one it ran on, whatever this machine has.
-        provenance: Versions, hardware, times, doses.
-        store: Where its jobs lie.
+        provenance: The versions, hardware, times and doses that it was made with.
+        store: The store that holds its jobs.
 
     """
 
@@ -66,7 +66,7 @@ class StudyFolder:
         """The tables that lie in the folder; those that are not there are empty.
 
         Raises:
-            RecipeError: If there are no rows.
+            RecipeError: If the table of results is missing.
 
         """
         _check_there(self.path, "results.parquet")
@@ -79,10 +79,10 @@ class StudyFolder:
         return Results(self._table("results"), **tables)
 
     def results_with_curves(self, plan: Plan) -> Results:
-        """Return the tables in the folder, with curves from the store where an earlier version did not write them.
+        """Return the tables in the folder, with curves from the store where an earlier version of the package did not write them.
 
         Raises:
-            RecipeError: If a table that every study has is neither here nor there.
+            RecipeError: If a table that every study has is neither in the folder nor in the store.
 
         """
         results = self.results
@@ -117,7 +117,7 @@ class StudyFolder:
         """Per method label, where paths end and where doses are matched.
 
         Raises:
-            RecipeError: If an earlier version wrote the study, which did not note them.
+            RecipeError: If the study was written by an earlier version of the package, which did not record doses.
 
         """
         if "doses" not in self.provenance:
@@ -132,8 +132,8 @@ def _check_there(path: Path, name: str) -> None:
         raise RecipeError(f"{path}: holds no study (no {name})")
 
 
-def claim(path: Path) -> None:
-    """Make sure that a folder can be written, before anything is run for it.
+def check_writable(path: Path) -> None:
+    """Make sure that a study's folder can be written, before anything is run for it.
 
     Raises:
         StoreError: If it cannot.

@@ -1,4 +1,4 @@
-"""What every kind of job shares: a typed spec, named inputs, the key that both give it, and a typed result."""
+"""What every kind of job shares: a typed spec, named inputs, the key that follows from both, and a typed result."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def anonymous(block: Schema, *more: str) -> dict[str, Any]:
-    """Return a block without its label, and without ``more`` keys: what does not change what it computes."""
+    """Return a block as plain JSON types, without its label and the keys in ``more``, which do not change what it computes."""
     return {key: value for key, value in block.spec().items() if key not in ("name", *more)}
 
 
 class Spec(Schema):
-    """What a job is made from, beside its inputs; :meth:`spec` gives the JSON types that its key is hashed on.
+    """The settings of a job. Its key is a hash of what :meth:`spec` returns and of the keys of its inputs.
 
     Keys in ``optional`` are left out where they hold their default.
     """
 
     unnamed: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Blocks whose label is not part of the spec, and further keys of theirs that are not."""
+    """Names of blocks whose label is not part of the spec, each with further keys of the block that are not."""
 
     def spec(self) -> dict[str, Any]:
         """Return the content as plain JSON types."""
@@ -47,7 +47,7 @@ class Job(Generic[S_co, R_co]):
     """One unit of work: a pure function of its kind, its spec and its inputs.
 
     A kind is a subclass with the class variables below and :meth:`run`, entered with :func:`register`. An abstract subclass
-    stands for several kinds with the same results, so that what they made can be opened without asking which it was.
+    stands for several kinds whose results are alike: a result can be opened without knowing which of them made it.
 
     Args:
         spec: Of the type ``spec_type``.
@@ -78,25 +78,29 @@ class Job(Generic[S_co, R_co]):
 
     @property
     def steps(self) -> int | None:
-        """How many steps a training makes, or updates a path; None for other kinds, and where only the data tell."""
+        """Number of steps of a training, or of updates of a path; None for other kinds, and where it depends on the data."""
         return None
 
     def run(self, work: Work) -> R_co:
-        """Do the work: read ``work.open(role, kind)``, write files to ``work.folder``, tell ``work.tick`` the share that is done."""
+        """Do the work.
+
+        Inputs are read with ``work.open(role, kind)``, files are written to ``work.folder``, and ``work.tick`` is told the share
+        that is done.
+        """
         raise NotImplementedError
 
     def bill(self, prices: Prices) -> Bill | None:  # noqa: ARG002
-        """Return what the job will cost, roughly; None where that is next to nothing, or cannot be said."""
+        """Return roughly what the job will cost; None where that is next to nothing, or unknown."""
         return None
 
     def earlier(self) -> Iterator[tuple[str, int, dict[str, Any], dict[str, str]]]:
-        """Yield kind, version, spec and inputs under which earlier code kept this job: those of a stale folder."""
+        """Yield the kind, version, spec and inputs that this job had in earlier versions of the code; what lies under such a key is stale."""
         for version in range(1, self.version):
             yield self.kind, version, self.spec.spec(), self.inputs
 
 
 def key_of(kind: str, version: int, spec: dict[str, Any], inputs: Mapping[str, str]) -> str:
-    """Return the key of a job: its kind and 24 hexadecimal digits of the hash of what it is made from."""
+    """Return the key of a job: its kind and 24 hexadecimal digits of a hash of what it is made from."""
     return f"{kind}-{digest([kind, {'version': version, 'spec': spec, 'inputs': dict(inputs)}])}"
 
 

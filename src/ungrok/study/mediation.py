@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from ungrok.analyze import Analysis
 from ungrok.study.claims import Doses
 from ungrok.study.recipe import BASE, Recipe
 from ungrok.study.track import PATH, PLACE, tracks
@@ -25,26 +25,29 @@ OUTCOMES = {
 
 MEASURE = ["analysis", "measure", "on", "layer"]
 
-BESIDE = re.compile(
-    r"_(?:residual|q\d\d|angle|expected|unbiased|biased|fraction)$|^llc_|^normalized_|^hessian_(?:above|below)_|^modules_(?!r2)|^full_loss$|^clean_accuracy$"
-)
-"""Values reported with a measure that are no measures themselves: error bounds, diagnostics, the same in another form."""
-
 EDGE = 1 - 1e-6
-"""Correlations are kept below this, whose artanh is 7.25."""
+"""Correlations are clipped to this size, whose artanh is 7.25: that of 1 is infinite."""
 
 FEWEST = 6
 """With fewer seeds a sign-flip test cannot reach p < 0.05."""
 
 
-def headline(mechanism: pd.DataFrame) -> pd.DataFrame:
-    """Return the measured values of whole models and penultimate layers, without error bounds and diagnostics."""
+def headline(mechanism: pd.DataFrame, analyses: Sequence[Analysis]) -> pd.DataFrame:
+    """Return the measured values of whole models and penultimate layers, without error bounds and diagnostics.
+
+    Args:
+        mechanism: The table of measures of a study.
+        analyses: Those of its recipe, which say which of their readings only stand beside a measure.
+
+    """
     main = mechanism["layer"].isin(["model", "penultimate"]) & (mechanism["null"] == "")
-    return mechanism[main & ~mechanism["measure"].str.contains(BESIDE)]
+    for analysis in analyses:
+        main &= (mechanism["analysis"] != analysis.label) | ~mechanism["measure"].isin(analysis.beside())
+    return mechanism[main]
 
 
 def partial_rank_correlation(x: Floats, y: Floats, z: Floats | None = None, weights: Floats | None = None) -> Floats:
-    """Return Spearman's correlation of x and y, given z: the correlation of what ranks of z leave of their ranks.
+    """Return Spearman's correlation of x and y, given z: the correlation of their ranks without what the ranks of z explain of them.
 
     ``(r_xy − r_xz·r_yz) / √((1 − r_xz²)(1 − r_yz²))`` with r of ranks, ties averaged.
 
@@ -52,7 +55,7 @@ def partial_rank_correlation(x: Floats, y: Floats, z: Floats | None = None, weig
         x: Shape (n,).
         y: Shape (n,).
         z: Shape (n,), or None.
-        weights: Shape (draws, n): how often each point counts; ranks are those of all points. Once each when None.
+        weights: Shape (draws, n): how often each point counts; ranks are those of all points. Each counts once when None.
 
     Returns:
         Shape (draws,), or () without weights, in [−1, 1]; nan where x or y does not vary, or is a function of z.
@@ -78,13 +81,13 @@ def partial_rank_correlation(x: Floats, y: Floats, z: Floats | None = None, weig
 def pseudo_values(points: pd.DataFrame, outcome: str, seeds: Sequence[object]) -> Floats:
     """Return the jackknife pseudo-values of the partial rank correlation given accuracy, on Fisher's scale, by seed.
 
-    ``n·z − (n − 1)·z₋ₛ``, z = artanh r, z₋ₛ that without the points of seed s: points of one seed stay together, since they share
-    data and initial weights (Tukey 1958).
+    ``n·z − (n − 1)·z₋ₛ``, where z = artanh r is of all points and z₋ₛ of all but those of seed s. The points of a seed are left
+    out together, since they share data and initial weights (Tukey 1958).
 
     Args:
         points: Columns seed, change, accuracy and the outcome's; no missing values.
         outcome: Name of the outcome's column.
-        seeds: All seeds, those of other measures too.
+        seeds: All seeds, also those that have points of other measures only.
 
     Returns:
         Shape (seeds,); nan for a seed without points, and everywhere where nothing varies.
@@ -98,7 +101,7 @@ def pseudo_values(points: pd.DataFrame, outcome: str, seeds: Sequence[object]) -
 
 
 def fisher(correlation: Floats) -> Floats:
-    """Return artanh r, r kept below 1."""
+    """Return artanh r, with r clipped to ±:data:`EDGE`."""
     return np.asarray(np.arctanh(np.clip(correlation, -EDGE, EDGE)))
 
 
@@ -107,13 +110,13 @@ def simultaneous(pseudo: Floats, alpha: float, flips: int = 4096) -> Floats:
 
     ``tanh(m ± c·s/√n)`` with m and s the mean and standard deviation of a row's pseudo-values over seeds, and c the 1 − alpha quantile
     of the largest ``|t|`` of all rows when the signs of whole seeds are flipped, the same seeds in every row (max-t: Westfall & Young
-    1993). Exact for a row of pseudo-values symmetric about 0; no quantile of few resamples is trusted. Rows that
-    vary together cost less than independent ones, other than with Bonferroni or Holm.
+    1993). The level is exact for pseudo-values that are symmetric about 0. Unlike Bonferroni's and Holm's, this correction is
+    smaller for rows that vary together than for independent ones.
 
     Args:
         pseudo: Shape (rows, seeds); nan where a row has no points of a seed.
         alpha: One minus the joint level.
-        flips: Drawn at random where there are more ways to flip.
+        flips: Where there are more ways to flip than this, so many are drawn at random.
 
     Returns:
         Lower and upper ends, shape (rows, 2); nan for a row without values.
@@ -144,7 +147,7 @@ def simultaneous(pseudo: Floats, alpha: float, flips: int = 4096) -> Floats:
 
 
 def outcomes(rows: pd.DataFrame, recipe: Recipe, doses: Mapping[str, Doses]) -> pd.DataFrame:
-    """Return what unlearning cost from every place, as the mean over methods of the rank among all places and seeds.
+    """Return what unlearning from every place cost: its rank among all places and seeds, averaged over methods.
 
     Args:
         rows: The rows of a study.
@@ -173,7 +176,7 @@ def outcomes(rows: pd.DataFrame, recipe: Recipe, doses: Mapping[str, Doses]) -> 
 
 
 def losses(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
-    """Return the losses on forget and retain data before unlearning, as a measure that the others are held against.
+    """Return the losses on forget and retain data before unlearning, as a measure with which the others are compared.
 
     Args:
         rows: The rows of a study.
@@ -195,7 +198,7 @@ def losses(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
 
 
 def changes(rows: pd.DataFrame, mechanism: pd.DataFrame, recipe: Recipe, doses: Mapping[str, Doses]) -> pd.DataFrame:
-    """Return how measures, test accuracy and costs differ from those at the first stage of the same seed's base arm.
+    """Return how far measures, test accuracy and costs are from those of the same seed at the first stage of the base arm.
 
     Returns:
         Columns seed, arm, stage, forget, analysis, measure, on, layer, change, accuracy and one per outcome; every
@@ -203,7 +206,7 @@ def changes(rows: pd.DataFrame, mechanism: pd.DataFrame, recipe: Recipe, doses: 
 
     """
     before = mechanism[(mechanism["method"] == "") & mechanism["value"].notna()]
-    values = headline(before)[[*PLACE, *MEASURE, "value"]].rename(columns={"value": "change"})
+    values = headline(before, recipe.analyze)[[*PLACE, *MEASURE, "value"]].rename(columns={"value": "change"})
     values = pd.concat([values, losses(rows, values)], ignore_index=True)
     whole = values.merge(outcomes(rows, recipe, doses), on=PLACE)
     first = (whole["arm"] == BASE) & (whole["stage"] == str(recipe.stages[0]))
@@ -234,8 +237,8 @@ def mediation(points: pd.DataFrame, alpha: float) -> pd.DataFrame:
 def pooled(studies: dict[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
     """Return, per measure and outcome, whether it predicts the cost over several studies, and without each of them.
 
-    Changes and test accuracies are ranked within a study and forget split, since their scales differ; the interval
-    leaves out seeds of studies.
+    Changes and test accuracies are ranked within a study and forget split, since their scales differ. For the intervals one seed
+    of one study is left out at a time.
 
     Args:
         studies: By name, points from :func:`changes`.
@@ -270,7 +273,7 @@ def pooled(studies: dict[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
 
 
 def _judged(points: pd.DataFrame, keys: list[str], alpha: float) -> pd.DataFrame:
-    """Return a row per group of points and outcome, their intervals holding together."""
+    """Return a row per group of points and outcome, with intervals that hold together."""
     seeds = sorted(points["seed"].unique())
     table, pseudo = [], []
     for key, group in points.groupby(keys, sort=False):

@@ -1,4 +1,4 @@
-"""What a study writes beside its report: tables at fixed places, and where they came from."""
+"""What a study writes beside its report: its tables, recipe and verdicts, and what they were made with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ungrok.study.results import Results
 from ungrok.study.store import Store, explained
 
 PACKAGES = ("ungrok", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pydantic", "safetensors", "dask")
-
+"""Packages whose versions are recorded."""
 
 TABLES = {
     "results": "rows",
@@ -37,7 +37,7 @@ TABLES = {
     "groups": "groups",
     "controls": "controls",
 }
-"""Tables of a study by the name of their files."""
+"""By the name of a table's file: the attribute of the results that holds it."""
 
 ALWAYS = ("results", "transitions", "oracles", "curves", "timings", "audits")
 """Tables that every study has; the others are written where the recipe asks for them."""
@@ -98,7 +98,7 @@ def _commit() -> str | None:
         return done.stdout.strip()
 
     try:
-        # An installed copy may lie inside somebody else's repository.
+        # An installed copy may lie in the repository of another project.
         if not git("ls-files", "--", __file__):
             return None
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(here)) else "")

@@ -10,7 +10,7 @@ from ungrok.train.stages import stage_name
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where a path starts and what walks it: the arm and stage of the model, the forget split and the method, by label."""
+    """The start of a path and what is done from there: arm and stage of the model, forget split and method, by their labels."""
 
     arm: str
     stage: str
@@ -37,12 +37,12 @@ class Comparison:
 
     @property
     def label(self) -> str:
-        """What tables call the two sides."""
+        """The name of both sides in tables."""
         return f"{self.left.label} → {self.right.label}"
 
     @property
     def forget(self) -> str:
-        """What tables call the forget splits: one label where both are the same."""
+        """The name of the forget splits in tables: one label where both are the same."""
         same = self.left_forget == self.right_forget
         return self.left_forget if same else f"{self.left_forget} → {self.right_forget}"
 

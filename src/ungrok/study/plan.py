@@ -39,12 +39,12 @@ class ArmSettings:
     """What the trainings of an arm are made of.
 
     Args:
-        name: Of the arm.
+        name: The arm.
         problem: Pinned to the content of the user's own files.
         model: The model.
         training: How it is trained.
         device: The device.
-        loss: The base arm's loss where this arm was trained with another: unlearning and measures are the same for all arms.
+        loss: The base arm's loss where this arm was trained with another, else None: all arms are unlearned and measured alike.
 
     """
 
@@ -63,7 +63,7 @@ class ArmSettings:
         return cls(name, problem.pinned(), model, training, device_of(recipe), None if own == base else base)
 
     def spec(self, seed: int, training: Training | None = None, without: Forget | None = None) -> TrainSpec:
-        """Return the spec of a training of this arm; of a base model where its own training is given."""
+        """Return the spec of a training of this arm; where ``training`` is given, that of its base model."""
         return TrainSpec(
             problem=self.problem,
             model=self.model,
@@ -81,7 +81,7 @@ class Request:
 
     Args:
         arm: The arm.
-        seed: As in the recipe.
+        seed: A seed of the recipe.
         rule: The forget rule.
 
     """
@@ -98,7 +98,7 @@ class Request:
 
 @dataclass(frozen=True)
 class PathJobs:
-    """One unlearning path of the grid and where its results are found."""
+    """One unlearning path: its place in the study, and the keys of the jobs that walk it (``path``) and that evaluate it (``rows``)."""
 
     seed: int
     arm: str
@@ -111,7 +111,19 @@ class PathJobs:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One analysis of one model: at a stage, or at the matched dose of a path (``method``, empty at a stage)."""
+    """One analysis of one model: of a stage, or at the matched dose of a path.
+
+    Args:
+        seed: A seed of the recipe.
+        arm: The arm.
+        stage: The stage, or that from which the path starts.
+        forget: Label of the forget split.
+        method: Label of the path's method; empty for the model of the stage.
+        analysis: Label of the analysis.
+        model: Key of the job that keeps the model.
+        rows: Key of the job that measures it.
+
+    """
 
     seed: int
     arm: str
@@ -132,7 +144,7 @@ class Plan:
         jobs: By key, inputs before the jobs that read them.
         bases: (arm, seed) to the key of the job that trains the model that trajectories start from, where there is one.
         trajectories: (arm, seed) to the key of the training job.
-        splits: (arm, seed, forget label) to the key of the job that makes the split, for rules that look at a trajectory.
+        splits: (arm, seed, forget label) to the key of the job that makes the split, for rules that depend on how training went.
         stages: (arm, seed, stage) to the key of the stage job.
         oracles: (arm, seed, forget label, stage) to the key of the oracle job.
         noise: Like ``oracles``, for the second oracle.
@@ -157,7 +169,7 @@ class Plan:
     arms: dict[str, ArmSettings] = field(default_factory=dict)
 
     def add(self, job: AnyJob) -> str:
-        """Add a job, once, and return its key."""
+        """Add a job unless it is there already, and return its key."""
         self.jobs.setdefault(job.key, job)
         return job.key
 
@@ -184,7 +196,7 @@ class Plan:
 
 
 def device_of(recipe: Recipe) -> str:
-    """Return the device that the recipe's jobs run on, be it there or not: a study is read on any machine."""
+    """Return the device that the recipe's jobs run on. It need not be here: finished studies are read on any machine."""
     if recipe.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return recipe.device
@@ -322,14 +334,14 @@ def _add_along(plan: Plan) -> None:
     chosen = np.unique(np.linspace(0, len(kept) - 1, along.points).round().astype(int))
     for seed in recipe.seeds[: along.seeds]:
         for position in chosen:
-            stage = f"step-{kept[position]}"
+            stage = stage_name(kept[position])
             if (BASE, seed, stage) not in plan.stages:
                 plan.stages[BASE, seed, stage] = _add_stage(plan, BASE, seed, stage)
                 _add_path(plan, Request(plan.arms[BASE], seed, rule), stage, method, None)
 
 
 def _add_measurements(plan: Plan) -> None:
-    """Add the analyses of every stage that a path leaves, and of every model that a path makes of it."""
+    """Add the analyses of every stage from which a path starts, and of the models at the matched doses of its paths."""
     seen: set[tuple[int, str, str, str]] = set()
     for path in plan.paths:
         at = (path.seed, path.arm, path.stage, path.forget)
@@ -375,7 +387,7 @@ def _add_analyses(plan: Plan, path: PathJobs, method: str, model: str, reference
 
 
 def _earlier(plan: Plan, path: PathJobs) -> dict[str, str]:
-    """Return the stages of its arm that stand before a path's, by name, as models to compare with."""
+    """Return the stages that come before a path's in its arm, by name: models to compare with."""
     stages = plan.recipe.stages_of(path.arm)
     before = stages[: stages.index(path.stage)] if path.stage in stages else stages[:1]
     return {stage: plan.stages[path.arm, path.seed, stage] for stage in before}

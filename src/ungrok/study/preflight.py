@@ -54,7 +54,7 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
 
 
 def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
-    """Return an arm's data and what is to be said of them."""
+    """Return an arm's data and warnings about them, after trying everything that the arm needs."""
     problem, model, training = recipe.for_arm(arm)
     training.speed.check(torch.device(device_of(recipe)))
     data = problem.load()
@@ -82,7 +82,9 @@ def _check_family(recipe: Recipe, data: Data) -> None:
     """Raise RecipeError where methods, base or probe do not fit the data."""
     for key, part in (("base", recipe.base), ("probe", recipe.probe)):
         if part is not None and data.family != "language":
-            raise RecipeError(f"{key}: is for language models; problem {recipe.problem.kind!r} has none")
+            raise RecipeError(
+                f"{key}: is for language models; those of problem {recipe.problem.kind!r} are classifiers"
+            )
     for method in recipe.unlearn:
         data.check_method(method, recipe.problem.kind)
     if recipe.base is not None:
@@ -106,7 +108,7 @@ def _check_methods(recipe: Recipe, network: nn.Module, data: Data, training: Tra
 
 
 def _check_local(rule: ForgetRule, data: Data, training: Training) -> None:
-    """Raise RecipeError where a split of a group of local grokking can be seen to fail before training."""
+    """Raise RecipeError where it can be told before training that a split by groups of local grokking will fail."""
     try:
         data.pairs()
     except NotApplicable:
@@ -127,7 +129,7 @@ def _check_local(rule: ForgetRule, data: Data, training: Training) -> None:
 
 
 def _try(network: nn.Module, kind: str, data: Data, training: Training) -> None:
-    """Run two examples through a model."""
+    """Raise RecipeError unless a model turns two examples into logits of the right shape."""
     objective, batch = training.objective(data), data.train.batch(slice(2))
     try:
         with torch.no_grad():

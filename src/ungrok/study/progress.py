@@ -21,11 +21,11 @@ class Advance(Protocol):
     """Takes a job and the share of it that is done: 0 when it starts, 1 at its end."""
 
     def __call__(self, job: AnyJob, share: float = 1.0) -> None:
-        """Note it."""
+        """Note the share."""
 
 
 class Tally:
-    """What of a list of jobs is done and what is running.
+    """Keeps count of which jobs are done and which are running.
 
     Args:
         jobs: All that will run.
@@ -43,7 +43,7 @@ class Tally:
         self._lock = threading.Lock()
 
     def advance(self, job: AnyJob, share: float = 1.0) -> None:
-        """Note that ``share`` of a job is done; what is said of a job after its end comes late and is ignored."""
+        """Note that ``share`` of a job is done; a report that arrives after the job's end is ignored."""
         with self._lock:
             if self._shares.get(job.key) == 1:
                 return

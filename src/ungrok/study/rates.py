@@ -1,4 +1,4 @@
-"""Grids of learning rates: what a recipe calls the entries of one, and which entries of a recipe make one up."""
+"""Methods that a recipe gives with several learning rates: the names of their entries, and which entries belong together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def grids(unlearners: Sequence[Unlearner]) -> dict[str, Grid]:
     every: dict[str, Grid] = {}
     for unlearner in unlearners:
         rate, label = getattr(unlearner, "lr", None), unlearner.label
-        # The recipe has put the rate at the end of the label of each entry; what stands before it, they share.
+        # The recipe puts its rate at the end of the label of each entry; the entries of a grid share what stands before it.
         if rate is not None and (name := label.removesuffix(rated("", rate))) != label:
             every.setdefault(name, {})[float(rate)] = label
     return {name: dict(sorted(grid.items())) for name, grid in every.items() if len(grid) > 1}

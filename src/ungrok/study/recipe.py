@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -19,7 +18,7 @@ from ungrok.models.base import MODELS, Model
 from ungrok.study.rates import rated
 from ungrok.train.loop import Training
 from ungrok.train.matching import Nuisance, Part
-from ungrok.train.stages import STAGES, check_stage, stage_name
+from ungrok.train.stages import STAGES, check_stage, stage_name, step_of
 from ungrok.train.transition import TransitionRule
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ V = TypeVar("V", bound=Schema)
 BASE = "base"
 
 RENAMED = {"sweep": "along"}
-"""Keys of a recipe by names that they had before, and which are still understood."""
+"""Former names of keys, which are still understood, and their present names."""
 
 RESERVED = ("model", "oracle", "before", "reference", "split")
 """Names a control may not take: analyses use them for their inputs."""
@@ -59,7 +58,7 @@ class Side(Schema):
 
 
 class Margins(Schema):
-    """Equivalence margins: an interval wholly inside ± the margin is refuted as "no difference"."""
+    """Differences that are too small to matter: a claim whose interval lies within ± the margin is refuted as "no difference"."""
 
     efficiency: float = Field(0.1, gt=0, description="log ratio of updates; 0.1 is about 10 %")
     collateral: float = Field(0.01, gt=0, description="accuracy in [0, 1]")
@@ -71,10 +70,14 @@ class Margins(Schema):
 class Claims(Schema):
     """What is compared, at which levels of forgetting, and when a difference counts."""
 
-    compare: list[tuple[Side, Side]] = Field([], description="pairs: from, to")
+    compare: list[tuple[Side, Side]] = Field([], description="pairs of sides, the earlier one first")
     targets: list[float | Literal["oracle"]] = Field([0.1, 0.5, "oracle"], min_length=1)
-    dose: float = Field(1.0, gt=0, le=1, description="share of the updates at which doses are matched")
-    strength: float = Field(0.5, gt=0, le=1, description="share of the list of strengths at which they are matched")
+    dose: float = Field(
+        1.0, gt=0, le=1, description="matched dose of methods that make updates, as a share of their updates"
+    )
+    strength: float = Field(
+        0.5, gt=0, le=1, description="matched dose of one-shot methods, as a share of their list of strengths"
+    )
     alpha: float = Field(0.05, gt=0, lt=1, description="significance level; intervals cover 1 − alpha")
     margins: Margins = Margins()
 
@@ -95,7 +98,7 @@ class Claims(Schema):
     def _pairs(cls, value: list[tuple[Side, Side]]) -> list[tuple[Side, Side]]:
         labels = [(left.label, right.label) for left, right in value]
         if len(set(labels)) < len(labels):
-            raise ValueError("a pair stands more than once")
+            raise ValueError("a pair is listed more than once")
         return value
 
     @field_validator("targets")
@@ -103,7 +106,7 @@ class Claims(Schema):
     def _levels(cls, value: list[float | str]) -> list[float | str]:
         labels = [target_column(target) for target in value]
         if len(set(labels)) < len(labels):
-            raise ValueError(f"{value}: a target stands more than once")
+            raise ValueError(f"{value}: a target is listed more than once")
         for target in value:
             if isinstance(target, float) and not 0 <= target < 1:
                 raise ValueError(f"{target} is not a level of UA; allowed: 0 <= level < 1, or 'oracle'")
@@ -119,10 +122,10 @@ class BatchSizes(Schema):
 
 
 class Observation(Schema):
-    """When a path is looked at: after every update at first, then at log-spaced ones, and at its end."""
+    """When a path is observed: after every update at first, then after log-spaced ones, and at its end."""
 
-    every_until: int = Field(32, ge=1, description="updates that are all observed")
-    spacing: float = Field(0.05, gt=0, description="relative distance of observed updates after that")
+    every_until: int = Field(32, ge=1, description="up to this update every one is observed")
+    spacing: float = Field(0.05, gt=0, description="relative distance between observed updates after that")
 
 
 class Along(Schema):
@@ -130,19 +133,23 @@ class Along(Schema):
 
     unlearn: str = Field(description="label of the method")
     forget: str = Field(description="label of the forget split")
-    points: int = Field(10, ge=2, description="log-spaced kept checkpoints; all of them where there are fewer")
-    first: float = Field(0.01, ge=0, lt=1, description="share of the steps before which there are none")
-    seeds: int = Field(3, ge=1, description="the first so many seeds")
+    points: int = Field(
+        10, ge=2, description="number of checkpoints, log-spaced; all that were kept where there are fewer"
+    )
+    first: float = Field(
+        0.01, ge=0, lt=1, description="share of the training steps before which no checkpoint is taken"
+    )
+    seeds: int = Field(3, ge=1, description="number of seeds, counted from the first")
 
 
 class Probe(Schema):
     """What a language model is asked at the end of a path, beside the losses that are taken all along it."""
 
     retain: int = Field(
-        100, ge=1, description="retained questions, drawn once per seed; the forget questions are all asked"
+        100, ge=1, description="number of retained questions, drawn once per seed; all forget questions are asked"
     )
-    new_tokens: int = Field(64, ge=1, description="tokens generated per answer, at most")
-    share: float = Field(0.2, gt=0, le=1, description="k of the min-k attacks, share of an answer's tokens")
+    new_tokens: int = Field(64, ge=1, description="largest number of tokens generated per answer")
+    share: float = Field(0.2, gt=0, le=1, description="k of the min-k attacks, as a share of an answer's tokens")
 
 
 class Arm(Schema):
@@ -155,14 +162,19 @@ class Arm(Schema):
 
 
 class Matched(Schema):
-    """A checkpoint in which one nuisance is that of another checkpoint of the same seed."""
+    """The step of a trajectory at which one quantity is nearest to its value at another checkpoint of the same seed."""
 
     kind: Literal["matched"] = "matched"
     stage: str | int = Field(description="stage of the checkpoint to be matched")
     arm: str = Field(BASE, description="arm of the checkpoint to be matched")
-    equal: Nuisance = Field(description="what is to be equal")
-    tolerance: float = Field(0.05, ge=0, description="largest difference of accuracies, or relative difference")
+    equal: Nuisance = Field(description="the quantity that is to be equal")
+    tolerance: float = Field(0.05, ge=0, description="largest difference that is accepted; relative but for accuracies")
     part: Part = Field("any", description="which part of the trajectory is searched, relative to its transition")
+
+    def described(self) -> str:
+        """Return which checkpoint this is, as the report says it."""
+        to = Side(stage=self.stage, arm=self.arm).label
+        return f"the step with the {self.equal.replace('_', ' ')} of {to}, within {self.tolerance:g}"
 
 
 class Rescaled(Schema):
@@ -172,12 +184,17 @@ class Rescaled(Schema):
     stage: str | int = Field(description="a stage of the same arm")
     factor: float = Field(2.0, gt=0, description="a power of two leaves the function equal bit for bit")
 
+    def described(self) -> str:
+        """Return which model this is, as the report says it."""
+        layers = f"its first layer times {self.factor:g} and its last divided by it"
+        return f"the model of {self.stage} with {layers}: the same function"
+
 
 Control = Annotated[Matched | Rescaled, Field(discriminator="kind")]
 
 
 class Recipe(Schema):
-    """A study."""
+    """Everything that a study does."""
 
     optional: ClassVar[frozenset[str]] = frozenset({"analyze", "controls"})
 
@@ -191,16 +208,16 @@ class Recipe(Schema):
     )
     arms: dict[str, Arm] = {}
     transition: TransitionRule = TransitionRule()
-    controls: dict[str, Control] = Field(
-        {}, description="stages of one's own: matched and rescaled checkpoints, by name"
-    )
+    controls: dict[str, Control] = Field({}, description="further stages, by name: matched and rescaled checkpoints")
     stages: list[str | int] = Field(["pre_grok", "grokked"], min_length=1)
     forget: list[AnyForgetRule] = Field(min_length=1)
     unlearn: list[AnyUnlearner] = Field(min_length=1)
     analyze: list[AnyAnalysis] = Field([], description="measures at every stage, and at the matched dose of every path")
     batches: BatchSizes = BatchSizes()
     observe: Observation = Observation()
-    noise_seeds: int = Field(1, ge=0, description="seeds that get a second oracle per forget split, as noise floor")
+    noise_seeds: int = Field(
+        1, ge=0, description="number of seeds with a second oracle per forget split, which gives the noise floor"
+    )
     along: Along | None = Field(None, description="unlearning from many checkpoints along the trajectory")
     probe: Probe | None = Field(None, description="language models only: generations, truth ratios, attacks")
     claims: Claims = Claims()
@@ -216,7 +233,7 @@ class Recipe(Schema):
     def _distinct(cls, value: list[int]) -> list[int]:
         repeated = sorted({seed for seed in value if value.count(seed) > 1})
         if repeated:
-            raise ValueError(f"{repeated} stand more than once; seeds must be distinct")
+            raise ValueError(f"{repeated} are listed more than once; seeds must be distinct")
         return value
 
     @field_validator("stages")
@@ -255,11 +272,11 @@ class Recipe(Schema):
     def _check_stages(self, arms: list[str]) -> None:
         matched = [name for name, control in self.controls.items() if isinstance(control, Matched)]
         for name, control in self.controls.items():
-            if name in STAGES or name.startswith("step-"):
+            if name in STAGES or step_of(name) is not None:
                 raise ValueError(f"controls: {name!r} is a stage already; give the control another name")
             if name in RESERVED:
                 raise ValueError(
-                    f"controls: {name!r} means something else in comparisons; give the control another name"
+                    f"controls: {name!r} is a name that analyses use for their inputs; give the control another"
                 )
             # A rescaled model may be that of a matched checkpoint; nothing else may follow from a control.
             allowed = matched if isinstance(control, Rescaled) else []
@@ -269,8 +286,8 @@ class Recipe(Schema):
                 key = "stages" if arm == BASE else f"arms.{arm}.stages"
                 check_stage(stage, self.controls, key)
                 steps = self.for_arm(arm)[2].steps
-                if re.fullmatch(r"step-\d+", stage) and int(stage[5:]) > steps:
-                    raise ValueError(f"{key}: {stage!r} lies behind the last of {steps} steps")
+                if (step_of(stage) or 0) > steps:
+                    raise ValueError(f"{key}: {stage!r} lies beyond the last of {steps} steps")
 
     def _references(self, arms: list[str]) -> Iterable[tuple[str, str, list[str]]]:
         for side in (side for pair in self.claims.compare for side in pair):
@@ -318,9 +335,11 @@ class Recipe(Schema):
 
     @property
     def hash(self) -> str:
-        """Eight digits that differ between recipes that differ in any key."""
+        """Eight hexadecimal digits; they differ between recipes that differ in any key."""
         content = self.spec()
-        first_names = {old: content.pop(new) for old, new in RENAMED.items()}  # folders keep their names
+        first_names = {
+            old: content.pop(new) for old, new in RENAMED.items()
+        }  # so that folders of earlier versions keep their names
         return digest(content | first_names)[:8]
 
 

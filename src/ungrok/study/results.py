@@ -1,4 +1,4 @@
-"""From finished jobs to tables; everything here is read from the store, nothing is computed twice."""
+"""From finished jobs to tables; everything is read from the store, and nothing is computed again."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Results:
     Args:
         rows: One row per observed place of every unlearning path.
         transitions: One row per trajectory of the study.
-        oracles: One row per oracle and stage: its own transition status, accuracies, and the second oracle's.
+        oracles: One row per oracle and stage: its own transition status, its accuracies, and those of the second oracle.
         curves: The metrics of every trajectory: arm, seed and one row per evaluated step.
         timings: One row per job.
         audits: One row per unlearning path, on its end: attacks and distances; see :func:`ungrok.evaluate.path.path_audits`.
         mechanism: One row per measured value and per null; empty where the recipe analyzes nothing.
-        groups: One row per forget split that was drawn by looking at a trajectory: difficulty of its members, sizes of the groups.
+        groups: One row per forget split that depends on how training went: difficulty of its members, sizes of the groups.
         controls: One row per matched or rescaled checkpoint: what was to be equal, and how far from equal it is.
 
     """
@@ -112,7 +112,7 @@ class _Tables:
         )
 
     def stage(self, arm: str, seed: int, stage: str) -> CheckpointResult:
-        """Return what the job of a stage found."""
+        """Return the result of the job of a stage."""
         return self.open(self.plan.stages[arm, seed, stage], Checkpoint).result
 
     def rows(self) -> pd.DataFrame:
@@ -158,7 +158,7 @@ class _Tables:
         return frame.astype(dict.fromkeys(("dose", "value", "low", "high", "draws", "examples"), "float64"))
 
     def groups(self) -> pd.DataFrame:
-        """Return one row per split that looked at a trajectory."""
+        """Return one row per forget split that depends on how training went."""
         table = []
         for (arm, seed, forget), key in self.plan.splits.items():
             split = self.open(key, ChooseSplit).result

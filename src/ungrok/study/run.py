@@ -9,12 +9,12 @@ from ungrok.core.errors import StoreError
 from ungrok.study import engine, outputs
 from ungrok.study.claims import WORDS, Verdict, every_claim, judge
 from ungrok.study.engine import Report
-from ungrok.study.folder import StudyFolder, claim
+from ungrok.study.folder import StudyFolder, check_writable
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.preflight import check_device, preflight
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import Results, collect
-from ungrok.study.stale import stale_jobs
+from ungrok.study.stale import listed, stale_jobs
 from ungrok.study.store import Store
 
 
@@ -25,7 +25,7 @@ def folders(recipe: Recipe, out: Path | None = None, store: Path | None = None) 
 
 
 def planned(recipe: Recipe, *, runs: bool = True) -> Plan:
-    """Return the plan of a recipe, after trying that it fits its data.
+    """Return the plan of a recipe, after making sure that the recipe fits its data.
 
     Args:
         recipe: The recipe.
@@ -71,7 +71,7 @@ def run_study(
     """
     folder, where = folders(recipe, out, store)
     plan = planned(recipe)
-    claim(folder)
+    check_writable(folder)
     say(f"{recipe.name}: {counted(plan)}")
     for warning in plan.warnings:
         say(f"warning: {warning}")
@@ -102,7 +102,7 @@ def written(
 
 
 def _study(folder: StudyFolder, plan: Plan, results: Results, verdicts: list[Verdict]) -> StudyFolder:
-    """Return a study with what is in memory already, so that it is not read again."""
+    """Give a study the tables that are in memory already, so that they are not read again, and return it."""
     folder.plan, folder.results, folder.verdicts = plan, results, verdicts
     return folder
 
@@ -117,12 +117,12 @@ def _say_verdicts(verdicts: list[Verdict], say: Report) -> None:
 def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None) -> StudyFolder:
     """Return a finished study for its report to be written again.
 
-    Its tables are made again from the store where all its jobs are there. Where some are stale, since the package has changed,
-    the tables in the folder are taken as they are, and ``say`` is told what running the study would make again.
+    Where the store holds all its jobs, its tables are made from them again. Where some are stale, because the package has
+    changed, the tables in the folder are taken as they are, and ``say`` is told what running the study would make again.
 
     Raises:
         RecipeError: If the folder holds no study, or not all its tables.
-        StoreError: If there are jobs of which the store holds no version.
+        StoreError: If the store holds no version of some job.
 
     """
     folder = StudyFolder.open(out, store)
@@ -132,11 +132,11 @@ def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None)
         made = folder.provenance
         return written(out, plan, folder.store, made.get("workers"), made.get("scheduler"), say)
     stale = stale_jobs(plan, folder.store)
-    text = f"{folder.store.root}: {len(lacking)} of {len(plan.jobs)} jobs are not there"
+    text = f"store {folder.store.root}: {len(lacking)} of {len(plan.jobs)} jobs are missing"
     if stale:
-        text += f" ({', '.join(each.text for each in stale)} are stale)"
+        text += f"; an earlier version of the package made {listed(stale)}, which are stale"
     if sum(each.count for each in stale) < len(lacking):
         raise StoreError(f"{text}; name the store with --store, or run the study again")
     results = folder.results_with_curves(plan)
-    say(f"{text}; the report is written from the tables in {out}; running the study makes these jobs again")
+    say(f"{text}; the report is written from the tables in {out}; running the study makes the missing jobs")
     return _study(folder, plan, results, judge(results.rows, plan.recipe, folder.doses))

@@ -10,10 +10,10 @@ from ungrok.core.seeds import derive
 
 @dataclass(frozen=True)
 class Seeds:
-    """What one seed of a recipe gives to the jobs that are made of it.
+    """The seeds of the draws in the jobs that one seed of a recipe stands for.
 
     Args:
-        seed: As it stands in the recipe.
+        seed: A seed of the recipe.
 
     """
 
@@ -21,37 +21,37 @@ class Seeds:
 
     @cached_property
     def base(self) -> int:
-        """Of training the model that trajectories start from."""
+        """The seed of training the model that trajectories start from."""
         return derive(self.seed, "base")
 
     @cached_property
     def training(self) -> int:
-        """Of a trajectory and of its oracles."""
+        """The seed of a trajectory and of its oracles."""
         return derive(self.seed, "training")
 
     @cached_property
     def noise(self) -> int:
-        """Of the second oracle, which shows how much of a difference is noise."""
+        """The seed of the second oracle, which shows how much of a difference is noise."""
         return derive(self.seed, "noise")
 
     @cached_property
     def forget(self) -> int:
-        """Of drawing forget splits."""
+        """The seed of drawing forget splits."""
         return derive(self.seed, "forget")
 
     @cached_property
     def unlearning(self) -> int:
-        """Of unlearning paths."""
+        """The seed of unlearning paths."""
         return derive(self.seed, "unlearning")
 
     @cached_property
     def probe(self) -> int:
-        """Of drawing the questions that are put to a language model."""
+        """The seed of drawing the questions that are put to a language model."""
         return derive(self.seed, "probe")
 
     @cached_property
     def analysis(self) -> int:
-        """Of the draws of measures and of their nulls."""
+        """The seed of the draws of measures and of their nulls."""
         return derive(self.seed, "analysis")
 
 
@@ -66,7 +66,7 @@ def batch_order(training_seed: int) -> int:
 
 
 def path_batches(path_seed: int, role: str) -> int:
-    """Return the seed of the batches that an unlearning path takes from the set of a role: forget, retain or validation."""
+    """Return the seed of the batches that an unlearning path takes from the ``forget``, ``retain`` or ``validation`` set."""
     return derive(path_seed, role)
 
 

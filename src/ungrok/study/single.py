@@ -1,4 +1,4 @@
-"""Unlearning from weights of one's own, and measuring them, with the settings of a recipe."""
+"""Unlearning and measuring weights that the user brings, with the settings of a recipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def unlearn_file(plan: Plan, path: PathJobs, file: Path) -> tuple[list[dict[str,
 
     Args:
         plan: The plan of the recipe.
-        path: Which seed, forget split and method.
+        path: Says which seed, forget split and method.
         file: A safetensors file with the state dict of the recipe's model.
 
     Returns:
@@ -46,9 +46,9 @@ def analyze_file(
 
     Args:
         plan: The plan of the recipe.
-        measurement: Which seed, forget split and analysis.
+        measurement: Says which seed, forget split and analysis.
         file: A safetensors file with the state dict of the recipe's model, or a checkpoint of a training run.
-        reference: Another, to compare the first with, for measures that compare.
+        reference: Another file of that kind, for measures that compare two models.
 
     Returns:
         One row per value and per null.
@@ -86,7 +86,7 @@ def _weights(training: TrainSpec, file: Path, option: str) -> dict[str, Tensor]:
     unknown, missing = sorted(given.keys() - expected.keys()), sorted(expected.keys() - given.keys())
     if unknown or missing:
         lacking = f"; it lacks {', '.join(missing[:3])}" if missing else ""
-        other = f" has {', '.join(unknown[:3])}, which the recipe's model has not" if unknown else " is not whole"
+        other = f" has {', '.join(unknown[:3])}, which the recipe's model does not have" if unknown else " is not whole"
         raise RecipeError(f"{option}: {str(file)!r}{other}{lacking}")
     for name in sorted(expected):
         if expected[name] != given[name]:

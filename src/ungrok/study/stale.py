@@ -1,9 +1,9 @@
-"""Jobs of a store that the present code would make again, since it computes their kind in another way."""
+"""Jobs of a store that are made again, because the code that computes their kind has changed."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -18,7 +18,7 @@ class Stale:
 
     Args:
         kind: By the name under which they lie in the store.
-        version: Under which they were made; None where they are stale only since jobs that they read are.
+        version: The version of the kind that made them; None where they are stale only because jobs that they read are.
         count: How many.
 
     """
@@ -29,9 +29,15 @@ class Stale:
 
     @property
     def text(self) -> str:
-        """Say it in a few words."""
-        why = "that read stale jobs" if self.version is None else f"of version {self.version}"
-        return f"{self.count} {self.kind} {'job' if self.count == 1 else 'jobs'} {why}"
+        """The kind, the number and the reason, in a few words."""
+        jobs, read = ("job", "reads") if self.count == 1 else ("jobs", "read")
+        why = f"that {read} stale jobs" if self.version is None else f"of version {self.version}"
+        return f"{self.count} {self.kind} {jobs} {why}"
+
+
+def listed(stale: Sequence[Stale]) -> str:
+    """Return what is stale as one text."""
+    return ", ".join(each.text for each in stale)
 
 
 def stale_jobs(plan: Plan, store: Store) -> list[Stale]:
@@ -49,8 +55,8 @@ def warning(plan: Plan, store: Store) -> str:
     stale = stale_jobs(plan, store)
     if not stale:
         return ""
-    are = "is" if sum(each.count for each in stale) == 1 else "are"
-    return f"store {store.root}: {', '.join(each.text for each in stale)} {are} stale and will be made again"
+    made = "it is stale" if sum(each.count for each in stale) == 1 else "they are stale"
+    return f"store {store.root}: an earlier version of the package made {listed(stale)}; {made} and will be made again"
 
 
 class _Earlier:

@@ -77,7 +77,7 @@ class Finished(Generic[S, R]):
 class Store:
     """A folder of finished jobs that studies share.
 
-    ``<store>/<key>/`` appears by one atomic rename; what is under way lies in ``<store>/.partial/<key>/``.
+    A job works in ``<store>/.partial/<key>/``; when it is finished, one atomic rename makes that ``<store>/<key>/``.
     """
 
     def __init__(self, root: Path) -> None:
@@ -96,8 +96,8 @@ class Store:
         """Return a finished job after checking every file of it; see :meth:`check`.
 
         Args:
-            key: Of the job.
-            kind: Its kind, or an abstract one that stands for several; says how spec and result are typed.
+            key: The job's key.
+            kind: Its kind, or an abstract one that stands for several; it types the spec and the result.
 
         Raises:
             DamagedFile: If a file is missing or differs; the message names it.
@@ -106,7 +106,9 @@ class Store:
         """
         actual = KINDS[key.rpartition("-")[0]]
         if not issubclass(actual, kind):
-            raise StoreError(f"{self.folder(key)}: is not of the kind that is read here, {kind.__name__}")
+            raise StoreError(
+                f"{self.folder(key)}: is a job of kind {actual.kind}, and not {kind.__name__}, which is read here"
+            )
         self.check(key)
         return Finished(self.folder(key), cast("type[S]", actual.spec_type), cast("type[R]", actual.result_type))
 
@@ -134,7 +136,7 @@ class Store:
             self._checked[str(path)] = seen
 
     def discard(self, key: str) -> None:
-        """Remove a finished job, so that it is made again; a kill on the way leaves nothing that looks finished."""
+        """Remove a finished job, so that it is made again; if this is interrupted, no half of it counts as finished."""
         aside = self.root / ".partial" / f"discarded-{key}"
         with explained(self.root):
             shutil.rmtree(aside, ignore_errors=True)
@@ -189,8 +191,8 @@ class Work:
         store: Where its inputs lie.
         inputs: Their keys, by role.
         folder: Where its files go; may hold those of an interrupted run.
-        tick: Told the share that is done.
-        seconds: Takes the seconds of parts of the work, which must not become part of a result.
+        tick: Is told the share that is done.
+        seconds: Takes how long parts of the work took, which must not become part of a result.
 
     """
 

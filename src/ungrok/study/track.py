@@ -1,4 +1,4 @@
-"""One unlearning path as tables hold it: its rows, where it reached a target, and where it stood at a dose."""
+"""One unlearning path as a table holds it: its rows, where it reached a target, and its row at a dose."""
 
 from __future__ import annotations
 

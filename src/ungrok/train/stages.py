@@ -22,9 +22,15 @@ def stage_name(stage: str | int) -> str:
     return f"step-{stage}" if isinstance(stage, int) else stage
 
 
+def step_of(name: str) -> int | None:
+    """Return N for the stage ``step-N``, and None for every other name."""
+    number = re.fullmatch(r"step-(\d+)", name)
+    return int(number[1]) if number else None
+
+
 def check_stage(name: str, controls: Collection[str] = (), key: str = "stage") -> None:
     """Raise RecipeError that names ``key`` unless ``name`` is a known stage, ``step-N``, or one of the recipe's controls."""
-    if name not in (*STAGES, *controls) and not re.fullmatch(r"step-\d+", name):
+    if name not in (*STAGES, *controls) and step_of(name) is None:
         raise unknown(key, name, [*STAGES, "step-N", *controls])
 
 
@@ -41,8 +47,8 @@ def stage_step(stage: str, metrics: pd.DataFrame, transition: Transition) -> tup
     last = int(metrics["step"].iloc[-1])
     if stage == "final":
         return (None, "training diverged") if transition.status == "diverged" else (last, "")
-    if stage.startswith("step-"):
-        step = int(stage[5:])
+    step = step_of(stage)
+    if step is not None:
         return (step, "") if step <= last else (None, f"the trajectory ends at step {last}")
     if stage == "memorized":
         return (transition.memorized.step, "") if transition.memorized else (None, transition.status)

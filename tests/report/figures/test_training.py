@@ -27,7 +27,7 @@ def test_labels_of_stages_never_meet(study, drawn, texts):
 
 
 def test_robust_accuracy_is_drawn_beside_the_others(study, drawn, texts):
-    view = study()
+    view = study(trajectory={"steps": 1000, "robustness": {"attacks": [{"kind": "pgd_l2"}]}})
     halved = view.results.curves["validation_accuracy"] / 2
     view.results.curves["adversarial_pgd_l2_accuracy"] = halved
     figure = drawn(view)["training"]

@@ -54,10 +54,10 @@ def test_claims_and_measures_stand_in_one_table_one_column_per_comparison(study,
     assert table.columns == ["", "what", "on", "pre_grok → grokked", "grokked → slow/grokked"]
     by_name = {row[1]: row for row in table.rows}
     assert [lines(cell)[0] for cell in by_name["gradient_cosine"][3:]] == ["1", "5"]
-    found = [v.word for v in headed(one, "efficiency", "grokked → slow/grokked")]
-    assert found
-    assert lines(by_name["efficiency"][4]) == [f"{len(found)} {found[0]}"]
-    assert by_name["efficiency"][4].tone == found[0]
+    words = [v.word for v in headed(one, "efficiency", "grokked → slow/grokked")]
+    assert words
+    assert lines(by_name["efficiency"][4]) == [f"{len(words)} {words[0]}"]
+    assert by_name["efficiency"][4].tone == words[0]
 
 
 def test_measures_of_two_forget_splits_are_compared(study, measures, with_measures):
@@ -73,8 +73,8 @@ def test_measures_of_two_forget_splits_are_compared(study, measures, with_measur
     assert table.columns == ["", "what", "on", "grokked/early → grokked/late"]
     by_name = {row[1]: row for row in table.rows}
     assert lines(by_name["gradient_cosine"][3]) == ["3", "[3,\xa03]"]
-    found = [v.word for v in headed(one, "efficiency", "grokked/early → grokked/late")]
-    assert sum(int(line.split()[0]) for line in lines(by_name["efficiency"][3])) == len(found) > 0
+    words = [v.word for v in headed(one, "efficiency", "grokked/early → grokked/late")]
+    assert sum(int(line.split()[0]) for line in lines(by_name["efficiency"][3])) == len(words) > 0
 
 
 def test_what_is_predicted_is_what_was_computed(measured_study):

@@ -6,12 +6,12 @@ from ungrok.report.tables import warnings
 
 
 def test_warnings_name_what_is_missing_coarse_or_diverged(study):
-    found = warnings.warnings(study(options={"absent": lambda cell: cell.stage == "grokked" and cell.seed < 3}))
+    texts = warnings.warnings(study(options={"absent": lambda cell: cell.stage == "grokked" and cell.seed < 3}))
     assert (
-        "Stage grokked is missing in 3 of 8 seeds (memorized_only); these seeds are in no comparison with it." in found
+        "Stage grokked is missing in 3 of 8 seeds (memorized_only); these seeds are in no comparison with it." in texts
     )
-    assert any("below 20 updates (gradient_ascent)" in text for text in found)
-    found = warnings.warnings(study(lambda cell: None, options={"diverges": True}))
-    assert found == [
+    assert any("below 20 updates (gradient_ascent)" in text for text in texts)
+    texts = warnings.warnings(study(lambda cell: None, options={"diverges": True}))
+    assert texts == [
         "Unlearning paths that ended in non-finite numbers: gradient_ascent from grokked 8 of 8; gradient_ascent from pre_grok 8 of 8."
     ]

@@ -69,8 +69,8 @@ class Hand:
         return {(v["claim"], *(v["setting"][name] for name in names)): v for v in listed}
 
     @staticmethod
-    def pick(found: dict[Any, Any], claim, metric, at="UA ≤ 0.1", method="gradient_ascent"):
-        return found[claim, metric, at, method]
+    def pick(verdicts: dict[Any, Any], claim, metric, at="UA ≤ 0.1", method="gradient_ascent"):
+        return verdicts[claim, metric, at, method]
 
 
 @pytest.fixture

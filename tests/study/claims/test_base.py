@@ -109,8 +109,8 @@ def test_a_missing_value_counts_as_nothing_in_a_mean():
 def test_a_share_that_is_unknown_on_one_side_may_be_anything_from_0_to_1(side):
     known, rest = 0.3, [(0.5, 0.4)] * 7
     pair = (None, known) if side == 0 else (known, None)
-    found = bounded_shares([pair, *rest], 0.05)
+    estimate = bounded_shares([pair, *rest], 0.05)
     lowest, highest = (0 - known, 1 - known) if side == 0 else (known - 1, known - 0)
-    assert found is not None
-    assert found.low == pytest.approx(sign_flip([lowest, *[0.1] * 7], 0.05).low)
-    assert found.high == pytest.approx(sign_flip([highest, *[0.1] * 7], 0.05).high)
+    assert estimate is not None
+    assert estimate.low == pytest.approx(sign_flip([lowest, *[0.1] * 7], 0.05).low)
+    assert estimate.high == pytest.approx(sign_flip([highest, *[0.1] * 7], 0.05).high)

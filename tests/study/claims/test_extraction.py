@@ -14,25 +14,25 @@ def with_strengths(rows, forget, retain, oracle=0.3):
 def test_less_of_the_forgotten_and_more_of_the_retained_agree(hand):
     before = [with_strengths(hand.path(s, "pre_grok", 40), 0.5 + s / 100, 0.3) for s in hand.seeds]
     after = [with_strengths(hand.path(s, "grokked", 40), 0.2, 0.4) for s in hand.seeds]
-    found = hand.verdicts(hand.recipe(), *before, *after)
+    verdicts = hand.verdicts(hand.recipe(), *before, *after)
     expected = {
         "ES_forget": sum(0.3 + s / 100 for s in hand.seeds) / 8,
         "ES_retain": 0.1,
         "ES_forget gap": sum(abs(0.5 + s / 100 - 0.3) - abs(0.2 - 0.3) for s in hand.seeds) / 8,
     }
     for metric, effect in expected.items():
-        verdict = hand.pick(found, "extraction", metric, "update 50")
+        verdict = hand.pick(verdicts, "extraction", metric, "update 50")
         assert verdict["effect"] == pytest.approx(effect), metric
         assert (verdict["verdict"], verdict["unit"]) == ("supported", "extraction strength"), metric
-    assert hand.pick(found, "extraction", "ES_retain", "update 50")["note"] == "started from 0.300 → 0.400"
+    assert hand.pick(verdicts, "extraction", "ES_retain", "update 50")["note"] == "started from 0.300 → 0.400"
 
 
 def test_a_strength_that_is_unknown_may_be_anything_from_0_to_1(hand):
     before = [with_strengths(hand.path(s, "pre_grok", 40), 0.5, 0.3) for s in hand.seeds]
     after = [with_strengths(hand.path(s, "grokked", 40), None if s == 0 else 0.2, 0.3) for s in hand.seeds]
-    found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "extraction", "ES_forget", "update 50")
-    assert found["ci_low"] == pytest.approx(sign_flip([0.5 - 1, *[0.3] * 7]).low)
-    assert found["ci_high"] == pytest.approx(sign_flip([0.5 - 0, *[0.3] * 7]).high)
+    verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "extraction", "ES_forget", "update 50")
+    assert verdict["ci_low"] == pytest.approx(sign_flip([0.5 - 1, *[0.3] * 7]).low)
+    assert verdict["ci_high"] == pytest.approx(sign_flip([0.5 - 0, *[0.3] * 7]).high)
 
 
 def test_without_an_oracle_there_is_no_gap(hand):
@@ -41,11 +41,11 @@ def test_without_an_oracle_there_is_no_gap(hand):
         for stage in ("pre_grok", "grokked")
         for s in hand.seeds
     ]
-    found = hand.pick(hand.verdicts(hand.recipe(), *paths), "extraction", "ES_forget gap", "update 50")
-    assert (found["effect"], found["verdict"]) == (None, "inconclusive")
-    assert found["note"].startswith("diverged, or no oracle; started from")
+    verdict = hand.pick(hand.verdicts(hand.recipe(), *paths), "extraction", "ES_forget gap", "update 50")
+    assert (verdict["effect"], verdict["verdict"]) == (None, "inconclusive")
+    assert verdict["note"].startswith("diverged, or no oracle; started from")
 
 
 def test_classifiers_have_none(hand):
-    found = hand.verdicts(hand.recipe(), *hand.pairs([40] * 8, [20] * 8))
-    assert {claim for claim, *_ in found} == {"efficiency", "collateral", "stability", "oracle_gap", "paper"}
+    verdicts = hand.verdicts(hand.recipe(), *hand.pairs([40] * 8, [20] * 8))
+    assert {claim for claim, *_ in verdicts} == {"efficiency", "collateral", "stability", "oracle_gap", "paper"}

@@ -14,11 +14,11 @@ def test_a_stage_given_as_a_number_is_a_step(hand):
 
 def test_five_seeds_cannot_decide(hand):
     small = hand.recipe("seeds=[0, 1, 2, 3, 4]")
-    found = hand.pick(
+    verdict = hand.pick(
         hand.verdicts(small, *hand.pairs([20] * 8, [40 + s for s in hand.seeds])), "efficiency", "updates"
     )
-    assert (found["verdict"], found["ci_low"], found["ci_high"]) == ("inconclusive", None, None)
-    assert "1/16" in found["note"]
+    assert (verdict["verdict"], verdict["ci_low"], verdict["ci_high"]) == ("inconclusive", None, None)
+    assert "1/16" in verdict["note"]
 
 
 def test_holm_counts_the_methods_of_one_family(hand):
@@ -27,9 +27,9 @@ def test_holm_counts_the_methods_of_one_family(hand):
     )
     paths = hand.pairs([40 + s for s in hand.seeds], [20] * 8)
     paths += hand.pairs([40 + s for s in hand.seeds], [41 + s - 2 * (s % 2) for s in hand.seeds], method="finetune")
-    found = hand.verdicts(two, *paths)
-    assert hand.pick(found, "efficiency", "updates")["p_value"] == 2 * 2 / 2**8
-    assert hand.pick(found, "efficiency", "updates", method="finetune")["p_value"] > 0.05
+    verdict = hand.verdicts(two, *paths)
+    assert hand.pick(verdict, "efficiency", "updates")["p_value"] == 2 * 2 / 2**8
+    assert hand.pick(verdict, "efficiency", "updates", method="finetune")["p_value"] > 0.05
 
 
 def test_a_method_without_an_estimate_stays_in_its_family(hand):
@@ -37,14 +37,14 @@ def test_a_method_without_an_estimate_stays_in_its_family(hand):
         f"seeds={hand.seeds}", "unlearn=[{kind: gradient_ascent}, {kind: finetune}]", "claims.targets=[0.1]"
     )
     paths = hand.pairs([40 + s for s in hand.seeds], [20] * 8) + hand.pairs([None] * 8, [None] * 8, method="finetune")
-    found = hand.verdicts(two, *paths)
-    assert hand.pick(found, "efficiency", "updates")["p_value"] == 2 * 2 / 2**8
-    assert hand.pick(found, "efficiency", "updates", method="finetune")["p_value"] is None
+    verdict = hand.verdicts(two, *paths)
+    assert hand.pick(verdict, "efficiency", "updates")["p_value"] == 2 * 2 / 2**8
+    assert hand.pick(verdict, "efficiency", "updates", method="finetune")["p_value"] is None
 
 
 def test_no_seed_with_both_stages_is_said(hand):
-    found = hand.verdicts(hand.recipe(), *[hand.path(s, "pre_grok", 30) for s in hand.seeds])
-    assert {(v["verdict"], v["note"]) for v in found.values()} == {("inconclusive", "no seed has both stages")}
+    verdicts = hand.verdicts(hand.recipe(), *[hand.path(s, "pre_grok", 30) for s in hand.seeds])
+    assert {(v["verdict"], v["note"]) for v in verdicts.values()} == {("inconclusive", "no seed has both stages")}
 
 
 def test_the_shipped_recipes_can_reach_a_verdict():
@@ -65,9 +65,9 @@ def test_a_method_that_starts_from_fresh_weights_reaches_targets_for_no_reason(h
         for s in hand.seeds
         for stage, ta in (("pre_grok", 0.8), ("grokked", 0.1))
     ]
-    found = hand.verdicts(hand.recipe("unlearn=[{kind: retrain}]"), *paths)
+    verdicts = hand.verdicts(hand.recipe("unlearn=[{kind: retrain}]"), *paths)
     for claim, metric in (("efficiency", "updates"), ("collateral", "TA"), ("oracle_gap", "gap")):
-        v = hand.pick(found, claim, metric, method="retrain")
+        v = hand.pick(verdicts, claim, metric, method="retrain")
         assert (v["effect"], v["verdict"]) == (None, "inconclusive")
         assert v["note"].startswith("starts from fresh weights")
-    assert hand.pick(found, "oracle_gap", "gap", at="rewind", method="retrain")["effect"] is not None
+    assert hand.pick(verdicts, "oracle_gap", "gap", at="rewind", method="retrain")["effect"] is not None

@@ -11,48 +11,48 @@ from ungrok.study.statistics import sign_flip
 def test_the_papers_reading_prefers_lower_ua_and_higher_ta(hand):
     before = [hand.path(s, "pre_grok", 40, ta=0.5) for s in hand.seeds]
     after = [hand.path(s, "grokked", None) for s in hand.seeds]
-    found = hand.verdicts(hand.recipe(), *before, *after)
-    assert hand.pick(found, "paper", "UA", "update 50")["effect"] == pytest.approx(-1.0)
-    assert hand.pick(found, "paper", "TA", "update 50")["effect"] == pytest.approx(0.4)
-    assert "started from 0.900 → 0.900" in hand.pick(found, "paper", "TA", "update 50")["note"]
+    verdict = hand.verdicts(hand.recipe(), *before, *after)
+    assert hand.pick(verdict, "paper", "UA", "update 50")["effect"] == pytest.approx(-1.0)
+    assert hand.pick(verdict, "paper", "TA", "update 50")["effect"] == pytest.approx(0.4)
+    assert "started from 0.900 → 0.900" in hand.pick(verdict, "paper", "TA", "update 50")["note"]
 
 
 def test_ues_says_how_unstable_it_is(hand):
     before = [hand.path(s, "pre_grok", 40, ra=0.9, ta=0.8) for s in hand.seeds]
     after = [hand.path(s, "grokked", 40, ra=0.99, ta=0.91 if s == 0 else 0.89) for s in hand.seeds]
-    found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
-    assert found["effect"] == pytest.approx((7 * 1 / (0.01 * 0.01) - 1 / (0.01 * 0.01)) / 8 - 1 / (0.1 * 0.1))
-    assert "negative in 1 of 16" in found["note"]
+    verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
+    assert verdict["effect"] == pytest.approx((7 * 1 / (0.01 * 0.01) - 1 / (0.01 * 0.01)) / 8 - 1 / (0.1 * 0.1))
+    assert "negative in 1 of 16" in verdict["note"]
 
 
 def test_a_diverged_model_may_have_had_any_accuracy(hand):
     before = [hand.path(s, "pre_grok", 40, ta=0.5) for s in hand.seeds]
     after = [hand.path(s, "grokked", 40, ta=np.nan if s == 0 else 0.7) for s in hand.seeds]
-    found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "TA", "update 50")
-    assert found["ci_low"] == pytest.approx(sign_flip([0 - 0.5, *[0.2] * 7]).low)
-    assert found["ci_high"] == pytest.approx(sign_flip([1 - 0.5, *[0.2] * 7]).high)
+    verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "TA", "update 50")
+    assert verdict["ci_low"] == pytest.approx(sign_flip([0 - 0.5, *[0.2] * 7]).low)
+    assert verdict["ci_high"] == pytest.approx(sign_flip([1 - 0.5, *[0.2] * 7]).high)
 
 
 def test_models_that_all_diverged_have_no_effect(hand):
-    found = hand.verdicts(hand.recipe(), *hand.pairs([40] * 8, [40] * 8, ta=np.nan))
-    verdict = hand.pick(found, "paper", "TA", "update 50")
+    judged = hand.verdicts(hand.recipe(), *hand.pairs([40] * 8, [40] * 8, ta=np.nan))
+    verdict = hand.pick(judged, "paper", "TA", "update 50")
     assert (verdict["effect"], verdict["note"]) == (None, "diverged; started from 0.900 → 0.900")
-    assert hand.pick(found, "paper", "UES", "update 50")["note"] == "defined in 0 of 8 pairs"
+    assert hand.pick(judged, "paper", "UES", "update 50")["note"] == "defined in 0 of 8 pairs"
 
 
 def test_no_difference_of_ues_is_too_small_to_matter(hand):
     """UES of 4 and 4.04: an accuracy that moved so little would be no difference."""
     before = [hand.path(s, "pre_grok", 40, ra=0.5, ta=0.4) for s in hand.seeds]
     after = [hand.path(s, "grokked", 40, ra=0.5, ta=0.405) for s in hand.seeds]
-    found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
-    assert 0 < found["effect"] < 0.1
-    assert found["verdict"] == "supported"
+    verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
+    assert 0 < verdict["effect"] < 0.1
+    assert verdict["verdict"] == "supported"
 
 
 def test_a_small_negative_ues_counts_as_negative(hand):
     """UA falls by 0.05, RA by 1, and TA rises by 0.1: UES = 0.05 / (1·(−0.1)) = −0.5 in one model of sixteen."""
     before = [hand.path(s, "pre_grok", 40) for s in hand.seeds]
     after = [hand.path(s, "grokked", 40, **({"ra": 0.0, "ta": 1.0, "end": 0.95} if s == 0 else {})) for s in hand.seeds]
-    found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
-    assert "from -0.5 to" in found["note"]
-    assert "negative in 1 of 16" in found["note"]
+    verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
+    assert "from -0.5 to" in verdict["note"]
+    assert "negative in 1 of 16" in verdict["note"]

@@ -14,11 +14,11 @@ def test_stability_compares_spread_at_the_matched_dose(hand):
     wide, narrow = [0.3 + s / 20 for s in hand.seeds], [0.5 + s / 200 for s in hand.seeds]
     before = [hand.path(s, "pre_grok", None, end=wide[s]) for s in hand.seeds]
     after = [hand.path(s, "grokked", None, end=narrow[s]) for s in hand.seeds]
-    found = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "stability", "UA", "update 50")
+    verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "stability", "UA", "update 50")
     expected = spread_ratio(wide, narrow)
-    assert found["effect"] == pytest.approx(math.log(10))
-    assert (found["ci_low"], found["ci_high"]) == pytest.approx((expected.low, expected.high))
-    assert found["verdict"] == "supported"
+    assert verdict["effect"] == pytest.approx(math.log(10))
+    assert (verdict["ci_low"], verdict["ci_high"]) == pytest.approx((expected.low, expected.high))
+    assert verdict["verdict"] == "supported"
 
 
 def test_what_has_no_spread_to_compare_says_why(hand):
@@ -46,6 +46,6 @@ def test_one_side_without_spread_is_enough(hand, still):
         for stage in ("pre_grok", "grokked")
         for s in hand.seeds
     ]
-    found = hand.pick(hand.verdicts(hand.recipe(), *paths), "stability", "UA", "update 50")
-    assert found["effect"] is None
-    assert found["note"].startswith("a side has zero spread")
+    verdict = hand.pick(hand.verdicts(hand.recipe(), *paths), "stability", "UA", "update 50")
+    assert verdict["effect"] is None
+    assert verdict["note"].startswith("a side has zero spread")

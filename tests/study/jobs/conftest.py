@@ -1,4 +1,4 @@
-"""Small studies whose jobs are looked at one by one."""
+"""Small studies whose jobs are tested one by one."""
 
 from __future__ import annotations
 

@@ -53,9 +53,13 @@ def test_no_analyses_no_change():
 def test_where_analyses_are_planned():
     plan = make_plan(tiny())
     stages, paths = 2, 2 * 3
-    assert len([look for look in plan.measurements if not look.method]) == 4 * stages
-    assert len([look for look in plan.measurements if look.method]) == 3 * paths
-    assert not [look for look in plan.measurements if look.method and look.analysis == "gradient_alignment"]
+    assert len([measurement for measurement in plan.measurements if not measurement.method]) == 4 * stages
+    assert len([measurement for measurement in plan.measurements if measurement.method]) == 3 * paths
+    assert not [
+        measurement
+        for measurement in plan.measurements
+        if measurement.method and measurement.analysis == "gradient_alignment"
+    ]
     roles = {(k.stage, k.method): sorted(plan.jobs[k.rows].inputs) for k in plan.measurements if k.analysis == "cka"}
     assert roles["pre_grok", ""] == ["model", "oracle"]
     assert roles["grokked", ""] == ["model", "oracle", "pre_grok"]
@@ -66,9 +70,9 @@ def test_where_analyses_are_planned():
 
 def test_steps_along_the_trajectory_are_analyzed_before_unlearning():
     plan = make_plan(tiny(ANALYZE, "along={unlearn: gradient_ascent, forget: class, points: 3, seeds: 1}"))
-    looks = [look for look in plan.measurements if look.stage.startswith("step-")]
-    assert {look.method for look in looks} == {""}
-    assert len(looks) == 4 * 3
+    measurements = [measurement for measurement in plan.measurements if measurement.stage.startswith("step-")]
+    assert {measurement.method for measurement in measurements} == {""}
+    assert len(measurements) == 4 * 3
 
 
 def test_names_and_settings_that_do_not_change_the_numbers_do_not_change_the_jobs():
@@ -83,10 +87,10 @@ def test_names_and_settings_that_do_not_change_the_numbers_do_not_change_the_job
     assert keys[0] == keys[1] == keys[2]
 
 
-def rebuilt(plan, store, look):
-    training = plan.jobs[plan.trajectories[look.arm, look.seed]].spec
+def rebuilt(plan, store, measurement):
+    training = plan.jobs[plan.trajectories[measurement.arm, measurement.seed]].spec
     run = build_run(training)
-    run.model.load_state_dict(store.open(look.model, Checkpoint).tensors("model.safetensors"))
+    run.model.load_state_dict(store.open(measurement.model, Checkpoint).tensors("model.safetensors"))
     return run
 
 
@@ -94,12 +98,12 @@ def test_rows_are_those_of_the_stored_model(study):
     plan, store, results = study
     table = results.mechanism
     assert list(table) == MECHANISM
-    look = next(
+    measurement = next(
         k
         for k in plan.measurements
         if k.stage == "grokked" and k.method == "scrub" and k.analysis == "local_complexity"
     )
-    run, recipe = rebuilt(plan, store, look), plan.recipe
+    run, recipe = rebuilt(plan, store, measurement), plan.recipe
     split = recipe.forget[0].split(recipe.problem.load(), derive(0, "forget"))
     parts = {
         "forget": run.data.train.of(split.forget),
@@ -116,31 +120,35 @@ def test_rows_are_those_of_the_stored_model(study):
 
 
 def test_models_after_unlearning_stand_at_the_matched_dose(study):
-    """The same updates as the path that was looked at: equal scores at equal dose."""
+    """The same updates as the path that was observed: equal scores at equal dose."""
     plan, store, results = study
     doses = {method: matched for method, (_, matched) in outputs.doses_of(plan, store).items()}
     measurements = [k for k in plan.measurements if k.method and k.analysis == "norm"]
     assert len(measurements) == len(plan.paths)
-    for look in measurements:
-        run = rebuilt(plan, store, look)
+    for measurement in measurements:
+        run = rebuilt(plan, store, measurement)
         accuracy = run.objective.score(run.model, TensorBatches(run.data.test)).accuracy
-        rows = results.rows[(results.rows.stage == look.stage) & (results.rows.method == look.method)]
-        at = rows[rows.dose == doses[look.method]]
+        rows = results.rows[(results.rows.stage == measurement.stage) & (results.rows.method == measurement.method)]
+        at = rows[rows.dose == doses[measurement.method]]
         assert at.TA.tolist() == [accuracy]
-        shown = results.mechanism[(results.mechanism.stage == look.stage) & (results.mechanism.method == look.method)]
-        assert set(shown.dose) == {doses[look.method]}
+        shown = results.mechanism[
+            (results.mechanism.stage == measurement.stage) & (results.mechanism.method == measurement.method)
+        ]
+        assert set(shown.dose) == {doses[measurement.method]}
 
 
 def test_change_of_weights_is_measured_from_the_stage(study):
     plan, store, results = study
-    look = next(k for k in plan.measurements if k.stage == "pre_grok" and k.method == "scrub" and k.analysis == "norm")
-    after = rebuilt(plan, store, look).model
+    measurement = next(
+        k for k in plan.measurements if k.stage == "pre_grok" and k.method == "scrub" and k.analysis == "norm"
+    )
+    after = rebuilt(plan, store, measurement).model
     before = store.open(plan.stages["base", 0, "pre_grok"], Checkpoint).tensors("model.safetensors")
     change = torch.stack([(p.double() - before[n].double()).square().sum() for n, p in after.named_parameters()]).sum()
     table = results.mechanism
     own = table[(table.stage == "pre_grok") & (table.method == "scrub") & (table.layer == "model")]
-    found = own[(own.measure == "weight_change") & (own.on == "before")].value.item()
-    assert found == pytest.approx(change.sqrt().item(), rel=1e-9)
+    change_stored = own[(own.measure == "weight_change") & (own.on == "before")].value.item()
+    assert change_stored == pytest.approx(change.sqrt().item(), rel=1e-9)
 
 
 def test_the_table_is_written(study, tmp_path):

@@ -36,17 +36,17 @@ def test_no_controls_no_change():
 
 def test_matched_models_are_those_of_their_step(study, opened, model_of):
     plan, store, _ = study
-    found = opened("wide", "as-accurate")
+    matched = opened("wide", "as-accurate")
     source = store.open(plan.trajectories["wide", 0], Train)
-    run = materialize(build_run(source.spec), trajectory_of(source), found.result.step)
-    stored = model_of(found).model.state_dict()
+    run = materialize(build_run(source.spec), trajectory_of(source), matched.result.step)
+    stored = model_of(matched).model.state_dict()
     assert all(torch.equal(value, stored[name]) for name, value in run.model.state_dict().items())
     accuracy = run.objective.score(run.model, TensorBatches(run.data.test)).accuracy
-    assert found.result.match.found == pytest.approx(accuracy)
+    assert matched.result.match.found == pytest.approx(accuracy)
     base = model_of(opened("base", "grokked"))
     wanted = base.objective.score(base.model, TensorBatches(base.data.test)).accuracy
-    assert found.result.match.wanted == pytest.approx(wanted)
-    assert found.result.match.mismatch == pytest.approx(accuracy - wanted)
+    assert matched.result.match.wanted == pytest.approx(wanted)
+    assert matched.result.match.mismatch == pytest.approx(accuracy - wanted)
 
 
 def test_the_same_number_of_updates(study, opened):
@@ -55,10 +55,10 @@ def test_the_same_number_of_updates(study, opened):
 
 def test_beyond_the_tolerance_there_is_no_model_no_path_and_a_reason(study, opened):
     _, _, results = study
-    found = opened("wide", "impossible")
-    assert found.result.step is None
-    assert "weight_norm is off by" in found.result.reason
-    assert not (found.path / "model.safetensors").exists()
+    matched = opened("wide", "impossible")
+    assert matched.result.step is None
+    assert "weight_norm is off by" in matched.result.reason
+    assert not (matched.path / "model.safetensors").exists()
     assert not (results.rows["stage"] == "impossible").any()
 
 
@@ -96,5 +96,5 @@ def test_what_is_left_of_the_mismatch_is_in_a_table(study, tmp_path):
 
 @pytest.mark.parametrize("name", ["model", "oracle", "before", "reference", "split"])
 def test_names_of_what_measures_are_given_are_taken(name):
-    with pytest.raises(RecipeError, match=f"controls: '{name}' means something else in comparisons"):
+    with pytest.raises(RecipeError, match=f"controls: '{name}' is a name that analyses use for their inputs"):
         load(str(TINY), [f"controls={{{name}: {{kind: rescaled, stage: grokked, factor: 2}}}}"])

@@ -1,4 +1,4 @@
-"""A split that looks at a trajectory says what it chose from."""
+"""A split that depends on how training went says what it chose from."""
 
 from pathlib import Path
 

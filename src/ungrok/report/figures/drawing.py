@@ -46,6 +46,7 @@ STYLE: dict[Any, Any] = {
 
 
 WIDTH = 7.2
+"""Width of a figure in inches."""
 
 
 COLUMNS = 3
@@ -86,7 +87,7 @@ def color(view: View, stage: str) -> str:
 
 
 def panels(count: int, height: float = 1.75) -> tuple[Figure, list[Axes]]:
-    """Return small multiples that share their vertical axis, three or four to a row."""
+    """Return panels that share their vertical axis, three or four to a row."""
     columns = min(count, 3 if count <= 9 else 4)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(WIDTH, 0.7 + height * rows), layout="constrained")
@@ -148,7 +149,7 @@ def log_ticks(axis: XAxis | YAxis, low: float, high: float, decades: float) -> N
 
 
 def dose_axis(axes: Axes, doses: Sequence[float], one_shot: bool) -> None:
-    """Logarithmic from the smallest dose on, with a place for 0, so that equal ratios are equal distances."""
+    """Give the horizontal axis doses: 0, then a logarithmic scale from the smallest dose on."""
     positive = [dose for dose in doses if dose > 0] or [1.0]
     low, high = min(positive), max(positive)
     axes.set_xscale("symlog", linthresh=low, linscale=max(0.2, 0.14 * math.log10(high / low)))
@@ -166,7 +167,7 @@ def _power(value: float) -> str:
 
 
 def by_dose(tracks: Tracks, name: str) -> pd.DataFrame:
-    """Return one column per seed over all doses; a value holds until the next one, none after the last finite one."""
+    """Return one column per seed over all doses; a value holds until the next dose, and there is none after the last finite value."""
     columns = {}
     for seed, track in tracks.items():
         columns[seed] = track.rows.set_index("dose")[name].astype(float)
@@ -179,7 +180,7 @@ def by_dose(tracks: Tracks, name: str) -> pd.DataFrame:
 
 
 def median(wide: pd.DataFrame) -> pd.Series[float]:
-    """Return the median over seeds while at least half of them are there."""
+    """Return the median over seeds where at least half of them have a value."""
     return wide.median(axis=1).where(wide.notna().sum(axis=1) * 2 >= wide.shape[1])
 
 
@@ -204,7 +205,7 @@ def arm_slug(arm: str) -> list[str]:
 
 
 def methods_with_paths(view: View, arm: str, forget: str) -> list[str]:
-    """Return the methods that left a path from some stage."""
+    """Return the methods that have a path from some stage."""
     return [m for m in view.methods if any(view.tracks(Place(arm, stage, forget, m)) for stage in view.stages)]
 
 

@@ -1,4 +1,4 @@
-"""What can be extracted along each path of a language model, both groups in one panel."""
+"""Extraction strength along each path of a language model, both groups in one panel."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ungrok.analyze.curvature import BEYOND
 from ungrok.report.figures.drawing import (
     GRAY,
     SPLITS,
@@ -26,7 +27,7 @@ from ungrok.report.figures.drawing import (
 )
 from ungrok.report.format import slug
 from ungrok.report.mechanism import Mechanism, named, partial
-from ungrok.study.mediation import MEASURE, headline
+from ungrok.study.mediation import MEASURE
 from ungrok.study.recipe import BASE
 
 PANELS = 12
@@ -37,7 +38,7 @@ MARKERS = "osD^v<>P*X"
 
 
 NARROW = 16
-"""Letters of the longest name of a layer beside which two heat maps have room."""
+"""Two heat maps stand side by side where no layer has a name of more letters."""
 
 
 SIGNS: dict[str, Any] = {"positive": "-", "negative": ":"}
@@ -61,7 +62,7 @@ def pictures(mechanism: Mechanism) -> Iterator[Picture]:
 
 
 def _by_step(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
-    keys = headline(own)[MEASURE].drop_duplicates().to_numpy().tolist()
+    keys = mechanism.headline(own)[MEASURE].drop_duplicates().to_numpy().tolist()
     pages = range(0, len(keys), PANELS)
     for number, first in enumerate(pages, start=1):
         chosen = keys[first : first + PANELS]
@@ -152,8 +153,7 @@ def _step_panel(mechanism: Mechanism, axes: Axes, own: pd.DataFrame) -> None:
 
 def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
     """Yield one figure: how many eigenvalues of the Hessian lie beyond each power of ten, on forget, retain and both."""
-    parts = own["measure"].str.extract(r"^hessian_(above|below)_(-?1e-?\d+)$")
-    shares = own.assign(side=parts[0], at=parts[1].astype(float)).dropna(subset=["side", "value"])
+    shares = own.assign(level=own["measure"].map(BEYOND)).dropna(subset=["level", "value"])
     sets = list(dict.fromkeys(shares["on"]))
     if not sets:
         return
@@ -166,8 +166,9 @@ def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
         row[column].set_title(on if len(arms) == 1 else f"{arm}, {on}", loc="left")
         for stage in [s for a, s in series if a == arm]:
             one = shares[(shares["on"] == on) & (shares["arm"] == arm) & (shares["stage"] == stage)]
-            for side, style in zip(("above", "below"), SIGNS.values(), strict=True):
-                mean = one[one["side"] == side].groupby(one["at"].abs())["value"].mean()
+            for sign, style in zip((1, -1), SIGNS.values(), strict=True):
+                beyond = one[sign * one["level"] > 0]
+                mean = beyond.groupby(beyond["level"].abs())["value"].mean()
                 mean = mean[mean > 0]
                 shade = color(mechanism.view, stage)
                 row[column].plot(mean.index, mean, style, color=shade, linewidth=1.2, marker=".", markersize=3)

@@ -1,4 +1,4 @@
-"""Which share of seeds is still short of the target, against dose."""
+"""The share of seeds that have not reached the target, against dose."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ungrok.train.stages import stage_name
 
 
 def survival(view: View, comparison: Comparison) -> Iterator[Picture]:
-    """Plot, for one comparison, the share of seeds still short of the primary target against dose."""
+    """Plot, for one comparison, the share of seeds that have not reached the primary target, against dose."""
     methods = [m for m in view.methods if any(view.reach(place).at_risk for place in comparison.places(m))]
     if not methods:
         return

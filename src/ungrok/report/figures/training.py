@@ -24,9 +24,8 @@ from ungrok.report.figures.drawing import (
 )
 from ungrok.report.format import missing, number, plural
 from ungrok.report.view import View
-
-ROBUST_START = "adversarial_"
-"""What the name of a metric that holds a robust accuracy begins with."""
+from ungrok.train.robustness import column as robust_column
+from ungrok.train.stages import step_of
 
 ROBUST = ("#009E73", "#CC79A7", "#8C564B", "#7F7F7F")
 
@@ -51,7 +50,7 @@ def _training(view: View, arms: list[str]) -> Figure:
     first, last = _first_step(view), max(2.0, float(view.results.curves["step"].max()))
     for column, arm in zip(grid.T, arms, strict=True):
         curves = view.results.curves[view.results.curves["arm"] == arm]
-        _curve_panels(column, curves[curves["step"] >= first])
+        _curve_panels(column, curves[curves["step"] >= first], attacks(view))
         steps_axis(column[0], first, last)
         _stage_marks(view, column, arm)
         column[-1].set_xlabel("training step")
@@ -70,9 +69,9 @@ def _training(view: View, arms: list[str]) -> Figure:
             [],
             color=shade,
             linestyle=":",
-            label=f"validation under {name.removeprefix(ROBUST_START).removesuffix('_accuracy')}",
+            label=f"validation under {attack}",
         )
-        for shade, name in zip(ROBUST, robust_columns(view.results.curves), strict=False)
+        for shade, attack in zip(ROBUST, attacks(view), strict=False)
     ]
     figure.legend(handles=names, loc="outside lower center", ncols=3)
     return figure
@@ -84,23 +83,25 @@ def _first_step(view: View) -> float:
     return 1.0 if pd.isna(earliest) else 10.0 ** max(0, math.floor(math.log10(max(1, earliest))) - 1)
 
 
-def _curve_panels(column: Sequence[Axes], curves: pd.DataFrame) -> None:
+def _curve_panels(column: Sequence[Axes], curves: pd.DataFrame, attacked: list[str]) -> None:
     accuracy, loss, norm = column
     for name, (shade, style) in SPLITS.items():
         band(accuracy, curves, f"{name}_accuracy", shade, style)
         band(loss, curves, f"{name}_loss", shade, style)
     band(norm, curves, "weight_norm", SPLITS["train"][0], "-")
-    for shade, name in zip(ROBUST, robust_columns(curves), strict=False):
-        if curves[name].notna().any():
-            band(accuracy, curves, name, shade, ":")
+    for shade, attack in zip(ROBUST, attacked, strict=False):
+        if curves[robust_column(attack)].notna().any():
+            band(accuracy, curves, robust_column(attack), shade, ":")
     accuracy_axis(accuracy)
     if (curves[[f"{name}_loss" for name in SPLITS]].astype(float) > 0).to_numpy().any():
         loss.set_yscale("log")
 
 
-def robust_columns(curves: pd.DataFrame) -> list[str]:
-    """Return the metrics that hold robust accuracies, in the order of the recipe's attacks."""
-    return [name for name in map(str, curves) if name.startswith(ROBUST_START)]
+def attacks(view: View) -> list[str]:
+    """Return the labels of the attacks under which some arm was measured, those of the base arm first."""
+    measured = [view.recipe.for_arm(arm)[2].robustness for arm in view.arms]
+    labels = dict.fromkeys(attack.label for one in measured if one for attack in one.attacks)
+    return [label for label in labels if robust_column(label) in view.results.curves]
 
 
 def _stage_marks(view: View, column: Sequence[Axes], arm: str) -> None:
@@ -122,7 +123,7 @@ def _stage_marks(view: View, column: Sequence[Axes], arm: str) -> None:
         }
         shade, high = color(view, stage), 3 + 12 * index
         column[0].annotate(
-            stage if stage.startswith("step-") else f"{stage} {number(step)}",
+            stage if step_of(stage) is not None else f"{stage} {number(step)}",
             (max(step, 1), 1),
             (-3, high),
             color=shade,

@@ -22,12 +22,12 @@ def along_trajectory(view: View) -> Iterator[Picture]:
     if along is None or along.unlearn not in view.doses:
         return
     dose = view.doses[along.unlearn].matched
-    places = _sweep_places(view, along.forget, along.unlearn, dose)
+    places = _places_along(view, along.forget, along.unlearn, dose)
     if places.empty:
         return
     figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
     for axes, name in zip(figure.subplots(1, 3, sharey=True), ("UA", "RA", "TA"), strict=True):
-        _sweep_panel(view, axes, places, name)
+        _panel_along(view, axes, places, name)
         axes.set_title(name, loc="left")
         axes.set_xlabel("training step")
         steps_axis(axes, max(1.0, places["step"].min() * 0.8), float(places["step"].max()) * 1.15, 1.2)
@@ -48,7 +48,7 @@ def along_trajectory(view: View) -> Iterator[Picture]:
     yield Picture("trajectory", "Unlearning along the trajectory", how, figure)
 
 
-def _sweep_places(view: View, forget: str, method: str, dose: float) -> pd.DataFrame:
+def _places_along(view: View, forget: str, method: str, dose: float) -> pd.DataFrame:
     """Return one row per stage and seed: accuracies at the start and at the dose."""
     rows = []
     for place, tracks in view.paths.items():
@@ -66,12 +66,12 @@ def _sweep_places(view: View, forget: str, method: str, dose: float) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def _sweep_panel(view: View, axes: Axes, places: pd.DataFrame, name: str) -> None:
-    swept = places[~places["stage"].isin(view.stages)]
-    before, after = (swept.pivot(index="step", columns="seed", values=column) for column in (f"{name}_start", name))
+def _panel_along(view: View, axes: Axes, places: pd.DataFrame, name: str) -> None:
+    unnamed = places[~places["stage"].isin(view.stages)]
+    before, after = (unnamed.pivot(index="step", columns="seed", values=column) for column in (f"{name}_start", name))
     axes.plot(before.index, before.median(axis=1), color=GRAY, linestyle="--", linewidth=1.1)
     axes.plot(after.index, median(after), color="#000000")
-    axes.plot(swept["step"], swept[name], ".", color="#000000", alpha=0.35, markersize=4)
+    axes.plot(unnamed["step"], unnamed[name], ".", color="#000000", alpha=0.35, markersize=4)
     for stage in view.stages:
         here = places[places["stage"] == stage]
         shade = color(view, stage)

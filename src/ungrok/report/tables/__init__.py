@@ -1,1 +1,1 @@
-"""Tables of the report, one file a topic."""
+"""Tables of the report, one file for each topic."""

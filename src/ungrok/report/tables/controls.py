@@ -1,4 +1,4 @@
-"""The table of matched and rescaled checkpoints: what was to be equal, and what is left of the difference."""
+"""The table of matched and rescaled checkpoints: what was to be equal, and how far from equal it is."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _cells(table: pd.DataFrame, names: Sequence[str]) -> Row:
 
 
 def _median(values: Sequence[Any], expected: int, shown: Callable[[Any], str] = fixed) -> str | Cell:
-    """Return the median of what is there, and of how many where that is not what is expected."""
+    """Return the median of the values that are there, and their number where it is smaller than expected."""
     there = [float(value) for value in values if not missing(value)]
     if not there:
         return MISSING

@@ -1,4 +1,4 @@
-"""Tables of studies on language models: the paper's Tables 2 and 12, the groups, and what models answer at the end."""
+"""Tables of studies on language models: the paper's Tables 2 and 12, the groups, and the answers of models at the ends of paths."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from ungrok.data.local import GROUPS, LocalGrokking, RuleName
+from ungrok.data.local import GROUPS, RuleName
 from ungrok.evaluate.answers import ANSWERS
 from ungrok.report.format import MISSING, fixed, mean_sd, missing, p_value
 from ungrok.report.tables.table import NOTHING, Cell, Row, Table
@@ -44,12 +44,12 @@ HARDNESS = {
 
 
 def group_splits(view: View) -> dict[str, Pairs]:
-    """Return the splits of the groups of local grokking, by how they were drawn, then by size and group."""
+    """Return the splits that were drawn from groups, by how they were drawn, then by size and group."""
     every: dict[str, Pairs] = {}
     for rule in view.recipe.forget:
-        if isinstance(rule, LocalGrokking):
-            name = f"rule {rule.using.rule}, {rule.using.by}{', matched for difficulty' if rule.matched else ''}"
-            every.setdefault(name, {}).setdefault(rule.size, {})[rule.group] = rule.label
+        drawn = rule.group_draw()
+        if drawn is not None:
+            every.setdefault(drawn.how, {}).setdefault(drawn.size, {})[drawn.group] = rule.label
     whole = {
         name: {size: pair for size, pair in pairs.items() if len(pair) == len(GROUPS)} for name, pairs in every.items()
     }
@@ -132,7 +132,7 @@ def _hardness(groups: pd.DataFrame, pair: dict[str, str]) -> Iterator[str | Cell
 
 
 def group_sizes(view: View) -> Iterator[Table]:
-    """Yield, for each set of thresholds, how many examples every rule finds in each group, absolutely."""
+    """Yield, for each set of thresholds, how many examples every rule puts into each group by its absolute thresholds."""
     groups = view.results.groups
     if groups.empty:
         return
@@ -150,7 +150,7 @@ def group_sizes(view: View) -> Iterator[Table]:
 
 
 def answers(view: View) -> Iterator[Table]:
-    """Yield one table per forget split: what models say at the end of their paths, beside the oracle."""
+    """Yield one table per forget split: what models answer at the ends of their paths, beside the oracle."""
     audits = view.results.audits
     names = [name for name in ENDS if name in audits]
     if "ROUGE_forget" not in audits:

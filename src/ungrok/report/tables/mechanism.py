@@ -13,7 +13,7 @@ from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.tables.verdicts import headline_verdicts
 from ungrok.study.claims import WORDS, Claim, Verdict, every_claim
-from ungrok.study.mediation import MEASURE, OUTCOMES, headline
+from ungrok.study.mediation import MEASURE, OUTCOMES
 from ungrok.study.place import Comparison
 from ungrok.study.statistics import sign_flip
 
@@ -45,7 +45,7 @@ def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> 
         cells = [_count_cell(verdicts, claim, comparison) for comparison in compared]
         rows.append(["claim", claim.title, "", *cells])
     here = mechanism.before[mechanism.before["forget"].isin([split for c in compared for split in c.forgets])]
-    for key, group in headline(here).groupby(MEASURE, sort=False):
+    for key, group in mechanism.headline(here).groupby(MEASURE, sort=False):
         ends = [
             [_at(group, (side.arm, str(side.stage)), split) for side, split in zip(c.sides, c.forgets, strict=True)]
             for c in compared
@@ -63,7 +63,7 @@ def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> 
 def _values(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Table:
     series = [s for s in mechanism.view.series if ((own["arm"] == s[0]) & (own["stage"] == s[1])).any()]
     rows: list[Row] = []
-    for key, group in headline(own).groupby(MEASURE, sort=False):
+    for key, group in mechanism.headline(own).groupby(MEASURE, sort=False):
         nulls = own[(own[MEASURE] == list(key)).all(axis=1) & (own["null"] != "")]
         cells = [_value_cell(_at(group, s), _at(nulls, s)) for s in series]
         rows.append([*named(key), str(group["unit"].iloc[0]), *cells])
@@ -121,7 +121,7 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
 
 
 def _count_cell(verdicts: list[Verdict], claim: Claim, comparison: Comparison) -> str | Cell:
-    """Return how many settings of a comparison support a claim, refute it, or neither."""
+    """Return in how many settings of a comparison a claim is supported, refuted or inconclusive."""
     words = [v.word for v in verdicts if (v.claim, v.comparison) == (claim, comparison)]
     if not words:
         return MISSING

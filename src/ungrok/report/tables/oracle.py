@@ -1,4 +1,4 @@
-"""Tables of where methods end beside the oracle, and how they rank."""
+"""Tables of how far methods end from the oracle, and how they rank."""
 
 from __future__ import annotations
 

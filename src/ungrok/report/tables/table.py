@@ -45,4 +45,4 @@ Row = list[str | Cell]
 """The cells of one row."""
 
 NOTHING = "none"
-"""What rows of the model before any unlearning are called."""
+"""The method of rows on the model before unlearning."""

@@ -1,4 +1,4 @@
-"""Tables of what it takes to reach a target, and of learning rates chosen per stage."""
+"""Tables of the updates that reach a target, and of learning rates chosen per stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a claim is, and what it is judged by: the paths of one method from both sides of a comparison."""
+"""What a claim is, and its evidence: the paths of one method from both sides of a comparison."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Evidence:
         method: Label of the method.
         doses: Where its paths end and where doses are matched.
         claims: The recipe's block.
-        from_scratch: Whether the method starts from fresh weights, so that reaching a target tells nothing of the stage.
+        from_scratch: Whether the method starts from fresh weights, so that the dose at which it reaches a target tells nothing about the stage.
 
     """
 

@@ -15,7 +15,7 @@ SHORT = {"bystander_accuracy": "bystander"}
 
 @CLAIMS.register
 class Collateral(Claim):
-    """Smaller drops of retain, test and bystander accuracy, absolute and as shares of where they started."""
+    """Smaller drops of retain, test and bystander accuracy, absolute and as shares of the accuracy at the start."""
 
     kind: Literal["collateral"] = "collateral"
     statement: ClassVar[str] = "When the target is reached, retain, test and bystander accuracy have fallen less."

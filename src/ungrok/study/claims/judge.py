@@ -50,7 +50,7 @@ def _paired(paths: Mapping[tuple[Place, int], Track], seeds: list[int], left: Pl
 def _of_method(
     claims: list[Claim], pairs: Pairs, unlearner: Unlearner, recipe: Recipe, doses: Doses | None
 ) -> Iterator[Finding]:
-    """Yield what every claim finds of one method; where no seed has both sides, one finding that says so."""
+    """Yield the findings of every claim on one method; where no seed has both sides, one finding that says so."""
     method = unlearner.label
     if not pairs or doses is None:
         efficiency = CLAIMS.parse({"kind": "efficiency"})

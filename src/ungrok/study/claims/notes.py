@@ -29,7 +29,7 @@ NOTES: dict[str, tuple[str, str]] = {
     "adjusted_p": ("Holm-adjusted p = {p:.3g}", ""),
     "across_zero": ("interval across zero", ""),
 }
-"""By code: what is said where there is little room, and what follows where there is more. A plug-in adds its own."""
+"""By code: the text for a narrow cell, and what follows it where there is room. A plug-in adds its own."""
 
 
 @dataclass(frozen=True)

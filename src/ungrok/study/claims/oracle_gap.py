@@ -1,4 +1,4 @@
-"""Oracle gap: how far the end is from a model that never saw what is forgotten."""
+"""Oracle gap: how far the unlearned model is from one that never saw what is forgotten."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Stability(Claim):
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per accuracy."""
         before, after = (mean(side, "UA") for side in zip(*evidence.at_dose, strict=True))
-        # A stage that has not moved yet spreads little: say how far each has come.
+        # Where little has been forgotten yet, seeds differ little: the note says how far both sides have come.
         context = Note("mean_ua", {"before": before, "after": after})
         for name in self.headline:
             estimate, reason = _spread(evidence, name)

@@ -25,7 +25,7 @@ NOTHING_TO_COMPARE = "no model to compare with"
 
 
 class AnalyzeSpec(Spec):
-    """What is measured on the input ``model``; inputs other than it and ``split`` are what it is compared with."""
+    """What is measured on the input ``model``. An input ``split`` says what is forgotten; all other inputs are models to compare with."""
 
     optional: ClassVar[frozenset[str]] = frozenset({"objective"})
     unnamed: ClassVar[dict[str, tuple[str, ...]]] = {"analyze": ("after",)}
@@ -61,7 +61,7 @@ class Analyze(Job[AnalyzeSpec, AnalyzeResult]):
     advice = "chunk or examples of the analysis"
 
     def run(self, work: Work) -> AnalyzeResult:
-        """Measure it."""
+        """Measure the model."""
         source = work.open("model", Checkpoint).result
         if source.step is None:
             return AnalyzeResult(rows=[], reason=source.reason)
@@ -84,10 +84,10 @@ def measure(
     """Measure given weights on the data of a study.
 
     Args:
-        training: Whose problem and model these are.
+        training: Its problem and model are those of the weights.
         weights: State dicts: ``model``, and those that it is compared with, by name.
         spec: What is measured.
-        split: What is forgotten, where a split job decided that and not the spec.
+        split: What is forgotten, where a split job decided that instead of the spec.
 
     Returns:
         ``rows``, and the ``reason`` if there are none: the model has diverged, or there is nothing to compare it with.

@@ -15,7 +15,7 @@ from ungrok.study.store import Finished, Work
 
 
 class EvaluateSpec(Spec):
-    """The levels of UA whose passage is noted along the input ``path``, beside the input ``oracle`` where there is one."""
+    """The levels of UA that the input ``path`` should come down to. It is compared with the input ``oracle``, where there is one."""
 
     targets: list[float | Literal["oracle"]]
 
@@ -38,7 +38,7 @@ class Evaluate(Job[EvaluateSpec, EvaluateResult]):
     cost = 0.2
 
     def run(self, work: Work) -> EvaluateResult:
-        """Turn them."""
+        """Evaluate the path."""
         path = work.open("path", Unlearn)
         if not path.result.doses:
             return EvaluateResult(rows=[], audits=[])

@@ -1,4 +1,4 @@
-"""Finding the step at which one nuisance is that of another checkpoint, and keeping the model there."""
+"""Finds the step at which one quantity is nearest to its value at another checkpoint, and keeps the model there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MatchedSpec(Spec):
 
 
 class MatchValues(Schema):
-    """The nuisance at the checkpoint to be matched, at the nearest step, and how far apart they are."""
+    """The quantity at the checkpoint to be matched (``wanted``) and at the nearest step (``found``), and how far apart they are."""
 
     wanted: float | None
     found: float | None
@@ -37,7 +37,7 @@ class MatchedResult(CheckpointResult):
 
 @register
 class MatchedCheckpoint(Checkpoint):
-    """Find the step of a trajectory at which one nuisance is that of another checkpoint, and keep the model there."""
+    """Find the step of a trajectory at which one quantity is nearest to its value at another checkpoint, and keep the model there."""
 
     kind = "matched"
     version = 1
@@ -48,7 +48,7 @@ class MatchedCheckpoint(Checkpoint):
     spec: MatchedSpec
 
     def run(self, work: Work) -> MatchedResult:
-        """Find it."""
+        """Find the step."""
         source, other, to = (
             work.open("trajectory", Trained),
             work.open("to_trajectory", Trained),

@@ -69,7 +69,7 @@ class Oracle(Job[OracleSpec, OracleResult]):
     cost = 1.5
 
     def run(self, work: Work) -> OracleResult:
-        """Score it."""
+        """Score the oracle."""
         stage, source, spec = work.open("stage", Checkpoint).result, work.open("trajectory", Trained), self.spec
         trajectory, step = trajectory_of(source), stage.step
         if step is None or step > trajectory.steps:

@@ -22,11 +22,11 @@ from ungrok.study.store import Work
 from ungrok.train import Run
 
 EPOCH = 10
-"""Updates that an epoch of unlearning is taken to have where its cost is estimated."""
+"""Number of updates that an epoch of unlearning is taken to have when its cost is estimated."""
 
 
 class PathSpec(Spec):
-    """What an unlearning path is made of, beside the model that it leaves."""
+    """What an unlearning path is made of, beside the model from which it starts."""
 
     optional: ClassVar[frozenset[str]] = frozenset({"objective"})
     unnamed: ClassVar[dict[str, tuple[str, ...]]] = {"unlearn": ()}
@@ -55,7 +55,7 @@ class Sources:
     """What a path may take from other jobs.
 
     Args:
-        split: What is forgotten, where a split job decided that and not the spec.
+        split: What is forgotten, where a split job decided that instead of the spec.
         start: The state dict before the first update of training: the base model, from which an oracle starts.
 
     """
@@ -75,7 +75,7 @@ class Departure:
     """A path before its first update.
 
     Args:
-        run: Holds the model that is left, its data and the objective by which it is unlearned.
+        run: Holds the model from which the path starts, its data and the objective by which it is unlearned.
         split: What is forgotten and retained.
         path: The method's.
         sets: The forget and retain sets, which count the passes over them.
@@ -92,10 +92,10 @@ def depart(training: TrainSpec, weights: dict[str, Tensor], spec: PathSpec, sour
     """Return the path of a spec from given weights, before its first update.
 
     Args:
-        training: Whose problem and model these are.
+        training: Its problem and model are those of the weights.
         weights: The state dict to start from.
         spec: Method, forget split, seed and batch sizes.
-        sources: What other jobs gave.
+        sources: What other jobs provide.
 
     """
     run, method, seed = build_run(training), spec.unlearn, spec.seed
@@ -132,7 +132,7 @@ def depart(training: TrainSpec, weights: dict[str, Tensor], spec: PathSpec, sour
 
 
 def use_loss(run: Run, own: OwnLoss | None) -> None:
-    """Take the loss that a spec names, if it names one, in the place of the one that was trained with."""
+    """Replace the loss of the training by the one that a spec names, if it names one."""
     if own is not None:
         run.objective = own.objective(run.data)
 

@@ -45,7 +45,7 @@ def question(model: nn.Module, training: TrainSpec, split: ForgetSplit, asked: A
 
     Args:
         model: On its device; its mode is restored.
-        training: Whose problem and objective these are.
+        training: Its problem and objective are those of the model.
         split: What is forgotten and retained.
         asked: How many questions, how long the answers, and the seed of the draw.
         folder: Where ``logs.json`` goes.

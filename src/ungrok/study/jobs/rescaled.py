@@ -1,4 +1,4 @@
-"""Rescaling the model of a stage, so that its function is the same and its weight norm another."""
+"""Rescales the model of a stage: its function stays the same, its weight norm changes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RescaledResult(CheckpointResult):
 
 @register
 class RescaledCheckpoint(Checkpoint):
-    """Rescale the model of a stage and make sure, on all training and test data, that its function is the same."""
+    """Rescale the model of a stage and make sure, on all training and test data, that its function has stayed the same."""
 
     kind = "rescaled"
     version = 1
@@ -48,7 +48,7 @@ class RescaledCheckpoint(Checkpoint):
     spec: RescaledSpec
 
     def run(self, work: Work) -> RescaledResult:
-        """Rescale."""
+        """Rescale the model."""
         source = work.open("stage", Checkpoint)
         step, reason, training = source.result.step, source.result.reason, source.result.training
         if step is None:

@@ -20,14 +20,14 @@ class SnapshotSpec(PathSpec):
 
 
 class SnapshotResult(CheckpointResult):
-    """The stage that the path leaves, and the ``dose`` at which the model stands; None where there is no stage to leave."""
+    """The stage from which the path starts, and the ``dose`` at which the model stands; None where there is no such stage."""
 
     dose: int | float | None
 
 
 @register
 class Snapshot(Checkpoint):
-    """Walk an unlearning path to the matched dose, without looking, and keep the model there."""
+    """Walk an unlearning path to the matched dose, without scoring any place on the way, and keep the model there."""
 
     kind = "snapshot"
     version = 1
@@ -38,7 +38,7 @@ class Snapshot(Checkpoint):
     spec: SnapshotSpec
 
     def run(self, work: Work) -> SnapshotResult:
-        """Walk it."""
+        """Walk the path."""
         source, spec = work.open("stage", Checkpoint), self.spec
         step, reason, training = source.result.step, source.result.reason, source.result.training
         if step is None:

@@ -1,4 +1,4 @@
-"""Choosing what to forget by looking at how training went."""
+"""Chooses what to forget by how training went."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SplitResult(Result):
 
 @register
 class ChooseSplit(Job[SplitSpec, SplitResult]):
-    """Choose what to forget by looking at how training went."""
+    """Choose what to forget by how training went."""
 
     kind = "split"
     version = 2
@@ -49,7 +49,7 @@ class ChooseSplit(Job[SplitSpec, SplitResult]):
     cost = 0.2
 
     def run(self, work: Work) -> SplitResult:
-        """Choose.
+        """Choose the examples.
 
         Raises:
             UngrokError: If the trajectory has diverged, or a group is too small.
@@ -60,7 +60,7 @@ class ChooseSplit(Job[SplitSpec, SplitResult]):
         per_epoch = len(again(source).batches)
         if trajectory.status == "diverged":
             raise UngrokError(
-                f"training diverged at step {trajectory.steps}, so that nothing can be said of its examples"
+                f"training diverged at step {trajectory.steps}, so that it does not tell which examples were learned when"
             )
         history = loss_history(trajectory, data, per_epoch)
         seen = replace(data, history=history)

@@ -1,4 +1,4 @@
-"""Finding the step of a stage, and keeping the model there."""
+"""Finds the step of a stage, and keeps the model there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ungrok.train import TransitionRule, stage_step
 
 
 class StageSpec(Spec):
-    """Which place, by which rule, on the input ``trajectory``."""
+    """Which stage of the input ``trajectory``, and by which rule its transition is found."""
 
     stage: str
     transition: TransitionRule
@@ -29,7 +29,7 @@ class Stage(Checkpoint):
     spec: StageSpec
 
     def run(self, work: Work) -> CheckpointResult:
-        """Find it."""
+        """Find the step."""
         source = work.open("trajectory", Trained)
         trajectory = trajectory_of(source)
         transition = trajectory.transition(self.spec.transition)

@@ -1,4 +1,4 @@
-"""Training a model to the end, and keeping the path."""
+"""Trains a model to the end, and keeps its checkpoints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOMENTS = 3
 
 @register
 class Train(Trained):
-    """Train a model to the end and keep the path; from the end of the ``base`` training, if there is one."""
+    """Train a model to the end and keep its checkpoints; it starts from the end of the ``base`` training, if there is one."""
 
     kind = "train"
     version = 1
@@ -27,7 +27,7 @@ class Train(Trained):
         return self.spec.trajectory.steps
 
     def run(self, work: Work) -> TrainResult:
-        """Train."""
+        """Train the model."""
         split = made_split(work, self.spec.data())
         run = build_run(self.spec, split)
         if work.has("base"):

@@ -1,4 +1,4 @@
-"""Training jobs as other jobs see them: what they are made of, what they gave, and their runs built again."""
+"""Training jobs as other jobs see them: what they are made of, what they return, and how to build their runs again."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def build_run(spec: TrainSpec, split: ForgetSplit | None = None) -> Run:
 
     Args:
         spec: Of a training.
-        split: What to leave out, where a split job decided that and not the spec.
+        split: What to leave out, where a split job decided that instead of the spec.
 
     """
     data = spec.data()
@@ -96,7 +96,7 @@ def forget_split(data: Data, block: Forget) -> ForgetSplit:
     """Return the forget split that a spec describes.
 
     Raises:
-        RecipeError: If its rule looks at a trajectory.
+        RecipeError: If its rule depends on how training went.
 
     """
     if block.rule.from_trajectory:

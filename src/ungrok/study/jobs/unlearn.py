@@ -1,4 +1,4 @@
-"""Walking an unlearning path, and keeping the scores at the observed places."""
+"""Walks an unlearning path, and keeps the scores at the observed places."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ungrok.study.store import Tick, Work
 
 SCORES = "path.safetensors"
 BYTES = 6
-"""Of one example's prediction and loss at one place of a path."""
+"""Size of one example's prediction and loss at one place of a path."""
 
 
 class UnlearnSpec(PathSpec):
@@ -38,7 +38,7 @@ class UnlearnSpec(PathSpec):
 
 
 class UnlearnResult(Result):
-    """The observed places of a path; none where there is no stage to leave.
+    """The observed places of a path; none where there is no stage to start from.
 
     ``doses``, ``updates`` and ``passes`` (over the forget and over the retain set) hold one entry per place; ``classes`` are
     those with forget examples; ``budget`` is the dose at which the path ends; ``scores`` says of which kind the scores are.
@@ -89,12 +89,12 @@ class Unlearn(Job[UnlearnSpec, UnlearnResult]):
 
     @property
     def steps(self) -> int | None:
-        """How many updates it makes, where the recipe says so."""
+        """Number of updates, where the recipe gives it."""
         method = self.spec.unlearn
         return method.updates if isinstance(method, Iterative) else None
 
     def run(self, work: Work) -> UnlearnResult:
-        """Walk it."""
+        """Walk the path."""
         source = work.open("stage", Checkpoint)
         if source.result.step is None:
             return UnlearnResult(status="no stage", reason=source.result.reason)
@@ -119,7 +119,7 @@ class Unlearn(Job[UnlearnSpec, UnlearnResult]):
 
 
 def observed(total: int, rule: Observation) -> set[int]:
-    """Return the updates at which a path of ``total`` updates is looked at."""
+    """Return the updates after which a path of ``total`` updates is observed."""
     grid, update = set(range(min(total, rule.every_until) + 1)), rule.every_until
     while update < total:
         grid.add(update)
@@ -137,27 +137,27 @@ def walk(
     """Walk an unlearning path from given weights.
 
     Args:
-        training: Whose problem and model these are.
+        training: Its problem and model are those of the weights.
         weights: The state dict to start from.
         spec: The path.
-        tick: Told the share that is done.
-        sources: What other jobs gave.
+        tick: Is told the share that is done.
+        sources: What other jobs provide.
 
     """
     departure = depart(training, weights, spec, sources)
     run, path, one_shot = departure.run, departure.path, isinstance(spec.unlearn, OneShot)
     size = run.training.evaluation_batch
     places = _Places(departure.sets, [run.data.score(run.model, run.objective, size)])
-    looked_at = set() if one_shot else observed(int(path.budget), spec.observe)
+    observed_at = set() if one_shot else observed(int(path.budget), spec.observe)
     status, seconds, end = "completed", 0.0, run.model
     started = time.perf_counter()
     for step in path:
-        if not one_shot and step.updates not in looked_at:
+        if not one_shot and step.updates not in observed_at:
             continue
         seconds += time.perf_counter() - started
         end = step.model
         places.add(step, run.data.score(step.model, run.objective, size))
-        tick(len(places.doses) / (len(looked_at) or len(places.doses) + 1))
+        tick(len(places.doses) / (len(observed_at) or len(places.doses) + 1))
         if any(scores.diverged for scores in places.scores[-1].values()):
             status = "diverged"
             break

@@ -1,0 +1,57 @@
+"""What a study writes, read back."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from ungrok.core.errors import StoreError
+from ungrok.study.claims import judge
+from ungrok.study.loading import load
+from ungrok.study.outputs import ALWAYS, doses_of, provenance, write_tables
+from ungrok.study.results import collect
+
+
+@pytest.fixture(scope="module")
+def results(finished):
+    return collect(*finished)
+
+
+def test_doses_end_with_the_path_and_match_at_a_share_of_it(finished):
+    doses = doses_of(*finished)
+    assert doses == {"gradient_ascent": (40, 40), "scrub": (20, 20), "fisher": (1e-3, 1e-6)}
+    assert doses["fisher"].matched == 1e-6
+
+
+def test_provenance_counts_jobs_and_their_seconds(finished, results):
+    plan, store = finished
+    made = provenance(plan, store, results, workers=3)
+    assert {kind: own["count"] for kind, own in made["jobs"].items()} == plan.counts()
+    trained = results.timings.loc[results.timings["kind"] == "train", "seconds"].sum()
+    assert made["jobs"]["train"]["seconds"] == pytest.approx(trained, abs=1e-3)
+    assert (made["workers"], made["scheduler"], made["store"]) == (3, None, str(store.root))
+
+
+def test_tables_recipe_and_verdicts_are_read_back(finished, results, tmp_path):
+    plan, store = finished
+    verdicts = judge(results.rows, plan.recipe, doses_of(plan, store))
+    write_tables(tmp_path, plan, results, verdicts, {"device": "cpu"})
+    tables = {*ALWAYS, "mechanism"}
+    assert {path.stem for path in tmp_path.glob("*.parquet")} == tables
+    assert {path.stem for path in tmp_path.glob("*.csv")} == tables - {"curves"}
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "results.parquet"), results.rows)
+    assert pd.read_csv(tmp_path / "results.csv")["RA"].tolist() == pytest.approx(
+        results.rows["RA"].tolist(), nan_ok=True
+    )
+    assert load(str(tmp_path / "recipe.yaml")) == plan.recipe
+    written = json.loads((tmp_path / "report" / "verdicts.json").read_text(encoding="utf-8"))
+    assert written == [verdict.to_dict() for verdict in verdicts] != []
+    assert json.loads((tmp_path / "provenance.json").read_text()) == {"device": "cpu"}
+
+
+def test_a_folder_that_cannot_be_written_is_named(finished, results, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file: "):
+        write_tables(tmp_path / "file", finished[0], results, [], {})

@@ -1,0 +1,50 @@
+"""Every module has a file of tests at the mirrored path, and every file of tests a module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ungrok
+
+SOURCE, TESTS = Path(ungrok.__file__).parent, Path(__file__).parent
+
+ENTRY = {"__init__", "__main__"}
+"""Modules that only name what others define, or only call it."""
+
+ACROSS = {
+    "analyze/test_language.py": "analyses on language models",
+    "cli/test_speed.py": "processor time of commands",
+    "contracts/test_analyses.py": "every analysis",
+    "contracts/test_jobs.py": "every kind of job",
+    "contracts/test_language.py": "every method and analysis on language models",
+    "contracts/test_metrics.py": "every metric",
+    "contracts/test_settings.py": "every block of settings",
+    "contracts/test_unlearners.py": "every method",
+    "methods/test_pages.py": "docs/methods",
+    "methods/test_plugin.py": "a method that another package brings",
+    "reference/test_augment.py": "augmentation against another implementation",
+    "reference/test_paths.py": "methods against another implementation",
+    "report/test_reading_back.py": "a study that is written and opened again",
+    "study/test_keys.py": "keys of every kind of job",
+    "study/test_language.py": "a whole study on a language model",
+    "study/test_pooled.py": "measures over several studies",
+    "test_api_page.py": "docs/api.md",
+    "test_contributing.py": "CONTRIBUTING.md",
+    "test_mirror.py": "this",
+    "tools/test_sizes.py": "tools/sizes.py",
+    "train/test_images.py": "training on stored images",
+}
+"""Files that test more than one module, or something that is no module, and what that is."""
+
+
+def expected():
+    """Return, per module, where its tests are."""
+    modules = (path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
+    return {path.with_name(f"test_{path.stem.lstrip('_')}.py").as_posix() for path in modules if path.stem not in ENTRY}
+
+
+def test_modules_and_files_of_tests_mirror_each_other():
+    there = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+    assert len(expected()) > 150
+    assert sorted(expected() - there) == [], "a module without tests of its own"
+    assert sorted(there - expected()) == sorted(ACROSS)
