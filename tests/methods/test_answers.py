@@ -404,3 +404,13 @@ def test_task_vector_subtracts_what_the_base_model_learned():
     change = own.table.detach() - base.table.detach()
     for table, alpha in zip(tables, (0.5, 2.0), strict=True):
         torch.testing.assert_close(table, model.table.detach() - alpha * change, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("room", "passes"), [(12, 1), (11, 5)])
+def test_passes_are_kept_while_they_fit(monkeypatch, room, passes):
+    """One float32 for each of three answers."""
+    forget, retain = data()
+    monkeypatch.setattr("ungrok.methods.answers.KEPT_BYTES", room)
+    model = Bigram()
+    list(method("npo", updates=5).path(model, forget, retain, CausalLM()))
+    assert model.calls == 2 + passes

@@ -32,6 +32,6 @@ def test_one_update_by_hand(linear, close):
     close(walk.weights[0], linear.weight - LR * T * (q - p).T @ x / n)
 
 
-@pytest.mark.parametrize(("share", "updates"), [(0.3, 1), (0.5, 2), (1.0, 4)])
+@pytest.mark.parametrize(("share", "updates"), [(0.1, 1), (0.3, 1), (0.5, 2), (1.0, 4)])
 def test_the_share_of_retain_batches(small, share, updates):
     assert small.path("bad_teacher", retain=small.batches() * 4, share=share, epochs=1).budget == updates

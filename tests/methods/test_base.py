@@ -9,7 +9,7 @@ from torch import nn
 
 from ungrok.core.objective import Classification
 from ungrok.methods import Iterative, length
-from ungrok.methods.base import TORCH_OPTIMIZERS
+from ungrok.methods.base import TORCH_OPTIMIZERS, OneShot, Strengths
 
 OBJECTIVE = Classification()
 
@@ -129,3 +129,54 @@ def test_optimizers_by_name(optimizer):
         "adamw": (1 * 0.95 - 0.1) * 0.95 - 0.1,
     }
     assert weight.item() == pytest.approx(expected[optimizer], rel=2e-3)
+
+
+class Jump(OneShot):
+    """Set every weight to the dose."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    kind: Literal["jump"] = "jump"
+    alpha: Strengths = (2.0, 1.0, 4.0)
+
+    def doses(self):
+        return tuple(sorted(self.alpha))
+
+    def prepare(self, material):
+        return lambda dose: material.model.weight.fill_(dose)
+
+
+def test_a_jump_costs_no_updates_and_ends_at_its_largest_strength(model):
+    path = Jump().path(model, batches(1), None, OBJECTIVE)
+    assert path.budget == 4.0
+    assert [(s.updates, s.dose, s.loss, s.model.weight[0, 0].item()) for s in path] == [
+        (0, dose, None, dose) for dose in (1.0, 2.0, 4.0)
+    ]
+
+
+@pytest.mark.parametrize(("given", "made"), [(3, (3.0,)), (0.5, (0.5,)), ([0.5, 2], (0.5, 2.0))])
+def test_strengths_are_one_or_several(given, made):
+    assert Jump(alpha=given).alpha == made
+
+
+@pytest.mark.parametrize("given", [[], 0, [1, -1], [1, 2, 1]])
+def test_strengths_that_make_no_path(given):
+    with pytest.raises(ValidationError, match="alpha"):
+        Jump(alpha=given)
+
+
+class Drawing(Spy):
+    """Keep the first draw."""
+
+    kind: Literal["drawing"] = "drawing"
+
+    def begin(self, material):
+        self.seen.append(torch.rand(1, generator=material.generator("any")).item())
+
+
+def test_the_seed_is_0_unless_given(model):
+    Drawing.seen.clear()
+    for given in ({}, {"seed": 0}, {"seed": 1}, {"seed": -1}):
+        next(Drawing(updates=1).path(model, batches(1), None, OBJECTIVE, **given))
+    first, same, *others = Drawing.seen[::2]
+    assert first == same
+    assert first not in others

@@ -31,6 +31,7 @@ def test_labels_are_the_originals_across_the_boundary(small):
     assert (end(inputs).argmax(1) != forget[0][1]).double().mean() > 0.9
 
 
-def test_bounds_in_the_wrong_order():
+@pytest.mark.parametrize("bounds", [(1, 0), (1, 1)])
+def test_bounds_in_the_wrong_order(bounds):
     with pytest.raises(ValidationError, match="the lower bound must lie below the upper"):
-        BoundaryShrink(bounds=(1, 0))
+        BoundaryShrink(bounds=bounds)

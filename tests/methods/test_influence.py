@@ -26,3 +26,19 @@ def test_the_inverse_product_is_that_of_the_dense_matrix(m):
 def test_settings_out_of_range():
     with pytest.raises(ValidationError):
         Influence(damping=0)
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_the_step_by_the_dense_matrix(linear, close, kept):
+    """α·(λ·I + GᵀG/m)⁻¹·v, with the mean gradients of the first m retain batches as rows of G."""
+    w, (x, y) = linear.weight, linear.forget[0]
+    forget, retain = [(x[:3], y[:3]), (x[3:], y[3:])], linear.retain
+    summed = [sum(len(b[1]) * linear.gradient(w, b).flatten() for b in part) for part in (forget, retain)]
+    vector = summed[0] / 12 - 4 / (12 * 8) * summed[1]
+    rows = torch.stack([linear.gradient(w, batch).flatten() for batch in retain[:kept]])
+    matrix = 0.3 * torch.eye(6, dtype=torch.float64) + rows.T @ rows / kept
+    path = Influence(alpha=(2.0, 0.5), damping=0.3, batches=kept).path(linear.model(), forget, retain, linear.objective)
+    places = [(step.dose, step.model.weight.detach().clone()) for step in path]
+    assert [dose for dose, _ in places] == [0.5, 2.0]
+    for alpha, weight in places:
+        close(weight, w + alpha * torch.linalg.solve(matrix, vector).reshape(3, 2))

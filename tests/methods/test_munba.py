@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ungrok.methods.munba import flat_gradient, nash_weights
+from ungrok.methods.munba import MUNBA, flat_gradient, nash_weights
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.6, -0.6, 1.0])
@@ -28,3 +28,14 @@ def test_a_gradient_in_one_piece():
     """Of a·b + 0·c by (a, c, b)."""
     a, b, c = (torch.nn.Parameter(torch.tensor([value])) for value in (2.0, 5.0, 7.0))
     assert flat_gradient((a * b).sum(), [a, c, b]).tolist() == [5.0, 0.0, 2.0]
+
+
+def test_without_a_bargain_small_gradients_are_not_stretched(linear):
+    """Forget inputs of 0 give no gradient: the loss is L(r) + L(f)/10, undivided while ‖∇L(r)‖ < 1."""
+    zero, ((x, y), *_) = [(torch.zeros(4, 2, dtype=torch.float64), torch.zeros(4, dtype=torch.int64))], linear.retain
+    linear.forget, linear.retain = zero, [(0.1 * x, y)]
+    assert linear.gradient(linear.weight, linear.retain[0]).norm() < 0.5
+    (loss,) = linear.walk(MUNBA(updates=1)).losses
+    assert loss == pytest.approx(
+        (linear.value(linear.weight, linear.retain[0]) + linear.value(linear.weight, zero[0]) / 10).item()
+    )

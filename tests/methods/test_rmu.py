@@ -1,6 +1,7 @@
 """RMU: directions, distances and where blocks are."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -51,3 +52,21 @@ def test_blocks_up_to_the_layer_train(settings, moving):
 def test_a_model_without_blocks():
     with pytest.raises(RecipeError, match="no block was found in the model"):
         count_blocks(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize(("depth", "middle"), [(1, 1), (2, 1), (3, 2), (4, 2), (7, 4)])
+def test_the_middle_block(depth, middle):
+    """Of an even number the earlier of two."""
+    model = Layers(depth)
+    chosen = {id(p) for p in RMU(blocks=1).trainable(model)}
+    assert {block_of(n) for n, p in model.named_parameters() if id(p) in chosen} == {middle}
+
+
+@pytest.mark.parametrize(("layer", "allowed"), [(2, True), (3, False)])
+def test_the_last_block_may_be_steered(layer, allowed):
+    material = SimpleNamespace(model=Layers(2), retain=[None])
+    if allowed:
+        assert RMU(layer=layer).check(material) is None
+    else:
+        with pytest.raises(RecipeError, match="layer 3 is not in the model; allowed: 1 to 2"):
+            RMU(layer=layer).check(material)

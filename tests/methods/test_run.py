@@ -106,3 +106,11 @@ def test_unlearn_is_a_plain_function():
     assert pickle.loads(pickle.dumps(ungrok.unlearn)) is ungrok.unlearn
     assert list(inspect.signature(ungrok.unlearn).parameters)[:3] == ["model", "forget", "retain"]
     assert "Return a new model" in pydoc.render_doc(ungrok.unlearn)
+
+
+def test_the_seed_is_0_unless_given(model):
+    ends = [
+        ungrok.unlearn(model, **SETS, method="fisher", **given)
+        for given in ({}, {"seed": 0}, {"seed": 1}, {"seed": -1})
+    ]
+    assert [torch.equal(ends[0][0].weight, end[0].weight) for end in ends] == [True, True, False, False]

@@ -48,3 +48,16 @@ def test_weights_and_momentum_are_put_back():
 def test_shares_out_of_range(k):
     with pytest.raises(ValidationError):
         SalUn(k=k)
+
+
+def test_at_least_one_weight_may_move():
+    mask = saliency_mask({"a": torch.tensor([1.0, -3.0, 2.0])}, 1e-6)
+    assert mask["a"].tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_masks_of_any_precision(dtype):
+    """In float64 two gradients that float32 cannot tell apart are ranked."""
+    small = 1 + 2.0**-40 if dtype == torch.float64 else 1.5
+    mask = saliency_mask({"a": torch.tensor([1.0, small, -0.5, 0.25], dtype=dtype)}, 0.25)
+    assert mask["a"].tolist() == [False, True, False, False]

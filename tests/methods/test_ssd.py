@@ -28,3 +28,30 @@ def test_a_lower_threshold_dampens_more():
 def test_thresholds_must_differ():
     with pytest.raises(ValidationError):
         SSD(alpha=(1.0, 1.0))
+
+
+def test_a_weight_on_the_threshold_stays():
+    """F_f = 4·F_D exactly."""
+    weight = dampen(torch.tensor([2.0]), torch.tensor([4.0]), torch.tensor([1.0]), alpha=4.0, lam=0.5)
+    assert weight.item() == 2.0
+
+
+def test_importances_are_means_of_squares_over_examples(linear, close):
+    """Of 4 forget examples, and of all 12 examples."""
+    w = linear.weight
+
+    def squares(*batches):
+        return torch.stack(
+            [linear.gradient(w, (x[i : i + 1], y[i : i + 1])) ** 2 for x, y in batches for i in range(len(y))]
+        )
+
+    forget, data = squares(*linear.forget).mean(0), squares(*linear.forget, *linear.retain).mean(0)
+    ratios = (forget / data).flatten().sort().values
+    thresholds = ((ratios[1] + ratios[2]).item() / 2, (ratios[4] + ratios[5]).item() / 2)
+    path = SSD(alpha=thresholds, lam=0.01).path(linear.model(), linear.forget, linear.retain, linear.objective)
+    places = [(step.dose, step.model.weight.detach().clone()) for step in path]
+    assert [dose for dose, _ in places] == [1 / thresholds[1], 1 / thresholds[0]]
+    for chosen, (_, weight) in zip((1, 4), places, strict=True):
+        selected = forget / data > ratios[-chosen - 1]
+        close(weight, torch.where(selected, w * 0.01 * data / forget, w))
+        assert int((weight != w).sum()) == chosen

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import pytest
+import torch
 from torch import nn
 
 from ungrok.core.errors import NotApplicable
@@ -33,3 +34,11 @@ def test_the_repair_begins_with_a_fresh_optimizer(small):
     impaired, repaired = [(b - a).abs().max().item() for a, b in pairwise(places)]
     assert impaired > 5e-3
     assert repaired == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_batches_may_carry_an_index(small):
+    """A third part of a batch, which noise has none of."""
+    sets = small.batches(8, classes=(0,)), small.batches(8, seed=2, classes=(1, 2))
+    indexed = [[(x, y, torch.arange(8) + first) for x, y in part] for part, first in zip(sets, (0, 100), strict=True)]
+    ends = [small.last("unsir", None, *given, noise_steps=1, noise_batch=3) for given in (sets, indexed)]
+    assert all(torch.equal(a, b) for a, b in zip(*(end.parameters() for end in ends), strict=True))

@@ -221,3 +221,62 @@ def test_limits_of_the_thresholds(setting, valid, wrong):
     for value in wrong:
         with pytest.raises(ValidationError, match=setting):
             TransitionRule(**{setting: value})
+
+
+def test_levels_that_are_met_exactly_are_reached():
+    """0.99 of the training set counts as memorized, and 0.9 of the signal as grokked."""
+    found = find_transition(curve(jump(10, high=0.99), jump(50, high=0.9)), RULE)
+    assert (found.memorized.step, found.grokked.step) == (10, 50)
+
+
+def test_a_fall_to_the_edge_of_the_band_is_no_collapse():
+    """0.9 − 0.1 is as far as the signal may fall."""
+    fallen = [0.1] * 4 + [0.95] * 3
+    assert find_transition(curve(jump(5), fallen + [0.9 - 0.1] * 4), RULE).status == "grokked"
+    assert find_transition(curve(jump(5), fallen + [0.79] * 4), RULE).status == "collapsed"
+
+
+def test_a_collapse_may_begin_with_the_last_evaluation():
+    fallen = curve(jump(1), [0.1] * 4 + [0.95] * 6 + [0.1])
+    assert find_transition(fallen, TransitionRule(sustained=1)).status == "collapsed"
+    assert find_transition(fallen, TransitionRule(sustained=2)).status == "grokked"
+
+
+def test_as_many_evaluations_as_must_hold_the_level_suffice():
+    found = find_transition(curve([1.0] * 3, [0.95] * 3, [10, 20, 30]), RULE)
+    assert (found.grokked.step, found.grokked.after, found.memorized.after) == (10, 0, 0)
+    assert find_transition(curve([1.0] * 2, [0.95] * 2, [10, 20]), RULE).grokked is None
+
+
+def test_the_delay_of_what_is_memorized_at_the_first_step():
+    """Step 0 counts as step 1, of which a ratio can be taken."""
+    for memorized, grokked, delay in ((1, 2, 2), (0, 2, 2), (0, 1, 1), (2, 5, 2.5)):
+        found = find_transition(curve(jump(memorized), jump(grokked)), RULE)
+        assert found.delay == delay
+        assert found.status == ("grokked" if delay > 1.2 else "no_delay")
+
+
+def test_a_change_point_may_lie_after_the_first_step():
+    found = find_transition(curve([1.0] * 4, [0.1, 0.1, 0.9, 0.9], [0, 1, 2, 4]), RULE)
+    assert found.change_point == pytest.approx(math.sqrt(2))
+    found = find_transition(curve([1.0] * 3, [0.1, 0.1, 0.9], [0, 1, 2]), RULE)
+    assert found.change_point is None
+
+
+@given(st.lists(st.integers(1, 10_000), min_size=3, max_size=25, unique=True).map(sorted), st.integers(1, 24))
+def test_the_explained_share_is_at_most_one(steps, place):
+    """Also of a clean step, where rounding could carry it beyond."""
+    values = np.where(np.arange(len(steps)) >= min(place, len(steps) - 1), 0.9, 0.1)
+    assert 0 <= change_point(np.array(steps, dtype=float), values)[1] <= 1
+
+
+def test_the_edge_of_a_tenth_still_precedes_the_jump():
+    """From 0 to 1 the edge is 0.1."""
+    signal = [0.0, 0.0, 0.0, 0.0, 0.05, 0.1, 0.11, 1.0, 1.0, 1.0, 1.0]
+    assert find_transition(curve(jump(1), signal), RULE).onset == 20
+
+
+def test_what_generalizes_before_it_is_memorized_is_counted_from_the_last_step_before():
+    """From 0.5, whose edge is 0.55; counted from 0 it would be 0.1."""
+    signal = [0.0, 0.0, 0.0, 0.5] + [1.0] * 7
+    assert find_transition(curve(jump(100), signal), RULE).onset == 5

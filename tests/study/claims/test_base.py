@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 import pandas as pd
 import pytest
 
-from ungrok.study.claims import CLAIMS, At, Claim, Effect, Finding, every_claim, judge
+from ungrok.study.claims import CLAIMS, At, Claim, Effect, Evidence, Finding, every_claim, judge
 from ungrok.study.claims.base import bounded, bounded_shares, mean
 from ungrok.study.claims.verdicts import Doses
+from ungrok.study.recipe import Claims
 from ungrok.study.statistics import sign_flip
 
 NAMES = ["efficiency", "collateral", "stability", "oracle_gap", "paper", "extraction"]
@@ -114,3 +115,7 @@ def test_a_share_that_is_unknown_on_one_side_may_be_anything_from_0_to_1(side):
     assert estimate is not None
     assert estimate.low == pytest.approx(sign_flip([lowest, *[0.1] * 7], 0.05).low)
     assert estimate.high == pytest.approx(sign_flip([highest, *[0.1] * 7], 0.05).high)
+
+
+def test_paths_start_from_the_model_unless_said_otherwise():
+    assert not Evidence([], "gradient_ascent", Doses(100.0, 50.0), Claims()).from_scratch

@@ -50,3 +50,27 @@ def test_a_share_of_nothing_is_left_out(hand):
     verdict = hand.verdicts(hand.recipe(), *paths)
     assert hand.pick(verdict, "collateral", "bystander_accuracy")["effect"] == 0
     assert ("collateral", "bystander_accuracy share", "UA ≤ 0.1", "gradient_ascent") not in verdict
+
+
+def test_a_plain_verdict_has_no_notes(hand):
+    paths = hand.pairs([30] * 8, [30] * 8, ra=0.9, ta=0.7)
+    found = hand.verdicts(hand.recipe(), *paths)
+    assert hand.pick(found, "collateral", "RA")["note"] == "no difference: interval within ±0.01"
+    assert hand.pick(found, "collateral", "RA share")["effect"] == 0
+
+
+def test_from_nothing_an_accuracy_can_only_rise(hand):
+    """A bystander accuracy of 0: a drop that is unknown lies in [−1, 0]."""
+    rise = {"pre_grok": 0.0, "grokked": 0.25}
+    paths = [
+        [
+            {**row, "bystander_accuracy": rise[stage] if row["reached_0.1"] and row["dose"] else 0.0}
+            for row in hand.path(s, stage, None if (s, stage) == (0, "pre_grok") else 30)
+        ]
+        for stage in rise
+        for s in hand.seeds
+    ]
+    found = hand.pick(hand.verdicts(hand.recipe(), *paths), "collateral", "bystander_accuracy")
+    rest = [0.0 + 0.25] * 7
+    assert found["ci_low"] == pytest.approx(sign_flip([-1 + 0.25, *rest]).low)
+    assert found["ci_high"] == pytest.approx(sign_flip([0 + 0.25, *rest]).high)

@@ -71,3 +71,17 @@ def test_a_method_that_starts_from_fresh_weights_reaches_targets_for_no_reason(h
         assert (v["effect"], v["verdict"]) == (None, "inconclusive")
         assert v["note"].startswith("starts from fresh weights")
     assert hand.pick(verdicts, "oracle_gap", "gap", at="rewind", method="retrain")["effect"] is not None
+
+
+def test_a_single_seed_is_judged(hand):
+    """It has one pair, whatever is read of it."""
+    alone = [hand.path(0, "pre_grok", 40), hand.path(0, "grokked", 20)]
+    for paths in (alone, [[{**row, "updates": None} for row in path] for path in alone]):
+        found = hand.verdicts(hand.recipe("seeds=[0]"), *paths)
+        assert {verdict["n_seeds"] for (claim, *_), verdict in found.items() if claim != "paper"} == {1}
+        assert {verdict["verdict"] for verdict in found.values()} == {"inconclusive"}
+
+
+def test_where_no_seed_has_both_sides_the_number_of_seeds_is_0(hand):
+    found = hand.verdicts(hand.recipe(), *[hand.path(s, "pre_grok", 30) for s in hand.seeds])
+    assert {verdict["n_seeds"] for verdict in found.values()} == {0}

@@ -22,3 +22,7 @@ from ungrok.study.claims import Note
 )
 def test_a_note_has_a_long_and_a_short_text(note, short, text):
     assert (note.short, note.text) == (short, text)
+
+
+def test_notes_can_be_members_of_a_set():
+    assert len({Note("coarse", {"updates": 4.5}), Note("coarse", {"updates": 4.5}), Note("across_zero")}) == 2

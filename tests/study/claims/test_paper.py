@@ -56,3 +56,14 @@ def test_a_small_negative_ues_counts_as_negative(hand):
     verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
     assert "from -0.5 to" in verdict["note"]
     assert "negative in 1 of 16" in verdict["note"]
+
+
+def test_a_ues_of_0_is_not_negative(hand):
+    """UA that does not move makes UES 0."""
+    paths = hand.pairs([None] * 8, [None] * 8)
+    moved = [
+        [{**row, "RA": row["RA"] - 0.1 * (row["dose"] > 0), "TA": 0.9 - 0.1 * (row["dose"] > 0)} for row in path]
+        for path in paths
+    ]
+    found = hand.pick(hand.verdicts(hand.recipe(), *moved), "paper", "UES", "update 50")
+    assert found["note"].endswith("defined in 8 of 8 pairs; unstable: from 0 to 0, negative in 0 of 16")

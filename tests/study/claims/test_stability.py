@@ -49,3 +49,13 @@ def test_one_side_without_spread_is_enough(hand, still):
     verdict = hand.pick(hand.verdicts(hand.recipe(), *paths), "stability", "UA", "update 50")
     assert verdict["effect"] is None
     assert verdict["note"].startswith("a side has zero spread")
+
+
+def test_three_seeds_have_a_spread(hand):
+    paths = [
+        hand.path(s, stage, None, end=0.5 + s / scale)
+        for stage, scale in (("pre_grok", 10), ("grokked", 20))
+        for s in range(3)
+    ]
+    found = hand.pick(hand.verdicts(hand.recipe("seeds=[0, 1, 2]"), *paths), "stability", "UA", "update 50")
+    assert found["effect"] == pytest.approx(math.log(2))

@@ -99,3 +99,33 @@ def test_the_stored_form():
     }
     assert verdict.noted("no_oracle")
     assert not verdict.noted("coarse")
+
+
+def test_an_interval_that_ends_on_the_margin_is_not_within_it():
+    assert judge(-0.1, 0.05, p=0.3) == ("inconclusive", "interval across zero")
+    assert judge(-0.05, 0.1, p=0.3) == ("inconclusive", "interval across zero")
+
+
+@pytest.mark.parametrize("p", [0.01, 0.3])
+@pytest.mark.parametrize(("low", "high"), [(-0.2, 0.6), (0.0, 0.6), (-0.6, 0.0), (-0.6, 0.2)])
+def test_an_interval_that_holds_zero_decides_nothing(low, high, p):
+    """Whatever the p-value: that of bounded values does not come from the same test."""
+    assert judge(low, high, p=p) == ("inconclusive", "interval across zero")
+
+
+def test_the_level_is_one_in_twenty_unless_given():
+    estimate = Estimate(0.4, 0.2, 0.6, 0.01, 10)
+    assert decide(estimate, 0.0499, 0.1)[0] == "supported"
+    assert decide(estimate, 0.05, 0.1)[0] == "inconclusive"
+
+
+def test_an_effect_has_no_negative_zero_and_no_bounds_of_its_own():
+    effect = Effect.of(Estimate(0.25, -0.0, -0.0, 0.1, 4))
+    assert (effect.value, *map(str, effect.interval)) == (0.25, "0.0", "0.0")
+    assert Effect.of(Estimate(0.25, 0.125, 0.5, 0.1, 4)).interval == (0.125, 0.5)
+    assert Effect().interval == (-math.inf, math.inf)
+    assert Effect.of(Estimate(math.nan, 0.0, 1.0, 1.0, 1), "accuracy") == Effect(unit="accuracy")
+
+
+def test_a_dose_counts_updates_unless_it_is_a_strength():
+    assert str(At("dose", dose=40.0)) == "update 40"
