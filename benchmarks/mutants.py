@@ -155,6 +155,8 @@ class _Bare(ast.NodeTransformer):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         """Drop the annotation of a variable."""
         node.annotation = ast.Constant(None)
+        if isinstance(node.target, ast.Name) and node.target.id == "seed":
+            node.value = None
         return self.generic_visit(node)
 
 
