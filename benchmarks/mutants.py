@@ -1,6 +1,6 @@
 """Mutation testing: change an operator or a constant of the package, and see whether a test fails.
 
-python benchmarks/mutants.py [--sample N] [--seed S] [--module PATH] [--trust]
+python benchmarks/mutants.py [--sample N] [--seed S] [--module PATH ...] [--trust]
 
 The changes are cosmic-ray's. They are made in a copy of ``src``, never in the working tree. For each change, tests run in a process forked from one
 that has loaded torch: those that mirror the module, those beside these that name it, and those of ``tests/contracts`` and ``tests/reference`` for the
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import multiprocessing
 import os
 import random
@@ -23,9 +24,11 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from compileall import compile_dir
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -67,8 +70,24 @@ OPERATORS = (
 )
 """Cosmic-ray's names. It can replace an operator by any other, which gives ten times as many changes and says no more."""
 
-PRELOAD = ["torch", "pandas", "scipy.stats", "sklearn.linear_model", "pydantic", "pytest", "transformers"]
-UNKNOWN = 900.0
+PRELOAD = [
+    *(
+        "torch",
+        "torch.func",
+        "pandas",
+        "scipy.stats",
+        "scipy.optimize",
+        "pydantic",
+        "pytest",
+        "hypothesis",
+        "hypothesis.strategies",
+    ),
+    *("sklearn.linear_model", "sklearn.svm", "sklearn.model_selection", "sklearn.pipeline", "transformers", "datasets"),
+]
+OPTIONS = ("-x", "-p", "no:xdist", "-p", "no:anyio", "-o", "timeout=0", "--assert=plain")
+"""Of pytest. A failed assertion need not explain itself, which takes seconds to prepare."""
+
+UNKNOWN = 300.0
 """Seconds that tests may take where nobody measured how long they take without a change."""
 
 
@@ -92,14 +111,36 @@ class Mutant:
     code: str
 
 
-def modules() -> list[Path]:
-    """Return the files that are changed."""
-    rooms = [PACKAGE / room for room in ROOMS]
+def modules(rooms: list[Path]) -> list[Path]:
+    """Return the files that are changed: those of folders, and modules given with or without suffix."""
+    rooms = [room.resolve().with_suffix("") for room in rooms] or [PACKAGE / room for room in ROOMS]
     return sorted(chain.from_iterable([*room.rglob("*.py"), *room.parent.glob(f"{room.name}.py")] for room in rooms))
 
 
 class _Bare(ast.NodeTransformer):
-    """Removes annotations, so that changes of them alone compare equal."""
+    """Removes what a change of nothing else makes no mutant; ``benchmarks/mutants.md`` says why."""
+
+    def visit_arguments(self, node: ast.arguments) -> ast.AST:
+        """Put all arguments into one list, each with its default, but for those of ``seed`` and ``chunk``."""
+        positional = [*node.posonlyargs, *node.args]
+        defaults = [*[None] * (len(positional) - len(node.defaults)), *node.defaults, *node.kw_defaults]
+        node.args = [*positional, *node.kwonlyargs]
+        pairs = zip(node.args, defaults, strict=True)
+        node.kw_defaults = [None if arg.arg in ("seed", "chunk") else default for arg, default in pairs]
+        node.posonlyargs, node.kwonlyargs, node.defaults = [], [], []
+        return self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """Drop what an error says."""
+        if isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func
+        return node
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        """Drop what changes no value."""
+        if node.arg == "non_blocking":
+            node.value = ast.Constant(None)
+        return self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         """Drop the annotation of an argument."""
@@ -114,6 +155,8 @@ class _Bare(ast.NodeTransformer):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         """Drop the annotation of a variable."""
         node.annotation = ast.Constant(None)
+        if isinstance(node.target, ast.Name) and node.target.id == "seed":
+            node.value = None
         return self.generic_visit(node)
 
 
@@ -134,7 +177,7 @@ def places(path: Path) -> Iterator[tuple[Path, str, int]]:
 
 
 def mutant(path: Path, name: str, occurrence: int) -> Mutant | None:
-    """Return a module with one change; None if only annotations or guards against misuse change, or the code is not valid."""
+    """Return a module with one change; None if nothing changes that a test should notice, or the code is not valid."""
     code = path.read_text()
     changed = mutate_code(code, get_operator(f"core/{name}")(), occurrence) or code
     if _meaning(changed) in (_meaning(code), None):
@@ -146,15 +189,18 @@ def mutant(path: Path, name: str, occurrence: int) -> Mutant | None:
     return Mutant(str(path.relative_to(ROOT)), line, before, after, changed)
 
 
-def let_be() -> set[tuple[str, str]]:
-    r"""Return path and changed line of the changes that ``benchmarks/mutants.md`` lists; | is written as \\| there."""
+def let_be() -> dict[str, list[re.Pattern[str]]]:
+    r"""Return by path the changed lines that ``benchmarks/mutants.md`` lists; there … is any text, and | is written as \\|."""
     table = (ROOT / "benchmarks" / "mutants.md").read_text()
-    rows = re.findall(r"^\| `(src/[^`]+)` \| `(.+?)` \| ", table, re.MULTILINE)
-    return {(path, line.replace("\\|", "|")) for path, line in rows}
+    lines = defaultdict(list)
+    for path, line in re.findall(r"^\| `(src/[^`]+)` \| `(.+?)` \| ", table, re.MULTILINE):
+        parts = line.replace("\\|", "|").split("…")
+        lines[path].append(re.compile(".*".join(map(re.escape, parts))))
+    return lines
 
 
 def _kinds(code: str) -> list[str]:
-    return re.findall(r'kind: Literal\["(\w+)"\]', code)
+    return re.findall(r'^ +kind: Literal\["(\w+)"\]', code, re.MULTILINE)
 
 
 def tests_of(path: str) -> list[list[str]]:
@@ -179,14 +225,14 @@ def _run(copy: str, selections: list[list[str]]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
     os.chdir(ROOT)
-    os.environ |= {"PYTHONPATH": copy, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    os.environ |= {"PYTHONPATH": copy, "PYTHONDONTWRITEBYTECODE": "1"}
     sys.path.insert(0, copy)
     sys.dont_write_bytecode = True  # a change within a second and of equal length would not be seen
+    gc.freeze()  # what is loaded need not be looked through by pytest
     import pytest
 
-    quiet = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # what is loaded already is not rewritten
     for selection in filter(None, selections):
-        code = pytest.main(["-x", "-p", "no:xdist", "-o", "timeout=0", *quiet, *selection])
+        code = pytest.main([*OPTIONS, *selection])
         if code not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
             os._exit(int(code))
     os._exit(0)
@@ -198,6 +244,8 @@ class Bench:
     def __init__(self, folder: str) -> None:
         self.copy = Path(folder)
         shutil.copytree(PACKAGE, self.copy / "ungrok", ignore=shutil.ignore_patterns("__pycache__"))
+        compile_dir(folder, quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)  # seen by content, not by time
+        os.environ["OMP_NUM_THREADS"] = "1"  # before the server of processes loads what reads it
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOAD)
 
@@ -230,17 +278,18 @@ def choose(paths: list[Path], size: int | None, seed: int) -> list[Mutant]:
     for changes in rooms.values():
         random.Random(seed).shuffle(changes)
     spread = (mutant(*place) for row in zip_longest(*rooms.values()) for place in row if place)
-    return list(islice((one for one in spread if one and (one.path, one.after) not in explained), size))
+    chosen = (one for one in spread if one and not any(line.fullmatch(one.after) for line in explained[one.path]))
+    return list(islice(chosen, size))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Change operators and constants; list what no test notices.")
     parser.add_argument("--sample", type=int, help="try so many, spread over rooms; all if left out")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--module", type=Path, help="change this file only")
+    parser.add_argument("--module", type=Path, nargs="+", default=[], help="change these files or folders only")
     parser.add_argument("--trust", action="store_true", help="do not check first that the tests pass without a change")
     options = parser.parse_args()
-    chosen = choose([options.module.resolve()] if options.module else modules(), options.sample, options.seed)
+    chosen = choose(modules(options.module), options.sample, options.seed)
     survived, limits = [], dict.fromkeys([one.path for one in chosen] if options.trust else [], UNKNOWN)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(folder)

@@ -136,3 +136,24 @@ def test_a_diverged_model_has_no_robust_accuracy(linear):
     model, batch = linear
     nn.init.constant_(model.weight, torch.nan)
     assert PGDLinf().scores(model, [batch], OBJECTIVE, 0).accuracy is None
+
+
+@pytest.mark.parametrize("shape", [(20_000, 3), (20_000, 3, 1), (20_000, 1, 1, 3)])
+def test_random_starts_fill_the_ball_whatever_the_shape_of_an_input(shape):
+    """Of d values, the norm of a uniform point has distribution function r^d."""
+    norms = PGDL2().start(torch.Size(shape), generator(0)).flatten(1).norm(dim=1)
+    for radius in (0.5, 0.8):
+        assert (norms < radius).double().mean().item() == pytest.approx(radius**3, abs=0.015)
+
+
+def test_a_name_stands_in_tables_before_the_kind():
+    assert [PGDL2().label, PGDL2(name="mine").label] == ["pgd_l2", "mine"]
+
+
+def test_scores_under_attack_hold_no_logits(linear):
+    model, batch = linear
+    assert PGDLinf(steps=1).scores(model, [batch], OBJECTIVE, 0).logits is None
+
+
+def test_an_input_without_gradient_is_not_moved():
+    assert PGDL2().direction(torch.zeros(2, 3)).tolist() == [[0, 0, 0]] * 2

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ungrok.core.causal_lm import CausalLM, longest_suffix, run
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import backward, part_losses
 
 V = 11
@@ -214,3 +214,48 @@ def test_a_forward_pass_keeps_no_cache_unless_asked():
 
     assert run(Caching(), make(ROWS)) is False
     assert run(Caching(), make(ROWS), use_cache=True) is True
+
+
+def test_a_mean_over_tokens_keeps_what_each_token_has():
+    """Rows of two numbers, and of a 2×2 matrix, for answers of four, two and six tokens."""
+    objective, batch = CausalLM(), make(ROWS)
+    rows = torch.arange(24.0).view(12, 2)
+    expected = torch.stack([part.mean(dim=0) for part in rows.split([4, 2, 6])])
+    torch.testing.assert_close(objective.by_example(rows, batch), expected)
+    matrices = torch.stack([rows, -rows], dim=2)
+    torch.testing.assert_close(objective.by_example(matrices, batch), torch.stack([expected, -expected], dim=2))
+    assert (CausalLM.family, CausalLM.per_sample) == ("language", False)
+
+
+def test_batches_of_different_lengths_are_joined_on_the_right(table):
+    objective, long, short = CausalLM(), make(ROWS[2:]), make(ROWS[:2])
+    index = {"index": torch.tensor([5, 6]), "classes": torch.tensor([1, 0])}
+    both = objective.join(short | index, long | {"index": torch.tensor([7])})
+    assert {key: value.tolist() for key, value in both.items()} == {
+        "input_ids": [[1, 2, 3, 4, 5, 9, 0, 0, 0], [6, 7, 9] + [0] * 6, [2, 2, 2, 8, 1, 1, 1, 1, 9]],
+        "attention_mask": [[1] * 6 + [0] * 3, [1] * 3 + [0] * 6, [1] * 9],
+        "labels": [[-100, -100, 3, 4, 5, 9] + [-100] * 3, [-100, 7, 9] + [-100] * 6, [-100] * 3 + [8, 1, 1, 1, 1, 9]],
+        "index": [5, 6, 7],
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(torch.float16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)]
+)
+def test_logits_have_single_precision_at_least(given, kept):
+    assert CausalLM().rows(torch.ones(3, 9, V, dtype=given), make(ROWS)).dtype == kept
+
+
+@pytest.mark.parametrize("shape", [(3, 8, V), (9, 3, V), (27, V)])
+def test_an_output_without_an_entry_for_each_token_is_refused(shape):
+    with pytest.raises(NotApplicable, match=r"wanted: \(3, 9\) first"):
+        CausalLM().rows(torch.ones(shape), make(ROWS))
+
+
+def test_answers_of_one_token_and_of_none_but_the_end():
+    """The end does not count: one right token of one is all of it, and of no token nothing is matched."""
+    table = torch.zeros(V, V)
+    table[2, 3] = table[3, 9] = table[6, 9] = 1
+    scores = CausalLM(eos=9).score(Bigram(table), [make([([1, 2], [3, 9]), ([1, 6], [9])])])
+    assert scores.matches.tolist() == [1, 0]
+    assert scores.extraction.tolist() == [1, 0]

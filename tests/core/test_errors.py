@@ -20,3 +20,8 @@ def test_an_unknown_name_is_told_with_all_that_are_known():
     assert (
         str(error) == "loss: 'cross_entropi' is not known; allowed: cross_entropy, mse (did you mean 'cross_entropy'?)"
     )
+
+
+def test_a_name_that_is_only_half_alike_is_proposed_and_a_stranger_is_not():
+    assert nearest("abcd", ["abxy"]) == " (did you mean 'abxy'?)"
+    assert nearest("abcd", ["axyz"]) == ""

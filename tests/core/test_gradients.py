@@ -1,13 +1,17 @@
 """The diagonal Fisher information against a loop over samples and classes."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from ungrok.core import gradients
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable
 from ungrok.core.gradients import Tape, diagonal_fisher, squared_gradients
 from ungrok.core.objective import Classification
+from ungrok.core.seeds import seeded
 
 OBJECTIVE = Classification()
 
@@ -236,3 +240,101 @@ def test_a_tape_holds_every_call_and_is_not_changed_by_what_follows():
     assert (first < 0).any()
     last(twice(x))
     assert len(tape.calls["last"]) == 1
+
+
+class Normed(nn.Module):
+    """Normalizations of features, shape (n, d), and of rows, shape (n, channels, d)."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.rows, self.groups = nn.Linear(4, 6), nn.BatchNorm1d(4), nn.GroupNorm(2, 4)
+        self.mix, self.flat, self.single = nn.Linear(24, 6), nn.BatchNorm1d(6), nn.GroupNorm(3, 6)
+        self.head = nn.Linear(6, 3)
+        for layer in (self.rows, self.flat):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.5, 2)
+
+    def forward(self, x):
+        h = self.groups(self.rows(self.embed(x.squeeze(1))).tanh())
+        return self.head(self.single(self.flat(self.mix(h.flatten(1))).tanh()))
+
+
+def of_one_conv(**settings):
+    return nn.Sequential(nn.Conv2d(1, 2, 3, **settings), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3))
+
+
+@pytest.mark.parametrize(
+    ("build", "closed"),
+    [
+        (Normed, True),
+        (lambda: of_one_conv(padding=1), True),
+        (lambda: of_one_conv(padding="same"), False),
+        (lambda: of_one_conv(padding=1, padding_mode="circular"), False),
+    ],
+    ids=["normalizations", "zeros", "same", "circular"],
+)
+def test_layers_with_and_without_a_closed_form_against_the_slow_loop(build, closed):
+    torch.manual_seed(0)
+    model, inputs = build().double().eval(), torch.randn(7, 1, 4, 4, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    assert bool(gradients._closed_form_layers(model, next(batches(inputs)), OBJECTIVE)) == closed
+    close(diagonal_fisher(model, batches(inputs, 3), OBJECTIVE)[0], slow_fisher(model, inputs))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_examples_in_the_second_dimension_are_noticed_however_many_rows_there_are(rows):
+    """As many rows as examples look like examples, so that one batch size proves nothing."""
+    batch = (torch.randn(5, 1, rows, 4), torch.zeros(5).long())
+    assert gradients._closed_form_layers(Transposed().eval(), batch, OBJECTIVE) == {}
+
+
+def test_statistics_of_the_batch_mix_examples():
+    """A batch normalization without running statistics has no gradient of one example."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.BatchNorm1d(5, track_running_stats=False), nn.Linear(5, 3))
+    assert (
+        gradients._closed_form_layers(model.eval(), (torch.randn(5, 1, 4, 4), torch.zeros(5).long()), OBJECTIVE) == {}
+    )
+
+
+class Bigram(nn.Module):
+    """Logits that depend on the last token alone, and a parameter that nothing depends on."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(4, 4, generator=torch.Generator().manual_seed(0)))
+        self.unused = nn.Parameter(torch.ones(2))
+
+    def forward(self, input_ids, attention_mask):
+        return SimpleNamespace(logits=self.table[input_ids])
+
+
+def texts(*rows):
+    ids = torch.tensor(rows)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
+
+
+def test_squared_gradients_of_a_language_model_are_those_of_each_example():
+    model, objective, batch = Bigram(), CausalLM(), texts([0, 1, 2], [3, 3, 1], [2, 0, 0])
+    squares, count = squared_gradients(model, iter([batch]), objective)
+    expected = torch.zeros(4, 4)
+    for row in batch["input_ids"].tolist():
+        example = texts(row)
+        loss = objective.losses(objective.logits(model, example), example).sum()
+        expected += torch.autograd.grad(loss, model.table)[0].square()
+    torch.testing.assert_close(squares["table"], expected / 3)
+    assert squares["unused"].tolist() == [0, 0]
+    assert count == 3
+
+
+def test_the_fisher_information_of_a_language_model_is_right_on_average():
+    """One predicted token, drawn 1,500 times, against the sum over the vocabulary: Σ_y p_y·(1[y] − p)²."""
+    model = Bigram()
+    with seeded(0):
+        fisher, vocabulary = diagonal_fisher(model, iter([texts(*[[2, 1]] * 1500)]), CausalLM())
+    p = model.table[2].softmax(0).detach()
+    expected = (p.unsqueeze(1) * (torch.eye(4) - p).square()).sum(dim=0)
+    torch.testing.assert_close(fisher["table"][2], expected, rtol=0.15, atol=0.01)
+    assert fisher["table"][[0, 1, 3]].abs().sum() == 0
+    assert vocabulary == 4

@@ -246,3 +246,18 @@ def test_targets_are_one_class_for_each_input(targets, message):
     else:
         with pytest.raises(RecipeError, match=message):
             Classification().check(batch, LOGITS.shape)
+
+
+@pytest.mark.parametrize("targets", [[1, 1], [0, 0], [2, 2], []])
+def test_batches_of_one_class_and_of_nothing_can_be_learned_from(targets):
+    batch = (torch.zeros(len(targets), 4), torch.tensor(targets, dtype=torch.int64))
+    Classification().check(batch, torch.Size([len(targets), 3]))
+    whole_numbers = (torch.zeros(2, 4, dtype=torch.int64), TARGETS)
+    Classification().check(whole_numbers, LOGITS.shape)
+
+
+def test_an_index_is_joined_where_every_batch_has_one():
+    one, two = (torch.zeros(1, 4), torch.tensor([0]), torch.tensor([7])), (torch.ones(1, 4), torch.tensor([1]))
+    assert len(Same().join(one, one)) == 3
+    joined = Same().join(one, two)
+    assert [part.tolist() for part in joined] == [[[0] * 4, [1] * 4], [0, 1]]

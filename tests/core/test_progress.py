@@ -34,3 +34,17 @@ def test_a_bar_on_a_terminal():
 
 def test_nothing_to_do():
     assert shown(0, [], terminal=False) == ""
+
+
+def test_a_line_for_every_fifth_of_the_work():
+    lines = shown(1000, range(1, 1001), terminal=False).splitlines()
+    assert lines == [f"reading [x]: {done} of 1000" for done in (200, 400, 600, 800, 1000)]
+    assert shown(0, [0], terminal=False) == ""
+
+
+def test_on_standard_error_unless_told_otherwise(capsys):
+    label = "a file with a name that is longer than a line of a terminal " * 3
+    with progress(label, 1) as note:
+        note(1)
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"{label}: 1 of 1\n")

@@ -115,3 +115,26 @@ def test_a_plug_in_with_the_name_of_a_built_in_class_is_refused(monkeypatch, tmp
 
 def test_summary_is_the_first_line():
     assert summary(Apple) == "A fruit."
+
+
+def test_plug_ins_are_imported_once_and_when_they_are_needed(monkeypatch):
+    loaded = []
+
+    class Counting(Point):
+        def load(self):
+            loaded.append(self.cls)
+            return self.cls
+
+    monkeypatch.setattr(module, "_installed", lambda: Points({"fruits": [Counting(Banana)]}))
+    fruits = Registry("fruit", "fruits")
+    assert loaded == []
+    for _ in range(2):
+        assert fruits.names() == ["banana"]
+    assert loaded == [Banana]
+
+
+def test_a_class_without_a_docstring_has_no_summary():
+    class Plain:
+        pass
+
+    assert summary(Plain) == ""

@@ -1,11 +1,13 @@
 """Canonical text, digests, and recipe parts that are closed to mistakes."""
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from ungrok.core.schema import Schema, canonical, digest
+from ungrok.core.schema import Schema, canonical, digest, explain
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-1000, 1000) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -81,3 +83,64 @@ def test_a_spec_leaves_out_optional_keys_at_their_default():
     assert Whole().spec() == {"part": {"width": 3, "rate": 0.5}}
     assert Whole(part=Later(extra=1.0)).spec() == {"part": {"width": 3, "rate": 0.5, "extra": 1.0}}
     assert Whole.model_validate(Whole().spec()) == Whole()
+
+
+def test_a_default_is_validated_as_a_value_is():
+    class Wrong(Schema):
+        width: int = "wide"
+
+    with pytest.raises(ValidationError, match="valid integer"):
+        Wrong()
+
+
+class Red(Schema):
+    kind: Literal["red"] = "red"
+    depth: int
+
+
+class Blue(Schema):
+    kind: Literal["blue", "navy"] = "blue"
+
+
+class Picture(Schema):
+    frame: Later = Later()
+    paint: Red | Blue = Field(Blue(), discriminator="kind")
+    style: Literal["flat", "deep"] = "flat"
+    sizes: tuple[int, ...] = ()
+
+
+def explained(content, prefix=""):
+    with pytest.raises(ValidationError) as caught:
+        Picture.model_validate(content)
+    return explain(caught.value, content, prefix)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            {"frame": {"rate": "x"}},
+            "frame.rate: 'x' is not allowed: input should be a valid number, unable to parse string as a number",
+        ),
+        (
+            {"sizes": [1, "x", "y"]},
+            "sizes.1: 'x' is not allowed: input should be a valid integer, unable to parse string as an integer (and 1 more)",
+        ),
+        (
+            {"sizes": ["x", "y", "z"], "style": "flat"},
+            "sizes.0: 'x' is not allowed: input should be a valid integer, unable to parse string as an integer (and 2 more)",
+        ),
+        ({"style": "deap"}, "style: 'deap' is not allowed; allowed: flat, deep (did you mean 'deep'?)"),
+        ({"paint": {"kind": "rde"}}, "paint.kind: 'rde' is not known; allowed: red, blue, navy (did you mean 'red'?)"),
+        ({"paint": {"depth": 1}}, "paint.kind: is missing; it names what the block is"),
+        ({"paint": {"kind": "red"}}, "paint.depth: is missing"),
+        ({"frame": 3}, "frame: 3 is not a block of keys, for instance {kind: ...}"),
+        (
+            {"frame": {"widht": 1}},
+            "frame: no such key 'widht' (value 1); allowed: width, rate, extra (did you mean 'width'?)",
+        ),
+    ],
+)
+def test_the_first_error_in_a_sentence(content, sentence):
+    assert explained(content) == sentence
+    assert explained(content, "picture").startswith(f"picture.{sentence.split(':')[0]}: ")

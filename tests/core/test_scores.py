@@ -163,3 +163,17 @@ def test_what_answers_tell_by_hand():
     classes = ClassScores(torch.tensor([1.0, 3.0]), torch.tensor([0, 1]), torch.tensor([0, 0]))
     assert classes.summary() == {"loss": 2, "accuracy": 0.5}
     assert classes.memorization() == {}
+
+
+def test_one_prediction_that_is_none_or_one_loss_that_is_not_finite_is_divergence():
+    fine = ClassScores(torch.ones(1), torch.tensor([0]), torch.tensor([0]))
+    assert (fine.diverged, fine.accuracy, fine.loss) == (False, 1, 1)
+    assert ClassScores(torch.ones(1), torch.tensor([-1]), torch.tensor([0])).diverged
+    assert ClassScores(torch.tensor([float("inf")]), torch.tensor([0]), torch.tensor([0])).diverged
+
+
+@pytest.mark.parametrize("cls", [ClassScores, AnswerScores])
+def test_no_examples_are_none_in_every_column(cls):
+    columns = {name: value for name, value in vars(cls.empty()).items() if value is not None}
+    assert len(columns) == 3
+    assert all(len(value) == 0 for value in columns.values())

@@ -72,3 +72,8 @@ def test_a_definition_that_is_not_there(module, name):
 def test_a_package_that_is_not_there():
     with pytest.raises(ModuleNotFoundError, match="no package is called 'no_such_package'"):
         tree("no_such_package.part")
+
+
+def test_a_module_is_no_package():
+    with pytest.raises(ModuleNotFoundError, match=r"no package is called 'ungrok.core.seeds'"):
+        tree("ungrok.core.seeds.part")

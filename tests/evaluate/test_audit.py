@@ -1,5 +1,6 @@
 """An audit as text and as JSON."""
 
+import dataclasses
 import json
 
 import pytest
@@ -44,3 +45,16 @@ def test_json_and_text(found):
     svc = next(line for line in lines if line.split()[0] == "svc")
     for name in MODELS:
         assert f"{found.membership[name]['svc'].auc:.3f} [" in svc
+
+
+def test_numbers_stand_under_their_names(found):
+    header, *models = str(found).splitlines()[: 1 + len(MODELS)]
+    for name in ("UA", "RA", "TA"):
+        end = header.index(name) + len(name)
+        for line, accuracies in zip(models, found.accuracies.values(), strict=True):
+            assert line[:end].endswith(f" {accuracies[name]:.3f}")
+
+
+def test_a_number_that_is_not_finite_is_no_json(found):
+    with pytest.raises(ValueError, match="JSON"):
+        dataclasses.replace(found, oracle_gap=float("nan")).to_json()

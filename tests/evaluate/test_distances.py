@@ -222,3 +222,36 @@ def test_distances_of_tokens_where_there_are_none_or_a_model_has_diverged():
     broken = TokenDistances()
     broken.add(torch.full((2, 3), math.nan), torch.zeros(2, 3))
     assert set(broken.means().values()) == {None}
+
+
+def test_divergences_lie_between_nothing_and_one_bit_in_spite_of_rounding():
+    draw = torch.Generator().manual_seed(0)
+    p = torch.rand(4000, 7, generator=draw, dtype=torch.float64)
+    p = p / p.sum(dim=1, keepdim=True)
+    near = p * (1 + 1e-8 * torch.rand(4000, 7, generator=draw, dtype=torch.float64))
+    near = near / near.sum(dim=1, keepdim=True)
+    assert (divergence(p, near) >= 0).all()
+    none = torch.zeros_like(p)
+    assert (divergence(torch.cat([p, none], dim=1), torch.cat([none, p], dim=1)) <= 1).all()
+
+
+@pytest.mark.parametrize("measure", FUNCTIONS)
+def test_no_examples_are_at_no_distance(measure):
+    nothing = scores([SURE]).of(torch.zeros(0, dtype=torch.int64))
+    assert measure(nothing, nothing) is None
+
+
+def test_distances_of_a_single_token():
+    one = TokenDistances()
+    one.add(torch.tensor([SURE]).log().clamp(min=-1e4), torch.tensor([OTHER]).log().clamp(min=-1e4))
+    assert one.means() == {"disagreement": 1, "js_divergence": 1, "activation_distance": pytest.approx(2**0.5)}
+
+
+def test_a_parameter_that_only_the_first_model_has():
+    with pytest.raises(RecipeError, match=r"bias has shape \(2,\) and None"):
+        weight_distance(nn.Linear(3, 2), nn.Linear(3, 2, bias=False))
+
+
+def test_a_model_that_knew_everything_can_forget():
+    assert relative_forgetting(1.0, 0.25) == 0.75
+    assert tug_of_war(point(0.5, 0.5, 0.5), point(0.5, None, 0.5)) is None

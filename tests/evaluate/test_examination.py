@@ -10,8 +10,13 @@ from transformers import DataCollatorForLanguageModeling, DataCollatorForSeq2Seq
 from ungrok import audit
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import RecipeError
+from ungrok.core.objective import Classification
 from ungrok.data.tokens import train_tokenizer
+from ungrok.evaluate.accuracy import class_accuracies
+from ungrok.evaluate.distances import distances, zrf
+from ungrok.evaluate.examination import ClassExamination
 from ungrok.evaluate.leakage import READING
+from ungrok.evaluate.membership import membership
 
 TEXTS = [
     "the cat sat on the mat",
@@ -251,3 +256,51 @@ def test_batches_that_the_objective_does_not_take():
     bare = {role: [{k: v for k, v in b.items() if k != "labels"} for b in parts] for role, parts in sets.items()}
     with pytest.raises(RecipeError, match="a batch has no 'labels'"):
         audit(*models, **bare, objective=CausalLM())
+
+
+def network(seed):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 3))
+
+
+def examples(seed, n):
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(n, 4, generator=draw), torch.arange(n) % 3
+
+
+def test_classifiers_are_told_apart_by_the_metrics_of_their_scores():
+    """One batch for each set; every number is what the metric gives of the scores of that set."""
+    networks = {name: network(seed) for seed, name in enumerate((*MODELS, "random"))}
+    sets = {role: [examples(seed, 8 + seed)] for seed, role in enumerate(ROLES)}
+    examination = ClassExamination(Classification(), networks)
+    for role, batches in sets.items():
+        examination.read(role, batches)
+    scores = {
+        name: {role: Classification().score(made, batches) for role, batches in sets.items()}
+        for name, made in networks.items()
+    }
+    assert examination.accuracies() == {
+        name: {key: scores[name][role].accuracy for key, role in (("UA", "forget"), ("RA", "retain"), ("TA", "test"))}
+        for name in MODELS
+    }
+    assert examination.zrf() == zrf(scores["unlearned"]["forget"], scores["random"]["forget"])
+    assert examination.distances() == {
+        other: distances(scores["unlearned"], scores[other]) for other in ("original", "oracle")
+    }
+    assert examination.classes()["oracle"]["test"] == class_accuracies(scores["oracle"]["test"])
+    assert examination.membership(3)["original"] == membership(
+        scores["original"]["forget"], scores["original"]["test"], 3
+    )
+    with pytest.raises(RecipeError, match="retain: holds no batches"):
+        examination.read("retain", [])
+
+
+@pytest.mark.parametrize(("size", "attacked"), [(1, False), (2, True)])
+def test_language_models_are_attacked_where_each_side_has_two_examples(size, attacked):
+    coder, sets = collated("right", "seq2seq")
+    few = [{name: value[:size] for name, value in sets["test"][1].items()}]
+    found = audit(
+        NETWORKS["original"], NETWORKS["unlearned"], **(sets | {"test": few}), objective=CausalLM(coder.eos_token_id)
+    )
+    assert (found.membership["unlearned"] is not None) == attacked

@@ -29,3 +29,7 @@ def test_fluency_by_hand():
     assert fluency("a a a a a a") == 0
     assert fluency("a b c d e") == pytest.approx(2 / 3 + 2 / 3 * math.log2(3))
     assert fluency("") == fluency("one") == 0
+
+
+def test_no_entropy_is_zero_and_not_minus_zero():
+    assert math.copysign(1, fluency("a a a a")) == math.copysign(1, fluency("")) == 1

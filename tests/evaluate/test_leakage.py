@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ungrok.core.causal_lm import CausalLM
-from ungrok.evaluate.leakage import TokenStatistics, attacks, min_k, privleak, token_statistics
+from ungrok.evaluate.leakage import TokenStatistics, attacks, batch_statistics, min_k, privleak, token_statistics
 
 V = 6
 
@@ -62,3 +62,19 @@ def test_attacks_of_members_that_are_always_likelier():
 )
 def test_privacy_leakage(auc, oracle, value):
     assert privleak(auc, oracle) == value
+
+
+def test_tokens_of_a_uniform_prediction_are_all_alike():
+    """Their log-probabilities have no spread; the normalized ones are 0, not a quotient of nothing by nothing."""
+    batch = {name: torch.tensor([[1, 2, 3]]) for name in ("input_ids", "labels")} | {"attention_mask": torch.ones(1, 3)}
+    (normalized,) = batch_statistics(torch.zeros(2, V), batch, CausalLM()).normalized
+    assert normalized.tolist() == pytest.approx([0, 0], abs=1e-3)
+
+
+def test_a_fifth_of_the_tokens_counts_unless_told_otherwise():
+    """Two tokens of ten: the lowest alone, and the mean of all, say the opposite."""
+    assert min_k(torch.arange(10.0)) == 0.5
+    members, others = (torch.tensor(tokens) for tokens in ([0.0] + [3.0] * 9, [1.0] * 2 + [9.0] * 8))
+    sides = [TokenStatistics([tokens] * 3, [tokens] * 3) for tokens in (members, others)]
+    for name in ("min_k", "min_k_plus_plus"):
+        assert [attacks(*sides, **share)[name].auc for share in ({}, {"share": 0.1}, {"share": 1.0})] == [1, 0, 0]

@@ -274,3 +274,19 @@ def test_known_area_of_a_known_shift():
     zero = torch.zeros(4000, dtype=torch.int64)
     sides = [ClassScores(torch.randn(4000, generator=draw) + k, zero, zero) for k in (0, 1)]
     assert loss_auc(*sides) == pytest.approx(norm.cdf(2**-0.5), abs=0.015)
+
+
+def test_trained_attackers_draw_a_thousand_of_each_side_at_most():
+    found = membership(drawn(1100, 0), drawn(1200, 1))
+    assert (found["svc"].members, found["svc"].non_members) == (1000, 1000)
+    assert (found["loss"].members, found["loss"].non_members) == (1100, 1200)
+
+
+def test_a_class_with_one_example_on_each_side_takes_part():
+    forget, test = drawn(7, 0, targets=[0] * 6 + [1]), drawn(9, 1, targets=[0] * 8 + [1])
+    found = membership(forget, test)
+    assert (found["loss"].members, found["loss"].non_members) == (7, 9)
+    inside, outside = signals(forget)["loss"], signals(test)["loss"]
+    weights = [6 / 8] * 8 + [1]
+    wins = [[w * ((a > b) + (a == b) / 2) for b, w in zip(outside, weights, strict=True)] for a in inside]
+    assert found["loss"].auc == pytest.approx(np.sum(wins) / 7 / 7)

@@ -145,3 +145,34 @@ def test_large_sets_need_no_matrix_of_pairs():
 def test_one_example_is_no_sample():
     with pytest.raises(NotApplicable, match="1 members and 4 non-members: needs 2 each"):
         roc(array(1), array(1, 2, 3, 4))
+
+
+def test_two_examples_on_each_side_are_a_sample():
+    assert roc(array(1, 3), array(0, 2)).auc == 0.75
+    for members, others in ((array(1), array(1, 2)), (array(1, 2), array(1))):
+        with pytest.raises(NotApplicable, match="needs 2 each"):
+            roc(members, others)
+
+
+def test_weighted_interval_by_its_formula():
+    """DeLong's variance with the placements of non-members weighted; equal weights give the plain one."""
+    members, others, weights = array(0.8, 0.6, 0.3, 0.1), array(0.5, 0.3, 0.2), np.array([1.0, 2.0, 5.0])
+    w = weights / weights.sum()
+    wins = np.array([[1.0 * (a > b) + 0.5 * (a == b) for b in others] for a in members])
+    above, below = wins @ w, wins.mean(0)
+    auc = above.mean()
+    variance = above.var(ddof=1) / 4 + (w**2 * (below - auc) ** 2).sum() * 3 / 2
+    weighted = roc(members, others, weights)
+    assert weighted.auc == pytest.approx(auc)
+    assert [weighted.low, weighted.high] == pytest.approx(on_logit_scale(auc, variance))
+    assert roc(members, others, np.full(3, 7.0)) == roc(members, others)
+
+
+def test_weights_count_as_fewer_examples_where_nothing_overlaps():
+    """The interval then is that of 1/Σw² non-members."""
+    members, others, weights = array(5, 6, 7, 8), array(1, 2, 3), np.array([1.0, 1.0, 4.0])
+    n = 36 / 18
+    low = roc(members, others, weights).low
+    size = (4 + n) / 2 - 1
+    variance = low * (1 - low) * (1 + size * (1 - low) / (2 - low) + size * low / (1 + low)) / (4 * n)
+    assert (1 - low) ** 2 == pytest.approx(Z**2 * variance, rel=1e-6)
