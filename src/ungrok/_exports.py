@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ungrok.core.catalog import entries
+from ungrok.core.collector import paused
 
 PLACES = {
     "Audit": "ungrok.evaluate.audit",
@@ -30,14 +30,8 @@ def places() -> dict[str, str]:
 
 def load(name: str) -> Any:
     """Import what is offered under a name, and return it."""
-    # While torch is imported, the garbage collector would walk over it several times and free nothing.
-    collects = gc.isenabled()
-    gc.disable()
-    try:
+    with paused():
         return getattr(import_module(PLACES.get(name) or places()[name]), name)
-    finally:
-        if collects:
-            gc.enable()
 
 
 def stub() -> str:

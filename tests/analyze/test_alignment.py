@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from ungrok.analyze import Subject
-from ungrok.analyze.alignment import GradientAlignment, normalized, set_cosines
+from ungrok.analyze.alignment import GradientAlignment, _degrees, normalized, set_cosines
 from ungrok.analyze.base import joined
 from ungrok.analyze.gradients import cosine, gradient_gram, mean_gradient
+from ungrok.analyze.modules import fit_modules
 from ungrok.core.objective import Classification
 
 
@@ -106,3 +107,59 @@ def test_more_examples_than_the_limit_are_sampled_by_the_same_share():
     found = readings(gaussian_subject(0.0), examples=100)
     assert found["gradient_cosine", "forget|retain"].examples == 100
     assert found["gradient_cosine_split_half", "forget|retain"].examples == 15 + 85 - 15
+
+
+def test_quantiles_of_every_pair_by_rank(small):
+    model, made, objective = small
+    readings_of = readings(Subject(model, objective, {"forget": made[:1], "retain": made[1:]}))
+    rows = torch.cat(list(slow_rows(model, made, objective).values()), dim=1)
+    cosines = torch.nn.functional.cosine_similarity(rows[:, None], rows[None], dim=2)
+    off = ~torch.eye(17, dtype=torch.bool)
+    one, two = slice(0, 6), slice(6, 17)
+    for on, a, b in (("forget|retain", one, two), ("forget|forget", one, one), ("retain|retain", two, two)):
+        values = sorted(cosines[a, b][off[a, b]].tolist())
+        for percent in (5, 50, 95):
+            reading = readings_of[f"per_sample_cosine_q{percent:02d}", on]
+            assert reading.value == pytest.approx(values[round(percent / 100 * (len(values) - 1))], rel=1e-9)
+        nulls = readings_of["per_sample_cosine", on].nulls
+        assert set(nulls) == ({"permuted"} if on == "forget|retain" else set())
+
+
+def test_modules_are_the_hidden_units_that_are_active(small):
+    """A unit at exactly 0 is none; activity is collected part by part."""
+    model, made, objective = small
+    with torch.no_grad():
+        model[0].weight[0], model[0].bias[0] = 0, 0
+    subject, (x, y) = Subject(model, objective, {"forget": made[:1], "retain": made[1:]}), joined(objective, made)
+    first = model[0](x)
+    active = torch.cat([first > 0, model[2](first.relu()) > 0], dim=1)
+    fit = fit_modules(normalized(gradient_gram(model, (x, y), objective)["model"]), active, subject.seed)
+    measured = readings(subject, chunk=5)
+    for name, value in fit.values().items():
+        reading = measured[f"modules_{name}", "forget+retain"]
+        assert reading.value == pytest.approx(value, rel=1e-6)
+        assert set(reading.nulls) == ({"permuted"} if name == "r2" else set())
+
+
+def test_a_cosine_rounded_beyond_one_has_an_angle():
+    assert _degrees(torch.tensor([1 + 1e-12, -1 - 1e-12, 0.0], dtype=torch.float64)).tolist() == pytest.approx(
+        [0, 180, 90]
+    )
+
+
+def test_one_example_to_forget_makes_no_pair_with_itself():
+    x = torch.randn(9, 3, generator=draw(0))
+    sets = {"forget": [(x[:1], torch.tensor([0]))], "retain": [(x[1:], torch.arange(8) % 2)]}
+    measured = readings(Subject(nn.Linear(3, 2), Classification(), sets))
+    assert ("per_sample_cosine", "forget|forget") not in measured
+    assert measured["per_sample_cosine", "forget|retain"].value is not None
+
+
+def test_layers_are_measured_apart_where_they_are_asked_for(small):
+    model, made, objective = small
+    subject = Subject(model, objective, {"forget": made[:1], "retain": made[1:]})
+    for layers, names in ((True, ["model", "0", "2", "4"]), (False, ["model"])):
+        measured = [
+            r.layer for r in GradientAlignment(layers=layers).measure(subject) if r.measure == "gradient_cosine"
+        ]
+        assert measured == names

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from ungrok.analyze import Null, Reading, Subject
-from ungrok.analyze.base import joined, pool
+from ungrok.analyze import ANALYSES, Null, Reading, Subject
+from ungrok.analyze.base import in_full, inputs_of, joined, pool
 from ungrok.core.causal_lm import CausalLM
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
 
 
@@ -66,3 +66,36 @@ def test_pairs_of_different_lengths_are_joined():
 def test_no_batches():
     with pytest.raises(RecipeError, match="holds no batches"):
         joined(Classification(), [])
+
+
+def test_the_smaller_set_keeps_an_example():
+    batch, forget, retain = pool(subject(2, 80), 10)
+    assert (len(forget), len(retain)) == (1, 10)
+    assert batch[1][forget].item() in (0, 1)
+
+
+def test_a_model_is_copied_only_where_it_has_too_few_bits():
+    single, double, half = nn.Linear(2, 1), nn.Linear(2, 1).double(), nn.Linear(2, 1).half()
+    assert in_full(single) is single
+    assert in_full(double) is double
+    assert in_full(half).weight.dtype == torch.float32
+    assert half.weight.dtype == torch.float16
+
+
+@pytest.mark.parametrize("batch", [(torch.ones(2), 1), [torch.ones(2), 1], (torch.ones(2), 1, 2)])
+def test_inputs_stand_first(batch):
+    assert inputs_of(batch, "any") is batch[0]
+
+
+@pytest.mark.parametrize("batch", [(torch.ones(2),), ("a", torch.ones(2)), {"x": torch.ones(2)}, torch.ones(2, 2)])
+def test_batches_without_inputs_and_targets_are_refused(batch):
+    with pytest.raises(NotApplicable, match="any: takes batches of"):
+        inputs_of(batch, "any")
+
+
+def test_only_these_compare_models():
+    assert {kind for kind in ANALYSES.names() if ANALYSES.get(kind).compares} == {"cka", "weight_norm"}
+    assert [ANALYSES.parse(block).label for block in ({"kind": "cka"}, {"kind": "cka", "name": "mine"})] == [
+        "cka",
+        "mine",
+    ]

@@ -80,3 +80,38 @@ def test_participation_ratios_stand_beside_it():
     ratios = {r.on: r.value for r in found if r.measure == "participation_ratio_unbiased" and r.layer == "penultimate"}
     assert ratios["retain"] == pytest.approx(participation_ratio(normal(90, 6, 1), unbiased=True), rel=1e-4)
     assert set(ratios) == {"forget", "retain"}
+
+
+@pytest.mark.parametrize(("count", "measured"), [(3, set()), (4, {"forget|other", "retain|other"})])
+def test_four_examples_are_the_fewest(count, measured):
+    other = identity()
+    with torch.no_grad():
+        other[0].weight.copy_(normal(6, 6, 4))
+    readings = CKA(draws=0).measure(subject(normal(count, 6, 0), normal(count, 6, 1), {"other": other}.items()))
+    assert {r.on for r in readings} == measured
+
+
+def test_both_estimators_stand_under_their_names():
+    other = identity()
+    with torch.no_grad():
+        other[0].weight.copy_(normal(6, 6, 4))
+    rows = normal(12, 6, 0)
+    found = {
+        r.measure: r for r in CKA().measure(subject(rows, rows, {"other": other}.items())) if r.layer == "penultimate"
+    }
+    for name, unbiased in (("cka", True), ("cka_biased", False)):
+        expected = linear_cka(rows, rows @ normal(6, 6, 4).T, unbiased=unbiased)
+        assert found[name].value == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("forget", "retain", "pairs"), [(4, 8, 4), (3, 40, 0), (40, 7, 0), (40, 9, 4), (5, 40, 5)])
+def test_pairs_are_as_many_as_forget_and_half_of_retain_allow(forget, retain, pairs):
+    readings = read(UnpairedCKA(draws=3), subject(normal(forget, 6, 0), normal(retain, 6, 1)))
+    assert {r.examples for name, r in readings.items() if name.startswith("cka")} == ({2 * pairs} if pairs else set())
+
+
+def test_the_unpaired_estimators_tell_rank_from_likeness():
+    """The biased one of independent rows is far above 0, the unbiased one is not."""
+    readings = read(UnpairedCKA(layers=False), subject(normal(12, 6, 0), normal(60, 6, 1)))
+    assert readings["cka_unpaired"].value > 0.3
+    assert abs(readings["cka_unpaired_unbiased"].value) < 0.2

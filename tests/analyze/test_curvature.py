@@ -99,3 +99,20 @@ def test_a_decade_begins_at_its_power_of_ten(value, above):
         found = read(Curvature(steps=2, products=3, probes=2, draws=0, adaptive=False), subject)
         assert found[f"hessian_{side}-1", "forget+retain"].value == pytest.approx(above)
         assert found[f"hessian_{side}-2", "forget+retain"].value == pytest.approx(1.0)
+
+
+def test_eigenvalues_are_counted_beyond_a_millionth_to_a_hundred(both):
+    found = read(Curvature(steps=5, products=3, probes=1, draws=0, adaptive=False), both)
+    names = {name for name, _ in found if name.startswith(("hessian_above", "hessian_below"))}
+    powers = (-6, -5, -4, -3, -2, -1, 0, 1, 2)
+    assert names == {f"hessian_{side}1e{power}" for side in ("above_", "below_-") for power in powers}
+    assert found["hessian_above_1e-6", "forget"].unit == "1"
+
+
+def test_there_is_no_null_where_retain_is_not_larger(both):
+    sets = {"forget": both.sets["retain"], "retain": both.sets["forget"]}
+    equal = {"forget": both.sets["forget"], "retain": both.sets["forget"]}
+    for swapped in (sets, equal):
+        subject = Subject(both.model, both.objective, swapped)
+        found = read(Curvature(steps=5, products=3, probes=0, draws=2, adaptive=False), subject)
+        assert all(reading.nulls == {} for reading in found.values())

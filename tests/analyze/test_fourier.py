@@ -128,3 +128,86 @@ def test_other_problems_are_refused():
     sets = {role: [(torch.rand_like(x), y)] for role, [(x, y)] in data().items()}
     with pytest.raises(NotApplicable, match="one-hot"):
         Fourier().measure(Subject(Cosines(), Classification(), sets))
+
+
+def changed(change):
+    """Return the data with the codes of every batch changed in place."""
+    sets = data()
+    for ((x, _),) in sets.values():
+        change(x)
+    return sets
+
+
+def soften(x):
+    x[0] *= 0.6
+    x[0, (x[0, :P].argmax() + 1) % P] = 0.4
+    x[0, P + (x[0, P:].argmax() + 1) % P] = 0.4
+
+
+def double(half):
+    def change(x):
+        x[0, half * P + P - 1 if x[0, half * P + P - 1] == 0 else half * P] = 1
+
+    return change
+
+
+@pytest.mark.parametrize("change", [soften, double(0), double(1)], ids=["soft codes", "two in a", "two in b"])
+def test_codes_that_are_not_one_hot_are_refused(change):
+    """Their largest entries may still give the right sum."""
+    with pytest.raises(NotApplicable, match="one-hot"):
+        Fourier().measure(Subject(Cosines(), Classification(), changed(change)))
+
+
+def test_an_even_modulus_is_refused():
+    a, b = torch.cartesian_prod(torch.arange(4), torch.arange(4)).unbind(1)
+    batch = [(torch.cat([torch.eye(4)[a], torch.eye(4)[b]], dim=1), (a + b) % 4)]
+    sets = dict.fromkeys(("forget", "retain", "test"), batch)
+    with pytest.raises(NotApplicable, match="odd modulus"):
+        Fourier().measure(Subject(nn.Linear(8, 4), Classification(), sets))
+
+
+class Prefaced(Cosines):
+    """With parameters before the first layer that are no codes of numbers."""
+
+    def __init__(self):
+        super().__init__()
+        first = self.first
+        del self.first
+        self.vector, self.square = nn.Parameter(torch.ones(P)), nn.Parameter(torch.ones(3, 3))
+        self.first = first
+
+
+def test_the_first_layer_is_the_first_matrix_of_the_right_width():
+    readings = read(Prefaced())
+    assert readings["fourier_gini", "a"].layer == "first"
+    assert readings["fourier_gini", "b"].value == pytest.approx(1 - 2 / 5, abs=1e-6)
+
+
+def test_every_frequency_has_its_share():
+    for p in (3, 5, 11):
+        logits = torch.randn(p, p, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(p))
+        assert len(sum_power(logits)[0]) == (p - 1) // 2
+
+
+def test_losses_of_parts_of_the_logits_by_hand():
+    """Of every set the mean over its own examples, from the table of logits of all pairs."""
+    model, sets = Cosines(memory=1.0), data()
+    readings = read(model)
+    a, b = torch.cartesian_prod(torch.arange(P), torch.arange(P)).unbind(1)
+    with torch.no_grad():
+        grid = model(torch.cat([torch.eye(P)[a], torch.eye(P)[b]], dim=1)).view(P, P, P).double()
+    keys = torch.tensor(KEYS)
+    tables = {"full": grid, "restricted": restrict(grid, keys), "excluded": restrict(grid, keys, exclude=True)}
+    for name, on in (
+        ("full", "test"),
+        ("restricted", "test"),
+        ("full", "forget+retain"),
+        ("excluded", "forget+retain"),
+    ):
+        losses = []
+        for role in on.split("+"):
+            ((x, y),) = sets[role]
+            rows = tables[name][x[:, :P].argmax(1), x[:, P:].argmax(1)]
+            losses.append(nn.functional.cross_entropy(rows, y, reduction="none"))
+        assert readings[f"{name}_loss", on].value == pytest.approx(torch.cat(losses).mean().item(), rel=1e-5)
+        assert readings[f"{name}_loss", on].examples == len(torch.cat(losses))

@@ -1,5 +1,8 @@
 """Inner products of per-sample gradients against one backward pass per example."""
 
+from math import isnan
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,6 +13,7 @@ from torch.func import functional_call
 from ungrok.analyze import gradients
 from ungrok.analyze.base import joined
 from ungrok.analyze.gradients import _groups, gradient_gram, mean_gradient
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.objective import Classification
 
 
@@ -107,3 +111,69 @@ def test_functional_call_is_not_left_behind(small):
     gradient_gram(model, joined(objective, made), objective)
     same = functional_call(model, before, (made[0][0],))
     torch.testing.assert_close(model(made[0][0]), same)
+
+
+def test_cosines_of_tiny_and_of_no_gradients():
+    one = {"a.weight": torch.tensor([1e-6, 0.0]).double(), "b.weight": torch.tensor([3e-6]).double()}
+    two = {"a.weight": torch.tensor([1e-6, 1e-6]).double(), "b.weight": torch.tensor([0.0]).double()}
+    assert gradients.cosine(one, two) == pytest.approx(1 / 20**0.5)
+    assert gradients.cosine(one, two, layer="a") == pytest.approx(0.5**0.5)
+    for pair in ((one, two), (two, one)):
+        assert isnan(gradients.cosine(*pair, layer="b"))
+
+
+def test_layers_are_named_after_their_modules():
+    names = [gradients.layer_of(name) for name in ("a.b.weight", "a.bias", "scale")]
+    assert names == ["a.b", "a", "root"]
+
+
+class Idle(nn.Module):
+    """A layer whose output is thrown away, and two that share their weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.idle, self.one, self.two, self.head = nn.Linear(4, 2), nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+        self.two.weight = self.one.weight
+
+    def forward(self, x):
+        self.idle(x)
+        return self.head(self.two(self.one(x).tanh()).tanh())
+
+
+def test_layers_that_are_idle_or_tied():
+    torch.manual_seed(0)
+    model, objective = Idle().double(), Classification()
+    x, y = torch.randn(5, 4, dtype=torch.float64), torch.arange(5) % 3
+    weights = [p for name, p in model.named_parameters() if not name.startswith("idle")]
+    rows = []
+    for a, b in zip(x, y, strict=True):
+        loss = objective.losses(model(a[None]), (a[None], b[None])).sum()
+        rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, weights)]))
+    whole = torch.stack(rows)
+    grams = gradient_gram(model, (x, y), objective)
+    torch.testing.assert_close(grams["model"], whole @ whole.T, rtol=1e-10, atol=1e-14)
+    assert grams["idle"].abs().sum() == 0
+
+
+class Bigram(nn.Module):
+    """Logits that depend on the last token alone, and a parameter that nothing depends on."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.unused = nn.Parameter(torch.randn(4, 4, generator=draw())), nn.Parameter(torch.ones(2))
+
+    def forward(self, input_ids, attention_mask):
+        return SimpleNamespace(logits=self.table[input_ids])
+
+
+def test_gram_of_a_language_model_with_an_unused_parameter():
+    def texts(*rows):
+        ids = torch.tensor(rows)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
+
+    model, objective, rows = Bigram(), CausalLM(), []
+    for ids in ([0, 1, 2], [3, 0, 1], [2, 2, 3]):
+        loss = objective.losses(objective.logits(model, texts(ids)), texts(ids)).sum()
+        rows.append(torch.autograd.grad(loss, model.table)[0].flatten().double())
+    gram = gradient_gram(model, texts([0, 1, 2], [3, 0, 1], [2, 2, 3]), objective)["model"]
+    torch.testing.assert_close(gram, torch.stack(rows) @ torch.stack(rows).T, rtol=1e-5, atol=1e-7)

@@ -87,3 +87,33 @@ def test_density_of_two_levels():
     density = smoothed(values, weights, grid, 0.2)
     assert torch.trapezoid(density, grid) == pytest.approx(1, abs=1e-6)
     assert grid[density.argmax()] == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e9])
+def test_the_spectrum_of_a_multiple_is_the_multiple_of_the_spectrum(scale):
+    """An invariant space is told from rounding relative to the matrix, whatever its size."""
+    values = torch.tensor([-3.0, 0.0, 0.0, 0.0, 2.0, 10.0], dtype=torch.float64)
+    ritz = lanczos(times(scale * symmetric(values)), random_start(6, 1), 6)
+    assert len(ritz.values) == 4
+    torch.testing.assert_close(ritz.values / scale, torch.tensor([-3.0, 0, 2, 10]).double(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("products", [3, 5, 6, 12, 1000])
+def test_hutch_multiplies_no_more_vectors_than_it_says(products):
+    a, columns = symmetric([4.0, -3.0, 2.0, 1.0, 0.5, -0.5]), []
+
+    def counting(v):
+        columns.append(v.shape[1])
+        return a @ v
+
+    estimate = hutch_plus_plus(counting, 6, products, seed=0)
+    assert sum(columns) == 3 * min(products // 3, 6)
+    if products == 1000:
+        assert estimate == pytest.approx(4, rel=1e-9)
+
+
+def test_hutch_is_unbiased_whatever_the_signs_of_the_eigenvalues():
+    a = symmetric([4.0, -3.0, 2.0, 1.0, 0.5, -2.5])
+    estimates = torch.tensor([hutch_plus_plus(times(a), 6, 3, seed) for seed in range(1500)])
+    assert abs(estimates.mean() - a.trace()) < 3.5 * estimates.std() / 1500**0.5
+    assert estimates.std() > 0.5

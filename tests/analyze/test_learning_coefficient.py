@@ -130,3 +130,101 @@ def test_away_from_a_minimum_losses_fall_below_the_start():
     found = {r.measure: r.value for r in LearningCoefficient(localization=0.1).measure(subject)}
     assert found["llc_negative"] > 0.9
     assert found["llc"] < 0
+
+
+def slow_r_hat(chains):
+    """Gelman et al. 2013, section 11.4, on the halves of each chain; the middle draw of an odd number is left out."""
+    half = len(chains[0]) // 2
+    parts = [part for chain in chains for part in (chain[:half], chain[-half:])]
+    means = [sum(part) / half for part in parts]
+    variances = [sum((x - m) ** 2 for x in part) / (half - 1) for part, m in zip(parts, means, strict=True)]
+    grand, within = sum(means) / len(means), sum(variances) / len(parts)
+    between = half * sum((m - grand) ** 2 for m in means) / (len(parts) - 1)
+    return (((half - 1) / half * within + between / half) / within) ** 0.5
+
+
+def slow_effective_size(chains):
+    """Section 11.5: autocovariances by a double loop, summed by pairs of lags up to the first negative pair."""
+    m, n = len(chains), len(chains[0])
+    means = [sum(chain) / n for chain in chains]
+    within = sum(sum((x - mu) ** 2 for x in chain) / (n - 1) for chain, mu in zip(chains, means, strict=True)) / m
+    grand = sum(means) / m
+    total = (n - 1) / n * within + (sum((mu - grand) ** 2 for mu in means) / (m - 1) if m > 1 else 0)
+    rho = []
+    for lag in range(n):
+        products = [
+            sum((chain[t] - mu) * (chain[t + lag] - mu) for t in range(n - lag)) / n
+            for chain, mu in zip(chains, means, strict=True)
+        ]
+        rho.append(1 - (within - sum(products) / m * n / (n - 1)) / total)
+    time = -1.0
+    for k in range(0, n // 2 * 2, 2):
+        if rho[k] + rho[k + 1] < 0:
+            break
+        time += 2 * (rho[k] + rho[k + 1])
+    return m * n / max(time, 1.0)
+
+
+@pytest.mark.parametrize(("count", "steps"), [(1, 9), (2, 8), (3, 7), (2, 40), (4, 25)])
+@pytest.mark.parametrize("smooth", [0.0, 0.8])
+def test_diagnostics_of_short_chains_against_loops(count, steps, smooth):
+    rows = torch.randn(count, steps, generator=draw(steps), dtype=torch.float64)
+    for t in range(1, steps):
+        rows[:, t] += smooth * rows[:, t - 1]
+    assert split_r_hat(rows) == pytest.approx(slow_r_hat(rows.tolist()), rel=1e-10)
+    assert effective_size(rows) == pytest.approx(slow_effective_size(rows.tolist()), rel=1e-8)
+
+
+def test_chains_that_alternate_are_worth_their_length():
+    """Their first pair of lags is negative already."""
+    rows = torch.tensor([1.0, -1.0] * 4, dtype=torch.float64).repeat(2, 1)
+    assert effective_size(rows) == 16
+
+
+@pytest.mark.parametrize(("burn_in", "valid"), [(4, True), (5, False), (9, False)])
+def test_four_draws_must_count(burn_in, valid):
+    if valid:
+        assert LearningCoefficient(steps=8, burn_in=burn_in).burn_in == burn_in
+    else:
+        with pytest.raises(ValueError, match=f"burn_in: {burn_in} leaves under 4 of 8 steps"):
+            LearningCoefficient(steps=8, burn_in=burn_in)
+
+
+def few(forget, retain, scale=1.0):
+    x = scale * torch.randn(forget + retain, 3, generator=draw(1))
+    y = torch.arange(forget + retain) % 2
+    model = nn.Linear(3, 2, bias=False)
+    nn.init.constant_(model.weight, 0.1)
+    sets = {"forget": [(x[:forget], y[:forget])], "retain": [(x[forget:], y[forget:])]}
+    return Subject(model, Classification("mse"), sets), x
+
+
+@pytest.mark.parametrize(("forget", "retain", "measured"), [(1, 1, False), (1, 2, True), (2, 1, True)])
+def test_three_examples_are_the_fewest(forget, retain, measured):
+    readings = LearningCoefficient(chains=2, steps=8, burn_in=0).measure(few(forget, retain)[0])
+    assert bool(readings) == measured
+    assert {reading.examples for reading in readings} <= {3}
+
+
+def test_the_step_follows_a_curvature_far_below_one():
+    subject, x = few(20, 40, scale=0.1)
+    settings = LearningCoefficient(chains=2, steps=8, burn_in=0, localization=0.01)
+    (step,) = (r.value for r in settings.measure(subject) if r.measure == "llc_step_size")
+    sharpest = torch.linalg.eigvalsh(x.T @ x / 60).max().item()
+    assert step == pytest.approx(0.5 / (60 / log(60) * sharpest + 0.01), rel=1e-3)
+
+
+def test_every_batch_is_compared_with_itself():
+    """Without a step worth the name no batch's loss changes, though those of two batches differ."""
+    subject, _ = few(20, 40)
+    settings = LearningCoefficient(chains=2, steps=12, burn_in=0, step_size=1e-16, batch_size=20)
+    values = {r.measure: r.value for r in settings.measure(subject)}
+    assert abs(values["llc"]) < 1e-4
+    assert values["llc_sd"] < 1e-4
+
+
+def test_the_start_of_a_chain_is_not_below_itself():
+    subject, _ = linear()
+    values = {r.measure: r.value for r in LearningCoefficient(chains=2, burn_in=0).measure(subject)}
+    assert values["llc_negative"] == 0
+    assert 0 < values["llc_sd"] < values["llc"]

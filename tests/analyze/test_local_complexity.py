@@ -183,3 +183,31 @@ def test_the_fraction_is_of_all_units(net):
     assert pairs["model", "local_complexity"] == pytest.approx(
         sum(pairs[layer, "local_complexity"] for layer in ("relu", "relu#2", "root"))
     )
+
+
+@pytest.mark.parametrize(("at", "changes"), [(1.0, 1), (-1.0, 0), (0.99, 1), (-0.99, 1), (1.01, 0)])
+def test_zero_is_not_active(at, changes):
+    """The unit x₁, moved by 1 along the axes: 0 at a vertex is inactive, and so differs from what is above it only."""
+    net = nn.Sequential(nn.Linear(2, 1, bias=False), nn.ReLU())
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1.0, 0.0]]))
+    assert sign_changes(net, torch.tensor([[at, 5.0]]), torch.eye(2), 1.0)["1"][0].tolist() == [changes]
+
+
+def test_as_many_directions_as_dimensions():
+    frame = directions((3,), 3, seed=0)
+    torch.testing.assert_close(frame @ frame.T, torch.eye(3), rtol=0, atol=1e-6)
+    with pytest.raises(RecipeError, match="4 asked in a space of 3"):
+        directions((3,), 4, seed=0)
+
+
+def test_the_null_of_a_fraction_is_a_fraction(net):
+    points = torch.randn(12, 2, 4, 4, generator=draw(1))
+    sets = {
+        role: [(part, torch.zeros(6).long())] for role, part in zip(("forget", "retain"), points.split(6), strict=True)
+    }
+    readings = LocalComplexity(directions=4, radius=0.3).measure(Subject(net, Classification(), sets))
+    by_name = {(r.measure, r.layer): r for r in readings if r.on == "forget"}
+    count, share = (by_name[name, "relu"].nulls["pooled"] for name in ("local_complexity", "local_complexity_fraction"))
+    assert (share.low, share.median, share.high) == pytest.approx((count.low / 48, count.median / 48, count.high / 48))
+    assert count.low < count.high

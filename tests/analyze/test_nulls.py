@@ -2,7 +2,7 @@
 
 import torch
 
-from ungrok.analyze.nulls import class_matched, null_draws, permuted, split_half
+from ungrok.analyze.nulls import class_matched, compared, null_draws, permuted, split_half
 
 
 def draw(seed=0):
@@ -56,3 +56,28 @@ def test_kinds_are_those_that_exist_and_depend_on_the_seed_alone():
 
 def test_without_classes_there_is_only_the_split():
     assert set(null_draws(FORGET, RETAIN, None, 2, seed=1)) == {"split_half"}
+
+
+def test_a_class_of_which_one_example_is_forgotten_takes_one():
+    targets = torch.tensor([0] * 7 + [1] + [0] * 20 + [1] * 3 + [2] * 9)
+    one = class_matched(FORGET, RETAIN, targets, draw(), same=True)
+    assert targets[one.null].bincount().tolist() == targets[one.forget].bincount().tolist() == [7, 1]
+
+
+def test_half_of_a_small_class_is_left_to_the_rest():
+    """Of one retained example of a forgotten class nothing can be taken."""
+    targets = torch.tensor([0] * 7 + [1] + [0] * 31 + [1])
+    assert class_matched(FORGET, RETAIN, targets, draw(), same=True) is None
+    replaced = class_matched(FORGET, RETAIN, torch.tensor([0] * 34 + [1] * 3 + [2] * 3), draw(), same=False)
+    assert (len(replaced.null), len(replaced.forget), len(replaced.rest)) == (3, 3, 29)
+
+
+def test_compared_is_the_median_of_forget_beside_the_control():
+    draws = {"split_half": [split_half(FORGET, RETAIN, draw(seed)) for seed in range(5)]}
+    of = lambda left, right: torch.tensor([float(a.sum() - b.sum()) for a, b in zip(left, right, strict=True)])  # noqa: E731
+    (reading,) = compared("gap", of, draws, "fc", "degree")
+    rests = [one.rest.sum().item() for one in draws["split_half"]]
+    assert (reading.measure, reading.layer, reading.unit) == ("gap_split_half", "fc", "degree")
+    assert reading.value == 28 - sorted(rests)[2]
+    assert reading.examples == 32
+    assert reading.nulls["split_half"].draws == 5

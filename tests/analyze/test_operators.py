@@ -124,3 +124,27 @@ def test_mean_gradient_does_not_lose_small_batches_to_rounding():
     values = torch.tensor([2.0**24, 1.0, -(2.0**24), 1.0] * 500)
     made = [(v.view(1, 1), torch.zeros(1, dtype=torch.int64)) for v in values]
     assert mean_gradient(model, made, Linear())["weight"].item() == 0.5
+
+
+class Idle(nn.Module):
+    """One parameter, of two, that the logits do not depend on."""
+
+    def __init__(self):
+        super().__init__()
+        self.idle, self.layer = nn.Parameter(torch.ones(2).double()), nn.Linear(3, 2).double()
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+@pytest.mark.parametrize("operator", [hessian, gauss_newton])
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_parameter_that_nothing_depends_on_has_no_curvature(operator, batches):
+    torch.manual_seed(0)
+    x, y = torch.randn(6, 3, dtype=torch.float64), torch.arange(6) % 2
+    made = list(zip(x.chunk(batches), y.chunk(batches), strict=True))
+    model = Idle()
+    whole = operator(model, made, Classification())(torch.eye(10).double())
+    assert whole[:2].abs().sum() == whole[:, :2].abs().sum() == 0
+    own = operator(model.layer, [(x, y)], Classification())(torch.eye(8).double())
+    torch.testing.assert_close(whole[2:, 2:], own, rtol=1e-10, atol=1e-13)

@@ -1,13 +1,20 @@
 """Ranks of known spectra, perfect collapse, cliques; weight norms by hand."""
 
-from math import exp, log
+from math import exp, isnan, log
 
 import pytest
 import torch
 from torch import nn
 
 from ungrok.analyze import Subject
-from ungrok.analyze.representation import Representation, WeightNorm, effective_rank, modularity, neural_collapse
+from ungrok.analyze.representation import (
+    Representation,
+    WeightNorm,
+    _columns_shuffled,
+    effective_rank,
+    modularity,
+    neural_collapse,
+)
 from ungrok.analyze.similarity import center
 from ungrok.core.objective import Classification
 
@@ -131,3 +138,99 @@ def test_weight_norms_and_changes_by_hand():
     assert values["weight_norm", "0"] == pytest.approx(2 * 6**0.5)
     assert values["weight_change", "1"] == pytest.approx(3**0.5)
     assert values["weight_change_relative", "model"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_no_rank_or_ratio_depends_on_the_unit_of_the_features(scale):
+    assert effective_rank(scale * orthonormal(30, 4)) == pytest.approx(4)
+    rows, targets, means = collapsed(0.4)
+    one, other = (neural_collapse(x, targets, targets, means) for x in (rows, scale * rows))
+    assert other == pytest.approx(one, rel=1e-6)
+    assert modularity(scale * rows, targets) == pytest.approx(modularity(rows, targets), rel=1e-9)
+
+
+def test_constant_rows_have_no_rank_and_opposite_ones_no_communities():
+    assert isnan(effective_rank(torch.ones(5, 3, dtype=torch.float64)))
+    assert isnan(modularity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([0, 1])))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_ratios_against_their_formulas(classes):
+    rows = torch.randn(40, 7, generator=draw(classes), dtype=torch.float64)
+    targets, predictions = torch.arange(40) % classes, torch.randint(classes, (40,), generator=draw(9))
+    weight = torch.randn(classes, 7, generator=draw(8), dtype=torch.float64)
+    means = [rows[targets == c].mean(0) for c in range(classes)]
+    centered = [mean - sum(means) / classes for mean in means]
+    norms = [c.norm().item() for c in centered]
+    average = sum(norms) / classes
+    spread = (sum((n - average) ** 2 for n in norms) / classes) ** 0.5
+    cosines = [
+        (centered[i] @ centered[j]).item() / (norms[i] * norms[j])
+        for i in range(classes)
+        for j in range(classes)
+        if i != j
+    ]
+    matrix = torch.stack(centered)
+    nearest = [min(range(classes), key=lambda c: (row - means[c]).norm().item()) for row in rows]
+    measured = neural_collapse(rows, targets, predictions, weight)
+    assert measured["nc2_norms"] == pytest.approx(spread / average)
+    assert measured["nc2_angles"] == pytest.approx(sum(abs(c + 1 / (classes - 1)) for c in cosines) / len(cosines))
+    assert measured["nc3"] == pytest.approx((weight / weight.norm() - matrix / matrix.norm()).norm().item())
+    wrong = [a != b for a, b in zip(nearest, predictions.tolist(), strict=True)]
+    assert measured["nc4"] == pytest.approx(sum(wrong) / 40)
+
+
+def test_columns_are_shuffled_each_on_its_own():
+    x = torch.arange(60.0).view(20, 3)
+    shuffled = _columns_shuffled(x, draw())
+    assert torch.equal(shuffled.sort(dim=0).values, x)
+    assert not torch.equal(shuffled[:, 0] + 1, shuffled[:, 1])
+
+
+def test_ratios_are_read_against_the_last_layer_and_nulls_stand_where_they_can_be_drawn():
+    """Two layers take as many inputs as there are penultimate features; the last one classifies."""
+    model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 4))
+    rows, targets, _ = collapsed(0.3)
+    sets = {"forget": [(rows[::4].float(), targets[::4])], "retain": [(rows[1::4].float(), targets[1::4])]}
+    sets["retain"] += [(rows[2::4].float(), targets[2::4])]
+    readings = Representation(draws=2).measure(Subject(model, Classification(), sets))
+    x = torch.cat([part for batches in sets.values() for part, _ in batches])
+    y = torch.cat([part for batches in sets.values() for _, part in batches])
+    with torch.no_grad():
+        expected = neural_collapse(model[0](x), y, model(x).argmax(1), model[1].weight)
+    measured = {r.measure: r.value for r in readings if r.measure.startswith("nc")}
+    assert measured == pytest.approx(expected, rel=1e-4)
+    nulls = {r.on: set(r.nulls) for r in readings if r.measure == "effective_rank"}
+    assert nulls == {"forget": {"shuffled", "retain_subset"}, "retain": {"shuffled"}}
+    swapped = {"forget": sets["retain"], "retain": sets["retain"]}
+    equal = Representation(draws=2).measure(Subject(model, Classification(), swapped))
+    assert {frozenset(r.nulls) for r in equal if r.measure == "effective_rank"} == {frozenset({"shuffled"})}
+
+
+@pytest.mark.parametrize(("count", "measured"), [(1, set()), (2, {"logits", "penultimate"})])
+def test_two_rows_are_the_fewest_that_have_a_rank(count, measured):
+    model, rows = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 4)), torch.randn(8, 6, generator=draw())
+    sets = {"forget": [(rows[:count], torch.zeros(count).long())], "retain": [(rows[2:], torch.arange(6) % 4)]}
+    readings = Representation(draws=1).measure(Subject(model, Classification(), sets))
+    assert {r.layer for r in readings if (r.measure, r.on) == ("effective_rank", "forget")} == measured
+
+
+def test_changes_from_a_small_from_no_and_from_another_model():
+    def filled(value, width=1):
+        model = nn.Linear(2, width, bias=False)
+        nn.init.constant_(model.weight, value)
+        return model
+
+    references = {
+        "small": filled(0.1),
+        "none": filled(0.0),
+        "wider": filled(1.0, 3),
+        "deeper": nn.Sequential(filled(1.0)),
+    }
+    readings = WeightNorm().measure(Subject(filled(0.3), Classification(), {}, references))
+    values = {(r.measure, r.on): r.value for r in readings if r.layer == "model"}
+    assert values["weight_change", "small"] == pytest.approx(0.2 * 2**0.5)
+    assert values["weight_change_relative", "small"] == pytest.approx(2)
+    assert values["weight_change", "none"] == pytest.approx(0.3 * 2**0.5)
+    assert values["weight_change_relative", "none"] is None
+    assert {on for _, on in values} == {"", "small", "none"}

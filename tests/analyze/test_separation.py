@@ -1,11 +1,14 @@
 """Forget against retain features: separated ones outside their nulls, others inside."""
 
+from math import isnan
+
 import pytest
 import torch
 from torch import nn
 
 from ungrok.analyze import Subject
 from ungrok.analyze.separation import Separation, probe_auc
+from ungrok.analyze.similarity import principal_angles
 from ungrok.core.objective import Classification
 
 
@@ -61,3 +64,28 @@ def test_one_distribution_lies_inside_the_nulls_another_outside():
     assert outside["principal_angle_split_half"].unit == "degree"
     assert outside["probe_auc_split_half"].value > 0.95
     assert outside["probe_auc_split_half"].nulls["split_half"].high < 0.7
+
+
+@pytest.mark.parametrize(("fewer", "told"), [(1, False), (2, True), (3, True)])
+def test_two_rows_are_the_fewest_to_be_told_from_others(fewer, told):
+    x = normal(20, 2, 0)
+    for pair in ((x[:fewer], x[5:] + 20), (x[5:] + 20, x[:fewer])):
+        value = probe_auc(*pair)
+        assert (value == 1) if told else isnan(value)
+
+
+def test_a_probe_has_five_folds_drawn_by_the_seed():
+    x, y = normal(15, 4, 0), normal(17, 4, 1)
+    assert probe_auc(x, y) == probe_auc(x, y, folds=5, seed=0)
+    assert len({probe_auc(x, y, folds=folds) for folds in (4, 5, 6)}) == 3
+    assert len({probe_auc(x, y, seed=seed) for seed in range(5)}) > 1
+    assert 0 <= probe_auc(x, y, seed=2**62 + 5) <= 1
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "width", "count"), [(3, 30, 6, 2), (30, 4, 6, 3), (30, 30, 2, 2), (30, 30, 6, 5)]
+)
+def test_angles_are_between_as_many_directions_as_both_sides_have(few, many, width, count):
+    """Centered rows span one dimension fewer than they are."""
+    x, y = normal(few, width, 0), normal(many, width, 1)
+    assert Separation()._angle(x, y) == pytest.approx(principal_angles(x, y, count).mean().item())

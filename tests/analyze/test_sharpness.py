@@ -152,3 +152,32 @@ def test_an_ascent_that_comes_back_to_its_start_goes_on_from_there():
     nn.init.zeros_(model.weight)
     batches = [(torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64))]
     assert ascent(model, batches, Tent(), 4.0, None, 5) == pytest.approx(2.0)
+
+
+def test_there_is_no_null_where_retain_is_not_larger(both):
+    for retain in (both.sets["forget"], both.sets["retain"]):  # a smaller set, and one of the same size
+        subject = Subject(both.model, both.objective, {"forget": both.sets["retain"], "retain": retain})
+        assert all(r.nulls == {} for r in Sharpness(draws=2, noise=2, steps=2).measure(subject))
+    found = read(Sharpness(draws=2, noise=2, steps=2), both)
+    assert {on for (_, on), r in found.items() if r.nulls} == {"forget"}
+
+
+def test_sams_sharpness_is_one_step(both):
+    found = read(Sharpness(draws=0, noise=2, steps=2, radius=0.2), both)
+    expected = ascent(both.model, both.sets["forget"], both.objective, 0.2, None, 1)
+    assert found["sam_sharpness", "forget"].value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_where_there_is_no_slope_nothing_rises_and_a_small_one_is_followed(steps):
+    """Logits that do not depend on the weights have none; a thousandth of the loss has a thousandth of the rise."""
+    model, made, objective = quadratic()
+    flat_batches = [(torch.zeros_like(x), y) for x, y in made]
+    assert ascent(model, flat_batches, objective, 0.3, None, steps) == 0
+
+    class Small(Classification):
+        def losses(self, logits, batch):
+            return 1e-3 * super().losses(logits, batch)
+
+    rise = ascent(model, made, objective, 0.3, None, steps)
+    assert ascent(model, made, Small("mse"), 0.3, None, steps) == pytest.approx(1e-3 * rise, rel=1e-9)

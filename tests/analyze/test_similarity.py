@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ungrok.analyze.similarity import (
     Rows,
     center,
+    cka,
     covariance_overlap,
     isometric,
     linear_cka,
@@ -181,3 +182,45 @@ def test_rows_of_low_rank_have_coordinates_in_spite_of_rounding():
     assert torch.linalg.eigvalsh((x @ x.T).double())[0] < 0
     rows = isometric(x)
     torch.testing.assert_close(rows @ rows.T, (x @ x.T).double(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_no_measure_depends_on_the_unit_of_the_features(scale):
+    x, y = normal(20, 5, 0), normal(20, 4, 1)
+    small = linear_cka(scale * x, scale * y), linear_cka(scale * x, scale * y, unbiased=False)
+    assert small == (pytest.approx(linear_cka(x, y)), pytest.approx(linear_cka(x, y, unbiased=False)))
+    assert linear_cka(x, y) == linear_cka(x, y, unbiased=True) == cka(Rows(x), Rows(y))
+    for unbiased in (False, True):
+        ratio = participation_ratio(scale * x, unbiased=unbiased)
+        assert ratio == pytest.approx(participation_ratio(x, unbiased=unbiased))
+    overlap = covariance_overlap(scale * x[:, :4], scale * y)
+    assert overlap == pytest.approx(covariance_overlap(x[:, :4], y))
+
+
+def test_constant_features_are_no_direction():
+    constant, x = torch.ones(6, 2, dtype=torch.float64), normal(6, 2, 0)
+    for one, two in ((constant, x), (x, constant), (constant, constant)):
+        assert isnan(linear_cka(one, two))
+        assert isnan(linear_cka(one, two, unbiased=False))
+        assert isnan(covariance_overlap(one, two))
+    assert isnan(participation_ratio(constant))
+
+
+def test_four_rows_are_the_fewest():
+    assert -1.5 < linear_cka(normal(4, 2, 0), normal(4, 3, 1)) < 1.5
+    with pytest.raises(NotApplicable, match="at least 4, not 3 and 3"):
+        linear_cka(normal(3, 2, 0), normal(3, 2, 1))
+
+
+def test_an_unbiased_ratio_is_infinite_where_its_square_is_not_positive():
+    """Four orthogonal rows of one length: centered, their kernel is that of a simplex, and the estimate of tr Σ² is 0 or less."""
+    rows = 0.1 * torch.eye(4, dtype=torch.float64)
+    assert Rows(rows).hsic(Rows(rows), unbiased=True) <= 0
+    assert participation_ratio(rows, unbiased=True) == float("inf")
+
+
+def test_equal_subspaces_are_at_no_angle_in_spite_of_rounding():
+    for seed in range(20):
+        x = normal(30, 6, seed)
+        angles = principal_angles(x, x, 3)
+        assert angles.max() < 1e-4

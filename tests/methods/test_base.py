@@ -4,9 +4,9 @@ from typing import ClassVar, Literal
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
+from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
 from ungrok.methods import Iterative, length
 from ungrok.methods.base import TORCH_OPTIMIZERS, OneShot, Strengths
@@ -58,7 +58,7 @@ def test_length_in_updates_or_epochs(model, spy, settings, expected):
 
 
 def test_not_both_lengths(spy):
-    with pytest.raises(ValidationError, match="either epochs or updates"):
+    with pytest.raises(RecipeError, match="either epochs or updates"):
         spy(epochs=1, updates=1)
 
 
@@ -66,7 +66,7 @@ def test_not_both_lengths(spy):
     "settings", [{"epochs": 0}, {"lr": 0}, {"momentum": 1}, {"optimizer": "lion"}, {"batchnorm": "off"}]
 )
 def test_settings_out_of_range(spy, settings):
-    with pytest.raises(ValidationError):
+    with pytest.raises(RecipeError):
         spy(**settings)
 
 
@@ -160,7 +160,7 @@ def test_strengths_are_one_or_several(given, made):
 
 @pytest.mark.parametrize("given", [[], 0, [1, -1], [1, 2, 1]])
 def test_strengths_that_make_no_path(given):
-    with pytest.raises(ValidationError, match="alpha"):
+    with pytest.raises(RecipeError, match="alpha"):
         Jump(alpha=given)
 
 

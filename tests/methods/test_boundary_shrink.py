@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
+from ungrok.core.errors import RecipeError
 from ungrok.methods.boundary_shrink import BoundaryShrink, neighbor
 
 
@@ -33,5 +33,5 @@ def test_labels_are_the_originals_across_the_boundary(small):
 
 @pytest.mark.parametrize("bounds", [(1, 0), (1, 1)])
 def test_bounds_in_the_wrong_order(bounds):
-    with pytest.raises(ValidationError, match="the lower bound must lie below the upper"):
+    with pytest.raises(RecipeError, match="the lower bound must lie below the upper"):
         BoundaryShrink(bounds=bounds)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
+from ungrok.core.errors import RecipeError
 from ungrok.core.gradients import diagonal_fisher
 from ungrok.core.objective import Classification
 from ungrok.methods.fisher import Fisher, noise_variance
@@ -110,7 +110,7 @@ def test_strengths_are_doses_and_cost_no_updates(model):
 
 @pytest.mark.parametrize("alpha", [(), (-1e-8,), (0.0, 1e-8), (1e-8, 1e-8)])
 def test_strengths_must_be_positive_and_distinct(alpha):
-    with pytest.raises(ValidationError, match="alpha"):
+    with pytest.raises(RecipeError, match="alpha"):
         Fisher(alpha=alpha)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from pydantic import ValidationError
 
+from ungrok.core.errors import RecipeError
 from ungrok.methods.influence import Influence, inverse_product, removal
 
 
@@ -24,7 +24,7 @@ def test_the_inverse_product_is_that_of_the_dense_matrix(m):
 
 
 def test_settings_out_of_range():
-    with pytest.raises(ValidationError):
+    with pytest.raises(RecipeError):
         Influence(damping=0)
 
 

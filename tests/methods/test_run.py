@@ -114,3 +114,14 @@ def test_the_seed_is_0_unless_given(model):
         for given in ({}, {"seed": 0}, {"seed": 1}, {"seed": -1})
     ]
     assert [torch.equal(ends[0][0].weight, end[0].weight) for end in ends] == [True, True, False, False]
+
+
+def test_mistakes_with_a_class_are_one_sentence(model):
+    with pytest.raises(RecipeError, match=r"^SCRUB: no such key 'lrr'.*did you mean 'lr'\?\)$"):
+        ungrok.SCRUB(lrr=1)
+    with pytest.raises(
+        RecipeError, match=r"method: <class .*SCRUB'> is neither a name nor .*; give for instance SCRUB\(\)$"
+    ):
+        ungrok.unlearn(model, method=ungrok.SCRUB, **{key: SETS[key] for key in ("forget", "retain")})
+    with pytest.raises(TypeError, match=r"^unlearn\(\) missing a required argument: 'model'$"):
+        ungrok.unlearn()

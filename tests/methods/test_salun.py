@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
+from ungrok.core.errors import RecipeError
 from ungrok.methods.salun import SalUn, restore, saliency_mask
 
 
@@ -46,7 +46,7 @@ def test_weights_and_momentum_are_put_back():
 
 @pytest.mark.parametrize("k", [0, 1.5])
 def test_shares_out_of_range(k):
-    with pytest.raises(ValidationError):
+    with pytest.raises(RecipeError):
         SalUn(k=k)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from pydantic import ValidationError
 
+from ungrok.core.errors import RecipeError
 from ungrok.methods.ssd import SSD, dampen
 
 
@@ -26,7 +26,7 @@ def test_a_lower_threshold_dampens_more():
 
 
 def test_thresholds_must_differ():
-    with pytest.raises(ValidationError):
+    with pytest.raises(RecipeError):
         SSD(alpha=(1.0, 1.0))
 
 

@@ -15,3 +15,9 @@ def test_entries_of_one_grid_belong_together(tiny):
         "ascent": {1.0: "ascent lr=1", 2.0: "ascent lr=2"},
     }
     assert list(grids(recipe.unlearn)["finetune"]) == [0.001, 0.01, 0.1]
+
+
+def test_names_that_look_like_those_of_a_grid_do_not_make_one():
+    scrub = UNLEARNERS.parse({"kind": "scrub", "lr": 0.01, "name": "a lr=0.01"})
+    assert grids([scrub, UNLEARNERS.parse({"kind": "finetune", "lr": 0.02, "name": "a lr=0.02"})]) == {}
+    assert grids([scrub, UNLEARNERS.parse({"kind": "scrub", "lr": 0.02, "name": "another"})]) == {}

@@ -8,7 +8,7 @@ import pytest
 
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
-from ungrok.study.stale import Stale, _Earlier, stale_jobs, warning
+from ungrok.study.stale import Stale, _Earlier, stale_jobs, stale_warnings
 from ungrok.study.store import MANIFEST, Store
 
 HERE = Path(__file__).parent
@@ -49,14 +49,14 @@ def lay(store, key):
 def test_a_store_of_earlier_code_is_told_by_kind_and_version(tmp_path):
     plan, _ = first("tiny.yaml", "oracle")
     store = Store(tmp_path)
-    assert warning(plan, store) == ""
+    assert stale_warnings(plan, store) == []
     for (recipe, _), (key, _) in OLD.items():
         if recipe == "tiny.yaml":
             lay(store, key)
     assert {(each.kind, each.version, each.count) for each in stale_jobs(plan, store)} == {
         ("oracle", 1, 1), ("unlearn", 3, 1), ("evaluate", None, 1), ("unlearned", 1, 1),
     }  # fmt: skip
-    text = warning(plan, store)
+    (text,) = stale_warnings(plan, store)
     assert text.startswith(
         f"store {store.root}: an earlier version of the package made 1 oracle job of version 1, 1 unlearn job of version 3, "
     )

@@ -105,7 +105,7 @@ class Curvature(Analysis):
         model, objective, seed = subject.model, subject.objective, subject.seed
         p, readings = size(model), {}
         readings["ggn_trace"] = hutch_plus_plus(gauss_newton(model, parts, objective), p, self.products, seed)
-        if objective.family == "classifier":  # where the expectation over predictions is exact
+        if not objective.draws_predictions:  # where the expectation over predictions is exact
             fisher, _ = diagonal_fisher(model, iter(parts), objective)
             readings["fisher_trace"] = sum(value.double().sum().item() for value in fisher.values())
         if self.probes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from ungrok.core.collector import paused
 from ungrok.core.errors import RecipeError, unknown
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def load_recipe(name: str, overrides: Sequence[str] | None) -> Recipe:
         RecipeError: On the first thing that is wrong; with a hint where a shell has split an override at its spaces.
 
     """
-    from ungrok.study.loading import load
+    with paused():
+        from ungrok.study.loading import load
 
     try:
         return load(name, overrides or ())

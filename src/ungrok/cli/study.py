@@ -68,10 +68,8 @@ def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = Non
         f"time: about {duration(total)} of one processor ({parts}); {duration(total / workers)} on {workers}"
         + (f"; not counted: {analyses} analyze jobs" if analyses else "")
     )
-    for warning in warnings:
-        typer.echo(f"warning: {warning}")
-    if text := stale.warning(plan, folders(content, None, store)[1]):
-        typer.echo(text)
+    for text in [*warnings, *stale.stale_warnings(plan, folders(content, None, store)[1])]:
+        typer.echo(f"warning: {text}")
 
 
 def duration(seconds: float) -> str:

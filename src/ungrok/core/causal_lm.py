@@ -42,6 +42,7 @@ class CausalLM(Objective):
 
     family: ClassVar[Family] = "language"
     per_sample: ClassVar[bool] = False  # answers are of different lengths
+    draws_predictions: ClassVar[bool] = True
     scores_type: ClassVar[type[Scores]] = AnswerScores
 
     def __init__(self, eos: int | None = None) -> None:

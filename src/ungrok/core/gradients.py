@@ -51,7 +51,7 @@ def diagonal_fisher(
         log_p = logits.log_softmax(dim=1)
         return log_p.gather(1, torch.multinomial(log_p.detach().exp(), 1)).sum().view(1, 1)
 
-    scalars = drawn_log_probability if objective.family == "language" else weighted_log_probabilities
+    scalars = drawn_log_probability if objective.draws_predictions else weighted_log_probabilities
     total, count, outputs = _second_moments(model, batches, objective, scalars, chunk)
     return {name: value / count for name, value in total.items()}, outputs
 

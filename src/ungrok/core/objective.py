@@ -39,6 +39,8 @@ class Objective(ABC):
     family: ClassVar[Family] = "classifier"
     per_sample: ClassVar[bool] = True
     """Whether ``torch.vmap`` can take one example at a time, which needs the same number of predictions in each."""
+    draws_predictions: ClassVar[bool] = False
+    """Whether an expectation over what the model may predict is estimated by one draw: there is too much it may predict."""
     scores_type: ClassVar[type[Scores]] = ClassScores
     """The type that :meth:`score` returns."""
 
@@ -67,15 +69,16 @@ class Objective(ABC):
         """
         if isinstance(batch, Mapping):
             raise RecipeError(
-                f"a batch is a dict with {', '.join(batch)}, but {type(self).__name__} takes (inputs, targets); for a "
-                "language model give objective=CausalLM()"
+                f"a batch is a dict with {', '.join(batch)}, but {type(self).__name__} takes (inputs, targets); for a language "
+                "model give objective=CausalLM(), and an objective of your own that takes dicts needs move, size, split and join"
             )
         return tuple(part.to(device, non_blocking=True) for part in batch)
 
     def check(self, batch: Batch, shape: torch.Size) -> None:
         """Raise RecipeError if a batch cannot be learned from by a model whose logits have this shape.
 
-        Inputs must be finite, and targets must be classes of the model, one for each input.
+        Inputs must be finite, and targets must be classes of the model, one for each input. An objective that overrides
+        ``predictions`` may have other targets.
         """
         inputs, targets = batch[0], self.targets(batch)
         if targets.dtype != torch.int64 or targets.ndim != 1:
@@ -88,6 +91,8 @@ class Objective(ABC):
             raise RecipeError(f"the model's output has shape {tuple(shape)}; allowed: (n, classes)")
         if inputs.is_floating_point() and not torch.isfinite(inputs).all():
             raise RecipeError("inputs hold NaN or infinity")
+        if type(self).predictions is not Objective.predictions:  # other predictions need not be numbers of logits
+            return
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < shape[1]:
             bad = int(targets.min()) if int(targets.min()) < 0 else int(targets.max())
             raise RecipeError(f"targets hold {bad}; allowed: 0 to {shape[1] - 1}, the classes of the model")

@@ -6,17 +6,17 @@ import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Batch, Batches, Objective, backward, part_losses
 from ungrok.core.registry import Registry
-from ungrok.core.schema import Schema
+from ungrok.core.schema import Schema, explain
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import PrivateRandomState, derive, seeded
 from ungrok.methods.material import Material, check_batches, check_overlap
@@ -30,9 +30,26 @@ TORCH_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 """The optimizers that a method's setting ``optimizer`` can name."""
 
 
-class Unlearner(Schema):
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(Schema)  # pydantic gives it no public name
+
+
+class _Explained(ModelMetaclass):
+    """Makes a wrong setting of a method, given to its class, one sentence."""
+
+    def __call__(cls, *args: Any, **settings: Any) -> Any:
+        try:
+            return super().__call__(*args, **settings)
+        except ValidationError as error:
+            raise RecipeError(f"{cls.__name__}: {explain(error, settings)}") from None
+
+
+class Unlearner(Schema, metaclass=_Explained):
     """An unlearning algorithm with its hyper-parameters.
 
+    Making one raises RecipeError if a setting is not known, or its value not allowed.
     :meth:`path` is a generator that yields after every update (iterative methods) or strength (one-shot methods). The
     model handed in is never changed, the caller's random state never moves, and all randomness comes from ``seed``.
     """

@@ -6,12 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from pydantic import ValidationError
 from torch import nn
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Batches, Classification, Objective
-from ungrok.core.schema import explain
 from ungrok.methods.base import UNLEARNERS, Unlearner
 from ungrok.methods.path import UnlearningPath
 
@@ -31,11 +29,10 @@ def make_method(method: str | Unlearner, settings: dict[str, Any]) -> Unlearner:
                 f"{', '.join(settings)}: give settings together with a method's name, not with its object"
             )
         return method
-    cls = UNLEARNERS.get(method)
-    try:
-        return cls(kind=method, **settings)
-    except ValidationError as error:
-        raise RecipeError(f"{method}: {explain(error, settings)}") from None
+    if not isinstance(method, str):
+        name = getattr(method, "__name__", "SCRUB")
+        raise RecipeError(f"method: {method!r} is neither a name nor a configured method; give for instance {name}()")
+    return UNLEARNERS.get(method)(**settings)
 
 
 def unlearning_path(
@@ -98,8 +95,12 @@ def unlearn(*args: Any, **kwargs: Any) -> nn.Module:
     Arguments and errors are those of :func:`unlearning_path`, which this walks to its end. A one-shot method given several
     strengths ends at the one that changes most.
     """
+    try:
+        given = inspect.signature(unlearning_path).bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"unlearn() {error}") from None
     *_, last = unlearning_path(*args, **kwargs)
-    model: nn.Module = args[0] if args else kwargs["model"]
+    model: nn.Module = given.arguments["model"]
     for ours, theirs in zip(last.model.modules(), model.modules(), strict=True):
         ours.training = theirs.training
     last.model.zero_grad(set_to_none=True)

@@ -47,10 +47,14 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
     least = min(1.0, smallest_p(len(recipe.seeds)) * len(recipe.unlearn))
     if recipe.claims.compare and least >= recipe.claims.alpha:
         warnings.append(
-            f"{len(recipe.seeds)} seeds with {len(recipe.unlearn)} methods cannot give a Holm-adjusted p below "
+            f"{_counted(len(recipe.seeds), 'seed')} with {_counted(len(recipe.unlearn), 'method')} cannot give a Holm-adjusted p below "
             f"{recipe.claims.alpha:g}: the smallest is {least:.3g}."
         )
     return data, list(dict.fromkeys(warnings))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:

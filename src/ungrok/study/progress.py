@@ -47,6 +47,8 @@ class Tally:
         with self._lock:
             if self._shares.get(job.key) == 1:
                 return
+            if not self._shares:  # workers take a while to start, which tells nothing of the pace
+                self._started = time.monotonic()
             self._shares[job.key] = share
             self.running[job.key] = job
             if share == 1:

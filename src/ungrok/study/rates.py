@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ungrok.core.schema import canonical
 from ungrok.methods import Unlearner
 
 Grid = dict[float, str]
@@ -17,10 +18,20 @@ def rated(name: str, rate: float) -> str:
 
 def grids(unlearners: Sequence[Unlearner]) -> dict[str, Grid]:
     """Return, per method that a recipe gives with several learning rates, its labels by rate."""
-    every: dict[str, Grid] = {}
+    alike: dict[str, dict[float, Unlearner]] = {}
     for unlearner in unlearners:
-        rate, label = getattr(unlearner, "lr", None), unlearner.label
-        # The recipe puts its rate at the end of the label of each entry; the entries of a grid share what stands before it.
-        if rate is not None and (name := label.removesuffix(rated("", rate))) != label:
-            every.setdefault(name, {})[float(rate)] = label
-    return {name: dict(sorted(grid.items())) for name, grid in every.items() if len(grid) > 1}
+        if (rate := getattr(unlearner, "lr", None)) is not None:
+            settings = unlearner.to_dict()
+            same = canonical({key: value for key, value in settings.items() if key not in ("name", "lr")})
+            alike.setdefault(same, {})[float(rate)] = unlearner
+    every = (_grid(dict(sorted(entries.items()))) for entries in alike.values())
+    return dict(named for named in every if named is not None)
+
+
+def _grid(entries: dict[float, Unlearner]) -> tuple[str, Grid] | None:
+    """Return name and labels of entries that differ in nothing but the rate; None if a recipe's grid did not make them."""
+    labels = {rate: unlearner.label for rate, unlearner in entries.items()}
+    names = {label.removesuffix(rated("", rate)) for rate, label in labels.items()}
+    if len(labels) < 2 or len(names) > 1 or names & set(labels.values()):
+        return None
+    return names.pop(), labels

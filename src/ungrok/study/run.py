@@ -14,7 +14,7 @@ from ungrok.study.plan import Plan, make_plan
 from ungrok.study.preflight import check_device, preflight
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import Results, collect
-from ungrok.study.stale import listed, stale_jobs
+from ungrok.study.stale import listed, stale_jobs, stale_warnings
 from ungrok.study.store import Store
 
 
@@ -73,8 +73,8 @@ def run_study(
     plan = planned(recipe)
     check_writable(folder)
     say(f"{recipe.name}: {counted(plan)}")
-    for warning in plan.warnings:
-        say(f"warning: {warning}")
+    for text in [*plan.warnings, *stale_warnings(plan, where)]:
+        say(f"warning: {text}")
     ran = engine.run(list(plan.jobs.values()), where, workers=workers, scheduler=scheduler, say=say)
     say(f"{ran} jobs ran, {len(plan.jobs) - ran} were finished already")
     used = None if scheduler else engine.default_workers() if workers is None else workers

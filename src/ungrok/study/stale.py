@@ -50,13 +50,15 @@ def stale_jobs(plan: Plan, store: Store) -> list[Stale]:
     return [Stale(kind, version, count) for (kind, version), count in counts.items()]
 
 
-def warning(plan: Plan, store: Store) -> str:
-    """Return what is stale in a store, in a sentence; empty where nothing is."""
+def stale_warnings(plan: Plan, store: Store) -> list[str]:
+    """Return a sentence on what is stale in a store; none where nothing is."""
     stale = stale_jobs(plan, store)
     if not stale:
-        return ""
+        return []
     made = "it is stale" if sum(each.count for each in stale) == 1 else "they are stale"
-    return f"store {store.root}: an earlier version of the package made {listed(stale)}; {made} and will be made again"
+    return [
+        f"store {store.root}: an earlier version of the package made {listed(stale)}; {made} and will be made again"
+    ]
 
 
 class _Earlier:

@@ -104,7 +104,9 @@ class Store:
             StoreError: If the job is of another kind.
 
         """
-        actual = KINDS[key.rpartition("-")[0]]
+        actual = KINDS.get(key.rpartition("-")[0])
+        if actual is None:
+            raise StoreError(f"{self.folder(key)}: is a job of no known kind; known: {', '.join(sorted(KINDS))}")
         if not issubclass(actual, kind):
             raise StoreError(
                 f"{self.folder(key)}: is a job of kind {actual.kind}, and not {kind.__name__}, which is read here"

@@ -65,7 +65,10 @@ class ChooseSplit(Job[SplitSpec, SplitResult]):
         history = loss_history(trajectory, data, per_epoch)
         seen = replace(data, history=history)
         forget = rule.split(seen, self.spec.forget.seed).forget.tolist()
-        assert isinstance(rule, LocalGrokking)
+        if not isinstance(rule, LocalGrokking):  # of a plug-in, which may choose in any other way
+            return SplitResult(
+                forget=forget, group=rule.kind, matched=False, examples=len(data.train), sizes={}, members={}
+            )
         hard = difficulty(seen)
         columns = {name: getattr(hard, name) for name in HARDNESS} | {"final_loss": history.own[-1]}
         rules = {name: rule.using.model_copy(update={"rule": name, "by": "absolute"}) for name in get_args(RuleName)}
