@@ -180,3 +180,23 @@ def test_the_seed_is_0_unless_given(model):
     first, same, *others = Drawing.seen[::2]
     assert first == same
     assert first not in others
+
+
+class Keeping(Spy):
+    """Keep the material."""
+
+    kind: Literal["keeping"] = "keeping"
+
+    def begin(self, material):
+        self.seen.append(material)
+
+
+def test_a_method_is_handed_the_sets_that_were_given(model):
+    """Those that were not are empty."""
+    Keeping.seen.clear()
+    forget, retain, validation = batches(1), batches(2, 5.0), batches(3, 9.0)
+    next(Keeping().path(model, forget, retain, OBJECTIVE, validation=validation))
+    next(Keeping().path(model, forget, None, OBJECTIVE))
+    (given, _), (bare, _) = Keeping.seen[:2], Keeping.seen[2:]
+    assert [given.forget, given.retain, given.validation] == [forget, retain, validation]
+    assert [bare.forget, bare.retain, bare.validation] == [forget, (), ()]
