@@ -60,6 +60,7 @@ def test_importing_the_package_imports_nothing_else():
         "ungrok._exports",
         "ungrok.core",
         "ungrok.core.catalog",
+        "ungrok.core.collector",
     }
     assert not modules & {"torch", "numpy", "pydantic"}
 

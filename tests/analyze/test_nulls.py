@@ -69,14 +69,14 @@ def test_half_of_a_small_class_is_left_to_the_rest():
     targets = torch.tensor([0] * 7 + [1] + [0] * 31 + [1])
     assert class_matched(FORGET, RETAIN, targets, draw(), same=True) is None
     replaced = class_matched(FORGET, RETAIN, torch.tensor([0] * 34 + [1] * 3 + [2] * 3), draw(), same=False)
-    assert (len(replaced.null), len(replaced.forget), len(replaced.rest)) == (3, 3, 29)
+    assert (len(replaced.null), len(replaced.forget), len(replaced.against)) == (3, 3, 29)
 
 
 def test_compared_is_the_median_of_forget_beside_the_control():
     draws = {"split_half": [split_half(FORGET, RETAIN, draw(seed)) for seed in range(5)]}
     of = lambda left, right: torch.tensor([float(a.sum() - b.sum()) for a, b in zip(left, right, strict=True)])  # noqa: E731
     (reading,) = compared("gap", of, draws, "fc", "degree")
-    rests = [one.rest.sum().item() for one in draws["split_half"]]
+    rests = [one.against.sum().item() for one in draws["split_half"]]
     assert (reading.measure, reading.layer, reading.unit) == ("gap_split_half", "fc", "degree")
     assert reading.value == 28 - sorted(rests)[2]
     assert reading.examples == 32

@@ -117,7 +117,7 @@ def test_the_seed_is_0_unless_given(model):
 
 
 def test_mistakes_with_a_class_are_one_sentence(model):
-    with pytest.raises(RecipeError, match=r"^SCRUB: no such key 'lrr'.*did you mean 'lr'\?\)$"):
+    with pytest.raises(RecipeError, match=r"^scrub: no such key 'lrr'.*did you mean 'lr'\?\)$"):
         ungrok.SCRUB(lrr=1)
     with pytest.raises(
         RecipeError, match=r"method: <class .*SCRUB'> is neither a name nor .*; give for instance SCRUB\(\)$"

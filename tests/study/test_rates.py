@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ungrok.methods import UNLEARNERS
 from ungrok.study.rates import grids
 
 

@@ -43,7 +43,8 @@ class _Explained(ModelMetaclass):
         try:
             return super().__call__(*args, **settings)
         except ValidationError as error:
-            raise RecipeError(f"{cls.__name__}: {explain(error, settings)}") from None
+            kind = getattr(cls, "model_fields")["kind"].default  # noqa: B009 (mypy does not see it)
+            raise RecipeError(f"{kind}: {explain(error, settings)}") from None
 
 
 class Unlearner(Schema, metaclass=_Explained):

@@ -18,20 +18,11 @@ def rated(name: str, rate: float) -> str:
 
 def grids(unlearners: Sequence[Unlearner]) -> dict[str, Grid]:
     """Return, per method that a recipe gives with several learning rates, its labels by rate."""
-    alike: dict[str, dict[float, Unlearner]] = {}
+    alike: dict[tuple[str, str], Grid] = {}
     for unlearner in unlearners:
-        if (rate := getattr(unlearner, "lr", None)) is not None:
-            settings = unlearner.to_dict()
-            same = canonical({key: value for key, value in settings.items() if key not in ("name", "lr")})
-            alike.setdefault(same, {})[float(rate)] = unlearner
-    every = (_grid(dict(sorted(entries.items()))) for entries in alike.values())
-    return dict(named for named in every if named is not None)
-
-
-def _grid(entries: dict[float, Unlearner]) -> tuple[str, Grid] | None:
-    """Return name and labels of entries that differ in nothing but the rate; None if a recipe's grid did not make them."""
-    labels = {rate: unlearner.label for rate, unlearner in entries.items()}
-    names = {label.removesuffix(rated("", rate)) for rate, label in labels.items()}
-    if len(labels) < 2 or len(names) > 1 or names & set(labels.values()):
-        return None
-    return names.pop(), labels
+        rate, label = getattr(unlearner, "lr", None), unlearner.label
+        # Entries of a grid differ in nothing but the rate, which the recipe has put at the end of their labels.
+        if rate is not None and (name := label.removesuffix(rated("", rate))) != label:
+            settings = {key: value for key, value in unlearner.to_dict().items() if key not in ("name", "lr")}
+            alike.setdefault((name, canonical(settings)), {})[float(rate)] = label
+    return {name: dict(sorted(grid.items())) for (name, _), grid in alike.items() if len(grid) > 1}
