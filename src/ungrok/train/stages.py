@@ -23,7 +23,7 @@ def stage_name(stage: str | int) -> str:
 
 
 def check_stage(name: str, controls: Collection[str] = (), key: str = "stage") -> None:
-    """Raise RecipeError that names ``key`` unless ``name`` is a known stage, ``step-N``, or one of the recipe's controls."""
+    """Raise RecipeError that names ``key`` unless ``name`` is a known stage, ``step-N``, or a control of the recipe."""
     if name not in (*STAGES, *controls) and not re.fullmatch(r"step-\d+", name):
         raise unknown(key, name, [*STAGES, "step-N", *controls])
 
