@@ -125,7 +125,7 @@ class Routed(Tokens):
 
 def test_layers_that_do_not_keep_examples_apart():
     model, objective = Routed().eval(), CausalLM()
-    with pytest.raises(NotApplicable, match=r"a layer gives shape \(48, 6\); wanted: \(6, 8\) first"):
+    with pytest.raises(NotApplicable, match=r"a layer gives shape \(48, 6\); allowed: \(6, 8\) first"):
         features(model, padded(range(6), objective), objective)
     assert set(features(model, padded(range(6), objective), objective, layers=False)) == {"penultimate", "logits"}
     routed = subject(objective, model=model)

@@ -105,14 +105,14 @@ def test_impossible_splits(rule, error, message):
 
 def test_a_class_without_training_examples_cannot_be_forgotten():
     for rule in (WholeClass(label_to_forget=4), SomeClasses(classes=5, fraction=1)):
-        with pytest.raises(NotApplicable, match=r"class [234] has no training examples, so 0 to forget"):
+        with pytest.raises(NotApplicable, match=r"class [234] has no training examples, so none can be forgotten"):
             rule.split(data_of([0, 1, 1], 5), 0)
 
 
 def test_a_class_with_too_few_examples_for_the_fraction():
     data = data_of([0] * 20 + [1] * 3, 2)
     assert len(SomeClasses(classes=2, fraction=0.2).split(data, 0).forget) == 5
-    with pytest.raises(NotApplicable, match=r"forget.fraction: 0.15 of the 3 training examples of class 1 is none"):
+    with pytest.raises(NotApplicable, match=r"forget.fraction: 0.15 of the 3 training examples of class 1 rounds to 0"):
         SomeClasses(classes=2, fraction=0.15).split(data, 0)
 
 

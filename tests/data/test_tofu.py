@@ -42,7 +42,7 @@ GOOD = [{"question": f"Who is {i}?", "answer": f"It is {i}."} for i in range(30)
     ("rows", "message"),
     [
         ([*GOOD, {"question": "Who?"}], "full, row 30: no column 'answer'; there: question"),
-        ([*GOOD[:3], {"question": "Who?", "answer": None}], "full, row 3: answer is None, not str"),
+        ([*GOOD[:3], {"question": "Who?", "answer": None}], "full, row 3: answer is None; allowed: a string"),
         ([*GOOD[:2], {"question": "Who?", "answer": " "}], "full, row 2: the answer to 'Who\\?' is empty"),
         (
             [*GOOD[:2], {"question": "Who?", "answer": "x " * 200}],
@@ -64,8 +64,14 @@ def test_more_bad_input(tmp_path):
     with pytest.raises(RecipeError, match=r"perturbed answers: rows have \[1, 2\] perturbed answers"):
         write(tmp_path / "b", full=GOOD, retain_perturbed=uneven).load()
     for wrong, message in (
-        ({"perturbed_answer": ["a", 3]}, r"retain_perturbed, row 0: perturbed_answer holds \['a', 3\]; allowed: texts"),
-        ({"perturbed_answer": ["a"], "paraphrased_question": None}, "row 0: paraphrased_question is None, not str"),
+        (
+            {"perturbed_answer": ["a", 3]},
+            r"retain_perturbed, row 0: perturbed_answer holds \['a', 3\]; allowed: strings",
+        ),
+        (
+            {"perturbed_answer": ["a"], "paraphrased_question": None},
+            "row 0: paraphrased_question is None; allowed: a string",
+        ),
     ):
         with pytest.raises(RecipeError, match=message):
             write(tmp_path / "c", full=GOOD, retain_perturbed=[GOOD[0] | wrong]).load()

@@ -53,7 +53,7 @@ def test_any_factor_changes_nothing_that_counts():
 def test_a_network_with_normalization_is_refused():
     """Fresh batch normalization is the identity in eval mode, so that comparing logits would not show it."""
     model, _ = network("resnet", norm="batch")
-    with pytest.raises(NotApplicable, match=r"without normalization; .* is one"):
+    with pytest.raises(NotApplicable, match=r"without normalization; .* normalizes"):
         rescale(model, 4.0)
 
 

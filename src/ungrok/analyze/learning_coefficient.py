@@ -123,7 +123,9 @@ class LearningCoefficient(Analysis):
     @model_validator(mode="after")
     def _long_enough(self) -> LearningCoefficient:
         if self.burn_in > self.steps - 4:
-            raise ValueError(f"burn_in: {self.burn_in} leaves under 4 of {self.steps} steps")
+            raise ValueError(
+                f"burn_in: {self.burn_in} leaves under 4 of {self.steps} steps; allowed: 0 to {self.steps - 4}"
+            )
         return self
 
     def beside(self) -> frozenset[str]:

@@ -35,7 +35,9 @@ def directions(shape: tuple[int, ...], count: int, seed: int) -> Tensor:
     """
     size = torch.Size(shape).numel()
     if count > size:
-        raise RecipeError(f"local_complexity.directions: {count} asked in a space of {size} dimensions")
+        raise RecipeError(
+            f"local_complexity.directions: {count} asked in a space of {size} dimensions; allowed: 1 to {size}"
+        )
     gaussian = torch.randn(size, count, generator=generator(seed, "directions"), dtype=torch.float64)
     frame: Tensor = torch.linalg.qr(gaussian).Q.T.reshape(count, *shape).float()
     return frame

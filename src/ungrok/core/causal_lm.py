@@ -109,7 +109,7 @@ class CausalLM(Objective):
         if output.shape[:2] != batch["labels"].shape:
             length = tuple(batch["labels"].shape)
             raise NotApplicable(
-                f"a layer gives shape {tuple(output.shape)}; wanted: {length} first, one entry for each token"
+                f"a layer gives shape {tuple(output.shape)}; allowed: {length} first, one entry for each token"
             )
         rows = output[:, :-1][self._answers(batch)]
         return rows if rows.dtype == torch.float64 else rows.float()

@@ -221,9 +221,10 @@ def check_rows(rows: Sequence[AnswerRow], where: str) -> None:
         for column in filter(COLUMNS.__contains__, row):
             value = row[column]
             if not isinstance(value, COLUMNS[column]):
-                raise RecipeError(f"{where}, row {number}: {column} is {value!r}, not {COLUMNS[column].__name__}")
+                allowed = "a string" if COLUMNS[column] is str else "a list of strings"
+                raise RecipeError(f"{where}, row {number}: {column} is {value!r}; allowed: {allowed}")
             if isinstance(value, list) and not all(isinstance(text, str) for text in value):
-                raise RecipeError(f"{where}, row {number}: {column} holds {value!r}; allowed: texts")
+                raise RecipeError(f"{where}, row {number}: {column} holds {value!r}; allowed: strings")
 
 
 def perturbed_rows(tables: Tables) -> dict[tuple[str, str], AnswerRow]:

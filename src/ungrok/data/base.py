@@ -331,7 +331,7 @@ def cut(whole: Split, sizes: dict[str, int | None], seed: int) -> list[Split]:
     wanted = sum(size or 0 for size in sizes.values())
     if wanted > len(whole) or 0 in sizes.values() or (None in sizes.values() and wanted == len(whole)):
         parts = ", ".join(f"{name} {'the rest' if size is None else size}" for name, size in sizes.items())
-        raise RecipeError(f"problem: {parts} asked of {len(whole)} examples; every part must hold some")
+        raise RecipeError(f"problem: {parts} asked of {len(whole)} examples; every part must hold at least one")
     bounds, start = [], 0
     for size in sizes.values():
         stop = len(whole) if size is None else start + size

@@ -94,7 +94,7 @@ class ForgetRule(Schema):
         if len(forget) == 0 or len(retain) == 0:
             raise NotApplicable(
                 f"forget split {self.label!r} of {len(data.train)} training examples leaves "
-                f"{len(forget)} to forget and {len(retain)} to retain; both must hold some"
+                f"{len(forget)} to forget and {len(retain)} to retain; each needs at least one"
             )
         data.check_forget(forget, self.label)
         touched = data.train.targets.cpu()[forget].unique().tolist()
@@ -116,12 +116,12 @@ def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) ->
     members = (data.train.targets.cpu() == label).nonzero().squeeze(1)
     if len(members) == 0:
         raise NotApplicable(
-            f"forget: class {label} has no training examples, so 0 to forget; train_size may be too small"
+            f"forget: class {label} has no training examples, so none can be forgotten; train_size may be too small"
         )
     count = round(fraction * len(members))
     if count == 0:
         raise NotApplicable(
-            f"forget.fraction: {fraction:g} of the {len(members)} training examples of class {label} is none; "
+            f"forget.fraction: {fraction:g} of the {len(members)} training examples of class {label} rounds to 0; "
             "raise fraction or train_size"
         )
     return members[torch.randperm(len(members), generator=draw)[:count]]

@@ -44,7 +44,7 @@ class Normalize(Schema):
     @model_validator(mode="after")
     def _positive(self) -> Normalize:
         if len(self.mean) != len(self.std) or min(self.std) <= 0:
-            raise ValueError("mean and std need one value per channel each, and std must be positive")
+            raise ValueError(f"mean {self.mean}, std {self.std}: allowed are as many of each, and std above 0")
         return self
 
 
@@ -167,7 +167,9 @@ class ImageProblem(Problem):
         if self.test_size is None:
             return test
         if self.test_size > len(test):
-            raise RecipeError(f"problem.test_size: {self.test_size} asked of {len(test)} test images")
+            raise RecipeError(
+                f"problem.test_size: {self.test_size} asked of {len(test)} test images; allowed: at most all"
+            )
         order = torch.randperm(len(test), generator=generator(0, "test"))
         return test.of(order[: self.test_size].sort().values)
 

@@ -37,7 +37,9 @@ class Tofu(AnswerProblem):
             )
         if self.pairs is not None:
             if self.pairs > len(tables["full"]):
-                raise RecipeError(f"problem.pairs: {self.pairs} asked of {len(tables['full'])} pairs")
+                raise RecipeError(
+                    f"problem.pairs: {self.pairs} asked of {len(tables['full'])} pairs; allowed: at most all"
+                )
             tables["full"] = tables["full"][: self.pairs]
         return tables
 

@@ -246,7 +246,7 @@ def _several(value: Any) -> Any:
 
 def _distinct(value: tuple[float, ...]) -> tuple[float, ...]:
     if len(set(value)) < len(value):
-        raise ValueError(f"{value}: a strength stands more than once")
+        raise ValueError(f"{value}: a strength stands more than once; allowed: different ones")
     return value
 
 

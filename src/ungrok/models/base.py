@@ -43,7 +43,9 @@ class Model(Schema):
         with torch.no_grad():
             for name, parameter in network.named_parameters():
                 if is_lazy(parameter):
-                    raise RecipeError(f"model: {name} of kind {self.kind!r} has no size yet; lazy layers are not taken")
+                    raise RecipeError(
+                        f"model: {name} of kind {self.kind!r} has no size yet; allowed: layers that are not lazy"
+                    )
                 parameter.mul_(self.init_scale)
         return network
 

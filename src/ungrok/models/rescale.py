@@ -34,7 +34,7 @@ def rescale(model: nn.Module, factor: float) -> None:
     layers = [m for m in model.modules() if isinstance(m, nn.Linear | _ConvNd)]
     normalized = [name for name, m in model.named_modules() if isinstance(m, NORMALIZATION)]
     if normalized:
-        raise NotApplicable(f"rescaled: takes networks without normalization; {normalized[0]!r} is one")
+        raise NotApplicable(f"rescaled: takes networks without normalization; {normalized[0]!r} normalizes")
     if len(layers) < 2:
         raise NotApplicable("rescaled: takes a model of at least two linear or convolutional layers")
     for layer in layers[:-1]:

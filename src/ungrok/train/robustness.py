@@ -53,7 +53,7 @@ class Robustness(Schema):
         """
         if self.examples > len(validation):
             raise RecipeError(
-                f"trajectory.robustness.examples: {self.examples} asked of {len(validation)} validation examples"
+                f"trajectory.robustness.examples: {self.examples} asked of {len(validation)} validation examples; allowed: at most all"
             )
         chosen = torch.randperm(len(validation), generator=generator(self.seed, "robustness"))[: self.examples]
         inputs, targets = validation.batch(chosen.sort().values)
