@@ -56,6 +56,7 @@ def lay_out(_app: Sphinx, what: str, _name: str, obj: object, _options: object, 
     """Set the parts of a method's docstring apart, and add its hyper-parameters."""
     if (
         what == "class"
+        and isinstance(obj, type)
         and issubclass(obj, Unlearner)
         and "kind" in obj.model_fields
         and not obj.model_fields["kind"].is_required()
