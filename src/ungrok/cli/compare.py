@@ -52,9 +52,9 @@ def mediation(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="The --out folders of two or more studies.")],
     as_json: AsJson = False,
 ) -> None:
-    """Ask which measures predict the cost of unlearning beyond what test accuracy predicts.
+    """Ask which measures predict the cost of unlearning.
 
-    The answer is that of all studies together, and again without each of them.
+    The question is what they predict beyond test accuracy, in all studies together and again without each of them.
     """
     from ungrok.report import mechanism
 
