@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ungrok.core.scores import ClassScores
-from ungrok.evaluate.accuracy import accuracies
+from ungrok.evaluate.accuracy import accuracies, class_accuracies
 
 NAN = math.nan
 
@@ -65,3 +65,10 @@ def test_divergence_shows_where_it_happened_and_only_there(bad):
     assert result["RA"] is None
     assert result["retain_loss"] is None
     assert result["TA"] == 2 / 5
+
+
+def test_accuracies_of_each_class_by_hand():
+    """Two of three, none of one, and all of two; a class that does not occur has none."""
+    predictions, targets = [0, 0, 5, 5, 5, 5], [0, 0, 0, 2, 5, 5]
+    assert class_accuracies(scores(predictions, targets)) == {0: pytest.approx(2 / 3), 2: 0, 5: 1}
+    assert class_accuracies(scores(predictions, targets, [NAN] * 6)) == {}
