@@ -15,7 +15,7 @@ from ungrok.study.claims import Doses, Verdict, judge
 from ungrok.study.loading import load
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.recipe import Recipe
-from ungrok.study.results import CONTROLS, MECHANISM, Results, curves
+from ungrok.study.results import CONTROLS, MECHANISM, Results, curves, with_whole_steps
 from ungrok.study.store import Store, explained
 
 
@@ -100,12 +100,7 @@ class StudyFolder:
         if not (self.path / f"{name}.csv").is_file():
             return pd.DataFrame()
         table = pd.read_csv(self.path / f"{name}.csv", keep_default_na=False, na_values=[""])
-        whole = [
-            column
-            for column in map(str, table)
-            if column.endswith(("_step", "_after")) or column.startswith("stage_") or column in ("step", "onset")
-        ]
-        return table.astype(dict.fromkeys(whole, "Int64"))
+        return with_whole_steps(table)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:

@@ -45,6 +45,16 @@ CONTROLS = ["seed", "arm", "stage", "step", "reason", "equal", "to", "tolerance"
 """Columns of the table of controls. Rescaled: ``wanted`` and ``found`` are weight norms, ``mismatch`` the change of logits."""
 
 
+def with_whole_steps(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns of steps are integers, which may be missing, as pandas makes them floats otherwise."""
+    steps = [
+        column
+        for column in map(str, table)
+        if column.endswith(("_step", "_after")) or column.startswith("stage_") or column in ("step", "onset")
+    ]
+    return table.astype(dict.fromkeys(steps, "Int64"))
+
+
 @dataclass(frozen=True)
 class Results:
     """The tables of one study.
@@ -196,11 +206,7 @@ class _Tables:
             final = {f"final_{name}_accuracy": last[f"{name}_accuracy"] for name in ("train", "validation", "test")}
             table.append({"seed": seed, "arm": arm} | _flat(transition_of(self.plan, finished)) | stages | final)
         frame = pd.DataFrame(table)
-        whole = [
-            c for c in map(str, frame) if c.endswith(("_step", "_after")) or c.startswith("stage_") or c == "onset"
-        ]
-        frame[whole] = frame[whole].astype("Int64")
-        return frame
+        return with_whole_steps(frame)
 
     def oracles(self) -> pd.DataFrame:
         """Return one row per oracle and stage, with the second oracle's accuracies where there is one."""

@@ -148,6 +148,10 @@ class Claim(Schema):
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield an effect per metric and place, for one method; nothing where the paths lack what is measured."""
 
+    def without_pairs(self, method: str) -> Iterator[Finding]:  # noqa: ARG002
+        """Yield what is said of a method of which no seed has both sides; nothing where another claim says it."""
+        yield from ()
+
     def sentence(self, later: str = "later stage") -> str:
         """Return the statement, the later side called as given."""
         return self.statement.format(later=later)

@@ -33,6 +33,10 @@ class Efficiency(Claim):
         """Return ``updates``: strengths stand in the same column."""
         return "updates"
 
+    def without_pairs(self, method: str) -> Iterator[Finding]:
+        """Yield one finding, for all claims, that no seed has both sides."""
+        yield Finding(self, method, "updates", At("any"), Effect(), None, 1.0, (Note("no_pairs"),), 0)
+
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per target."""
         for target in evidence.claims.targets:

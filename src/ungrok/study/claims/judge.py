@@ -8,9 +8,8 @@ from itertools import groupby
 import pandas as pd
 
 from ungrok.methods import Unlearner
-from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Pairs, every_claim
-from ungrok.study.claims.notes import Note
-from ungrok.study.claims.verdicts import At, Doses, Effect, Verdict, Word, decide
+from ungrok.study.claims.base import Claim, Evidence, Finding, Pairs, every_claim
+from ungrok.study.claims.verdicts import Doses, Verdict, Word, decide
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.recipe import Recipe
 from ungrok.study.statistics import holm
@@ -53,8 +52,8 @@ def _of_method(
     """Yield the findings of every claim on one method; where no seed has both sides, one finding that says so."""
     method = unlearner.label
     if not pairs or doses is None:
-        efficiency = CLAIMS.parse({"kind": "efficiency"})
-        yield Finding(efficiency, method, "updates", At("any"), Effect(), None, 1.0, (Note("no_pairs"),), 0)
+        for claim in claims:
+            yield from claim.without_pairs(method)
         return
     evidence = Evidence(pairs, method, doses, recipe.claims, unlearner.from_scratch)
     for claim in claims:
