@@ -138,5 +138,5 @@ def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None)
     if sum(each.count for each in stale) < len(lacking):
         raise StoreError(f"{text}; name the store with --store, or run the study again")
     results = folder.results_with_curves(plan)
-    say(f"{text}; the report is written from the tables in {out}; running the study makes the missing jobs")
+    say(f"{text}; the report is written from the tables in {out}; running the study makes these jobs again")
     return _study(folder, plan, results, judge(results.rows, plan.recipe, folder.doses))
