@@ -280,3 +280,8 @@ def test_what_generalizes_before_it_is_memorized_is_counted_from_the_last_step_b
     """From 0.5, whose edge is 0.55; counted from 0 it would be 0.1."""
     signal = [0.0, 0.0, 0.0, 0.5] + [1.0] * 7
     assert find_transition(curve(jump(100), signal), RULE).onset == 5
+
+
+def test_memorized_is_what_reaches_its_level_once():
+    train = [0.1, 0.5, 0.9, 1.0, 0.98, 1.0, 0.98, 1.0, 1.0, 1.0, 1.0]
+    assert find_transition(curve(train, jump(200)), RULE).memorized.step == 5
