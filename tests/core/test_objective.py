@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import ungrok
 from ungrok.analyze import ANALYSES, Subject
 from ungrok.core.errors import RecipeError
-from ungrok.core.objective import Classification, Objective
+from ungrok.core.objective import Classification, Objective, log_stable
 
 LOGITS = torch.tensor([[2.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
 TARGETS = torch.tensor([0, 2])
@@ -261,3 +261,11 @@ def test_an_index_is_joined_where_every_batch_has_one():
     assert len(Same().join(one, one)) == 3
     joined = Same().join(one, two)
     assert [part.tolist() for part in joined] == [[[0] * 4, [1] * 4], [0, 1]]
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])
+def test_stablemax_has_a_slope_where_the_side_that_is_not_taken_has_none(value):
+    """d log s/dx is 1/(1 + x) for x ≥ 0 and 1/(1 − x) below."""
+    x = torch.tensor([value], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(log_stable(x).sum(), x)
+    assert slope.item() == pytest.approx(1 / (1 + abs(value)))

@@ -107,6 +107,7 @@ class Picture(Schema):
     paint: Red | Blue = Field(Blue(), discriminator="kind")
     style: Literal["flat", "deep"] = "flat"
     sizes: tuple[int, ...] = ()
+    either: int | tuple[int, ...] = 0
 
 
 def explained(content, prefix=""):
@@ -129,6 +130,10 @@ def explained(content, prefix=""):
         (
             {"sizes": ["x", "y", "z"], "style": "flat"},
             "sizes.0: 'x' is not allowed: input should be a valid integer, unable to parse string as an integer (and 2 more)",
+        ),
+        (
+            {"either": [1, "x"]},  # pydantic names the member of the union, which no list has
+            "either: [1, 'x'] is not allowed: input should be a valid integer (and 1 more)",
         ),
         ({"style": "deap"}, "style: 'deap' is not allowed; allowed: flat, deep (did you mean 'deep'?)"),
         ({"paint": {"kind": "rde"}}, "paint.kind: 'rde' is not known; allowed: red, blue, navy (did you mean 'red'?)"),
