@@ -6,10 +6,12 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
 import time
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -105,9 +107,14 @@ class Session:
         self.children: set[psutil.Process] = set()
         self.program = subprocess.Popen(
             words, stdin=screen, stdout=screen, stderr=screen, cwd=folder, env=environment, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=self._take_the_terminal,
         )  # fmt: skip
         os.close(screen)
+
+    @staticmethod
+    def _take_the_terminal() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background inherit that it is ignored
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def read_until(self, text: str, seconds: float = 150) -> None:
         """Read what is shown until it holds a text, or to the end of the program where that is empty."""
@@ -149,10 +156,14 @@ def test_ctrl_c_ends_a_study_with_a_sentence(workers, tiny, tmp_path, environmen
         os.write(session.keyboard, b"\x03")
         session.read_until("")
         assert session.program.wait(30) == 130, session.shown
+        alive = psutil.wait_procs(session.children, timeout=10)[1]
     finally:
-        session.program.kill()
+        for process in [*session.children, session.program]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        session.program.wait()
     after = session.shown[before:]
     assert "interrupted; run the same command again to go on from here\r\n" in after
     assert "Traceback" not in session.shown
     assert "Error" not in session.shown
-    assert psutil.wait_procs(session.children, timeout=10)[1] == []
+    assert alive == []

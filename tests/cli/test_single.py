@@ -144,7 +144,7 @@ WHOLE = {"1.weight": (32, 64), "1.bias": (32,), "3.weight": (10, 32), "3.bias": 
         ({"1.weight": (2, 2)}, "'mine.safetensors' is not whole; it lacks 1.bias, 3.bias, 3.weight"),
         (
             {"net.0.weight": (2, 2)},
-            "has net.0.weight, which the recipe's model has not; it lacks 1.bias, 1.weight, 3.bias",
+            "has net.0.weight, which the recipe's model does not have; it lacks 1.bias, 1.weight, 3.bias",
         ),
         (WHOLE, "3.bias has shape (9,); the recipe's model has (10,)"),
     ],

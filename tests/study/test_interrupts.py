@@ -16,6 +16,14 @@ from ungrok.study.interrupts import deferred
 BLOCKED = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
 
 
+@pytest.fixture(autouse=True)
+def _interrupts_are_heard():
+    """Let Ctrl-C raise as in a terminal: a program that runs in the background inherits that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def hold(steps: list[str], send) -> None:
     """Note steps in a block in which an interrupt is sent first."""
     with deferred():

@@ -132,5 +132,5 @@ def test_a_job_is_opened_as_its_kind_or_what_stands_for_it(store):
     finish(store)
     finish(store, Other(NumberSpec(a=1)))
     assert store.open(Other(NumberSpec(a=1)).key, One).result.answer == 42
-    with pytest.raises(StoreError, match="is not of the kind that is read here, Other"):
+    with pytest.raises(StoreError, match="is a job of kind one, and not Other, which is read here"):
         store.open(JOB.key, Other)
