@@ -89,7 +89,7 @@ class ClassPlaces(Places[ClassScores]):
 
     def sides(self, place: int) -> dict[str, ClassScores]:
         """Return the scores on the ``forget`` and on the ``test`` data."""
-        return {"forget": self.at("train", place).of(self.forget), "test": self.at("test", place)}
+        return _sides(self, place)
 
     def membership_auc(self, place: int) -> float | None:
         """Return the AUC of the loss attack, forget against test examples of the same classes."""
@@ -107,7 +107,7 @@ class ClassPlaces(Places[ClassScores]):
         last = len(record["doses"]) - 1
         start, end = (self.accuracies(place).to_dict() for place in (0, last))
         best = oracle.accuracies(0).to_dict() if oracle else dict.fromkeys(NAMES)
-        ours, theirs = self.sides(last), _sides(oracle) if oracle else None
+        ours, theirs = self.sides(last), _sides(oracle, 0) if oracle else None
         attacks, reference = membership(**ours, seed=seed), membership(**theirs, seed=seed) if theirs else None
         row = {
             **place_of(record, last),
@@ -127,8 +127,8 @@ class ClassPlaces(Places[ClassScores]):
         return [row]
 
 
-def _sides(oracle: Places[ClassScores]) -> dict[str, ClassScores]:
-    return {"forget": oracle.at("train", 0).of(oracle.forget), "test": oracle.at("test", 0)}
+def _sides(places: Places[ClassScores], place: int) -> dict[str, ClassScores]:
+    return {"forget": places.at("train", place).of(places.forget), "test": places.at("test", place)}
 
 
 def _columns(attacks: dict[str, AttackOutcome] | None, prefix: str) -> dict[str, float | None]:
