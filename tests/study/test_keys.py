@@ -22,14 +22,14 @@ PINNED = {
     ("tiny.yaml", "matched"): "matched-19f9bc6e7d1afd28c2be44e0",
     ("tiny.yaml", "rescaled"): "rescaled-e2a9abbcb75e0377f0d94f58",
     ("tiny.yaml", "oracle"): "oracle-399255f9a10cc1b48a785ef0",
-    ("tiny.yaml", "unlearn"): "unlearn-5334e5af89a293420b188231",
-    ("tiny.yaml", "evaluate"): "evaluate-261d3b4ffbd3a278b68fd9ac",
+    ("tiny.yaml", "unlearn"): "unlearn-79c7eeb20dc14897527f1dc2",
+    ("tiny.yaml", "evaluate"): "evaluate-280907d8c5bd07604d9944f4",
     ("tiny.yaml", "snapshot"): "snapshot-f1031803989da58ea82cace7",
     ("tiny.yaml", "analyze"): "analyze-32a5a5b6ad9590a6bc0a6386",
     ("tiny-text.yaml", "train"): "train-cc9966c40e332ac585656171",
     ("tiny-text.yaml", "split"): "split-17904fae172debfd8987b89c",
     ("tiny-text.yaml", "oracle"): "oracle-50e63a27866da1d1b6d68a8b",
-    ("tiny-text.yaml", "unlearn"): "unlearn-4f7cfb261f9b7fb7ad9a0061",
+    ("tiny-text.yaml", "unlearn"): "unlearn-f33bb293dae1b698ceeb6c7b",
     ("tiny-text.yaml", "analyze"): "analyze-ee9c49d4a202f2709c952e43",
 }
 

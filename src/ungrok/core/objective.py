@@ -43,6 +43,8 @@ class Objective(ABC):
     """Whether an expectation over what the model may predict is estimated by one draw: there is too much it may predict."""
     scores_type: ClassVar[type[Scores]] = ClassScores
     """The type that :meth:`score` returns."""
+    compared: ClassVar[int] = 100
+    """Examples of a set on which the outputs of two models are compared, where not all of them are."""
 
     @abstractmethod
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -96,6 +98,17 @@ class Objective(ABC):
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < shape[1]:
             bad = int(targets.min()) if int(targets.min()) < 0 else int(targets.max())
             raise RecipeError(f"targets hold {bad}; allowed: 0 to {shape[1] - 1}, the classes of the model")
+
+    def moved(self, before: Tensor, now: Tensor) -> Tensor:
+        """Return how far the outputs of a model have moved, a float64 scalar: root mean square change over that of the outputs before.
+
+        Args:
+            before: Logits, shape (rows, width).
+            now: Logits of the changed model for the same rows.
+
+        """
+        changes, size = (now.double() - before.double()).square().mean(), before.double().square().mean()
+        return (changes / size).sqrt()
 
     def index(self, batch: Batch) -> Tensor | None:
         """Return the identities of the examples, shape (n,), int64, or None where the batch carries none."""
@@ -239,6 +252,14 @@ class Classification(Objective):
     def targets(self, batch: Batch) -> Tensor:
         targets: Tensor = batch[1]
         return targets
+
+    @override
+    def moved(self, before: Tensor, now: Tensor) -> Tensor:
+        if self.loss != "cross_entropy":
+            return super().moved(before, now)
+        # A softmax does not see what all logits of an example have in common.
+        before, now = (logits.double() - logits.double().mean(dim=1, keepdim=True) for logits in (before, now))
+        return super().moved(before, now)
 
 
 def part_losses(logits: Callable[[Batch], Tensor], batch: Batch, objective: Objective, size: int) -> Iterator[Tensor]:

@@ -34,12 +34,13 @@ def path_rows(
     Args:
         path: What :meth:`ungrok.core.scores.Scores.stack` made of the scores on train, validation and test, and ``forget``
             and ``retain`` indices.
-        record: ``scores`` (the kind of scores), ``doses``, ``updates``, ``passes``, ``classes`` and ``one_shot`` of the path.
+        record: ``scores`` (the kind of scores), ``doses``, ``updates``, ``passes``, ``classes`` and ``one_shot`` of the path, and
+            maybe ``moved``.
         targets: Levels of UA, or ``"oracle"``.
         oracle: The same tensors of the oracle, one place.
 
     Returns:
-        Passes over the data, accuracies, losses, ``diverged``, ``rewound`` (the place that rewinding selects), ``membership_auc``
+        Passes over the data, :data:`ungrok.evaluate.displacement.DISPLACEMENTS`, accuracies, losses, ``diverged``, ``rewound`` (the place that rewinding selects), ``membership_auc``
         (of the loss attack), ``reached_<target>`` (from the first place that reaches it on; None without an oracle), the oracle's
         UA, RA, TA, the gap to it, and its own ``oracle_membership_auc``. For language models also
         :data:`ungrok.evaluate.answers.MEMORIZATION`, and the oracle's extraction strengths; their attacks are made elsewhere.
@@ -56,6 +57,7 @@ def path_rows(
         memory = places.memorization(index)
         row: dict[str, Any] = {
             **place_of(record, index),
+            **{name: values[index] for name, values in record.get("moved", {}).items()},
             **place.to_dict(),
             **memory,
             "diverged": None in (place.UA, place.RA, place.TA),

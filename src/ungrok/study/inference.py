@@ -37,7 +37,7 @@ def flips(seeds: int) -> Floats:
     else:
         bits = np.random.default_rng(0).integers(0, 2, (2**EXACT_UP_TO, seeds))
         bits[0] = 0
-    return 1.0 - 2.0 * bits
+    return np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
 
 
 class PairedRow(ABC):
@@ -66,7 +66,7 @@ class PairedRow(ABC):
 def _statistic(sums: Floats, squares: Floats | float) -> Floats:
     """Return |sum| / sqrt(sum of squares), 0 where all differences are 0."""
     roots = np.sqrt(np.broadcast_to(squares, np.shape(sums)))
-    return np.divide(np.abs(sums), roots, out=np.zeros(np.shape(sums)), where=roots > 0)
+    return np.asarray(np.divide(np.abs(sums), roots, out=np.zeros(np.shape(sums)), where=roots > 0))
 
 
 class Differences(PairedRow):

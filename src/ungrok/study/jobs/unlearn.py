@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ungrok.core.files import save_tensors
 from ungrok.core.scores import Scores
 from ungrok.evaluate.cost import Metered
+from ungrok.evaluate.displacement import DISPLACEMENTS, Displacement
 from ungrok.methods import Iterative, OneShot, Step
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, register
@@ -41,10 +42,11 @@ class UnlearnResult(Result):
     """The observed places of a path; none where there is no stage to start from.
 
     ``doses``, ``updates`` and ``passes`` (over the forget and over the retain set) hold one entry per place; ``classes`` are
-    those with forget examples; ``budget`` is the dose at which the path ends; ``scores`` says of which kind the scores are.
+    those with forget examples; ``budget`` is the dose at which the path ends; ``scores`` says of which kind the scores are;
+    ``moved`` holds :data:`ungrok.evaluate.displacement.DISPLACEMENTS`.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"attacks"})
+    optional: ClassVar[frozenset[str]] = frozenset({"attacks", "moved"})
 
     status: str
     reason: str = ""
@@ -55,6 +57,7 @@ class UnlearnResult(Result):
     one_shot: bool = False
     budget: int | float | None = None
     scores: Literal["class", "answer"] | None = None
+    moved: dict[str, list[float | None]] = {}
     attacks: Attacks | None = None
 
 
@@ -81,7 +84,7 @@ class Unlearn(Job[UnlearnSpec, UnlearnResult]):
     """Walk one unlearning path from a stage and keep the scores at the observed places."""
 
     kind = "unlearn"
-    version = 4
+    version = 5
     spec_type = UnlearnSpec
     result_type = UnlearnResult
     cost = 4.0
@@ -147,7 +150,12 @@ def walk(
     departure = depart(training, weights, spec, sources)
     run, path, one_shot = departure.run, departure.path, isinstance(spec.unlearn, OneShot)
     size = run.training.evaluation_batch
-    places = _Places(departure.sets, [run.data.score(run.model, run.objective, size)])
+    compared = {
+        "forget": run.data.train.of(departure.split.forget),
+        "retain": run.data.train.of(departure.split.retain),
+    }
+    displacement = Displacement(run.model, run.objective, compared, spec.seed)
+    places = _Places(departure.sets, [run.data.score(run.model, run.objective, size)], [displacement.of(run.model)])
     observed_at = set() if one_shot else observed(int(path.budget), spec.observe)
     status, seconds, end = "completed", 0.0, run.model
     started = time.perf_counter()
@@ -156,7 +164,7 @@ def walk(
             continue
         seconds += time.perf_counter() - started
         end = step.model
-        places.add(step, run.data.score(step.model, run.objective, size))
+        places.add(step, run.data.score(step.model, run.objective, size), displacement.of(step.model))
         tick(len(places.doses) / (len(observed_at) or len(places.doses) + 1))
         if any(scores.diverged for scores in places.scores[-1].values()):
             status = "diverged"
@@ -171,6 +179,7 @@ class _Places:
 
     sets: dict[str, Metered]
     scores: list[dict[str, Scores]]
+    moved: list[dict[str, float | None]]
     doses: list[float] = field(default_factory=lambda: [0.0])
     updates: list[int] = field(default_factory=lambda: [0])
     passes: dict[str, list[float]] = field(init=False)
@@ -178,9 +187,10 @@ class _Places:
     def __post_init__(self) -> None:
         self.passes = {role: [0.0] for role in self.sets}
 
-    def add(self, step: Step, scores: dict[str, Scores]) -> None:
+    def add(self, step: Step, scores: dict[str, Scores], moved: dict[str, float | None]) -> None:
         """Note a place."""
         self.scores.append(scores)
+        self.moved.append(moved)
         self.doses.append(float(step.dose))
         self.updates.append(step.updates)
         for role, batches in self.sets.items():
@@ -198,5 +208,6 @@ class _Places:
             one_shot=one_shot,
             budget=departure.path.budget,
             scores=kind.kind,
+            moved={name: [place[name] for place in self.moved] for name in DISPLACEMENTS},
         )
         return kind.stack(self.scores) | {"forget": split.forget, "retain": split.retain}, record
