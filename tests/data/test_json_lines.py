@@ -52,7 +52,7 @@ def test_values_keep_their_types(tmp_path, value):
         (b'{"a": 1e400}', "line 3: not JSON \\(the number 1e400 is too large\\)"),
         (b'{"a": ' + b"9" * 5000 + b"}", "line 3: not JSON \\(it holds an integer of 5000 digits\\)"),
         (b'{"a": "\\ud800"}', "line 3: not JSON \\(it holds half of a surrogate pair\\)"),
-        (b"[1, 2]", "line 3: not JSON \\(a row is an object with a key a column, not '\\[1, 2\\]'\\)"),
+        (b"[1, 2]", "line 3: a row is an object with a key a column, not '\\[1, 2\\]'"),
         (b'{"a": "\xff"}', "line 3: not UTF-8 \\(byte 8\\)"),
         (b'{"a":' * 100_000, "line 3: nested too deep"),
     ],
@@ -63,7 +63,7 @@ def test_what_is_wrong_is_named_by_file_and_line(tmp_path, line, message):
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
-    with pytest.raises(RecipeError, match="gone.json: cannot be read \\(No such file or directory\\)"):
+    with pytest.raises(RecipeError, match=r"gone.json: cannot be read \(No such file or directory\)"):
         read_json_lines(tmp_path / "gone.json")
     with pytest.raises(RecipeError, match=f"{tmp_path.name}: cannot be read \\(Is a directory\\)"):
         read_json_lines(tmp_path)
@@ -88,9 +88,10 @@ def test_whatever_json_writes_is_read(tmp_path_factory, rows, end, ascii_only):
 def test_mutations_are_read_as_json_has_it_or_refused(tmp_path_factory, place, cut, added):
     content = GOOD[:place] + added + GOOD[place + cut :]
     try:
-        rows = read(tmp_path_factory.getbasetemp(), content)
+        rows, refusal = read(tmp_path_factory.getbasetemp(), content), ""
     except RecipeError as error:
-        assert "full.json, line " in str(error)
+        rows, refusal = None, str(error)
+    if refusal:
+        assert "full.json, line " in refusal
     else:
-        lines = [line for line in content.split(b"\n") if line.strip()]
-        assert rows == [json.loads(line) for line in lines]
+        assert rows == [json.loads(line) for line in content.split(b"\n") if line.strip()]

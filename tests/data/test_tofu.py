@@ -49,7 +49,7 @@ GOOD = [{"question": f"Who is {i}?", "answer": f"It is {i}."} for i in range(30)
             "full, row 2: .* tokens, which is more than problem.max_length 100",
         ),
         ([*GOOD[:2], "{broken"], "full.json, line 3: not JSON"),
-        ([*GOOD[:2], "[]"], "full.json, line 3: not JSON .a row is an object"),
+        ([*GOOD[:2], "[]"], "full.json, line 3: a row is an object"),
         ([], "full: holds no rows"),
     ],
 )

@@ -15,8 +15,8 @@ JsonRow = dict[str, Any]
 def read_json_lines(path: Path) -> list[JsonRow]:
     """Return the rows of a file of JSON lines in UTF-8, as https://jsonlines.org has it.
 
-    Lines end with ``\\n`` or ``\\r\\n``, and nothing else ends one: strings may hold U+2028, which ``str.splitlines`` takes
-    for the end of a line. A byte order mark and blank lines are passed over. Columns keep the types that they have in JSON.
+    Lines end with a line feed, with or without a carriage return, and nothing else ends one: strings may hold U+2028, which
+    ``str.splitlines`` takes for the end of a line. A byte order mark and blank lines are passed over. Columns keep the types that they have in JSON.
 
     Raises:
         RecipeError: If the file cannot be read, or a line is no JSON object, gives a key twice, or holds what JSON or UTF-8
@@ -32,7 +32,7 @@ def read_json_lines(path: Path) -> list[JsonRow]:
         if not line.strip():
             continue
         try:
-            rows.append(_row(line.decode()))
+            row = _row(line.decode())
         except UnicodeDecodeError as error:
             raise RecipeError(f"{path}, line {number}: not UTF-8 (byte {error.start + 1})") from None
         except RecursionError:
@@ -41,15 +41,17 @@ def read_json_lines(path: Path) -> list[JsonRow]:
             raise RecipeError(f"{path}, line {number}: not JSON ({error.msg}, column {error.colno})") from None
         except ValueError as error:
             raise RecipeError(f"{path}, line {number}: not JSON ({error})") from None
+        if not isinstance(row, dict):
+            start = line.strip()[:40].decode(errors="replace")
+            raise RecipeError(f"{path}, line {number}: a row is an object with a key a column, not {start!r}")
+        rows.append(row)
     return rows
 
 
-def _row(line: str) -> JsonRow:
+def _row(line: str) -> Any:
     row = json.loads(
         line, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
     )
-    if not isinstance(row, dict):
-        raise ValueError(f"a row is an object with a key a column, not {line.strip()[:40]!r}")
     if "\\u" in line and any("\ud800" <= sign <= "\udfff" for sign in json.dumps(row, ensure_ascii=False)):
         raise ValueError("it holds half of a surrogate pair")
     return row
