@@ -63,7 +63,9 @@ def column(logs: Logs, name: str, key: str) -> Floats:
         raise RecipeError(f"logs: {FILES[name]} has no {key!r}; there: {', '.join(table)}")
     first = next(known for known in COLUMNS if known in table)
     if odd := sorted(map(str, table[key].keys() ^ table[first].keys())):
-        raise RecipeError(f"logs: {FILES[name]}: {key!r} and {first!r} differ in {len(odd)} examples, such as {odd[0]!r}")
+        raise RecipeError(
+            f"logs: {FILES[name]}: {key!r} and {first!r} differ in {len(odd)} examples, such as {odd[0]!r}"
+        )
     try:
         values = np.array([table[key][example] for example in table[first]], dtype=np.float64)
     except (TypeError, ValueError):

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 from torch import nn
+from typing_extensions import override
 
 from ungrok.core.errors import NotApplicable, RecipeError, first_line
 from ungrok.core.pretrained import open_model
 from ungrok.core.schema import Schema
+from ungrok.core.weights import remember_given
 from ungrok.models.base import MODELS, Model
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -130,3 +132,10 @@ class Pretrained(LanguageModel):
     def network(self, length: int, vocabulary: int) -> Any:  # noqa: ARG002
         """Return the model with its weights."""
         return open_model(self.path, self.file, self.revision, PRECISIONS[self.dtype])
+
+    @override
+    def build(self, shape: tuple[int, ...], outputs: int, seed: int) -> nn.Module:
+        network = super().build(shape, outputs, seed)
+        if self.lora:
+            remember_given(network)
+        return network
