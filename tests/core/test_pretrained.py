@@ -157,6 +157,11 @@ MODEL = [
         rewritten(lambda w: w | {Q_PROJ: torch.full((32, 32), torch.nan)}),
         f"weights that are infinite or not a number in torch.float32: {Q_PROJ}",
     ),
+    (
+        WEIGHTS,
+        rewritten(lambda w: w | {Q_PROJ: torch.ones(32, 32, dtype=torch.int64)}),
+        f"model/model.safetensors holds {Q_PROJ} as I64; wanted: floating-point numbers",
+    ),
     (WEIGHTS, bytes_of(lambda b: b[: len(b) // 2]), "model/model.safetensors is damaged"),
     (WEIGHTS, bytes_of(lambda b: b[:-1]), "model/model.safetensors is damaged"),
     (WEIGHTS, bytes_of(lambda b: b + b"x"), "model/model.safetensors is damaged"),

@@ -125,7 +125,9 @@ def test_what_does_not_fit_a_pretrained_model(saved):
 def test_a_folder_that_lacks_weights_is_refused_with_their_names(saved):
     file = Path(saved, "model.safetensors")
     save_tensors(file, {name: value for name, value in load_tensors(file).items() if "q_proj" not in name})
-    with pytest.raises(RecipeError, match=r"lacks the weights model.layers.0.self_attn.q_proj.weight, model.layers.1.*"):
+    with pytest.raises(
+        RecipeError, match=r"lacks the weights model.layers.0.self_attn.q_proj.weight, model.layers.1.*"
+    ):
         Pretrained(path=saved).build((12,), V, 0)
 
 

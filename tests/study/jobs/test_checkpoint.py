@@ -43,9 +43,16 @@ def adapted(tmp_path_factory):
     pytest.importorskip("peft")
     folder = tmp_path_factory.mktemp("pretrained")
     Llama(width=16, layers=1, heads=2, hidden=16).build((64,), 400, 0).save_pretrained(folder)
-    overrides = [f"model={{kind: pretrained, path: {folder}, lora: {{rank: 2}}}}", "base=null", "analyze=[]", "seeds=[0]"]
+    overrides = [
+        f"model={{kind: pretrained, path: {folder}, lora: {{rank: 2}}}}",
+        "base=null",
+        "analyze=[]",
+        "seeds=[0]",
+    ]
     unlearn = "unlearn=[{kind: gradient_difference, lr: 1.0e-2, updates: 2}]"
-    recipe = load(TEXT, [*overrides, unlearn, "forget=[{kind: last, fraction: 0.5}]", "claims.compare=[]", "noise_seeds=0"])
+    recipe = load(
+        TEXT, [*overrides, unlearn, "forget=[{kind: last, fraction: 0.5}]", "claims.compare=[]", "noise_seeds=0"]
+    )
 
     def run(store):
         plan = make_plan(recipe)
