@@ -158,7 +158,7 @@ def test_a_bad_chat_template_is_refused(template, words):
 
 def test_text_that_a_tokenizer_cannot_take_is_named_by_its_row():
     class Fails:
-        name_or_path, eos_token, eos_token_id, pad_token_id, chat_template = "mine", "<end>", 1, 0, None
+        name_or_path, eos_token, eos_token_id, pad_token_id, chat_template, is_fast = "mine", "<end>", 1, 0, None, True
 
         def __call__(self, *_, **__):
             raise Exception("WordPiece error: Missing [UNK] token")  # noqa: TRY002 (as tokenizers does)

@@ -66,13 +66,9 @@ def test_a_measure_of_a_file_is_that_of_the_stage(finished, measurement, mine):
     [
         (lambda w: w.pop(next(iter(w))), r"--model: '.*other\.safetensors' is not whole; it lacks "),
         (lambda w: w.update(extra=torch.zeros(1)), r"has extra, which the recipe's model does not have"),
-        (
-            lambda w: w.update({k: v.long() for k, v in w.items()}),
-            r"recipe's model: .* is torch.int64; the .* torch.float32",
-        ),
         (lambda w: w.update({k: v[:1] for k, v in w.items()}), r"does not hold the recipe's model: .* has shape \(1,"),
     ],
-    ids=["lacking", "unknown", "type", "shape"],
+    ids=["lacking", "unknown", "shape"],
 )
 def test_weights_of_another_model_are_refused(finished, path, mine, tmp_path, change, words):
     content, file = dict(load_tensors(mine)), tmp_path / "other.safetensors"
@@ -114,7 +110,8 @@ def test_a_mutated_file_is_read_as_it_is_or_refused_by_name(finished, tmp_path_f
     except RecipeError as error:
         weights, refusal = None, str(error)
     if weights is None:
-        assert refusal.startswith(f"--model: '{file}'")
+        assert refusal.startswith("--model: ")
+        assert file.name in refusal
     else:
         held = load_tensors(file)
         assert all(torch.equal(value.nan_to_num(), held[name].nan_to_num()) for name, value in weights.items())

@@ -100,9 +100,8 @@ def _check_files(key: str, folder: Path) -> None:
 
     for path in weights:
         with refusing(f"{key}: {path} is damaged, or no safetensors file"), safe_open(path, "pt") as held:
-            types = {
-                name: held.get_slice(name).get_dtype() for name in held.keys() if name.endswith((".weight", ".bias"))
-            }
+            names = [name for name in held.keys() if name.endswith((".weight", ".bias"))]  # noqa: SIM118 (not iterable)
+            types = {name: held.get_slice(name).get_dtype() for name in names}
         whole = sorted(name for name, dtype in types.items() if dtype.startswith(("BOOL", "I", "U")))
         if whole and "quantization_config" not in objects.get("config.json", {}):
             raise RecipeError(f"{key}: {path} holds {whole[0]} as {types[whole[0]]}; wanted: floating-point numbers")
