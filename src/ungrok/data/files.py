@@ -99,7 +99,7 @@ def _check_folders(what: str, table: Any, path: Path) -> None:
     import pyarrow.compute as pc
 
     files = pc.struct_field(table.data.column("image"), "path").to_pylist()
-    folders = {os.path.relpath(folder, path) for folder in {os.path.dirname(file or "") for file in files}}
+    folders = {os.path.relpath(folder, path) for folder in {os.path.dirname(file or "./") for file in files}}
     deep = sorted(folder for folder in folders if os.sep in folder or (folder == "." and len(folders) > 1))
     if deep:
         raise RecipeError(f"{what} has images in {deep[0]}; allowed: one folder per class, its images right in it")
