@@ -135,3 +135,33 @@ def test_an_evaluation_goes_by_length_and_scores_come_in_the_order_of_the_split(
 def test_an_empty_split_of_pairs_has_empty_scores(data):
     scores = data.train.of(torch.arange(0)).score(torch.nn.Identity(), CausalLM())
     assert (type(scores), len(scores), scores.accuracy) == (AnswerScores, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{% for %}", "cannot be filled .*Expected an expression"),
+        ("{{ a.b.c }}", "cannot be filled .*'a' is undefined"),
+        ("{{ raise_exception('no') }}", "cannot be filled .*no"),
+        ("{{ 1/0 }}", "cannot be filled .ZeroDivisionError"),
+        ("{{ ''.__class__.__mro__ }}", "cannot be filled .*unsafe"),
+        ("{% include 'x' %}", "cannot be filled"),
+        ("Who?", "leaves the question out"),
+    ],
+)
+def test_a_bad_chat_template_is_refused(template, words):
+    made = train_tokenizer(["Who? Me."], 300)
+    made.name_or_path, made.chat_template = "mine", template
+    with pytest.raises(RecipeError, match=f"^problem.template: the chat template of 'mine' {words}"):
+        encode([("Who?", "Me.")], made, Template("chat"))
+
+
+def test_text_that_a_tokenizer_cannot_take_is_named_by_its_row():
+    class Fails:
+        name_or_path, eos_token, eos_token_id, pad_token_id, chat_template, is_fast = "mine", "<end>", 1, 0, None, True
+
+        def __call__(self, *_, **__):
+            raise Exception("WordPiece error: Missing [UNK] token")  # noqa: TRY002 (as tokenizers does)
+
+    with pytest.raises(RecipeError, match=r"^full, row 0: cannot be tokenized by 'mine' \(Exception: WordPiece error"):
+        encode([("Who?", "Me.")], Fails(), Template(), where="full")

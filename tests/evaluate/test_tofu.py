@@ -114,3 +114,31 @@ def test_logs_that_lack_something():
     del found["eval_log.json"]["rougeL_recall"]
     with pytest.raises(RecipeError, match=r"eval_log.json has no 'rougeL_recall'; there: avg_gt_loss"):
         model_utility(found)
+
+
+def test_the_order_of_examples_may_differ_between_columns():
+    known, turned = logs(), logs()
+    for table in turned.values():
+        table["average_perturb_loss"] = dict(reversed(table["average_perturb_loss"].items()))
+    assert list(turned[FILES["forget"]]["average_perturb_loss"]) != list(known[FILES["forget"]]["average_perturb_loss"])
+    for mean in ("geometric", "arithmetic"):
+        assert utility_parts(turned, mean) == pytest.approx(utility_parts(known, mean), rel=1e-12)
+    assert forget_quality(turned, logs(1)) == forget_quality(known, logs(1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda column: column.pop("3"), "'average_perturb_loss' and 'avg_gt_loss' differ in 1 examples, such as '3'"),
+        (lambda column: column.update({"7": column.pop("3")}), "differ in 2 examples, such as '3'"),
+        (lambda column: column.update({"3": [1.0]}), "'average_perturb_loss' does not hold numbers, as many for each"),
+        (lambda column: column.update({"3": [None] * 3}), "'average_perturb_loss' does not hold numbers"),
+        (lambda column: column.update({"3": [math.nan] * 3}), "'average_perturb_loss' does not hold numbers"),
+        (lambda column: column.update({"3": "a"}), "'average_perturb_loss' does not hold numbers"),
+    ],
+)
+def test_columns_that_cannot_be_aligned_are_refused(change, message):
+    broken = logs()
+    change(broken[FILES["forget"]]["average_perturb_loss"])
+    with pytest.raises(RecipeError, match=f"logs: eval_log_forget.json: .*{message}"):
+        forget_quality(broken, logs(1))

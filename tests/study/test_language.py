@@ -14,6 +14,7 @@ from ungrok.analyze import Subject
 from ungrok.core.errors import RecipeError, UngrokError
 from ungrok.core.files import load_tensors, read_json
 from ungrok.core.seeds import derive
+from ungrok.core.weights import whole
 from ungrok.data.answers import AnswerData
 from ungrok.evaluate.tofu import forget_quality, model_utility
 from ungrok.report import write_report
@@ -166,7 +167,7 @@ def measured(plan, store, measurement):
     models = {role: opened(store, key) for role, key in plan.jobs[measurement.rows].inputs.items() if role != "split"}
     loaded = {role: copy.deepcopy(run.model) for role in models}
     for role, model in loaded.items():
-        model.load_state_dict(load_tensors(models[role].path / "model.safetensors"))
+        model.load_state_dict(whole(model, load_tensors(models[role].path / "model.safetensors")))
     gone = torch.tensor(opened(store, plan.splits["base", measurement.seed, measurement.forget]).result.forget)
     kept = torch.tensor([i for i in range(40) if i not in gone])
     train, test = run.data.train, run.data.test

@@ -286,7 +286,8 @@ def _texts(tables: Tables) -> list[str]:
     for rows in tables.values():
         for row in rows:
             for value in row.values():
-                texts |= dict.fromkeys([value] if isinstance(value, str) else value)
+                values = value if isinstance(value, list) else [value]
+                texts |= dict.fromkeys(text for text in values if isinstance(text, str))
     return list(texts)
 
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from ungrok.core.causal_lm import IGNORED
-from ungrok.core.errors import RecipeError, first_line
+from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Objective
+from ungrok.core.pretrained import open_tokenizer, refusing
 from ungrok.core.scores import Scores
 from ungrok.data.base import Split
 from ungrok.data.stored import Index
@@ -183,10 +184,12 @@ def encode(
     """
     check_tokenizer(tokenizer, template)
     rows: list[tuple[list[int], list[int]]] = []
+    name = getattr(tokenizer, "name_or_path", "") or "the tokenizer"
     for number, (question, answer) in enumerate(pairs):
         if not answer.strip():
             raise RecipeError(f"{where}, row {number}: the answer to {question!r} is empty")
-        prompt, continuation = _parts(question, answer, tokenizer, template)
+        with refusing(f"{where}, row {number}: cannot be tokenized by {name!r}"):
+            prompt, continuation = _parts(question, answer, tokenizer, template)
         if len(prompt) + len(continuation) > template.max_length:
             raise RecipeError(
                 f"{where}, row {number}: {len(prompt) + len(continuation)} tokens, which is more than "
@@ -240,6 +243,13 @@ def check_tokenizer(tokenizer: Any, template: Template) -> None:
         )
     if template.kind == "chat" and not tokenizer.chat_template:
         raise RecipeError(f"problem.template: {name!r} has no chat template; allowed: plain")
+    if template.kind == "chat":
+        with refusing(f"problem.template: the chat template of {name!r} cannot be filled"):
+            filled = tokenizer.apply_chat_template(
+                [{"role": "user", "content": "\0"}], add_generation_prompt=True, tokenize=False
+            )
+        if "\0" not in filled:
+            raise RecipeError(f"problem.template: the chat template of {name!r} leaves the question out")
     if template.kind == "plain":
         try:
             filled = template.prompt.format(question="\0")
@@ -258,15 +268,7 @@ def load_tokenizer(name: str, pad_token: str | None, file: str | None = None) ->
         RecipeError: If it cannot be loaded, or does not know ``pad_token``.
 
     """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **({"gguf_file": file} if file else {}))
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = first_line(error)
-        raise RecipeError(
-            f"problem.tokenizer: {name!r} is neither a folder with a tokenizer nor an id that the hub answers to ({reason})"
-        ) from None
+    tokenizer = open_tokenizer(name, file)
     if pad_token is not None:
         if tokenizer.convert_tokens_to_ids(pad_token) in (None, tokenizer.unk_token_id) and pad_token not in (
             tokenizer.get_vocab()

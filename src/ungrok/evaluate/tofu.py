@@ -45,11 +45,15 @@ class ForgetQuality(NamedTuple):
     statistic: float
 
 
+COLUMNS = ("avg_gt_loss", "avg_paraphrased_loss", "average_perturb_loss", "rougeL_recall")
+
+
 def column(logs: Logs, name: str, key: str) -> Floats:
-    """Return a column of the logs of one set, one row per example in the order of the logs.
+    """Return a column of the logs of one set, one row per example, in the same order for all columns of a set.
 
     Raises:
-        RecipeError: If the set or the column is not there.
+        RecipeError: If the set or the column is not there, its examples are not those of the other columns, or its values are
+            not numbers, as many for each example.
 
     """
     if FILES[name] not in logs:
@@ -57,7 +61,18 @@ def column(logs: Logs, name: str, key: str) -> Floats:
     table = logs[FILES[name]]
     if key not in table:
         raise RecipeError(f"logs: {FILES[name]} has no {key!r}; there: {', '.join(table)}")
-    return np.array(list(table[key].values()), dtype=np.float64)
+    first = next(known for known in COLUMNS if known in table)
+    if odd := sorted(map(str, table[key].keys() ^ table[first].keys())):
+        raise RecipeError(
+            f"logs: {FILES[name]}: {key!r} and {first!r} differ in {len(odd)} examples, such as {odd[0]!r}"
+        )
+    try:
+        values = np.array([table[key][example] for example in table[first]], dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    if np.isnan(values).any():
+        raise RecipeError(f"logs: {FILES[name]}: {key!r} does not hold numbers, as many for each example")
+    return values
 
 
 def truth_ratio(paraphrased: Floats, perturbed: Floats, mean: Mean) -> Floats:

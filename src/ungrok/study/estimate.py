@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ungrok.core.schema import canonical
+from ungrok.core.weights import kept
 from ungrok.data.base import Data
 from ungrok.study.bill import Price, timed
 from ungrok.study.jobs import Train
@@ -82,7 +83,7 @@ class _Timed:
 
 
 def _price(run: Run) -> Price:
-    weights = sum(p.numel() * p.element_size() for p in run.model.parameters())
+    weights = sum(value.nbytes for value in kept(run.model).values())
     if run.data.timed_in_part:
         train = run.data.train
         few = train.of(torch.arange(min(SAMPLE, len(train))))

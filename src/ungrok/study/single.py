@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import load_tensors
+from ungrok.core.weights import whole
 from ungrok.evaluate.path import path_rows
 from ungrok.study.jobs import Analyze, Train, Unlearn
 from ungrok.study.jobs.analyze import NOTHING_TO_COMPARE, measure
@@ -81,7 +82,12 @@ def _weights(training: TrainSpec, file: Path, option: str) -> dict[str, Tensor]:
         raise RecipeError(f"{option}: {str(file)!r} cannot be read as safetensors ({error})") from None
     if "step" in weights:  # a checkpoint of a training run, which holds the optimizer's state, too
         weights = model_state(weights)
-    expected = {name: tuple(value.shape) for name, value in fresh_model(training, 0).state_dict().items()}
+    fresh = fresh_model(training, 0)
+    try:
+        weights = whole(fresh, weights)
+    except RecipeError as error:
+        raise RecipeError(f"{option}: {str(file)!r}: {error}") from None
+    expected = {name: tuple(value.shape) for name, value in fresh.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in weights.items()}
     unknown, missing = sorted(given.keys() - expected.keys()), sorted(expected.keys() - given.keys())
     if unknown or missing:

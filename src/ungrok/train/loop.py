@@ -15,6 +15,7 @@ from ungrok.core.objective import Batch, Loss, Objective, backward, part_losses
 from ungrok.core.schema import Schema
 from ungrok.core.scores import Scores, device_of
 from ungrok.core.seeds import PrivateRandomState, derive
+from ungrok.core.weights import kept, whole
 from ungrok.data.base import Data, Split
 from ungrok.data.batches import TensorBatches
 from ungrok.train.grokfast import GRADIENT_FILTERS, Grokfast
@@ -162,7 +163,7 @@ class Run:
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that later updates depend on, as named tensors."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors = {f"model.{name}": value for name, value in kept(self.model).items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             for name, value in slots.items():
                 if value is not None:
@@ -174,7 +175,7 @@ class Run:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from what :meth:`state` returned."""
-        self.model.load_state_dict(model_state(tensors))
+        self.model.load_state_dict(whole(self.model, model_state(tensors)))
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
@@ -295,5 +296,5 @@ def norm_of(tensors: Iterable[Tensor]) -> float | None:
 
 
 def model_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the model's part of a checkpoint, as ``load_state_dict`` takes it."""
+    """Return the model's part of a checkpoint, as :func:`ungrok.core.weights.whole` takes it."""
     return {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}

@@ -9,6 +9,7 @@ from pydantic import field_validator
 from torch import Tensor
 
 from ungrok.analyze import Analysis, Subject
+from ungrok.core.weights import whole
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import ForgetSplit
 from ungrok.study.job import Job, Result, Spec, register
@@ -98,7 +99,7 @@ def measure(
     use_loss(run, spec.objective)
     for role, state in weights.items():
         model = copy.deepcopy(run.model)
-        model.load_state_dict(state)
+        model.load_state_dict(whole(model, state))
         size = run.training.evaluation_batch
         if not run.data.train.score(model, run.objective, size, keep_logits=False).diverged:
             models[role] = model

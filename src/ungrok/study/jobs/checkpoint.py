@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ungrok.core.files import save_tensors
+from ungrok.core.weights import kept
 from ungrok.study.job import Job, Result, Spec
 from ungrok.study.jobs.trained import FinishedTraining, TrainSpec, again
 from ungrok.study.store import Finished
@@ -35,13 +36,13 @@ class Checkpoint(Job[Spec, CheckpointResult]):
 
 
 def weights_of(source: Finished[Any, Any]) -> dict[str, Tensor]:
-    """Return the state dict of a kept model."""
+    """Return what was kept of a model, as :func:`ungrok.core.weights.whole` takes it."""
     return source.tensors(WEIGHTS)
 
 
 def keep(model: nn.Module, folder: Path) -> None:
     """Write a model's weights to a job's folder."""
-    save_tensors(folder / WEIGHTS, dict(model.state_dict()))
+    save_tensors(folder / WEIGHTS, kept(model))
 
 
 def keep_at(source: FinishedTraining, trajectory: Trajectory, step: int, folder: Path) -> Run:

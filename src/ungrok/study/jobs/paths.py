@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import field_validator
 from torch import Tensor, nn
 
+from ungrok.core.weights import whole
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import ForgetSplit
 from ungrok.evaluate.cost import Metered
@@ -56,7 +57,7 @@ class Sources:
 
     Args:
         split: What is forgotten, where a split job decided that instead of the spec.
-        start: The state dict before the first update of training: the base model, from which an oracle starts.
+        start: What was kept of the model before the first update of training: the base model, from which an oracle starts.
 
     """
 
@@ -93,14 +94,14 @@ def depart(training: TrainSpec, weights: dict[str, Tensor], spec: PathSpec, sour
 
     Args:
         training: Its problem and model are those of the weights.
-        weights: The state dict to start from.
+        weights: What was kept of the model to start from.
         spec: Method, forget split, seed and batch sizes.
         sources: What other jobs provide.
 
     """
     run, method, seed = build_run(training), spec.unlearn, spec.seed
     use_loss(run, spec.objective)
-    run.model.load_state_dict(weights)
+    run.model.load_state_dict(whole(run.model, weights))
     split = sources.split or forget_split(training.data(), spec.forget)
     data, start = run.data, sources.start
     parts = {"forget": data.forget_part(split, method), "retain": data.train.of(split.retain)}
@@ -115,7 +116,7 @@ def depart(training: TrainSpec, weights: dict[str, Tensor], spec: PathSpec, sour
     def fresh() -> nn.Module:
         model = fresh_model(training, fresh_weights(seed))
         if start is not None:
-            model.load_state_dict(start)
+            model.load_state_dict(whole(model, start))
         return model
 
     path = method.path(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ungrok.core.weights import whole
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import register
 from ungrok.study.jobs.split import made_split
@@ -32,7 +33,7 @@ class Train(Trained):
         run = build_run(self.spec, split)
         if work.has("base"):
             base = work.open("base", Trained)
-            run.model.load_state_dict(weights_at(base, base.result.steps))
+            run.model.load_state_dict(whole(run.model, weights_at(base, base.result.steps)))
         record = run.record(work.folder, tick=lambda step: work.tick(step / run.training.steps))
         return TrainResult(**record, forget=None if split is None else split.forget.tolist())
 

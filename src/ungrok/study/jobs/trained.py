@@ -128,7 +128,7 @@ def again(source: FinishedTraining) -> Run:
 
 
 def weights_at(source: FinishedTraining, step: int) -> dict[str, Tensor]:
-    """Return the state dict that a training kept at a step.
+    """Return what a training kept of its model at a step, as :func:`ungrok.core.weights.whole` takes it.
 
     Raises:
         UngrokError: If it kept none there, because it diverged before.

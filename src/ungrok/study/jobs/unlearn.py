@@ -138,7 +138,7 @@ def walk(
 
     Args:
         training: Its problem and model are those of the weights.
-        weights: The state dict to start from.
+        weights: What was kept of the model to start from.
         spec: The path.
         tick: Is told the share that is done.
         sources: What other jobs provide.
