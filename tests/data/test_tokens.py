@@ -127,19 +127,23 @@ def sentencepiece_like(texts):
     """Return a tokenizer of Llama 2's kind: ▁ is put before whatever a text begins with, and stands for spaces."""
     core = Tokenizer(models.BPE(unk_token="<unk>"))
     core.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    core.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")  # for the trainer alone: merges stay within words
+    core.pre_tokenizer = pre_tokenizers.Split(
+        "▁", "merged_with_next"
+    )  # for the trainer alone: merges stay within words
     special = ["<unk>", "<s>", "</s>"]
     core.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=100, special_tokens=special, show_progress=False))
     learned = json.loads(core.to_str())["model"]
     vocabulary = learned["vocab"] | {f"<0x{i:02X}>": len(learned["vocab"]) + i for i in range(256)}
     merges = [tuple(pair) for pair in learned["merges"]]
-    core.model = models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True)  # noqa: S106
+    core.model = models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True)
     core.pre_tokenizer = None
     core.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     core.post_processor = processors.TemplateProcessing("<s> $A </s>", None, [("<s>", 1), ("</s>", 2)])
-    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>")  # noqa: S106
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    )
 
 
 ROW = ("Who wrote it?", "Anna Berg wrote it in Oslo.")

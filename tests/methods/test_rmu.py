@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from ungrok.core.causal_lm import CausalLM, run

@@ -242,7 +242,9 @@ def _cut(whole: str, prompt: str, tokenizer: Any, *, special: bool) -> tuple[lis
 
 def _cut_by_prefix(whole: str, prompt: str, tokenizer: Any, *, special: bool) -> tuple[list[int], int]:
     """Return the same by a tokenizer that does not say which characters its tokens stand for."""
-    tokens, before = (_without_end(tokenizer(text, add_special_tokens=special)["input_ids"], tokenizer) for text in (whole, prompt))
+    tokens, before = (
+        _without_end(tokenizer(text, add_special_tokens=special)["input_ids"], tokenizer) for text in (whole, prompt)
+    )
     if tokens[: len(before)] != before:
         raise RecipeError(
             f"problem.tokenizer: {tokenizer.name_or_path!r} joins the end of a prompt to the answer and does not say where its "

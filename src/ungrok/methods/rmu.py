@@ -73,7 +73,9 @@ class RMU(AnswerMethod):
         # The last of a model's own hidden states is no block's output: it has passed the final normalization.
         outputs: list[Tensor] = []
         block = block_at(model, self._layer(model))
-        handle = block.register_forward_hook(lambda *call: outputs.append(call[2][0] if isinstance(call[2], tuple) else call[2]))
+        handle = block.register_forward_hook(
+            lambda *call: outputs.append(call[2][0] if isinstance(call[2], tuple) else call[2])
+        )
         try:
             run(model, batch)
         finally:
