@@ -187,7 +187,7 @@ def test_a_tokenizer_without_offsets_is_cut_after_the_prompts_tokens():
 
 
 def test_a_tokenizer_without_offsets_that_joins_prompt_and_answer_is_refused():
-    with pytest.raises(RecipeError, match="problem.tokenizer: 'bare' joins the end of a prompt to the answer"):
+    with pytest.raises(RecipeError, match=r"problem\.tokenizer: 'bare' joins the end of a prompt to the answer"):
         encode([("q", "x")], Slow(), Template(prompt="{question}:"))
 
 

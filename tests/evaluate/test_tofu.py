@@ -10,7 +10,16 @@ import pytest
 from scipy import stats
 
 from ungrok.core.errors import RecipeError
-from ungrok.evaluate.tofu import FILES, forget_quality, model_utility, probability, truth_ratio, utility_parts
+from ungrok.evaluate.tofu import (
+    FILES,
+    column,
+    forget_quality,
+    model_utility,
+    nearness_to_one,
+    probability,
+    truth_ratio,
+    utility_parts,
+)
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +123,28 @@ def test_logs_that_lack_something():
     del found["eval_log.json"]["rougeL_recall"]
     with pytest.raises(RecipeError, match=r"eval_log.json has no 'rougeL_recall'; there: avg_gt_loss"):
         model_utility(found)
+
+
+def test_nearness_to_one_by_hand():
+    """Twice as likely and half as likely are equally far; a true answer without any chance counts as 0."""
+    assert nearness_to_one(np.array([1.0, 2.0, 0.5, 0.0])) == pytest.approx((1 + 0.5 + 0.5 + 0) / 4)
+    assert nearness_to_one(np.array([np.inf])) == 0
+
+
+def test_examples_are_told_by_their_keys_not_their_places(golden):
+    logs = golden["retain90"]
+    turned = {
+        name: table | {"average_perturb_loss": dict(reversed(table["average_perturb_loss"].items()))}
+        for name, table in logs.items()
+    }
+    assert list(turned[FILES["retain"]]["average_perturb_loss"]) != list(logs[FILES["retain"]]["average_perturb_loss"])
+    assert model_utility(turned) == model_utility(logs)
+    assert forget_quality(turned, golden["full"]) == forget_quality(logs, golden["full"])
+
+
+def test_columns_on_different_examples_are_refused():
+    logs = {FILES["forget"]: {"avg_gt_loss": {"0": 1.0, "1": 2.0}, "rougeL_recall": {"1": 0.5, "2": 0.1}}}
+    with pytest.raises(
+        RecipeError, match=r"eval_log_forget\.json: example '0' is in only one of 'avg_gt_loss' and 'rougeL"
+    ):
+        column(logs, "forget", "rougeL_recall")

@@ -197,9 +197,11 @@ class CausalLM(Objective):
         # The sum of a row shows whether all its logits are finite, and reads them only once.
         finite = self.sums((~torch.isfinite(logits.sum(dim=1))).float(), batch) == 0
         tokens = counted.sum(dim=1)
-        shares = ((correct & counted).sum(dim=1), longest_suffix(correct, counted))
-        values = (losses, *(share / tokens.clamp(min=1) for share in shares))
-        return AnswerScores(*(torch.where(finite, value, torch.nan) for value in values), tokens)
+        matches, extraction = (
+            share / tokens.clamp(min=1) for share in ((correct & counted).sum(dim=1), longest_suffix(correct, counted))
+        )
+        losses, matches, extraction = (torch.where(finite, value, torch.nan) for value in (losses, matches, extraction))
+        return AnswerScores(losses, matches, extraction, tokens)
 
 
 @cache

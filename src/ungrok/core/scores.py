@@ -227,7 +227,8 @@ class AnswerScores(Scores):
     @classmethod
     @override
     def empty(cls) -> Self:
-        return cls(*[torch.zeros(0)] * 3, torch.zeros(0, dtype=torch.int64))
+        none = torch.zeros(0)
+        return cls(none, none, none, none.long())
 
     @classmethod
     def stack(cls, places: Sequence[Mapping[str, Self]]) -> dict[str, Tensor]:
@@ -242,5 +243,7 @@ class AnswerScores(Scores):
     @classmethod
     @override
     def at(cls, tensors: Mapping[str, Tensor], split: str, place: int) -> Self:
-        along = (tensors[f"{split}.{part}"][place] for part in ("losses", "matches", "extraction"))
-        return cls(*along, tensors[f"{split}.tokens"])
+        losses, matches, extraction = (
+            tensors[f"{split}.{part}"][place] for part in ("losses", "matches", "extraction")
+        )
+        return cls(losses, matches, extraction, tensors[f"{split}.tokens"])

@@ -118,7 +118,8 @@ def beside(model: Questioned, oracle: Questioned) -> dict[str, Any]:
         row["forget_quality"], row["forget_ks"] = forget_quality(model.logs, oracle.logs)
     if all(name in questioned.logs for questioned in (model, oracle) for name in LOSSES.values()):
         ours, theirs = (
-            {side: list(each.logs[name].values()) for side, name in LOSSES.items()} for each in (model, oracle)
+            {side: list(each.logs[name]["avg_loss"].values()) for side, name in LOSSES.items()}
+            for each in (model, oracle)
         )
         row["reference_auc"] = reference_attack(ours, theirs).auc
     if "min_k" in model.attacks:

@@ -46,10 +46,10 @@ class ForgetQuality(NamedTuple):
 
 
 def column(logs: Logs, name: str, key: str) -> Floats:
-    """Return a column of the logs of one set, one row per example in the order of the logs.
+    """Return a column of the logs of one set, one row per example in the order of the set's first column.
 
     Raises:
-        RecipeError: If the set or the column is not there.
+        RecipeError: If the set or the column is not there, or the column is on other examples than the first.
 
     """
     if FILES[name] not in logs:
@@ -57,7 +57,11 @@ def column(logs: Logs, name: str, key: str) -> Floats:
     table = logs[FILES[name]]
     if key not in table:
         raise RecipeError(f"logs: {FILES[name]} has no {key!r}; there: {', '.join(table)}")
-    return np.array(list(table[key].values()), dtype=np.float64)
+    first = next(iter(table))
+    odd = table[first].keys() ^ table[key].keys()
+    if odd:
+        raise RecipeError(f"logs: {FILES[name]}: example {min(odd)!r} is in only one of {first!r} and {key!r}")
+    return np.array([table[key][example] for example in table[first]], dtype=np.float64)
 
 
 def truth_ratio(paraphrased: Floats, perturbed: Floats, mean: Mean) -> Floats:

@@ -69,7 +69,9 @@ def question(model: nn.Module, training: TrainSpec, split: ForgetSplit, asked: A
         token_statistics(model, part.to(device).by_length(EVALUATION_BATCH), objective, data.tokenizer)
         for part in (data.train.of(split.forget), data.held_out)
     )
-    losses = {LOSSES[name]: _column(side.losses()) for name, side in (("forget", inside), ("held_out", outside))}
+    losses = {
+        LOSSES[name]: {"avg_loss": _column(side.losses())} for name, side in (("forget", inside), ("held_out", outside))
+    }
     write_json(folder / LOGS, logs | losses)
     outcomes = attacks(inside, outside, MinK(asked.share, asked.rounding, asked.last_token))
     return {name: AttackFigures.model_validate(outcome.to_dict()) for name, outcome in outcomes.items()}
