@@ -48,6 +48,9 @@ class RMU(AnswerMethod):
     """
 
     kind: Literal["rmu"] = "rmu"
+    retain_loss: Literal["states", "nll", "kl"] = Field(  # type: ignore[assignment]  # a choice more
+        "states", description="the retain term: states is that of the formula; nll and kl as for other methods"
+    )
     layer: int | None = Field(None, ge=1, description="block whose output is steered, from 1; the middle one when null")
     blocks: int = Field(3, ge=1, description="blocks up to that one whose parameters train")
     coefficient: float = Field(2.0, gt=0, description="c, length of the vector that forget states are sent to")
@@ -90,7 +93,9 @@ class RMU(AnswerMethod):
         return squared_distance(states, self.coefficient * u)
 
     def retain_values(self, material: Material, batch: Batch) -> Tensor:
-        """Return the mean squared distance from the original's states at each place."""
+        """Return the mean squared distance from the original's states at each place, or another retain term."""
+        if self.retain_loss != "states":
+            return super().retain_values(material, batch)
 
         def original() -> Tensor:
             with torch.no_grad(), evaluating(material.original):
