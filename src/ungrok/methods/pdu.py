@@ -49,7 +49,7 @@ class PDU(AnswerMethod):
     Deviations: the forget term is taken where answer tokens are predicted; the source masks logits by labels that it has not
     shifted, and so leaves out the first token of an answer and takes in what would follow its end. λ moves once an update, in the
     source once a micro-batch; its choice of once an epoch is left out. The loss of a step is without ``−λ·ε``, which moves nothing.
-    Defaults: α 100, η 5, ε 0.3, 5 epochs of dual warm-up, 10 epochs, as the source's script has it for TOFU. ε should be somewhat
+    Defaults: α 100, η 5, ε 0.3, 10 epochs, λ fixed in the first 5, as the source's script has it for TOFU. ε should be somewhat
     above the retain loss at the start: below it λ only grows.
     Cost: as gradient_difference.
     """
