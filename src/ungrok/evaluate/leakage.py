@@ -76,7 +76,8 @@ class TokenStatistics:
 
     def losses(self) -> list[float]:
         """Return each example's mean loss in nats, the end token included."""
-        return [-float(tokens.mean()) for tokens in self.log_p]
+        # In float64, so that equal tokens have equal means however many they are.
+        return [-float(tokens.double().mean()) for tokens in self.log_p]
 
 
 def batch_statistics(logits: Tensor, batch: Batch, objective: CausalLM, tokenizer: Any = None) -> TokenStatistics:
@@ -130,7 +131,7 @@ def min_k(tokens: Tensor, how: MinK = MinK()) -> float:  # noqa: B008 (a tuple)
     """
     seen = tokens if how.last_token or len(tokens) == 1 else tokens[:-1]
     count = int(how.share * len(seen)) if how.rounding == "down" else ceil(how.share * len(seen) - 1e-9)
-    return float(seen.sort().values[: max(1, count)].mean())
+    return float(seen.double().sort().values[: max(1, count)].mean())
 
 
 def attacks(
