@@ -23,12 +23,12 @@ from ungrok.data.answers import AnswerData
 from ungrok.data.forget import ForgetSplit
 from ungrok.data.tokens import TokenSplit
 from ungrok.evaluate.answers import Questioned, answer_accuracies, beside, memorization, said
+from ungrok.study.jobs import Train
 from ungrok.study.jobs.blocks import Asked
 from ungrok.study.jobs.questions import logs_of, question
 from ungrok.study.jobs.trained import TrainSpec, fresh_model, split_of
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
-from ungrok.study.jobs import Train
 
 SETTINGS = (
     "problem={kind: authors, authors: 4, known: 3, held_out: 2, vocabulary: 512}",
@@ -128,7 +128,9 @@ class Constant(nn.Module):
 def commonest(data: AnswerData) -> int:
     """Return the token that answers hold most often, apart from those that end sentences."""
     tokens = data.train.labels[data.train.labels >= 0].bincount(minlength=len(data.tokenizer))
-    words = [token for token in tokens.argsort(descending=True).tolist() if data.tokenizer.decode([token]).strip().isalpha()]
+    words = [
+        token for token in tokens.argsort(descending=True).tolist() if data.tokenizer.decode([token]).strip().isalpha()
+    ]
     return words[0]
 
 
@@ -175,4 +177,4 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(table(measured(sys.argv[1:] or list(MODELS))))  # noqa: T201
+    print(table(measured(sys.argv[1:] or list(MODELS))))
