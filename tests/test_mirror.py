@@ -32,6 +32,7 @@ ACROSS = {
     "test_api_page.py": "docs/api.md",
     "test_contributing.py": "CONTRIBUTING.md",
     "test_mirror.py": "this",
+    "tools/test_language_metrics.py": "tools/language_metrics.py",
     "tools/test_sizes.py": "tools/sizes.py",
     "train/test_images.py": "training on stored images",
 }

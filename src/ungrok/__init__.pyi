@@ -28,6 +28,7 @@ from ungrok.methods.nabla_tau import NablaTau as NablaTau
 from ungrok.methods.neggrad_plus import NegGradPlus as NegGradPlus
 from ungrok.methods.npo import NPO as NPO
 from ungrok.methods.path import Step as Step
+from ungrok.methods.pdu import PDU as PDU
 from ungrok.methods.preference_optimization import PreferenceOptimization as PreferenceOptimization
 from ungrok.methods.random_label import RandomLabel as RandomLabel
 from ungrok.methods.retrain import Retrain as Retrain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import nn
 
@@ -26,6 +27,7 @@ def audit(
     oracle: nn.Module | None = None,
     factory: Callable[[], nn.Module] | None = None,
     objective: Objective | None = None,
+    tokenizer: Any = None,
     seed: int = 0,
 ) -> Audit:
     """Measure what an unlearned model still knows, what it has lost, and how far it is from retraining.
@@ -47,6 +49,7 @@ def audit(
         oracle: A model retrained without ``forget``.
         factory: Returns a freshly initialized model; gives the ZRF score.
         objective: Cross-entropy classification by default.
+        tokenizer: That of language models, one of transformers; gives the zlib attack.
         seed: Seed of the attackers' draws, of the factory, and of loaders that shuffle.
 
     Returns:
@@ -60,11 +63,16 @@ def audit(
     """
     objective, batches = objective or Classification(), {"forget": forget, "retain": retain, "test": test}
     _check_distinct(batches)
+    if tokenizer is not None and objective.family != "language":
+        raise RecipeError(
+            f"tokenizer: has no meaning for a {objective.family} model; leave it out, or give objective=CausalLM(...)"
+        )
     models = {"original": original, "unlearned": unlearned} | ({"oracle": oracle} if oracle is not None else {})
     weights = {name: weight_distance(unlearned, model) for name, model in models.items() if name != "unlearned"}
     with seeded(seed):
         random = {RANDOM: factory().to(device_of(unlearned))} if factory else {}
         examination = EXAMINATIONS[objective.family](objective, models | random)
+        examination.tokenizer = tokenizer
         for role, part in batches.items():
             examination.read(role, part)
     return _audit_of(examination, weights, seed)

@@ -1,10 +1,13 @@
 """Tokens that decode to the text, padding, prompts, and tokenizers that do not do."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from ungrok.core.causal_lm import IGNORED, CausalLM
 from ungrok.core.errors import RecipeError
@@ -118,6 +121,74 @@ def test_a_chat_template_puts_the_question_into_the_users_turn():
     split = encode([("Who?", "Me.")], made, Template("chat"))
     assert made.decode(split.inputs[0]) == "[user] Who? [assistant] Me.<end>"
     assert split.answers(made) == ["Me."]
+
+
+def sentencepiece_like(texts):
+    """Return a tokenizer of Llama 2's kind: ▁ is put before whatever a text begins with, and stands for spaces."""
+    core = Tokenizer(models.BPE(unk_token="<unk>"))
+    core.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    core.pre_tokenizer = pre_tokenizers.Split(
+        "▁", "merged_with_next"
+    )  # for the trainer alone: merges stay within words
+    special = ["<unk>", "<s>", "</s>"]
+    core.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=100, special_tokens=special, show_progress=False))
+    learned = json.loads(core.to_str())["model"]
+    vocabulary = learned["vocab"] | {f"<0x{i:02X}>": len(learned["vocab"]) + i for i in range(256)}
+    merges = [tuple(pair) for pair in learned["merges"]]
+    core.model = models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True)
+    core.pre_tokenizer = None
+    core.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    core.post_processor = processors.TemplateProcessing("<s> $A </s>", None, [("<s>", 1), ("</s>", 2)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    )
+
+
+ROW = ("Who wrote it?", "Anna Berg wrote it in Oslo.")
+
+
+@pytest.mark.parametrize("answer", [ROW[1], "  Anna", "Zoë 東 Berg"])
+def test_an_answer_has_the_tokens_that_it_has_after_its_prompt(answer):
+    """By itself it would begin with a ▁ more: that of the space, and that which is put before a text."""
+    made = sentencepiece_like(["Question: Who wrote it? Answer: Anna Berg wrote it in Oslo."] * 3)
+    split = encode([(ROW[0], answer)], made, Template())
+    whole = made(f"Question: {ROW[0]}\nAnswer: {answer.strip()}")["input_ids"]
+    assert split.inputs[0].tolist() == whole
+    labels = split.labels[0][split.labels[0] != IGNORED].tolist()
+    assert made.decode(labels, skip_special_tokens=True).strip() == answer.strip()
+    apart = made(f" {answer.strip()}", add_special_tokens=False)["input_ids"]
+    assert len(labels) == len(apart) - 1 + 1  # one ▁ less, and the end
+
+
+def test_a_token_that_prompt_and_answer_share_belongs_to_the_answer():
+    made = sentencepiece_like(["x: abc", "x: abc"])
+    made.backend_tokenizer.normalizer = None
+    made.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    split = encode([("x: a", "bc")], made, Template("chat"))
+    assert made.decode(split.labels[0][split.labels[0] != IGNORED], skip_special_tokens=True).endswith("bc")
+    assert split.inputs[0].tolist() == [*made("x: abc", add_special_tokens=False)["input_ids"], 2]
+
+
+class Slow(Bare):
+    """One token for each character, and one for ``: x``; no word about where they lie."""
+
+    is_fast = False
+
+    def __call__(self, text, **_):
+        return {"input_ids": [ord(c) for c in text.replace(": x", "\0")] + [1]}
+
+
+def test_a_tokenizer_without_offsets_is_cut_after_the_prompts_tokens():
+    split = encode([("q", "y")], Slow(), Template(prompt="{question}:"))
+    assert split.inputs[0].tolist() == [*map(ord, "q: y"), 1]
+    assert split.labels[0].tolist() == [IGNORED] * 2 + [ord(" "), ord("y"), 1]
+
+
+def test_a_tokenizer_without_offsets_that_joins_prompt_and_answer_is_refused():
+    with pytest.raises(RecipeError, match=r"problem\.tokenizer: 'bare' joins the end of a prompt to the answer"):
+        encode([("q", "x")], Slow(), Template(prompt="{question}:"))
 
 
 def test_an_evaluation_goes_by_length_and_scores_come_in_the_order_of_the_split(data):

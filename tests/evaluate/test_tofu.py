@@ -10,7 +10,15 @@ import pytest
 from scipy import stats
 
 from ungrok.core.errors import RecipeError
-from ungrok.evaluate.tofu import FILES, forget_quality, model_utility, probability, truth_ratio, utility_parts
+from ungrok.evaluate.tofu import (
+    FILES,
+    forget_quality,
+    model_utility,
+    nearness_to_one,
+    probability,
+    truth_ratio,
+    utility_parts,
+)
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +150,20 @@ def test_columns_that_cannot_be_aligned_are_refused(change, message):
     change(broken[FILES["forget"]]["average_perturb_loss"])
     with pytest.raises(RecipeError, match=f"logs: eval_log_forget.json: .*{message}"):
         forget_quality(broken, logs(1))
+
+
+def test_nearness_to_one_by_hand():
+    """Twice as likely and half as likely are equally far; a true answer without any chance counts as 0."""
+    assert nearness_to_one(np.array([1.0, 2.0, 0.5, 0.0])) == pytest.approx((1 + 0.5 + 0.5 + 0) / 4)
+    assert nearness_to_one(np.array([np.inf])) == 0
+
+
+def test_examples_are_told_by_their_keys_not_their_places(golden):
+    logs = golden["retain90"]
+    turned = {
+        name: table | {"average_perturb_loss": dict(reversed(table["average_perturb_loss"].items()))}
+        for name, table in logs.items()
+    }
+    assert list(turned[FILES["retain"]]["average_perturb_loss"]) != list(logs[FILES["retain"]]["average_perturb_loss"])
+    assert model_utility(turned) == model_utility(logs)
+    assert forget_quality(turned, golden["full"]) == forget_quality(logs, golden["full"])

@@ -144,9 +144,9 @@ def test_the_papers_tables_show_the_means_of_the_rows(study):
     (hard,) = language.difficulty(view)
     assert hard.rows[0][0] == "4 pairs"
     by_setting = {(v.method, v.metric): v for v in verdicts if v.claim.kind == "extraction"}
-    both = ends.pivot(index="seed", columns="forget", values="ES_forget")
+    both = ends.pivot(index="seed", columns="forget", values="extraction_forget")
     effect = (both["ungrokked-4"] - both["grokked-4"]).mean()
-    assert by_setting["gradient_difference", "ES_forget"].effect.value == pytest.approx(effect)
+    assert by_setting["gradient_difference", "extraction_forget"].effect.value == pytest.approx(effect)
 
 
 def test_the_page_shows_them(study, tmp_path):
@@ -294,10 +294,10 @@ def test_figures_draw_both_groups_against_the_oracle(study):
     panel = next(axes for axes in picture.figure.axes if axes.get_title(loc="left") == "gradient_difference")
     rows = results.rows[(results.rows["method"] == "gradient_difference") & (results.rows["forget"] == "ungrokked-4")]
     bold = [line for line in panel.lines if line.get_linewidth() == 1.8 and line.get_color() == "#0072B2"]
-    for name, line in zip(("ES_forget", "ES_retain"), bold, strict=True):
+    for name, line in zip(("extraction_forget", "extraction_retain"), bold, strict=True):
         assert line.get_ydata() == pytest.approx(rows.groupby("dose")[name].median().to_numpy())
     dotted = [line.get_ydata()[0] for line in panel.lines if line.get_linestyle() == ":"]
-    expected = results.rows.drop_duplicates(["seed", "forget"]).groupby("forget")["oracle_ES_forget"].median()
+    expected = results.rows.drop_duplicates(["seed", "forget"]).groupby("forget")["oracle_extraction_forget"].median()
     assert dotted == pytest.approx([expected["grokked-4"], expected["ungrokked-4"]])
     assert any("last" in name for name in pictures_by_name)
     assert not any(name.startswith(("dose", "frontier")) and "grokked-4" in name for name in pictures_by_name)

@@ -196,9 +196,12 @@ class CausalLM(Objective):
         correct[answers] = self.predictions(logits) == self.targets(batch)
         # The sum of a row shows whether all its logits are finite, and reads them only once.
         finite = self.sums((~torch.isfinite(logits.sum(dim=1))).float(), batch) == 0
-        tokens = counted.sum(dim=1).clamp(min=1)
-        values = (losses, (correct & counted).sum(dim=1) / tokens, longest_suffix(correct, counted) / tokens)
-        return AnswerScores(*(torch.where(finite, value, torch.nan) for value in values))
+        tokens = counted.sum(dim=1)
+        matches, extraction = (
+            share / tokens.clamp(min=1) for share in ((correct & counted).sum(dim=1), longest_suffix(correct, counted))
+        )
+        losses, matches, extraction = (torch.where(finite, value, torch.nan) for value in (losses, matches, extraction))
+        return AnswerScores(losses, matches, extraction, tokens)
 
 
 @cache

@@ -168,7 +168,7 @@ def encode(
     index: Sequence[int] | None = None,
     where: str = "data",
 ) -> TokenSplit:
-    """Tokenize question-answer pairs, prompt and answer apart, so that answer tokens are known.
+    """Tokenize question-answer pairs; answer tokens are those that hold a part of the answer.
 
     Args:
         pairs: Questions and answers.
@@ -217,18 +217,47 @@ def encode(
 
 
 def _parts(question: str, answer: str, tokenizer: Any, template: Template) -> tuple[list[int], list[int]]:
-    """Return the tokens of prompt and answer, the end included; after a plain prompt the answer begins with a space."""
-    if template.kind == "chat":
+    """Return the tokens of prompt and answer, the end included; after a plain prompt the answer begins with a space.
+
+    The whole text is tokenized at once and cut before the first token that holds a part of the answer: by itself an answer can
+    have other tokens, since many tokenizers put a space before whatever a text begins with.
+    """
+    chat = template.kind == "chat"
+    if chat:
         turns = [{"role": "user", "content": question}]
-        text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        prompt: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-        spaced = answer.strip()
+        prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     else:
-        prompt = tokenizer(template.prompt.format(question=question.strip()))["input_ids"]
-        if prompt and prompt[-1] == tokenizer.eos_token_id:
-            prompt = prompt[:-1]
-        spaced = " " + answer.strip()
-    return prompt, [*tokenizer(spaced, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        prompt = template.prompt.format(question=question.strip())
+    whole = prompt + ("" if chat else " ") + answer.strip()
+    tokens, cut = (_cut if tokenizer.is_fast else _cut_by_prefix)(whole, prompt, tokenizer, special=not chat)
+    return tokens[:cut], [*tokens[cut:], tokenizer.eos_token_id]
+
+
+def _cut(whole: str, prompt: str, tokenizer: Any, *, special: bool) -> tuple[list[int], int]:
+    """Return the tokens of a text, without special ones after its end, and the number of those that belong to the prompt."""
+    coded = tokenizer(whole, add_special_tokens=special, return_offsets_mapping=True, return_special_tokens_mask=True)
+    tokens, added = list(coded["input_ids"]), coded["special_tokens_mask"]
+    while tokens and added[len(tokens) - 1]:
+        tokens.pop()
+    ends = [end for _, end in coded["offset_mapping"][: len(tokens)]]
+    return tokens, next((place for place, end in enumerate(ends) if end > len(prompt)), len(tokens))
+
+
+def _cut_by_prefix(whole: str, prompt: str, tokenizer: Any, *, special: bool) -> tuple[list[int], int]:
+    """Return the same by a tokenizer that does not say which characters its tokens stand for."""
+    tokens, before = (
+        _without_end(tokenizer(text, add_special_tokens=special)["input_ids"], tokenizer) for text in (whole, prompt)
+    )
+    if tokens[: len(before)] != before:
+        raise RecipeError(
+            f"problem.tokenizer: {tokenizer.name_or_path!r} joins the end of a prompt to the answer and does not say where its "
+            f"tokens lie; take its fast version ({prompt[-20:]!r})"
+        )
+    return tokens, len(before)
+
+
+def _without_end(tokens: list[int], tokenizer: Any) -> list[int]:
+    return tokens[:-1] if tokens and tokens[-1] == tokenizer.eos_token_id else tokens
 
 
 def check_tokenizer(tokenizer: Any, template: Template) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,8 @@ from ungrok.evaluate.roc import AttackOutcome
 
 ACCURACIES = {"UA": "forget", "RA": "retain", "TA": "test"}
 
-UNLEARNED, RANDOM = "unlearned", "random"
-"""Names of the model that is audited, and of the freshly initialized one, which is run on the forget set only."""
+UNLEARNED, ORACLE, RANDOM = "unlearned", "oracle", "random"
+"""Names of the model that is audited, of the retrained one, and of the freshly initialized one, run on the forget set only."""
 
 
 class Examination(ABC):
@@ -36,6 +36,8 @@ class Examination(ABC):
 
     reading: ClassVar[str]
     """Which direction of an attack's AUC is better, in a sentence."""
+    tokenizer: Any = None
+    """A tokenizer of transformers, for attacks on language models that need texts."""
 
     def __init__(self, objective: Objective, models: Mapping[str, nn.Module]) -> None:
         self.objective, self.models = objective, models
@@ -173,7 +175,7 @@ class AnswerExamination(Examination):
             objective.check(batch, logits.shape)
             losses = objective.losses(logits, batch)
             scores = objective.scores_of(logits, losses, batch, keep_logits=False).cpu()
-            return logits, scores, batch_statistics(logits, batch, objective)
+            return logits, scores, batch_statistics(logits, batch, objective, self.tokenizer)
 
     def memorization(self) -> dict[str, dict[str, float | None]]:
         """Return extraction strength and probability of each model on the forget and on the retained pairs."""
@@ -194,7 +196,9 @@ class AnswerExamination(Examination):
         sides = [self.scores[name][role] for role in SETS]
         if any(side.diverged or len(side) < 2 for side in sides):
             return None
-        return leakage.attacks(self.tokens[name, "forget"], self.tokens[name, "test"])
+        inside, outside = (self.tokens[name, role] for role in SETS)
+        reference = (self.tokens[ORACLE, "forget"], self.tokens[ORACLE, "test"]) if ORACLE in self.others else None
+        return leakage.attacks(inside, outside, reference=None if name == ORACLE else reference)
 
     def distances(self) -> dict[str, dict[str, float | None]]:
         """Return means over answer tokens, the end token included."""

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.base import UNLEARNERS
 from ungrok.methods.material import Material, length
+from ungrok.methods.retaining import Retaining
 
 
 def squared_shortfall(forget: Tensor, validation: Tensor) -> Tensor:
@@ -19,7 +20,7 @@ def squared_shortfall(forget: Tensor, validation: Tensor) -> Tensor:
 
 
 @UNLEARNERS.register
-class NablaTau(Iterative):
+class NablaTau(Retaining):
     """Climb the forget loss only until it reaches the loss on unseen data, and descend on the retain set meanwhile.
 
     Formula: minimize ``α_t·ReLU(L(v) − L(f))² + (1 − α_t)·L(r)`` with ``α_t = α·(1 − t/T)`` at update t of T; L(v), the
@@ -48,4 +49,4 @@ class NablaTau(Iterative):
             with torch.no_grad():
                 target = material.mean_loss(validation)
             climb = squared_shortfall(material.mean_loss(forget), target)
-            yield alpha * climb + (1 - alpha) * material.mean_loss(retain)
+            yield alpha * climb + (1 - alpha) * self.retained(material, retain)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -267,7 +267,10 @@ def _add_oracle(plan: Plan, request: Request, stage: str, trained: str) -> str:
     arm, seed = request.arm.name, request.seed
     split = _split_input(plan, request)
     spec = OracleSpec(
-        forget=None if split else request.forget, objective=request.arm.loss, probe=_asked(plan.recipe, seed)
+        forget=None if split else request.forget,
+        objective=request.arm.loss,
+        probe=_asked(plan.recipe, seed),
+        scores=_scores(plan.recipe),
     )
     inputs = {"trajectory": trained, "stage": plan.stages[arm, seed, stage]} | split
     return plan.add(jobs.Oracle(spec, inputs, f"oracle of {arm} {seed} {request.rule.label} {stage}"))
@@ -275,6 +278,10 @@ def _add_oracle(plan: Plan, request: Request, stage: str, trained: str) -> str:
 
 def _asked(recipe: Recipe, seed: int) -> Asked | None:
     return None if recipe.probe is None else Asked(**recipe.probe.to_dict(), seed=Seeds(seed).probe)
+
+
+def _scores(recipe: Recipe) -> Literal["class", "answer"]:
+    return "answer" if recipe.problem.family == "language" else "class"
 
 
 def _split_input(plan: Plan, request: Request) -> dict[str, str]:
@@ -314,6 +321,7 @@ def _add_path(plan: Plan, request: Request, stage: str, method: Unlearner, oracl
         observe=recipe.observe,
         objective=request.arm.loss,
         probe=_asked(recipe, seed),
+        scores=_scores(recipe),
     )
     sources = {"stage": plan.stages[arm, seed, stage], **_split_input(plan, request)}
     if recipe.problem.family == "language":

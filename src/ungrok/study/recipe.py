@@ -149,7 +149,9 @@ class Probe(Schema):
         100, ge=1, description="number of retained questions, drawn once per seed; all forget questions are asked"
     )
     new_tokens: int = Field(64, ge=1, description="largest number of tokens generated per answer")
-    share: float = Field(0.2, gt=0, le=1, description="k of the min-k attacks, as a share of an answer's tokens")
+    share: float = Field(0.4, gt=0, le=1, description="k of the min-k attacks, as a share of an answer's tokens")
+    rounding: Literal["down", "up"] = Field("down", description="which way their number of tokens is rounded")
+    last_token: bool = Field(False, description="whether they see the last token, which ends the answer")
 
 
 class Arm(Schema):

@@ -49,6 +49,15 @@ class OwnLoss(Schema):
         return Training(loss=self.loss, loss_precision=self.loss_precision).objective(data)
 
 
+def without_counts(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec as it was before scores said how many tokens an answer has, and min-k attacks which tokens they see."""
+    old = {key: value for key, value in spec.items() if key != "scores"}
+    if old.get("probe"):
+        asked = {key: value for key, value in old["probe"].items() if key not in ("rounding", "last_token")}
+        old["probe"] = asked | ({"share": 0.2} if asked["share"] == Probe().share else {})
+    return old
+
+
 class Asked(Probe):
     """What a language model is asked, and the seed of the draw of retained questions."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from ungrok.evaluate.cost import Metered
 from ungrok.methods import Iterative, OneShot, Step
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, register
-from ungrok.study.jobs.blocks import Asked
+from ungrok.study.jobs.blocks import Asked, without_counts
 from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
 from ungrok.study.jobs.paths import Departure, PathSpec, Sources, depart
 from ungrok.study.jobs.questions import Attacks, question
@@ -29,12 +30,13 @@ BYTES = 6
 
 
 class UnlearnSpec(PathSpec):
-    """A path, where it is observed, and what the model at its end is asked."""
+    """A path, where it is observed, of which kind its scores are, and what the model at its end is asked."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe"})
+    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe", "scores"})
 
     observe: Observation
     probe: Asked | None = None
+    scores: Literal["class", "answer"] = "class"
 
 
 class UnlearnResult(Result):
@@ -107,6 +109,11 @@ class Unlearn(Job[UnlearnSpec, UnlearnResult]):
         split = split_for(work, training.data(), self.spec.forget)
         attacks = question(walked.end, training, split, self.spec.probe, work.folder)
         return walked.record.model_copy(update={"attacks": attacks})
+
+    def earlier(self) -> Iterator[tuple[str, int, dict[str, Any], dict[str, str]]]:
+        """Yield earlier versions; that before this one computed something else for language models only."""
+        for version in range(1, self.version + (self.spec.scores == "answer")):
+            yield self.kind, version, without_counts(self.spec.spec()), self.inputs
 
     def bill(self, prices: Prices) -> Bill:
         """Return the cost of all updates and of the observed places."""
