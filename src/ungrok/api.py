@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
+from ungrok.core.entrance import check_model, check_seed, made_by, recognized
 from ungrok.core.errors import RecipeError
-from ungrok.core.objective import Batches, Classification, Objective
-from ungrok.core.scores import device_of
+from ungrok.core.modules import bare
+from ungrok.core.objective import Batches, Objective
 from ungrok.core.seeds import seeded
+from ungrok.core.sets import check_batches
 from ungrok.evaluate.audit import Audit
 from ungrok.evaluate.distances import relative_forgetting, tug_of_war, tug_of_war_membership, weight_distance
 from ungrok.evaluate.examination import EXAMINATIONS, RANDOM, Examination
@@ -33,8 +35,9 @@ def audit(
     Every set is read once, and every model runs once over every batch of it, in eval mode; its mode is restored. A loader
     may shuffle or augment: all models see the same batches.
 
-    Language models take ``objective=CausalLM(tokenizer.eos_token_id)`` and dicts with ``input_ids``, ``attention_mask`` and
-    ``labels``, padded on either side, as a collator of transformers makes them. UA, RA and TA are then shares of answer tokens
+    Language models take dicts with ``input_ids``, ``attention_mask`` and
+    ``labels``, padded on either side, as a collator of transformers makes them, and ``objective=CausalLM(tokenizer.eos_token_id)``;
+    left out, the end token is that of the model's configuration. UA, RA and TA are then shares of answer tokens
     that are the model's first choice after the true ones before them.
 
     Args:
@@ -46,7 +49,8 @@ def audit(
             they must be texts of the same kind as those to forget: other people's records, not world facts.
         oracle: A model retrained without ``forget``.
         factory: Returns a freshly initialized model; gives the ZRF score.
-        objective: Cross-entropy classification by default.
+        objective: How a batch becomes logits and losses. By default ``CausalLM`` for a causal language model of transformers
+            or batches with a label for every token, cross-entropy classification for all else.
         seed: Seed of the attackers' draws, of the factory, and of loaders that shuffle.
 
     Returns:
@@ -58,12 +62,22 @@ def audit(
             different parameters.
 
     """
-    objective, batches = objective or Classification(), {"forget": forget, "retain": retain, "test": test}
+    batches: dict[str, Batches] = {"forget": forget, "retain": retain, "test": test}
+    for role, part in batches.items():
+        check_batches(role, part, again=False)
     _check_distinct(batches)
-    models = {"original": original, "unlearned": unlearned} | ({"oracle": oracle} if oracle is not None else {})
-    weights = {name: weight_distance(unlearned, model) for name, model in models.items() if name != "unlearned"}
+    given = {"original": original, "unlearned": unlearned} | ({"oracle": oracle} if oracle is not None else {})
+    for name, model in given.items():
+        check_model(name, model)
+    check_seed(seed)
+    models = {name: bare(model) for name, model in given.items()}
+    weights = {
+        name: weight_distance(models["unlearned"], model) for name, model in models.items() if name != "unlearned"
+    }
     with seeded(seed):
-        random = {RANDOM: factory().to(device_of(unlearned))} if factory else {}
+        if objective is None:
+            objective, batches["forget"] = recognized(original, forget)
+        random = {RANDOM: made_by(factory, unlearned)} if factory else {}
         examination = EXAMINATIONS[objective.family](objective, models | random)
         for role, part in batches.items():
             examination.read(role, part)

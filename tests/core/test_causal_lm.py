@@ -175,11 +175,18 @@ def test_whatever_a_collator_makes_is_moved_as_a_dict():
     class Encoding(UserDict):
         pass
 
-    nested = Encoding(make(ROWS) | {"refusal": Encoding(make(ROWS)), "texts": ["a", "b", "c"]})
+    extra = {
+        "texts": ["a", "b", "c"],
+        "version": 3,
+        "lengths": [3, 4, 5],
+        "about": {"of": "rows"},
+        "weight": torch.ones(3),
+    }
+    nested = Encoding(make(ROWS) | {"refusal": Encoding(make(ROWS))} | extra)
     moved = CausalLM().move(nested, torch.device("meta"))
     assert type(moved) is type(moved["refusal"]) is dict
     assert moved["labels"].device.type == moved["refusal"]["input_ids"].device.type == "meta"
-    assert moved["texts"] == ["a", "b", "c"]
+    assert moved.keys() == {*make(ROWS), "refusal", "weight"}  # what has a row for each example
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

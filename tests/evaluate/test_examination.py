@@ -251,10 +251,14 @@ def test_a_diverged_language_model_has_no_numbers():
 def test_batches_that_the_objective_does_not_take():
     _, sets = collated("right", "seq2seq")
     models = (NETWORKS["original"], NETWORKS["unlearned"])
-    with pytest.raises(RecipeError, match=r"a batch is a dict with .*labels.* give objective=CausalLM\(\)"):
-        audit(*models, **sets)
+    with pytest.raises(
+        RecipeError, match=r"^forget: a batch is a dict with a label for every.* give objective=CausalLM\(\)"
+    ):
+        audit(*models, **sets, objective=Classification())
     bare = {role: [{k: v for k, v in b.items() if k != "labels"} for b in parts] for role, parts in sets.items()}
-    with pytest.raises(RecipeError, match="a batch has no 'labels'"):
+    with pytest.raises(
+        RecipeError, match="^forget: a batch has no 'labels'; allowed: a dict with input_ids, attention_mask, labels"
+    ):
         audit(*models, **bare, objective=CausalLM())
 
 

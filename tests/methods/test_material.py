@@ -7,10 +7,10 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
+from ungrok.core.sets import check_batches, check_overlap
 from ungrok.methods import Material, length
 from ungrok.methods.finetune import Finetune
 from ungrok.methods.gradient_ascent import GradientAscent
-from ungrok.methods.material import check_batches, check_overlap
 from ungrok.methods.scrub import SCRUB
 
 OBJECTIVE = Classification()

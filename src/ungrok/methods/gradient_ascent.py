@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.methods.base import UNLEARNERS, InParts
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 
 
 @UNLEARNERS.register
@@ -25,6 +25,7 @@ class GradientAscent(InParts):
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[Role, ...]] = ("forget",)
     kind: Literal["gradient_ascent"] = "gradient_ascent"
     lr: float = Field(1e-4, gt=0, description="learning rate")
 
