@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from ungrok.core.entrance import check_model, check_seed, made_by, recognized
+from ungrok.core.entrance import check_lists, check_model, check_seed, made_by, recognized
 from ungrok.core.errors import RecipeError
 from ungrok.core.modules import bare
 from ungrok.core.objective import Batches, Objective
@@ -14,7 +14,7 @@ from ungrok.core.seeds import seeded
 from ungrok.core.sets import check_batches
 from ungrok.evaluate.audit import Audit
 from ungrok.evaluate.distances import relative_forgetting, tug_of_war, tug_of_war_membership, weight_distance
-from ungrok.evaluate.examination import EXAMINATIONS, RANDOM, Examination
+from ungrok.evaluate.examination import EXAMINATIONS, RANDOM, UNLEARNED, Examination
 from ungrok.evaluate.gap import oracle_gap
 
 
@@ -62,26 +62,28 @@ def audit(
             different parameters.
 
     """
-    batches: dict[str, Batches] = {"forget": forget, "retain": retain, "test": test}
-    for role, part in batches.items():
-        check_batches(role, part, again=False)
-    _check_distinct(batches)
-    given = {"original": original, "unlearned": unlearned} | ({"oracle": oracle} if oracle is not None else {})
-    for name, model in given.items():
-        check_model(name, model)
+    models = _bare({"original": original, "unlearned": unlearned, "oracle": oracle})
     check_seed(seed)
-    models = {name: bare(model) for name, model in given.items()}
-    weights = {
-        name: weight_distance(models["unlearned"], model) for name, model in models.items() if name != "unlearned"
-    }
+    batches: dict[str, Batches] = {"forget": forget, "retain": retain, "test": test}
+    _check_distinct(batches)
+    weights = {name: weight_distance(models[UNLEARNED], model) for name, model in models.items() if name != UNLEARNED}
     with seeded(seed):
         if objective is None:
             objective, batches["forget"] = recognized(original, forget)
+        check_lists(objective, models[UNLEARNED], batches)
         random = {RANDOM: made_by(factory, unlearned)} if factory else {}
         examination = EXAMINATIONS[objective.family](objective, models | random)
         for role, part in batches.items():
             examination.read(role, part)
     return _audit_of(examination, weights, seed)
+
+
+def _bare(models: Mapping[str, nn.Module | None]) -> dict[str, nn.Module]:
+    """Return the models that were given, without their wrappers."""
+    given = {name: model for name, model in models.items() if name != "oracle" or model is not None}
+    for name, model in given.items():
+        check_model(name, model)
+    return {name: bare(model) for name, model in given.items() if model is not None}
 
 
 def _audit_of(examination: Examination, weights: Mapping[str, float | None], seed: int) -> Audit:
@@ -106,6 +108,8 @@ def _audit_of(examination: Examination, weights: Mapping[str, float | None], see
 
 
 def _check_distinct(batches: Mapping[str, Batches]) -> None:
+    for role, part in batches.items():
+        check_batches(role, part, again=False)
     names = list(batches)
     for left, right in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
         if batches[left] is batches[right]:

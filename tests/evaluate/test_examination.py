@@ -257,7 +257,7 @@ def test_batches_that_the_objective_does_not_take():
         audit(*models, **sets, objective=Classification())
     bare = {role: [{k: v for k, v in b.items() if k != "labels"} for b in parts] for role, parts in sets.items()}
     with pytest.raises(
-        RecipeError, match="^forget: a batch has no 'labels'; allowed: a dict with input_ids, attention_mask, labels"
+        RecipeError, match=r"^forget: a batch has no 'labels'; allowed: a dict with input_ids, attention_mask, labels"
     ):
         audit(*models, **bare, objective=CausalLM())
 

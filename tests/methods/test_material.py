@@ -3,11 +3,10 @@
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.core.sets import check_batches, check_overlap
 from ungrok.methods import Material, length
 from ungrok.methods.finetune import Finetune
 from ungrok.methods.gradient_ascent import GradientAscent
@@ -141,40 +140,8 @@ def test_a_material_can_be_shown_before_the_method_begins(model):
     assert "seed=7" in repr(material(model, seed=7))
 
 
-def test_an_empty_set_is_refused_before_the_first_step(model):
-    with pytest.raises(RecipeError, match=r"^forget: holds no batches$"):
-        check_batches("forget", [])
-    assert check_batches("forget", batches(1)) is None
-    assert check_batches("forget", None) is None
-    with pytest.raises(RecipeError, match="an iterator can be used only once"):
-        check_batches("forget", iter(batches(1)))
-
-
 def with_index(*numbers):
     return [(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64), torch.tensor([n])) for n in numbers]
-
-
-def loader(n, chosen):
-    whole = TensorDataset(torch.zeros(n, 1), torch.zeros(n, dtype=torch.int64))
-    return lambda part=chosen: DataLoader(Subset(whole, part), 1)
-
-
-def test_examples_are_shared_within_one_data_set_only():
-    """Equal numbers of other data sets, or beside an unknown set, name other examples."""
-    one, other = loader(5, [0, 1]), loader(5, [0, 1])
-    for forget, retain in (
-        (with_index(0, 1), with_index(2, 3)),
-        (with_index(0, 1), one()),
-        (with_index(0, 1), batches(2)),
-        (batches(2), with_index(0, 1)),
-        (one(), other()),
-        (one(), one([2, 3])),
-        (batches(1), None),
-    ):
-        assert check_overlap(forget, retain, OBJECTIVE) is None
-    for forget, retain in ((with_index(0, 1), with_index(1, 2)), (one(), one([1, 2]))):
-        with pytest.raises(RecipeError, match="share 1 examples, for instance index 1"):
-            check_overlap(forget, retain, OBJECTIVE)
 
 
 def test_overlap_is_found_in_what_is_read(model):

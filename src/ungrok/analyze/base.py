@@ -112,11 +112,8 @@ class Subject:
     sets: Mapping[str, Batches]
     references: Mapping[str, nn.Module] = field(default_factory=dict)
     seed: int = 0
-    entrance: Entrance = field(init=False, repr=False, compare=False)
-    """Checks what is read."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "entrance", Entrance(self.objective))
+    entrance: Entrance | None = field(default=None, repr=False, compare=False)
+    """Checks what is read, while something is measured."""
 
     def batches(self, role: str) -> Iterator[Batch]:
         """Yield one pass over a set, on the model's device.
@@ -128,7 +125,8 @@ class Subject:
         for raw in self.sets[role]:
             with entering(role):
                 batch = self._widened(enter(self.objective, self.model, raw))
-            self.entrance.inspect(role, batch, self._logits)
+            if self.entrance is not None:
+                self.entrance.inspect(role, batch, self._logits)
             yield batch
 
     def _widened(self, batch: Batch) -> Batch:
@@ -248,7 +246,8 @@ class Analysis(Schema):
             stack.enter_context(seeded(subject.seed))
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the fused kernels have no second derivative
             references = {name: in_full(bare(model)) for name, model in subject.references.items()}
-            whole = replace(subject, model=in_full(bare(subject.model)), references=references)
+            model, entrance = in_full(bare(subject.model)), Entrance(subject.objective)
+            whole = replace(subject, model=model, references=references, entrance=entrance)
             for model in (whole.model, *references.values()):
                 stack.enter_context(evaluating(model))
             self.check(whole)

@@ -55,6 +55,14 @@ def enter(objective: Objective, model: nn.Module, raw: Batch) -> Batch:
     return batch
 
 
+def check_lists(objective: Objective, model: nn.Module, sets: Mapping[str, Batches]) -> None:
+    """Raise RecipeError if a batch of a set that is held in memory cannot be learned from by any model."""
+    for role, batches in sets.items():
+        for raw in batches if isinstance(batches, list | tuple) else ():
+            with entering(role):
+                objective.check_form(enter(objective, model, raw))
+
+
 def check_model(name: str, model: object) -> None:
     """Raise RecipeError if a model is none, or NotApplicable where its gradients would have to be shared with other processes."""
     if not isinstance(model, nn.Module):

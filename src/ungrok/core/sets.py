@@ -12,6 +12,7 @@ from torch.utils.data.sampler import SubsetRandomSampler
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Batches, Objective
+from ungrok.core.seeds import seeded
 
 Examples = dict[int, set[int]]
 """Numbers of examples by the identity of the data set that they are counted in."""
@@ -166,6 +167,30 @@ def sizes(batches: Batches, size: Callable[[Any], int]) -> set[int] | None:
     count, each = len(sampler.sampler), sampler.batch_size  # type: ignore[arg-type]
     last = set() if sampler.drop_last or count % each == 0 else {count % each}
     return last | ({each} if count >= each else set())
+
+
+class Counted:
+    """A set without a length, which is counted once, by a pass that draws nothing from the caller's random state."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+        self._count: int | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        if self._count is None:
+            with seeded(0):
+                self._count = sum(1 for _ in self.batches)
+        return self._count
+
+
+def counted(batches: Batches | None) -> Batches:
+    """Return a set that has a length; an empty one where none was given."""
+    if batches is None:
+        return ()
+    return batches if size_of(batches) is not None else Counted(batches)
 
 
 def size_of(batches: Batches) -> int | None:

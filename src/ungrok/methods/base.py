@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ungrok.core.entrance import check_model, check_seed
+from ungrok.core.entrance import check_lists, check_model, check_seed
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.modules import bare, duplicate
 from ungrok.core.objective import Batch, Batches, Objective, backward, part_losses
@@ -20,7 +20,7 @@ from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema, explain
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import PrivateRandomState, derive, seeded
-from ungrok.core.sets import check_batches, check_overlap
+from ungrok.core.sets import check_batches, check_overlap, counted
 from ungrok.methods.material import Material, Role
 from ungrok.methods.path import Step, UnlearningPath
 
@@ -137,10 +137,13 @@ class Unlearner(Schema, metaclass=_Explained):
             for role, batches in {"forget": forget, "retain": retain, "validation": validation}.items():
                 check_batches(role, batches)
             check_overlap(forget, retain, objective)
-            whole, kept, held_out = duplicate(model), *(() if part is None else part for part in (retain, validation))
-            work, original, own = bare(whole), bare(model), derive(seed, self.kind)
-            material: Material = Material(work, original, forget, kept, held_out, objective, factory, base, own)
-            material.check_lists(self.reads)
+            whole, own = duplicate(model), derive(seed, self.kind)
+            sets = {"forget": counted(forget), "retain": counted(retain), "validation": counted(validation)}
+            work, original = bare(whole), bare(model)
+            material: Material = Material(
+                work, original, **sets, objective=objective, factory=factory, base=base, seed=own
+            )
+            check_lists(objective, original, {role: getattr(material, role) for role in self.reads})
             if "factory" in self.needs:
                 material.made = material.fresh()  # refuses the model itself, and models of other shapes
             if isinstance(self, Iterative):

@@ -161,14 +161,6 @@ class Material(Generic[State]):
         """Return the objective's own mean loss of the live model over a batch."""
         return self.objective.mean(self.objective.losses(self.objective.logits(self.model, batch), batch), batch)
 
-    def check_lists(self, roles: tuple[Role, ...]) -> None:
-        """Raise RecipeError if a batch of a set that is held in memory cannot be learned from by any model."""
-        for role in roles:
-            batches = getattr(self, role)
-            for raw in batches if isinstance(batches, list | tuple) else ():
-                with entering(role):
-                    self.objective.check_form(enter(self.objective, self.original, raw))
-
     def check_normalization(self, roles: tuple[Role, ...], mode: Callable[[nn.Module], None], part: int | None) -> None:
         """Raise RecipeError if batch normalization is known to come to one example, of which it takes no variance.
 
