@@ -37,7 +37,7 @@ def audit(
 
     Language models take dicts with ``input_ids``, ``attention_mask`` and
     ``labels``, padded on either side, as a collator of transformers makes them, and ``objective=CausalLM(tokenizer.eos_token_id)``;
-    left out, the end token is that of the model's configuration. UA, RA and TA are then shares of answer tokens
+    left out, the token that ends an answer counts like any other. UA, RA and TA are then shares of answer tokens
     that are the model's first choice after the true ones before them.
 
     Args:

@@ -24,7 +24,7 @@ def batches(count, first=0.0):
     return [(torch.full((2, 1), first + i), torch.zeros(2, dtype=torch.int64)) for i in range(count)]
 
 
-def test_an_empty_set_is_refused_before_the_first_step(model):
+def test_an_empty_set_is_refused_before_the_first_step():
     with pytest.raises(RecipeError, match=r"^forget: holds no batches$"):
         check_batches("forget", [])
     assert check_batches("forget", batches(1)) is None

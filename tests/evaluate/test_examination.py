@@ -308,3 +308,12 @@ def test_language_models_are_attacked_where_each_side_has_two_examples(size, att
         NETWORKS["original"], NETWORKS["unlearned"], **(sets | {"test": few}), objective=CausalLM(coder.eos_token_id)
     )
     assert (found.membership["unlearned"] is not None) == attacked
+
+
+def test_the_objective_of_a_causal_language_model_is_recognized():
+    """By the class of the model, under a wrapper, too; the end token counts like any other."""
+    _, sets = collated("left", "seq2seq")
+    models = [NETWORKS["original"], NETWORKS["unlearned"]]
+    expected = audit(*models, **sets, objective=CausalLM())
+    assert audit(*models, **sets) == expected
+    assert audit(torch.nn.DataParallel(models[0]), torch.compile(models[1], backend="eager"), **sets) == expected

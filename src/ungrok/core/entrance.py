@@ -168,13 +168,12 @@ def is_causal(model: nn.Module) -> bool:
 def recognized(model: nn.Module, batches: Batches) -> tuple[Objective, Batches]:
     """Return the objective of a model for which none was given, and the batches, the first of which may have been looked at.
 
-    A causal language model of transformers, or batches with a label for every token, take :class:`CausalLM`, whose end token is
-    that of the model's configuration where it has one; all else takes :class:`Classification`. Loaders are looked into only where
-    the model takes ``input_ids``.
+    A causal language model of transformers, or batches with a label for every token, take :class:`CausalLM` without an end token:
+    that of a model's configuration need not be the one that ends answers. All else takes :class:`Classification`. Loaders are
+    looked into only where the model takes ``input_ids``.
     """
     if is_causal(model):
-        end = getattr(getattr(core(model), "config", None), "eos_token_id", None)
-        return CausalLM(end if isinstance(end, int) else None), batches
+        return CausalLM(), batches
     if isinstance(batches, list | tuple):
         return CausalLM() if batches and is_text(batches[0]) else Classification(), batches
     if "input_ids" not in named(model):

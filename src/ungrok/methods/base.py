@@ -138,19 +138,22 @@ class Unlearner(Schema, metaclass=_Explained):
                 check_batches(role, batches)
             check_overlap(forget, retain, objective)
             whole, own = duplicate(model), derive(seed, self.kind)
-            sets = {"forget": counted(forget), "retain": counted(retain), "validation": counted(validation)}
-            work, original = bare(whole), bare(model)
-            material: Material = Material(
-                work, original, **sets, objective=objective, factory=factory, base=base, seed=own
-            )
-            check_lists(objective, original, {role: getattr(material, role) for role in self.reads})
-            if "factory" in self.needs:
-                material.made = material.fresh()  # refuses the model itself, and models of other shapes
-            if isinstance(self, Iterative):
-                alone = () if self.joins else self.reads
-                material.check_normalization(alone, self.set_mode, getattr(self, "micro_batch", None))
+            sets = (counted(forget), counted(retain), counted(validation))
+            material: Material = Material(bare(whole), bare(model), *sets, objective, factory, base, own)
+            self._inspect(material)
             self.check(material)
-            return UnlearningPath(self.steps(material), self.budget(material), whole if whole is not work else None)
+            wrapped = None if whole is material.model else whole
+            return UnlearningPath(self.steps(material), self.budget(material), wrapped)
+
+    def _inspect(self, material: Material) -> None:
+        """Raise RecipeError for what is known of sets and factory before anything has been read from a loader."""
+        held: dict[str, Batches] = {role: getattr(material, role) for role in self.reads}
+        check_lists(material.objective, material.original, held)
+        if "factory" in self.needs:
+            material.made = material.fresh()
+        if isinstance(self, Iterative):
+            alone = () if self.joins else self.reads
+            material.check_normalization(alone, self.set_mode, getattr(self, "micro_batch", None))
 
 
 UNLEARNERS: Registry[Unlearner] = Registry("unlearner", "ungrok.unlearners", ("ungrok.methods", "UNLEARNERS.register"))
