@@ -16,6 +16,7 @@ ACROSS = {
     "cli/test_speed.py": "processor time of commands",
     "contracts/test_analyses.py": "every analysis",
     "contracts/test_declared.py": "what classes declare of themselves",
+    "contracts/test_entrances.py": "every way in for models and data",
     "contracts/test_jobs.py": "every kind of job",
     "contracts/test_language.py": "every method and analysis on language models",
     "contracts/test_metrics.py": "every metric",

@@ -292,10 +292,14 @@ def test_a_diverged_language_model_has_no_numbers():
 def test_batches_that_the_objective_does_not_take():
     _, sets = collated("right", "seq2seq")
     models = (NETWORKS["original"], NETWORKS["unlearned"])
-    with pytest.raises(RecipeError, match=r"a batch is a dict with .*labels.* give objective=CausalLM\(\)"):
-        audit(*models, **sets)
+    with pytest.raises(
+        RecipeError, match=r"^forget: a batch is a dict with a label for every.* give objective=CausalLM\(\)"
+    ):
+        audit(*models, **sets, objective=Classification())
     bare = {role: [{k: v for k, v in b.items() if k != "labels"} for b in parts] for role, parts in sets.items()}
-    with pytest.raises(RecipeError, match="a batch has no 'labels'"):
+    with pytest.raises(
+        RecipeError, match=r"^forget: a batch has no 'labels'; allowed: a dict with input_ids, attention_mask, labels"
+    ):
         audit(*models, **bare, objective=CausalLM())
 
 
@@ -345,3 +349,12 @@ def test_language_models_are_attacked_where_each_side_has_two_examples(size, att
         NETWORKS["original"], NETWORKS["unlearned"], **(sets | {"test": few}), objective=CausalLM(coder.eos_token_id)
     )
     assert (found.membership["unlearned"] is not None) == attacked
+
+
+def test_the_objective_of_a_causal_language_model_is_recognized():
+    """By the class of the model, under a wrapper, too; the end token counts like any other."""
+    _, sets = collated("left", "seq2seq")
+    models = [NETWORKS["original"], NETWORKS["unlearned"]]
+    expected = audit(*models, **sets, objective=CausalLM())
+    assert audit(*models, **sets) == expected
+    assert audit(torch.nn.DataParallel(models[0]), torch.compile(models[1], backend="eager"), **sets) == expected

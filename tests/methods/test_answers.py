@@ -12,7 +12,7 @@ from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
 from ungrok.core.seeds import derive, generator
 from ungrok.methods import UNLEARNERS
-from ungrok.methods.answers import preference_loss
+from ungrok.methods.answers import contents, preference_loss
 
 V = 9
 
@@ -464,3 +464,30 @@ def test_passes_are_kept_while_they_fit(monkeypatch, room, passes):
     model = Bigram()
     list(method("npo", updates=5).path(model, forget, retain, CausalLM()))
     assert model.calls == 2 + passes
+
+
+def test_the_content_of_an_example_decides_what_is_kept():
+    """Other answers under the same index in the second pass: nothing has moved, so NPO stays at (2/β)·ln 2."""
+    forget, retain = data()
+    turns = iter([forget, [batch(RETAIN)], forget])
+
+    class Turning:
+        def __iter__(self):
+            return iter(next(turns))
+
+        def __len__(self):
+            return 1
+
+    made = method("npo", updates=3, lr=1e-12, warmup_epochs=0, alpha=0.0, weight_decay=0.0)
+    losses = [step.loss for step in made.path(Bigram(), Turning(), retain, CausalLM())]
+    assert losses == pytest.approx([20 * math.log(2)] * 3, rel=1e-6)
+
+
+def test_a_digest_is_that_of_tokens_and_labels():
+    rows, padded = batch(FORGET), batch(FORGET, pad=2)
+    assert contents(rows) == contents(padded)
+    assert len(set(contents(rows))) == len(FORGET)
+    changed = {**rows, "labels": rows["labels"].clone()}
+    changed["labels"][0, -1] = -100 if changed["labels"][0, -1] != -100 else 1
+    changed["attention_mask"] = torch.ones_like(rows["attention_mask"])
+    assert contents(changed)[0] != contents(rows)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import ClassVar, Literal, cast
 
 import torch
@@ -11,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import kl_div, logsigmoid
 
-from ungrok.core.causal_lm import CausalLM
+from ungrok.core.causal_lm import KEYS, CausalLM
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Batch, backward
 from ungrok.methods.material import Material, length
@@ -140,7 +141,7 @@ def answer(batch: Batch, name: str, method: str) -> Batch:
         NotApplicable: If the batch carries none of that name.
 
     """
-    if name not in batch:
+    if not isinstance(batch.get(name), dict) or not set(KEYS) <= batch[name].keys():
         raise NotApplicable(
             f"{method}: forget batches carry no {name!r} answers; put such a batch under the key {name!r}"
         )
@@ -172,7 +173,9 @@ def kept_logits(material: Material, batch: Batch, name: str, compute: Callable[[
 
 
 def kept(material: Material, name: str, batch: Batch, compute: Callable[[], Tensor], sizes: list[int]) -> Tensor:
-    """Return what the reference model gives on a batch, computed when an example is first met and kept by its index.
+    """Return what the reference model gives on a batch, computed when an example is first met.
+
+    It is kept by index and content of the example: other data under the same index are another example.
 
     Args:
         material: Keeps them in its ``passes``.
@@ -185,7 +188,7 @@ def kept(material: Material, name: str, batch: Batch, compute: Callable[[], Tens
     index = material.objective.index(batch)
     if index is None:
         return compute()
-    passes, keys = material.passes, [(name, i) for i in index.tolist()]
+    passes, keys = material.passes, list(zip([name] * len(index), index.tolist(), contents(batch), strict=True))
     if all(key in passes.values for key in keys):
         return torch.cat([passes.values[key] for key in keys]).to(index.device)
     values = compute()
@@ -194,3 +197,10 @@ def kept(material: Material, name: str, batch: Batch, compute: Callable[[], Tens
         passes.size = size
         passes.values |= dict(zip(keys, values.cpu().split(sizes), strict=True))
     return values
+
+
+def contents(batch: Batch) -> list[bytes]:
+    """Return a digest of each example's tokens and labels, padding aside."""
+    real = batch["attention_mask"].bool().cpu()
+    rows = zip(real, batch["input_ids"].cpu(), batch["labels"].cpu(), strict=True)
+    return [sha256(torch.stack([ids[r], labels[r]]).numpy().tobytes()).digest() for r, ids, labels in rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -13,13 +12,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ungrok.core.entrance import check_lists, check_model, check_seed
 from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.modules import bare, duplicate
 from ungrok.core.objective import Batch, Batches, Objective, backward, part_losses
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema, explain
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import PrivateRandomState, derive, seeded
-from ungrok.methods.material import Material, check_batches, check_overlap
+from ungrok.core.sets import check_batches, check_overlap, counted
+from ungrok.methods.material import Material, Role
 from ungrok.methods.path import Step, UnlearningPath
 
 TORCH_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -62,6 +64,10 @@ class Unlearner(Schema, metaclass=_Explained):
     other: ClassVar[str | None] = None
     """Other answers that forget batches must carry, for methods of language models that need them."""
 
+    reads: ClassVar[tuple[Role, ...]] = ("forget", "retain")
+    """Sets whose content the method looks at."""
+    joins: ClassVar[bool] = False
+    """Whether a forget and a retain batch pass the model as one."""
     from_scratch: ClassVar[bool] = False
     """Whether the path starts from fresh weights, in whole or in part, so that its first places have forgotten everything."""
 
@@ -114,6 +120,10 @@ class Unlearner(Schema, metaclass=_Explained):
             NotApplicable: If the method does not apply to this model.
 
         """
+        check_model("model", model)
+        check_seed(seed)
+        if torch.is_inference_mode_enabled():
+            raise NotApplicable(f"{self.kind} needs gradients, which torch.inference_mode() leaves out")
         if objective.family not in self.inputs:
             families = " and ".join(self.inputs)
             raise NotApplicable(f"{self.kind} runs on {families} models only, not on a {objective.family} model")
@@ -127,10 +137,23 @@ class Unlearner(Schema, metaclass=_Explained):
             for role, batches in {"forget": forget, "retain": retain, "validation": validation}.items():
                 check_batches(role, batches)
             check_overlap(forget, retain, objective)
-            work, own = copy.deepcopy(model), derive(seed, self.kind)
-            material = Material(work, model, forget, retain or (), validation or (), objective, factory, base, own)
+            whole, own = duplicate(model), derive(seed, self.kind)
+            sets = (counted(forget), counted(retain), counted(validation))
+            material: Material = Material(bare(whole), bare(model), *sets, objective, factory, base, own)
+            self._inspect(material)
             self.check(material)
-            return UnlearningPath(self.steps(material), self.budget(material))
+            wrapped = None if whole is material.model else whole
+            return UnlearningPath(self.steps(material), self.budget(material), wrapped)
+
+    def _inspect(self, material: Material) -> None:
+        """Raise RecipeError for what is known of sets and factory before anything has been read from a loader."""
+        held: dict[str, Batches] = {role: getattr(material, role) for role in self.reads}
+        check_lists(material.objective, material.original, held)
+        if "factory" in self.needs:
+            material.made = material.fresh()
+        if isinstance(self, Iterative):
+            alone = () if self.joins else self.reads
+            material.check_normalization(alone, self.set_mode, getattr(self, "micro_batch", None))
 
 
 UNLEARNERS: Registry[Unlearner] = Registry("unlearner", "ungrok.unlearners", ("ungrok.methods", "UNLEARNERS.register"))

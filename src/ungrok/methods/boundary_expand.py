@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ungrok.core.errors import NotApplicable
 from ungrok.methods.base import UNLEARNERS, Iterative
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 
 
 def last_linear(model: nn.Module) -> nn.Linear:
@@ -58,6 +58,7 @@ class BoundaryExpand(Iterative):
 
     inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     needs: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[Role, ...]] = ("forget",)
     kind: Literal["boundary_expand"] = "boundary_expand"
     lr: float = Field(1e-5, gt=0, description="learning rate")
     default_epochs: ClassVar[int] = 10

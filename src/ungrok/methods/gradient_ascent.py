@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.methods.base import UNLEARNERS, InParts
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 from ungrok.methods.scheduled import Scheduled
 
 
@@ -27,6 +27,7 @@ class GradientAscent(InParts, Scheduled):
 
     optional: ClassVar[frozenset[str]] = frozenset({"micro_batch", "schedule", "warmup_epochs"})
     needs: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[Role, ...]] = ("forget",)
     kind: Literal["gradient_ascent"] = "gradient_ascent"
     lr: float = Field(1e-4, gt=0, description="learning rate")
 

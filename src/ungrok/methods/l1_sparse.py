@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.methods.base import UNLEARNERS, Iterative
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 
 
 def l1_norm(parameters: Iterable[Tensor]) -> Tensor:
@@ -30,6 +30,7 @@ class L1Sparse(Iterative):
     Cost: one pass over the retain data per epoch, none over the forget data.
     """
 
+    reads: ClassVar[tuple[Role, ...]] = ("retain",)
     kind: Literal["l1_sparse"] = "l1_sparse"
     lr: float = Field(1e-2, gt=0, description="learning rate")
     alpha: float = Field(5e-4, ge=0, description="initial weight of the penalty, loss per unit of |weight|")

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.methods.base import UNLEARNERS
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 from ungrok.methods.retaining import Retaining
 
 
@@ -33,6 +33,7 @@ class NablaTau(Retaining):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("retain", "validation")
+    reads: ClassVar[tuple[Role, ...]] = ("forget", "retain", "validation")
     kind: Literal["nabla_tau"] = "nabla_tau"
     lr: float = Field(1e-2, gt=0, description="learning rate")
     alpha: float = Field(0.5, ge=0, le=1, description="initial weight of the forget term, no unit")

@@ -8,8 +8,11 @@ from typing import Any, ParamSpec
 
 from torch import nn
 
+from ungrok.core.entrance import check_model, check_seed, recognized
 from ungrok.core.errors import RecipeError
-from ungrok.core.objective import Batches, Classification, Objective
+from ungrok.core.objective import Batches, Objective
+from ungrok.core.seeds import seeded
+from ungrok.core.sets import check_batches
 from ungrok.methods.base import UNLEARNERS, Unlearner
 from ungrok.methods.path import UnlearningPath
 
@@ -51,11 +54,14 @@ def unlearning_path(
     """Return the unlearning path that leaves ``model``: an iterator that pauses after every update or strength.
 
     Args:
-        model: Any classifier, on any device, in any mode; it is not changed.
-        forget: Re-iterable of ``(inputs, targets)`` batches to forget, used in the order it gives; a DataLoader or a list.
+        model: Any classifier or causal language model, on any device, in any mode, under ``nn.DataParallel`` or
+            ``torch.compile`` or not; it is not changed.
+        forget: Re-iterable of batches to forget, used in the order it gives; a DataLoader or a list. Batches are
+            ``(inputs, targets)``, ``(inputs, targets, index)`` or dicts, as the objective says.
         retain: Re-iterable of batches to keep.
         method: A configured method, for instance ``SCRUB(lr=5e-4, epochs=3)``, or a name from ``ungrok list methods``.
-        objective: How a batch becomes logits and losses; cross-entropy classification by default.
+        objective: How a batch becomes logits and losses. By default ``CausalLM`` for a causal language model of transformers
+            or batches with a label for every token, cross-entropy classification for all else.
         validation: Re-iterable of held-out batches, for methods that need them.
         factory: Returns a freshly initialized model of the same shape, for methods that need one.
         base: The model before it saw the data, for methods that need it.
@@ -72,7 +78,12 @@ def unlearning_path(
 
     """
     made = make_method(method, settings)
-    objective = objective or Classification()
+    check_model("model", model)
+    check_seed(seed)
+    if objective is None:
+        check_batches("forget", forget)
+        with seeded(seed):
+            objective, _ = recognized(model, forget)
     return made.path(model, forget, retain, objective, validation=validation, factory=factory, base=base, seed=seed)
 
 

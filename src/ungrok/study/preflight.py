@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ungrok.analyze import ROLES, Subject
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, UngrokError
 from ungrok.core.scores import evaluating
 from ungrok.data.base import Data
 from ungrok.data.batches import TensorBatches
@@ -138,11 +138,13 @@ def _try(network: nn.Module, kind: str, data: Data, training: Training) -> None:
     try:
         with torch.no_grad():
             out = objective.logits(network, batch)
+    except UngrokError as error:
+        raise RecipeError(f"model: kind {kind!r}: {error}") from None
     except Exception as error:  # whatever a model of the user's own raises
         raise RecipeError(f"model: kind {kind!r} does not take inputs of shape {data.shape} ({error})") from error
     rows = len(objective.targets(batch))
-    if not (isinstance(out, torch.Tensor) and data.fits(out.shape, rows)):
-        given = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+    if not data.fits(out.shape, rows):
+        given = tuple(out.shape)
         raise RecipeError(
             f"model: kind {kind!r} gives {given} for two examples; wanted: logits ({rows}, {data.outputs})"
         )
