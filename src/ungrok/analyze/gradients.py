@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 from torch.utils._pytree import tree_map
 
 from ungrok.analyze.base import MODEL, ROOT, chunks
 from ungrok.core.closed_forms import Tape, plain
-from ungrok.core.gradients import attributes_kept, example_gradients, gradient, trainable
+from ungrok.core.gradients import attributes_kept, example_gradients, gradient, trainable, with_parameters
 from ungrok.core.objective import Batch, Objective
 
 
@@ -66,13 +66,9 @@ def _per_sample(
     one_by_one = partial(_one_by_one, model, objective, wanted)
     if not objective.per_sample:
         return one_by_one
-    fixed = {name: p.detach() for name, p in model.named_parameters() if name not in wanted}
-    buffers = dict(model.named_buffers())
 
     def pulled(parameters: dict[str, Tensor], example: Batch, slope: Tensor) -> Tensor:
-        def live(*args: Any, **kwargs: Any) -> Any:
-            return functional_call(model, (parameters, fixed, buffers), args, kwargs)
-
+        live = with_parameters(model, parameters)
         single = tree_map(lambda t: t.unsqueeze(0), example)
         return (objective.logits(live, single)[0] * slope).sum()  # type: ignore[arg-type]
 
@@ -85,7 +81,8 @@ def _per_sample(
             out = logits.requires_grad_()
             slope = torch.autograd.grad(objective.losses(out, batch).sum(), out)[0]
         try:
-            with attributes_kept(model):
+            with attributes_kept(model), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "There is a performance drop")
                 per_sample: dict[str, Tensor] = over(wanted, batch, slope)
         except torch.OutOfMemoryError:
             raise

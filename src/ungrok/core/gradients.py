@@ -6,7 +6,8 @@ added up in float32 at least.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,6 +49,30 @@ def gradient(value: Tensor, parameters: Sequence[Tensor], *, keep_graph: bool = 
 def flat(tensors: Iterable[Tensor]) -> Tensor:
     """Return tensors as one vector, whatever their memory layout."""
     return torch.cat([t.reshape(-1) for t in tensors])
+
+
+def with_parameters(model: nn.Module, values: Mapping[str, Tensor]) -> Callable[..., Any]:
+    """Return the model as a function in which some parameters have other values, wherever they stand; nothing else is differentiated.
+
+    ``torch.func.functional_call`` alone would leave another tensor in the place of a parameter whose module has two names.
+
+    Args:
+        model: Left as it is.
+        values: By the names of the parameters.
+
+    """
+    names = {id(p): name for name, p in model.named_parameters()}
+    whole = {
+        f"{prefix}.{name}" if prefix else name: values.get(names[id(p)], p.detach())
+        for prefix, module in model.named_modules()  # each module once
+        for name, p in module._parameters.items()
+        if p is not None
+    }
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return functional_call(model, whole, args, kwargs, tie_weights=False)
+
+    return call
 
 
 def example_gradients(
@@ -211,20 +236,16 @@ class _Squares:
 
     def _add_by_example(self, batch: Batch) -> bool:
         """Add the squares of each example's Jacobian, held in memory for the whole batch, if the model can be vectorized."""
-        fixed = {n: p.detach() for n, p in self.model.named_parameters() if n not in self.total}
-        fixed |= dict(self.model.named_buffers())
 
         def per_example(parameters: dict[str, Tensor], example: Batch) -> Tensor:
             single = tree_map(lambda x: x.unsqueeze(0), example)
-
-            def call(*args: Any, **kwargs: Any) -> Any:
-                return functional_call(self.model, (parameters, fixed), args, kwargs)
-
-            return self.scalars(self.objective.logits(call, single), single)[:, 0]  # type: ignore[arg-type]
+            model = with_parameters(self.model, parameters)
+            return self.scalars(self.objective.logits(model, single), single)[:, 0]  # type: ignore[arg-type]
 
         try:
-            # Fused attention kernels have no rule for vmap and would be called once per example.
-            with sdpa_kernel(SDPBackend.MATH):
+            # Fused attention kernels have no rule for vmap and would be called once per example; torch warns where it does so.
+            with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "There is a performance drop")
                 jacobian = vmap(jacrev(per_example), in_dims=(None, 0))
                 rows = jacobian({n: p.detach() for n, p in self.parameters.items()}, batch)
         except torch.OutOfMemoryError:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import stack_module_state, vmap
 from torch.nn.modules.dropout import _DropoutNd
 
+from ungrok.core.gradients import with_parameters
 from ungrok.train.loop import Run
 
 ELEMENTWISE = ("adamw", "adam", "sgd")
@@ -97,10 +97,7 @@ class _Stack:
         self.optimizer.step()
 
     def _logits(self, parameters: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        def call(*args: Any) -> Any:
-            return functional_call(self.body, parameters, args)
-
-        return self.objective.logits(call, (inputs,))  # type: ignore[arg-type]
+        return self.objective.logits(with_parameters(self.body, parameters), (inputs,))  # type: ignore[arg-type]
 
     @torch.no_grad()
     def hand_back(self, step: int) -> None:
