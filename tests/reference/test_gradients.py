@@ -41,7 +41,7 @@ class Small(nn.Module):
         changes: What is done to convolution, first, second and head.
         way: How the hidden layers are used: one after another; the second a copy of the first (``tied``); the first called twice
             (``twice``) or used by ``F.linear`` (``functional``); one of both by each example (``routed``), by each half of an
-            example (``halves``); the second never (``unused``); each example less the batch's first (``mixed`` if alone).
+            example (``halves``); the second never (``unused``).
 
     """
 
@@ -119,18 +119,19 @@ PRECISIONS = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 0.15}
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
+@pytest.mark.parametrize("way", ["one by one", "tied", "twice", "functional", "routed", "halves", "unused"])
 @given(
-    st.tuples(*[st.sampled_from(list(CHANGES))] * 4).filter(lambda changes: set(changes) != {"frozen"}),
-    st.sampled_from(["one by one", "tied", "twice", "functional", "routed", "halves", "unused"]),
+    st.just(("plain",) * 4)
+    | st.tuples(*[st.sampled_from(list(CHANGES))] * 4).filter(lambda changes: set(changes) != {"frozen"}),
     st.sampled_from(list(PRECISIONS)),
     st.booleans(),
     st.integers(1, 7),
     st.integers(1, 8),
     st.integers(0, 1000),
 )
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=20, derandomize=True, deadline=None)
 def test_any_model_gives_what_one_backward_pass_per_example_gives(
-    changes, way, precision, channels_last, n, chunk, seed
+    way, changes, precision, channels_last, n, chunk, seed
 ):
     torch.manual_seed(seed)
     model = Small(changes, way).to(precision).eval()
