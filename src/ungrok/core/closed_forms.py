@@ -31,7 +31,8 @@ def _conv(layer: nn.Conv2d, inputs: Tensor, d: Tensor) -> dict[str, Tensor]:
 
 
 def _batch_norm(layer: _BatchNorm, inputs: Tensor, d: Tensor) -> dict[str, Tensor]:
-    assert layer.running_mean is not None and layer.running_var is not None
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
     mean, var = layer.running_mean.to(inputs.dtype), layer.running_var.to(inputs.dtype)
     normed = F.batch_norm(inputs, mean, var, eps=layer.eps)
     return {"weight": _squares(_over_places(d * normed)), "bias": _squares(_over_places(d))}

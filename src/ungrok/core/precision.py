@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -39,6 +39,11 @@ class Masters:
         """float32, one per parameter in ``low``; the parameter is its rounded value."""
         self._sums: list[Tensor | None] = [None] * len(self.low)
 
+    def restore(self, values: Sequence[Tensor]) -> None:
+        """Continue from the ``values`` of earlier masters of the same parameters, which are not moved."""
+        for mine, value in zip(self.values, values, strict=True):
+            mine.copy_(value)
+
     @contextmanager
     def gathered(self) -> Iterator[None]:
         """Add up in float32 the gradients of all backward passes of the block; :meth:`widened` puts them into ``grad``."""
@@ -50,7 +55,7 @@ class Masters:
             for handle in handles:
                 handle.remove()
 
-    def _gather(self, index: int):  # type: ignore[no-untyped-def]
+    def _gather(self, index: int) -> Callable[[Tensor], None]:
         def add(parameter: Tensor) -> None:
             total, gradient = self._sums[index], parameter.grad
             assert gradient is not None

@@ -25,7 +25,7 @@ def stackable(runs: Sequence[Run]) -> bool:
     """Return whether runs can be trained as one.
 
     They must be of the same training, with batches of the same sizes; the optimizer must be elementwise, and the model free of
-    buffers and of dropout. Arms that work on whole gradients (SAM, Grokfast, penalties) train one at a time.
+    buffers, of dropout and of weights with fewer than 32 bits. Arms that work on whole gradients (SAM, Grokfast, penalties) train one at a time.
     """
     first = runs[0]
     config, layers = first.training, list(first.model.modules())
@@ -33,6 +33,7 @@ def stackable(runs: Sequence[Run]) -> bool:
     return (
         plain
         and config.optimizer.kind in ELEMENTWISE
+        and not first.masters.low
         and not list(first.model.buffers())
         and not any(isinstance(layer, _DropoutNd) for layer in layers)
         and all(run.training == config and len(run.data.train) == len(first.data.train) for run in runs)
