@@ -549,13 +549,14 @@ def test_the_weight_of_a_term_may_be_zero_and_not_less(name, weight):
 
 
 def test_weights_of_few_bits_follow_the_path_of_float32_weights(name, data):
-    """At a fifth of the rate most updates are below the rounding of bfloat16; rounded one by one they would be lost or biased."""
+    """At a low rate most updates are below the rounding of bfloat16; rounded one by one they would be lost or biased."""
     low = build().bfloat16()
     few = {role: [(x.bfloat16(), y) for x, y in batches] for role, batches in data.items()}
     wide = {role: [(x.float(), y) for x, y in batches] for role, batches in few.items()}
     settings = {}
     if issubclass(UNLEARNERS.get(name), Iterative):  # by SGD: Adam's updates do not shrink where gradients are mere rounding
-        settings = {"lr": CASES[name].settings.get("lr", 0.05) / 5, "optimizer": "sgd"}
+        lr = CASES[name].settings.get("lr", 0.05) / 20
+        settings = {"lr": lr, "optimizer": "sgd", "momentum": 0.0, "epochs": None, "updates": 200}
     torch.manual_seed(1)
     random = mlp().bfloat16()
     ends = []
@@ -569,8 +570,8 @@ def test_weights_of_few_bits_follow_the_path_of_float32_weights(name, data):
         torch.cat([p.detach().float().flatten() for p in model.parameters()]) for model in (low, *ends)
     )
     assert (exact - start).norm() > 0
-    rounding = start.norm() / 2**8
-    assert (mine - exact).norm() <= 0.25 * (exact - start).norm() + rounding
+    rounding = start.norm() / 2**9
+    assert (mine - exact).norm() <= 0.1 * (exact - start).norm() + rounding
 
 
 class Spare(nn.Module):
