@@ -554,7 +554,9 @@ def test_weights_of_few_bits_follow_the_path_of_float32_weights(name, data):
     few = {role: [(x.bfloat16(), y) for x, y in batches] for role, batches in data.items()}
     wide = {role: [(x.float(), y) for x, y in batches] for role, batches in few.items()}
     settings = {}
-    if issubclass(UNLEARNERS.get(name), Iterative):  # by SGD: Adam's updates do not shrink where gradients are mere rounding
+    if issubclass(
+        UNLEARNERS.get(name), Iterative
+    ):  # by SGD: Adam's updates do not shrink where gradients are mere rounding
         lr = CASES[name].settings.get("lr", 0.05) / 20
         settings = {"lr": lr, "optimizer": "sgd", "momentum": 0.0, "epochs": None, "updates": 200}
     torch.manual_seed(1)

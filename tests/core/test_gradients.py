@@ -237,7 +237,7 @@ def test_a_model_that_branches_on_its_data():
 
 def test_a_model_that_takes_no_single_example():
     model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2, track_running_stats=False)).eval()
-    with pytest.raises(NotApplicable, match="cannot be differentiated example by example .Expected more than 1 value"):
+    with pytest.raises(NotApplicable, match=r"cannot be differentiated example by example .Expected more than 1 value"):
         diagonal_fisher(model, iter([(torch.ones(2, 3), torch.zeros(2).long())]), OBJECTIVE)
 
 

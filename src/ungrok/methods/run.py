@@ -92,7 +92,7 @@ def unlearning_path(
 def _watched(path: UnlearningPath, label: str, change: Change) -> Iterator[Step]:
     """Yield the steps of a path, and warn if the last one is still where the path began."""
     last: Step | None = None
-    for last in path:  # noqa: B007 (read after the loop)
+    for last in path:
         yield last
     if last is not None and (nothing := change.too_small(last.model)):
         warnings.warn(f"{label} left the model as it was: {nothing}", UnlearningWarning, stacklevel=3)

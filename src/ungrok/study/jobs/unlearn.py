@@ -31,7 +31,7 @@ BYTES = 6
 class UnlearnSpec(PathSpec):
     """A path, where it is observed, and what the model at its end is asked."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe"})
+    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe", "speed"})
 
     observe: Observation
     probe: Asked | None = None
