@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from ungrok.core import gradients
 from ungrok.core.causal_lm import CausalLM
@@ -335,3 +337,71 @@ def test_the_fisher_information_of_a_language_model_is_right_on_average():
     torch.testing.assert_close(fisher["table"][2], expected, rtol=0.15, atol=0.01)
     assert fisher["table"][[0, 1, 3]].abs().sum() == 0
     assert vocabulary == 4
+
+
+def mean_squares(model, inputs, targets):
+    squares, _ = squared_gradients(model, iter([(inputs, targets)]), OBJECTIVE)
+    return {name: value.double().sum().item() for name, value in squares.items()}
+
+
+@pytest.mark.parametrize("change", [lambda layer: None, parametrizations.weight_norm], ids=["by layer", "by example"])
+def test_one_example_many_times_gives_what_it_gives_once(change):
+    """A sum of 1,200 squares in bfloat16 would stand still at a fraction of it."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    change(model[2])
+    model.bfloat16().eval()
+    x, y = torch.randn(1, 8).bfloat16(), torch.tensor([1])
+    once = mean_squares(model, x, y)
+    assert all(value > 0 for value in once.values())
+    for n in (8, 200, 1200):
+        assert mean_squares(model, x.expand(n, -1), y.expand(n)) == pytest.approx(once, rel=0.02)
+
+
+def test_pruned_weights_have_the_gradients_that_one_backward_pass_per_example_gives():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+    for layer in (model[0], model[2]):
+        prune.l1_unstructured(layer, "weight", 0.3)
+    inputs, targets = torch.randn(20, 6), torch.arange(20) % 3
+    squares, _ = squared_gradients(model.eval(), iter([(inputs, targets)]), OBJECTIVE)
+    torch.testing.assert_close(squares, slow_squares(model, inputs, targets, OBJECTIVE))
+    for name in ("0", "2"):
+        mask = model.get_buffer(f"{name}.weight_mask").bool()
+        assert squares[f"{name}.weight_orig"][mask].sum() > 0.01
+        assert squares[f"{name}.weight_orig"][~mask].sum() == 0
+
+
+def test_gradient_counts_what_a_value_does_not_depend_on_as_0():
+    used, unused, low = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(1).bfloat16())
+    taken = gradients.gradient((used.square().sum() * 3 + low.float().sum()), [used, unused, low])
+    assert [g.tolist() for g in taken] == [[6.0, 6.0], [0.0] * 3, [1.0]]
+    assert [g.dtype for g in taken] == [torch.float32] * 3
+    assert [g.tolist() for g in gradients.gradient(torch.tensor(2.0), [used, low])] == [[0.0, 0.0], [0.0]]
+
+
+def test_a_module_with_two_names_keeps_its_parameters():
+    """torch.func.functional_call would leave a copy in the place of a parameter, which nothing trains."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh())
+    model.append(model[0])
+    weight = model[0].weight
+    doubled = gradients.with_parameters(model, {"0.weight": 2 * weight.detach()})
+    x = torch.randn(2, 3)
+    expected = F.linear(F.linear(x, 2 * weight, model[0].bias).tanh(), 2 * weight, model[0].bias)
+    torch.testing.assert_close(doubled(x), expected)
+    assert model[0].weight is model[2].weight is weight
+
+
+def test_tensors_that_modules_hold_are_put_back():
+    class Keeps(nn.Linear):
+        def forward(self, x):
+            self.last = x * 2
+            return super().forward(x)
+
+    model = Keeps(3, 2)
+    first = model(torch.ones(1, 3)) is not None and model.last
+    with gradients.attributes_kept(model):
+        model(torch.zeros(1, 3))
+        model.other = torch.ones(1)
+    assert model.last is first
+    assert not hasattr(model, "other")
