@@ -25,6 +25,7 @@ ACROSS = {
     "methods/test_pages.py": "docs/methods",
     "methods/test_plugin.py": "a method that another package brings",
     "reference/test_augment.py": "augmentation against another implementation",
+    "reference/test_gradients.py": "gradients against one backward pass per example",
     "reference/test_paths.py": "methods against another implementation",
     "report/test_reading_back.py": "a study that is written and opened again",
     "study/test_keys.py": "keys of every kind of job",

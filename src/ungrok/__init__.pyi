@@ -2,6 +2,7 @@
 
 from ungrok.api import audit as audit
 from ungrok.core.causal_lm import CausalLM as CausalLM
+from ungrok.core.errors import UnlearningWarning as UnlearningWarning
 from ungrok.core.objective import Classification as Classification
 from ungrok.evaluate.audit import Audit as Audit
 from ungrok.methods.alt_po import AltPO as AltPO

@@ -15,6 +15,7 @@ PLACES = {
     "Classification": "ungrok.core.objective",
     "Step": "ungrok.methods.path",
     "Unlearner": "ungrok.methods.base",
+    "UnlearningWarning": "ungrok.core.errors",
     "audit": "ungrok.api",
     "unlearn": "ungrok.methods.run",
     "unlearning_path": "ungrok.methods.run",

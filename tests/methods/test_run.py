@@ -13,6 +13,7 @@ import ungrok
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
 from ungrok.methods.finetune import Finetune
+from ungrok.models.resnet import ResNet
 
 BATCHES = [(torch.randn(6, 4, generator=torch.Generator().manual_seed(i)), torch.arange(6) % 3) for i in range(4)]
 SETS = {"forget": BATCHES[:2], "retain": BATCHES[2:]}
@@ -110,7 +111,7 @@ def test_unlearn_is_a_plain_function():
 
 def test_the_seed_is_0_unless_given(model):
     ends = [
-        ungrok.unlearn(model, **SETS, method="fisher", **given)
+        ungrok.unlearn(model, **SETS, method="fisher", alpha=1e-4, **given)
         for given in ({}, {"seed": 0}, {"seed": 1}, {"seed": -1})
     ]
     assert [torch.equal(ends[0][0].weight, end[0].weight) for end in ends] == [True, True, False, False]
@@ -125,3 +126,56 @@ def test_mistakes_with_a_class_are_one_sentence(model):
         ungrok.unlearn(model, method=ungrok.SCRUB, **{key: SETS[key] for key in ("forget", "retain")})
     with pytest.raises(TypeError, match=r"^unlearn\(\) missing a required argument: 'model'$"):
         ungrok.unlearn()
+
+
+def fitted(seed=0):
+    """Return a small ResNet that knows its forget and retain sets by heart."""
+    torch.manual_seed(seed)
+    network = ResNet(width=4).build((3, 8, 8), 3, seed)
+    draw = torch.Generator().manual_seed(seed)
+    sets = {role: [(torch.randn(12, 3, 8, 8, generator=draw), torch.arange(12) % 3)] for role in ("forget", "retain")}
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        sum(nn.functional.cross_entropy(network(x), y) for x, y in (sets["forget"][0], sets["retain"][0])).backward()
+        optimizer.step()
+    return network.eval(), sets
+
+
+def test_a_model_that_is_left_as_it_was_is_a_warning():
+    network, sets = fitted()
+    with pytest.warns(
+        ungrok.UnlearningWarning, match="^ssd left the model as it was: it changed no prediction"
+    ) as caught:
+        end = ungrok.unlearn(network, **sets, method="ssd", alpha=1e6)
+    assert str(caught[0].message).endswith("on the forget set (accuracy 1.000 before and after) and no weight at all")
+    assert all(torch.equal(p, network.get_parameter(name)) for name, p in end.named_parameters())
+    with pytest.warns(ungrok.UnlearningWarning, match="^gradient_ascent left .*1.000 before and after") as caught:
+        end = ungrok.unlearn(network, **sets, method="gradient_ascent", batchnorm="eval")
+    largest = max(float((p - network.get_parameter(n)).detach().abs().max()) for n, p in end.named_parameters())
+    assert f"no weight by more than {largest:.1e}" in str(caught[0].message)
+    assert largest > 0
+
+
+def test_a_path_warns_where_it_ends_and_only_there(model):
+    path = ungrok.unlearning_path(model, **SETS, method="gradient_ascent", lr=1e-9, epochs=1, batchnorm="eval")
+    steps = [next(path), next(path)]
+    assert steps[-1].updates == path.budget == 2
+    with pytest.warns(ungrok.UnlearningWarning, match="gradient_ascent left the model as it was"):
+        assert next(path, None) is None
+
+
+@pytest.mark.parametrize("way", ["argument", "context"])
+def test_forward_passes_may_run_in_bfloat16(model, way):
+    """Weights are float32 still, and end near those of float32 passes, but not on them."""
+    types = []
+    watched = copy.deepcopy(model)
+    watched[3].register_forward_hook(lambda *args: types.append(args[2].dtype))
+    settings = {"method": "neggrad_plus", "lr": 0.05, "epochs": 2}
+    with torch.autocast("cpu", torch.bfloat16, enabled=way == "context"):
+        low = ungrok.unlearn(watched, **SETS, **settings, bfloat16=way == "argument")
+    exact = ungrok.unlearn(model, **SETS, **settings)
+    assert torch.bfloat16 in types
+    moved = (exact[0].weight - model[0].weight).norm()
+    assert low[0].weight.dtype == torch.float32
+    assert 0 < (low[0].weight - exact[0].weight).norm() < 0.1 * moved

@@ -18,6 +18,10 @@ class NotApplicable(UngrokError, ValueError):
     """A method or measure does not apply to the model or data it was given."""
 
 
+class UnlearningWarning(UserWarning):
+    """Unlearning left a model as it was."""
+
+
 class StoreError(UngrokError, OSError):
     """The store cannot be read or written."""
 

@@ -285,7 +285,8 @@ def backward(terms: Iterable[Tensor]) -> Tensor:
     """Accumulate the gradients of scalars, one graph in memory at a time, and return the sum of the scalars, detached."""
     total: Tensor | None = None
     for term in terms:
-        term.backward()
+        if term.requires_grad:
+            term.backward()
         total = term.detach() if total is None else total + term.detach()
     assert total is not None
     return total

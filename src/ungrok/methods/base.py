@@ -14,8 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ungrok.core.entrance import check_lists, check_model, check_seed
 from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.gradients import trainable
 from ungrok.core.modules import bare, duplicate
 from ungrok.core.objective import Batch, Batches, Objective, backward, part_losses
+from ungrok.core.precision import Masters
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema, explain
 from ungrok.core.scores import evaluating
@@ -87,6 +89,10 @@ class Unlearner(Schema, metaclass=_Explained):
     def steps(self, material: Material) -> Iterator[Step]:
         """Yield the path; called once all inputs have been checked."""
 
+    def trainable(self, model: nn.Module) -> list[nn.Parameter]:
+        """Return the parameters that the method may move."""
+        return list(trainable(model).values())
+
     def check(self, material: Material) -> None:
         """Raise NotApplicable where the method does not apply; called before any work."""
 
@@ -131,7 +137,7 @@ class Unlearner(Schema, metaclass=_Explained):
         for need in self.needs:
             if given[need] is None:
                 raise RecipeError(f"{self.kind} needs {need}=, which was not given")
-        if not any(p.requires_grad for p in model.parameters()):
+        if not trainable(model):
             raise NotApplicable(f"{self.kind}: every parameter of the model is frozen")
         with seeded(seed):  # a DataLoader draws from the global random state whenever it is iterated
             for role, batches in {"forget": forget, "retain": retain, "validation": validation}.items():
@@ -142,6 +148,8 @@ class Unlearner(Schema, metaclass=_Explained):
             material: Material = Material(bare(whole), bare(model), *sets, objective, factory, base, own)
             self._inspect(material)
             self.check(material)
+            if not self.trainable(material.model):
+                raise NotApplicable(f"{self.kind}: every parameter that it would move is frozen")
             wrapped = None if whole is material.model else whole
             return UnlearningPath(self.steps(material), self.budget(material), wrapped)
 
@@ -161,6 +169,9 @@ UNLEARNERS: Registry[Unlearner] = Registry("unlearner", "ungrok.unlearners", ("u
 
 class Iterative(Unlearner):
     """A method that makes optimizer updates, one loss each; frozen parameters stay frozen.
+
+    Parameters of few bits are float32 while they are updated, from :meth:`before_update` to :meth:`after_update`, and so are their
+    gradients; what was rounded away is kept for the next update (:class:`~ungrok.core.precision.Masters`).
 
     An instance holds settings and never changes. What a method keeps along a path is the value that :meth:`begin` returns,
     of a type of the method's own: every other hook finds it as ``material.state`` and says so by the type of its argument,
@@ -202,20 +213,23 @@ class Iterative(Unlearner):
             material.state = self.begin(material)
         parameters = [*self.trainable(model), *self.extra_parameters(material)]
         optimizer = TORCH_OPTIMIZERS[self.optimizer](parameters, self.lr, self.momentum, self.weight_decay)
+        masters = Masters(parameters)
         with random:
             total = self.budget(material)
         losses = islice(self.losses(material, total), total)
         for update in range(1, total + 1):
             self.set_mode(model)
-            with random, torch.enable_grad():
+            with random, torch.enable_grad(), masters.gathered():
                 optimizer.zero_grad(set_to_none=True)  # before the loss: taken in parts, it adds up gradients itself
                 loss = next(losses)
-                loss.backward()
+                if loss.requires_grad:  # else it depends on no parameter, and every gradient is 0
+                    loss.backward()
             for group in optimizer.param_groups:
                 group["lr"] = self.rate(material, update)
-            self.before_update(material, optimizer)
-            optimizer.step()
-            self.after_update(material, optimizer)
+            with masters.widened():
+                self.before_update(material, optimizer)
+                optimizer.step()
+                self.after_update(material, optimizer)
             yield Step(update, update, model, loss.detach())
 
     def rate(self, material: Material, update: int) -> float:  # noqa: ARG002
@@ -224,10 +238,6 @@ class Iterative(Unlearner):
 
     def begin(self, material: Material) -> Any:
         """Prepare the model, and return the method's state; called once, before the first update."""
-
-    def trainable(self, model: nn.Module) -> list[nn.Parameter]:
-        """Return the parameters that the optimizer may move."""
-        return [p for p in model.parameters() if p.requires_grad]
 
     def extra_parameters(self, material: Material) -> list[nn.Parameter]:  # noqa: ARG002
         """Return parameters that are trained along and belong to no model."""

@@ -65,7 +65,7 @@ class Fisher(OneShot):
         moves = []
         for name, parameter in model.named_parameters():
             if name in fisher:
-                z = torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype).to(parameter.device)
+                z = torch.randn(parameter.shape, generator=draw, dtype=fisher[name].dtype).to(parameter.device)
                 noise = noise_variance(fisher[name], outputs).sqrt() * z
                 moves.append((parameter, parameter.detach().clone(), noise))
 

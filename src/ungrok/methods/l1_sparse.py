@@ -9,13 +9,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ungrok.core.precision import wide
 from ungrok.methods.base import UNLEARNERS, Iterative
 from ungrok.methods.material import Material, Role, length
 
 
 def l1_norm(parameters: Iterable[Tensor]) -> Tensor:
     """Return ``‖θ‖₁``, the sum of the absolute values of all parameters, a scalar."""
-    return torch.stack([p.abs().sum() for p in parameters]).sum()
+    return torch.stack([wide(p).abs().sum() for p in parameters]).sum()
 
 
 @UNLEARNERS.register

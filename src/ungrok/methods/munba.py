@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ungrok.core.gradients import flat, gradient
 from ungrok.core.objective import Batch
 from ungrok.methods.base import UNLEARNERS
 from ungrok.methods.material import Material, length
@@ -39,8 +40,7 @@ def nash_weights(retain: Tensor, forget: Tensor) -> tuple[float, float]:
 
 def flat_gradient(loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:
     """Return the gradient of a loss in one piece, shape (parameters,); the graph is kept."""
-    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
-    return torch.cat([g.flatten() for g in gradients])
+    return flat(gradient(loss, parameters, keep_graph=True))
 
 
 @UNLEARNERS.register

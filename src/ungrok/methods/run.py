@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec
 
 from torch import nn
 
 from ungrok.core.entrance import check_model, check_seed, recognized
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import RecipeError, UnlearningWarning
 from ungrok.core.objective import Batches, Objective
+from ungrok.core.precision import autocast
+from ungrok.core.scores import device_of
 from ungrok.core.seeds import seeded
 from ungrok.core.sets import check_batches
 from ungrok.methods.base import UNLEARNERS, Unlearner
-from ungrok.methods.path import UnlearningPath
+from ungrok.methods.change import Change
+from ungrok.methods.path import Step, UnlearningPath
 
 P = ParamSpec("P")
 
@@ -49,6 +53,7 @@ def unlearning_path(
     factory: Callable[[], nn.Module] | None = None,
     base: nn.Module | None = None,
     seed: int = 0,
+    bfloat16: bool = False,
     **settings: Any,
 ) -> UnlearningPath:
     """Return the unlearning path that leaves ``model``: an iterator that pauses after every update or strength.
@@ -66,6 +71,8 @@ def unlearning_path(
         factory: Returns a freshly initialized model of the same shape, for methods that need one.
         base: The model before it saw the data, for methods that need it.
         seed: The only source of randomness.
+        bfloat16: Autocast the model's passes to bfloat16, as ``trajectory.speed`` does in training; weights and losses stay as
+            they are.
         **settings: Beside a name, the method's hyper-parameters, for instance ``lr=5e-4, epochs=3``.
 
     Returns:
@@ -76,6 +83,10 @@ def unlearning_path(
         RecipeError: If a name, a setting or a set is not usable; the message says what is allowed.
         NotApplicable: If the method does not apply to this model or these data.
 
+    Warns:
+        UnlearningWarning: Where the path ends, if it has moved nothing that can be measured on the forget set. That is asked with
+            one pass over the set.
+
     """
     made = make_method(method, settings)
     check_model("model", model)
@@ -84,7 +95,18 @@ def unlearning_path(
         check_batches("forget", forget)
         with seeded(seed):
             objective, _ = recognized(model, forget)
-    return made.path(model, forget, retain, objective, validation=validation, factory=factory, base=base, seed=seed)
+    run = autocast(objective, device_of(model)) if bfloat16 else objective
+    path = made.path(model, forget, retain, run, validation=validation, factory=factory, base=base, seed=seed)
+    return UnlearningPath(_watched(path, made.label, Change(model, forget, objective, seed)), path.budget)
+
+
+def _watched(path: UnlearningPath, label: str, change: Change) -> Iterator[Step]:
+    """Yield the steps of a path, and warn if the last one is still where the path began."""
+    last: Step | None = None
+    for last in path:
+        yield last
+    if last is not None and (nothing := change.too_small(last.model)):
+        warnings.warn(f"{label} left the model as it was: {nothing}", UnlearningWarning, stacklevel=3)
 
 
 def _taking(path: Callable[P, UnlearningPath]) -> Callable[[Callable[..., nn.Module]], Callable[P, nn.Module]]:

@@ -10,7 +10,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.errors import RecipeError
+from ungrok.core.gradients import trainable
 from ungrok.core.modules import bare, duplicate
+from ungrok.core.precision import Masters
 from ungrok.core.scores import device_of
 from ungrok.methods.base import UNLEARNERS, OneShot, Strengths
 from ungrok.methods.material import Material, Role
@@ -58,11 +60,14 @@ class TaskVector(OneShot):
         start = {name: p.detach().clone() for name, p in base.named_parameters()}
         if {n: p.shape for n, p in material.model.named_parameters()} != {n: p.shape for n, p in start.items()}:
             raise RecipeError("task_vector: base has other parameters than the model")
-        optimizer = torch.optim.AdamW([p for p in base.parameters() if p.requires_grad], self.lr)
+        learned = trainable(base)
+        optimizer, masters = torch.optim.AdamW(learned.values(), self.lr), Masters(learned.values())
         base.train()
         for _ in range(self.epochs):
             for batch in material.batches("forget"):
                 optimizer.zero_grad(set_to_none=True)
                 objective.mean(objective.losses(objective.logits(base, batch), batch), batch).backward()
-                optimizer.step()
-        return {name: p.detach() - start[name] for name, p in base.named_parameters()}
+                with masters.widened():
+                    optimizer.step()
+        with masters.widened():
+            return {name: p.detach() - start[name] for name, p in base.named_parameters()}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ungrok.core.errors import NotApplicable
 from ungrok.core.forms import inputs_of
+from ungrok.core.precision import Masters, wide
 from ungrok.core.scores import device_of
 from ungrok.methods.base import UNLEARNERS, Iterative
 from ungrok.methods.material import Material, Role, length
@@ -111,9 +112,10 @@ class UNSIR(Iterative):
         noise = torch.randn((self.noise_batch, *example.shape[1:]), generator=draw, dtype=example.dtype)
         noise = noise.to(device_of(material.model)).requires_grad_(True)
         labels = torch.full((self.noise_batch,), label, dtype=torch.int64, device=noise.device)
-        optimizer = torch.optim.Adam([noise], self.noise_lr)
+        optimizer, masters = torch.optim.Adam([noise], self.noise_lr), Masters([noise])
         for _ in range(self.noise_steps):
-            loss = 0.1 * noise.square().flatten(1).sum(dim=1).mean() - material.mean_loss((noise, labels))
+            loss = 0.1 * wide(noise).square().flatten(1).sum(dim=1).mean() - material.mean_loss((noise, labels))
             (noise.grad,) = torch.autograd.grad(loss, noise)
-            optimizer.step()
+            with masters.widened():
+                optimizer.step()
         return noise.detach()

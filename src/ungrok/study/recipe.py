@@ -18,6 +18,7 @@ from ungrok.models.base import MODELS, Model
 from ungrok.study.rates import rated
 from ungrok.train.loop import Training
 from ungrok.train.matching import Nuisance, Part
+from ungrok.train.speed import UnlearningSpeed
 from ungrok.train.stages import STAGES, check_stage, stage_name, step_of
 from ungrok.train.transition import TransitionRule
 
@@ -198,7 +199,7 @@ Control = Annotated[Matched | Rescaled, Field(discriminator="kind")]
 class Recipe(Schema):
     """Everything that a study does."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"analyze", "controls"})
+    optional: ClassVar[frozenset[str]] = frozenset({"analyze", "controls", "speed"})
 
     name: str = Field(pattern=r"^[\w./-]+$")
     seeds: list[int] = Field(min_length=1)
@@ -216,6 +217,7 @@ class Recipe(Schema):
     unlearn: list[AnyUnlearner] = Field(min_length=1)
     analyze: list[AnyAnalysis] = Field([], description="measures at every stage, and at the matched dose of every path")
     batches: BatchSizes = BatchSizes()
+    speed: UnlearningSpeed = Field(UnlearningSpeed(), description="how the passes of unlearning are computed")
     observe: Observation = Observation()
     noise_seeds: int = Field(
         1, ge=0, description="number of seeds with a second oracle per forget split, which gives the noise floor"

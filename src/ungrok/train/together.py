@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import stack_module_state, vmap
 from torch.nn.modules.dropout import _DropoutNd
 
+from ungrok.core.gradients import with_parameters
 from ungrok.train.loop import Run
 
 ELEMENTWISE = ("adamw", "adam", "sgd")
@@ -25,7 +25,7 @@ def stackable(runs: Sequence[Run]) -> bool:
     """Return whether runs can be trained as one.
 
     They must be of the same training, with batches of the same sizes; the optimizer must be elementwise, and the model free of
-    buffers and of dropout. Arms that work on whole gradients (SAM, Grokfast, penalties) train one at a time.
+    buffers, of dropout and of weights with fewer than 32 bits. Arms that work on whole gradients (SAM, Grokfast, penalties) train one at a time.
     """
     first = runs[0]
     config, layers = first.training, list(first.model.modules())
@@ -33,6 +33,7 @@ def stackable(runs: Sequence[Run]) -> bool:
     return (
         plain
         and config.optimizer.kind in ELEMENTWISE
+        and not first.masters.low
         and not list(first.model.buffers())
         and not any(isinstance(layer, _DropoutNd) for layer in layers)
         and all(run.training == config and len(run.data.train) == len(first.data.train) for run in runs)
@@ -97,10 +98,7 @@ class _Stack:
         self.optimizer.step()
 
     def _logits(self, parameters: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        def call(*args: Any) -> Any:
-            return functional_call(self.body, parameters, args)
-
-        return self.objective.logits(call, (inputs,))  # type: ignore[arg-type]
+        return self.objective.logits(with_parameters(self.body, parameters), (inputs,))  # type: ignore[arg-type]
 
     @torch.no_grad()
     def hand_back(self, step: int) -> None:

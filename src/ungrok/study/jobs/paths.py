@@ -21,6 +21,7 @@ from ungrok.study.recipe import AnyUnlearner, BatchSizes
 from ungrok.study.seeding import fresh_weights, path_batches
 from ungrok.study.store import Work
 from ungrok.train import Run
+from ungrok.train.speed import UnlearningSpeed
 
 EPOCH = 10
 """Number of updates that an epoch of unlearning is taken to have when its cost is estimated."""
@@ -29,13 +30,14 @@ EPOCH = 10
 class PathSpec(Spec):
     """What an unlearning path is made of, beside the model from which it starts."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"objective"})
+    optional: ClassVar[frozenset[str]] = frozenset({"objective", "speed"})
     unnamed: ClassVar[dict[str, tuple[str, ...]]] = {"unlearn": ()}
 
     unlearn: AnyUnlearner
     forget: Forget
     seed: int
     batches: BatchSizes
+    speed: UnlearningSpeed = UnlearningSpeed()
     objective: OwnLoss | None = None
 
     @field_validator("unlearn")
@@ -123,7 +125,7 @@ def depart(training: TrainSpec, weights: dict[str, Tensor], spec: PathSpec, sour
         run.model,
         sets["forget"],
         sets["retain"],
-        run.objective,
+        spec.speed.objective(run.objective, run.device),
         validation=held_out if len(data.validation) else None,
         factory=fresh,
         base=fresh() if "base" in method.needs and start is not None else None,

@@ -32,7 +32,7 @@ BYTES = 6
 class UnlearnSpec(PathSpec):
     """A path, where it is observed, of which kind its scores are, and what the model at its end is asked."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe", "scores"})
+    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe", "scores", "speed"})
 
     observe: Observation
     probe: Asked | None = None
