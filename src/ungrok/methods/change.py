@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ungrok.core.entrance import enter
 from ungrok.core.objective import Batches, Objective
-from ungrok.core.scores import device_of, evaluating
+from ungrok.core.scores import evaluating
 from ungrok.core.seeds import seeded
 
 MEASURABLE = 0.01
@@ -48,12 +49,12 @@ class Change:
         That is a prediction, or the losses by :data:`MEASURABLE` on average. Both models see the same batches, in eval mode; the global
         random state is left alone.
         """
-        objective, device = self.objective, device_of(model)
+        objective = self.objective
         correct = count = 0
         moved, examples = 0.0, 0
         with seeded(self.seed), torch.no_grad(), evaluating(self.original), evaluating(model):
             for raw in self.forget:
-                batch = objective.move(raw, device)
+                batch = enter(objective, model, raw)
                 before, after = (objective.logits(m, batch) for m in (self.original, model))
                 predicted = objective.predictions(before)
                 if not torch.equal(predicted, objective.predictions(after)):

@@ -174,10 +174,12 @@ class Material(Generic[State]):
             return
         for role in roles:
             counts = sizes(getattr(self, role), lambda raw: self.objective.size(enter(self.objective, self.model, raw)))
-            if any(count == 1 or part == 1 or (part and count % part == 1) for count in counts or ()):
-                self._try_one(role, mode)
+            for place, count in enumerate(counts or (), start=1):
+                if count == 1 or part == 1 or (part and count % part == 1):
+                    self._try_one(role, mode, f"batch {place}" if count == 1 else f"a part of batch {place}")
+                    break
 
-    def _try_one(self, role: Role, mode: Callable[[nn.Module], None]) -> None:
+    def _try_one(self, role: Role, mode: Callable[[nn.Module], None], which: str) -> None:
         batches, trial = getattr(self, role), duplicate(self.model)
         mode(trial)
         raw = batches.collate_fn([batches.dataset[0]]) if isinstance(batches, DataLoader) else batches[0]
@@ -186,7 +188,7 @@ class Material(Generic[State]):
             try:
                 self.objective.logits(trial, one)
             except ValueError as error:
-                raise RecipeError(SINGLE if ONE in str(error) else str(error)) from None
+                raise RecipeError(SINGLE.format(which=which) if ONE in str(error) else str(error)) from None
 
 
 def length(batches: Batches) -> int:

@@ -14,8 +14,8 @@ ONE = "Expected more than 1 value per channel"
 """What batch normalization says of one example."""
 
 SINGLE = (
-    "a batch, or a part of one, has one example, of which batch normalization takes no variance; use drop_last=True or "
-    'another batch size, or batchnorm="eval"'
+    "{which} has one example, of which batch normalization takes no variance; use drop_last=True or another batch size, or "
+    'batchnorm="eval"'
 )
 
 
@@ -70,5 +70,5 @@ class UnlearningPath(Iterator[Step]):
         except ValueError as error:
             if ONE not in str(error):
                 raise
-            raise RecipeError(SINGLE) from None
+            raise RecipeError(SINGLE.format(which="a batch, or a part of one,")) from None
         return step if self.whole is None else replace(step, model=self.whole)
