@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -148,6 +147,8 @@ def _start(workers: int, *, dashboard: bool) -> tuple[Any, Any]:
         )  # fmt: skip
     except (RuntimeError, OSError) as error:
         raise WorkersLost(f"dask cannot start a scheduler on {LOOPBACK}: {first_line(error)}") from error
+    # Where several nannies end while they start, dask looks at the first error only; asyncio would print the others.
+    cluster.loop.asyncio_loop.set_exception_handler(lambda *_: None)
     cluster.scale(workers)
     return cluster, Client(cluster)
 
@@ -214,11 +215,12 @@ class _Replacing:
 
 
 class _Messages(logging.Handler):
-    """Keeps the last errors of dask, and what it says on the death of processes; nothing of that is printed."""
+    """Keeps dask's last error and what it said on the last death of a process; nothing is printed."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self.last: deque[str] = deque(maxlen=3)
+        self.error = ""
+        self.death = ""
 
     @classmethod
     @contextmanager
@@ -237,11 +239,12 @@ class _Messages(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a message if it may tell why workers are gone."""
-        text = next(iter(record.getMessage().splitlines()), "")
-        if record.levelno >= logging.ERROR or text.startswith("Worker process"):
-            cause = record.exc_info[1] if record.exc_info else None
-            self.last.append(f"{text}: {first_line(cause)}" if cause else text)
+        text, cause = record.getMessage(), record.exc_info and record.exc_info[1]
+        if text.startswith("Worker process") and record.levelno == logging.INFO:
+            self.death = text
+        elif record.levelno >= logging.ERROR and cause:
+            self.error = f"{text.splitlines()[0]}: {first_line(cause)}"
 
     def text(self) -> str:
         """Return what is kept, as one text."""
-        return "; ".join(self.last) or "no reason given"
+        return "; ".join(filter(None, (self.error, self.death))) or "no reason given"

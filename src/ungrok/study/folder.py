@@ -166,7 +166,7 @@ def _provenance(path: Path) -> dict[str, Any]:
     """
     try:
         made = read_json(path)
-        known = made.pop("sha256", None)
+        known = made.pop("checksum", None)
         whole = known is None or known == digest(made)
     except (DamagedFile, AttributeError, TypeError, ValueError):
         whole = False

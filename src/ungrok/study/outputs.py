@@ -46,7 +46,7 @@ ALWAYS = ("results", "transitions", "oracles", "curves", "timings", "audits")
 
 def sealed(made: dict[str, Any]) -> dict[str, Any]:
     """Return a provenance with a checksum over it."""
-    return made | {"sha256": digest(made)}
+    return made | {"checksum": digest(made)}
 
 
 def doses_of(plan: Plan, store: Store) -> dict[str, Doses]:
