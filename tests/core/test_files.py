@@ -149,7 +149,7 @@ def test_a_sealed_file_belongs_to_its_folder(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         write_sealed(tmp_path / name / "s.json", {"of": name})
     (tmp_path / "b" / "s.json").write_bytes((tmp_path / "a" / "s.json").read_bytes())
-    with pytest.raises(DamagedFile, match="b/s.json: does not match its checksum"):
+    with pytest.raises(DamagedFile, match=r"b/s\.json: does not match its checksum"):
         read_sealed(tmp_path / "b" / "s.json")
     monkeypatch.chdir(tmp_path / "a")
     assert read_sealed(files.Path("s.json")) == {"of": "a"}
@@ -161,10 +161,10 @@ def test_a_sealed_file_belongs_to_its_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("read", [read_json, read_sealed])
 def test_a_missing_file_and_a_folder_are_damage(tmp_path, read):
-    with pytest.raises(DamagedFile, match="s.json: missing"):
+    with pytest.raises(DamagedFile, match=r"s\.json: missing"):
         read(tmp_path / "s.json")
     (tmp_path / "s.json").mkdir()
-    with pytest.raises(DamagedFile, match="s.json: is no file"):
+    with pytest.raises(DamagedFile, match=r"s\.json: is no file"):
         read(tmp_path / "s.json")
     assert not matches(tmp_path / "s.json", "0")
     assert not matches(tmp_path / "nothing", "0")

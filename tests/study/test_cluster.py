@@ -54,12 +54,15 @@ def test_settings_are_left_as_they_were():
 )
 def test_workers_that_never_come_up_end_a_study_within_a_minute(program, reason):
     started = time.monotonic()
-    with dask.config.set({"distributed.worker.preload": [program]}):
-        with pytest.raises(WorkersLost, match=f"no worker process lives.*{reason}") as error:
-            with connected(2, None, print) as (_, watch):
-                while time.monotonic() < started + 100:
-                    watch()
-                    time.sleep(0.2)
+
+    def wait():
+        with dask.config.set({"distributed.worker.preload": [program]}), connected(2, None, print) as (_, watch):
+            while time.monotonic() < started + 100:
+                watch()
+                time.sleep(0.2)
+
+    with pytest.raises(WorkersLost, match=f"no worker process lives.*{reason}") as error:
+        wait()
     assert time.monotonic() - started < 60
     assert "\n" not in str(error.value)
 
@@ -95,11 +98,13 @@ def test_a_scheduler_without_workers_is_told_now_and_then(monkeypatch):
 
     monkeypatch.setattr(cluster, "REMINDER", 0.1)
     said: list[str] = []
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0", silence_logs=50) as own:
-        with connected(0, own.scheduler_address, said.append) as (_, watch):
-            watch()
-            assert said == []
-            time.sleep(0.2)
-            watch()
-            watch()
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=":0", silence_logs=50) as own,
+        connected(0, own.scheduler_address, said.append) as (_, watch),
+    ):
+        watch()
+        assert said == []
+        time.sleep(0.2)
+        watch()
+        watch()
     assert said == [f"--scheduler {own.scheduler_address}: it has no workers; waiting for some"]

@@ -214,7 +214,7 @@ def test_a_study_opens_without_any_times(study, copy):
 
 def test_a_dashboard_needs_workers_of_the_study_s_own(tiny, tmp_path):
     for options in ({"workers": 0}, {"scheduler": "tcp://127.0.0.1:1"}):
-        with pytest.raises(RecipeError, match="--dashboard: with --(workers 0|scheduler) there is no cluster"):
+        with pytest.raises(RecipeError, match=r"--dashboard: with --(workers 0|scheduler) there is no cluster"):
             run_study(tiny(), tmp_path / "out", dashboard=True, **options)
     assert list(tmp_path.iterdir()) == []
 

@@ -148,7 +148,8 @@ def _start(workers: int, *, dashboard: bool) -> tuple[Any, Any]:
     except (RuntimeError, OSError) as error:
         raise WorkersLost(f"dask cannot start a scheduler on {LOOPBACK}: {first_line(error)}") from error
     # Where several nannies end while they start, dask looks at the first error only; asyncio would print the others.
-    cluster.loop.asyncio_loop.set_exception_handler(lambda *_: None)
+    loop: Any = cluster.loop
+    loop.asyncio_loop.set_exception_handler(lambda *_: None)
     cluster.scale(workers)
     return cluster, Client(cluster)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Generic, TypeVar, cast
 
 from filelock import FileLock
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.core.files import (
+    ABSENT,
     checksum,
     load_tensors,
     matches,
@@ -144,8 +146,7 @@ class Store:
         with explained(folder):
             for name, known in _manifest(folder / MANIFEST).items():
                 path = folder / name
-                stat = path.stat() if path.is_file() else None
-                seen = stat and (stat.st_size, stat.st_mtime_ns)
+                seen = _stamp(path)
                 if seen and self._checked.get(str(path)) == seen:
                     continue
                 if not seen or not matches(path, known):
@@ -238,6 +239,15 @@ class Store:
         if self.folder(job.key).exists():  # its manifest is lost, or another process was faster
             self.discard(job.key)
         folder.rename(self.folder(job.key))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return size and time of a file, which tell whether it was changed; None where there is no file."""
+    try:
+        stat = path.stat()
+    except ABSENT:
+        return None
+    return (stat.st_size, stat.st_mtime_ns) if S_ISREG(stat.st_mode) else None
 
 
 def _manifest(path: Path) -> dict[str, str]:
