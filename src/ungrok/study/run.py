@@ -75,12 +75,12 @@ def run_study(
         check_dashboard(workers, scheduler)
     folder, where = folders(recipe, out, store)
     plan = planned(recipe)
-    say(f"{recipe.name}: {counted(plan)}")
-    for text in [*plan.warnings, *stale_warnings(plan, where)]:
-        say(f"warning: {text}")
     jobs = list(plan.jobs.values())
     if engine.pending(where, jobs, say):
         check_writable(folder)
+    say(f"{recipe.name}: {counted(plan)}")
+    for text in [*plan.warnings, *stale_warnings(plan, where)]:
+        say(f"warning: {text}")
     ran = engine.run(jobs, where, workers=workers, scheduler=scheduler, dashboard=dashboard, say=say)
     say(f"{ran} jobs ran, {len(plan.jobs) - ran} were finished already")
     used = None if scheduler else engine.default_workers() if workers is None else workers
