@@ -1,5 +1,7 @@
 """Files are whole or absent, and a damaged one says so by name."""
 
+import errno
+import fcntl
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -7,10 +9,11 @@ import torch
 from torch import nn
 
 from ungrok.core import files
-from ungrok.core.errors import DamagedFile, UngrokError
+from ungrok.core.errors import DamagedFile, StoreError, UngrokError
 from ungrok.core.files import (
     checksum,
     load_tensors,
+    locked,
     matches,
     read_json,
     read_sealed,
@@ -168,3 +171,18 @@ def test_a_missing_file_and_a_folder_are_damage(tmp_path, read):
         read(tmp_path / "s.json")
     assert not matches(tmp_path / "s.json", "0")
     assert not matches(tmp_path / "nothing", "0")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, "not here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StoreError, match=r"no file locks .flock: not here."), locked(tmp_path / "lock"):
+        pass
+
+
+def test_another_failure_to_lock_is_told_as_it_is(tmp_path):
+    with pytest.raises(IsADirectoryError), locked(tmp_path):
+        pass

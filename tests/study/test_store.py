@@ -189,7 +189,9 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
         raise OSError(number, "not here")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(StoreError, match=r"store: its file system has no file locks .not here.*--store"):
+    with pytest.raises(
+        StoreError, match=r"store/\.locks: this file system has no file locks .flock: not here.; use a folder"
+    ):
         Store(tmp_path / "store").prepare()
 
 

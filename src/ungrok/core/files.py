@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator
@@ -10,15 +11,19 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ungrok.core.errors import DamagedFile
+from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.core.schema import canonical
 
 ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 """What opening a file raises where there is no file of that name."""
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
+"""What a file system answers that does not know ``flock``."""
 
 
 def checksum(path: Path) -> str:
@@ -33,6 +38,30 @@ def matches(path: Path, known: str) -> bool:
         return checksum(path) == known
     except ABSENT:
         return False
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is created; a process that dies lets go of it.
+
+    Raises:
+        StoreError: On a file system without such locks.
+
+    """
+    # The library's way out, a file that stands for a lock, would outlive a process that dies on another machine.
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise StoreError(
+            f"{path.parent}: this file system has no file locks (flock: {error.strerror}); use a folder on another"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

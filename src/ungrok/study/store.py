@@ -13,7 +13,6 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Generic, TypeVar, cast
 
-from filelock import FileLock
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from ungrok.core.files import (
     ABSENT,
     checksum,
     load_tensors,
+    locked,
     matches,
     read_json,
     read_sealed,
@@ -36,9 +36,6 @@ R = TypeVar("R", bound=Result)
 
 JOB, RESULT, MANIFEST, TIMING = "job.json", "result.json", "manifest.json", "timing.json"
 Tick = Callable[[float], None]
-
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
-"""What a file system answers that does not know ``flock``."""
 
 
 @dataclass(frozen=True)
@@ -203,20 +200,8 @@ class Store:
             StoreError: On a file system without such locks.
 
         """
-        # The library's way out, a file that stands for a lock, would outlive a process that dies on another machine.
-        lock = FileLock(self.root / ".locks" / key, fallback_to_soft=False)
-        try:
-            lock.acquire()
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            raise StoreError(
-                f"{self.root}: its file system has no file locks ({error.strerror}); name a folder on another with --store"
-            ) from error
-        try:
+        with locked(self.root / ".locks" / key):
             yield
-        finally:
-            lock.release()
 
     def partial(self, job: AnyJob) -> Path:
         """Return the folder in which a job works, with whatever an interrupted run left there."""
