@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from ungrok.cli.app import app
+from ungrok.core.errors import WorkersLost
 
 
 def test_every_summary_is_a_sentence_that_fits(ungrok):
@@ -54,6 +55,15 @@ def test_memory_that_runs_out_outside_a_job_is_one_line(ungrok, tiny, monkeypatc
     assert "CUDA out of memory." in err
 
 
+def test_lost_workers_are_one_line_and_exit_code_1(ungrok, tiny, monkeypatch):
+    def lost(*_, **__):
+        raise WorkersLost("no worker process lives")
+
+    monkeypatch.setattr("ungrok.study.engine.run", lost)
+    code, _, err = ungrok("study", *tiny)
+    assert (code, err.splitlines()[-1]) == (1, "error: no worker process lives")
+
+
 def test_other_errors_keep_their_traceback(ungrok, tiny, monkeypatch):
     def broken(*_):
         raise RuntimeError("a mistake in the program")
@@ -77,6 +87,7 @@ def test_other_errors_keep_their_traceback(ungrok, tiny, monkeypatch):
         (["unlearn", "digits", "--method", "scurb"], ["--method", "did you mean 'scrub'"]),
         (["unlearn", "TINY", "--model", "nothing.safetensors"], ["--model", "nothing.safetensors"]),
         (["list", "method"], ["method", "did you mean 'methods'"]),
+        (["study", "digits", "--dashboard", "--workers", "0"], ["--dashboard", "--workers 0"]),
         (["report", "."], ["recipe.yaml"]),
         (["analyze", "digits"], ["--analysis", "'digits'", "weight_norm"]),
         (["analyze", "digits", "--model", "my.safetensors", "--stage", "grokked"], ["--model", "--stage"]),

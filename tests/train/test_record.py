@@ -123,6 +123,41 @@ def test_a_damaged_file_is_passed_over(simple, folders, name, damage):
     same_files(straight, broken)
 
 
+def test_flipped_bits_of_the_progress_never_change_a_result(simple, folders):
+    straight, broken = folders
+    expected = simple().record(straight)
+    first = simple()
+    crash_after(first, 21)
+    with pytest.raises(Crash):
+        first.record(broken, save_after=-1.0)
+    left = {path.name: path.read_bytes() for path in broken.iterdir()}
+    digits = [place for place, byte in enumerate(left[PROGRESS]) if chr(byte).isdigit()]
+    for place in digits[:: len(digits) // 40]:
+        for path in broken.iterdir():
+            path.unlink()
+        for name, content in left.items():
+            (broken / name).write_bytes(content)
+        content = bytearray(left[PROGRESS])
+        content[place] ^= 1  # another digit
+        (broken / PROGRESS).write_bytes(content)
+        assert simple().record(broken) == expected
+        same_files(straight, broken)
+
+
+def test_the_progress_of_another_run_does_not_count(simple, folders):
+    straight, broken = folders
+    expected = simple().record(straight)
+    other, crashed = simple(seed=7), broken.with_name("other")
+    crashed.mkdir()
+    crash_after(other, 21)
+    with pytest.raises(Crash):
+        other.record(crashed, save_after=-1.0)
+    for path in crashed.iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    assert simple().record(broken) == expected
+    same_files(straight, broken)
+
+
 def test_record_leaves_only_what_it_says(simple, tmp_path):
     result = simple().record(tmp_path, save_after=-1.0)
     assert sorted(p.name for p in tmp_path.iterdir()) == [checkpoint_name(step) for step in simple.training.kept()]

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from ungrok.cli import compare, listing, single, study
 from ungrok.cli.output import say
-from ungrok.core.errors import StoreError, UngrokError, first_line
+from ungrok.core.errors import StoreError, UngrokError, WorkersLost, first_line
 
 INTERRUPTED = 130
 """Exit code of a program that Ctrl-C has ended: 128 and the number of the signal."""
@@ -66,12 +66,12 @@ app.command(name="list")(listing.list_)
 
 
 def main() -> None:
-    """Run the command line. An error is one line of text; its exit code is 1 for a broken store, and 2 for all that a user can mend."""
+    """Run the command line. An error is one line of text; its exit code is 1 for a broken store or lost workers, and 2 for all that a user can mend."""
     try:
         app()
     except UngrokError as error:
         say(f"error: {error}")
-        sys.exit(1 if isinstance(error, StoreError) else 2)
+        sys.exit(1 if isinstance(error, StoreError | WorkersLost) else 2)
     except RuntimeError as error:
         import torch
 

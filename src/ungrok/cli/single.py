@@ -74,10 +74,11 @@ def train(
         forget = one_of("--without", without, plan.recipe.forget_labels())
         oracle = next(key for (a, s, f, _), key in plan.oracles.items() if (a, s, f) == (arm, seed, forget))
         key = plan.jobs[oracle].inputs["trajectory"]
-    where.prepare()
     with joined() as ranks:
         job = plan.job(key, Train)
         todo = ranks.agree(ranks.rank == 0 and bool(engine.pending(where, [job], say)))
+        if todo:
+            where.prepare()
         if ranks.rank > 0:
             if todo:
                 follow(where, job)

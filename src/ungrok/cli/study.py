@@ -21,6 +21,9 @@ def study(
     store: StoreDir = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Serve dask's dashboard on this machine only, and print its address.")
+    ] = False,
 ) -> None:
     """Run a whole study and write its report.
 
@@ -28,15 +31,20 @@ def study(
     """
     from ungrok.study.run import run_study
 
-    made = run_study(load_recipe(recipe, overrides), out, store, workers=workers, scheduler=scheduler, say=say)
+    made = run_study(
+        load_recipe(recipe, overrides), out, store, workers=workers, scheduler=scheduler, dashboard=dashboard, say=say
+    )
     typer.echo(_reported(made))
 
 
 def _reported(made: StudyFolder) -> Path:
     """Write the report of a study and return its path."""
     from ungrok.report import write_report
+    from ungrok.study.folder import kept_where_read_only
 
-    return write_report(made.path, made.plan, made.results, made.verdicts, made.provenance, made.doses)
+    with kept_where_read_only(made.path, "its page and figures", say):
+        return write_report(made.path, made.plan, made.results, made.verdicts, made.provenance, made.doses)
+    return made.path / "report" / "index.html"
 
 
 def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = None) -> None:

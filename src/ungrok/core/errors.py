@@ -30,6 +30,10 @@ class DamagedFile(StoreError):
     """A stored file does not match its checksum."""
 
 
+class WorkersLost(UngrokError, RuntimeError):
+    """The worker processes of a study, or their scheduler, are gone, and no others could take their place."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, or its name where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -20,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
-from ungrok.core.files import checksum, read_json, write_json, write_text
+from ungrok.core.files import checksum, locked, read_json, write_json, write_text
 from ungrok.core.progress import progress
 from ungrok.core.schema import canonical, digest
 from ungrok.data.decode import VERSION, Decoding, ImageCell, Pixels, cells_of, decode_all, left_out
@@ -76,7 +73,8 @@ def decoded(table: Any, column: str, how: Decoding, label: str) -> Decoded:
     try:
         root.mkdir(parents=True, exist_ok=True)
         key = _key(table, column, how, root)
-        with _locked(root / f".{key}.lock"):
+        # One process at a time decodes the same images; the others then find them.
+        with locked(root / f".{key}.lock"):
             return _open_or_build(table, column, how, root / key, label)
     except UngrokError:
         raise
@@ -102,14 +100,6 @@ def _open_or_build(table: Any, column: str, how: Decoding, folder: Path, label: 
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return _open(folder)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Let one process at a time decode the same images; the others then find them."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @lru_cache(maxsize=32)

@@ -67,7 +67,7 @@ def write_report(
     page = out / "report" / "index.html"
     with explained(out), mpl.rc_context(STYLE):
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
-        (page.parent / "figures").mkdir(parents=True)
+        (page.parent / "figures").mkdir(parents=True, exist_ok=True)
         mechanism = Mechanism(view)
         every = [*family.pictures(view), *mechanism_figures.pictures(mechanism)]
         shown = [_save(picture, page.parent / "figures") for picture in every]
