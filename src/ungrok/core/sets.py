@@ -151,8 +151,8 @@ def _of_parts(data: ConcatDataset[Any], numbers: list[int]) -> Examples | None:
     return examples
 
 
-def sizes(batches: Batches, size: Callable[[Any], int]) -> set[int] | None:
-    """Return the sizes of a set's batches, or None where they are not known without reading.
+def sizes(batches: Batches, size: Callable[[Any], int]) -> list[int] | None:
+    """Return the sizes of a set's batches in their order, or None where they are not known without reading.
 
     Args:
         batches: The set.
@@ -160,13 +160,13 @@ def sizes(batches: Batches, size: Callable[[Any], int]) -> set[int] | None:
 
     """
     if isinstance(batches, list | tuple):
-        return {size(batch) for batch in batches}
+        return [size(batch) for batch in batches]
     sampler = getattr(batches, "batch_sampler", None)
     if not isinstance(batches, DataLoader) or type(sampler) is not BatchSampler:
         return None
     count, each = len(sampler.sampler), sampler.batch_size  # type: ignore[arg-type]
-    last = set() if sampler.drop_last or count % each == 0 else {count % each}
-    return last | ({each} if count >= each else set())
+    rest = [] if sampler.drop_last or count % each == 0 else [count % each]
+    return [each] * (count // each) + rest
 
 
 class Counted:
