@@ -14,6 +14,9 @@ from ungrok.core.errors import LONGEST_VALUE, clipped, listed, nearest, shown
 LONGEST_SENTENCE = 225
 """Characters of a message that what a validator says may take."""
 
+UNUSABLE: dict[str, str] = {}
+"""Why each kind that a plug-in would add cannot be used; see :class:`ungrok.core.registry.Registry`."""
+
 
 class Schema(BaseModel):
     """A frozen pydantic model that rejects unknown keys and non-finite numbers."""
@@ -96,6 +99,9 @@ def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
     key, context = clipped(".".join(parts), 2 * LONGEST_VALUE), first.get("ctx", {})
     allowed = str(context.get("expected_tags") or context.get("expected") or "")
     match first["type"]:
+        case "union_tag_invalid" if context["tag"] in UNUSABLE:
+            text = f"the plug-in {shown(context['tag'])} cannot be used ({UNUSABLE[context['tag']]})"
+            key += ".kind"
         case "union_tag_invalid":
             names = [name.strip().strip("'") for name in allowed.split(",")]
             text = (
