@@ -231,7 +231,9 @@ def in_full(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model).float() if low else model
 
 
-ANALYSES: Registry[Analysis] = Registry("analysis", "ungrok.analyses", ("ungrok.analyze", "ANALYSES.register"), Analysis)
+ANALYSES: Registry[Analysis] = Registry(
+    "analysis", "ungrok.analyses", ("ungrok.analyze", "ANALYSES.register"), Analysis
+)
 
 
 def inputs_of(batch: Batch, kind: str) -> Tensor:

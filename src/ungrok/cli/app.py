@@ -82,7 +82,7 @@ def _warn(message: Warning | str, category: type[Warning], filename: str, lineno
 
 def main() -> None:
     """Run the command line. An error is one line of text; its exit code is 1 for a broken store, and 2 for all that a user can mend."""
-    warnings.showwarning = _warn
+    warnings.showwarning = _warn  # type: ignore[assignment]
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except typer.Exit as stop:

@@ -50,7 +50,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Read one value and all that is in it; an alias gives the node that it stands for."""
-        mark, before, is_alias = self.peek_event().start_mark, self.values, self.check_event(yaml.AliasEvent)
+        is_alias, before = self.check_event(yaml.AliasEvent), self.values
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         self.depth += 1
         if self.depth > DEEPEST:
             raise _refused(f"values are nested more than {DEEPEST} deep", mark)

@@ -71,7 +71,9 @@ class Registry(Generic[T]):
             except (Exception, SystemExit) as error:  # whatever a plug-in raises when it is imported
                 reason = f"{type(error).__name__}: {first_line(error)}"
                 self.broken[point.name] = UNUSABLE[point.name] = reason
-                warnings.warn(f"plug-in {self.group}: {point.name!r} cannot be used ({reason})", UngrokWarning, stacklevel=2)
+                warnings.warn(
+                    f"plug-in {self.group}: {point.name!r} cannot be used ({reason})", UngrokWarning, stacklevel=2
+                )
 
     def _join(self, cls: Any) -> None:
         """Register the class of a plug-in.
@@ -82,11 +84,13 @@ class Registry(Generic[T]):
 
         """
         if not (isinstance(cls, type) and issubclass(cls, self.base)) or isabstract(cls):
-            raise TypeError(f"{shown(cls)} is no {self.what}: it must be a class made from {self.base.__name__}, with all its methods")
+            raise TypeError(
+                f"{shown(cls)} is no {self.what}: it must be a class made from {self.base.__name__}, with all its methods"
+            )
         names = get_args(cls.model_fields["kind"].annotation) if "kind" in cls.model_fields else ()
         if len(names) != 1 or cls.model_fields["kind"].default != names[0]:
             raise TypeError(f'{cls.__name__} lacks a name: it must say kind: Literal["name"] = "name"')
-        self.register(cls)  # type: ignore[type-var]
+        self.register(cls)
 
     def names(self) -> list[str]:
         """Return the registered names in alphabetical order; built-in classes are not imported for it."""

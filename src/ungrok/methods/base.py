@@ -133,7 +133,9 @@ class Unlearner(Schema, metaclass=_Explained):
             return UnlearningPath(self.steps(material), self.budget(material))
 
 
-UNLEARNERS: Registry[Unlearner] = Registry("unlearner", "ungrok.unlearners", ("ungrok.methods", "UNLEARNERS.register"), Unlearner)
+UNLEARNERS: Registry[Unlearner] = Registry(
+    "unlearner", "ungrok.unlearners", ("ungrok.methods", "UNLEARNERS.register"), Unlearner
+)
 
 
 class Iterative(Unlearner):
