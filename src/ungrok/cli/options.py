@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from ungrok.core.collector import paused
-from ungrok.core.errors import RecipeError, unknown
+from ungrok.core.errors import RecipeError, shown_file, unknown
 
 if TYPE_CHECKING:
     from ungrok.study.recipe import Recipe
@@ -103,3 +104,24 @@ def one_of(option: str, value: T | None, allowed: Sequence[T]) -> T:
     if value not in allowed:
         raise unknown(option, value, map(str, allowed))
     return value
+
+
+def writable(file: Path, option: str) -> Path:
+    """Return a file that is to be written, before the work whose result goes there.
+
+    Raises:
+        RecipeError: If it is a folder, or its own folder is not there or cannot be written.
+
+    """
+    problem = None
+    if len(os.fsencode(file.name)) > 200:
+        problem = "has a name too long for a file system"
+    elif os.path.isdir(file):
+        problem = "is a folder; name a file in it"
+    elif not os.path.isdir(file.parent):
+        problem = "cannot be written: its folder is not there"
+    elif not os.access(file.parent, os.W_OK):
+        problem = "cannot be written: its folder is read-only"
+    if problem:
+        raise RecipeError(f"{option}: {shown_file(file)} {problem}")
+    return file

@@ -22,6 +22,7 @@ from ungrok.cli.options import (
     StoreDir,
     load_recipe,
     one_of,
+    writable,
 )
 from ungrok.cli.output import print_rows, say
 from ungrok.core.errors import RecipeError, UngrokError
@@ -94,10 +95,20 @@ def unlearn(
     seed: Seed = None,
     arm: ArmName = BASE,
     stage: Stage = None,
-    forget: Forget = None,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            help="Label of a forget split; default: the first. With --model also a file of indices into the training split, "
+            "as a JSON list or one a line."
+        ),
+    ] = None,
     method: Method = None,
     store: StoreDir = None,
     model: Model = None,
+    data: Annotated[
+        bool,
+        typer.Option("--data", help="With --model: the weights were trained on the recipe's training split as it is."),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="With --model: where the new weights go; default: FILE-METHOD.safetensors.")
     ] = None,
@@ -106,19 +117,29 @@ def unlearn(
 
     It starts from a stage of a study, trained first where needed, or from --model.
     """
+    if model is None and (data or out):
+        raise RecipeError(f"{'--data' if data else '--out'}: goes with --model")
+    if model is not None and stage is not None:
+        raise RecipeError("--model: excludes --stage; the path starts from the weights in the file")
     plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
-    path = _path_of(plan, seed, arm, None if model else stage, forget, method)
+    indices = None if model is None or forget in (None, *plan.recipe.forget_labels()) else Path(str(forget))
+    path = _path_of(plan, seed, arm, stage, None if indices and indices.is_file() else forget, method)
     columns = ("dose", "UA", "RA", "TA", "forget_loss")
     if model is None:
         print_rows(_walked(plan, where, path), columns)
         return
-    from ungrok.core.files import save_tensors
-    from ungrok.study.single import unlearn_file
+    from ungrok.study import single
 
-    rows, end = unlearn_file(plan, path, model)
+    label = path.method.replace("/", "-")
+    target = writable(out or model.with_name(f"{model.stem}-{label}.safetensors"), "--out")
+    rows, end = single.unlearn_file(plan, path, model, indices, data=data)
     print_rows(rows, columns)
-    target = out or model.with_name(f"{model.stem}-{path.method}.safetensors")
-    save_tensors(target, dict(end.state_dict()))
+    if rows[0]["RA"] is not None and rows[0]["RA"] <= rows[0]["TA"]:
+        say(
+            f"warning: before unlearning RA is {rows[0]['RA']:.3f} and TA {rows[0]['TA']:.3f}: a model knows the examples that it "
+            "was trained on at least as well as others; were the weights trained on this training split?"
+        )
+    single.save(plan, path, end, target)
     typer.echo(target)
 
 

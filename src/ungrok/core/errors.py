@@ -46,6 +46,11 @@ def shown(value: object) -> str:
         return f"a {type(value).__name__} too long to be shown"
 
 
+def shown_file(path: object) -> str:
+    """Return a file's name as a message shows it, with its middle left out where it is long."""
+    return clipped(repr(str(path)), LONGEST_FILE)
+
+
 def clipped(text: str, most: int) -> str:
     """Return a text on one line, with its middle left out where it has more than ``most`` characters."""
     line = " ".join(text.split())

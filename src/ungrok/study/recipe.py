@@ -200,7 +200,7 @@ class Recipe(Schema):
 
     optional: ClassVar[frozenset[str]] = frozenset({"analyze", "controls"})
 
-    name: str = Field(pattern=r"^[\w./-]+$")
+    name: str = Field(pattern=r"^\w[\w./-]*$")
     seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(min_length=1)
     problem: AnyProblem
     model: AnyModel
