@@ -252,6 +252,20 @@ def test_weights_that_do_not_fit(ungrok, tiny, shapes, message):
     assert message in err
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.zeros(10).int(), "holds 3.bias as int32; weights are floating-point numbers"),
+        (torch.full((10,), torch.nan), "holds values of 3.bias that are not finite"),
+    ],
+)
+def test_weights_that_no_model_has(ungrok, tiny, value, message):
+    save_file({**{name: torch.zeros(*shape) for name, shape in WHOLE.items()}, "3.bias": value}, "mine.safetensors")
+    for words in (("unlearn", "--data"), ("analyze", "--analysis", "weight_norm")):
+        code, _, err = ungrok(words[0], *tiny, "--model", "mine.safetensors", *words[1:])
+        assert (code, err.count("\n"), message in err) == (2, 1, True)
+
+
 def test_an_oracle_can_be_trained_alone(ungrok, tiny):
     code, out, err = ungrok("train", tiny[0], "--without", "class", "--seed", "1", "--store", "store")
     assert code == 0, err

@@ -91,7 +91,7 @@ def main() -> None:
         say(f"error: {clipped(error.format_message(), LONGEST)}")  # type: ignore[attr-defined]
         sys.exit(2)
     except UngrokError as error:
-        say(f"error: {error}")
+        say(f"error: {clipped(str(error), LONGEST)}")
         sys.exit(1 if isinstance(error, StoreError) else 2)
     except RuntimeError as error:
         import torch

@@ -21,6 +21,7 @@ from ungrok.cli.options import (
     Stage,
     StoreDir,
     load_recipe,
+    nameable,
     one_of,
     writable,
 )
@@ -110,7 +111,10 @@ def unlearn(
         typer.Option("--data", help="With --model: the weights were trained on the recipe's training split as it is."),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="With --model: where the new weights go; default: FILE-METHOD.safetensors.")
+        Path | None,
+        typer.Option(
+            callback=nameable, help="With --model: where the new weights go; default: FILE-METHOD.safetensors."
+        ),
     ] = None,
 ) -> None:
     """Walk one unlearning path and print it.
@@ -173,7 +177,8 @@ def analyze(
     store: StoreDir = None,
     model: Model = None,
     reference: Annotated[
-        Path | None, typer.Option(help="With --model: weights to compare it with, for cka and weight_norm.")
+        Path | None,
+        typer.Option(callback=nameable, help="With --model: weights to compare it with, for cka and weight_norm."),
     ] = None,
 ) -> None:
     """Measure one model and print values and nulls.

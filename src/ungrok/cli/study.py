@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ungrok.cli.options import OutDir, Overrides, RecipeName, Scheduler, StoreDir, Workers, load_recipe
+from ungrok.cli.options import OutDir, Overrides, RecipeName, Scheduler, StoreDir, Workers, load_recipe, nameable
 from ungrok.cli.output import say
+from ungrok.core.errors import RecipeError
 
 if TYPE_CHECKING:
     from ungrok.study.folder import StudyFolder
@@ -28,6 +29,8 @@ def study(
     """
     from ungrok.study.run import run_study
 
+    if scheduler is not None and not scheduler.strip():
+        raise RecipeError("--scheduler: is empty; name an address, as tcp://host:8786, or a scheduler file")
     made = run_study(load_recipe(recipe, overrides), out, store, workers=workers, scheduler=scheduler, say=say)
     typer.echo(_reported(made))
 
@@ -88,7 +91,8 @@ def show(recipe: RecipeName, overrides: Overrides = None) -> None:
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a study.")], store: StoreDir = None
+    folder: Annotated[Path, typer.Argument(metavar="DIR", callback=nameable, help="The --out folder of a study.")],
+    store: StoreDir = None,
 ) -> None:
     """Write the tables and the report of a finished study again.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import torch
 from torch import nn
@@ -56,7 +57,9 @@ def _grid(last: int, spacing: float) -> float:
 
 
 def weight_bytes(model: Model, shape: tuple[int, ...], outputs: int) -> int | None:
-    """Return the bytes of a model's weights without making them; None where another package makes the model, or none can.
+    """Return the bytes of a model's weights without making them.
+
+    None where another package makes the model, or it cannot be made; the largest number where one tensor is too large for PyTorch.
 
     Args:
         model: A model of a recipe.
@@ -69,8 +72,8 @@ def weight_bytes(model: Model, shape: tuple[int, ...], outputs: int) -> int | No
     try:
         with torch.device("meta"):
             network = model.module(shape, outputs)
-    except Exception:  # what is wrong is said where the model is made
-        return None
+    except Exception as error:  # what else is wrong is said where the model is made
+        return sys.maxsize if "overflow" in str(error) else None
     return sum(t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers()))
 
 

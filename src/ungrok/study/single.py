@@ -150,7 +150,8 @@ def _weights(training: TrainSpec, file: Path, option: str) -> dict[str, Tensor]:
         raise RecipeError(f"{option}: {shown_file(file)} cannot be read as safetensors ({first_line(error)})") from None
     if "step" in weights:  # a checkpoint of a training run, which holds the optimizer's state, too
         weights = model_state(weights)
-    expected = {name: tuple(value.shape) for name, value in fresh_model(training, 0).state_dict().items()}
+    own = fresh_model(training, 0).state_dict()
+    expected = {name: tuple(value.shape) for name, value in own.items()}
     given = {name: tuple(value.shape) for name, value in weights.items()}
     unknown, missing = sorted(given.keys() - expected.keys()), sorted(expected.keys() - given.keys())
     if unknown or missing:
@@ -161,4 +162,11 @@ def _weights(training: TrainSpec, file: Path, option: str) -> dict[str, Tensor]:
         if expected[name] != given[name]:
             shapes = f"{name} has shape {given[name]}; the recipe's model has {expected[name]}"
             raise RecipeError(f"{option}: {shown_file(file)} does not hold the recipe's model: {shapes}")
+        if own[name].is_floating_point() and not weights[name].is_floating_point():
+            kind = str(weights[name].dtype).removeprefix("torch.")
+            raise RecipeError(
+                f"{option}: {shown_file(file)} holds {name} as {kind}; weights are floating-point numbers"
+            )
+        if not weights[name].isfinite().all():
+            raise RecipeError(f"{option}: {shown_file(file)} holds values of {name} that are not finite")
     return weights
