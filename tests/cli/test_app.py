@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+import warnings
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,8 @@ import pytest
 import torch
 
 from ungrok.cli.app import app
+from ungrok.cli.listing import LISTS
+from ungrok.core.errors import UngrokWarning
 
 
 def test_every_summary_is_a_sentence_that_fits(ungrok):
@@ -167,3 +170,21 @@ def test_ctrl_c_ends_a_study_with_a_sentence(workers, tiny, tmp_path, environmen
     assert "Traceback" not in session.shown
     assert "Error" not in session.shown
     assert alive == []
+
+
+def test_a_warning_of_the_package_is_one_line_and_others_are_as_python_shows_them(ungrok, monkeypatch):
+    def warned(*_):
+        warnings.simplefilter("always")
+        warnings.warn("mind\nthis", UngrokWarning, stacklevel=1)
+        warnings.warn("and that", UserWarning, stacklevel=1)
+        return {}
+
+    monkeypatch.setitem(LISTS, "recipes", warned)
+    code, _, err = ungrok("list", "recipes")
+    assert code == 0
+    assert err.startswith("warning: mind this\n")
+    assert "UserWarning: and that" in err
+
+
+def test_without_a_command_the_help_is_shown(ungrok):
+    assert ungrok() == ungrok("--help")

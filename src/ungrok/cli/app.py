@@ -82,9 +82,10 @@ def _warn(message: Warning | str, category: type[Warning], filename: str, lineno
 
 def main() -> None:
     """Run the command line. An error is one line of text; its exit code is 1 for a broken store, and 2 for all that a user can mend."""
-    warnings.showwarning = _warn  # type: ignore[assignment]
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn  # type: ignore[assignment]
+            sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except _Misused as error:

@@ -52,8 +52,8 @@ def shown_file(path: object) -> str:
 
 
 def clipped(text: str, most: int) -> str:
-    """Return a text on one line, with its middle left out where it has more than ``most`` characters."""
-    line = " ".join(text.split())
+    """Return a text on one line that can be printed, with its middle left out where it has more than ``most`` characters."""
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
     half = (most - 3) // 2
     return line if len(line) <= most else f"{line[: most - 3 - half]}...{line[-half:]}"
 

@@ -144,7 +144,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def _name(path: Path) -> str:
-    return clipped(str(path) if str(path).isprintable() else ascii(str(path))[1:-1], LONGEST_FILE)
+    return clipped(str(path), LONGEST_FILE)
 
 
 def check_plain(content: Any, key: str = "") -> None:
