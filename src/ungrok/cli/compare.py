@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from ungrok.cli.options import AsJson, nameable
+from ungrok.cli.options import AsJson, study_folder
 from ungrok.cli.output import print_table, say
 
 
 def compare(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", callback=nameable, help="The --out folder of a study.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", callback=study_folder, help="The --out folder of a study.")],
     paper: Annotated[str, typer.Option("--with", help="Part of the paper, for instance paper:table1.")],
     place: Annotated[
         list[str] | None,
@@ -50,7 +50,8 @@ def compare(
 
 def mediation(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="RUN", callback=nameable, help="The --out folders of two or more studies.")
+        list[Path],
+        typer.Argument(metavar="RUN", callback=study_folder, help="The --out folders of two or more studies."),
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -37,6 +37,20 @@ def nameable(param: typer.CallbackParam, value: Any) -> Any:
     return value
 
 
+def study_folder(param: typer.CallbackParam, value: Any) -> Any:
+    """Return the value of an argument that names the folder of a study, or several.
+
+    Raises:
+        RecipeError: If there is no study; told before the modules that read one are imported.
+
+    """
+    nameable(param, value)
+    for path in value if isinstance(value, list) else [value]:
+        if not (path / "recipe.yaml").is_file():
+            raise RecipeError(f"{_shown(param)}: {shown_file(path)} holds no study: it has no recipe.yaml")
+    return value
+
+
 def _folder(param: typer.CallbackParam, value: Path | None) -> Path | None:
     """Return the value of an option that names a folder, which need not be there.
 

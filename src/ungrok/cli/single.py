@@ -38,9 +38,9 @@ def _select(
     recipe: str, overrides: Sequence[str] | None, store: Path | None, seed: int | None, arm: str
 ) -> tuple[Plan, Store, int, str]:
     """Return the plan of a recipe, its store, and the seed and arm that a command is to work on."""
+    content = load_recipe(recipe, overrides)  # before what takes long to import
     from ungrok.study.run import folders, planned
 
-    content = load_recipe(recipe, overrides)
     plan = planned(content)
     return (
         plan,
@@ -64,13 +64,13 @@ def train(
 
     Under torchrun, all its processes train it together.
     """
+    plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
     from ungrok.study import engine
     from ungrok.study.executing import follow
     from ungrok.study.jobs import Train
     from ungrok.study.results import transition_of
     from ungrok.train.parallel import joined
 
-    plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
     key = plan.trajectories[arm, seed]
     if without is not None:
         forget = one_of("--without", without, plan.recipe.forget_labels())
@@ -185,13 +185,13 @@ def analyze(
 
     The model is a stage of a study (or step-N), trained first where needed, or --model.
     """
-    from ungrok.study.run import folders, planned
-
     if reference is not None and model is None:
         raise RecipeError("--reference: goes with --model; a stage is compared with its oracle and earlier stages")
     if model is not None and (stage or method):
         raise RecipeError("--model: excludes --stage and --method; it is measured as it is")
     content, analysis = _measuring(load_recipe(recipe, overrides), analysis)
+    from ungrok.study.run import folders, planned
+
     content = _with_step(content, arm, stage)
     plan, where = planned(content), folders(content, None, store)[1]
     wanted = (
