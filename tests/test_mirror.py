@@ -13,6 +13,7 @@ ENTRY = {"__init__", "__main__"}
 
 ACROSS = {
     "analyze/test_language.py": "analyses on language models",
+    "cli/test_bad_input.py": "bad recipes, overrides, files and arguments, over all commands",
     "cli/test_speed.py": "processor time of commands",
     "contracts/test_analyses.py": "every analysis",
     "contracts/test_declared.py": "what classes declare of themselves",

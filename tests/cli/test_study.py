@@ -112,7 +112,7 @@ def test_an_unwritable_store_is_one_line_and_exit_code_1(ungrok, tiny, tmp_path)
 def test_an_unwritable_out_is_found_before_any_work(ungrok, tiny, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = ungrok("study", *tiny, "--workers", "0", "--out", "file")
-    assert code == 1
+    assert code == 2
     assert err.count("\n") == 1
     assert not (tmp_path / "store").exists()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ungrok.core.errors import RecipeError
-from ungrok.study.loading import find, load, parse_yaml, shipped, to_yaml
+from ungrok.core.plain import parse_yaml
+from ungrok.study.loading import find, load, shipped, to_yaml
 
 ALONG = "{unlearn: gradient_ascent, forget: class, points: 4, seeds: 2}"
 
@@ -21,7 +22,7 @@ def test_a_recipe_is_found_by_name_or_path(tmp_path):
 def test_a_key_is_understood_by_its_earlier_name(tiny, tmp_path):
     new, old = tiny(f"along={ALONG}"), tiny(f"sweep={ALONG}")
     assert old == new
-    assert "sweep" not in parse_yaml(to_yaml(old))
+    assert "sweep" not in parse_yaml(to_yaml(old), "here")
     path = tmp_path / "old.yaml"
     path.write_text(to_yaml(new).replace("along:", "sweep:"))
     assert load(str(path)) == new

@@ -264,4 +264,6 @@ def is_low(model: nn.Module) -> bool:
     return any(p.is_floating_point() and torch.finfo(p.dtype).bits < 32 for p in model.parameters())
 
 
-ANALYSES: Registry[Analysis] = Registry("analysis", "ungrok.analyses", ("ungrok.analyze", "ANALYSES.register"))
+ANALYSES: Registry[Analysis] = Registry(
+    "analysis", "ungrok.analyses", ("ungrok.analyze", "ANALYSES.register"), Analysis
+)

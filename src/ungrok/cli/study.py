@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ungrok.cli.options import OutDir, Overrides, RecipeName, Scheduler, StoreDir, Workers, load_recipe
+from ungrok.cli.options import OutDir, Overrides, RecipeName, Scheduler, StoreDir, Workers, load_recipe, study_folder
 from ungrok.cli.output import say
+from ungrok.core.errors import RecipeError
 
 if TYPE_CHECKING:
     from ungrok.study.folder import StudyFolder
@@ -29,11 +30,12 @@ def study(
 
     Jobs that are finished already are not run again.
     """
+    if scheduler is not None and not scheduler.strip():
+        raise RecipeError("--scheduler: is empty; name an address, as tcp://host:8786, or a scheduler file")
+    content = load_recipe(recipe, overrides)
     from ungrok.study.run import run_study
 
-    made = run_study(
-        load_recipe(recipe, overrides), out, store, workers=workers, scheduler=scheduler, dashboard=dashboard, say=say
-    )
+    made = run_study(content, out, store, workers=workers, scheduler=scheduler, dashboard=dashboard, say=say)
     typer.echo(_reported(made))
 
 
@@ -53,6 +55,7 @@ def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = Non
     The plan is the number of jobs of each kind; the cost is checkpoints, disk, and time on this machine. Jobs of the store that
     are stale, because the package has changed, are named.
     """
+    content = load_recipe(recipe, overrides)
     from ungrok.study import stale
     from ungrok.study.engine import default_workers
     from ungrok.study.estimate import estimate
@@ -60,7 +63,6 @@ def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = Non
     from ungrok.study.preflight import check_device, preflight
     from ungrok.study.run import counted, folders
 
-    content = load_recipe(recipe, overrides)
     check_device(content)
     data, warnings = preflight(content)
     plan = make_plan(content)
@@ -96,7 +98,8 @@ def show(recipe: RecipeName, overrides: Overrides = None) -> None:
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a study.")], store: StoreDir = None
+    folder: Annotated[Path, typer.Argument(metavar="DIR", callback=study_folder, help="The --out folder of a study.")],
+    store: StoreDir = None,
 ) -> None:
     """Write the tables and the report of a finished study again.
 

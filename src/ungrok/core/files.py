@@ -135,10 +135,11 @@ def _absence(error: OSError) -> str:
     return "missing" if isinstance(error, FileNotFoundError) else "is no file"
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write tensors as safetensors, atomically; each is stored whole, even where it shares memory with another."""
+    whole = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     with _aside(path) as aside:
-        save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, aside)
+        save_file(whole, aside, metadata)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -162,7 +162,9 @@ class AnswerProblem(Problem):
 
     tokenizer: str | None = Field(None, description="hub id or folder; null trains a byte-level BPE on the data")
     tokenizer_file: str | None = Field(None, description="a GGUF file there; reading it needs the package gguf")
-    vocabulary: int = Field(1024, ge=300, description="size of the BPE that is trained where tokenizer is null")
+    vocabulary: int = Field(
+        1024, ge=300, le=1_000_000, description="size of the BPE that is trained where tokenizer is null"
+    )
     template: Literal["plain", "chat"] = "plain"
     prompt: str = Field("Question: {question}\nAnswer:", description="the plain template")
     pad_token: str | None = Field(None, description="for tokenizers that have none, for instance their end token")

@@ -312,7 +312,7 @@ class Problem(Schema):
         return Data(train, validation, test, classes, chosen, self.augmentation())
 
 
-PROBLEMS: Registry[Problem] = Registry("problem", "ungrok.problems", ("ungrok.data", "PROBLEMS.register"))
+PROBLEMS: Registry[Problem] = Registry("problem", "ungrok.problems", ("ungrok.data", "PROBLEMS.register"), Problem)
 
 
 def cut(whole: Split, sizes: dict[str, int | None], seed: int) -> list[Split]:

@@ -164,7 +164,9 @@ class Unlearner(Schema, metaclass=_Explained):
             material.check_normalization(alone, self.set_mode, getattr(self, "micro_batch", None))
 
 
-UNLEARNERS: Registry[Unlearner] = Registry("unlearner", "ungrok.unlearners", ("ungrok.methods", "UNLEARNERS.register"))
+UNLEARNERS: Registry[Unlearner] = Registry(
+    "unlearner", "ungrok.unlearners", ("ungrok.methods", "UNLEARNERS.register"), Unlearner
+)
 
 
 class Iterative(Unlearner):

@@ -95,7 +95,7 @@ class Llama(LanguageModel):
 
     kind: Literal["llama"] = "llama"
     width: int = Field(64, ge=8, description="hidden size")
-    layers: int = Field(2, ge=1)
+    layers: int = Field(2, ge=1, le=1000)
     heads: int = Field(4, ge=1, description="attention heads")
     hidden: int | None = Field(None, ge=1, description="units of the SwiGLU; four times the width when null")
     room: int = Field(

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from ungrok.core.errors import unknown
+from ungrok.core.plain import parse_yaml
 from ungrok.report.format import MISSING, bracketed, fixed, in_unit, level, mean_sd, number
 from ungrok.report.view import View
 from ungrok.study.claims import At, Effect, Verdict
-from ungrok.study.loading import load, parse_yaml
+from ungrok.study.loading import load
 from ungrok.study.place import Place
 from ungrok.study.recipe import BASE, Recipe, Side
 from ungrok.study.statistics import Estimate, bounded_differences, sign_flip
@@ -65,7 +66,7 @@ class Line:
 def paper() -> dict[str, dict[str, Any]]:
     """Return the paper's numbers by part, as the data file holds them."""
     text = (resources.files("ungrok") / "report" / "paper.yaml").read_text(encoding="utf-8")
-    numbers: dict[str, dict[str, Any]] = parse_yaml(text)
+    numbers: dict[str, dict[str, Any]] = parse_yaml(text, "paper.yaml")
     return numbers
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ungrok.analyze import ROLES, Subject
-from ungrok.core.errors import NotApplicable, RecipeError, UngrokError
+from ungrok.core.errors import NotApplicable, RecipeError, UngrokError, first_line
 from ungrok.core.scores import evaluating
 from ungrok.data.base import Data
 from ungrok.data.batches import TensorBatches
@@ -19,6 +19,7 @@ from ungrok.methods import Material
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.plan import device_of
 from ungrok.study.recipe import BASE, Recipe, Rescaled
+from ungrok.study.room import built, check_counts, check_paths
 from ungrok.study.seeding import Seeds
 from ungrok.study.statistics import smallest_p
 from ungrok.train import Training
@@ -40,6 +41,7 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
         UngrokError: If a split cannot be made, or the model or an analysis does not fit the data.
 
     """
+    check_counts(recipe)
     warnings: list[str] = []
     for arm in reversed((BASE, *recipe.arms)):
         data, of_arm = _try_arm(recipe, arm)
@@ -65,7 +67,8 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     warnings = problem.warnings()
     if training.robustness:
         training.robustness.subset(data.validation)
-    network = model.build(data.shape, data.outputs, 0)
+    network = built(model, training, data)
+    check_paths(recipe, data)
     _try(network, model.kind, data, training)
     _check_family(recipe, data)
     _check_methods(recipe, network, data, training)
@@ -141,7 +144,9 @@ def _try(network: nn.Module, kind: str, data: Data, training: Training) -> None:
     except UngrokError as error:
         raise RecipeError(f"model: kind {kind!r}: {error}") from None
     except Exception as error:  # whatever a model of the user's own raises
-        raise RecipeError(f"model: kind {kind!r} does not take inputs of shape {data.shape} ({error})") from error
+        raise RecipeError(
+            f"model: kind {kind!r} does not take inputs of shape {data.shape} ({first_line(error)})"
+        ) from error
     rows = len(objective.targets(batch))
     if not data.fits(out.shape, rows):
         given = tuple(out.shape)

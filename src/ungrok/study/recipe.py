@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ungrok.analyze import ANALYSES, Analysis
-from ungrok.core.errors import RecipeError, nearest
+from ungrok.core.errors import RecipeError, listed, nearest, shown
+from ungrok.core.plain import check_name
 from ungrok.core.schema import Schema, digest, explain
 from ungrok.data.base import PROBLEMS, Problem
 from ungrok.data.forget import FORGET_RULES, ForgetRule
@@ -201,8 +203,8 @@ class Recipe(Schema):
 
     optional: ClassVar[frozenset[str]] = frozenset({"analyze", "controls", "speed"})
 
-    name: str = Field(pattern=r"^[\w./-]+$")
-    seeds: list[int] = Field(min_length=1)
+    name: str = Field(pattern=r"^\w[\w./-]*$")
+    seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(min_length=1)
     problem: AnyProblem
     model: AnyModel
     trajectory: Training = Training()
@@ -235,9 +237,9 @@ class Recipe(Schema):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, value: list[int]) -> list[int]:
-        repeated = sorted({seed for seed in value if value.count(seed) > 1})
+        repeated = sorted(seed for seed, count in Counter(value).items() if count > 1)
         if repeated:
-            raise ValueError(f"{repeated} are listed more than once; seeds must be distinct")
+            raise ValueError(f"{shown(repeated)} are listed more than once; seeds must be distinct")
         return value
 
     @field_validator("stages")
@@ -254,10 +256,13 @@ class Recipe(Schema):
     @model_validator(mode="after")
     def _names(self) -> Recipe:
         known = {"forget": self.forget_labels(), "unlearn": self.unlearn_labels(), "analyze": self.analyze_labels()}
+        for key, names in {"name": [self.name], **known, "arms": [*self.arms], "controls": [*self.controls]}.items():
+            for name in names:
+                check_name(name, key)
         for key, labels in known.items():
-            repeated = {label for label in labels if labels.count(label) > 1}
+            repeated = [label for label, count in Counter(labels).items() if count > 1]
             if repeated:
-                raise ValueError(f"{key}: two entries are called {min(repeated)!r}; give one a name")
+                raise ValueError(f"{key}: two entries are called {shown(min(repeated))}; give one a name")
         if BASE in self.arms:
             raise ValueError(f"arms: {BASE!r} is the recipe itself; give the arm another name")
         arms = [BASE, *self.arms]
@@ -265,22 +270,24 @@ class Recipe(Schema):
         for key, name, allowed in self._references(arms):
             if name not in allowed:
                 raise ValueError(
-                    f"{key}: {name!r} is not in this recipe; allowed: {', '.join(allowed)}{nearest(name, allowed)}"
+                    f"{key}: {shown(name)} is not in this recipe; allowed: {listed(allowed)}{nearest(name, allowed)}"
                 )
         for arm in arms:
             training = self.for_arm(arm)[2]
             if self.transition.signal == "adversarial" and training.robustness is None:
-                raise ValueError(f"transition.signal: 'adversarial' needs trajectory.robustness; arm {arm!r} has none")
+                raise ValueError(
+                    f"transition.signal: 'adversarial' needs trajectory.robustness; arm {shown(arm)} has none"
+                )
         return self
 
     def _check_stages(self, arms: list[str]) -> None:
         matched = [name for name, control in self.controls.items() if isinstance(control, Matched)]
         for name, control in self.controls.items():
             if name in STAGES or step_of(name) is not None:
-                raise ValueError(f"controls: {name!r} is a stage already; give the control another name")
+                raise ValueError(f"controls: {shown(name)} is a stage already; give the control another name")
             if name in RESERVED:
                 raise ValueError(
-                    f"controls: {name!r} is a name that analyses use for their inputs; give the control another"
+                    f"controls: {shown(name)} is a name that analyses use for their inputs; give the control another"
                 )
             # A rescaled model may be that of a matched checkpoint; nothing else may follow from a control.
             allowed = matched if isinstance(control, Rescaled) else []
@@ -291,7 +298,7 @@ class Recipe(Schema):
                 check_stage(stage, self.controls, key)
                 steps = self.for_arm(arm)[2].steps
                 if (step_of(stage) or 0) > steps:
-                    raise ValueError(f"{key}: {stage!r} lies beyond the last of {steps} steps")
+                    raise ValueError(f"{key}: {shown(stage)} lies beyond the last of {steps} steps")
 
     def _references(self, arms: list[str]) -> Iterable[tuple[str, str, list[str]]]:
         for side in (side for pair in self.claims.compare for side in pair):
@@ -365,7 +372,7 @@ def _expand_lr(entry: Any) -> list[Any]:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("lr"), list):
         return [entry]
     if not entry["lr"] or not all(isinstance(lr, int | float) for lr in entry["lr"]):
-        raise ValueError(f"lr: {entry['lr']!r} of {entry.get('kind')!r} is not a list of numbers")
+        raise ValueError(f"lr: {shown(entry['lr'])} of {shown(entry.get('kind'))} is not a list of numbers")
     label = entry.get("name") or entry.get("kind")
     return [{**entry, "lr": lr, "name": rated(str(label), lr)} for lr in entry["lr"]]
 

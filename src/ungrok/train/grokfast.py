@@ -63,7 +63,7 @@ class Grokfast(Schema):
         """Return the filter over ``parameters``."""
 
 
-GRADIENT_FILTERS: Registry[Grokfast] = Registry("gradient filter", "ungrok.gradient_filters")
+GRADIENT_FILTERS: Registry[Grokfast] = Registry("gradient filter", "ungrok.gradient_filters", base=Grokfast)
 
 
 class _Exponential(GradientFilter):

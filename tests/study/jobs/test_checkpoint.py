@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from ungrok.core.files import checksum, load_tensors, save_tensors
@@ -13,7 +14,7 @@ from ungrok.models.language import Llama
 from ungrok.study import engine
 from ungrok.study.jobs import Checkpoint, Train, Unlearn
 from ungrok.study.jobs.checkpoint import WEIGHTS, keep, weights_of
-from ungrok.study.jobs.trained import build_run
+from ungrok.study.jobs.trained import build_run, trained_on
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 from ungrok.study.store import Store
@@ -22,9 +23,13 @@ from ungrok.train.record import checkpoint_name
 TEXT = str(Path(__file__).parents[1] / "tiny-text.yaml")
 
 
-def test_weights_are_kept_bit_for_bit(tmp_path):
-    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    keep(model, tmp_path)
+def test_weights_are_kept_bit_for_bit_with_what_they_were_trained_on(tmp_path):
+    plan, model = make_plan(load("digits")), nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    trainings = [job.spec for job in plan.jobs.values() if isinstance(job, Train)]
+    trajectory, oracle = (next(s for s in trainings if (s.without is None) == whole) for whole in (True, False))
+    keep(model, tmp_path, trajectory)
+    with safe_open(tmp_path / WEIGHTS, "pt") as file:
+        assert file.metadata() == trained_on(trajectory) != trained_on(oracle)
     kept = load_tensors(tmp_path / WEIGHTS)
     assert kept.keys() == model.state_dict().keys()
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())

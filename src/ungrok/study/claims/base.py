@@ -171,7 +171,7 @@ class Claim(Schema):
         return at.kind == "any" or at == At.target(primary) if self.at_target else at.kind == "dose"
 
 
-CLAIMS: Registry[Claim] = Registry("claim", "ungrok.claims", ("ungrok.study.claims", "CLAIMS.register"))
+CLAIMS: Registry[Claim] = Registry("claim", "ungrok.claims", ("ungrok.study.claims", "CLAIMS.register"), Claim)
 
 
 def every_claim() -> list[Claim]:

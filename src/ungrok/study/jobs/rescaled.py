@@ -67,5 +67,5 @@ class RescaledCheckpoint(Checkpoint):
         rescale(run.model, self.spec.factor)
         after = norm_of(run.model.parameters())
         rescaling = Rescaling(change=check_equal(before, logits()), norm_before=norm, norm_after=after)
-        keep(run.model, work.folder)
+        keep(run.model, work.folder, training)
         return RescaledResult(step=step, reason=reason, training=training, rescaling=rescaling)
