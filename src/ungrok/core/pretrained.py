@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ungrok.core.errors import RecipeError, UngrokError
+from ungrok.core.errors import RecipeError, UngrokError, UngrokWarning
 
 INDEX = "model.safetensors.index.json"
 OBJECTS = ("config.json", "generation_config.json", INDEX)
@@ -156,7 +156,7 @@ def _check_info(what: str, info: dict[str, Any]) -> None:
         raise RecipeError(f"{what} does not hold the model of its configuration: {shapes}")
     if info["unexpected_keys"]:
         text = f"{what} holds weights that its configuration has no place for: {_some(info['unexpected_keys'])}"
-        warnings.warn(text, stacklevel=3)
+        warnings.warn(text, UngrokWarning, stacklevel=3)
 
 
 def _some(names: Iterable[str], most: int = 3) -> str:
