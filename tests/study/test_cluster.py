@@ -14,8 +14,6 @@ from ungrok.core.errors import RecipeError, WorkersLost
 from ungrok.study import cluster
 from ungrok.study.cluster import check_dashboard, connected
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
 
 def _listening() -> set[str]:
     """Return the addresses on which this process and those below it listen."""
