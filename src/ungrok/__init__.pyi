@@ -2,8 +2,11 @@
 
 from ungrok.api import audit as audit
 from ungrok.core.causal_lm import CausalLM as CausalLM
+from ungrok.core.errors import NotApplicable as NotApplicable
+from ungrok.core.errors import RecipeError as RecipeError
 from ungrok.core.errors import UnlearningWarning as UnlearningWarning
 from ungrok.core.objective import Classification as Classification
+from ungrok.core.objective import Objective as Objective
 from ungrok.evaluate.audit import Audit as Audit
 from ungrok.methods.alt_po import AltPO as AltPO
 from ungrok.methods.amnesiac import Amnesiac as Amnesiac
