@@ -25,6 +25,8 @@ class Schema(BaseModel):
 
     optional: ClassVar[frozenset[str]] = frozenset()
     """Keys added later; left out of the hash at their default, so that older stored jobs stay valid."""
+    listed_later: ClassVar[frozenset[str]] = frozenset()
+    """Those of them that are left out in lists of blocks, too; others stand there, since older hashes were made with them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -58,7 +60,21 @@ class Schema(BaseModel):
                 del content[name]
             elif isinstance(value, Schema):
                 content[name] = value.spec()
+            elif isinstance(value, list):
+                content[name] = [
+                    item._as_listed() if isinstance(item, Schema) else given
+                    for item, given in zip(value, content[name], strict=True)
+                ]
         return content
+
+    def _as_listed(self) -> dict[str, Any]:
+        """Return the content as it is hashed where the block is one of a list."""
+        defaults = {name: type(self).model_fields[name].get_default() for name in self.listed_later}
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if name not in defaults or getattr(self, name) != defaults[name]
+        }
 
 
 def _holds_truth(value: Any) -> bool:

@@ -11,6 +11,7 @@ class Metered:
     """Batches that count how many examples are read of them; hand them to a method in the place of the set itself.
 
     Everything that is read counts once, whatever is done with it: one pass may mean one forward pass or, with a teacher, two.
+    ``uncounted`` is the set itself, for checks that are no part of a method's cost.
 
     Args:
         batches: Re-iterable of batches.
@@ -20,7 +21,7 @@ class Metered:
     """
 
     def __init__(self, batches: Batches, examples: int, objective: Objective | None = None) -> None:
-        self.batches = batches
+        self.uncounted = batches
         self.examples = examples
         self.objective = objective or Classification()
         self.read = 0
@@ -33,9 +34,9 @@ class Metered:
         return self.read / self.examples
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in self.batches:
+        for batch in self.uncounted:
             self.read += self.objective.size(batch)
             yield batch
 
     def __len__(self) -> int:
-        return len(self.batches)  # type: ignore[arg-type]
+        return len(self.uncounted)  # type: ignore[arg-type]

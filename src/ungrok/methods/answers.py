@@ -36,6 +36,7 @@ class AnswerMethod(Scheduled):
     """
 
     optional: ClassVar[frozenset[str]] = frozenset({"retain_loss", "schedule"})
+    listed_later: ClassVar[frozenset[str]] = frozenset({"retain_loss", "schedule"})
     inputs: ClassVar[tuple[str, ...]] = ("language",)
     per: ClassVar[Literal["token", "example"]] = "token"
     """What each value of ``forget_values`` belongs to."""

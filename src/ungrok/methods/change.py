@@ -53,7 +53,7 @@ class Change:
         correct = count = 0
         moved, examples = 0.0, 0
         with seeded(self.seed), torch.no_grad(), evaluating(self.original), evaluating(model):
-            for raw in self.forget:
+            for raw in getattr(self.forget, "uncounted", self.forget):  # as ungrok.evaluate.cost.Metered has it
                 batch = enter(objective, model, raw)
                 before, after = (objective.logits(m, batch) for m in (self.original, model))
                 predicted = objective.predictions(before)

@@ -26,6 +26,7 @@ class GradientAscent(InParts, Scheduled):
     """
 
     optional: ClassVar[frozenset[str]] = frozenset({"micro_batch", "schedule", "warmup_epochs"})
+    listed_later: ClassVar[frozenset[str]] = frozenset({"schedule", "warmup_epochs"})
     needs: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[Role, ...]] = ("forget",)
     kind: Literal["gradient_ascent"] = "gradient_ascent"

@@ -17,6 +17,7 @@ class Retaining(Iterative):
     """A method with a term on the retain set beside its forgetting, for which there is a choice."""
 
     optional: ClassVar[frozenset[str]] = frozenset({"retain_loss"})
+    listed_later: ClassVar[frozenset[str]] = frozenset({"retain_loss"})
     retain_loss: RetainLoss = Field(
         "nll",
         description="the retain term: nll is the objective's own loss, kl the divergence from the original's predictions",
