@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ungrok.core.entrance import check_lists, check_model, check_seed
+from ungrok.core.entrance import check_base, check_lists, check_model, check_objective, check_seed
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.gradients import trainable
 from ungrok.core.modules import bare, duplicate
@@ -127,6 +127,7 @@ class Unlearner(Schema, metaclass=_Explained):
 
         """
         check_model("model", model)
+        check_objective(objective)
         check_seed(seed)
         if torch.is_inference_mode_enabled():
             raise NotApplicable(f"{self.kind} needs gradients, which torch.inference_mode() leaves out")
@@ -137,6 +138,8 @@ class Unlearner(Schema, metaclass=_Explained):
         for need in self.needs:
             if given[need] is None:
                 raise RecipeError(f"{self.kind} needs {need}=, which was not given")
+        if "base" in self.needs:
+            check_base(base, model)
         if not trainable(model):
             raise NotApplicable(f"{self.kind}: every parameter of the model is frozen")
         with seeded(seed):  # a DataLoader draws from the global random state whenever it is iterated
