@@ -101,6 +101,8 @@ def test_lists_are_checked_without_a_model():
 def test_models_and_seeds_that_are_none():
     with pytest.raises(RecipeError, match=r"^original: is a dict; allowed: a torch.nn.Module"):
         check_model("original", {})
+    with pytest.raises(RecipeError, match=r"^model: 0.weight has no values yet"):
+        check_model("model", nn.Sequential(nn.LazyLinear(3)))
     for seed in (1.5, "1", True, 2**63, None):
         with pytest.raises(RecipeError, match=r"^seed: .* is not allowed; allowed: whole numbers"):
             check_seed(seed)

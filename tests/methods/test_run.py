@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
 import ungrok
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
 from ungrok.methods.finetune import Finetune
 from ungrok.models.resnet import ResNet
@@ -261,3 +261,10 @@ def test_weights_that_follow_from_others_or_stand_twice(kind, method):
         torch.testing.assert_close(end(SETS["forget"][0][0]), new(SETS["forget"][0][0]), rtol=1e-4, atol=1e-4)
     if kind == "one weight twice":
         assert end[0].weight is end[2].weight
+
+
+def test_layers_with_sparse_gradients_are_refused_before_any_work():
+    model = nn.Sequential(nn.Embedding(10, 4, sparse=True), nn.Flatten(), nn.Linear(12, 3))
+    tokens = [(torch.arange(12).view(4, 3) % 10, torch.tensor([0, 1, 2, 0]))]
+    with pytest.raises(NotApplicable, match=r"^scrub: the gradients of 0 are sparse; set its attribute sparse to False"):
+        ungrok.unlearn(model, forget=tokens, retain=tokens[:], method="scrub")

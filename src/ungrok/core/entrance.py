@@ -11,6 +11,7 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from ungrok.core.causal_lm import CausalLM
@@ -70,9 +71,12 @@ def check_lists(objective: Objective, model: nn.Module, sets: Mapping[str, Batch
 
 
 def check_model(name: str, model: object) -> None:
-    """Raise RecipeError if a model is none, or NotApplicable where its gradients would have to be shared with other processes."""
+    """Raise RecipeError if a model is none or has no weights yet, or NotApplicable where other processes share its gradients."""
     if not isinstance(model, nn.Module):
         raise RecipeError(f"{name}: is a {type(model).__name__}; allowed: a torch.nn.Module")
+    for which, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(tensor):
+            raise RecipeError(f"{name}: {which} has no values yet, since the model has never run; run it once before")
     if isinstance(model, DistributedDataParallel):
         raise NotApplicable(f"{name}: is wrapped for several processes; give the module inside, {name}.module")
 

@@ -142,6 +142,11 @@ class Unlearner(Schema, metaclass=_Explained):
             check_base(base, model)
         if not trainable(model):
             raise NotApplicable(f"{self.kind}: every parameter of the model is frozen")
+        for name, module in model.named_modules():
+            if getattr(module, "sparse", None) is True:
+                raise NotApplicable(
+                    f"{self.kind}: the gradients of {name or 'the model'} are sparse; set its attribute sparse to False"
+                )
         with seeded(seed):  # a DataLoader draws from the global random state whenever it is iterated
             for role, batches in {"forget": forget, "retain": retain, "validation": validation}.items():
                 check_batches(role, batches)
