@@ -266,5 +266,7 @@ def test_weights_that_follow_from_others_or_stand_twice(kind, method):
 def test_layers_with_sparse_gradients_are_refused_before_any_work():
     model = nn.Sequential(nn.Embedding(10, 4, sparse=True), nn.Flatten(), nn.Linear(12, 3))
     tokens = [(torch.arange(12).view(4, 3) % 10, torch.tensor([0, 1, 2, 0]))]
-    with pytest.raises(NotApplicable, match=r"^scrub: the gradients of 0 are sparse; set its attribute sparse to False"):
+    with pytest.raises(
+        NotApplicable, match=r"^scrub: the gradients of 0 are sparse; set its attribute sparse to False"
+    ):
         ungrok.unlearn(model, forget=tokens, retain=tokens[:], method="scrub")
