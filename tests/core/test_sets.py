@@ -15,7 +15,10 @@ from torch.utils.data import (
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.core.sets import Counted, check_apart, check_batches, check_overlap, counted, sizes
+from ungrok.core.sets import Counted, check_apart, check_batches, check_overlap, counted, draws_from_torch, sizes
+from ungrok.data.base import Split
+from ungrok.data.batches import TensorBatches
+from ungrok.evaluate.cost import Metered
 
 OBJECTIVE = Classification()
 
@@ -172,3 +175,10 @@ def test_a_set_without_a_length_is_counted_once():
 )
 def test_sizes_that_are_known_without_reading(given, expected):
     assert sizes(given, OBJECTIVE.size) == expected
+
+
+def test_lists_and_sets_that_say_so_draw_from_pytorch_only():
+    split = Split(torch.zeros(4, 1), torch.zeros(4, dtype=torch.int64))
+    own = TensorBatches(split, 2)
+    assert all(map(draws_from_torch, ([], (), own, Metered(own, 4))))
+    assert not any(map(draws_from_torch, (DataLoader(OTHER), Metered(DataLoader(OTHER), 50))))

@@ -4,11 +4,14 @@ import copy
 import inspect
 import pickle
 import pydoc
+import random
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
+from torch.utils.data import DataLoader, Dataset
 
 import ungrok
 from ungrok.core.errors import NotApplicable, RecipeError
@@ -270,3 +273,27 @@ def test_layers_with_sparse_gradients_are_refused_before_any_work():
         NotApplicable, match=r"^scrub: the gradients of 0 are sparse; set its attribute sparse to False"
     ):
         ungrok.unlearn(model, forget=tokens, retain=tokens[:], method="scrub")
+
+
+def test_data_sets_may_draw_from_python_and_numpy(model):
+    """The seed decides what they draw, and the caller's random states stay."""
+
+    class Noisy(Dataset):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, i):
+            x, y = BATCHES[0]
+            return x[i] + random.random() + float(np.random.rand()), y[i]  # noqa: NPY002
+
+    def end(seed):
+        forget = DataLoader(Noisy(), batch_size=3)
+        ended = ungrok.unlearn(model, forget=forget, method="gradient_ascent", lr=0.1, epochs=2, seed=seed)
+        return ended[0].weight
+
+    before = random.getstate(), np.random.get_state()[1:3]  # noqa: NPY002
+    first, again, other = end(0), end(0), end(1)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert random.getstate() == before[0]
+    np.testing.assert_equal(np.random.get_state()[1:3], before[1])  # noqa: NPY002

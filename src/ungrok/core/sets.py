@@ -202,6 +202,11 @@ class Counted:
         return self._count
 
 
+def draws_from_torch(batches: Batches) -> bool:
+    """Return whether a set is known to draw from no generator but PyTorch's: a list, or one that says so itself."""
+    return isinstance(batches, list | tuple) or getattr(batches, "torch_only", False)
+
+
 def counted(batches: Batches | None) -> Batches:
     """Return a set that has a length; an empty one where none was given."""
     if batches is None:

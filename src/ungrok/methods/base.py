@@ -22,7 +22,7 @@ from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema, explain
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import PrivateRandomState, derive, seeded
-from ungrok.core.sets import check_batches, check_overlap, counted
+from ungrok.core.sets import check_batches, check_overlap, counted, draws_from_torch
 from ungrok.methods.material import Material, Role
 from ungrok.methods.path import Step, UnlearningPath
 
@@ -218,7 +218,8 @@ class Iterative(Unlearner):
 
     def steps(self, material: Material) -> Iterator[Step]:
         """Yield after every update."""
-        model, random = material.model, PrivateRandomState(material.seed)
+        model, sets = material.model, (material.forget, material.retain, material.validation)
+        random = PrivateRandomState(material.seed, torch_only=all(map(draws_from_torch, sets)))
         with random, torch.enable_grad():
             material.state = self.begin(material)
         parameters = [*self.trainable(model), *self.extra_parameters(material)]
