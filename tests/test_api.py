@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 from transformers import ViTConfig, ViTForImageClassification
 
 from ungrok import audit, unlearn
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
 from ungrok.evaluate.membership import ATTACKS
@@ -219,6 +220,40 @@ def test_sets_that_cannot_be_meant():
         audit(**MODELS, **{**SETS, "retain": SETS["forget"]})
     with pytest.raises(RecipeError, match=r"^test: holds no batches"):
         audit(**MODELS, **{**SETS, "test": []})
+
+
+def numbered(batches, start):
+    return [(x, y, start + 5 * i + torch.arange(len(y))) for i, (x, y) in enumerate(batches)]
+
+
+@pytest.mark.parametrize("container", [list, lambda parts: DataLoader(parts, batch_size=None)])
+def test_sets_that_share_examples(container):
+    """Those to forget are 0 to 11, those to retain 11 to 28; numbers of the test set are of another data set."""
+    sets = {
+        role: container(numbered(SETS[role], start)) for role, start in {"forget": 0, "retain": 11, "test": 0}.items()
+    }
+    with pytest.raises(RecipeError, match="forget and retain share 1 examples, for instance index 11"):
+        audit(**MODELS, **sets)
+    sets["retain"] = container(numbered(SETS["retain"], 12))
+    assert audit(**MODELS, **sets).accuracies == audit(**MODELS, **SETS).accuracies
+    whole = TensorDataset(torch.cat([x for x, _ in SETS["test"]]), torch.cat([y for _, y in SETS["test"]]))
+    loaders = {
+        role: DataLoader(Subset(whole, range(*ends)), 4) for role, ends in {"retain": (0, 9), "test": (8, 16)}.items()
+    }
+    with pytest.raises(RecipeError, match="retain and test share 1 examples, for instance index 8"):
+        audit(**MODELS, **SETS | loaders)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"objective": "mse"}, "objective: is a str; allowed"),
+        ({"objective": CausalLM(), "tokenizer": "gpt2"}, "tokenizer: is a str; allowed"),
+    ],
+)
+def test_arguments_that_cannot_be_meant(argument, message):
+    with pytest.raises(RecipeError, match=f"^{message}"):
+        audit(**MODELS, **SETS, **argument)
 
 
 def test_models_of_different_shape_are_told_before_any_work():

@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from ungrok.core.entrance import check_lists, check_model, check_seed, made_by, recognized
+from ungrok.core.entrance import check_lists, check_model, check_objective, check_seed, made_by, recognized
 from ungrok.core.errors import RecipeError
 from ungrok.core.modules import bare
 from ungrok.core.objective import Batches, Objective
 from ungrok.core.seeds import seeded
-from ungrok.core.sets import check_batches
+from ungrok.core.sets import check_apart, check_batches
 from ungrok.evaluate.audit import Audit
 from ungrok.evaluate.distances import relative_forgetting, tug_of_war, tug_of_war_membership, weight_distance
 from ungrok.evaluate.examination import EXAMINATIONS, RANDOM, UNLEARNED, Examination
@@ -68,8 +68,14 @@ def audit(
     models = _bare({"original": original, "unlearned": unlearned, "oracle": oracle})
     check_seed(seed)
     batches: dict[str, Batches] = {"forget": forget, "retain": retain, "test": test}
-    _check_distinct(batches)
+    for role, part in batches.items():
+        check_batches(role, part, again=False)
+    check_apart(batches)
     weights = {name: weight_distance(models[UNLEARNED], model) for name, model in models.items() if name != UNLEARNED}
+    if objective is not None:
+        check_objective(objective)
+    if tokenizer is not None and not callable(getattr(tokenizer, "decode", None)):
+        raise RecipeError(f"tokenizer: is a {type(tokenizer).__name__}; allowed: a tokenizer of transformers")
     with seeded(seed):
         if objective is None:
             objective, batches["forget"] = recognized(original, forget)
@@ -113,12 +119,3 @@ def _audit_of(examination: Examination, weights: Mapping[str, float | None], see
         zrf=examination.zrf() if RANDOM in examination.models else None,
         reading=examination.reading,
     )
-
-
-def _check_distinct(batches: Mapping[str, Batches]) -> None:
-    for role, part in batches.items():
-        check_batches(role, part, again=False)
-    names = list(batches)
-    for left, right in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
-        if batches[left] is batches[right]:
-            raise RecipeError(f"{left} and {right} are the same object")

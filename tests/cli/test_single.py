@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ungrok.core.files import read_json
+from ungrok.core.files import load_tensors, read_json, save_tensors
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 
@@ -192,6 +192,12 @@ def test_analyze_weights_of_ones_own(after_study, tiny, tmp_path):
     mine.write_bytes((stages("here/store")["grokked"] / "model.safetensors").read_bytes())
     code, own, err = after_study("analyze", *chosen, "--model", str(mine))
     assert code == 0, err
+    other = tmp_path / "other.safetensors"
+    save_tensors(other, load_tensors(mine))
+    code, _, err = after_study("analyze", *chosen, "--model", str(other))
+    assert (code, "does not say that it was trained on this recipe's training split" in err) == (2, True)
+    assert "--forget" not in err
+    assert after_study("analyze", *chosen, "--model", str(other), "--data")[1] == own
     assert own.splitlines()[1] == stage.splitlines()[1]
     (run,) = [p for p in Path("here/store").glob("train-*") if read_json(p / "job.json")["spec"]["without"] is None]
     final = ["--model", str(run / "step-000000150.safetensors")]
@@ -211,6 +217,7 @@ def test_a_measure_that_compares_needs_a_reference(after_study, tiny):
     [
         (["--analysis", "curvatur"], "--analysis: 'curvatur' is not known"),
         (["--reference", "mine.safetensors"], "--reference: goes with --model"),
+        (["--data"], "--data: goes with --model"),
         (["--analysis", "fourier"], "analyze.0: fourier: takes the one-hot codes"),
         (
             [

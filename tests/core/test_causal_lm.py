@@ -337,3 +337,26 @@ def test_what_no_model_can_learn_from_is_said_without_one(change, message):
         objective.check_form(objective.move(batch, torch.device("cpu")))
     with pytest.raises(RecipeError, match="a batch is a tuple, but CausalLM takes a dict"):
         objective.move((batch["input_ids"],), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"attention_mask": torch.tensor([[1, 1, 2]])}, "attention_mask holds other numbers than 0 and 1"),
+        ({"attention_mask": torch.tensor([[1, 1, -1]])}, "attention_mask holds other numbers than 0 and 1"),
+        ({"index": [0]}, "index is a list; allowed: int64 of shape"),
+    ],
+)
+def test_numbers_of_texts_and_lists_of_identities_are_refused(change, message):
+    """Positions are counted with the mask: with the number of a text in it, they would be wrong."""
+    batch = {key: torch.ones(1, 3, dtype=torch.int64) for key in ("input_ids", "attention_mask", "labels")}
+    objective = CausalLM()
+    objective.check_form(objective.move(batch, torch.device("cpu")))
+    with pytest.raises(RecipeError, match=message):
+        objective.check_form(objective.move(batch | change, torch.device("cpu")))
+
+
+@pytest.mark.parametrize("eos", ["</s>", -1, 1.0, True, [1]])
+def test_the_end_token_is_a_number(eos):
+    with pytest.raises(RecipeError, match=r"^eos: .* is not allowed; allowed: the number of a token, or None"):
+        CausalLM(eos)

@@ -25,6 +25,15 @@ def test_a_tape_holds_every_call_and_is_not_changed_by_what_follows():
     assert len(tape.calls["last"]) == 1
 
 
+def test_a_layer_may_be_called_by_name():
+    layer, x = nn.Linear(3, 2), torch.ones(4, 3)
+    with Tape({"layer": layer}) as tape:
+        out = layer(input=x)
+    ((inputs, outputs),) = tape.calls["layer"]
+    assert torch.equal(inputs, x)
+    assert torch.equal(outputs, out)
+
+
 def changed(change):
     layer = nn.Linear(4, 4)
     change(layer)

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,8 +12,10 @@ from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadMo
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.entrance import (
     Entrance,
+    check_base,
     check_lists,
     check_model,
+    check_objective,
     check_seed,
     enter,
     entering,
@@ -35,6 +38,16 @@ GPT2 = GPT2Config(vocab_size=20, n_positions=16, n_embd=8, n_layer=1, n_head=2, 
 def test_whatever_is_raised_is_a_sentence_that_names_the_set(raised, kind):
     with pytest.raises(kind, match=r"^forget: .*x"), entering("forget"):
         raise raised
+
+
+def test_what_was_raised_is_the_cause():
+    mistake = KeyError("x")
+    with (
+        pytest.raises(RecipeError, match=r"^base: it has no layers \('x'\)$") as raised,
+        entering("base", "it has no layers"),
+    ):
+        raise mistake
+    assert raised.value.__cause__ is mistake
 
 
 def test_interrupts_pass():
@@ -88,11 +101,53 @@ def test_lists_are_checked_without_a_model():
 def test_models_and_seeds_that_are_none():
     with pytest.raises(RecipeError, match=r"^original: is a dict; allowed: a torch.nn.Module"):
         check_model("original", {})
+    with pytest.raises(RecipeError, match=r"^model: 0.weight has no values yet"):
+        check_model("model", nn.Sequential(nn.LazyLinear(3)))
     for seed in (1.5, "1", True, 2**63, None):
         with pytest.raises(RecipeError, match=r"^seed: .* is not allowed; allowed: whole numbers"):
             check_seed(seed)
-    for seed in (0, -1, 2**63 - 1):
+    for seed in (0, -1, 2**63 - 1, np.int64(3)):
         check_seed(seed)
+
+
+@pytest.mark.parametrize(
+    ("objective", "what"), [("mse", "a str"), (Classification, "the class Classification"), (None, "a NoneType")]
+)
+def test_an_objective_is_an_object(objective, what):
+    check_objective(OBJECTIVE)
+    with pytest.raises(RecipeError, match=f"^objective: is {what}; allowed: an object such as"):
+        check_objective(objective)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("x", "is a str; allowed: a torch.nn.Module"),
+        (nn.Linear(4, 2), r"bias is torch.float32 of shape \(2,\); allowed: torch.float32 of shape \(3,\)"),
+        (nn.Linear(4, 3).double(), r"bias is torch.float64 of shape \(3,\); allowed: torch.float32 of shape \(3,\)"),
+        (nn.Linear(4, 3, bias=False), r"bias is missing; allowed: torch.float32 of shape \(3,\)"),
+    ],
+)
+def test_a_base_model_has_the_parameters_of_the_model(base, message):
+    check_base(nn.DataParallel(nn.Linear(4, 3)), nn.Linear(4, 3))
+    with pytest.raises(RecipeError, match=f"^base: .*{message}"):
+        check_base(base, nn.Linear(4, 3))
+
+
+def test_no_example_is_read_in_two_sets():
+    entrance = Entrance(OBJECTIVE)
+    entrance.apart("retain", (X, Y, torch.tensor([0, 1])))
+    entrance.apart("test", (X, Y, torch.tensor([0, 1])))
+    entrance.apart("forget", (X, Y))
+    with pytest.raises(RecipeError, match="share 1 examples, for instance index 1"):
+        entrance.apart("forget", (X, Y, torch.tensor([1, 2])))
+
+
+def test_keys_of_any_type_are_told_apart():
+    entrance = Entrance(CausalLM())
+    batch = {"input_ids": torch.ones(1, 2).long(), "labels": torch.ones(1, 2).long(), 3: torch.ones(1)}
+    entrance.inspect("forget", batch | {"attention_mask": torch.ones(1, 2).long()}, lambda _: torch.zeros(1, 4))
+    assert entrance.shapes == {"forget": (1, 4)}
 
 
 MODEL = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
@@ -106,14 +161,14 @@ MODEL = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
         (lambda: nn.Sequential(*MODEL), "gave the model itself"),
         (
             lambda: nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)),
-            r"0.bias has shape \(6,\); allowed: \(5,\)",
+            r"0.bias has the shape \(6,\); allowed: \(5,\)",
         ),
         (
             lambda: nn.Sequential(nn.Linear(4, 5), nn.Identity(), nn.Linear(5, 3)),
-            r"1.bias has shape None; allowed: \(5,\)",
+            r"1.bias has the shape none; allowed: \(5,\)",
         ),
         (lambda: None, "returned a NoneType"),
-        (lambda: 1 / 0, "division by zero"),
+        (lambda: 1 / 0, r"it cannot be called \(division by zero\)"),
         (lambda width: nn.Linear(4, width), "missing 1 required positional argument"),
     ],
 )

@@ -405,3 +405,16 @@ def test_tensors_that_modules_hold_are_put_back():
         model.other = torch.ones(1)
     assert model.last is first
     assert not hasattr(model, "other")
+
+
+def test_the_weights_of_pruned_layers_have_known_squares():
+    """Masks are no parameters of a layer; the sums were computed by one backward pass for each example."""
+    torch.manual_seed(0)
+    inputs, targets = torch.randn(40, 6), torch.randint(0, 3, (40,))
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+    for layer in (model[0], model[2]):
+        prune.l1_unstructured(layer, "weight", 0.3)
+    squares, count = squared_gradients(model.eval(), iter([(inputs, targets)]), Classification())
+    assert count == 40
+    sums = [float(squares[f"{layer}.weight_orig"].sum()) for layer in (0, 2)]
+    assert sums == pytest.approx([0.31627, 1.69056], abs=1e-5)

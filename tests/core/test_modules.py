@@ -102,6 +102,14 @@ def test_a_copy_right_after_a_forward_pass_shares_nothing(make):
     torch.testing.assert_close(model(X), expected)
 
 
+def test_modules_of_torchscript_are_refused():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated
+        scripted = nn.Sequential(torch.jit.script(nn.Linear(2, 3)))
+    with pytest.raises(NotApplicable, match="TorchScript"):
+        duplicate(scripted)
+
+
 def test_what_cannot_be_copied_is_named():
     model = nn.Sequential(nn.Linear(4, 3), nn.Module())
     model[1].lock = threading.Lock()

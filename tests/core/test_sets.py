@@ -15,7 +15,10 @@ from torch.utils.data import (
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.core.sets import Counted, check_batches, check_overlap, counted, sizes
+from ungrok.core.sets import Counted, check_apart, check_batches, check_overlap, counted, draws_from_torch, sizes
+from ungrok.data.base import Split
+from ungrok.data.batches import TensorBatches
+from ungrok.evaluate.cost import Metered
 
 OBJECTIVE = Classification()
 
@@ -86,6 +89,15 @@ def test_whatever_holds_the_indices_and_however_nested(kind, retain):
         check_overlap(DataLoader(forget, 5), DataLoader(retain, 5, shuffle=True), OBJECTIVE)
     check_overlap(DataLoader(forget, 5), DataLoader(OTHER, 5), OBJECTIVE)
     check_overlap(DataLoader(forget, 5), DataLoader(Subset(WHOLE, range(20, 100)), 5), OBJECTIVE)
+
+
+def test_no_two_of_several_sets_share_examples():
+    parts = [DataLoader(Subset(WHOLE, range(start, start + 10)), 5) for start in (0, 10, 19)]
+    check_apart(dict(zip(("forget", "retain", "test"), (parts[0], parts[1], with_index(0, 1)), strict=True)))
+    with pytest.raises(RecipeError, match="retain and test share 1 examples, for instance index 19"):
+        check_apart(dict(zip(("forget", "retain", "test"), parts, strict=True)))
+    with pytest.raises(RecipeError, match="forget and test are the same object"):
+        check_apart({"forget": parts[0], "retain": None, "test": parts[0]})
 
 
 def test_samplers_say_what_is_read_of_a_data_set():
@@ -163,3 +175,10 @@ def test_a_set_without_a_length_is_counted_once():
 )
 def test_sizes_that_are_known_without_reading(given, expected):
     assert sizes(given, OBJECTIVE.size) == expected
+
+
+def test_lists_and_sets_that_say_so_draw_from_pytorch_only():
+    split = Split(torch.zeros(4, 1), torch.zeros(4, dtype=torch.int64))
+    own = TensorBatches(split, 2)
+    assert all(map(draws_from_torch, ([], (), own, Metered(own, 4))))
+    assert not any(map(draws_from_torch, (DataLoader(OTHER), Metered(DataLoader(OTHER), 50))))

@@ -52,6 +52,13 @@ def test_losses_that_move_against_each_other_are_a_change(change):
     assert change.too_small(network(1.0 + 2 * MEASURABLE)) is None
 
 
+@pytest.mark.parametrize("wrap", [lambda m: m, nn.DataParallel])
+def test_a_weight_that_is_no_longer_finite_is_named(change, wrap):
+    assert change.broken(wrap(network(2.0))) is None
+    assert change.broken(wrap(network(float("inf")))).startswith("weight holds NaN or infinity; ")
+    assert Change(network(float("nan")), FORGET, Classification(), 0).broken(network(float("nan"))) is None
+
+
 def test_modes_and_random_state_stay(change):
     model = copy.deepcopy(change.original).train()
     state = torch.get_rng_state()

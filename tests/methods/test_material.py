@@ -223,7 +223,7 @@ def test_a_factory_that_gives_the_model_is_refused_before_any_work(method):
     made = UNLEARNERS.get(method)()
     for factory, message in (
         (lambda: model, "factory: gave the model itself"),
-        (lambda: nn.Sequential(nn.Linear(1, 3), nn.Linear(3, 2)), "factory: gave a model whose 0.bias has shape"),
+        (lambda: nn.Sequential(nn.Linear(1, 3), nn.Linear(3, 2)), "factory: gave a model whose 0.bias has the shape"),
     ):
         with pytest.raises(RecipeError, match=message):
             made.path(model, rows(2), rows(3), OBJECTIVE, factory=factory)

@@ -112,6 +112,9 @@ Model = Annotated[
         callback=nameable, help="Weights of your own (.safetensors) for the recipe's model, instead of a stage."
     ),
 ]
+OfTheSplit = Annotated[
+    bool, typer.Option("--data", help="With --model: the weights were trained on the recipe's training split as it is.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

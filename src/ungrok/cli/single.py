@@ -15,6 +15,7 @@ from ungrok.cli.options import (
     Forget,
     Method,
     Model,
+    OfTheSplit,
     Overrides,
     RecipeName,
     Seed,
@@ -107,10 +108,7 @@ def unlearn(
     method: Method = None,
     store: StoreDir = None,
     model: Model = None,
-    data: Annotated[
-        bool,
-        typer.Option("--data", help="With --model: the weights were trained on the recipe's training split as it is."),
-    ] = False,
+    data: OfTheSplit = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -181,6 +179,7 @@ def analyze(
         Path | None,
         typer.Option(callback=nameable, help="With --model: weights to compare it with, for cka and weight_norm."),
     ] = None,
+    data: OfTheSplit = False,
 ) -> None:
     """Measure one model and print values and nulls.
 
@@ -188,6 +187,8 @@ def analyze(
     """
     if reference is not None and model is None:
         raise RecipeError("--reference: goes with --model; a stage is compared with its oracle and earlier stages")
+    if data and model is None:
+        raise RecipeError("--data: goes with --model; the stages of a study are trained on its split")
     if model is not None and (stage or method):
         raise RecipeError("--model: excludes --stage and --method; it is measured as it is")
     content, analysis = _measuring(load_recipe(recipe, overrides), analysis)
@@ -206,7 +207,7 @@ def analyze(
     measurements = [m for m in plan.measurements if (m.seed, m.arm, m.stage, m.forget, m.method, m.analysis) == wanted]
     if not measurements:
         raise RecipeError(f"--method: {analysis} is measured before unlearning only; its 'after' is false")
-    print_rows(_measured(plan, where, measurements[0], model, reference))
+    print_rows(_measured(plan, where, measurements[0], model, reference, data=data))
 
 
 def _measuring(content: Recipe, analysis: str | None) -> tuple[Recipe, str]:
@@ -238,13 +239,13 @@ def _with_step(content: Recipe, arm: str, stage: str | None) -> Recipe:
 
 
 def _measured(
-    plan: Plan, where: Store, measurement: Measurement, model: Path | None, reference: Path | None
+    plan: Plan, where: Store, measurement: Measurement, model: Path | None, reference: Path | None, *, data: bool
 ) -> Sequence[dict[str, Any]]:
     from ungrok.study import engine, single
     from ungrok.study.jobs import Analyze
 
     if model is not None:
-        return single.analyze_file(plan, measurement, model, reference)
+        return single.analyze_file(plan, measurement, model, reference, data=data)
     engine.run(plan.needed_for(measurement.rows), where, workers=0, say=say)
     result = where.open(measurement.rows, Analyze).result
     if result.reason:

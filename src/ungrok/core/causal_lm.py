@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 from typing_extensions import override
 
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, shown
 from ungrok.core.forms import as_text, in_single, logits_in, rows_of
 from ungrok.core.modules import named
 from ungrok.core.objective import Batch, Family, Objective
@@ -46,6 +46,8 @@ class CausalLM(Objective):
     scores_type: ClassVar[type[Scores]] = AnswerScores
 
     def __init__(self, eos: int | None = None) -> None:
+        if eos is not None and (not isinstance(eos, int) or isinstance(eos, bool) or eos < 0):
+            raise RecipeError(f"eos: {shown(eos)} is not allowed; allowed: the number of a token, or None")
         self.eos = eos
 
     @override
@@ -63,6 +65,8 @@ class CausalLM(Objective):
                 raise RecipeError(
                     f"{key} is {value.dtype} of shape {tuple(value.shape)}; allowed: int64 of shape (n, length)"
                 )
+        if not ((mask := batch["attention_mask"]).eq(0) | mask.eq(1)).all():
+            raise RecipeError("attention_mask holds other numbers than 0 and 1; several texts in one row are not taken")
         if (batch["labels"].ne(IGNORED) & batch["attention_mask"].eq(0)).any():
             raise RecipeError("labels: a padded place has a label; allowed there: -100")
         if (self.counts(batch) == 0).any():
@@ -96,6 +100,8 @@ class CausalLM(Objective):
                 raise RecipeError(f"a batch has no {key!r}; allowed: a dict with {', '.join(KEYS)}")
             if not isinstance(batch[key], Tensor):
                 raise RecipeError(f"{key} is a {type(batch[key]).__name__}; allowed: int64 of shape (n, length)")
+        if not isinstance(index := batch.get("index", torch.zeros(0)), Tensor):
+            raise RecipeError(f"index is a {type(index).__name__}; allowed: int64 of shape (n,)")
 
     def index(self, batch: Batch) -> Tensor | None:
         """Return ``batch["index"]``, if it is there."""

@@ -108,7 +108,7 @@ def closed_form_layers(model: nn.Module) -> dict[str, nn.Module]:
 class Tape:
     """Inside ``with Tape(layers) as tape:`` every call of a layer is recorded.
 
-    ``tape.calls[name]`` lists, call by call, the layer's input (its first argument, detached) and its output. Later layers get
+    ``tape.calls[name]`` lists, call by call, the layer's input (its only argument, detached) and its output. Later layers get
     a copy of the output, so that in-place functions do not change what is recorded.
 
     Args:
@@ -121,12 +121,15 @@ class Tape:
         self._layers = layers
 
     def __enter__(self) -> Tape:
-        self._handles = [layer.register_forward_hook(self._hook(name)) for name, layer in self._layers.items()]
+        self._handles = [
+            layer.register_forward_hook(self._hook(name), with_kwargs=True) for name, layer in self._layers.items()
+        ]
         return self
 
     def _hook(self, name: str) -> Any:
-        def record(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            self.calls[name].append((args[0].detach(), output))
+        def record(_: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> Tensor:
+            (inputs,) = (*args, *named.values())  # these layers take one argument
+            self.calls[name].append((inputs.detach(), output))
             return output.clone()
 
         return record

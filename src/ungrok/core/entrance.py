@@ -6,10 +6,12 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from ungrok.core.causal_lm import CausalLM
@@ -18,17 +20,22 @@ from ungrok.core.forms import is_text
 from ungrok.core.modules import accepted, bare, core, named
 from ungrok.core.objective import Batch, Batches, Classification, Objective
 from ungrok.core.scores import device_of
+from ungrok.core.sets import check_disjoint
 
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 """How the names of transformers' causal language models end."""
 
 
 @contextmanager
-def entering(role: str) -> Iterator[None]:
+def entering(role: str, what: str = "the model does not take these batches") -> Iterator[None]:
     """Make what a user's model or data raise one sentence that begins with the name of the set.
 
+    Args:
+        role: The name of the set, or of another argument.
+        what: What it means where the block raises.
+
     Raises:
-        RecipeError: Instead of whatever the model raises.
+        RecipeError: Instead of whatever the block raises, which is its cause.
 
     """
     try:
@@ -38,7 +45,7 @@ def entering(role: str) -> Iterator[None]:
     except UngrokError as error:
         raise RecipeError(f"{role}: {error}") from None
     except Exception as error:  # whatever a user's model raises
-        raise RecipeError(f"{role}: the model does not take these batches ({first_line(error)})") from error
+        raise RecipeError(f"{role}: {what} ({first_line(error)})") from error
 
 
 def enter(objective: Objective, model: nn.Module, raw: Batch) -> Batch:
@@ -64,16 +71,41 @@ def check_lists(objective: Objective, model: nn.Module, sets: Mapping[str, Batch
 
 
 def check_model(name: str, model: object) -> None:
-    """Raise RecipeError if a model is none, or NotApplicable where its gradients would have to be shared with other processes."""
+    """Raise RecipeError if a model is none or has no weights yet, or NotApplicable where other processes share its gradients."""
     if not isinstance(model, nn.Module):
         raise RecipeError(f"{name}: is a {type(model).__name__}; allowed: a torch.nn.Module")
+    for which, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(tensor):
+            raise RecipeError(f"{name}: {which} has no values yet, since the model has never run; run it once before")
     if isinstance(model, DistributedDataParallel):
         raise NotApplicable(f"{name}: is wrapped for several processes; give the module inside, {name}.module")
 
 
+def check_base(base: object, model: nn.Module) -> None:
+    """Raise RecipeError unless the parameters of the model before training have the names, shapes and types of the model's."""
+    check_model("base", base)
+    assert isinstance(base, nn.Module)
+    sides = [
+        {name: f"{p.dtype} of shape {tuple(p.shape)}" for name, p in bare(m).named_parameters()} for m in (base, model)
+    ]
+    for name in sorted(sides[0].keys() | sides[1].keys()):
+        ours, wanted = (side.get(name, "missing") for side in sides)
+        if ours != wanted:
+            raise RecipeError(f"base: has other parameters than the model: {name} is {ours}; allowed: {wanted}")
+
+
+def check_objective(objective: object) -> None:
+    """Raise RecipeError if an objective is none."""
+    if not isinstance(objective, Objective):
+        kind = objective.__name__ if isinstance(objective, type) else type(objective).__name__
+        raise RecipeError(
+            f"objective: is {'the class' if isinstance(objective, type) else 'a'} {kind}; allowed: an object such as Classification()"
+        )
+
+
 def check_seed(seed: object) -> None:
     """Raise RecipeError if a seed is no whole number that PyTorch takes."""
-    if not isinstance(seed, int) or isinstance(seed, bool) or not -(2**63) <= seed < 2**63:
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not -(2**63) <= int(seed) < 2**63:
         raise RecipeError(f"seed: {seed!r:.40} is not allowed; allowed: whole numbers from -2**63 to 2**63 - 1")
 
 
@@ -84,7 +116,7 @@ def made_by(factory: Callable[[], nn.Module], model: nn.Module) -> nn.Module:
         RecipeError: If it is the model itself, shares a weight with it, or has other weights and buffers.
 
     """
-    with entering("factory"):
+    with entering("factory", "it cannot be called"):
         fresh = factory()
     if not isinstance(fresh, nn.Module):
         raise RecipeError(f"factory: returned a {type(fresh).__name__}; allowed: a freshly initialized model")
@@ -94,9 +126,10 @@ def made_by(factory: Callable[[], nn.Module], model: nn.Module) -> nn.Module:
         raise RecipeError("factory: gave the model itself; allowed: a freshly initialized model of the same shape")
     shapes = [{name: tuple(t.shape) for name, t in tensors_of(side).items()} for side in (fresh, model)]
     for name in sorted(shapes[0].keys() | shapes[1].keys()):
-        if (ours := shapes[0].get(name)) != (wanted := shapes[1].get(name)):
+        ours, wanted = (side.get(name, "none") for side in shapes)
+        if ours != wanted:
             raise RecipeError(
-                f"factory: gave a model whose {name} has shape {ours}; allowed: {wanted}, as in the model"
+                f"factory: gave a model whose {name} has the shape {ours}; allowed: {wanted}, as in the model"
             )
     return fresh.to(device_of(model))
 
@@ -120,6 +153,8 @@ class Entrance:
     """Shape of the logits on the first batch of each set."""
     kinds: set[tuple[str, Hashable]] = field(default_factory=set)
     """What batches the model has been tried on, by set."""
+    seen: dict[str, set[int]] = field(default_factory=dict)
+    """Identities of the examples read so far, of forget and retain."""
 
     def inspect(self, role: str, batch: Batch, logits: Callable[[Batch], Tensor]) -> None:
         """Check a batch that :func:`enter` made; the model runs on the first of each kind.
@@ -142,6 +177,14 @@ class Entrance:
                 self.fits(role, batch, logits(batch))
             else:
                 self.objective.check(batch, self.shapes[role])
+        self.apart(role, batch)
+
+    def apart(self, role: str, batch: Batch) -> None:
+        """Raise RecipeError if an example of a batch has been read both in forget and in retain."""
+        index, other = self.objective.index(batch), {"forget": "retain", "retain": "forget"}.get(role)
+        if index is not None and other:
+            self.seen.setdefault(role, set()).update(index.tolist())
+            check_disjoint(self.seen[role], self.seen.get(other, set()))
 
     def fits(self, role: str, batch: Batch, logits: Tensor) -> None:
         """Check a batch beside the logits that the model gives on it; see :meth:`inspect`."""
@@ -156,7 +199,7 @@ class Entrance:
 def _kind(batch: Batch) -> Hashable:
     """Return what makes batches alike for a model: types, and for classifiers the shape of an example, of the inputs."""
     if isinstance(batch, Mapping):
-        return tuple(sorted(batch))
+        return tuple(sorted(map(str, batch)))
     return tuple((t.dtype, t.shape[1:]) for t in tree_leaves(batch[0]))
 
 

@@ -27,7 +27,7 @@ class UngrokWarning(UserWarning):
 
 
 class UnlearningWarning(UngrokWarning):
-    """Unlearning left a model as it was."""
+    """Unlearning left a model as it was, or broke it."""
 
 
 class StoreError(UngrokError, OSError):

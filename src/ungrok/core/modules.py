@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -55,9 +56,13 @@ def duplicate(model: nn.Module) -> nn.Module:
     tensor that has a graph.
 
     Raises:
-        NotApplicable: If an attribute of a module cannot be copied.
+        NotApplicable: If an attribute of a module cannot be copied, or a module is one of TorchScript.
 
     """
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise NotApplicable(
+            "the model is one of TorchScript, whose weights cannot be copied for training; give the module it was made from"
+        )
     try:
         return copy.deepcopy(model, _values(model))
     except Exception as error:  # whatever an attribute raises when it is copied

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -48,21 +49,35 @@ def check_batches(role: str, batches: Batches | None, *, again: bool = True) -> 
 def check_overlap(forget: Batches, retain: Batches | None, objective: Objective) -> None:
     """Raise RecipeError if the sets are known, without reading data, to share an example.
 
-    That is so where both are loaders of one data set or of subsets of it, however nested, or lists of batches with an index.
+    That is so where :func:`check_apart` knows it, and for lists of batches with an index.
     """
-    if forget is retain:
-        raise RecipeError("forget and retain are the same object")
-    ours, theirs = _of_data_sets(forget), _of_data_sets(retain)
-    if ours is not None and theirs is not None:
-        for root in ours.keys() & theirs.keys():
-            check_disjoint(ours[root], theirs[root], "the indices of one data set")
+    check_apart({"forget": forget, "retain": retain})
     indices = [_of_lists(batches, objective) for batches in (forget, retain)]
     if indices[0] and indices[1]:
         check_disjoint(indices[0], indices[1])
 
 
+def check_apart(sets: Mapping[str, Batches | None]) -> None:
+    """Raise RecipeError if two sets are one object, or loaders of one data set, or of subsets of it, that share an example.
+
+    Args:
+        sets: By name.
+
+    """
+    for (name, ours), (other, theirs) in combinations(sets.items(), 2):
+        if ours is theirs:
+            raise RecipeError(f"{name} and {other} are the same object")
+        mine, its = _of_data_sets(ours), _of_data_sets(theirs)
+        if mine is not None and its is not None:
+            for root in mine.keys() & its.keys():
+                check_disjoint(mine[root], its[root], "the indices of one data set", (name, other))
+
+
 def check_disjoint(
-    forget: set[int], retain: set[int], what: str = "the third part of a batch, or its key 'index', taken as identities"
+    forget: set[int],
+    retain: set[int],
+    what: str = "the third part of a batch, or its key 'index', taken as identities",
+    names: tuple[str, str] = ("forget", "retain"),
 ) -> None:
     """Raise RecipeError if two sets of identities share one.
 
@@ -70,12 +85,13 @@ def check_disjoint(
         forget: Identities of one set.
         retain: Those of the other.
         what: Where the identities stand.
+        names: Of the two sets.
 
     """
     shared = forget & retain
     if shared:
         raise RecipeError(
-            f"forget and retain share {len(shared)} examples, for instance index {min(shared)} (by {what}); each example belongs "
+            f"{' and '.join(names)} share {len(shared)} examples, for instance index {min(shared)} (by {what}); each example belongs "
             "to one of them"
         )
 
@@ -184,6 +200,11 @@ class Counted:
             with seeded(0):
                 self._count = sum(1 for _ in self.batches)
         return self._count
+
+
+def draws_from_torch(batches: Batches) -> bool:
+    """Return whether a set is known to draw from no generator but PyTorch's: a list, or one that says so itself."""
+    return isinstance(batches, list | tuple) or getattr(batches, "torch_only", False)
 
 
 def counted(batches: Batches | None) -> Batches:

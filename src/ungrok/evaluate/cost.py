@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ungrok.core.objective import Batch, Batches, Classification, Objective
+from ungrok.core.sets import draws_from_torch
 
 
 class Metered:
@@ -24,6 +25,7 @@ class Metered:
         self.uncounted = batches
         self.examples = examples
         self.objective = objective or Classification()
+        self.torch_only = draws_from_torch(batches)
         self.read = 0
         if hasattr(batches, "dataset"):  # by which a DataLoader's examples are known
             self.dataset = batches.dataset

@@ -66,6 +66,7 @@ class Examination(ABC):
                 self.objective.check_form(batch)
                 for name, scores in self.run(role, batch, names):
                     parts[name].append(scores)
+            self.entrance.apart(role, batch)
         if not any(parts.values()):
             raise RecipeError(f"{role}: holds no batches")
         self.keep(role, {name: type(scores[0]).joined(scores) for name, scores in parts.items()})

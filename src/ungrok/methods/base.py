@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ungrok.core.entrance import check_lists, check_model, check_seed
+from ungrok.core.entrance import check_base, check_lists, check_model, check_objective, check_seed
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.gradients import trainable
 from ungrok.core.modules import bare, duplicate
@@ -22,7 +22,7 @@ from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema, explain
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import PrivateRandomState, derive, seeded
-from ungrok.core.sets import check_batches, check_overlap, counted
+from ungrok.core.sets import check_batches, check_overlap, counted, draws_from_torch
 from ungrok.methods.material import Material, Role
 from ungrok.methods.path import Step, UnlearningPath
 
@@ -127,6 +127,7 @@ class Unlearner(Schema, metaclass=_Explained):
 
         """
         check_model("model", model)
+        check_objective(objective)
         check_seed(seed)
         if torch.is_inference_mode_enabled():
             raise NotApplicable(f"{self.kind} needs gradients, which torch.inference_mode() leaves out")
@@ -137,8 +138,15 @@ class Unlearner(Schema, metaclass=_Explained):
         for need in self.needs:
             if given[need] is None:
                 raise RecipeError(f"{self.kind} needs {need}=, which was not given")
+        if "base" in self.needs:
+            check_base(base, model)
         if not trainable(model):
             raise NotApplicable(f"{self.kind}: every parameter of the model is frozen")
+        for name, module in model.named_modules():
+            if getattr(module, "sparse", None) is True:
+                raise NotApplicable(
+                    f"{self.kind}: the gradients of {name or 'the model'} are sparse; set its attribute sparse to False"
+                )
         with seeded(seed):  # a DataLoader draws from the global random state whenever it is iterated
             for role, batches in {"forget": forget, "retain": retain, "validation": validation}.items():
                 check_batches(role, batches)
@@ -210,7 +218,8 @@ class Iterative(Unlearner):
 
     def steps(self, material: Material) -> Iterator[Step]:
         """Yield after every update."""
-        model, random = material.model, PrivateRandomState(material.seed)
+        model, sets = material.model, (material.forget, material.retain, material.validation)
+        random = PrivateRandomState(material.seed, torch_only=all(map(draws_from_torch, sets)))
         with random, torch.enable_grad():
             material.state = self.begin(material)
         parameters = [*self.trainable(model), *self.extra_parameters(material)]

@@ -95,8 +95,14 @@ class BoundaryExpand(Iterative):
                     f"boundary_expand: the last linear layer has {layer.out_features} outputs, the model {material.classes}"
                 )
             features.clear()
-            hook = layer.register_forward_pre_hook(lambda _, args: features.append(args[0]))
+            hook = layer.register_forward_pre_hook(
+                lambda _, args, named: features.extend((*args, *named.values())), with_kwargs=True
+            )
             logits = material.objective.logits(material.model, batch)
             hook.remove()
+            if [h.shape for h in features] != [(len(logits), layer.in_features)]:
+                raise NotApplicable(
+                    "boundary_expand: the last linear layer is not called once, with one row for each example"
+                )
             widened = torch.cat([logits, material.state.row(features[0])], dim=1)
             yield F.cross_entropy(widened, torch.full((len(logits),), logits.shape[1], device=logits.device))

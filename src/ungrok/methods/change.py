@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ungrok.core.entrance import enter
+from ungrok.core.modules import bare
 from ungrok.core.objective import Batches, Objective
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import seeded
@@ -42,6 +43,14 @@ class Change:
             if p.numel()
         ]
         return float(torch.stack(changes).max())
+
+    def broken(self, model: nn.Module) -> str | None:
+        """Say which weight or buffer is not finite, though it was; return None where there is none."""
+        after = bare(model).state_dict()
+        for name, before in bare(self.original).state_dict().items():
+            if before.is_floating_point() and not after[name].isfinite().all() and before.isfinite().all():
+                return f"{name} holds NaN or infinity; a lower learning rate or strength may help"
+        return None
 
     def too_small(self, model: nn.Module) -> str | None:
         """Say how little has changed, or return None where something has that can be measured on the forget set.

@@ -18,7 +18,7 @@ from ungrok.core.modules import duplicate
 from ungrok.core.objective import Batch, Batches, Objective
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import derive, seeded
-from ungrok.core.sets import check_disjoint, size_of, sizes
+from ungrok.core.sets import size_of, sizes
 from ungrok.methods.path import ONE, SINGLE
 
 Role = Literal["forget", "retain", "validation"]
@@ -76,8 +76,6 @@ class Material(Generic[State]):
     """A fresh model that no one has taken yet."""
     entrance: Entrance = field(init=False, repr=False)
     """Checks what is read."""
-    seen: dict[str, set[int]] = field(default_factory=dict)
-    """Identities of the examples read so far, by set."""
 
     def __post_init__(self) -> None:
         self.entrance = Entrance(self.objective)
@@ -96,18 +94,11 @@ class Material(Generic[State]):
             with entering(name):
                 batch = enter(self.objective, self.original, raw)
             if name not in self.inspected:
-                self._inspect(name, batch)
+                self.entrance.inspect(name, batch, self.teacher)
             yield batch
         if empty:
             raise RecipeError(f"{name}: holds no batches, or none when iterated again; give a list or a DataLoader")
         self.inspected.add(name)
-
-    def _inspect(self, name: Role, batch: Batch) -> None:
-        self.entrance.inspect(name, batch, self.teacher)
-        index, other = self.objective.index(batch), {"forget": "retain", "retain": "forget"}.get(name)
-        if index is not None and other:
-            self.seen.setdefault(name, set()).update(index.tolist())
-            check_disjoint(self.seen[name], self.seen.get(other, set()))
 
     def formed(self, name: Role) -> Iterator[Batch]:
         """Yield one pass over a set like :meth:`batches`, unchecked, so that no model runs."""

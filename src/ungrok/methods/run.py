@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 
 from torch import nn
 
-from ungrok.core.entrance import check_model, check_seed, recognized
+from ungrok.core.entrance import check_model, check_objective, check_seed, recognized
 from ungrok.core.errors import RecipeError, UnlearningWarning
 from ungrok.core.objective import Batches, Objective
 from ungrok.core.precision import autocast
@@ -84,14 +84,16 @@ def unlearning_path(
         NotApplicable: If the method does not apply to this model or these data.
 
     Warns:
-        UnlearningWarning: Where the path ends, if it has moved nothing that can be measured on the forget set. That is asked with
-            one pass over the set.
+        UnlearningWarning: Where the path ends, if a weight is no longer finite, or if it has moved nothing that can be measured on
+            the forget set. That is asked with one pass over the set.
 
     """
     made = make_method(method, settings)
     check_model("model", model)
     check_seed(seed)
-    if objective is None:
+    if objective is not None:
+        check_objective(objective)
+    else:
         check_batches("forget", forget)
         with seeded(seed):
             objective, _ = recognized(model, forget)
@@ -101,11 +103,13 @@ def unlearning_path(
 
 
 def _watched(path: UnlearningPath, label: str, change: Change) -> Iterator[Step]:
-    """Yield the steps of a path, and warn if the last one is still where the path began."""
+    """Yield the steps of a path, and warn if the last one is still where the path began, or no model any more."""
     last: Step | None = None
     for last in path:
         yield last
-    if last is not None and (nothing := change.too_small(last.model)):
+    if last is not None and (broken := change.broken(last.model)):
+        warnings.warn(f"{label} has diverged: {broken}", UnlearningWarning, stacklevel=3)
+    elif last is not None and (nothing := change.too_small(last.model)):
         warnings.warn(f"{label} left the model as it was: {nothing}", UnlearningWarning, stacklevel=3)
 
 

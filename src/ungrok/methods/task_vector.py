@@ -9,7 +9,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.core.errors import RecipeError
 from ungrok.core.gradients import trainable
 from ungrok.core.modules import bare, duplicate
 from ungrok.core.precision import Masters
@@ -58,8 +57,6 @@ class TaskVector(OneShot):
         assert material.base is not None
         objective, base = material.objective, duplicate(bare(material.base)).to(device_of(material.model))
         start = {name: p.detach().clone() for name, p in base.named_parameters()}
-        if {n: p.shape for n, p in material.model.named_parameters()} != {n: p.shape for n, p in start.items()}:
-            raise RecipeError("task_vector: base has other parameters than the model")
         learned = trainable(base)
         optimizer, masters = torch.optim.AdamW(learned.values(), self.lr), Masters(learned.values())
         base.train()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import torch
@@ -10,6 +9,7 @@ from torch import nn
 
 from ungrok.analyze import ROLES, Subject
 from ungrok.core.errors import NotApplicable, RecipeError, UngrokError, first_line
+from ungrok.core.modules import duplicate
 from ungrok.core.scores import evaluating
 from ungrok.data.base import Data
 from ungrok.data.batches import TensorBatches
@@ -171,7 +171,7 @@ def _check_rescaled(recipe: Recipe, arm: str, network: nn.Module, data: Data) ->
         if isinstance(control, Rescaled):
             if data.family == "language":
                 raise RecipeError(f"controls.{name}: rescaling is for classifiers of images or numbers, not for text")
-            inputs, scaled = data.train.batch(slice(2))[0], copy.deepcopy(network)
+            inputs, scaled = data.train.batch(slice(2))[0], duplicate(network)
             try:
                 rescale(scaled, control.factor)
                 with evaluating(network), evaluating(scaled), torch.no_grad():

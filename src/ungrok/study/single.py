@@ -47,11 +47,8 @@ def unlearn_file(
         examples = training.data()
         split = split_of(read_indices(forget, len(examples.train)), examples)
         examples.check_forget(split.forget, str(forget))
-    elif not data and not knows_data(training, file):
-        raise RecipeError(
-            f"--model: {shown_file(file)} does not say that it was trained on this recipe's training split; say so with --data, or "
-            "name a file of the indices to forget with --forget FILE"
-        )
+    elif not data:
+        _check_data(training, file, ", or name a file of the indices to forget with --forget FILE")
     walked = walk(training, weights, plan.job(path.path, Unlearn).spec, sources=Sources(split=split))
     rows = path_rows(walked.tensors, walked.record.to_dict(), plan.recipe.claims.targets, None)
     return rows, walked.end
@@ -75,6 +72,14 @@ def knows_data(training: TrainSpec, file: Path) -> bool:
         return job.get("kind") == Train.kind and trained_on(TrainSpec.model_validate(job["spec"])) == wanted
     except (OSError, SafetensorError) as error:
         raise RecipeError(f"--model: {shown_file(file)} cannot be read as safetensors ({first_line(error)})") from None
+
+
+def _check_data(training: TrainSpec, file: Path, otherwise: str = "") -> None:
+    if not knows_data(training, file):
+        raise RecipeError(
+            f"--model: {shown_file(file)} does not say that it was trained on this recipe's training split; say so with --data"
+            f"{otherwise}"
+        )
 
 
 def read_indices(file: Path, examples: int) -> list[int]:
@@ -110,7 +115,7 @@ def save(plan: Plan, path: PathJobs, model: nn.Module, file: Path) -> None:
 
 
 def analyze_file(
-    plan: Plan, measurement: Measurement, file: Path, reference: Path | None = None
+    plan: Plan, measurement: Measurement, file: Path, reference: Path | None = None, *, data: bool = False
 ) -> list[dict[str, Any]]:
     """Measure the weights in a file as the model of a measurement would be.
 
@@ -119,16 +124,20 @@ def analyze_file(
         measurement: Says which seed, forget split and analysis.
         file: A safetensors file with the state dict of the recipe's model, or a checkpoint of a training run.
         reference: Another file of that kind, for measures that compare two models.
+        data: Whether the caller vouches that the weights in ``file`` were trained on the recipe's training split.
 
     Returns:
         One row per value and per null.
 
     Raises:
-        RecipeError: If the file cannot be read, does not hold the recipe's model, or cannot be measured.
+        RecipeError: If the file cannot be read, does not hold the recipe's model, or cannot be measured; if it does not say that
+            it was trained on the recipe's training split and nobody else says so.
 
     """
     training = _training(plan, measurement.arm, measurement.seed)
     weights = {"model": _weights(training, file, "--model")}
+    if not data:
+        _check_data(training, file)
     if reference is not None:
         weights["reference"] = _weights(training, reference, "--reference")
     result = measure(training, weights, plan.job(measurement.rows, Analyze).spec)

@@ -159,7 +159,7 @@ class Run:
         self.masters = Masters(self.parameters)
         self.filter = training.grokfast.build(self.parameters) if training.grokfast else None
         self.attacked = training.robustness.subset(data.validation) if training.robustness else None
-        self.random = PrivateRandomState(derive(seed, "layers"))
+        self.random = PrivateRandomState(derive(seed, "layers"), torch_only=True)
         self.step = 0
         self.examples: dict[str, Tensor] = {}
         """Losses of single examples at the last measurement, by split; empty where they are not tracked."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 
@@ -12,6 +11,7 @@ from torch.func import stack_module_state, vmap
 from torch.nn.modules.dropout import _DropoutNd
 
 from ungrok.core.gradients import with_parameters
+from ungrok.core.modules import duplicate
 from ungrok.train.loop import Run
 
 ELEMENTWISE = ("adamw", "adam", "sgd")
@@ -72,7 +72,7 @@ class _Stack:
         self.training, self.objective = first.training, first.objective
         trained = [[p for p in run.model.parameters() if p.requires_grad] for run in runs]
         self.singles = list(zip(*trained, strict=True))
-        self.body = copy.deepcopy(first.model).to("meta")
+        self.body = duplicate(first.model).to("meta")
         self.parameters: dict[str, Tensor] = stack_module_state([run.model for run in runs])[0]
         self.trained = [p for p in self.parameters.values() if p.requires_grad]
         self.optimizer = self.training.optimizer.build(self.trained)  # type: ignore[arg-type]
@@ -121,7 +121,7 @@ def faster_together(runs: Sequence[Run], clock: Callable[[], float] = time.perf_
     """
     if runs[0].device.type == "cpu" or len(runs) == 1 or not stackable(runs):
         return False
-    trial = [Run(copy.deepcopy(run.model), run.data, run.training, seed) for seed, run in enumerate(runs)]
+    trial = [Run(duplicate(run.model), run.data, run.training, seed) for seed, run in enumerate(runs)]
     seconds = {}
     for way in (_one_by_one, advance_together):
         way(trial, trial[0].step + 3)
