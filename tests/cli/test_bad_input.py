@@ -225,6 +225,11 @@ OVERRIDES = loaded(
     ("noise_seeds=-1", "noise_seeds"),
     ("device=gpu", "device"),
     ("model={kind: function, function: nothing}", "model.function"),
+    ("problem={kind: images, path: pets, augment: {pad: 100000000}}", "problem.augment.pad"),
+    ("problem={kind: images, path: pets, augment: {pad: 9223372036854775807}}", "problem.augment.pad"),
+    ("problem={kind: images, path: ''}", "problem.path"),
+    ("problem={kind: authors, vocabulary: 1}", "problem.vocabulary"),
+    ("problem={kind: images, path: pets, normalize: {mean: [0], std: [1.0e-320]}}", "problem.normalize"),
 )
 
 CHECKED = checked(
@@ -253,8 +258,14 @@ CHECKED = checked(
     ("trajectory.loss=causal_lm", "trajectory.loss"),
     ("problem={kind: vision, dataset: nist}", "problem.dataset"),
     ("problem={kind: images, path: nowhere}", "nowhere"),
+    ("problem={kind: images, path: ~nobody-there/pets}", "problem.path: '~nobody-there/pets'"),
+    ("problem={kind: images, path: " + "x" * 300 + "}", "problem.path: 'xxx"),
+    ("problem={kind: images, path: study, test_path: " + "x" * 300 + "}", "problem."),
+    ("problem={kind: images, path: tiny.yaml}", "problem.path: 'tiny.yaml'"),
     ("analyze=[{kind: fourier}]", "analyze.0"),
     ("base={steps: 1}", "base"),
+    ("problem={kind: authors, prompt: '{question.x}'}", "problem.prompt"),
+    ("problem={kind: authors, prompt: '{question:9999999999}'}", "problem.prompt"),
     ("unlearn=[{kind: npo}]", "npo"),
 )
 

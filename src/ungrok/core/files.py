@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ungrok.core.errors import DamagedFile, StoreError
+from ungrok.core.errors import DamagedFile, RecipeError, StoreError, first_line, shown_file
 from ungrok.core.schema import canonical
 
 ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
@@ -30,6 +31,26 @@ def checksum(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def local_path(given: str, key: str) -> Path:
+    """Return the absolute path of a file or folder that a recipe names, whether it is there or not.
+
+    Args:
+        given: What the recipe says; ``~`` stands for the user's folder.
+        key: The key that says it.
+
+    Raises:
+        RecipeError: If no file can have such a name, or its folder cannot be looked into.
+
+    """
+    try:
+        path = Path(os.path.abspath(Path(given).expanduser()))
+        path.exists()
+    except (OSError, RuntimeError) as error:  # the latter where ~ is followed by no user of this machine
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise RecipeError(f"{key}: {shown_file(given)} can be no file here ({reason})") from None
+    return path
 
 
 def matches(path: Path, known: str) -> bool:
