@@ -264,6 +264,8 @@ CHECKED = checked(
     ("problem={kind: images, path: tiny.yaml}", "problem.path: 'tiny.yaml'"),
     ("analyze=[{kind: fourier}]", "analyze.0"),
     ("base={steps: 1}", "base"),
+    ("problem={kind: authors, tokenizer: " + "x" * 300 + "}", "problem.tokenizer: 'xxx"),
+    ("problem={kind: tofu, path: " + "x" * 300 + "}", "problem.path: 'xxx"),
     ("problem={kind: authors, prompt: '{question.x}'}", "problem.prompt"),
     ("problem={kind: authors, prompt: '{question:9999999999}'}", "problem.prompt"),
     ("unlearn=[{kind: npo}]", "npo"),
@@ -300,6 +302,12 @@ ARGUMENTS: list[Row] = [
     (("study", "tiny.yaml", "--store", "tiny.yaml"), "--store: 'tiny.yaml'"),
     (("study", "tiny.yaml", "--out", "tiny.yaml"), "--out: 'tiny.yaml'"),
     (("study", "tiny.yaml", "--out", "x" * 300), "--out: 'xxx"),
+    (("study", "tiny.yaml", "--out", "tiny.yaml/a/b"), "--out: 'tiny.yaml'"),
+    (("study", "tiny.yaml", "--store", "tiny.yaml/a"), "--store: 'tiny.yaml'"),
+    (("check", "tiny.yaml", "--store", "tiny.yaml/a"), "--store: 'tiny.yaml'"),
+    (("study", "tiny.yaml", "--out", "circle"), "--out: 'circle'"),
+    (("study", "tiny.yaml", "--store", "circle"), "--store: 'circle'"),
+    (("report", "half", "--store", "circle/a"), "--store: 'circle'"),
     (("study", "tiny.yaml", "--out", "a\0b"), "--out"),
     (("study", "tiny.yaml", "device=cuda"), "device"),
     (("check", "tiny.yaml", "--store", "x" * 300), "--store: 'xxx"),
@@ -363,6 +371,7 @@ def folder(tmp_path_factory) -> Path:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     (root / "folder.yaml").mkdir()
+    (root / "circle").symlink_to("circle")
     own = {name: torch.zeros(*shape) for name, shape in WEIGHTS.items()}
     for name, changes in {
         "own": {},

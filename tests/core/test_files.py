@@ -117,6 +117,14 @@ def test_checksum_is_sha256(tmp_path):
     assert checksum(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
+def test_a_file_that_cannot_be_read_is_no_damaged_one(tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    for read in (read_json, read_sealed, lambda path: matches(path, "0")):
+        with pytest.raises(StoreError, match=r"circle: cannot be read \(Too many levels of symbolic links\)") as error:
+            read(tmp_path / "circle")
+        assert not isinstance(error.value, DamagedFile)
+
+
 @pytest.mark.parametrize("given", ["x" * 300, "a/" * 3000, "~nobody-there/a"])
 def test_a_name_that_no_file_can_have_is_refused(given):
     with pytest.raises(RecipeError, match=r"^problem.path: .* can be no file here \(.*\)$") as error:

@@ -142,7 +142,10 @@ def explained(content, prefix=""):
         ({"paint": {"depth": 1}}, "paint.kind: is missing; it names what the block is"),
         ({"paint": {"kind": "red"}}, "paint.depth: is missing"),
         *[
-            ({"paint": {"kind": "navy", "navy": 2, key: "x"}}, f"paint.{key}: 'x' is not allowed: input should be a valid integer, unable to parse string as an integer")
+            (
+                {"paint": {"kind": "navy", "navy": 2, key: "x"}},
+                f"paint.{key}: 'x' is not allowed: input should be a valid integer, unable to parse string as an integer",
+            )
             for key in ("shade", "navy")  # a key may bear the name of its block's kind
         ],
         ({"frame": 3}, "frame: 3 is not a block of keys, for instance {kind: ...}"),

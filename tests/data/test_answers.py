@@ -106,7 +106,10 @@ def test_methods_that_do_not_fit(data):
         ({f"{'x' * 900}{i}": "" for i in range(9)}, "full, row 1: no column 'question'; there: xxx"),
         ("Q" * 9000, "full, row 1: no column 'question'; there: 'QQQ"),
         ({"question": "Q", "answer": ["A" * 9000] * 9}, "full, row 1: answer is ['AAA"),
-        ({"question": "Q", "answer": "A", "perturbed_answer": ["A" * 9000, 3]}, "full, row 1: perturbed_answer holds ['AAA"),
+        (
+            {"question": "Q", "answer": "A", "perturbed_answer": ["A" * 9000, 3]},
+            "full, row 1: perturbed_answer holds ['AAA",
+        ),
     ],
 )
 def test_a_wrong_row_is_named_in_a_short_message(row, message):

@@ -225,6 +225,14 @@ def test_a_folder_that_cannot_be_written(monkeypatch, make, pixels, tmp_path):
         read(make([png(pixels[0])]))
 
 
+@pytest.mark.parametrize(("name", "value"), [("UNGROK_CACHE", "~nobody-there/x"), ("XDG_CACHE_HOME", "~nobody-there")])
+def test_a_cache_that_no_folder_can_be(monkeypatch, name, value):
+    monkeypatch.delenv("UNGROK_CACHE", raising=False)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(RecipeError, match=f"^{name}: '~nobody-there.* can be no file here"):
+        cache_root()
+
+
 def test_where_the_cache_lies(monkeypatch, tmp_path):
     monkeypatch.setenv("UNGROK_CACHE", "here")
     assert cache_root() == tmp_path.cwd() / "here"

@@ -99,7 +99,17 @@ class Bare:
         (Bare(), Template(prompt="Q:"), "problem.prompt: 'Q:' has no place for {question}"),
         *[
             (Bare(), Template(prompt=prompt), r"problem.prompt: .* cannot be filled .*; allowed: \{question\} alone")
-            for prompt in ("{", "{answer}", "{0}", "{}", "{question.x}", "{question[9]}", "{question!r}", "{question:<9}", "{question}{x}")
+            for prompt in (
+                "{",
+                "{answer}",
+                "{0}",
+                "{}",
+                "{question.x}",
+                "{question[9]}",
+                "{question!r}",
+                "{question:<9}",
+                "{question}{x}",
+            )
         ],
     ],
 )

@@ -54,11 +54,34 @@ def local_path(given: str, key: str) -> Path:
 
 
 def matches(path: Path, known: str) -> bool:
-    """Return whether a file is there and has this checksum."""
+    """Return whether a file is there and has this checksum.
+
+    Raises:
+        StoreError: If it cannot be read.
+
+    """
     try:
-        return checksum(path) == known
-    except ABSENT:
+        with _reading(path):
+            return checksum(path) == known
+    except DamagedFile:
         return False
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what the file system says of a file that is read into one sentence.
+
+    Raises:
+        DamagedFile: If there is no such file.
+        StoreError: If it cannot be read.
+
+    """
+    try:
+        yield
+    except ABSENT as error:
+        raise DamagedFile(f"{path}: {_absence(error)}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 @contextmanager
@@ -113,12 +136,12 @@ def read_json(path: Path) -> Any:
 
     Raises:
         DamagedFile: If there is no such file, or its content is not JSON.
+        StoreError: If it cannot be read.
 
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ABSENT as error:
-        raise DamagedFile(f"{path}: {_absence(error)}") from error
+        with _reading(path):
+            return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path}: not readable as JSON ({error})") from error
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
-from ungrok.core.files import checksum, locked, read_json, write_json, write_text
+from ungrok.core.files import checksum, local_path, locked, read_json, write_json, write_text
 from ungrok.core.memory import check_fits
 from ungrok.core.progress import progress
 from ungrok.core.schema import canonical, digest
@@ -53,7 +53,7 @@ def cache_root() -> Path:
     """Return ``$UNGROK_CACHE``, else ``ungrok`` under ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     chosen = os.environ.get("UNGROK_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return (Path(chosen) if chosen else Path(base, "ungrok")).expanduser().absolute()
+    return local_path(chosen, "UNGROK_CACHE") if chosen else local_path(f"{base}/ungrok", "XDG_CACHE_HOME")
 
 
 def decoded(table: Any, column: str, how: Decoding, label: str) -> Decoded:

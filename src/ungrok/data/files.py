@@ -26,7 +26,9 @@ class OwnImages(ImageProblem):
     """
 
     kind: Literal["images"] = "images"
-    path: str = Field(min_length=1, description="folder of class folders, parquet file, or folder of parquet files: training images")
+    path: str = Field(
+        min_length=1, description="folder of class folders, parquet file, or folder of parquet files: training images"
+    )
     test_path: str | None = Field(
         None, min_length=1, description="the same for test images; drawn from the training images when null"
     )
