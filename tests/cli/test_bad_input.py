@@ -269,6 +269,7 @@ CHECKED = checked(
     ("problem={kind: authors, prompt: '{question.x}'}", "problem.prompt"),
     ("problem={kind: authors, prompt: '{question:9999999999}'}", "problem.prompt"),
     ("unlearn=[{kind: npo}]", "npo"),
+    ("unlearn=[{kind: task_vector, alpha: [1.0], epochs: 1}]", "unlearn.0: 'task_vector' starts from a base model"),
 )
 
 READ = [
