@@ -95,7 +95,7 @@ def test_without_a_dashboard_no_page_is_served():
 def test_a_file_of_no_scheduler_is_named(tmp_path, content):
     (tmp_path / "file").write_text(content)
     with (
-        pytest.raises(RecipeError, match=r"^--scheduler: .*file' is no scheduler file"),
+        pytest.raises(RecipeError, match=r"^--scheduler .*file': is no scheduler file"),
         connected(0, str(tmp_path / "file"), print),
     ):
         pass

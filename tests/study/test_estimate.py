@@ -67,8 +67,10 @@ def test_checkpoints_hold_what_the_optimizer_keeps(tiny):
 
 def test_a_disk_that_is_too_small_is_noticed(tiny, tmp_path, monkeypatch):
     plan, store, free = make_plan(tiny()), Store(tmp_path / "not" / "yet"), [10**9]
-    jobs, asked = list(plan.jobs.values()), []
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: asked.append(path) or SimpleNamespace(free=free[0]))
+    jobs, asked, total = list(plan.jobs.values()), [], [10**9]
+    monkeypatch.setattr(
+        module.shutil, "disk_usage", lambda path: asked.append(path) or SimpleNamespace(free=free[0], total=total[0])
+    )
     check_disk(plan, jobs, store)
     assert asked == [tmp_path.resolve()]
     free[0] = module.estimate(plan).bytes - 1
@@ -80,4 +82,6 @@ def test_a_disk_that_is_too_small_is_noticed(tiny, tmp_path, monkeypatch):
     assert len(str(error.value)) < 390
     (store.root / ".partial" / jobs[0].key).mkdir(parents=True)
     (store.root / ".partial" / jobs[0].key / "file").write_bytes(b"x")
+    check_disk(plan, jobs, store)
+    free[0] = total[0] = 0
     check_disk(plan, jobs, store)

@@ -86,7 +86,7 @@ def _existing(scheduler: str) -> Any:
             content = None
         if not isinstance(content, dict) or "address" not in content:
             raise RecipeError(
-                f"--scheduler: {shown_file(scheduler)} is no scheduler file: no JSON object with an address"
+                f"--scheduler {shown_file(scheduler)}: is no scheduler file: no JSON object with an address"
             )
         source = {"scheduler_file": scheduler}
     try:

@@ -67,10 +67,10 @@ def check_disk(plan: Plan, jobs: Sequence[AnyJob], store: Store) -> None:
     sizes = _Prices(plan, _size)
     needed = sum(bill.bytes for job in jobs if (bill := job.bill(sizes)))
     left = sum(file.stat().st_size for job in jobs for file in (store.root / ".partial" / job.key).rglob("*"))
-    free = shutil.disk_usage(next(path for path in (store.root, *store.root.parents) if path.is_dir())).free
-    if needed - left > free:
+    disk = shutil.disk_usage(next(path for path in (store.root, *store.root.parents) if path.is_dir()))
+    if disk.total and needed - left > disk.free:  # some file systems do not tell: they have 0 bytes in all
         raise StoreError(
-            f"{shown_file(store.root)}: the study's files need about {readable(needed - left)} of disk, and {readable(free)} are free; "
+            f"{shown_file(store.root)}: the study's files need about {readable(needed - left)} of disk, and {readable(disk.free)} are free; "
             "name another folder with --store, or raise trajectory.checkpoint_every"
         )
 
