@@ -225,6 +225,11 @@ OVERRIDES = loaded(
     ("noise_seeds=-1", "noise_seeds"),
     ("device=gpu", "device"),
     ("model={kind: function, function: nothing}", "model.function"),
+    ("problem={kind: images, path: pets, augment: {pad: 100000000}}", "problem.augment.pad"),
+    ("problem={kind: images, path: pets, augment: {pad: 9223372036854775807}}", "problem.augment.pad"),
+    ("problem={kind: images, path: ''}", "problem.path"),
+    ("problem={kind: authors, vocabulary: 1}", "problem.vocabulary"),
+    ("problem={kind: images, path: pets, normalize: {mean: [0], std: [1.0e-320]}}", "problem.normalize"),
 )
 
 CHECKED = checked(
@@ -253,9 +258,18 @@ CHECKED = checked(
     ("trajectory.loss=causal_lm", "trajectory.loss"),
     ("problem={kind: vision, dataset: nist}", "problem.dataset"),
     ("problem={kind: images, path: nowhere}", "nowhere"),
+    ("problem={kind: images, path: ~nobody-there/pets}", "problem.path: '~nobody-there/pets'"),
+    ("problem={kind: images, path: " + "x" * 300 + "}", "problem.path: 'xxx"),
+    ("problem={kind: images, path: study, test_path: " + "x" * 300 + "}", "problem."),
+    ("problem={kind: images, path: tiny.yaml}", "problem.path: 'tiny.yaml'"),
     ("analyze=[{kind: fourier}]", "analyze.0"),
     ("base={steps: 1}", "base"),
+    ("problem={kind: authors, tokenizer: " + "x" * 300 + "}", "problem.tokenizer: 'xxx"),
+    ("problem={kind: tofu, path: " + "x" * 300 + "}", "problem.path: 'xxx"),
+    ("problem={kind: authors, prompt: '{question.x}'}", "problem.prompt"),
+    ("problem={kind: authors, prompt: '{question:9999999999}'}", "problem.prompt"),
     ("unlearn=[{kind: npo}]", "npo"),
+    ("unlearn=[{kind: task_vector, alpha: [1.0], epochs: 1}]", "unlearn.0: 'task_vector' starts from a base model"),
 )
 
 READ = [
@@ -289,6 +303,12 @@ ARGUMENTS: list[Row] = [
     (("study", "tiny.yaml", "--store", "tiny.yaml"), "--store: 'tiny.yaml'"),
     (("study", "tiny.yaml", "--out", "tiny.yaml"), "--out: 'tiny.yaml'"),
     (("study", "tiny.yaml", "--out", "x" * 300), "--out: 'xxx"),
+    (("study", "tiny.yaml", "--out", "tiny.yaml/a/b"), "--out: 'tiny.yaml'"),
+    (("study", "tiny.yaml", "--store", "tiny.yaml/a"), "--store: 'tiny.yaml'"),
+    (("check", "tiny.yaml", "--store", "tiny.yaml/a"), "--store: 'tiny.yaml'"),
+    (("study", "tiny.yaml", "--out", "circle"), "--out: 'circle'"),
+    (("study", "tiny.yaml", "--store", "circle"), "--store: 'circle'"),
+    (("report", "half", "--store", "circle/a"), "--store: 'circle'"),
     (("study", "tiny.yaml", "--out", "a\0b"), "--out"),
     (("study", "tiny.yaml", "device=cuda"), "device"),
     (("check", "tiny.yaml", "--store", "x" * 300), "--store: 'xxx"),
@@ -352,6 +372,7 @@ def folder(tmp_path_factory) -> Path:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     (root / "folder.yaml").mkdir()
+    (root / "circle").symlink_to("circle")
     own = {name: torch.zeros(*shape) for name, shape in WEIGHTS.items()}
     for name, changes in {
         "own": {},

@@ -19,6 +19,11 @@ def test_the_first_line_of_an_error_or_its_name():
     assert first_line(KeyError()) == "KeyError"
 
 
+def test_a_first_line_that_announces_the_next_is_told_with_it():
+    assert first_line(ValueError("it is wrong:\n  three heads\n  more")) == "it is wrong: three heads"
+    assert first_line(ValueError("it is wrong:")) == "it is wrong:"
+
+
 def test_only_a_name_that_is_near_is_proposed():
     assert nearest("scurb", ["npo", "scrub"]) == " (did you mean 'scrub'?)"
     assert nearest("retrain", ["npo", "ssd"]) == ""

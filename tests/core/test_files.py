@@ -3,16 +3,18 @@
 import errno
 import fcntl
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from ungrok.core import files
-from ungrok.core.errors import DamagedFile, StoreError, UngrokError
+from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
 from ungrok.core.files import (
     checksum,
     load_tensors,
+    local_path,
     locked,
     matches,
     read_json,
@@ -113,6 +115,28 @@ def test_json_is_exact_and_finite(tmp_path):
 def test_checksum_is_sha256(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     assert checksum(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_file_that_cannot_be_read_is_no_damaged_one(tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    for read in (read_json, read_sealed, lambda path: matches(path, "0")):
+        with pytest.raises(StoreError, match=r"circle: cannot be read \(Too many levels of symbolic links\)") as error:
+            read(tmp_path / "circle")
+        assert not isinstance(error.value, DamagedFile)
+
+
+@pytest.mark.parametrize("given", ["x" * 300, "a/" * 3000, "~nobody-there/a"])
+def test_a_name_that_no_file_can_have_is_refused(given):
+    with pytest.raises(RecipeError, match=r"^problem.path: .* can be no file here \(.*\)$") as error:
+        local_path(given, "problem.path")
+    assert len(str(error.value)) < 250
+
+
+def test_the_path_that_a_recipe_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert local_path("a/../b", "problem.path") == tmp_path / "b"
+    assert local_path("~/a", "problem.path") == Path("/home/someone/a")
 
 
 def test_threads_may_write_one_file_at_once(tmp_path):

@@ -97,6 +97,20 @@ class Bare:
         (Bare(eos=None), Template(), "'bare' has no token for the end"),
         (Bare(), Template("chat"), "problem.template: 'bare' has no chat template; allowed: plain"),
         (Bare(), Template(prompt="Q:"), "problem.prompt: 'Q:' has no place for {question}"),
+        *[
+            (Bare(), Template(prompt=prompt), r"problem.prompt: .* cannot be filled .*; allowed: \{question\} alone")
+            for prompt in (
+                "{",
+                "{answer}",
+                "{0}",
+                "{}",
+                "{question.x}",
+                "{question[9]}",
+                "{question!r}",
+                "{question:<9}",
+                "{question}{x}",
+            )
+        ],
     ],
 )
 def test_tokenizers_that_do_not_do(tokenizer, template, message):
@@ -225,6 +239,13 @@ def test_a_bad_chat_template_is_refused(template, words):
     made.name_or_path, made.chat_template = "mine", template
     with pytest.raises(RecipeError, match=f"^problem.template: the chat template of 'mine' {words}"):
         encode([("Who?", "Me.")], made, Template("chat"))
+
+
+@pytest.mark.parametrize("pair", [("Q" * 9000, " "), ("Q" * 9000, "A")], ids=["empty", "long"])
+def test_a_message_shows_the_beginning_of_a_long_question(data, pair):
+    with pytest.raises(RecipeError, match=r"^data, row 0: .*'QQQ") as error:
+        encode([pair], data.tokenizer, Template(max_length=20))
+    assert len(str(error.value)) < 200
 
 
 def test_text_that_a_tokenizer_cannot_take_is_named_by_its_row():

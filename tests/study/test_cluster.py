@@ -91,6 +91,16 @@ def test_without_a_dashboard_no_page_is_served():
                 urlopen(f"http://127.0.0.1:{port}/{page}")
 
 
+@pytest.mark.parametrize("content", ["name: tiny", "[1]", "{}", ""])
+def test_a_file_of_no_scheduler_is_named(tmp_path, content):
+    (tmp_path / "file").write_text(content)
+    with (
+        pytest.raises(RecipeError, match=r"^--scheduler .*file': is no scheduler file"),
+        connected(0, str(tmp_path / "file"), print),
+    ):
+        pass
+
+
 def test_a_scheduler_without_workers_is_told_now_and_then(monkeypatch):
     from dask.distributed import LocalCluster
 

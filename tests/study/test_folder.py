@@ -153,3 +153,10 @@ def test_a_folder_is_claimed_or_the_reason_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="file"):
         check_writable(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["results.parquet", "groups.csv", "provenance.json", "report/index.html"])
+def test_a_folder_in_the_place_of_a_file_is_noticed_before_anything_runs(tmp_path, name):
+    (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(StoreError, match=f"{name}: is a folder, and a file is to be written there"):
+        check_writable(tmp_path)

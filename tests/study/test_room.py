@@ -57,6 +57,16 @@ def test_training_holds_so_many_copies_of_the_weights(training, copies, key, mon
         check_model(perceptron, settings, (64,), 10)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft asks transformers by a former name
+def test_the_keys_that_make_a_model_large_are_named(monkeypatch):
+    perceptron = model("llama", lora={"rank": 4})
+    monkeypatch.setattr(memory, "memory", lambda: 1)
+    with pytest.raises(
+        RecipeError, match=r"^model.lora.rank, model.width, model.layers, model.heads, model.room: weights"
+    ):
+        check_model(perceptron, Training(), (64,), 300)
+
+
 def test_the_scores_at_all_places_of_a_path_must_fit(tiny, monkeypatch):
     recipe = tiny("unlearn=[{kind: scrub, updates: 40}]", "observe.every_until=40")
     data = recipe.problem.load()

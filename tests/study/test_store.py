@@ -147,6 +147,14 @@ def test_flipped_bits_of_the_times_are_never_taken_for_times(store):
     assert lost > 7 * len(whole)
 
 
+def test_times_that_cannot_be_read_are_none(store):
+    finish(store)
+    path = store.folder(JOB.key) / "timing.json"
+    path.unlink()
+    path.symlink_to(path.name)
+    assert store.open(JOB.key, One).seconds == {}
+
+
 def test_a_job_opens_without_its_times(store):
     finish(store)
     path = store.folder(JOB.key) / "timing.json"

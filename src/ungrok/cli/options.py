@@ -59,8 +59,9 @@ def _folder(param: typer.CallbackParam, value: Path | None) -> Path | None:
 
     """
     nameable(param, value)
-    if value is not None and value.exists() and not value.is_dir():
-        raise RecipeError(f"{_shown(param)}: {shown_file(value)} is a file; name a folder")
+    there = next((path for path in (value, *value.parents) if os.path.lexists(path)), None) if value else None
+    if there is not None and not there.is_dir():
+        raise RecipeError(f"{_shown(param)}: {shown_file(there)} is no folder")
     return value
 
 

@@ -66,7 +66,7 @@ def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = Non
     check_device(content)
     data, warnings = preflight(content)
     plan = make_plan(content)
-    cost = estimate(plan, data)
+    cost = estimate(plan)
     total, workers = sum(cost.seconds.values()), default_workers()
     typer.echo(f"{content.name}: {len(plan.jobs)} jobs ({counted(plan)})")
     typer.echo(f"data: {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test")

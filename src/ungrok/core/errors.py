@@ -67,8 +67,9 @@ def clipped(text: str, most: int) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, shortened, or its name where it says nothing."""
-    return clipped(next(iter(str(error).strip().splitlines()), type(error).__name__), LONGEST_REASON)
+    """Return the first line of what an error says, and the next where it ends with a colon; its name where it says nothing."""
+    line, *more = str(error).strip().splitlines() or [type(error).__name__]
+    return clipped(f"{line} {more[0]}" if more and line.endswith(":") else line, LONGEST_REASON)
 
 
 def listed(names: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ungrok.core.errors import DamagedFile, StoreError
+from ungrok.core.errors import DamagedFile, RecipeError, StoreError, first_line, shown_file
 from ungrok.core.schema import canonical
 
 ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
@@ -32,12 +33,55 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def matches(path: Path, known: str) -> bool:
-    """Return whether a file is there and has this checksum."""
+def local_path(given: str, key: str) -> Path:
+    """Return the absolute path of a file or folder that a recipe names, whether it is there or not.
+
+    Args:
+        given: What the recipe says; ``~`` stands for the user's folder.
+        key: The key that says it.
+
+    Raises:
+        RecipeError: If no file can have such a name, or its folder cannot be looked into.
+
+    """
     try:
-        return checksum(path) == known
-    except ABSENT:
+        path = Path(os.path.abspath(Path(given).expanduser()))
+        path.exists()
+    except (OSError, RuntimeError) as error:  # the latter where ~ is followed by no user of this machine
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise RecipeError(f"{key}: {shown_file(given)} can be no file here ({reason})") from None
+    return path
+
+
+def matches(path: Path, known: str) -> bool:
+    """Return whether a file is there and has this checksum.
+
+    Raises:
+        StoreError: If it cannot be read.
+
+    """
+    try:
+        with _reading(path):
+            return checksum(path) == known
+    except DamagedFile:
         return False
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what the file system says of a file that is read into one sentence.
+
+    Raises:
+        DamagedFile: If there is no such file.
+        StoreError: If it cannot be read.
+
+    """
+    try:
+        yield
+    except ABSENT as error:
+        raise DamagedFile(f"{path}: {_absence(error)}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 @contextmanager
@@ -92,12 +136,12 @@ def read_json(path: Path) -> Any:
 
     Raises:
         DamagedFile: If there is no such file, or its content is not JSON.
+        StoreError: If it cannot be read.
 
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ABSENT as error:
-        raise DamagedFile(f"{path}: {_absence(error)}") from error
+        with _reading(path):
+            return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path}: not readable as JSON ({error})") from error
 

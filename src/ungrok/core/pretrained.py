@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ungrok.core.errors import RecipeError, UngrokError, UngrokWarning
+from ungrok.core.files import local_path
 
 INDEX = "model.safetensors.index.json"
 OBJECTS = ("config.json", "generation_config.json", INDEX)
@@ -115,6 +116,7 @@ def check_model(path: str, revision: str | None = None) -> None:
         revision: Commit, branch or tag on the hub.
 
     """
+    local_path(path, "model.path")
     from transformers import AutoConfig, AutoModelForCausalLM
 
     causal: Any = AutoModelForCausalLM
@@ -204,9 +206,9 @@ def _gguf(key: str, path: str, file: str) -> Path | None:
         RecipeError: If the folder does not have it.
 
     """
-    if not Path(path).is_dir():
+    if not local_path(path, key).is_dir():
         return None
-    if not Path(path, file).is_file():
+    if not local_path(str(Path(path, file)), key).is_file():
         there = ", ".join(sorted(entry.name for entry in Path(path).glob("*.gguf"))) or "none"
         raise RecipeError(f"{key}: {path!r} has no file {file!r}; GGUF files there: {there}")
     return Path(path, file)
@@ -238,6 +240,7 @@ def open_tokenizer(name: str, file: str | None = None) -> Any:
         RecipeError: If a file is missing or damaged; the message names it.
 
     """
+    local_path(name, "problem.tokenizer")
     from tokenizers import Tokenizer
     from transformers import AutoTokenizer
 

@@ -102,10 +102,13 @@ def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
     first = errors[0]
     parts: list[str] = [prefix] if prefix else []
     here: Any = content
+    chosen: Any = None
     part: Any
     for part in first["loc"]:
-        # pydantic puts the chosen union member into the location; the recipe has no such key.
-        if (isinstance(here, dict) and part in here) or (
+        # pydantic puts the chosen union member into the location; the recipe has no such key, or another by that name.
+        if isinstance(here, dict) and part == here.get("kind") and here is not chosen:
+            chosen = here
+        elif (isinstance(here, dict) and part in here) or (
             isinstance(here, list) and isinstance(part, int) and part < len(here)
         ):
             parts.append(clipped(str(part), LONGEST_VALUE))

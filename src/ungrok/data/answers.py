@@ -14,7 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ungrok.core.causal_lm import CausalLM
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, listed, shown
 from ungrok.core.objective import Family
 from ungrok.core.seeds import generator
 from ungrok.data import authors
@@ -149,7 +149,7 @@ class AnswerData(Data):
         for question, rows in repeated(self.rows).items():
             if 0 < len(gone & set(rows)) < len(rows):
                 raise NotApplicable(
-                    f"forget split {label!r}: the question {question!r} stands in rows {', '.join(map(str, rows))}, of which "
+                    f"forget split {label!r}: the question {shown(question)} stands in rows {listed(map(str, rows))}, of which "
                     "some are to be forgotten and some to be kept"
                 )
 
@@ -218,15 +218,15 @@ def check_rows(rows: Sequence[AnswerRow], where: str) -> None:
     for number, row in enumerate(rows):
         for column in wanted:
             if not isinstance(row, dict) or column not in row:
-                there = ", ".join(row) if isinstance(row, dict) else repr(row)
+                there = listed(row) if isinstance(row, dict) else shown(row)
                 raise RecipeError(f"{where}, row {number}: no column {column!r}; there: {there}")
         for column in filter(COLUMNS.__contains__, row):
             value = row[column]
             if not isinstance(value, COLUMNS[column]):
                 allowed = "a string" if COLUMNS[column] is str else "a list of strings"
-                raise RecipeError(f"{where}, row {number}: {column} is {value!r}; allowed: {allowed}")
+                raise RecipeError(f"{where}, row {number}: {column} is {shown(value)}; allowed: {allowed}")
             if isinstance(value, list) and not all(isinstance(text, str) for text in value):
-                raise RecipeError(f"{where}, row {number}: {column} holds {value!r}; allowed: strings")
+                raise RecipeError(f"{where}, row {number}: {column} holds {shown(value)}; allowed: strings")
 
 
 def perturbed_rows(tables: Tables) -> dict[tuple[str, str], AnswerRow]:

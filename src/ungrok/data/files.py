@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from ungrok.core.errors import RecipeError, first_line
+from ungrok.core.errors import RecipeError, first_line, shown_file
+from ungrok.core.files import local_path
 from ungrok.core.schema import digest
 from ungrok.data.base import PROBLEMS, Split
 from ungrok.data.cache import decoded
@@ -25,9 +26,11 @@ class OwnImages(ImageProblem):
     """
 
     kind: Literal["images"] = "images"
-    path: str = Field(description="folder of class folders, parquet file, or folder of parquet files: training images")
+    path: str = Field(
+        min_length=1, description="folder of class folders, parquet file, or folder of parquet files: training images"
+    )
     test_path: str | None = Field(
-        None, description="the same for test images; drawn from the training images when null"
+        None, min_length=1, description="the same for test images; drawn from the training images when null"
     )
     train_size: int | None = Field(None, ge=10, description="training images; all that are left when null")
     image: str = Field("image", description="column of images; not used for folders of class folders")
@@ -77,7 +80,7 @@ class OwnImages(ImageProblem):
         return digest([keys, names, [targets_of(part, names).tolist() for part in parts]])
 
     def _source(self, key: str, where: str) -> Source:
-        path = Path(os.path.abspath(Path(where).expanduser()))
+        path = local_path(where, f"problem.{key}")
         parquet = [path] if path.suffix == ".parquet" else sorted(path.rglob("*.parquet"))
         if not path.exists():
             raise RecipeError(f"problem.{key}: {where!r} does not exist (looked for {path})")
@@ -86,6 +89,8 @@ class OwnImages(ImageProblem):
         if parquet:
             files = [escape(str(file)) for file in parquet]
             return Source(where, _load(key, where, "parquet", files), self.image, self.label)
+        if not path.is_dir():
+            raise RecipeError(f"problem.{key}: {shown_file(where)} is neither a folder nor a parquet file")
         table = _load(key, where, "imagefolder", f"{escape(str(path))}/**", drop_labels=False)
         _check_folders(f"problem.{key}: {where!r}", table, path)
         return Source(where, table, "image", "label")

@@ -45,6 +45,9 @@ class Normalize(Schema):
     def _positive(self) -> Normalize:
         if len(self.mean) != len(self.std) or min(self.std) <= 0:
             raise ValueError(f"mean {self.mean}, std {self.std}: allowed are as many of each, and std above 0")
+        largest = (1 + max(map(abs, self.mean))) / min(self.std)
+        if largest > torch.finfo(torch.float32).max:
+            raise ValueError(f"mean {self.mean}, std {self.std}: makes numbers that are too large for float32")
         return self
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from ungrok.core.errors import RecipeError, first_line
+from ungrok.core.files import local_path
 from ungrok.data.answers import AnswerProblem
 from ungrok.data.authors import Tables
 from ungrok.data.base import PROBLEMS
@@ -52,7 +53,7 @@ TABLES = (
 
 def _local(path: str) -> Path | None:
     root = os.environ.get("UNGROK_DATASETS")
-    for candidate in (Path(path), *([Path(root, path)] if root else [])):
+    for candidate in (local_path(path, "problem.path"), *([Path(root, path)] if root else [])):
         if candidate.is_dir():
             return candidate
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from string import Formatter
 from typing import Any, Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from ungrok.core.causal_lm import IGNORED
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import RecipeError, first_line, shown
 from ungrok.core.objective import Objective
 from ungrok.core.pretrained import open_tokenizer, refusing
 from ungrok.core.scores import Scores
@@ -187,13 +188,13 @@ def encode(
     name = getattr(tokenizer, "name_or_path", "") or "the tokenizer"
     for number, (question, answer) in enumerate(pairs):
         if not answer.strip():
-            raise RecipeError(f"{where}, row {number}: the answer to {question!r} is empty")
+            raise RecipeError(f"{where}, row {number}: the answer to {shown(question)} is empty")
         with refusing(f"{where}, row {number}: cannot be tokenized by {name!r}"):
             prompt, continuation = _parts(question, answer, tokenizer, template)
         if len(prompt) + len(continuation) > template.max_length:
             raise RecipeError(
                 f"{where}, row {number}: {len(prompt) + len(continuation)} tokens, which is more than "
-                f"problem.max_length {template.max_length} ({question!r})"
+                f"problem.max_length {template.max_length} ({shown(question)})"
             )
         rows.append((prompt, continuation))
     n, lengths = len(rows), torch.tensor([len(p) + len(a) for p, a in rows])
@@ -280,14 +281,24 @@ def check_tokenizer(tokenizer: Any, template: Template) -> None:
         if "\0" not in filled:
             raise RecipeError(f"problem.template: the chat template of {name!r} leaves the question out")
     if template.kind == "plain":
-        try:
-            filled = template.prompt.format(question="\0")
-        except (KeyError, IndexError, ValueError) as error:
-            raise RecipeError(
-                f"problem.prompt: {template.prompt!r} cannot be filled ({error!r}); allowed: {{question}} alone"
-            ) from None
-        if "\0" not in filled:
-            raise RecipeError(f"problem.prompt: {template.prompt!r} has no place for {{question}}")
+        _check_prompt(template.prompt)
+
+
+def _check_prompt(prompt: str) -> None:
+    """Raise RecipeError unless a plain template has ``{question}`` in it and asks for nothing else."""
+    try:
+        parts = [part[1:] for part in Formatter().parse(prompt) if part[1] is not None]
+    except ValueError as error:
+        raise _unfillable(prompt, first_line(error)) from None
+    other = [name for name, form, conversion in parts if (name, form, conversion) != ("question", "", None)]
+    if other:
+        raise _unfillable(prompt, f"asks for {shown(other[0])}, or for a form of it")
+    if not parts:
+        raise RecipeError(f"problem.prompt: {shown(prompt)} has no place for {{question}}")
+
+
+def _unfillable(prompt: str, reason: str) -> RecipeError:
+    return RecipeError(f"problem.prompt: {shown(prompt)} cannot be filled ({reason}); allowed: {{question}} alone")
 
 
 def load_tokenizer(name: str, pad_token: str | None, file: str | None = None) -> Any:

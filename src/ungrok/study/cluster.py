@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ungrok.core.errors import RecipeError, UngrokError, WorkersLost, first_line
+from ungrok.core.errors import DamagedFile, RecipeError, UngrokError, WorkersLost, first_line, shown_file
+from ungrok.core.files import read_json
 from ungrok.study.interrupts import deferred
 
 Report = Callable[[str], None]
@@ -77,11 +78,23 @@ def connected(
 def _existing(scheduler: str) -> Any:
     from dask.distributed import Client
 
-    source = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    source = {"address": scheduler}
+    if Path(scheduler).is_file():
+        try:
+            content = read_json(Path(scheduler))
+        except DamagedFile:
+            content = None
+        if not isinstance(content, dict) or "address" not in content:
+            raise RecipeError(
+                f"--scheduler {shown_file(scheduler)}: is no scheduler file: no JSON object with an address"
+            )
+        source = {"scheduler_file": scheduler}
     try:
         return Client(**source, timeout=30)
     except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:
-        raise UngrokError(f"--scheduler {scheduler!r}: no dask scheduler answers ({error})") from error
+        raise UngrokError(
+            f"--scheduler {shown_file(scheduler)}: no dask scheduler answers ({first_line(error)})"
+        ) from error
 
 
 class _Reminder:

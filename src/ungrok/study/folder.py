@@ -17,6 +17,7 @@ from ungrok.core.files import matches, read_json, write_text
 from ungrok.core.schema import digest
 from ungrok.study.claims import Doses, Verdict, judge
 from ungrok.study.loading import load
+from ungrok.study.outputs import TABLES
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import CONTROLS, MECHANISM, Results, curves, with_whole_steps
@@ -200,6 +201,10 @@ def check_writable(path: Path) -> None:
         StoreError: If it cannot.
 
     """
+    files = ["recipe.yaml", "provenance.json", "report/verdicts.json", "report/index.html"]
+    for name in [*files, *(f"{table}.{form}" for table in TABLES for form in FORMS)]:
+        if (path / name).is_dir():
+            raise StoreError(f"{path / name}: is a folder, and a file is to be written there; remove or rename it")
     with explained(path):
         (path / "report").mkdir(parents=True, exist_ok=True)
         write_text(path / "report" / ".writable", "")

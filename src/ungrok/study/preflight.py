@@ -92,8 +92,13 @@ def _check_family(recipe: Recipe, data: Data) -> None:
             raise RecipeError(
                 f"{key}: is for language models; those of problem {recipe.problem.kind!r} are classifiers"
             )
-    for method in recipe.unlearn:
+    for number, method in enumerate(recipe.unlearn):
         data.check_method(method, recipe.problem.kind)
+        if "base" in method.needs and data.family != "language":
+            raise RecipeError(
+                f"unlearn.{number}: {method.kind!r} starts from a base model, which studies of language models have; "
+                f"problem {recipe.problem.kind!r} has none"
+            )
     if recipe.base is not None:
         try:
             data.base_part()

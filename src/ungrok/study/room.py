@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
 
 import torch
 from torch import nn
 
 from ungrok.core.errors import RecipeError, UngrokError, first_line, shown
 from ungrok.core.memory import check_fits
+from ungrok.core.schema import Schema
 from ungrok.data.base import Data
 from ungrok.methods import Iterative
 from ungrok.models.base import Model
@@ -94,10 +96,18 @@ def check_model(model: Model, training: Training, shape: tuple[int, ...], output
 
 def _sizes(model: Model) -> str:
     """Return the keys of a model that hold whole numbers above 1: they make it as large as it is."""
-    values = {name: getattr(model, name) for name in type(model).model_fields}
-    counts = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
-    sizes = [f"model.{name}" for name, numbers in counts.items() if all(isinstance(n, int) and n > 1 for n in numbers)]
-    return ", ".join(sizes) or "model"
+    return ", ".join(_counts(model, "model")) or "model"
+
+
+def _counts(block: Schema, prefix: str) -> Iterator[str]:
+    for name in type(block).model_fields:
+        value = getattr(block, name)
+        if isinstance(value, Schema):
+            yield from _counts(value, f"{prefix}.{name}")
+        elif name != "alpha" and all(
+            isinstance(n, int) and n > 1 for n in (value if isinstance(value, tuple) else (value,))
+        ):
+            yield f"{prefix}.{name}"
 
 
 def built(model: Model, training: Training, data: Data) -> nn.Module:

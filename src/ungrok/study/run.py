@@ -9,6 +9,7 @@ from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.study import engine, outputs
 from ungrok.study.claims import WORDS, Verdict, every_claim, judge
 from ungrok.study.cluster import Report, check_dashboard
+from ungrok.study.estimate import check_disk
 from ungrok.study.folder import StudyFolder, check_writable, kept_where_read_only
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.preflight import check_device, preflight
@@ -76,7 +77,9 @@ def run_study(
     folder, where = folders(recipe, out, store)
     plan = planned(recipe)
     jobs = list(plan.jobs.values())
-    if engine.pending(where, jobs, say):
+    todo = engine.pending(where, jobs, say)
+    if todo:
+        check_disk(plan, todo, where)
         check_writable(folder)
     say(f"{recipe.name}: {counted(plan)}")
     for text in [*plan.warnings, *stale_warnings(plan, where)]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,11 +76,11 @@ class Finished(Generic[S, R]):
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds the job took when it ran, in all and by part; never part of a result. Empty where the file is missing or damaged."""
+        """Seconds the job took when it ran, in all and by part; never part of a result. Empty where the file cannot be read."""
         for read in (read_sealed, read_json):  # earlier versions wrote the numbers without a checksum
             try:
                 content = read(self.path / TIMING)
-            except DamagedFile:
+            except StoreError:
                 continue
             if isinstance(content, dict) and all(isinstance(value, int | float) for value in content.values()):
                 return content
@@ -97,7 +98,7 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
+        self.root = Path(os.path.realpath(root))  # Path.resolve raises on links that form a circle
         self._checked: dict[str, tuple[int, int]] = {}
 
     def folder(self, key: str) -> Path:

@@ -9,8 +9,8 @@ from ungrok.study.jobs.split import made_split
 from ungrok.study.jobs.trained import Trained, TrainResult, build_run, weights_at
 from ungrok.study.store import Work
 
-MOMENTS = 3
-"""A checkpoint holds the weights and two moments of each; SGD keeps one."""
+MOMENTS = {"sgd": 1}
+"""Numbers that an optimizer keeps of each weight, and a checkpoint with it; 2 for those that are not listed."""
 
 
 @register
@@ -41,5 +41,5 @@ class Train(Trained):
         """Return the cost of all updates, evaluations and kept checkpoints."""
         price, training = prices.of(self.spec), self.spec.trajectory
         seconds = training.steps * price.update + len(training.evaluated()) * price.evaluation
-        kept = len(training.kept())
-        return Bill(seconds, MOMENTS * price.weights * kept, kept)
+        kept, copies = len(training.kept()), 1 + MOMENTS.get(training.optimizer.kind, 2)
+        return Bill(seconds, copies * price.weights * kept, kept)
