@@ -11,6 +11,8 @@ import typer
 
 from ungrok.core.collector import paused
 from ungrok.core.errors import RecipeError, shown_file, unknown
+from ungrok.core.plain import read_yaml
+from ungrok.recipes import find
 
 if TYPE_CHECKING:
     from ungrok.study.recipe import Recipe
@@ -126,6 +128,7 @@ def load_recipe(name: str, overrides: Sequence[str] | None) -> Recipe:
         RecipeError: On the first thing that is wrong; with a hint where a shell has split an override at its spaces.
 
     """
+    read_yaml(find(name))  # what is no recipe file is refused before torch is imported
     with paused():
         from ungrok.study.loading import load
 

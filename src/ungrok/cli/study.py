@@ -92,9 +92,10 @@ def duration(seconds: float) -> str:
 
 def show(recipe: RecipeName, overrides: Overrides = None) -> None:
     """Print the resolved recipe with every default, as YAML."""
+    content = load_recipe(recipe, overrides)
     from ungrok.study.loading import to_yaml
 
-    typer.echo(to_yaml(load_recipe(recipe, overrides)), nl=False)
+    typer.echo(to_yaml(content), nl=False)
 
 
 def report(

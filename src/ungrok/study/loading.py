@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ungrok.core.errors import LONGEST_FILE, LONGEST_VALUE, RecipeError, clipped, shown, unknown
+from ungrok.core.errors import LONGEST_FILE, LONGEST_VALUE, RecipeError, clipped, shown
 from ungrok.core.plain import DEEPEST, check_plain, parse_yaml, read_yaml
-from ungrok.recipes import shipped
+from ungrok.recipes import find, shipped
 from ungrok.study.recipe import RENAMED, Recipe, merge, renamed, validated
-
-
-def find(name: str) -> Path:
-    """Return the file of a recipe given by name or path.
-
-    Raises:
-        RecipeError: If there is none.
-
-    """
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        if not os.path.isfile(path):
-            raise RecipeError(f"recipe: no file {shown(name)}")
-        return path
-    if name not in shipped():
-        raise unknown("recipe", name, shipped())
-    return shipped()[name]
 
 
 def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
