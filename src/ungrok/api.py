@@ -37,10 +37,9 @@ def audit(
     Every set is read once, and every model runs once over every batch of it, in eval mode; its mode is restored. A loader
     may shuffle or augment: all models see the same batches.
 
-    Language models take dicts with ``input_ids``, ``attention_mask`` and
-    ``labels``, padded on either side, as a collator of transformers makes them, and ``objective=CausalLM(tokenizer.eos_token_id)``;
-    left out, the token that ends an answer counts like any other. UA, RA and TA are then shares of answer tokens
-    that are the model's first choice after the true ones before them.
+    Language models take dicts with ``input_ids``, ``attention_mask`` and ``labels``, padded on either side, as a collator of
+    transformers makes them, and ``objective=CausalLM(tokenizer.eos_token_id)``; left out, the token that ends an answer counts like any
+    other. UA, RA and TA are then shares of answer tokens that are the model's first choice after the true ones before them.
 
     Args:
         original: The model before unlearning.
@@ -67,22 +66,13 @@ def audit(
     """
     models = _bare({"original": original, "unlearned": unlearned, "oracle": oracle})
     check_seed(seed)
-    batches: dict[str, Batches] = {"forget": forget, "retain": retain, "test": test}
-    for role, part in batches.items():
-        check_batches(role, part, again=False)
-    check_apart(batches)
+    batches = _apart({"forget": forget, "retain": retain, "test": test})
     weights = {name: weight_distance(models[UNLEARNED], model) for name, model in models.items() if name != UNLEARNED}
-    if objective is not None:
-        check_objective(objective)
-    if tokenizer is not None and not callable(getattr(tokenizer, "decode", None)):
-        raise RecipeError(f"tokenizer: is a {type(tokenizer).__name__}; allowed: a tokenizer of transformers")
     with seeded(seed):
         if objective is None:
             objective, batches["forget"] = recognized(original, forget)
-        if tokenizer is not None and objective.family != "language":
-            raise RecipeError(
-                f"tokenizer: has no meaning for a {objective.family} model; leave it out, or give objective=CausalLM(...)"
-            )
+        check_objective(objective)
+        _check_tokenizer(tokenizer, objective)
         check_lists(objective, models[UNLEARNED], batches)
         random = {RANDOM: made_by(factory, unlearned)} if factory else {}
         examination = EXAMINATIONS[objective.family](objective, models | random)
@@ -90,6 +80,25 @@ def audit(
         for role, part in batches.items():
             examination.read(role, part)
     return _audit_of(examination, weights, seed)
+
+
+def _apart(batches: dict[str, Batches]) -> dict[str, Batches]:
+    """Return the sets, which can be read and share nothing as far as that is known without reading."""
+    for role, part in batches.items():
+        check_batches(role, part, again=False)
+    check_apart(batches)
+    return batches
+
+
+def _check_tokenizer(tokenizer: Any, objective: Objective) -> None:
+    if tokenizer is None:
+        return
+    if not callable(getattr(tokenizer, "decode", None)):
+        raise RecipeError(f"tokenizer: is a {type(tokenizer).__name__}; allowed: a tokenizer of transformers")
+    if objective.family != "language":
+        raise RecipeError(
+            f"tokenizer: has no meaning for a {objective.family} model; leave it out, or give objective=CausalLM(...)"
+        )
 
 
 def _bare(models: Mapping[str, nn.Module | None]) -> dict[str, nn.Module]:

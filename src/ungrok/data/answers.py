@@ -158,6 +158,7 @@ class AnswerProblem(Problem):
     """What all problems of question-answer pairs share."""
 
     family: ClassVar[Family] = "language"
+    scores: ClassVar[Literal["class", "answer"]] = "answer"
     optional: ClassVar[frozenset[str]] = frozenset({"tokenizer_file"})
 
     tokenizer: str | None = Field(None, description="hub id or folder; null trains a byte-level BPE on the data")

@@ -271,6 +271,8 @@ class Problem(Schema):
     """
 
     family: ClassVar[Family] = "classifier"
+    scores: ClassVar[Literal["class", "answer"]] = "class"
+    """The kind of the scores of its models; see :class:`ungrok.core.scores.Scores`."""
 
     kind: str
     data_seed: int = Field(0, ge=0, description="seed of the split and of the label corruption")

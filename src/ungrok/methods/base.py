@@ -129,24 +129,13 @@ class Unlearner(Schema, metaclass=_Explained):
         check_model("model", model)
         check_objective(objective)
         check_seed(seed)
-        if torch.is_inference_mode_enabled():
-            raise NotApplicable(f"{self.kind} needs gradients, which torch.inference_mode() leaves out")
-        if objective.family not in self.inputs:
-            families = " and ".join(self.inputs)
-            raise NotApplicable(f"{self.kind} runs on {families} models only, not on a {objective.family} model")
+        self._check_model(model, objective)
         given = {"retain": retain, "validation": validation, "factory": factory, "base": base}
         for need in self.needs:
             if given[need] is None:
                 raise RecipeError(f"{self.kind} needs {need}=, which was not given")
         if "base" in self.needs:
             check_base(base, model)
-        if not trainable(model):
-            raise NotApplicable(f"{self.kind}: every parameter of the model is frozen")
-        for name, module in model.named_modules():
-            if getattr(module, "sparse", None) is True:
-                raise NotApplicable(
-                    f"{self.kind}: the gradients of {name or 'the model'} are sparse; set its attribute sparse to False"
-                )
         with seeded(seed):  # a DataLoader draws from the global random state whenever it is iterated
             for role, batches in {"forget": forget, "retain": retain, "validation": validation}.items():
                 check_batches(role, batches)
@@ -160,6 +149,21 @@ class Unlearner(Schema, metaclass=_Explained):
                 raise NotApplicable(f"{self.kind}: every parameter that it would move is frozen")
             wrapped = None if whole is material.model else whole
             return UnlearningPath(self.steps(material), self.budget(material), wrapped)
+
+    def _check_model(self, model: nn.Module, objective: Objective) -> None:
+        """Raise NotApplicable where the model's gradients cannot be taken, or the method runs on other models."""
+        if torch.is_inference_mode_enabled():
+            raise NotApplicable(f"{self.kind} needs gradients, which torch.inference_mode() leaves out")
+        if objective.family not in self.inputs:
+            families = " and ".join(self.inputs)
+            raise NotApplicable(f"{self.kind} runs on {families} models only, not on a {objective.family} model")
+        if not trainable(model):
+            raise NotApplicable(f"{self.kind}: every parameter of the model is frozen")
+        for name, module in model.named_modules():
+            if getattr(module, "sparse", None) is True:
+                raise NotApplicable(
+                    f"{self.kind}: the gradients of {name or 'the model'} are sparse; set its attribute sparse to False"
+                )
 
     def _inspect(self, material: Material) -> None:
         """Raise RecipeError for what is known of sets and factory before anything has been read from a loader."""

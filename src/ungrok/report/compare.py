@@ -18,7 +18,8 @@ from ungrok.report.view import View
 from ungrok.study.claims import At, Effect, Verdict
 from ungrok.study.loading import load
 from ungrok.study.place import Place
-from ungrok.study.recipe import BASE, Recipe, Side
+from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE, Side
 from ungrok.study.statistics import Estimate, bounded_differences, sign_flip
 from ungrok.train.stages import stage_name
 

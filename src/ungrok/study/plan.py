@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ from ungrok.study.jobs.split import SplitSpec
 from ungrok.study.jobs.stage import StageSpec
 from ungrok.study.jobs.trained import TrainSpec
 from ungrok.study.jobs.unlearn import UnlearnSpec
-from ungrok.study.recipe import BASE, Recipe, Rescaled
+from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE, Rescaled
 from ungrok.study.seeding import Seeds
 from ungrok.train import Training
 from ungrok.train.stages import stage_name
@@ -270,7 +271,7 @@ def _add_oracle(plan: Plan, request: Request, stage: str, trained: str) -> str:
         forget=None if split else request.forget,
         objective=request.arm.loss,
         probe=_asked(plan.recipe, seed),
-        scores=_scores(plan.recipe),
+        scores=plan.recipe.problem.scores,
     )
     inputs = {"trajectory": trained, "stage": plan.stages[arm, seed, stage]} | split
     return plan.add(jobs.Oracle(spec, inputs, f"oracle of {arm} {seed} {request.rule.label} {stage}"))
@@ -278,10 +279,6 @@ def _add_oracle(plan: Plan, request: Request, stage: str, trained: str) -> str:
 
 def _asked(recipe: Recipe, seed: int) -> Asked | None:
     return None if recipe.probe is None else Asked(**recipe.probe.to_dict(), seed=Seeds(seed).probe)
-
-
-def _scores(recipe: Recipe) -> Literal["class", "answer"]:
-    return "answer" if recipe.problem.family == "language" else "class"
 
 
 def _split_input(plan: Plan, request: Request) -> dict[str, str]:
@@ -322,7 +319,7 @@ def _add_path(plan: Plan, request: Request, stage: str, method: Unlearner, oracl
         observe=recipe.observe,
         objective=request.arm.loss,
         probe=_asked(recipe, seed),
-        scores=_scores(recipe),
+        scores=recipe.problem.scores,
     )
     sources = {"stage": plan.stages[arm, seed, stage], **_split_input(plan, request)}
     if recipe.problem.family == "language":

@@ -18,7 +18,8 @@ from ungrok.data.local import LocalGrokking
 from ungrok.methods import Material
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.plan import device_of
-from ungrok.study.recipe import BASE, Recipe, Rescaled
+from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE, Rescaled
 from ungrok.study.room import built, check_counts, check_paths
 from ungrok.study.seeding import Seeds
 from ungrok.study.statistics import smallest_p

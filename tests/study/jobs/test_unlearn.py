@@ -7,7 +7,7 @@ from ungrok.study.bill import Bill, Price
 from ungrok.study.jobs import Unlearn
 from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
 from ungrok.study.jobs.unlearn import observed, walk
-from ungrok.study.recipe import Observation
+from ungrok.study.recipe_blocks import Observation
 from ungrok.train.speed import UnlearningSpeed
 
 

@@ -21,7 +21,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatter, LogLoca
 from ungrok.report.format import number
 from ungrok.report.view import Tracks, View
 from ungrok.study.place import Place
-from ungrok.study.recipe import BASE
+from ungrok.study.recipe_blocks import BASE
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

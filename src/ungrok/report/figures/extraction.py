@@ -25,7 +25,7 @@ from ungrok.report.figures.drawing import (
 from ungrok.report.format import slug
 from ungrok.report.view import View
 from ungrok.study.place import Place
-from ungrok.study.recipe import BASE
+from ungrok.study.recipe_blocks import BASE
 
 COLORS = {"grokked": "#D55E00", "ungrokked": "#0072B2"}
 

@@ -29,7 +29,7 @@ from ungrok.report.figures.drawing import (
 from ungrok.report.format import slug
 from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.study.mediation import MEASURE
-from ungrok.study.recipe import BASE
+from ungrok.study.recipe_blocks import BASE
 
 PANELS = 12
 """At most so many measures in one figure."""

@@ -14,7 +14,7 @@ from ungrok.report.format import MISSING, fixed, mean_sd, missing, p_value
 from ungrok.report.tables.table import NOTHING, Cell, Row, Table
 from ungrok.report.view import View
 from ungrok.study.place import Place
-from ungrok.study.recipe import BASE
+from ungrok.study.recipe_blocks import BASE
 from ungrok.study.statistics import sign_flip
 
 Pairs = dict[int, dict[str, str]]

@@ -15,7 +15,7 @@ from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Doses, Effect, Target
-from ungrok.study.recipe import Claims
+from ungrok.study.recipe_blocks import Claims
 from ungrok.study.statistics import Estimate, bounded_differences
 from ungrok.study.track import Row, Track
 

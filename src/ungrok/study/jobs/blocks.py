@@ -11,7 +11,8 @@ from ungrok.core.schema import Schema
 from ungrok.data.base import Data
 from ungrok.data.forget import ForgetRule
 from ungrok.study.job import anonymous
-from ungrok.study.recipe import AnyForgetRule, Probe
+from ungrok.study.recipe import AnyForgetRule
+from ungrok.study.recipe_blocks import Probe
 from ungrok.train import Training
 
 

@@ -17,7 +17,8 @@ from ungrok.study.job import Spec
 from ungrok.study.jobs.blocks import Forget, OwnLoss
 from ungrok.study.jobs.split import made_split
 from ungrok.study.jobs.trained import Trained, TrainSpec, build_run, forget_split, fresh_model, weights_at
-from ungrok.study.recipe import AnyUnlearner, BatchSizes
+from ungrok.study.recipe import AnyUnlearner
+from ungrok.study.recipe_blocks import BatchSizes
 from ungrok.study.seeding import fresh_weights, path_batches
 from ungrok.study.store import Work
 from ungrok.train import Run

@@ -21,7 +21,7 @@ from ungrok.study.jobs.paths import Departure, PathSpec, Sources, depart
 from ungrok.study.jobs.questions import Attacks, question
 from ungrok.study.jobs.split import split_for
 from ungrok.study.jobs.trained import TrainSpec
-from ungrok.study.recipe import Observation
+from ungrok.study.recipe_blocks import Observation
 from ungrok.study.store import Tick, Work
 
 SCORES = "path.safetensors"
