@@ -60,8 +60,7 @@ def audit(
         forget and on test, and ``weight_distance``. Of language models these are means over answer tokens.
 
     Raises:
-        RecipeError: If a set is empty, one object is given for two sets, the objective does not take a batch, or the models have
-            different parameters.
+        RecipeError: If a set is empty, two sets share examples, a batch cannot be taken, or the models have different parameters.
 
     """
     models = _bare({"original": original, "unlearned": unlearned, "oracle": oracle})
