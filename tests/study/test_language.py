@@ -258,7 +258,7 @@ def test_a_group_that_is_too_small_stops_the_study_with_the_keys_to_change(tmp_p
         ),
         (["unlearn=[{kind: rmu, layer: 3}]"], "rmu: layer 3 is not in the model; allowed: 1 to 1"),
         (["stages=[final, step-21]"], "stages: 'step-21' lies beyond the last of 20 steps"),
-        (["problem.prompt='Q: {question} {x}'"], r"problem.prompt: 'Q: {question} {x}' cannot be filled .KeyError..x"),
+        (["problem.prompt='Q: {question} {x}'"], r"problem.prompt: 'Q: {question} {x}' cannot be filled .asks for 'x'"),
         (["problem.prompt='Q: {question} }'"], "problem.prompt: .* cannot be filled"),
         (["model.lora={targets: [nonesuch]}"], "model.lora: .*nonesuch"),
         (
