@@ -7,9 +7,11 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
+from transformers import ViTConfig, ViTForImageClassification
 
-from ungrok import audit
+from ungrok import audit, unlearn
+from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
 from ungrok.evaluate.membership import ATTACKS
@@ -220,8 +222,102 @@ def test_sets_that_cannot_be_meant():
         audit(**MODELS, **{**SETS, "test": []})
 
 
+def numbered(batches, start):
+    return [(x, y, start + 5 * i + torch.arange(len(y))) for i, (x, y) in enumerate(batches)]
+
+
+@pytest.mark.parametrize("container", [list, lambda parts: DataLoader(parts, batch_size=None)])
+def test_sets_that_share_examples(container):
+    """Those to forget are 0 to 11, those to retain 11 to 28; numbers of the test set are of another data set."""
+    sets = {
+        role: container(numbered(SETS[role], start)) for role, start in {"forget": 0, "retain": 11, "test": 0}.items()
+    }
+    with pytest.raises(RecipeError, match="forget and retain share 1 examples, for instance index 11"):
+        audit(**MODELS, **sets)
+    sets["retain"] = container(numbered(SETS["retain"], 12))
+    assert audit(**MODELS, **sets).accuracies == audit(**MODELS, **SETS).accuracies
+    whole = TensorDataset(torch.cat([x for x, _ in SETS["test"]]), torch.cat([y for _, y in SETS["test"]]))
+    loaders = {
+        role: DataLoader(Subset(whole, range(*ends)), 4) for role, ends in {"retain": (0, 9), "test": (8, 16)}.items()
+    }
+    with pytest.raises(RecipeError, match="retain and test share 1 examples, for instance index 8"):
+        audit(**MODELS, **SETS | loaders)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"objective": "mse"}, "objective: is a str; allowed"),
+        ({"objective": CausalLM(), "tokenizer": "gpt2"}, "tokenizer: is a str; allowed"),
+    ],
+)
+def test_arguments_that_cannot_be_meant(argument, message):
+    with pytest.raises(RecipeError, match=f"^{message}"):
+        audit(**MODELS, **SETS, **argument)
+
+
 def test_models_of_different_shape_are_told_before_any_work():
     other = Counted(model(0))
     with pytest.raises(RecipeError, match="different parameters"):
         audit(other, MODELS["unlearned"], **SETS)
     assert other.runs == 0
+
+
+def test_a_classifier_of_transformers_takes_its_inputs_by_name():
+    """Its output holds the logits; the same numbers as from a bare function of the same weights."""
+    config = ViTConfig(
+        image_size=8,
+        patch_size=4,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        num_labels=3,
+    )
+    torch.manual_seed(0)
+    models = [ViTForImageClassification(config).eval() for _ in range(2)]
+    images, labels = torch.randn(24, 3, 8, 8), torch.arange(24) % 3
+    named = {
+        role: [{"pixel_values": images[part], "labels": labels[part], "source": ["a"] * 8}]
+        for role, part in zip(("forget", "retain", "test"), (slice(8), slice(8, 16), slice(16, 24)), strict=True)
+    }
+    plain = {role: [(batch["pixel_values"], batch["labels"])] for role, (batch,) in named.items()}
+    found = audit(*models, **named)
+    assert found == audit(*models, **plain)
+    own = [(model(images[:8]).logits.argmax(1) == labels[:8]).float().mean().item() for model in models]
+    assert [found.accuracies[name]["UA"] for name in ("original", "unlearned")] == own
+    sets = [{role: given[role] for role in ("forget", "retain")} for given in (named, plain)]
+    ends = [unlearn(models[0], **given, method="neggrad_plus", epochs=1, lr=0.1).state_dict() for given in sets]
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x, y.float()), r"^forget: targets are torch.float32 of shape \(5,\); allowed: int64"),
+        (lambda x, y: (x, torch.eye(3)[y]), r"of shape \(5, 3\).*for one-hot rows give targets.argmax\(dim=1\)"),
+        (lambda x, y: (x.index_fill(0, torch.tensor(1), math.nan), y), "^forget: inputs hold NaN or infinity$"),
+        (lambda x, y: (x, y + 1), "^forget: targets hold 3; allowed: 0 to 2"),
+        (lambda x, y: (x[:, :2], y), r"^forget: the model does not take these batches \("),
+    ],
+)
+def test_audit_and_unlearn_refuse_in_the_same_words(change, message):
+    sets = {**SETS, "forget": [change(x, y) for x, y in SETS["forget"]]}
+    with pytest.raises(RecipeError, match=message) as audited:
+        audit(**MODELS, **sets)
+    with pytest.raises(RecipeError, match=message) as unlearned:
+        unlearn(MODELS["original"], forget=sets["forget"], retain=SETS["retain"], method="scrub")
+    assert str(audited.value) == str(unlearned.value)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.uint8])
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_whole_numbers_are_targets(found, kind, shape):
+    assert audit(
+        **MODELS, **{role: [(x, y.to(kind).view(shape)) for x, y in part] for role, part in SETS.items()}
+    ) == audit(**MODELS, **SETS)
+
+
+def test_a_factory_of_an_audit_gives_a_fresh_model():
+    with pytest.raises(RecipeError, match="factory: gave the model itself"):
+        audit(**MODELS, **SETS, factory=lambda: MODELS["unlearned"])

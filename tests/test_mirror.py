@@ -13,9 +13,11 @@ ENTRY = {"__init__", "__main__"}
 
 ACROSS = {
     "analyze/test_language.py": "analyses on language models",
+    "cli/test_bad_input.py": "bad recipes, overrides, files and arguments, over all commands",
     "cli/test_speed.py": "processor time of commands",
     "contracts/test_analyses.py": "every analysis",
     "contracts/test_declared.py": "what classes declare of themselves",
+    "contracts/test_entrances.py": "every way in for models and data",
     "contracts/test_jobs.py": "every kind of job",
     "contracts/test_language.py": "every method and analysis on language models",
     "contracts/test_metrics.py": "every metric",
@@ -24,6 +26,7 @@ ACROSS = {
     "methods/test_pages.py": "docs/methods",
     "methods/test_plugin.py": "a method that another package brings",
     "reference/test_augment.py": "augmentation against another implementation",
+    "reference/test_gradients.py": "gradients against one backward pass per example",
     "reference/test_paths.py": "methods against another implementation",
     "report/test_reading_back.py": "a study that is written and opened again",
     "study/test_keys.py": "keys of every kind of job",
@@ -32,6 +35,7 @@ ACROSS = {
     "test_api_page.py": "docs/api.md",
     "test_contributing.py": "CONTRIBUTING.md",
     "test_mirror.py": "this",
+    "tools/test_language_metrics.py": "tools/language_metrics.py",
     "tools/test_sizes.py": "tools/sizes.py",
     "train/test_images.py": "training on stored images",
 }

@@ -2,7 +2,11 @@
 
 from ungrok.api import audit as audit
 from ungrok.core.causal_lm import CausalLM as CausalLM
+from ungrok.core.errors import NotApplicable as NotApplicable
+from ungrok.core.errors import RecipeError as RecipeError
+from ungrok.core.errors import UnlearningWarning as UnlearningWarning
 from ungrok.core.objective import Classification as Classification
+from ungrok.core.objective import Objective as Objective
 from ungrok.evaluate.audit import Audit as Audit
 from ungrok.methods.alt_po import AltPO as AltPO
 from ungrok.methods.amnesiac import Amnesiac as Amnesiac
@@ -28,6 +32,7 @@ from ungrok.methods.nabla_tau import NablaTau as NablaTau
 from ungrok.methods.neggrad_plus import NegGradPlus as NegGradPlus
 from ungrok.methods.npo import NPO as NPO
 from ungrok.methods.path import Step as Step
+from ungrok.methods.pdu import PDU as PDU
 from ungrok.methods.preference_optimization import PreferenceOptimization as PreferenceOptimization
 from ungrok.methods.random_label import RandomLabel as RandomLabel
 from ungrok.methods.retrain import Retrain as Retrain

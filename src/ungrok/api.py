@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import nn
 
+from ungrok.core.entrance import check_lists, check_model, check_objective, check_seed, made_by, recognized
 from ungrok.core.errors import RecipeError
-from ungrok.core.objective import Batches, Classification, Objective
-from ungrok.core.scores import device_of
+from ungrok.core.modules import bare
+from ungrok.core.objective import Batches, Objective
 from ungrok.core.seeds import seeded
+from ungrok.core.sets import check_apart, check_batches
 from ungrok.evaluate.audit import Audit
 from ungrok.evaluate.distances import relative_forgetting, tug_of_war, tug_of_war_membership, weight_distance
-from ungrok.evaluate.examination import EXAMINATIONS, RANDOM, Examination
+from ungrok.evaluate.examination import EXAMINATIONS, RANDOM, UNLEARNED, Examination
 from ungrok.evaluate.gap import oracle_gap
 
 
@@ -26,6 +29,7 @@ def audit(
     oracle: nn.Module | None = None,
     factory: Callable[[], nn.Module] | None = None,
     objective: Objective | None = None,
+    tokenizer: Any = None,
     seed: int = 0,
 ) -> Audit:
     """Measure what an unlearned model still knows, what it has lost, and how far it is from retraining.
@@ -33,9 +37,9 @@ def audit(
     Every set is read once, and every model runs once over every batch of it, in eval mode; its mode is restored. A loader
     may shuffle or augment: all models see the same batches.
 
-    Language models take ``objective=CausalLM(tokenizer.eos_token_id)`` and dicts with ``input_ids``, ``attention_mask`` and
-    ``labels``, padded on either side, as a collator of transformers makes them. UA, RA and TA are then shares of answer tokens
-    that are the model's first choice after the true ones before them.
+    Language models take dicts with ``input_ids``, ``attention_mask`` and ``labels``, padded on either side, as a collator of
+    transformers makes them, and ``objective=CausalLM(tokenizer.eos_token_id)``; left out, the token that ends an answer counts like any
+    other. UA, RA and TA are then shares of answer tokens that are the model's first choice after the true ones before them.
 
     Args:
         original: The model before unlearning.
@@ -46,7 +50,9 @@ def audit(
             they must be texts of the same kind as those to forget: other people's records, not world facts.
         oracle: A model retrained without ``forget``.
         factory: Returns a freshly initialized model; gives the ZRF score.
-        objective: Cross-entropy classification by default.
+        objective: How a batch becomes logits and losses. By default ``CausalLM`` for a causal language model of transformers
+            or batches with a label for every token, cross-entropy classification for all else.
+        tokenizer: That of language models, one of transformers; gives the zlib attack.
         seed: Seed of the attackers' draws, of the factory, and of loaders that shuffle.
 
     Returns:
@@ -54,20 +60,52 @@ def audit(
         forget and on test, and ``weight_distance``. Of language models these are means over answer tokens.
 
     Raises:
-        RecipeError: If a set is empty, one object is given for two sets, the objective does not take a batch, or the models have
-            different parameters.
+        RecipeError: If a set is empty, two sets share examples, a batch cannot be taken, or the models have different parameters.
 
     """
-    objective, batches = objective or Classification(), {"forget": forget, "retain": retain, "test": test}
-    _check_distinct(batches)
-    models = {"original": original, "unlearned": unlearned} | ({"oracle": oracle} if oracle is not None else {})
-    weights = {name: weight_distance(unlearned, model) for name, model in models.items() if name != "unlearned"}
+    models = _bare({"original": original, "unlearned": unlearned, "oracle": oracle})
+    check_seed(seed)
+    batches = _apart({"forget": forget, "retain": retain, "test": test})
+    weights = {name: weight_distance(models[UNLEARNED], model) for name, model in models.items() if name != UNLEARNED}
     with seeded(seed):
-        random = {RANDOM: factory().to(device_of(unlearned))} if factory else {}
+        if objective is None:
+            objective, batches["forget"] = recognized(original, forget)
+        check_objective(objective)
+        _check_tokenizer(tokenizer, objective)
+        check_lists(objective, models[UNLEARNED], batches)
+        random = {RANDOM: made_by(factory, unlearned)} if factory else {}
         examination = EXAMINATIONS[objective.family](objective, models | random)
+        examination.tokenizer = tokenizer
         for role, part in batches.items():
             examination.read(role, part)
     return _audit_of(examination, weights, seed)
+
+
+def _apart(batches: dict[str, Batches]) -> dict[str, Batches]:
+    """Return the sets, which can be read and share nothing as far as that is known without reading."""
+    for role, part in batches.items():
+        check_batches(role, part, again=False)
+    check_apart(batches)
+    return batches
+
+
+def _check_tokenizer(tokenizer: Any, objective: Objective) -> None:
+    if tokenizer is None:
+        return
+    if not callable(getattr(tokenizer, "decode", None)):
+        raise RecipeError(f"tokenizer: is a {type(tokenizer).__name__}; allowed: a tokenizer of transformers")
+    if objective.family != "language":
+        raise RecipeError(
+            f"tokenizer: has no meaning for a {objective.family} model; leave it out, or give objective=CausalLM(...)"
+        )
+
+
+def _bare(models: Mapping[str, nn.Module | None]) -> dict[str, nn.Module]:
+    """Return the models that were given, without their wrappers."""
+    given = {name: model for name, model in models.items() if name != "oracle" or model is not None}
+    for name, model in given.items():
+        check_model(name, model)
+    return {name: bare(model) for name, model in given.items() if model is not None}
 
 
 def _audit_of(examination: Examination, weights: Mapping[str, float | None], seed: int) -> Audit:
@@ -89,10 +127,3 @@ def _audit_of(examination: Examination, weights: Mapping[str, float | None], see
         zrf=examination.zrf() if RANDOM in examination.models else None,
         reading=examination.reading,
     )
-
-
-def _check_distinct(batches: Mapping[str, Batches]) -> None:
-    names = list(batches)
-    for left, right in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
-        if batches[left] is batches[right]:
-            raise RecipeError(f"{left} and {right} are the same object")

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from ungrok.analyze import ANALYSES, Null, Reading, Subject
-from ungrok.analyze.base import in_full, inputs_of, joined, pool
+from ungrok.analyze.base import in_full, joined, pool
 from ungrok.core.causal_lm import CausalLM
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
 
 
@@ -80,17 +80,6 @@ def test_a_model_is_copied_only_where_it_has_too_few_bits():
     assert in_full(double) is double
     assert in_full(half).weight.dtype == torch.float32
     assert half.weight.dtype == torch.float16
-
-
-@pytest.mark.parametrize("batch", [(torch.ones(2), 1), [torch.ones(2), 1], (torch.ones(2), 1, 2)])
-def test_inputs_stand_first(batch):
-    assert inputs_of(batch, "any") is batch[0]
-
-
-@pytest.mark.parametrize("batch", [(torch.ones(2),), ("a", torch.ones(2)), {"x": torch.ones(2)}, torch.ones(2, 2)])
-def test_batches_without_inputs_and_targets_are_refused(batch):
-    with pytest.raises(NotApplicable, match="any: takes batches of"):
-        inputs_of(batch, "any")
 
 
 def test_only_these_compare_models():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ungrok.analyze import Subject
-from ungrok.analyze.learning_coefficient import LearningCoefficient, effective_size, sgld, split_r_hat
+from ungrok.analyze.learning_coefficient import LearningCoefficient, effective_size, regular, sgld, split_r_hat
 from ungrok.core.objective import Classification
 
 
@@ -94,6 +94,34 @@ def test_chains_at_different_places_do_not_agree():
     assert effective_size(kept) < 40
 
 
+@pytest.mark.parametrize(("h", "expected"), [(0.05, 0.65), (1.0, 8.0), (10.0, 17.4)])
+def test_a_pull_hides_flat_directions_from_the_regular_value(h, expected):
+    """40 equal eigenvalues, 400 examples, γ = 100: d/2 would be 20 for all of them."""
+    values, weights = torch.full((1,), h, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    assert regular(values, weights, 40, 400 / log(400), 100.0) == pytest.approx(expected, rel=0.01)
+    assert regular(values, weights, 40, 400 / log(400), 0.0) == 20
+
+
+def test_negative_and_vanishing_eigenvalues_count_as_0():
+    values, weights = torch.tensor([-5.0, 0.0, 2.0]).double(), torch.full((3,), 1 / 3, dtype=torch.float64)
+    assert regular(values, weights, 3, 10.0, 0.0) == pytest.approx(0.5)
+    assert regular(values, weights, 3, 10.0, 20.0) == pytest.approx(0.25)
+
+
+def test_the_density_gives_the_regular_value_that_the_eigenvalues_give():
+    torch.manual_seed(0)
+    x, y = torch.randn(200, 60), torch.randint(5, (200,))
+    subject = Subject(
+        nn.Linear(60, 5), Classification("mse"), {"forget": [(x[:20], y[:20])], "retain": [(x[20:], y[20:])]}
+    )
+    few, all_of_them = (
+        {r.measure: r.value for r in LearningCoefficient(chains=2, steps=8, burn_in=0, probes=probes).measure(subject)}
+        for probes in (4, 11)
+    )
+    assert few["llc_regular"] == pytest.approx(all_of_them["llc_regular"], rel=0.05)
+    assert few["llc"] == all_of_them["llc"]
+
+
 def linear():
     """Squared error of a linear layer at its minimum: a quadratic, regular in all 6 parameters."""
     x = torch.randn(60, 3, generator=draw(1))
@@ -116,7 +144,7 @@ def test_a_model_at_a_regular_minimum():
     assert found["llc_step_size"] == pytest.approx(0.5 / a.max().item(), rel=1e-3)
     exact = (inverse * h / (2 * a * (1 - found["llc_step_size"] * a / 4))).sum().item()
     assert found["llc"] == pytest.approx(exact, abs=0.15)
-    assert found["llc_regular"] == 3
+    assert found["llc_regular"] == pytest.approx((inverse * h / (2 * a)).sum().item(), rel=1e-4)
     assert found["llc_r_hat"] < 1.05
     assert found["llc_effective_size"] > 500
     assert found["llc_negative"] == 0

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+import warnings
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,8 @@ import pytest
 import torch
 
 from ungrok.cli.app import app
+from ungrok.cli.listing import LISTS
+from ungrok.core.errors import UngrokWarning, WorkersLost
 
 
 def test_every_summary_is_a_sentence_that_fits(ungrok):
@@ -54,6 +57,15 @@ def test_memory_that_runs_out_outside_a_job_is_one_line(ungrok, tiny, monkeypatc
     assert "CUDA out of memory." in err
 
 
+def test_lost_workers_are_one_line_and_exit_code_1(ungrok, tiny, monkeypatch):
+    def lost(*_, **__):
+        raise WorkersLost("no worker process lives")
+
+    monkeypatch.setattr("ungrok.study.engine.run", lost)
+    code, _, err = ungrok("study", *tiny)
+    assert (code, err.splitlines()[-1]) == (1, "error: no worker process lives")
+
+
 def test_other_errors_keep_their_traceback(ungrok, tiny, monkeypatch):
     def broken(*_):
         raise RuntimeError("a mistake in the program")
@@ -77,6 +89,7 @@ def test_other_errors_keep_their_traceback(ungrok, tiny, monkeypatch):
         (["unlearn", "digits", "--method", "scurb"], ["--method", "did you mean 'scrub'"]),
         (["unlearn", "TINY", "--model", "nothing.safetensors"], ["--model", "nothing.safetensors"]),
         (["list", "method"], ["method", "did you mean 'methods'"]),
+        (["study", "digits", "--dashboard", "--workers", "0"], ["--dashboard", "--workers 0"]),
         (["report", "."], ["recipe.yaml"]),
         (["analyze", "digits"], ["--analysis", "'digits'", "weight_norm"]),
         (["analyze", "digits", "--model", "my.safetensors", "--stage", "grokked"], ["--model", "--stage"]),
@@ -167,3 +180,61 @@ def test_ctrl_c_ends_a_study_with_a_sentence(workers, tiny, tmp_path, environmen
     assert "Traceback" not in session.shown
     assert "Error" not in session.shown
     assert alive == []
+
+
+def test_a_warning_of_the_package_is_one_line_and_others_are_as_python_shows_them(ungrok, monkeypatch):
+    def warned(*_):
+        warnings.simplefilter("always")
+        warnings.warn("mind\nthis", UngrokWarning, stacklevel=1)
+        warnings.warn("and that", UserWarning, stacklevel=1)
+        return {}
+
+    monkeypatch.setitem(LISTS, "recipes", warned)
+    code, _, err = ungrok("list", "recipes")
+    assert code == 0
+    assert err.startswith("warning: mind this\n")
+    assert "UserWarning: and that" in err
+
+
+def test_without_a_command_the_help_is_shown(ungrok):
+    assert ungrok() == ungrok("--help")
+
+
+PLUG_INS = {
+    "raises": "raise RuntimeError('out of order')",
+    "exits": "import sys; sys.exit(3)",
+    "number": "Method = 3",
+    "scrub": "from ungrok.methods import SCRUB\n\n\nclass Method(SCRUB):\n    pass",
+}
+
+
+@pytest.fixture
+def broken(tmp_path, environment):
+    """Return a function that runs the program beside one broken plug-in for methods."""
+
+    def run(name: str, *words: str) -> tuple[int, str, str]:
+        (tmp_path / f"of_{name}.py").write_text(PLUG_INS[name])
+        about = tmp_path / f"of_{name}-1.0.dist-info"
+        about.mkdir(exist_ok=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: of_{name}\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[ungrok.unlearners]\n{name} = of_{name}:Method\n")
+        path = environment | {"PYTHONPATH": os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])}
+        command = [sys.executable, "-m", "ungrok.cli", *words]
+        done = subprocess.run(command, capture_output=True, text=True, env=path, cwd=tmp_path)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize("name", PLUG_INS)
+def test_a_broken_plug_in_is_named_and_the_commands_work(broken, tiny, name):
+    for words in (("list", "methods"), ("show", tiny[0])):
+        code, out, err = broken(name, *words)
+        assert (code, err.count("\n"), "scrub" in out) == (0, 1, True), err
+        assert err.startswith(f"warning: plug-in ungrok.unlearners: '{name}' cannot be used (")
+
+
+def test_using_a_broken_plug_in_is_an_error(broken, tiny):
+    code, out, err = broken("raises", "show", tiny[0], "unlearn=[{kind: raises}]")
+    assert (code, out) == (2, "")
+    assert "unlearn.0.kind: the plug-in 'raises' cannot be used (RuntimeError: out of order)" in err.splitlines()[1]

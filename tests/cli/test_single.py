@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ungrok.core.files import read_json
+from ungrok.core.files import load_tensors, read_json, save_tensors
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 
@@ -63,6 +63,102 @@ def test_unlearn_from_weights_of_ones_own(after_study, tiny, tmp_path):
     assert any((end[name] != value).any() for name, value in load_file(mine).items())
 
 
+@pytest.fixture
+def plain(tmp_path) -> str:
+    """Return a file of the weights of a stage that does not say what they were trained on."""
+    save_file(load_file(stages("here/store")["grokked"] / "model.safetensors"), tmp_path / "plain.safetensors")
+    return str(tmp_path / "plain.safetensors")
+
+
+def test_weights_that_do_not_say_what_they_were_trained_on(after_study, tiny, plain):
+    """They are refused, unless somebody vouches for them; then the path is that of the stage itself."""
+    chosen = [*tiny, *IN_STORE, "--method", "scrub"]
+    code, out, err = after_study("unlearn", *chosen, "--model", plain)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "plain.safetensors' does not say that it was trained on this recipe's training split" in err
+    expected = after_study("unlearn", *chosen, "--stage", "grokked")[1]
+    code, out, err = after_study("unlearn", *chosen, "--model", plain, "--data")
+    assert (code, out.startswith(expected), err) == (0, True, "")
+
+
+def test_weights_trained_on_another_split_are_refused(after_study, tiny, tmp_path):
+    (tmp_path / "mine.safetensors").write_bytes((stages("here/store")["grokked"] / "model.safetensors").read_bytes())
+    mine = ("--model", str(tmp_path / "mine.safetensors"))
+    code, _, err = after_study("unlearn", *tiny, "problem.data_seed=7", *IN_STORE, *mine)
+    assert (code, "--data" in err, "--forget" in err) == (2, True, True)
+    code, _, err = after_study("unlearn", *tiny, "problem.data_seed=7", *IN_STORE, *mine, "--data")
+    assert code == 0
+    assert "warning: before unlearning RA is 0." in err
+
+
+def test_a_checkpoint_of_a_training_says_by_the_job_beside_it_what_it_was_trained_on(after_study, tiny, tmp_path):
+    runs = {read_json(p / "job.json")["spec"]["without"] is None: p for p in Path("here/store").glob("train-*")}
+    to = ("--out", str(tmp_path / "new.safetensors"))
+    for whole, expected in ((True, 0), (False, 2)):
+        last = str(runs[whole] / "step-000000150.safetensors")
+        assert after_study("unlearn", *tiny, *IN_STORE, "--model", last, *to)[0] == expected
+
+
+@pytest.mark.parametrize("text", ["[3, 5, 7]", "3\n5\n7\n", "3 5, 7"])
+def test_what_is_to_be_forgotten_may_stand_in_a_file(after_study, tiny, plain, tmp_path, text):
+    listed = tmp_path / "mine.txt"
+    listed.write_text(text)
+    code, out, err = after_study("unlearn", *tiny, *IN_STORE, "--model", plain, "--forget", str(listed))
+    assert code == 0, err
+    shares = {float(line.split(",")[1]) * 3 for line in out.splitlines()[1:-1]}
+    assert all(abs(share - round(share)) < 1e-6 for share in shares)  # UA is an accuracy on three examples
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("3 120", "'120' is no training example; allowed: 0 to 119"),
+        ("-1", "'-1' is no training example"),
+        ("1.0", "'1.0' is no training example"),
+        ("²", "'²' is no training example"),
+        ("1 1 2", "names 3 examples, of which 2 differ"),
+        ("[]", "names 0 of 120 training examples; allowed: 1 to 119"),
+        (" ".join(map(str, range(120))), "names 120 of 120"),
+        ("9" * 5000, "is no training example"),
+        (b"\xff", "cannot be read as text"),
+    ],
+)
+def test_a_file_of_what_is_to_be_forgotten_that_cannot_be(after_study, tiny, plain, tmp_path, text, message):
+    listed = tmp_path / "mine.txt"
+    listed.write_bytes(text if isinstance(text, bytes) else text.encode())
+    code, out, err = after_study("unlearn", *tiny, *IN_STORE, "--model", plain, "--forget", str(listed))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "mine.txt" in err
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("missing/x.safetensors", "its folder is not there"),
+        (".", "is a folder"),
+        (f"{'x' * 300}.safetensors", "too long"),
+        ("job.json/x.safetensors", "its folder is not there"),
+    ],
+)
+def test_where_new_weights_cannot_go_is_told_before_the_path_is_walked(after_study, tiny, monkeypatch, out, message):
+    monkeypatch.setattr("ungrok.study.single.walk", lambda *_, **__: pytest.fail("walked"))
+    file = str(stages("here/store")["grokked"] / "model.safetensors")
+    code, _, err = after_study("unlearn", *tiny, *IN_STORE, "--model", file, "--out", out)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--out" in err
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    "words", [["--data"], ["--out", "new.safetensors"], ["--model", "m.safetensors", "--stage", "grokked"]]
+)
+def test_options_that_do_not_go_together(ungrok, tiny, words):
+    code, _, err = ungrok("unlearn", *tiny, *words)
+    assert (code, err.count("\n")) == (2, 1)
+    assert words[0] in err
+
+
 def test_unlearn_takes_the_recipe_in_one_way(ungrok, tiny):
     code, _, err = ungrok("unlearn", "--recipe", tiny[0])
     assert code == 2
@@ -96,6 +192,12 @@ def test_analyze_weights_of_ones_own(after_study, tiny, tmp_path):
     mine.write_bytes((stages("here/store")["grokked"] / "model.safetensors").read_bytes())
     code, own, err = after_study("analyze", *chosen, "--model", str(mine))
     assert code == 0, err
+    other = tmp_path / "other.safetensors"
+    save_tensors(other, load_tensors(mine))
+    code, _, err = after_study("analyze", *chosen, "--model", str(other))
+    assert (code, "does not say that it was trained on this recipe's training split" in err) == (2, True)
+    assert "--forget" not in err
+    assert after_study("analyze", *chosen, "--model", str(other), "--data")[1] == own
     assert own.splitlines()[1] == stage.splitlines()[1]
     (run,) = [p for p in Path("here/store").glob("train-*") if read_json(p / "job.json")["spec"]["without"] is None]
     final = ["--model", str(run / "step-000000150.safetensors")]
@@ -115,6 +217,7 @@ def test_a_measure_that_compares_needs_a_reference(after_study, tiny):
     [
         (["--analysis", "curvatur"], "--analysis: 'curvatur' is not known"),
         (["--reference", "mine.safetensors"], "--reference: goes with --model"),
+        (["--data"], "--data: goes with --model"),
         (["--analysis", "fourier"], "analyze.0: fourier: takes the one-hot codes"),
         (
             [
@@ -154,6 +257,20 @@ def test_weights_that_do_not_fit(ungrok, tiny, shapes, message):
     code, _, err = ungrok("unlearn", *tiny, "--model", "mine.safetensors")
     assert (code, err.count("\n")) == (2, 1)
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.zeros(10).int(), "holds 3.bias as int32; weights are floating-point numbers"),
+        (torch.full((10,), torch.nan), "holds values of 3.bias that are not finite"),
+    ],
+)
+def test_weights_that_no_model_has(ungrok, tiny, value, message):
+    save_file({**{name: torch.zeros(*shape) for name, shape in WHOLE.items()}, "3.bias": value}, "mine.safetensors")
+    for words in (("unlearn", "--data"), ("analyze", "--analysis", "weight_norm")):
+        code, _, err = ungrok(words[0], *tiny, "--model", "mine.safetensors", *words[1:])
+        assert (code, err.count("\n"), message in err) == (2, 1, True)
 
 
 def test_an_oracle_can_be_trained_alone(ungrok, tiny):

@@ -101,18 +101,24 @@ def test_show_prints_a_recipe_that_loads(ungrok, tmp_path):
     assert ungrok("show", "copy.yaml")[1] == out
 
 
-def test_an_unwritable_store_is_one_line_and_exit_code_1(ungrok, tiny, tmp_path):
+def test_an_unwritable_store_is_one_line_and_exit_code_1(ungrok, tiny):
+    code, _, err = ungrok(
+        "study", *tiny, "--workers", "0", "--out", "out", "--store", "/proc/store"
+    )  # not even by root
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: /proc/store")
+
+
+def test_a_store_below_a_file_is_a_mistake_in_the_argument(ungrok, tiny, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = ungrok("study", *tiny, "--workers", "0", "--out", "out", "--store", "file/store")
-    assert code == 1
-    assert err.splitlines()[-1].startswith("error: ")
-    assert str(Path("file", "store")) in err
+    assert (code, err) == (2, "error: --store: 'file' is no folder\n")
 
 
 def test_an_unwritable_out_is_found_before_any_work(ungrok, tiny, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = ungrok("study", *tiny, "--workers", "0", "--out", "file")
-    assert code == 1
+    assert code == 2
     assert err.count("\n") == 1
     assert not (tmp_path / "store").exists()
 

@@ -29,6 +29,7 @@ LENGTHS = {
     "nabla_tau": (5, 15),
     "neggrad_plus": (5, 15),
     "npo": (5, 10),
+    "pdu": (10, 20),
     "preference_optimization": (5, 10),
     "random_label": (10, 50),
     "retrain": (30, 90),

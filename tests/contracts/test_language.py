@@ -44,6 +44,7 @@ CASES = {
     "nabla_tau": Case(BOTH | {"validation"}),
     "neggrad_plus": Case(BOTH),
     "npo": Case(BOTH),
+    "pdu": Case(BOTH, {"alpha": 1.0, "epsilon": 0.0, "dual_step": 0.1, "dual_warmup_epochs": 0}),
     "preference_optimization": Case(BOTH),
     "random_label": Case(BOTH),
     "retrain": Case(RETAIN),

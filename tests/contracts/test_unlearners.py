@@ -546,3 +546,58 @@ def test_the_weight_of_a_term_may_be_zero_and_not_less(name, weight):
     assert getattr(cls.model_validate({weight: 0}), weight) == 0
     with pytest.raises(RecipeError, match=weight):
         cls(**{weight: -1e-9})
+
+
+def test_weights_of_few_bits_follow_the_path_of_float32_weights(name, data):
+    """At a low rate most updates are below the rounding of bfloat16; rounded one by one they would be lost or biased."""
+    low = build().bfloat16()
+    few = {role: [(x.bfloat16(), y) for x, y in batches] for role, batches in data.items()}
+    wide = {role: [(x.float(), y) for x, y in batches] for role, batches in few.items()}
+    settings = {}
+    if issubclass(
+        UNLEARNERS.get(name), Iterative
+    ):  # by SGD: Adam's updates do not shrink where gradients are mere rounding
+        lr = CASES[name].settings.get("lr", 0.05) / 20
+        settings = {"lr": lr, "optimizer": "sgd", "momentum": 0.0, "epochs": None, "updates": 200}
+    torch.manual_seed(1)
+    random = mlp().bfloat16()
+    ends = []
+    for model, sets in ((low, few), (copy.deepcopy(low).float(), wide)):
+        *_, last = path_of(
+            unlearner(name, **settings), model, sets, factory=lambda m=model: copy.deepcopy(random).to(m[1].weight)
+        )
+        ends.append(last.model)
+    assert all(p.dtype == torch.bfloat16 for p in ends[0].parameters())
+    start, mine, exact = (
+        torch.cat([p.detach().float().flatten() for p in model.parameters()]) for model in (low, *ends)
+    )
+    assert (exact - start).norm() > 0
+    rounding = start.norm() / 2**9
+    assert (mine - exact).norm() <= 0.1 * (exact - start).norm() + rounding
+
+
+class Spare(nn.Module):
+    """A network with an expert that no example reaches, and a parameter that nothing uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.expert = nn.Sequential(nn.Flatten(), nn.Linear(16, 8)), nn.Linear(8, 8)
+        self.head, self.unused = nn.Linear(8, CLASSES), nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        h = self.body(x).relu()
+        reached = h.sum(1) < 0
+        if reached.any():
+            h = h.index_put((reached,), self.expert(h[reached]))
+        return self.head(h)
+
+
+def test_parameters_that_no_example_reaches_have_the_gradient_0(name, data):
+    torch.manual_seed(0)
+    model = Spare()
+    given = {"validation": data["validation"], "factory": Spare, "base": model}
+    *_, last = unlearner(name).path(model, data["forget"], data["retain"], OBJECTIVE, **given)
+    assert "head.weight" in moved(last.model, model)
+    assert all(torch.isfinite(p).all() for p in last.model.parameters())
+    if name not in ("fisher", "l1_sparse"):  # noise and a penalty reach every parameter
+        assert "unused" not in moved(last.model, model)

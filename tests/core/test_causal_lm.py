@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from ungrok.core.causal_lm import CausalLM, longest_suffix, run
 from ungrok.core.errors import NotApplicable, RecipeError
@@ -175,11 +176,18 @@ def test_whatever_a_collator_makes_is_moved_as_a_dict():
     class Encoding(UserDict):
         pass
 
-    nested = Encoding(make(ROWS) | {"refusal": Encoding(make(ROWS)), "texts": ["a", "b", "c"]})
+    extra = {
+        "texts": ["a", "b", "c"],
+        "version": 3,
+        "lengths": [3, 4, 5],
+        "about": {"of": "rows"},
+        "weight": torch.ones(3),
+    }
+    nested = Encoding(make(ROWS) | {"refusal": Encoding(make(ROWS))} | extra)
     moved = CausalLM().move(nested, torch.device("meta"))
     assert type(moved) is type(moved["refusal"]) is dict
     assert moved["labels"].device.type == moved["refusal"]["input_ids"].device.type == "meta"
-    assert moved["texts"] == ["a", "b", "c"]
+    assert moved.keys() == {*make(ROWS), "refusal", "weight"}  # what has a row for each example
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -259,3 +267,96 @@ def test_answers_of_one_token_and_of_none_but_the_end():
     scores = CausalLM(eos=9).score(Bigram(table), [make([([1, 2], [3, 9]), ([1, 6], [9])])])
     assert scores.matches.tolist() == [1, 0]
     assert scores.extraction.tolist() == [1, 0]
+
+
+WRAPPERS = {
+    "bare": lambda model: model,
+    "parallel": nn.DataParallel,
+    "compiled": lambda model: torch.compile(model, backend="eager"),
+    "own": lambda model: Passing(model),
+}
+
+
+class Passing(nn.Module):
+    """Hands on whatever it is given, and so names no argument."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, **given):
+        return self.inner(**given)
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_losses_of_padded_rows_are_those_of_the_rows_alone(side, wrapper):
+    """GPT-2 with learned positions on rows of seven and three tokens; the slow way has one row a batch and no padding."""
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=20, n_positions=16, n_embd=8, n_layer=2, n_head=2)).eval()
+    with torch.no_grad():
+        model.transformer.wpe.weight.mul_(50)  # so that a wrong position shows
+    rows, objective = [([1, 2, 3], [4, 5, 6, 7]), ([8], [9, 10])], CausalLM()
+    slow = []
+    for question, answer in rows:
+        ids = torch.tensor([question + answer])
+        log_p = model(ids).logits[0, len(question) - 1 : -1].log_softmax(1)
+        slow.append(-log_p[torch.arange(len(answer)), ids[0, len(question) :]].mean().item())
+    batch = objective.move(make(rows, side=side), torch.device("cpu"))
+    losses = objective.losses(objective.logits(WRAPPERS[wrapper](model), batch), batch)
+    assert losses.tolist() == pytest.approx(slow, rel=1e-5)
+
+
+@pytest.mark.parametrize("wrapper", ["bare", "parallel", "compiled"])
+def test_positions_are_given_where_the_model_under_a_wrapper_takes_them(wrapper):
+    class Positions(nn.Module):
+        def forward(self, input_ids, attention_mask, position_ids):
+            return position_ids
+
+    positions = run(WRAPPERS[wrapper](Positions()), make([([1], [2, 3]), ([4, 5], [6, 7, 8])], side="left"))
+    assert positions.tolist() == [[0, 0, 0, 1, 2], [0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": [[1]]}, "labels is a list; allowed: int64"),
+        (
+            {"attention_mask": None},
+            "a batch has no 'attention_mask'; allowed: a dict with input_ids, attention_mask, labels",
+        ),
+        ({"index": torch.ones(3)}, "index is torch.float32"),
+        ({"index": torch.arange(2)}, r"index is torch.int64 of shape \(2,\); allowed: int64 of shape \(n,\)"),
+        ({"refusal": make(ROWS) | {"labels": torch.full((3, 9), -100)}}, "refusal: an example has no answer token"),
+    ],
+)
+def test_what_no_model_can_learn_from_is_said_without_one(change, message):
+    batch = {key: value for key, value in (make(ROWS) | change).items() if value is not None}
+    objective = CausalLM()
+    with pytest.raises(RecipeError, match=message):
+        objective.check_form(objective.move(batch, torch.device("cpu")))
+    with pytest.raises(RecipeError, match="a batch is a tuple, but CausalLM takes a dict"):
+        objective.move((batch["input_ids"],), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"attention_mask": torch.tensor([[1, 1, 2]])}, "attention_mask holds other numbers than 0 and 1"),
+        ({"attention_mask": torch.tensor([[1, 1, -1]])}, "attention_mask holds other numbers than 0 and 1"),
+        ({"index": [0]}, "index is a list; allowed: int64 of shape"),
+    ],
+)
+def test_numbers_of_texts_and_lists_of_identities_are_refused(change, message):
+    """Positions are counted with the mask: with the number of a text in it, they would be wrong."""
+    batch = {key: torch.ones(1, 3, dtype=torch.int64) for key in ("input_ids", "attention_mask", "labels")}
+    objective = CausalLM()
+    objective.check_form(objective.move(batch, torch.device("cpu")))
+    with pytest.raises(RecipeError, match=message):
+        objective.check_form(objective.move(batch | change, torch.device("cpu")))
+
+
+@pytest.mark.parametrize("eos", ["</s>", -1, 1.0, True, [1]])
+def test_the_end_token_is_a_number(eos):
+    with pytest.raises(RecipeError, match=r"^eos: .* is not allowed; allowed: the number of a token, or None"):
+        CausalLM(eos)

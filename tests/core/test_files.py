@@ -1,14 +1,29 @@
 """Files are whole or absent, and a damaged one says so by name."""
 
+import errno
+import fcntl
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from ungrok.core import files
-from ungrok.core.errors import DamagedFile, UngrokError
-from ungrok.core.files import checksum, load_tensors, read_json, save_tensors, write_json, write_text
+from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
+from ungrok.core.files import (
+    checksum,
+    load_tensors,
+    local_path,
+    locked,
+    matches,
+    read_json,
+    read_sealed,
+    save_tensors,
+    write_json,
+    write_sealed,
+    write_text,
+)
 
 
 def test_tensors_come_back_bit_for_bit(tmp_path):
@@ -102,6 +117,28 @@ def test_checksum_is_sha256(tmp_path):
     assert checksum(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
+def test_a_file_that_cannot_be_read_is_no_damaged_one(tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    for read in (read_json, read_sealed, lambda path: matches(path, "0")):
+        with pytest.raises(StoreError, match=r"circle: cannot be read \(Too many levels of symbolic links\)") as error:
+            read(tmp_path / "circle")
+        assert not isinstance(error.value, DamagedFile)
+
+
+@pytest.mark.parametrize("given", ["x" * 300, "a/" * 3000, "~nobody-there/a"])
+def test_a_name_that_no_file_can_have_is_refused(given):
+    with pytest.raises(RecipeError, match=r"^problem.path: .* can be no file here \(.*\)$") as error:
+        local_path(given, "problem.path")
+    assert len(str(error.value)) < 250
+
+
+def test_the_path_that_a_recipe_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert local_path("a/../b", "problem.path") == tmp_path / "b"
+    assert local_path("~/a", "problem.path") == Path("/home/someone/a")
+
+
 def test_threads_may_write_one_file_at_once(tmp_path):
     texts = [str(n) * 50_000 for n in range(8)]
     for _ in range(20):
@@ -109,3 +146,67 @@ def test_threads_may_write_one_file_at_once(tmp_path):
             list(pool.map(lambda text: write_text(tmp_path / "t", text), texts))
         assert (tmp_path / "t").read_text() in texts
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
+
+
+def test_every_flipped_bit_of_a_sealed_file_is_noticed(tmp_path):
+    path, value = tmp_path / "s.json", {"rows": [{"step": 10, "loss": 0.25}], "none": None}
+    write_sealed(path, value)
+    assert read_sealed(path) == value
+    whole, noticed = path.read_bytes(), 0
+    for bit in range(8 * len(whole)):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        try:
+            assert read_sealed(path) == value  # a space became another kind of space
+        except DamagedFile:
+            noticed += 1
+    assert noticed > 7 * len(whole)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"sha256": "0", "content": NaN}', "[" * 100_000])
+def test_what_was_never_sealed_is_damaged(tmp_path, content):
+    (tmp_path / "s.json").write_text(content)
+    with pytest.raises(DamagedFile, match=r"s\.json: "):
+        read_sealed(tmp_path / "s.json")
+
+
+def test_a_sealed_file_belongs_to_its_folder(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_sealed(tmp_path / name / "s.json", {"of": name})
+    (tmp_path / "b" / "s.json").write_bytes((tmp_path / "a" / "s.json").read_bytes())
+    with pytest.raises(DamagedFile, match=r"b/s\.json: does not match its checksum"):
+        read_sealed(tmp_path / "b" / "s.json")
+    monkeypatch.chdir(tmp_path / "a")
+    assert read_sealed(files.Path("s.json")) == {"of": "a"}
+    (tmp_path / "a").rename(tmp_path / "elsewhere")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "elsewhere" / "s.json").rename(tmp_path / "a" / "s.json")
+    assert read_sealed(tmp_path / "a" / "s.json") == {"of": "a"}
+
+
+@pytest.mark.parametrize("read", [read_json, read_sealed])
+def test_a_missing_file_and_a_folder_are_damage(tmp_path, read):
+    with pytest.raises(DamagedFile, match=r"s\.json: missing"):
+        read(tmp_path / "s.json")
+    (tmp_path / "s.json").mkdir()
+    with pytest.raises(DamagedFile, match=r"s\.json: is no file"):
+        read(tmp_path / "s.json")
+    assert not matches(tmp_path / "s.json", "0")
+    assert not matches(tmp_path / "nothing", "0")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, "not here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StoreError, match=r"no file locks .flock: not here."), locked(tmp_path / "lock"):
+        pass
+
+
+def test_another_failure_to_lock_is_told_as_it_is(tmp_path):
+    with pytest.raises(IsADirectoryError), locked(tmp_path):
+        pass

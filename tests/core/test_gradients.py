@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from ungrok.core import gradients
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable
-from ungrok.core.gradients import Tape, diagonal_fisher, squared_gradients
+from ungrok.core.gradients import diagonal_fisher, squared_gradients
 from ungrok.core.objective import Classification
 from ungrok.core.seeds import seeded
 
@@ -191,11 +193,19 @@ def test_squared_gradients_against_the_slow_loop(case, loss, size, chunk):
     close(found, slow_squares(model, inputs, targets, Classification(loss)))
 
 
+def in_closed_form(model, inputs):
+    """Return whether closed forms are used for the losses of these inputs."""
+    batch = inputs, torch.zeros(len(inputs)).long()
+    squares = gradients._Squares(
+        model.eval(), OBJECTIVE, lambda logits, batch: OBJECTIVE.losses(logits, batch).unsqueeze(0)
+    )
+    return bool(squares.layers) and squares._add_by_layer(batch)
+
+
 @pytest.mark.parametrize("builder", BUILDERS, ids=lambda builder: builder.__name__)
 def test_closed_forms_are_used_where_they_hold(builder):
     model, _ = builder()
-    layers = gradients._closed_form_layers(model.eval(), (torch.randn(5, 1, 4, 4), torch.zeros(5).long()), OBJECTIVE)
-    assert bool(layers) == (builder.__name__ in CLOSED)
+    assert in_closed_form(model, torch.randn(5, 1, 4, 4)) == (builder.__name__ in CLOSED)
 
 
 def test_tied_weights_are_not_counted_layer_by_layer():
@@ -222,24 +232,15 @@ def test_a_model_that_branches_on_its_data():
         def forward(self, x):
             return self.scale * x if x.sum() > 0 else -self.scale * x
 
-    with pytest.raises(NotApplicable, match="cannot be differentiated example by example"):
-        diagonal_fisher(Branching(), iter([(torch.ones(2, 3), torch.zeros(2).long())]), OBJECTIVE)
+    model, inputs = Branching(), torch.tensor([[1.0, 2.0, 3.0], [-4.0, 1.0, 1.0]])
+    found, _ = diagonal_fisher(model, iter([(inputs, torch.zeros(2).long())]), OBJECTIVE)
+    torch.testing.assert_close(found, slow_fisher(model, inputs))
 
 
-def test_a_tape_holds_every_call_and_is_not_changed_by_what_follows():
-    twice, last = nn.Linear(3, 3), nn.Linear(3, 2)
-    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
-    with Tape({"twice": twice, "last": last}) as tape:
-        middle = twice(x).relu_()
-        out = last(twice(middle))
-    first = x @ twice.weight.T + twice.bias
-    assert [len(calls) for calls in tape.calls.values()] == [2, 1]
-    torch.testing.assert_close(tape.calls["twice"][0][1], first)  # relu_ has worked on a copy
-    torch.testing.assert_close(tape.calls["twice"][1][0], first.relu())
-    torch.testing.assert_close(tape.calls["last"][0][1], out)
-    assert (first < 0).any()
-    last(twice(x))
-    assert len(tape.calls["last"]) == 1
+def test_a_model_that_takes_no_single_example():
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2, track_running_stats=False)).eval()
+    with pytest.raises(NotApplicable, match=r"cannot be differentiated example by example .Expected more than 1 value"):
+        diagonal_fisher(model, iter([(torch.ones(2, 3), torch.zeros(2).long())]), OBJECTIVE)
 
 
 class Normed(nn.Module):
@@ -279,23 +280,21 @@ def test_layers_with_and_without_a_closed_form_against_the_slow_loop(build, clos
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-    assert bool(gradients._closed_form_layers(model, next(batches(inputs)), OBJECTIVE)) == closed
+    assert in_closed_form(model, inputs) == closed
     close(diagonal_fisher(model, batches(inputs, 3), OBJECTIVE)[0], slow_fisher(model, inputs))
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("rows", [2, 3, 5])
 def test_examples_in_the_second_dimension_are_noticed_however_many_rows_there_are(rows):
     """As many rows as examples look like examples, so that one batch size proves nothing."""
-    batch = (torch.randn(5, 1, rows, 4), torch.zeros(5).long())
-    assert gradients._closed_form_layers(Transposed().eval(), batch, OBJECTIVE) == {}
+    assert not in_closed_form(Transposed(), torch.randn(rows, 1, rows, 4))
+    assert not in_closed_form(Transposed(), torch.randn(5, 1, rows, 4))
 
 
 def test_statistics_of_the_batch_mix_examples():
     """A batch normalization without running statistics has no gradient of one example."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.BatchNorm1d(5, track_running_stats=False), nn.Linear(5, 3))
-    assert (
-        gradients._closed_form_layers(model.eval(), (torch.randn(5, 1, 4, 4), torch.zeros(5).long()), OBJECTIVE) == {}
-    )
+    assert not in_closed_form(model, torch.randn(5, 1, 4, 4))
 
 
 class Bigram(nn.Module):
@@ -338,3 +337,84 @@ def test_the_fisher_information_of_a_language_model_is_right_on_average():
     torch.testing.assert_close(fisher["table"][2], expected, rtol=0.15, atol=0.01)
     assert fisher["table"][[0, 1, 3]].abs().sum() == 0
     assert vocabulary == 4
+
+
+def mean_squares(model, inputs, targets):
+    squares, _ = squared_gradients(model, iter([(inputs, targets)]), OBJECTIVE)
+    return {name: value.double().sum().item() for name, value in squares.items()}
+
+
+@pytest.mark.parametrize("change", [lambda layer: None, parametrizations.weight_norm], ids=["by layer", "by example"])
+def test_one_example_many_times_gives_what_it_gives_once(change):
+    """A sum of 1,200 squares in bfloat16 would stand still at a fraction of it."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    change(model[2])
+    model.bfloat16().eval()
+    x, y = torch.randn(1, 8).bfloat16(), torch.tensor([1])
+    once = mean_squares(model, x, y)
+    assert all(value > 0 for value in once.values())
+    for n in (8, 200, 1200):
+        assert mean_squares(model, x.expand(n, -1), y.expand(n)) == pytest.approx(once, rel=0.02)
+
+
+def test_pruned_weights_have_the_gradients_that_one_backward_pass_per_example_gives():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+    for layer in (model[0], model[2]):
+        prune.l1_unstructured(layer, "weight", 0.3)
+    inputs, targets = torch.randn(20, 6), torch.arange(20) % 3
+    squares, _ = squared_gradients(model.eval(), iter([(inputs, targets)]), OBJECTIVE)
+    torch.testing.assert_close(squares, slow_squares(model, inputs, targets, OBJECTIVE))
+    for name in ("0", "2"):
+        mask = model.get_buffer(f"{name}.weight_mask").bool()
+        assert squares[f"{name}.weight_orig"][mask].sum() > 0.01
+        assert squares[f"{name}.weight_orig"][~mask].sum() == 0
+
+
+def test_gradient_counts_what_a_value_does_not_depend_on_as_0():
+    used, unused, low = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(1).bfloat16())
+    taken = gradients.gradient((used.square().sum() * 3 + low.float().sum()), [used, unused, low])
+    assert [g.tolist() for g in taken] == [[6.0, 6.0], [0.0] * 3, [1.0]]
+    assert [g.dtype for g in taken] == [torch.float32] * 3
+    assert [g.tolist() for g in gradients.gradient(torch.tensor(2.0), [used, low])] == [[0.0, 0.0], [0.0]]
+
+
+def test_a_module_with_two_names_keeps_its_parameters():
+    """torch.func.functional_call would leave a copy in the place of a parameter, which nothing trains."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh())
+    model.append(model[0])
+    weight = model[0].weight
+    doubled = gradients.with_parameters(model, {"0.weight": 2 * weight.detach()})
+    x = torch.randn(2, 3)
+    expected = F.linear(F.linear(x, 2 * weight, model[0].bias).tanh(), 2 * weight, model[0].bias)
+    torch.testing.assert_close(doubled(x), expected)
+    assert model[0].weight is model[2].weight is weight
+
+
+def test_tensors_that_modules_hold_are_put_back():
+    class Keeps(nn.Linear):
+        def forward(self, x):
+            self.last = x * 2
+            return super().forward(x)
+
+    model = Keeps(3, 2)
+    first = model(torch.ones(1, 3)) is not None and model.last
+    with gradients.attributes_kept(model):
+        model(torch.zeros(1, 3))
+        model.other = torch.ones(1)
+    assert model.last is first
+    assert not hasattr(model, "other")
+
+
+def test_the_weights_of_pruned_layers_have_known_squares():
+    """Masks are no parameters of a layer; the sums were computed by one backward pass for each example."""
+    torch.manual_seed(0)
+    inputs, targets = torch.randn(40, 6), torch.randint(0, 3, (40,))
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+    for layer in (model[0], model[2]):
+        prune.l1_unstructured(layer, "weight", 0.3)
+    squares, count = squared_gradients(model.eval(), iter([(inputs, targets)]), Classification())
+    assert count == 40
+    sums = [float(squares[f"{layer}.weight_orig"].sum()) for layer in (0, 2)]
+    assert sums == pytest.approx([0.31627, 1.69056], abs=1e-5)

@@ -1,14 +1,15 @@
 """Named kinds: duplicates, wrong names, plug-ins and the discriminated union."""
 
-from typing import Literal
+from abc import ABC, abstractmethod
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ungrok.core import registry as module
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import RecipeError, UngrokWarning
 from ungrok.core.registry import Registry, summary
-from ungrok.core.schema import Schema
+from ungrok.core.schema import UNUSABLE, Schema, explain
 
 
 class Apple(Schema):
@@ -71,10 +72,13 @@ def test_union_of_one_class_validates_too():
 
 
 class Point:
-    def __init__(self, cls):
+    def __init__(self, cls, name="plugged"):
         self.cls = cls
+        self.name = name
 
     def load(self):
+        if isinstance(self.cls, BaseException):
+            raise self.cls
         return self.cls
 
 
@@ -102,15 +106,67 @@ def test_built_in_classes_are_listed_without_being_imported(monkeypatch, tmp_pat
     assert fruits.names() == ["apple", "fig"]
 
 
-def test_a_plug_in_with_the_name_of_a_built_in_class_is_refused(monkeypatch, tmp_path):
+def test_a_plug_in_with_the_name_of_a_built_in_class_is_left_out(monkeypatch, tmp_path):
     folder = tmp_path / "market"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
     (folder / "apple.py").write_text('@FRUITS.register\nclass Other:\n    kind: Literal["apple"] = "apple"\n')
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(module, "_installed", lambda: Points({"fruits": [Point(Apple)]}))
-    with pytest.raises(ValueError, match="two fruits are called 'apple'"):
-        Registry("fruit", "fruits", ("market", "FRUITS.register")).names()
+    monkeypatch.setattr(module, "_installed", lambda: Points({"fruits": [Point(Apple), Point(Banana)]}))
+    fruits = Registry("fruit", "fruits", ("market", "FRUITS.register"))
+    with pytest.warns(UngrokWarning, match="plug-in fruits: 'plugged' cannot be used.*two fruits are called 'apple'"):
+        assert fruits.names() == ["apple", "banana"]
+    assert fruits.get("banana") is Banana
+
+
+class Unfinished(Schema, ABC):
+    kind: Literal["unfinished"] = "unfinished"
+
+    @abstractmethod
+    def grow(self): ...
+
+
+class Nameless(Schema):
+    pass
+
+
+class Several(Schema):
+    kind: Literal["one", "two"] = "one"
+
+
+BROKEN = {
+    "raises": (RuntimeError("first\nsecond"), r"RuntimeError: first\)"),
+    "exits": (SystemExit(3), r"SystemExit: 3\)"),
+    "number": (3, "3 is no fruit"),
+    "function": (lambda: None, "is no fruit"),
+    "other class": (dict, "is no fruit: it must be a class made from Schema"),
+    "abstract": (Unfinished, "with all its methods"),
+    "nameless": (Nameless, "Nameless lacks a name"),
+    "two names": (Several, "Several lacks a name"),
+}
+
+
+@pytest.mark.parametrize(("plugged", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_plug_in_is_named_in_a_warning_and_using_it_is_an_error(plugged, message, monkeypatch):
+    monkeypatch.setattr(module, "_installed", lambda: Points({"fruits": [Point(plugged, "pear"), Point(Banana)]}))
+    monkeypatch.setattr(module, "UNUSABLE", {})
+    fruits = Registry("fruit", "fruits")
+    fruits.register(Apple)
+    with pytest.warns(UngrokWarning, match=f"plug-in fruits: 'pear' cannot be used.*{message}"):
+        assert fruits.names() == ["apple", "banana"]
+    assert fruits.get("banana") is Banana
+    with pytest.raises(RecipeError, match=f"fruit: the plug-in 'pear' cannot be used.*{message}"):
+        fruits.get("pear")
+
+
+def test_a_recipe_that_names_a_broken_plug_in_is_told_why(monkeypatch):
+    monkeypatch.setitem(UNUSABLE, "pear", "RuntimeError: rotten")
+    union = TypeAdapter(Annotated[Apple | Banana, Field(discriminator="kind")])
+    with pytest.raises(ValidationError) as error:
+        union.validate_python({"kind": "pear"})
+    assert explain(error.value, {"kind": "pear"}, "fruit") == (
+        "fruit.kind: the plug-in 'pear' cannot be used (RuntimeError: rotten)"
+    )
 
 
 def test_summary_is_the_first_line():

@@ -100,6 +100,8 @@ class Red(Schema):
 
 class Blue(Schema):
     kind: Literal["blue", "navy"] = "blue"
+    navy: int = 0
+    shade: int = 0
 
 
 class Picture(Schema):
@@ -139,6 +141,13 @@ def explained(content, prefix=""):
         ({"paint": {"kind": "rde"}}, "paint.kind: 'rde' is not known; allowed: red, blue, navy (did you mean 'red'?)"),
         ({"paint": {"depth": 1}}, "paint.kind: is missing; it names what the block is"),
         ({"paint": {"kind": "red"}}, "paint.depth: is missing"),
+        *[
+            (
+                {"paint": {"kind": "navy", "navy": 2, key: "x"}},
+                f"paint.{key}: 'x' is not allowed: input should be a valid integer, unable to parse string as an integer",
+            )
+            for key in ("shade", "navy")  # a key may bear the name of its block's kind
+        ],
         ({"frame": 3}, "frame: 3 is not a block of keys, for instance {kind: ...}"),
         (
             {"frame": {"widht": 1}},

@@ -121,7 +121,7 @@ def test_device_of_a_model_without_parameters_is_the_cpu():
 def drawn(cls, seed, n=5):
     draw = torch.Generator().manual_seed(seed)
     if cls is AnswerScores:
-        return AnswerScores(*(torch.rand(n, generator=draw) for _ in range(3)))
+        return AnswerScores(*(torch.rand(n, generator=draw) for _ in range(3)), torch.arange(n))
     logits = torch.randn(n, 3, generator=draw)
     return ClassScores(torch.rand(n, generator=draw), logits.argmax(1), torch.arange(n) % 3, logits)
 
@@ -151,18 +151,39 @@ def test_parts_join_and_nothing_is_empty(cls):
 
 
 def test_what_answers_tell_by_hand():
-    scores = AnswerScores(torch.tensor([0.0, 2.0]).log1p(), torch.tensor([1.0, 0.5]), torch.tensor([0.75, 0.25]))
-    assert scores.memorization() == {"ES": 0.5, "probability": pytest.approx((1 + 1 / 3) / 2)}
+    scores = AnswerScores(
+        torch.tensor([0.0, 2.0]).log1p(), torch.tensor([1.0, 0.5]), torch.tensor([0.75, 0.25]), torch.tensor([4, 4])
+    )
+    assert scores.memorization() == {"ES": 0.5, "extraction": 0.5, "probability": pytest.approx((1 + 1 / 3) / 2)}
     assert scores.summary() == {
         "loss": pytest.approx(torch.tensor(3.0).log().item() / 2),
         "accuracy": 0.75,
         "extraction": 0.5,
     }
-    broken = AnswerScores(torch.tensor([0.0, float("nan")]), scores.matches, scores.extraction)
-    assert broken.memorization() == {"ES": None, "probability": None}
+    broken = AnswerScores(torch.tensor([0.0, float("nan")]), scores.matches, scores.extraction, scores.tokens)
+    assert broken.memorization() == {"ES": None, "extraction": None, "probability": None}
     classes = ClassScores(torch.tensor([1.0, 3.0]), torch.tensor([0, 1]), torch.tensor([0, 0]))
     assert classes.summary() == {"loss": 2, "accuracy": 0.5}
     assert classes.memorization() == {}
+
+
+def public_strength(correct):
+    """Return what locuslab/open-unlearning's loop gives for the answer tokens of one example, the end left out."""
+    k = 0
+    for k in range(len(correct)):
+        if all(correct[k:]):
+            break
+    return 1 - k / len(correct) if correct else 0
+
+
+def test_the_papers_extraction_strength_is_that_of_the_public_loop():
+    """A wrong last token gives 1/n there, and 0 by the definition; without any token both are 0."""
+    rows = [[True] * 3, [False, True, True], [True, True, False], [False], [True], [True, False, False, False], []]
+    by_definition = [1.0, 2 / 3, 0.0, 0.0, 1.0, 0.0, 0.0]
+    for row, own in zip(rows, by_definition, strict=True):
+        scores = AnswerScores(torch.zeros(1), torch.zeros(1), torch.tensor([own]), torch.tensor([len(row)]))
+        assert scores.paper_strength == pytest.approx(public_strength(row))
+        assert scores.extraction_strength == pytest.approx(own)
 
 
 def test_one_prediction_that_is_none_or_one_loss_that_is_not_finite_is_divergence():
@@ -175,5 +196,5 @@ def test_one_prediction_that_is_none_or_one_loss_that_is_not_finite_is_divergenc
 @pytest.mark.parametrize("cls", [ClassScores, AnswerScores])
 def test_no_examples_are_none_in_every_column(cls):
     columns = {name: value for name, value in vars(cls.empty()).items() if value is not None}
-    assert len(columns) == 3
+    assert len(columns) == (4 if cls is AnswerScores else 3)
     assert all(len(value) == 0 for value in columns.values())

@@ -1,7 +1,9 @@
 """Named seeds and the random state that is kept apart from the caller's."""
 
+import random
 from contextlib import suppress
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,6 +64,26 @@ def test_private_state_can_be_carried_over():
         expected = torch.rand(3)
     with second:
         assert torch.equal(torch.rand(3), expected)
+
+
+def test_python_and_numpy_draw_from_the_private_state_too():
+    def draw():
+        return random.random(), float(np.random.rand())  # noqa: NPY002
+
+    def stream():
+        state, drawn = PrivateRandomState(11), []
+        for _ in range(2):
+            with state:
+                drawn.append(draw())
+        return drawn
+
+    before = random.getstate(), np.random.get_state()[1:3]  # noqa: NPY002
+    first = stream()
+    assert random.getstate() == before[0]
+    np.testing.assert_equal(np.random.get_state()[1:3], before[1])  # noqa: NPY002
+    draw()
+    assert stream() == first
+    assert first[0] != first[1]
 
 
 def test_callers_state_comes_back_after_an_error():

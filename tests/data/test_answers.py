@@ -8,7 +8,7 @@ import torch
 from ungrok.core.causal_lm import IGNORED, CausalLM
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.data import authors
-from ungrok.data.answers import Authors, repeated
+from ungrok.data.answers import Authors, check_rows, repeated
 from ungrok.data.forget import ForgetSplit
 from ungrok.methods import UNLEARNERS
 
@@ -97,3 +97,31 @@ def test_methods_that_do_not_fit(data):
         RecipeError, match="'alt_po' needs 'alternate' answers, which problem 'tofu' does not have for every"
     ):
         replace(data, others={"refusal": data.others["refusal"]}).check_method(UNLEARNERS.get("alt_po")(), "tofu")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"question": "Q" * 9000}, "full, row 1: no column 'answer'; there: question"),
+        ({f"{'x' * 900}{i}": "" for i in range(9)}, "full, row 1: no column 'question'; there: xxx"),
+        ("Q" * 9000, "full, row 1: no column 'question'; there: 'QQQ"),
+        ({"question": "Q", "answer": ["A" * 9000] * 9}, "full, row 1: answer is ['AAA"),
+        (
+            {"question": "Q", "answer": "A", "perturbed_answer": ["A" * 9000, 3]},
+            "full, row 1: perturbed_answer holds ['AAA",
+        ),
+    ],
+)
+def test_a_wrong_row_is_named_in_a_short_message(row, message):
+    with pytest.raises(RecipeError) as error:
+        check_rows([{"question": "Q", "answer": "A"}, row], "full")
+    assert str(error.value).startswith(message)
+    assert len(str(error.value)) < 300
+
+
+def test_a_long_question_that_is_to_be_kept_and_forgotten_is_named_in_a_short_message(data):
+    rows = [{"question": "Q" * 9000, "answer": "A"}] * 400
+    with pytest.raises(NotApplicable) as error:
+        replace(data, rows=rows).check_forget(torch.arange(3), "last-3")
+    assert str(error.value).startswith("forget split 'last-3': the question 'QQQ")
+    assert len(str(error.value)) < 390

@@ -211,11 +211,26 @@ def test_too_small_a_disk_is_noticed_before_decoding(make, pixels, monkeypatch):
         read(make([png(image) for image in pixels]))
 
 
+@pytest.mark.parametrize("size", [10**6, 2**63 - 1])
+def test_a_size_that_memory_cannot_hold_is_refused_before_decoding(make, pixels, counted, size):
+    with pytest.raises(RecipeError, match=r"^problem.size: the images that are decoded at a time need about"):
+        decoded(make([png(image) for image in pixels]), "image", Decoding(size=size), "pets")
+    assert counted == []
+
+
 def test_a_folder_that_cannot_be_written(monkeypatch, make, pixels, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("UNGROK_CACHE", str(tmp_path / "file"))
     with pytest.raises(StoreError, match=r"file/images: Not a directory; .*UNGROK_CACHE"):
         read(make([png(pixels[0])]))
+
+
+@pytest.mark.parametrize(("name", "value"), [("UNGROK_CACHE", "~nobody-there/x"), ("XDG_CACHE_HOME", "~nobody-there")])
+def test_a_cache_that_no_folder_can_be(monkeypatch, name, value):
+    monkeypatch.delenv("UNGROK_CACHE", raising=False)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(RecipeError, match=f"^{name}: '~nobody-there.* can be no file here"):
+        cache_root()
 
 
 def test_where_the_cache_lies(monkeypatch, tmp_path):

@@ -115,7 +115,12 @@ def test_a_folder_of_parquet_files(parquet, tmp_path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([1, -1] * 20, r"problem.label: .* holds the label -1; allowed: 0 to 1"),
+        ([1, -1] * 20, r"problem.label: .* holds the labels -1, 1; allowed: 0 to 1, each of them"),
+        ([1, 2, 3, 1] * 10, r"problem.label: .* holds the labels 1, 2, 3; allowed: 0 to 2, each of them"),
+        ([0, 3_000_000] * 20, r"problem.label: .* holds the labels 0, 3000000; allowed: 0 to 1, each of them"),
+        (list(range(0, 80, 2)), r"problem.label: .* holds the labels 0, 2, 4, 6, 8, …; allowed: 0 to 39, each of them"),
+        (np.array([0, 2**63] * 20, np.uint64), r"holds the label 9223372036854775808, which no int64 holds"),
+        ([7] * 40, r"has a single class"),
         ([0.5] * 40, r"problem.label: 'label' holds (float64|double); allowed: class labels, strings, integers"),
         (["a", None] * 20, r"problem.label: image 1 of .* has no label"),
     ],
@@ -123,6 +128,73 @@ def test_a_folder_of_parquet_files(parquet, tmp_path):
 def test_labels_that_are_none(parquet, labels, message):
     with pytest.raises(RecipeError, match=message):
         OwnImages(path=parquet(labels), **SIZES).load()
+
+
+def test_labels_of_test_images_are_among_those_of_training_images(parquet):
+    train, test = parquet([0, 1] * 20), parquet([0, 2] * 6, "test.parquet")
+    with pytest.raises(RecipeError, match=r"problem.label: .*test.parquet holds the label 2; allowed: 0 to 1"):
+        OwnImages(path=train, test_path=test, **SIZES).load()
+
+
+@pytest.mark.parametrize(
+    ("deep", "named"), [(["cat/monday", "cat/tuesday", "dog/monday"], "cat/monday"), (["cat", "dog/old"], "dog/old")]
+)
+def test_folders_in_folders_are_refused(tmp_path, deep, named):
+    """Is ``cat/monday`` a cat, a Monday, or a part of the data? Whoever has such folders can tell."""
+    for folder in deep:
+        (tmp_path / "pets" / folder).mkdir(parents=True)
+        for number in range(12):
+            picture(number).save(tmp_path / "pets" / folder / f"{number}.png")
+    with pytest.raises(
+        RecipeError,
+        match=f"problem.path: '.*pets' has images in {named}; allowed: one folder per class, its images right in it",
+    ):
+        OwnImages(path=str(tmp_path / "pets"), **SIZES).load()
+
+
+def test_images_beside_the_folders_and_folders_without_images_are_refused(folder):
+    picture(3).save(folder / "one.png")
+    with pytest.raises(RecipeError, match=r"pets' has images in \.; allowed: one folder per class"):
+        OwnImages(path=str(folder), **SIZES).load()
+    (folder / "one.png").unlink()
+    (folder / "__cow").mkdir()  # a name that the package datasets passes over
+    picture(3).save(folder / "__cow" / "one.png")
+    with pytest.raises(RecipeError, match=r"pets' has a folder '__cow' in which no images were found"):
+        OwnImages(path=str(folder), **SIZES).load()
+
+
+@pytest.mark.parametrize("name", ["pets[v2]", "pets*", "p?ts", "{a,b}", "[!x]", "#1", "a b", "über", "x/../pets[1]"])
+def test_a_path_is_never_a_pattern(folder, parquet, name):
+    """The same images under another name are the same data."""
+    expected = everything(OwnImages(path=str(folder), **SIZES).load())
+    (folder.parent / "x").mkdir()
+    moved = folder.rename(folder.parent / name)
+    assert everything(OwnImages(path=str(moved), **SIZES).load()) == expected
+    table = parquet([0, 1] * 20)
+    (moved.parent / "tables").mkdir()
+    os.rename(table, moved.parent / "tables" / f"{moved.name}.parquet")
+    moved.rename(moved.with_name("aside"))
+    (moved.parent / "tables").rename(moved)
+    for path in (moved, moved / f"{moved.name}.parquet"):
+        assert sorted(everything(OwnImages(path=str(path), **SIZES).load())) == [(i, i % 2) for i in range(40)]
+
+
+def test_a_path_that_cannot_be_named_to_the_package_datasets_is_refused(folder):
+    moved = folder.rename(folder.with_name("a::b"))
+    with pytest.raises(RecipeError, match=r"problem.path: '.*a::b' holds '::'"):
+        OwnImages(path=str(moved), **SIZES).load()
+
+
+def test_all_images_are_used_unless_a_size_is_given(folder, tmp_path):
+    """More than the thousand that is the default of the data sets of the hub."""
+    for number in range(1100):
+        picture(number % 50).save(folder / "cat" / f"more-{number}.png")
+    test = tmp_path / "held"
+    for name in ("cat", "dog"):
+        (test / name).mkdir(parents=True)
+        picture(3).save(test / name / "one.png")
+    data = OwnImages(path=str(folder), test_path=str(test), validation_size=10).load()
+    assert len(data.train) == 1100 + sum(CLASSES.values()) - 10
 
 
 def test_corrupt_images_take_their_labels_with_them(folder):

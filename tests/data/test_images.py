@@ -73,7 +73,15 @@ def test_streamed_equals_mapped(small):
 
 
 @pytest.mark.parametrize(
-    "normalize", [{"mean": [0.5], "std": []}, {"mean": [0.5], "std": [0]}, "imagenet", {"mean": [1]}]
+    "normalize",
+    [
+        {"mean": [0.5], "std": []},
+        {"mean": [0.5], "std": [0]},
+        {"mean": [0.5], "std": [1e-320]},
+        {"mean": [1e39], "std": [1]},
+        "imagenet",
+        {"mean": [1]},
+    ],
 )
 def test_normalization_that_cannot_be(normalize):
     with pytest.raises(ValidationError):

@@ -48,7 +48,8 @@ GOOD = [{"question": f"Who is {i}?", "answer": f"It is {i}."} for i in range(30)
             [*GOOD[:2], {"question": "Who?", "answer": "x " * 200}],
             "full, row 2: .* tokens, which is more than problem.max_length 100",
         ),
-        ([*GOOD[:2], "{broken"], "full.json, row 2: not JSON"),
+        ([*GOOD[:2], "{broken"], "full.json, line 3: not JSON"),
+        ([*GOOD[:2], "[]"], "full.json, line 3: a row is an object"),
         ([], "full: holds no rows"),
     ],
 )
@@ -101,3 +102,13 @@ def test_real_tofu(mirror):
     assert data.validation.index.tolist()[-1] == 3999
     assert len(data.test) == 217
     assert data.probes["train"].wrong == 5
+
+
+def test_line_separators_and_columns_that_are_not_text_leave_every_row(tmp_path):
+    rows = [{"question": f"Who is\u2028{i}?", "answer": f"It is {i}.", "id": i, "tags": [1, "a"]} for i in range(20)]
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / "full.json").write_text("\ufeff" + "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    data = Tofu(path=str(folder), vocabulary=400).load()
+    assert data.train.answers(data.tokenizer) == [row["answer"] for row in rows]
+    assert [row["question"] for row in data.rows] == [row["question"] for row in rows]

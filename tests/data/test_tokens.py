@@ -1,10 +1,13 @@
 """Tokens that decode to the text, padding, prompts, and tokenizers that do not do."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from ungrok.core.causal_lm import IGNORED, CausalLM
 from ungrok.core.errors import RecipeError
@@ -94,6 +97,20 @@ class Bare:
         (Bare(eos=None), Template(), "'bare' has no token for the end"),
         (Bare(), Template("chat"), "problem.template: 'bare' has no chat template; allowed: plain"),
         (Bare(), Template(prompt="Q:"), "problem.prompt: 'Q:' has no place for {question}"),
+        *[
+            (Bare(), Template(prompt=prompt), r"problem.prompt: .* cannot be filled .*; allowed: \{question\} alone")
+            for prompt in (
+                "{",
+                "{answer}",
+                "{0}",
+                "{}",
+                "{question.x}",
+                "{question[9]}",
+                "{question!r}",
+                "{question:<9}",
+                "{question}{x}",
+            )
+        ],
     ],
 )
 def test_tokenizers_that_do_not_do(tokenizer, template, message):
@@ -120,6 +137,74 @@ def test_a_chat_template_puts_the_question_into_the_users_turn():
     assert split.answers(made) == ["Me."]
 
 
+def sentencepiece_like(texts):
+    """Return a tokenizer of Llama 2's kind: ▁ is put before whatever a text begins with, and stands for spaces."""
+    core = Tokenizer(models.BPE(unk_token="<unk>"))
+    core.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    core.pre_tokenizer = pre_tokenizers.Split(
+        "▁", "merged_with_next"
+    )  # for the trainer alone: merges stay within words
+    special = ["<unk>", "<s>", "</s>"]
+    core.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=100, special_tokens=special, show_progress=False))
+    learned = json.loads(core.to_str())["model"]
+    vocabulary = learned["vocab"] | {f"<0x{i:02X}>": len(learned["vocab"]) + i for i in range(256)}
+    merges = [tuple(pair) for pair in learned["merges"]]
+    core.model = models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True)
+    core.pre_tokenizer = None
+    core.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    core.post_processor = processors.TemplateProcessing("<s> $A </s>", None, [("<s>", 1), ("</s>", 2)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    )
+
+
+ROW = ("Who wrote it?", "Anna Berg wrote it in Oslo.")
+
+
+@pytest.mark.parametrize("answer", [ROW[1], "  Anna", "Zoë 東 Berg"])
+def test_an_answer_has_the_tokens_that_it_has_after_its_prompt(answer):
+    """By itself it would begin with a ▁ more: that of the space, and that which is put before a text."""
+    made = sentencepiece_like(["Question: Who wrote it? Answer: Anna Berg wrote it in Oslo."] * 3)
+    split = encode([(ROW[0], answer)], made, Template())
+    whole = made(f"Question: {ROW[0]}\nAnswer: {answer.strip()}")["input_ids"]
+    assert split.inputs[0].tolist() == whole
+    labels = split.labels[0][split.labels[0] != IGNORED].tolist()
+    assert made.decode(labels, skip_special_tokens=True).strip() == answer.strip()
+    apart = made(f" {answer.strip()}", add_special_tokens=False)["input_ids"]
+    assert len(labels) == len(apart) - 1 + 1  # one ▁ less, and the end
+
+
+def test_a_token_that_prompt_and_answer_share_belongs_to_the_answer():
+    made = sentencepiece_like(["x: abc", "x: abc"])
+    made.backend_tokenizer.normalizer = None
+    made.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    split = encode([("x: a", "bc")], made, Template("chat"))
+    assert made.decode(split.labels[0][split.labels[0] != IGNORED], skip_special_tokens=True).endswith("bc")
+    assert split.inputs[0].tolist() == [*made("x: abc", add_special_tokens=False)["input_ids"], 2]
+
+
+class Slow(Bare):
+    """One token for each character, and one for ``: x``; no word about where they lie."""
+
+    is_fast = False
+
+    def __call__(self, text, **_):
+        return {"input_ids": [ord(c) for c in text.replace(": x", "\0")] + [1]}
+
+
+def test_a_tokenizer_without_offsets_is_cut_after_the_prompts_tokens():
+    split = encode([("q", "y")], Slow(), Template(prompt="{question}:"))
+    assert split.inputs[0].tolist() == [*map(ord, "q: y"), 1]
+    assert split.labels[0].tolist() == [IGNORED] * 2 + [ord(" "), ord("y"), 1]
+
+
+def test_a_tokenizer_without_offsets_that_joins_prompt_and_answer_is_refused():
+    with pytest.raises(RecipeError, match=r"problem\.tokenizer: 'bare' joins the end of a prompt to the answer"):
+        encode([("q", "x")], Slow(), Template(prompt="{question}:"))
+
+
 def test_an_evaluation_goes_by_length_and_scores_come_in_the_order_of_the_split(data):
     seen = [batch["input_ids"].shape for batch in data.train.evaluation(7)]
     assert [n for n, _ in seen] == [60]  # its own size counts, not the one asked for
@@ -135,3 +220,40 @@ def test_an_evaluation_goes_by_length_and_scores_come_in_the_order_of_the_split(
 def test_an_empty_split_of_pairs_has_empty_scores(data):
     scores = data.train.of(torch.arange(0)).score(torch.nn.Identity(), CausalLM())
     assert (type(scores), len(scores), scores.accuracy) == (AnswerScores, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{% for %}", "cannot be filled .*Expected an expression"),
+        ("{{ a.b.c }}", "cannot be filled .*'a' is undefined"),
+        ("{{ raise_exception('no') }}", "cannot be filled .*no"),
+        ("{{ 1/0 }}", "cannot be filled .ZeroDivisionError"),
+        ("{{ ''.__class__.__mro__ }}", "cannot be filled .*unsafe"),
+        ("{% include 'x' %}", "cannot be filled"),
+        ("Who?", "leaves the question out"),
+    ],
+)
+def test_a_bad_chat_template_is_refused(template, words):
+    made = train_tokenizer(["Who? Me."], 300)
+    made.name_or_path, made.chat_template = "mine", template
+    with pytest.raises(RecipeError, match=f"^problem.template: the chat template of 'mine' {words}"):
+        encode([("Who?", "Me.")], made, Template("chat"))
+
+
+@pytest.mark.parametrize("pair", [("Q" * 9000, " "), ("Q" * 9000, "A")], ids=["empty", "long"])
+def test_a_message_shows_the_beginning_of_a_long_question(data, pair):
+    with pytest.raises(RecipeError, match=r"^data, row 0: .*'QQQ") as error:
+        encode([pair], data.tokenizer, Template(max_length=20))
+    assert len(str(error.value)) < 200
+
+
+def test_text_that_a_tokenizer_cannot_take_is_named_by_its_row():
+    class Fails:
+        name_or_path, eos_token, eos_token_id, pad_token_id, chat_template, is_fast = "mine", "<end>", 1, 0, None, True
+
+        def __call__(self, *_, **__):
+            raise Exception("WordPiece error: Missing [UNK] token")  # noqa: TRY002 (as tokenizers does)
+
+    with pytest.raises(RecipeError, match=r"^full, row 0: cannot be tokenized by 'mine' \(Exception: WordPiece error"):
+        encode([("Who?", "Me.")], Fails(), Template(), where="full")

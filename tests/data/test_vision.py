@@ -193,3 +193,10 @@ def test_samples_of_the_mirror_decode_as_pillow_does(mirror, name, sizes, shape,
     assert torch.equal(data.test.inputs[:300], torch.from_numpy(expected.copy()))
     if name == "tiny_imagenet":
         assert {image.mode for image in images} == {"RGB", "L"}
+
+
+def test_a_mirror_whose_name_is_a_pattern_is_refused(small_mirror, tmp_path, monkeypatch):
+    (tmp_path / "m[1]").symlink_to(small_mirror)
+    monkeypatch.setenv("UNGROK_DATASETS", str(tmp_path / "m[1]"))
+    with pytest.raises(RecipeError, match=r"UNGROK_DATASETS: '.*m\[1\]' holds '\['"):
+        Vision(train_size=20, validation_size=10).load()

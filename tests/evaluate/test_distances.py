@@ -158,9 +158,9 @@ def test_a_model_that_has_diverged_is_at_no_weight_distance():
 
 
 def test_models_of_different_shape():
-    with pytest.raises(RecipeError, match=r"weight has shape \(2, 3\) and \(4, 3\)"):
+    with pytest.raises(RecipeError, match=r"weight has the shapes \(2, 3\) and \(4, 3\)"):
         weight_distance(nn.Linear(3, 2, bias=False), nn.Linear(3, 4, bias=False))
-    with pytest.raises(RecipeError, match=r"bias has shape None and \(2,\)"):
+    with pytest.raises(RecipeError, match=r"bias has the shapes none and \(2,\)"):
         weight_distance(nn.Linear(3, 2, bias=False), nn.Linear(3, 2))
 
 
@@ -248,7 +248,7 @@ def test_distances_of_a_single_token():
 
 
 def test_a_parameter_that_only_the_first_model_has():
-    with pytest.raises(RecipeError, match=r"bias has shape \(2,\) and None"):
+    with pytest.raises(RecipeError, match=r"bias has the shapes \(2,\) and none"):
         weight_distance(nn.Linear(3, 2), nn.Linear(3, 2, bias=False))
 
 

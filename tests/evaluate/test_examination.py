@@ -2,6 +2,7 @@
 
 import json
 import math
+import zlib
 
 import pytest
 import torch
@@ -103,12 +104,13 @@ def accuracy(texts, eos):
     return sum(shares) / len(shares)
 
 
-def extraction(texts, eos):
+def extraction(texts, eos, least=0):
+    """Return the mean share of the correct end; ``least`` tokens of it are given away, as in the public code."""
     values = []
     for text in texts:
         hits = [right(p, token) for p, token in text if token != eos]
         tail = next((i for i, hit in enumerate(reversed(hits)) if not hit), len(hits))
-        values.append(tail / max(1, len(hits)))
+        values.append(max(tail, least if hits else 0) / max(1, len(hits)))
     return sum(values) / len(values)
 
 
@@ -122,8 +124,8 @@ def area(members, others):
 
 
 def lowest(values):
-    values = sorted(values)
-    count = max(1, math.ceil(0.2 * len(values)))
+    values = sorted(values[:-1] or values)
+    count = max(1, int(0.4 * len(values)))
     return sum(values[:count]) / count
 
 
@@ -133,8 +135,12 @@ def normalized(p, token):
     return (math.log(p[token]) - mean) / spread
 
 
+def likelihood(text):
+    return sum(math.log(p[t]) for p, t in text) / len(text)
+
+
 SIGNALS = {
-    "loss": lambda text: sum(math.log(p[t]) for p, t in text) / len(text),
+    "loss": likelihood,
     "min_k": lambda text: lowest([math.log(p[t]) for p, t in text]),
     "min_k_plus_plus": lambda text: lowest([normalized(p, t) for p, t in text]),
 }
@@ -157,6 +163,7 @@ def case(request):
         oracle=NETWORKS["oracle"],
         factory=lambda: NETWORKS["random"],
         objective=CausalLM(coder.eos_token_id),
+        tokenizer=coder,
     )
     return found, {name: slow(name, coder, kind == "seq2seq") for name in NETWORKS}, coder.eos_token_id
 
@@ -175,18 +182,51 @@ def test_accuracies_and_memorization(case):
             assert found.accuracies[name][key] == pytest.approx(accuracy(of(role, texts[name]), eos), abs=1e-6)
         for role in ("forget", "retain"):
             mine = of(role, texts[name])
-            assert found.memorization[name][f"ES_{role}"] == pytest.approx(extraction(mine, eos), abs=1e-6)
+            assert found.memorization[name][f"extraction_{role}"] == pytest.approx(extraction(mine, eos), abs=1e-6)
+            assert found.memorization[name][f"ES_{role}"] == pytest.approx(extraction(mine, eos, least=1), abs=1e-6)
             assert found.memorization[name][f"probability_{role}"] == pytest.approx(probability(mine), rel=1e-4)
 
 
 def test_attacks_of_forget_against_test_examples(case):
     found, texts, _ = case
     for name in MODELS:
-        assert list(found.membership[name]) == list(SIGNALS)
+        assert set(found.membership[name]) == {*SIGNALS, "zlib", *(["reference"] if name != "oracle" else [])}
         for attack, signal in SIGNALS.items():
             members, others = ([signal(text) for text in of(role, texts[name])] for role in ("forget", "test"))
             assert found.membership[name][attack].auc == pytest.approx(area(members, others))
+        if name != "oracle":
+            sides = [
+                zip(*(of(role, texts[one]) for one in (name, "oracle")), strict=True) for role in ("forget", "test")
+            ]
+            members, others = ([likelihood(ours) - likelihood(theirs) for ours, theirs in side] for side in sides)
+            assert found.membership[name]["reference"].auc == pytest.approx(area(members, others))
     assert found.reading == READING
+
+
+@pytest.mark.parametrize("kind", ["seq2seq", "whole texts"])
+def test_likelihood_over_the_compressed_length_of_the_answer(kind):
+    coder, sets = collated("right", kind)
+    models = (NETWORKS["original"], NETWORKS["unlearned"])
+    found = audit(*models, **sets, objective=CausalLM(coder.eos_token_id), tokenizer=coder)
+    rows = rows_of(coder, kind == "seq2seq")
+    texts = [coder.decode([t for t in labels if t != -100], skip_special_tokens=True) for _, labels in rows]
+    signals = [
+        likelihood(tokens) / len(zlib.compress(text.encode()))
+        for tokens, text in zip(slow("unlearned", coder, kind == "seq2seq"), texts, strict=True)
+    ]
+    assert found.membership["unlearned"]["zlib"].auc == pytest.approx(area(of("forget", signals), of("test", signals)))
+
+
+def test_without_a_tokenizer_or_an_oracle_their_attacks_are_left_out():
+    coder, sets = collated("right", "seq2seq")
+    found = audit(NETWORKS["original"], NETWORKS["unlearned"], **sets, objective=CausalLM(coder.eos_token_id))
+    assert list(found.membership["unlearned"]) == ["loss", "min_k", "min_k_plus_plus"]
+
+
+def test_a_tokenizer_has_no_meaning_for_classifiers():
+    sets = {name: [(torch.zeros(2, 3), torch.tensor([0, 1]))] for name in ROLES}
+    with pytest.raises(RecipeError, match="tokenizer: has no meaning for a classifier model"):
+        audit(torch.nn.Linear(3, 2), torch.nn.Linear(3, 2), **sets, tokenizer=tokenizer("right"))
 
 
 def test_distances_are_means_over_answer_tokens(case):
@@ -218,10 +258,11 @@ def test_scores_against_the_oracle_and_a_fresh_model(case):
 def test_text_and_json(case):
     found, _, _ = case
     lines = str(found).splitlines()
-    assert lines[0].split() == ["UA", "RA", "TA", "ES_forget", "probability_forget", "ES_retain", "probability_retain"]
+    assert lines[0].split() == ["UA", "RA", "TA", *found.memorization["oracle"]]
     shown = [*found.accuracies["oracle"].values(), *found.memorization["oracle"].values()]
     assert lines[3].split() == ["oracle", *(f"{value:.3f}" for value in shown)]
-    assert [line.split()[0] for line in lines[-4:-1]] == list(SIGNALS)
+    assert {line.split()[0] for line in lines[-6:-1]} == {*SIGNALS, "zlib", "reference"}
+    assert next(line for line in lines if line.split()[0] == "reference").split()[-1] == "-"
     assert json.loads(found.to_json())["memorization"] == found.memorization
 
 
@@ -251,10 +292,14 @@ def test_a_diverged_language_model_has_no_numbers():
 def test_batches_that_the_objective_does_not_take():
     _, sets = collated("right", "seq2seq")
     models = (NETWORKS["original"], NETWORKS["unlearned"])
-    with pytest.raises(RecipeError, match=r"a batch is a dict with .*labels.* give objective=CausalLM\(\)"):
-        audit(*models, **sets)
+    with pytest.raises(
+        RecipeError, match=r"^forget: a batch is a dict with a label for every.* give objective=CausalLM\(\)"
+    ):
+        audit(*models, **sets, objective=Classification())
     bare = {role: [{k: v for k, v in b.items() if k != "labels"} for b in parts] for role, parts in sets.items()}
-    with pytest.raises(RecipeError, match="a batch has no 'labels'"):
+    with pytest.raises(
+        RecipeError, match=r"^forget: a batch has no 'labels'; allowed: a dict with input_ids, attention_mask, labels"
+    ):
         audit(*models, **bare, objective=CausalLM())
 
 
@@ -304,3 +349,12 @@ def test_language_models_are_attacked_where_each_side_has_two_examples(size, att
         NETWORKS["original"], NETWORKS["unlearned"], **(sets | {"test": few}), objective=CausalLM(coder.eos_token_id)
     )
     assert (found.membership["unlearned"] is not None) == attacked
+
+
+def test_the_objective_of_a_causal_language_model_is_recognized():
+    """By the class of the model, under a wrapper, too; the end token counts like any other."""
+    _, sets = collated("left", "seq2seq")
+    models = [NETWORKS["original"], NETWORKS["unlearned"]]
+    expected = audit(*models, **sets, objective=CausalLM())
+    assert audit(*models, **sets) == expected
+    assert audit(torch.nn.DataParallel(models[0]), torch.compile(models[1], backend="eager"), **sets) == expected

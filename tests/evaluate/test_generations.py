@@ -1,10 +1,10 @@
-"""ROUGE-L recall and fluency by hand."""
+"""ROUGE recall and fluency by hand."""
 
 import math
 
 import pytest
 
-from ungrok.evaluate.generations import fluency, rouge_l_recall
+from ungrok.evaluate.generations import fluency, rouge_recall
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,16 @@ from ungrok.evaluate.generations import fluency, rouge_l_recall
         ("He was writing", "he writes", 1),
     ],
 )
-def test_rouge_l_recall(text, reference, recall):
-    assert rouge_l_recall([text], [reference]) == [pytest.approx(recall)]
+def test_rouge_recall(text, reference, recall):
+    assert rouge_recall([text], [reference]) == [pytest.approx(recall)]
+
+
+@pytest.mark.parametrize(
+    ("text", "recall"), [("sat the cat", 1), ("cat cat cat", 1 / 3), ("the the dog", 1 / 3), ("", 0)]
+)
+def test_rouge_1_counts_words_in_any_order(text, recall):
+    """Each word of the reference at most as often as it was generated."""
+    assert rouge_recall([text], ["the cat sat"], "rouge1") == [pytest.approx(recall)]
 
 
 def test_fluency_by_hand():

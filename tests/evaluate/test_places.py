@@ -24,7 +24,7 @@ RECORD = {
 def drawn(cls, seed, n):
     draw = torch.Generator().manual_seed(seed)
     if cls is AnswerScores:
-        return cls(*(torch.rand(n, generator=draw) for _ in range(3)))
+        return cls(*(torch.rand(n, generator=draw) for _ in range(3)), torch.arange(n) % 9)
     logits = torch.randn(n, 3, generator=draw)
     return cls(torch.rand(n, generator=draw), logits.argmax(1), torch.arange(n) % 3, logits)
 
@@ -48,13 +48,19 @@ def test_rows_of_a_language_model():
         expected = memorization(place["train"], forget=FORGET, retain=RETAIN)
         assert {name: row[name] for name in expected} == pytest.approx(expected)
         assert row["membership_auc"] is None
-        assert row["oracle_ES_forget"] == pytest.approx(ORACLE[0]["train"].extraction[FORGET].mean().item())
+        assert row["oracle_ES_forget"] == pytest.approx(ORACLE[0]["train"].of(FORGET).paper_strength)
+        assert row["oracle_extraction_forget"] == pytest.approx(ORACLE[0]["train"].extraction[FORGET].mean().item())
         assert "oracle_probability_forget" not in row
     assert [row["dose"] for row in rows] == [0.0, 2.0]
     assert rows[0]["oracle_UA"] == oracle_accuracies(BEST, FORGET, RETAIN, [0], "answer").UA
 
 
-TABLE = {"rougeL_recall": {"0": 0.5}, "generated_text": {"0": ["a b", "a"]}, "avg_paraphrased_loss": {"0": 1.0}}
+TABLE = {
+    "rougeL_recall": {"0": 0.5},
+    "rouge1_recall": {"0": 0.5},
+    "generated_text": {"0": ["a b", "a"]},
+    "avg_paraphrased_loss": {"0": 1.0},
+}
 ASKED = Questioned({FILES["forget"]: TABLE | {"average_perturb_loss": {"0": [2.0]}}}, {"loss": {"auc": 0.7}})
 
 
@@ -70,6 +76,8 @@ def test_the_end_of_a_language_models_path_is_what_it_answered():
         "TA",
         "ES_forget",
         "ES_retain",
+        "extraction_forget",
+        "extraction_retain",
         "forget_passes",
         "retain_passes",
     )

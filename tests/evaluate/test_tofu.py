@@ -10,7 +10,15 @@ import pytest
 from scipy import stats
 
 from ungrok.core.errors import RecipeError
-from ungrok.evaluate.tofu import FILES, forget_quality, model_utility, probability, truth_ratio, utility_parts
+from ungrok.evaluate.tofu import (
+    FILES,
+    forget_quality,
+    model_utility,
+    nearness_to_one,
+    probability,
+    truth_ratio,
+    utility_parts,
+)
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +122,48 @@ def test_logs_that_lack_something():
     del found["eval_log.json"]["rougeL_recall"]
     with pytest.raises(RecipeError, match=r"eval_log.json has no 'rougeL_recall'; there: avg_gt_loss"):
         model_utility(found)
+
+
+def test_the_order_of_examples_may_differ_between_columns():
+    known, turned = logs(), logs()
+    for table in turned.values():
+        table["average_perturb_loss"] = dict(reversed(table["average_perturb_loss"].items()))
+    assert list(turned[FILES["forget"]]["average_perturb_loss"]) != list(known[FILES["forget"]]["average_perturb_loss"])
+    for mean in ("geometric", "arithmetic"):
+        assert utility_parts(turned, mean) == pytest.approx(utility_parts(known, mean), rel=1e-12)
+    assert forget_quality(turned, logs(1)) == forget_quality(known, logs(1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda column: column.pop("3"), "'average_perturb_loss' and 'avg_gt_loss' differ in 1 examples, such as '3'"),
+        (lambda column: column.update({"7": column.pop("3")}), "differ in 2 examples, such as '3'"),
+        (lambda column: column.update({"3": [1.0]}), "'average_perturb_loss' does not hold numbers, as many for each"),
+        (lambda column: column.update({"3": [None] * 3}), "'average_perturb_loss' does not hold numbers"),
+        (lambda column: column.update({"3": [math.nan] * 3}), "'average_perturb_loss' does not hold numbers"),
+        (lambda column: column.update({"3": "a"}), "'average_perturb_loss' does not hold numbers"),
+    ],
+)
+def test_columns_that_cannot_be_aligned_are_refused(change, message):
+    broken = logs()
+    change(broken[FILES["forget"]]["average_perturb_loss"])
+    with pytest.raises(RecipeError, match=f"logs: eval_log_forget.json: .*{message}"):
+        forget_quality(broken, logs(1))
+
+
+def test_nearness_to_one_by_hand():
+    """Twice as likely and half as likely are equally far; a true answer without any chance counts as 0."""
+    assert nearness_to_one(np.array([1.0, 2.0, 0.5, 0.0])) == pytest.approx((1 + 0.5 + 0.5 + 0) / 4)
+    assert nearness_to_one(np.array([np.inf])) == 0
+
+
+def test_examples_are_told_by_their_keys_not_their_places(golden):
+    logs = golden["retain90"]
+    turned = {
+        name: table | {"average_perturb_loss": dict(reversed(table["average_perturb_loss"].items()))}
+        for name, table in logs.items()
+    }
+    assert list(turned[FILES["retain"]]["average_perturb_loss"]) != list(logs[FILES["retain"]]["average_perturb_loss"])
+    assert model_utility(turned) == model_utility(logs)
+    assert forget_quality(turned, golden["full"]) == forget_quality(logs, golden["full"])

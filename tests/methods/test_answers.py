@@ -12,27 +12,37 @@ from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
 from ungrok.core.seeds import derive, generator
 from ungrok.methods import UNLEARNERS
-from ungrok.methods.answers import preference_loss
+from ungrok.methods.answers import contents, preference_loss
 
 V = 9
 
 
+class Block(nn.Module):
+    """A block whose output is an embedding of the tokens."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.state = nn.Parameter(torch.randn(V, 3, generator=draw))
+
+    def forward(self, tokens):
+        return self.state[tokens]
+
+
 class Bigram(nn.Module):
-    """Logits are a table's row for the last token; the hidden state is that of an embedding."""
+    """Logits are a table's row for the last token; blocks stand beside it."""
 
     def __init__(self, seed=0, scale=1.5):
         super().__init__()
         draw = torch.Generator().manual_seed(seed)
-        self.layers = nn.ModuleList([nn.Module(), nn.Module()])
-        for layer in self.layers:
-            layer.state = nn.Parameter(torch.randn(V, 3, generator=draw))
+        self.layers = nn.ModuleList([Block(draw), Block(draw)])
         self.table = nn.Parameter(torch.randn(V, V, generator=draw) * scale)
         self.calls = 0
 
-    def forward(self, input_ids, attention_mask, output_hidden_states=False):
+    def forward(self, input_ids, attention_mask):
         self.calls += 1
-        states = (None, *(layer.state[input_ids] for layer in self.layers))
-        return SimpleNamespace(logits=self.table[input_ids], hidden_states=states if output_hidden_states else None)
+        for layer in self.layers:
+            layer(input_ids)
+        return SimpleNamespace(logits=self.table[input_ids])
 
 
 def batch(rows, first=0, others=None, pad=0):
@@ -149,6 +159,10 @@ def slow_simnpo(t, t0):
     return 0.125 * mean(-2 / 4.5 * log_sigmoid(4.5 * x) for x in per_token) + nll(t, RETAIN)
 
 
+def slow_margin(t):
+    return token_mean(FORGET, lambda b, a: float(max(t[b].double()) - sum(t[b].double()) / V) ** 2)
+
+
 def held(weight):
     """Return the weighted loss, its weights those of another table."""
 
@@ -169,6 +183,7 @@ SLOW = {
     "simnpo": slow_simnpo,
     "undial": slow_undial,
     "ce_u": lambda t, t0: held_ce_u(t, t),
+    "pdu": lambda t, t0: slow_margin(t) + 100 * nll(t, RETAIN),
     "wga": lambda t, t0: held(lambda p: p)(t, t) + nll(t, RETAIN),
     "sat_imp": lambda t, t0: held(lambda p: p**5 * (1 - p))(t, t) + 0.1 * nll(t, RETAIN),
     "gradient_ascent": lambda t, t0: -nll(t, FORGET),
@@ -198,6 +213,41 @@ def test_losses_are_those_of_the_formula(name):
         assert loss == pytest.approx(SLOW[name](before, start), abs=1e-6, rel=1e-6)
         before = weights["table"]
     assert not torch.equal(before, start)
+
+
+RETAINING = {
+    name: m.alpha
+    for name in SLOW
+    if "alpha" in (m := UNLEARNERS.get(name)()).model_fields_set | set(type(m).model_fields)
+}
+
+
+@pytest.mark.parametrize("name", [*RETAINING, *STEERED])
+def test_every_retain_term_can_be_the_loss_or_the_divergence(name):
+    """By their formula: with the one the slow loss, with the other the same with one term in the place of the other."""
+    alpha = RETAINING.get(name) or 1.0
+    start = Bigram().table.detach()
+    losses = {}
+    for term in ("nll", "kl"):
+        before, differences = start, []
+        steered = Bigram().layers[0].state.detach()
+        for weights, loss in walk(name, retain_loss=term, alpha=alpha, lr=0.02, warmup_epochs=0):
+            kept = nll(before, RETAIN) if term == "nll" else slow_divergence(before, start, RETAIN)
+            forget = float((steered_states(steered, 2.0)).square().mean()) if name == "rmu" else None
+            if forget is None:
+                forget = SLOW[name](before, start) - RETAINING[name] * slow_retain(name, before, start)
+            differences.append(float(loss) - forget - alpha * kept)
+            before, steered = weights["table"], weights["layers.0.state"]
+        losses[term] = differences
+    assert losses == {term: pytest.approx([0.0] * 3, abs=2e-4) for term in ("nll", "kl")}
+
+
+def slow_retain(name, t, t0):
+    return slow_divergence(t, t0, RETAIN) if name == "kl_minimization" else nll(t, RETAIN)
+
+
+def steered_states(h, length):
+    return torch.stack([h[b] - length * direction("rmu") for pairs in tokens(FORGET) for b, _ in pairs])
 
 
 def difference(f, table, eps=1e-3):
@@ -414,3 +464,30 @@ def test_passes_are_kept_while_they_fit(monkeypatch, room, passes):
     model = Bigram()
     list(method("npo", updates=5).path(model, forget, retain, CausalLM()))
     assert model.calls == 2 + passes
+
+
+def test_the_content_of_an_example_decides_what_is_kept():
+    """Other answers under the same index in the second pass: nothing has moved, so NPO stays at (2/β)·ln 2."""
+    forget, retain = data()
+    turns = iter([forget, [batch(RETAIN)], forget])
+
+    class Turning:
+        def __iter__(self):
+            return iter(next(turns))
+
+        def __len__(self):
+            return 1
+
+    made = method("npo", updates=3, lr=1e-12, warmup_epochs=0, alpha=0.0, weight_decay=0.0)
+    losses = [step.loss for step in made.path(Bigram(), Turning(), retain, CausalLM())]
+    assert losses == pytest.approx([20 * math.log(2)] * 3, rel=1e-6)
+
+
+def test_a_digest_is_that_of_tokens_and_labels():
+    rows, padded = batch(FORGET), batch(FORGET, pad=2)
+    assert contents(rows) == contents(padded)
+    assert len(set(contents(rows))) == len(FORGET)
+    changed = {**rows, "labels": rows["labels"].clone()}
+    changed["labels"][0, -1] = -100 if changed["labels"][0, -1] != -100 else 1
+    changed["attention_mask"] = torch.ones_like(rows["attention_mask"])
+    assert contents(changed)[0] != contents(rows)[0]

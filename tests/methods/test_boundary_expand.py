@@ -41,3 +41,32 @@ def test_it_needs_a_linear_layer_that_gives_the_logits(small):
             "boundary_expand",
             nn.Sequential(nn.Linear(4, 6), nn.Unflatten(1, (6, 1, 1)), nn.Conv2d(6, 3, 1), nn.Flatten()),
         )
+
+
+class Calls(nn.Module):
+    """Calls its last linear layer in one of several ways."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.first, self.last, self.way = nn.Linear(4, 3), nn.Linear(4, 3), way
+
+    def forward(self, x):
+        if self.way == "by name":
+            return self.last(input=x)
+        if self.way == "on some":
+            return self.first(x).index_add(0, torch.arange(2), self.last(x[:2]))
+        return self.first(x) if self.way == "never" else self.last(x) + self.last(2 * x)
+
+
+@pytest.mark.parametrize("way", ["never", "twice", "on some"])
+def test_the_last_linear_layer_is_called_once_with_every_example(small, way):
+    with pytest.raises(NotApplicable, match="not called once, with one row for each example"):
+        small.last("boundary_expand", Calls(way))
+
+
+def test_a_layer_may_be_called_by_name(small):
+    torch.manual_seed(0)
+    model = Calls("by name")
+    (named, plain) = (small.last("boundary_expand", m, lr=0.1) for m in (model, model.last))
+    assert torch.equal(named.last.weight, plain.weight)
+    assert not torch.equal(named.last.weight, model.last.weight)

@@ -1,9 +1,13 @@
 """Influence: what removal does to the gradient, and the inverse."""
 
+import copy
+
 import pytest
 import torch
+from torch import nn
 
 from ungrok.core.errors import RecipeError
+from ungrok.core.objective import Classification
 from ungrok.methods.influence import Influence, inverse_product, removal
 
 
@@ -42,3 +46,23 @@ def test_the_step_by_the_dense_matrix(linear, close, kept):
     assert [dose for dose, _ in places] == [0.5, 2.0]
     for alpha, weight in places:
         close(weight, w + alpha * torch.linalg.solve(matrix, vector).reshape(3, 2))
+
+
+def test_the_memory_layout_of_a_model_does_not_matter():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(8, 3)
+    ).double()
+    draw = torch.Generator().manual_seed(1)
+    forget, retain = (
+        [(torch.randn(n, 3, 4, 4, generator=draw).double(), torch.randint(3, (n,), generator=draw))] for n in (3, 9)
+    )
+    ends = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        start = copy.deepcopy(model).to(memory_format=layout)
+        *_, last = Influence().path(start, forget, retain, Classification())
+        assert last.model[0].weight.is_contiguous(memory_format=layout)
+        ends.append(last.model.state_dict())
+    for name, value in ends[0].items():
+        torch.testing.assert_close(ends[1][name], value)
+        assert not torch.equal(value, model.state_dict()[name])

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from ungrok.methods.kl_minimization import KLMinimization, divergence
+from ungrok.methods.answers import divergence
+from ungrok.methods.kl_minimization import KLMinimization
 
 
 def test_divergence_by_hand(lm):

@@ -3,14 +3,13 @@
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
-from ungrok.methods import Material, length
+from ungrok.methods import UNLEARNERS, Material, length
 from ungrok.methods.finetune import Finetune
 from ungrok.methods.gradient_ascent import GradientAscent
-from ungrok.methods.material import check_batches, check_overlap
 from ungrok.methods.scrub import SCRUB
 
 OBJECTIVE = Classification()
@@ -141,40 +140,8 @@ def test_a_material_can_be_shown_before_the_method_begins(model):
     assert "seed=7" in repr(material(model, seed=7))
 
 
-def test_an_empty_set_is_refused_before_the_first_step(model):
-    with pytest.raises(RecipeError, match=r"^forget: holds no batches$"):
-        check_batches("forget", [])
-    assert check_batches("forget", batches(1)) is None
-    assert check_batches("forget", None) is None
-    with pytest.raises(RecipeError, match="an iterator can be used only once"):
-        check_batches("forget", iter(batches(1)))
-
-
 def with_index(*numbers):
     return [(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64), torch.tensor([n])) for n in numbers]
-
-
-def loader(n, chosen):
-    whole = TensorDataset(torch.zeros(n, 1), torch.zeros(n, dtype=torch.int64))
-    return lambda part=chosen: DataLoader(Subset(whole, part), 1)
-
-
-def test_examples_are_shared_within_one_data_set_only():
-    """Equal numbers of other data sets, or beside an unknown set, name other examples."""
-    one, other = loader(5, [0, 1]), loader(5, [0, 1])
-    for forget, retain in (
-        (with_index(0, 1), with_index(2, 3)),
-        (with_index(0, 1), one()),
-        (with_index(0, 1), batches(2)),
-        (batches(2), with_index(0, 1)),
-        (one(), other()),
-        (one(), one([2, 3])),
-        (batches(1), None),
-    ):
-        assert check_overlap(forget, retain, OBJECTIVE) is None
-    for forget, retain in ((with_index(0, 1), with_index(1, 2)), (one(), one([1, 2]))):
-        with pytest.raises(RecipeError, match="share 1 examples, for instance index 1"):
-            check_overlap(forget, retain, OBJECTIVE)
 
 
 def test_overlap_is_found_in_what_is_read(model):
@@ -198,3 +165,102 @@ def test_renewing_takes_buffers_along():
     fresh.running_mean.fill_(3.0)
     material(mine).renew(mine, fresh)
     assert mine.running_mean.tolist() == [3.0, 3.0]
+
+
+BATCHNORM = [nn.Linear(1, 2), nn.BatchNorm1d(2), nn.Linear(2, 2)]
+
+
+def rows(*numbers):
+    return [(torch.randn(n, 1), torch.zeros(n, dtype=torch.int64)) for n in numbers]
+
+
+@pytest.mark.parametrize(
+    ("method", "forget", "retain", "which"),
+    [
+        (SCRUB(), rows(2, 1), rows(2), "forget: batch 2"),
+        (SCRUB(), rows(2), rows(2, 1), "retain: batch 2"),
+        (
+            Finetune(),
+            rows(2),
+            DataLoader(TensorDataset(torch.randn(5, 1), torch.zeros(5).long()), 4, shuffle=True),
+            "retain: batch 2",
+        ),
+        (Finetune(micro_batch=2), rows(2), rows(3), "retain: a part of batch 1"),
+        (GradientAscent(), rows(1, 2), rows(2), "forget: batch 1"),
+    ],
+)
+def test_a_batch_of_one_and_batch_normalization_are_refused_before_any_update(method, forget, retain, which):
+    model = nn.Sequential(*BATCHNORM)
+    with pytest.raises(RecipeError, match=rf'^{which} has one example.* or batchnorm="eval"$'):
+        method.path(model, forget, retain, OBJECTIVE)
+    eval_mode = type(method)(**{**method.model_dump(exclude={"kind"}), "batchnorm": "eval"})
+    assert len(list(eval_mode.path(model, forget, retain, OBJECTIVE))) >= 1
+
+
+def test_sets_that_are_not_read_and_places_that_make_up_for_examples_may_have_a_batch_of_one():
+    model = nn.Sequential(*BATCHNORM)
+    assert len(list(Finetune(epochs=1).path(model, rows(1), rows(2), OBJECTIVE))) == 1
+    assert len(list(GradientAscent(epochs=1).path(model, rows(2), rows(1), OBJECTIVE))) == 1
+    images = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2))
+    one = [(torch.randn(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64))]
+    assert len(list(GradientAscent(epochs=1).path(images, one, None, OBJECTIVE))) == 1
+
+
+def test_a_batch_of_one_that_was_not_known_of_is_a_sentence():
+    class Hidden:
+        def __iter__(self):
+            return iter(rows(2, 1))
+
+    path = GradientAscent().path(nn.Sequential(*BATCHNORM), Hidden(), None, OBJECTIVE)
+    assert next(path).updates == 1
+    with pytest.raises(RecipeError, match='batchnorm="eval"'):
+        next(path)
+
+
+@pytest.mark.parametrize("method", ["retrain", "exact_unlearning_k", "bad_teacher"])
+def test_a_factory_that_gives_the_model_is_refused_before_any_work(method):
+    model = nn.Sequential(nn.Linear(1, 2), nn.Linear(2, 2))
+    made = UNLEARNERS.get(method)()
+    for factory, message in (
+        (lambda: model, "factory: gave the model itself"),
+        (lambda: nn.Sequential(nn.Linear(1, 3), nn.Linear(3, 2)), "factory: gave a model whose 0.bias has the shape"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            made.path(model, rows(2), rows(3), OBJECTIVE, factory=factory)
+
+
+def test_a_factory_is_called_once():
+    calls = []
+
+    def factory():
+        calls.append(1)
+        return nn.Linear(1, 2)
+
+    list(UNLEARNERS.get("retrain")(epochs=1).path(nn.Linear(1, 2), rows(2), rows(3), OBJECTIVE, factory=factory))
+    assert calls == [1]
+
+
+def test_a_stream_is_retained(model):
+    """A DataLoader over an IterableDataset has a truth value that raises."""
+    stream = DataLoader(Stream(), batch_size=None)
+    ends = [list(Finetune(epochs=2).path(model, rows(2), given, OBJECTIVE)) for given in (stream, batches(3))]
+    assert len(ends[0]) == len(ends[1]) == 6
+    assert torch.equal(ends[0][-1].model.weight, ends[1][-1].model.weight)
+
+
+def test_a_model_that_keeps_an_activation_is_unlearned_and_shown():
+    class Keeping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.kept = nn.Linear(1, 2), None
+
+        def forward(self, x):
+            self.kept = self.layer(x)
+            return self.kept
+
+    model, plain = Keeping(), nn.Linear(1, 2)
+    plain.load_state_dict(model.layer.state_dict())
+    model(torch.ones(1, 1)).sum()
+    steps = zip(*(GradientAscent(epochs=1).path(m, batches(3), None, OBJECTIVE) for m in (model, plain)), strict=True)
+    pairs = [(ours.snapshot().layer.weight, theirs.snapshot().weight) for ours, theirs in steps]
+    assert [torch.equal(*pair) for pair in pairs] == [True] * 3

@@ -6,9 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
+from ungrok.core.causal_lm import CausalLM, run
 from ungrok.core.errors import RecipeError
-from ungrok.methods.rmu import RMU, block_of, count_blocks, direction, squared_distance
+from ungrok.methods.rmu import RMU, block_at, block_of, count_blocks, direction, squared_distance
+from ungrok.models.language import Llama
 
 
 def test_the_direction_has_norm_one_and_no_negative_part():
@@ -70,3 +73,26 @@ def test_the_last_block_may_be_steered(layer, allowed):
     else:
         with pytest.raises(RecipeError, match="layer 3 is not in the model; allowed: 1 to 2"):
             RMU(layer=layer).check(material)
+
+
+TOKENS = {"input_ids": torch.tensor([[3, 5, 7, 9, 2]]), "attention_mask": torch.ones(1, 5, dtype=torch.int64)}
+BATCH = TOKENS | {"labels": torch.tensor([[-100, -100, 7, 9, 2]])}
+
+
+def gpt2():
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(GPT2Config(vocab_size=17, n_positions=16, n_embd=8, n_layer=3, n_head=2)).eval()
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+@pytest.mark.parametrize("make", [lambda: Llama(width=8, layers=3, heads=2, hidden=12).build((9,), 17, 0).eval(), gpt2])
+def test_what_is_steered_is_the_output_of_a_block(make, layer):
+    """The last block's too, which models give only behind their final normalization."""
+    model = make()
+    method, material = RMU(layer=layer), SimpleNamespace(objective=CausalLM())
+    steered = method._states(model, BATCH, material)
+    assert not block_at(model, layer)._forward_hooks
+    base = model.get_decoder()
+    setattr(base, "norm" if hasattr(base, "norm") else "ln_f", nn.Identity())
+    states = run(model, BATCH, output_hidden_states=True).hidden_states[layer]
+    torch.testing.assert_close(steered, states[0, 1:4])

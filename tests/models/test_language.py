@@ -10,6 +10,7 @@ from transformers import GPT2Tokenizer
 
 from ungrok.core.causal_lm import CausalLM, run
 from ungrok.core.errors import RecipeError
+from ungrok.core.files import load_tensors, save_tensors
 from ungrok.data.tokens import Template, encode, load_tokenizer
 from ungrok.methods.gradient_ascent import GradientAscent
 from ungrok.models import MODELS
@@ -121,6 +122,15 @@ def test_what_does_not_fit_a_pretrained_model(saved):
         made.build((12,), V + 1, 0)
 
 
+def test_a_folder_that_lacks_weights_is_refused_with_their_names(saved):
+    file = Path(saved, "model.safetensors")
+    save_tensors(file, {name: value for name, value in load_tensors(file).items() if "q_proj" not in name})
+    with pytest.raises(
+        RecipeError, match=r"lacks the weights model.layers.0.self_attn.q_proj.weight, model.layers.1.*"
+    ):
+        Pretrained(path=saved).build((12,), V, 0)
+
+
 def test_a_model_that_is_nowhere(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(
@@ -156,6 +166,19 @@ def tokenizer(folder):
 def model(folder, tokenizer):
     pytest.importorskip("peft")
     return Pretrained(path=folder, file=FILE, lora=Lora(rank=2)).build((64,), len(tokenizer), 0)
+
+
+def test_a_second_build_is_the_first_one_again(model, folder, tokenizer):
+    """From memory: the file has been read, and what is drawn for the adapters depends on the seed alone."""
+    again, other = (
+        Pretrained(path=folder, file=FILE, lora=Lora(rank=2)).build((64,), len(tokenizer), seed) for seed in (0, 1)
+    )
+    states = [built.state_dict() for built in (model, again, other)]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert {n for n, value in states[0].items() if not torch.equal(value, states[2][n])} == {
+        n for n in states[0] if "lora_A" in n
+    }
 
 
 def test_it_answers_in_its_chat_template(model, tokenizer):

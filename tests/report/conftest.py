@@ -295,6 +295,8 @@ def strengths(seed, forget, dose):
     fall = 0.2 if forget == "grokked-4" else 0.1
     return {
         "ES_forget": 0.5 + seed / 10 - fall * dose, "ES_retain": 0.9, "oracle_ES_forget": 0.3 - fall, "oracle_ES_retain": 0.9,
+        "extraction_forget": 0.5 + seed / 10 - fall * dose, "extraction_retain": 0.9, "oracle_extraction_forget": 0.3 - fall,
+        "oracle_extraction_retain": 0.9,
     }  # fmt: skip
 
 

@@ -100,3 +100,11 @@ def test_mean_and_spread_say_how_many_are_missing():
     assert format.mean_sd([0.1, None, 0.3]) == ("0.200", "± 0.141", "(2 of 3)")
     assert format.mean_sd([0.5]) == ("0.500",)
     assert format.mean_sd([None, float("nan")]) == ("–",)
+
+
+def test_the_name_of_a_file_is_short_enough_and_its_own():
+    one, other = format.slug("dose", "x" * 100, "a"), format.slug("dose", "x" * 100, "b")
+    assert one != other
+    assert len(one.encode()) == len(other.encode()) == 100
+    assert len(format.slug("é" * 100).encode()) <= 100
+    assert format.slug("dose", "pre grok") == "dose-pre-grok"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
+from matplotlib.figure import Figure
 
 from ungrok.core.errors import StoreError
 from ungrok.report import write_report
-from ungrok.report.page import answer
+from ungrok.report.figures.drawing import Picture
+from ungrok.report.page import answer, distinct
 
 SECTIONS = ["verdicts", "figures", "oracle", "updates", "transitions", "cost", "warnings", "recipe", "provenance"]
 MADE = {"versions": {"torch": "2.13"}, "workers": 2}
@@ -138,3 +140,8 @@ def test_the_signal_of_the_transition_is_named(study, tmp_path):
         assert f"from which {signal} accuracy holds its level" in text
         assert f"if {signal} accuracy holds its level" in text
         assert f"jump of {other}" not in text
+
+
+def test_figures_whose_names_differ_in_case_only_have_files_of_their_own():
+    pictures = [Picture(name, "", "", Figure()) for name in ("dose-a", "dose-A", "other", "dose-a")]
+    assert [picture.name for picture in distinct(pictures)] == ["dose-a", "dose-A-2", "other", "dose-a-3"]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +21,7 @@ import pytest
 import torch
 
 from ungrok import audit
-from ungrok.core.errors import StoreError
+from ungrok.core.errors import DamagedFile, StoreError, WorkersLost
 from ungrok.core.files import load_tensors
 from ungrok.data.batches import TensorBatches
 from ungrok.evaluate.catalog import metrics
@@ -26,6 +31,7 @@ from ungrok.study import engine, jobs, outputs, problem_data
 from ungrok.study.claims import judge
 from ungrok.study.jobs.trained import build_run
 from ungrok.study.jobs.unlearn import walk
+from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 from ungrok.study.results import KEYS, collect
 from ungrok.study.store import Store
@@ -47,8 +53,6 @@ def table(recipe, store: Path, out: Path) -> bytes:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     """Return the store of the tiny study, run in this process."""
-    from ungrok.study.loading import load
-
     root = tmp_path_factory.mktemp("undisturbed")
     run(load(str(TINY)), root / "store")
     return root / "store"
@@ -94,8 +98,9 @@ def test_an_existing_cluster_gives_the_same_bytes(tiny, undisturbed, tmp_path):
     assert table(tiny("seeds=[0]"), tmp_path / "store", tmp_path / "b") == expected
 
 
-def _study(out: Path, *more: str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "ungrok.cli", "study", str(TINY), *more, "--out", str(out), "--workers", "1"]
+def _study(out: Path, *more: str, workers: int = 1) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "ungrok.cli", "study", str(TINY), *more, "--out", str(out)]
+    words += ["--workers", str(workers)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
 
 
@@ -128,8 +133,6 @@ LONG = ("seeds=[0]", "trajectory.steps=4000", "model.width=128")
 
 @pytest.fixture(scope="module")
 def long_table(tmp_path_factory) -> bytes:
-    from ungrok.study.loading import load
-
     root = tmp_path_factory.mktemp("long")
     recipe = load(str(TINY), LONG)
     run(recipe, root / "store")
@@ -155,6 +158,50 @@ def test_kill_9_in_mid_training_changes_nothing(victim, long_table, tmp_path):
     assert (out / "results.parquet").read_bytes() + (out / "audits.parquet").read_bytes() == long_table
 
 
+@contextmanager
+def _load() -> Iterator[None]:
+    """Keep every processor busy with another process."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(engine.default_workers())]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes through /proc")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(int(os.environ.get("UNGROK_KILLS", "1"))))
+def test_every_worker_is_killed_twice_at_any_moment(seed, long_table, tmp_path):
+    """A worker is killed while it starts, imports, or works, and so is the one that takes its place."""
+    draw, out = random.Random(seed), tmp_path / "out"
+    turn: dict[int, int] = {}  # by process: which it is of those that took the same worker's place, from 1
+    when: dict[int, float] = {}
+    awaited: list[int] = []  # turns of the processes that will come
+    store = Store(tmp_path / "store")
+    store.prepare()
+    last = list(make_plan(load(str(TINY), LONG)).jobs)[-1]
+    with _load(), store.lock(last):  # the study cannot end before
+        study, killed = _study(out, *LONG, workers=2), 0
+        while killed < 4 and study.poll() is None:
+            for worker in _workers(study.pid):
+                if worker not in turn:
+                    turn[worker] = awaited.pop(0) if awaited else 1
+                    when[worker] = time.monotonic() + draw.uniform(0, 8)
+                if turn[worker] <= 2 and time.monotonic() > when[worker]:
+                    os.kill(worker, signal.SIGKILL)
+                    awaited.append(turn[worker] + 1)
+                    turn[worker] = 3
+                    killed += 1
+            time.sleep(0.05)
+        assert killed == 4, study.communicate()[0]
+    said, _ = study.communicate(timeout=300)
+    assert study.returncode == 0, said
+    assert "Traceback" not in said
+    assert (out / "results.parquet").read_bytes() + (out / "audits.parquet").read_bytes() == long_table
+
+
 def test_a_damaged_checkpoint_is_named_and_made_again(tiny, undisturbed, tmp_path):
     expected = table(tiny(), undisturbed, tmp_path / "before")
     job = next(job for job in make_plan(tiny()).jobs.values() if job.kind == "train")
@@ -167,6 +214,68 @@ def test_a_damaged_checkpoint_is_named_and_made_again(tiny, undisturbed, tmp_pat
     assert any(str(victim) in line and job.label in line for line in said)
     assert victim.read_bytes() != bytes(content)
     assert table(tiny(), undisturbed, tmp_path / "after") == expected
+
+
+@pytest.mark.parametrize("repaired", [True, False])
+def test_two_studies_may_find_the_same_damage(tiny, undisturbed, tmp_path, monkeypatch, repaired):
+    """Between the check of one and its discard, the other discards the job, and makes it again or not yet."""
+    expected = table(tiny(), undisturbed, tmp_path / "before")
+    job = next(job for job in make_plan(tiny()).jobs.values() if job.kind == "train")
+    victim = Store(undisturbed).folder(job.key) / "step-000000010.safetensors"
+    victim.write_bytes(victim.read_bytes()[:-1])
+    real, others = Store.check, []
+
+    def check(self, key):
+        try:
+            real(self, key)
+        except DamagedFile:
+            monkeypatch.setattr(Store, "check", real)
+            others.append(run(tiny(), undisturbed) if repaired else Store(undisturbed).discard(job.key))
+            raise
+
+    monkeypatch.setattr(Store, "check", check)
+    said: list[str] = []
+    assert run(tiny(), undisturbed, say=said.append) == (0 if repaired else 1)
+    assert others == [1 if repaired else None]
+    assert said == []
+    assert table(tiny(), undisturbed, tmp_path / "after") == expected
+
+
+def test_two_studies_at_once_repair_what_both_find_damaged(tiny, undisturbed, tmp_path):
+    expected = table(tiny(), undisturbed, tmp_path / "before")
+    shutil.copytree(undisturbed, tmp_path / "store")
+    for path in tmp_path.glob("store/*/result.json"):
+        path.write_bytes(path.read_bytes()[:-1])
+    studies = [_study(tmp_path / name) for name in "ab"]
+    for study in studies:
+        said, _ = study.communicate(timeout=240)
+        assert study.returncode == 0, said
+    for name in "ab":
+        tables = [(tmp_path / name / f"{each}.parquet").read_bytes() for each in ("results", "audits")]
+        assert b"".join(tables) == expected
+
+
+def test_one_job_s_folder_in_the_place_of_another_s_is_made_again(tiny, undisturbed, tmp_path):
+    expected = table(tiny(), undisturbed, tmp_path / "before")
+    first, second = [job for job in make_plan(tiny()).jobs.values() if job.kind == "evaluate"][:2]
+    store = Store(undisturbed)
+    shutil.rmtree(store.folder(second.key))
+    shutil.copytree(store.folder(first.key), store.folder(second.key))
+    said: list[str] = []
+    assert run(tiny(), undisturbed, say=said.append) == 1
+    assert any("job.json: describes another job; making" in line and second.label in line for line in said)
+    assert table(tiny(), undisturbed, tmp_path / "after") == expected
+
+
+def test_a_scheduler_that_goes_away_ends_the_study(tiny, tmp_path):
+    from dask.distributed import LocalCluster
+
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0", silence_logs=50) as cluster:
+        gone = threading.Timer(2.0, cluster.close)
+        gone.start()
+        with pytest.raises(WorkersLost, match="the dask scheduler is gone"):
+            run(tiny("seeds=[0]"), tmp_path / "store", scheduler=cluster.scheduler_address)
+        gone.join()
 
 
 def test_a_full_disk_leaves_the_store_readable(tiny, undisturbed, tmp_path, monkeypatch):

@@ -1,16 +1,19 @@
 """The rough cost of a study against a sum written out, with known costs of an update and an evaluation."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ungrok.core.errors import StoreError
 from ungrok.study import estimate as module
 from ungrok.study.bill import Price
-from ungrok.study.estimate import estimate
+from ungrok.study.estimate import check_disk, estimate
+from ungrok.study.jobs import Train
 from ungrok.study.jobs.unlearn import observed
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
-from ungrok.study.preflight import preflight
+from ungrok.study.store import Store
 
 TEXT = str(Path(__file__).with_name("tiny-text.yaml"))
 
@@ -23,7 +26,6 @@ def known(monkeypatch):
 
 def test_unlearning_costs_as_much_as_the_training_that_it_leaves_not_the_base(known):
     recipe = load(TEXT, ["base.steps=40", "base.evaluate_steps=40", "base.checkpoint_from=40"])
-    data, _ = preflight(recipe)
     plan = make_plan(recipe)
     *iterative, one_shot = recipe.unlearn
     per_path = [
@@ -31,12 +33,11 @@ def test_unlearning_costs_as_much_as_the_training_that_it_leaves_not_the_base(kn
     ]
     per_path.append(1000 * len(one_shot.doses()))
     paths = plan.counts()["unlearn"] // len(recipe.unlearn)
-    assert estimate(plan, data).seconds["unlearn"] == paths * sum(per_path)
+    assert estimate(plan).seconds["unlearn"] == paths * sum(per_path)
 
 
 def test_models_to_be_measured_cost_the_updates_to_the_matched_dose(known, tiny):
     recipe = tiny("analyze=[{kind: weight_norm}]")
-    data, _ = preflight(recipe)
     plan = make_plan(recipe)
     specs = [job.spec for job in plan.jobs.values() if job.kind == "snapshot"]
     expected = sum(
@@ -44,14 +45,43 @@ def test_models_to_be_measured_cost_the_updates_to_the_matched_dose(known, tiny)
         for spec in specs
         if getattr(spec.unlearn, "updates", None)
     )
-    assert estimate(plan, data).seconds["snapshot"] == expected > 0
-    assert not estimate(plan, data).seconds["analyze"]
+    assert estimate(plan).seconds["snapshot"] == expected > 0
+    assert not estimate(plan).seconds["analyze"]
 
 
 def test_every_training_costs_its_updates_and_looks(known, tiny):
     recipe = tiny()
-    data, _ = preflight(recipe)
     plan = make_plan(recipe)
     training = recipe.trajectory
     each = training.steps**2 + 1000 * len(training.evaluated())
-    assert estimate(plan, data).seconds["train"] == plan.counts()["train"] * each
+    assert estimate(plan).seconds["train"] == plan.counts()["train"] * each
+
+
+def test_checkpoints_hold_what_the_optimizer_keeps(tiny):
+    for kind, copies in (("adamw", 3), ("adam", 3), ("sgd", 2)):
+        plan = make_plan(tiny(f"trajectory.optimizer={{kind: {kind}}}"))
+        job = next(job for job in plan.jobs.values() if isinstance(job, Train))
+        weights = 4 * (64 * 32 + 32 + 32 * 10 + 10)
+        assert job.bill(module._Prices(plan, module._size)).bytes == copies * weights * len(job.spec.trajectory.kept())
+
+
+def test_a_disk_that_is_too_small_is_noticed(tiny, tmp_path, monkeypatch):
+    plan, store, free = make_plan(tiny()), Store(tmp_path / "not" / "yet"), [10**9]
+    jobs, asked, total = list(plan.jobs.values()), [], [10**9]
+    monkeypatch.setattr(
+        module.shutil, "disk_usage", lambda path: asked.append(path) or SimpleNamespace(free=free[0], total=total[0])
+    )
+    check_disk(plan, jobs, store)
+    assert asked == [tmp_path.resolve()]
+    free[0] = module.estimate(plan).bytes - 1
+    check_disk(plan, jobs[1:], store)
+    with pytest.raises(
+        StoreError, match=r"not/yet.: the study's files need about .* MB of disk, and .* are free; name"
+    ) as error:
+        check_disk(plan, jobs, store)
+    assert len(str(error.value)) < 390
+    (store.root / ".partial" / jobs[0].key).mkdir(parents=True)
+    (store.root / ".partial" / jobs[0].key / "file").write_bytes(b"x")
+    check_disk(plan, jobs, store)
+    free[0] = total[0] = 0
+    check_disk(plan, jobs, store)

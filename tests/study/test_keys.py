@@ -28,8 +28,8 @@ PINNED = {
     ("tiny.yaml", "analyze"): "analyze-32a5a5b6ad9590a6bc0a6386",
     ("tiny-text.yaml", "train"): "train-cc9966c40e332ac585656171",
     ("tiny-text.yaml", "split"): "split-17904fae172debfd8987b89c",
-    ("tiny-text.yaml", "oracle"): "oracle-50e63a27866da1d1b6d68a8b",
-    ("tiny-text.yaml", "unlearn"): "unlearn-f33bb293dae1b698ceeb6c7b",
+    ("tiny-text.yaml", "oracle"): "oracle-d462a26e56ec3d651ecb19d3",
+    ("tiny-text.yaml", "unlearn"): "unlearn-c5dce1b59b7a6fef59b7882c",
     ("tiny-text.yaml", "analyze"): "analyze-ee9c49d4a202f2709c952e43",
 }
 

@@ -14,6 +14,7 @@ from ungrok.analyze import Subject
 from ungrok.core.errors import RecipeError, UngrokError
 from ungrok.core.files import load_tensors, read_json
 from ungrok.core.seeds import derive
+from ungrok.core.weights import whole
 from ungrok.data.answers import AnswerData
 from ungrok.evaluate.tofu import forget_quality, model_utility
 from ungrok.report import write_report
@@ -143,9 +144,9 @@ def test_the_papers_tables_show_the_means_of_the_rows(study):
     (hard,) = language.difficulty(view)
     assert hard.rows[0][0] == "4 pairs"
     by_setting = {(v.method, v.metric): v for v in verdicts if v.claim.kind == "extraction"}
-    both = ends.pivot(index="seed", columns="forget", values="ES_forget")
+    both = ends.pivot(index="seed", columns="forget", values="extraction_forget")
     effect = (both["ungrokked-4"] - both["grokked-4"]).mean()
-    assert by_setting["gradient_difference", "ES_forget"].effect.value == pytest.approx(effect)
+    assert by_setting["gradient_difference", "extraction_forget"].effect.value == pytest.approx(effect)
 
 
 def test_the_page_shows_them(study, tmp_path):
@@ -166,7 +167,7 @@ def measured(plan, store, measurement):
     models = {role: opened(store, key) for role, key in plan.jobs[measurement.rows].inputs.items() if role != "split"}
     loaded = {role: copy.deepcopy(run.model) for role in models}
     for role, model in loaded.items():
-        model.load_state_dict(load_tensors(models[role].path / "model.safetensors"))
+        model.load_state_dict(whole(model, load_tensors(models[role].path / "model.safetensors")))
     gone = torch.tensor(opened(store, plan.splits["base", measurement.seed, measurement.forget]).result.forget)
     kept = torch.tensor([i for i in range(40) if i not in gone])
     train, test = run.data.train, run.data.test
@@ -257,7 +258,7 @@ def test_a_group_that_is_too_small_stops_the_study_with_the_keys_to_change(tmp_p
         ),
         (["unlearn=[{kind: rmu, layer: 3}]"], "rmu: layer 3 is not in the model; allowed: 1 to 1"),
         (["stages=[final, step-21]"], "stages: 'step-21' lies beyond the last of 20 steps"),
-        (["problem.prompt='Q: {question} {x}'"], r"problem.prompt: 'Q: {question} {x}' cannot be filled .KeyError..x"),
+        (["problem.prompt='Q: {question} {x}'"], r"problem.prompt: 'Q: {question} {x}' cannot be filled .asks for 'x'"),
         (["problem.prompt='Q: {question} }'"], "problem.prompt: .* cannot be filled"),
         (["model.lora={targets: [nonesuch]}"], "model.lora: .*nonesuch"),
         (
@@ -293,10 +294,10 @@ def test_figures_draw_both_groups_against_the_oracle(study):
     panel = next(axes for axes in picture.figure.axes if axes.get_title(loc="left") == "gradient_difference")
     rows = results.rows[(results.rows["method"] == "gradient_difference") & (results.rows["forget"] == "ungrokked-4")]
     bold = [line for line in panel.lines if line.get_linewidth() == 1.8 and line.get_color() == "#0072B2"]
-    for name, line in zip(("ES_forget", "ES_retain"), bold, strict=True):
+    for name, line in zip(("extraction_forget", "extraction_retain"), bold, strict=True):
         assert line.get_ydata() == pytest.approx(rows.groupby("dose")[name].median().to_numpy())
     dotted = [line.get_ydata()[0] for line in panel.lines if line.get_linestyle() == ":"]
-    expected = results.rows.drop_duplicates(["seed", "forget"]).groupby("forget")["oracle_ES_forget"].median()
+    expected = results.rows.drop_duplicates(["seed", "forget"]).groupby("forget")["oracle_extraction_forget"].median()
     assert dotted == pytest.approx([expected["grokked-4"], expected["ungrokked-4"]])
     assert any("last" in name for name in pictures_by_name)
     assert not any(name.startswith(("dose", "frontier")) and "grokked-4" in name for name in pictures_by_name)

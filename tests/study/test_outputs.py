@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from ungrok.core.errors import StoreError
+from ungrok.core.files import checksum
+from ungrok.core.schema import digest
 from ungrok.study.claims import judge
 from ungrok.study.loading import load
-from ungrok.study.outputs import ALWAYS, doses_of, provenance, write_tables
+from ungrok.study.outputs import ALWAYS, doses_of, provenance, sealed, write_tables
 from ungrok.study.results import collect
 
 
@@ -48,7 +50,10 @@ def test_tables_recipe_and_verdicts_are_read_back(finished, results, tmp_path):
     assert load(str(tmp_path / "recipe.yaml")) == plan.recipe
     written = json.loads((tmp_path / "report" / "verdicts.json").read_text(encoding="utf-8"))
     assert written == [verdict.to_dict() for verdict in verdicts] != []
-    assert json.loads((tmp_path / "provenance.json").read_text()) == {"device": "cpu"}
+    sums = {path.name: checksum(path) for path in tmp_path.glob("*.parquet")}
+    made = json.loads((tmp_path / "provenance.json").read_text())
+    assert made == sealed({"device": "cpu", "files": sums})
+    assert made["checksum"] == digest({"device": "cpu", "files": sums})
 
 
 def test_a_folder_that_cannot_be_written_is_named(finished, results, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ungrok.study.place import Comparison, Place, comparisons
-from ungrok.study.recipe import Side
+from ungrok.study.recipe_blocks import Side
 
 
 def test_a_comparison_names_its_sides_and_splits():

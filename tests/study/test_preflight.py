@@ -32,7 +32,7 @@ def narrow(shape, outputs):
     ("function", "message"),
     [
         ("flat", r"kind 'function' gives \(2, 64\) for two examples; wanted: logits \(2, 10\)"),
-        ("several", "kind 'function' gives tuple for two examples"),
+        ("several", "kind 'function': the model's output is a tuple; allowed: logits"),
         ("narrow", r"kind 'function' does not take inputs of shape \(1, 8, 8\) \(mat1 and mat2"),
     ],
 )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
+import io
+import os
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from ungrok.core.errors import RecipeError, StoreError
+from ungrok.core.errors import DamagedFile, RecipeError, StoreError
 from ungrok.study.folder import StudyFolder
 from ungrok.study.jobs import Evaluate, Oracle, Unlearn
 from ungrok.study.loading import load
@@ -108,6 +112,111 @@ def test_tables_of_an_earlier_version_are_enough(study, copy):
     pd.testing.assert_frame_equal(results.curves, made.results.curves)
     pd.testing.assert_frame_equal(results.transitions, made.results.transitions, check_dtype=False)
     assert results.transitions["grokked_step"].dtype == made.results.transitions["grokked_step"].dtype
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """Return a function after which nothing below a folder can be written."""
+
+    def forbid(root):
+        def refuse(path):
+            if isinstance(path, str | os.PathLike) and Path(root) in Path(path).absolute().parents:
+                raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+        def guarded(real, writes=lambda *_, **__: True):
+            def call(path, *args, **options):
+                if writes(*args, **options):
+                    refuse(path)
+                return real(path, *args, **options)
+
+            return call
+
+        opens = guarded(open, lambda mode="r", *_, **__: set(mode) & set("wax+"))
+        for module in (builtins, io):
+            monkeypatch.setattr(module, "open", opens)
+        monkeypatch.setattr(os, "open", guarded(os.open, lambda flags, *_, **__: flags & (os.O_WRONLY | os.O_RDWR)))
+        monkeypatch.setattr(os, "mkdir", guarded(os.mkdir, lambda *_, **__: True))
+        for name in ("rename", "replace", "unlink", "remove", "rmdir"):
+            monkeypatch.setattr(os, name, guarded(getattr(os, name)))
+
+    return forbid
+
+
+@pytest.mark.parametrize("again", ["study", "report"])
+def test_a_finished_study_works_where_nothing_can_be_written(study, copy, read_only, again):
+    made, _ = study
+    out, store = copy
+    (out / "report" / "index.html").write_text("")
+    read_only(out.parent)
+    said: list[str] = []
+    if again == "study":
+        opened = run_study(made.recipe, out, store.root, say=said.append)
+        assert f"0 jobs ran, {len(made.plan.jobs)} were finished already" in said
+    else:
+        opened = reopened(out, store.root, said.append)
+    assert f"warning: {out} cannot be written; its tables stay as they are" in said
+    assert opened.verdicts == made.verdicts
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(opened.results, name), getattr(made.results, name))
+
+
+def test_a_study_that_is_not_finished_is_refused_where_nothing_can_be_written(study, copy, read_only):
+    made, _ = study
+    out, store = copy
+    shutil.rmtree(next(store.root.glob("unlearn-*")))
+    read_only(out.parent)
+    with pytest.raises(StoreError, match="Read-only file system") as error:
+        run_study(made.recipe, out, store.root, workers=0)
+    assert str(out.parent) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["provenance.json", "results.parquet", "curves.parquet", "verdicts"])
+def test_a_damaged_file_of_a_study_is_written_again_by_its_report(study, copy, name):
+    made, _ = study
+    out, store = copy
+    path = out / "report" / "verdicts.json" if name == "verdicts" else out / name
+    whole = path.read_bytes()
+    path.write_bytes(b"x" + whole[1:])
+    if name == "provenance.json":
+        with pytest.raises(DamagedFile, match="provenance"):
+            StudyFolder.open(out)
+    again = reopened(out, store.root)
+    assert again.verdicts == made.verdicts
+    assert name == "provenance.json" or path.read_bytes() == whole
+    pd.testing.assert_frame_equal(StudyFolder.open(out).results.rows, made.results.rows)
+
+
+def test_a_damaged_job_is_named_by_report_and_made_again_by_study(study, copy):
+    made, _ = study
+    out, store = copy
+    path = next(store.root.glob("unlearn-*")) / "result.json"
+    whole = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DamagedFile, match=r"result\.json: missing, or no file; running the study again makes that job"):
+        reopened(out, store.root)
+    said: list[str] = []
+    assert run_study(made.recipe, out, store.root, workers=0, say=said.append).verdicts == made.verdicts
+    assert any(line.startswith(f"damaged: {path}") for line in said)
+    assert path.read_bytes() == whole
+
+
+def test_a_study_opens_without_any_times(study, copy):
+    made, _ = study
+    out, store = copy
+    for path in store.root.glob("*/timing.json"):
+        path.write_text("{")
+    again = reopened(out, store.root)
+    assert again.verdicts == made.verdicts
+    assert again.results.timings["seconds"].isna().all()
+    assert len(again.results.timings) == len(made.plan.jobs)
+
+
+def test_a_dashboard_needs_workers_of_the_study_s_own(tiny, tmp_path):
+    for options in ({"workers": 0}, {"scheduler": "tcp://127.0.0.1:1"}):
+        with pytest.raises(RecipeError, match=r"--dashboard: with --(workers 0|scheduler) there is no cluster"):
+            run_study(tiny(), tmp_path / "out", dashboard=True, **options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_store_that_lacks_jobs_is_named(copy):

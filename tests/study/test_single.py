@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import load_tensors, save_tensors
+from ungrok.core.weights import kept
+from ungrok.study import single
 from ungrok.study.jobs import Analyze, Evaluate, Snapshot
+from ungrok.study.jobs.trained import fresh_model
+from ungrok.study.loading import load
+from ungrok.study.plan import make_plan
 from ungrok.study.single import analyze_file, unlearn_file
 
 
@@ -69,6 +78,40 @@ def test_weights_of_another_model_are_refused(finished, path, mine, tmp_path, ch
         unlearn_file(finished[0], path, file)
 
 
+def test_a_file_of_tied_weights_may_hold_them_once_or_twice(tmp_path):
+    plan = make_plan(load(str(Path(__file__).with_name("tiny-text.yaml")), ["base=null"]))
+    training = single._training(plan, "base", 0)
+    model = fresh_model(training, 5)
+    once, twice = tmp_path / "once.safetensors", tmp_path / "twice.safetensors"
+    save_tensors(once, kept(model))
+    save_tensors(twice, dict(model.state_dict()))
+    assert len(load_tensors(once)) == len(load_tensors(twice)) - 1
+    for file in (once, twice):
+        weights = single._weights(training, file, "--model")
+        assert weights.keys() == model.state_dict().keys()
+        assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+
+
 def test_a_file_that_cannot_be_read_is_named_by_its_option(finished, measurement, mine, tmp_path):
     with pytest.raises(RecipeError, match=r"--reference: '.*gone' cannot be read as safetensors"):
         analyze_file(finished[0], measurement, mine, tmp_path / "gone")
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.floats(0, 1), st.integers(0, 60), st.binary(max_size=8), st.booleans())
+def test_a_mutated_file_is_read_as_it_is_or_refused_by_name(finished, tmp_path_factory, place, cut, added, early):
+    plan, store = finished
+    content = (store.folder(plan.stages["base", 0, "grokked"]) / "model.safetensors").read_bytes()
+    start = int(place * (600 if early else len(content)))  # its names and shapes stand in the first bytes
+    file = tmp_path_factory.mktemp("mutated") / "w.safetensors"
+    file.write_bytes(content[:start] + added + content[start + cut :])
+    try:
+        weights, refusal = single._weights(single._training(plan, "base", 0), file, "--model"), ""
+    except RecipeError as error:
+        weights, refusal = None, str(error)
+    if weights is None:
+        assert refusal.startswith("--model: ")
+        assert file.name in refusal
+    else:
+        held = load_tensors(file)
+        assert all(torch.equal(value.nan_to_num(), held[name].nan_to_num()) for name, value in weights.items())

@@ -28,6 +28,12 @@ OLD = {
 }
 """Keys that stores hold from before oracles recorded their accuracies and paths the kind of their scores."""
 
+COUNTED = {
+    "oracle": ("oracle-50e63a27866da1d1b6d68a8b", ("oracle", 2)),
+    "unlearn": ("unlearn-4f7cfb261f9b7fb7ad9a0061", ("unlearn", 4)),
+}
+"""Those of language models from before scores said how many tokens an answer has."""
+
 
 def first(recipe, kind):
     plan = make_plan(load(str(HERE / recipe), MECHANISM if recipe == "tiny.yaml" else ()))
@@ -38,6 +44,13 @@ def first(recipe, kind):
 def test_keys_under_earlier_code_are_known(recipe, kind):
     plan, job = first(recipe, kind)
     key, what = OLD[recipe, kind]
+    assert _Earlier(plan).of(job.key)[key] == what
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+def test_keys_from_before_answer_tokens_were_counted_are_known(kind):
+    plan, job = first("tiny-text.yaml", kind)
+    key, what = COUNTED[kind]
     assert _Earlier(plan).of(job.key)[key] == what
 
 

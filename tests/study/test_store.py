@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ungrok.core.errors import DamagedFile, StoreError
+from ungrok.core.files import write_json
 from ungrok.study.job import KINDS, Job, Result, Spec
 from ungrok.study.store import Store, explained
 
@@ -92,8 +97,132 @@ def test_damage_is_noticed_and_named(store, damage, name):
         Store(store.root).open(JOB.key, One)
 
 
+@pytest.mark.parametrize("name", ["data.bin", "result.json", "job.json", "manifest.json"])
+def test_a_folder_in_the_place_of_a_file_is_damage(store, name):
+    finish(store)
+    (store.folder(JOB.key) / name).unlink()
+    (store.folder(JOB.key) / name).mkdir()
+    with pytest.raises(DamagedFile, match=name):
+        store.open(JOB.key, One)
+
+
+def test_one_job_s_folder_in_the_place_of_another_s_is_damage(store):
+    """The files match their checksums; only the key tells that they are another job's."""
+    other = One(NumberSpec(a=2))
+    finish(store)
+    finish(store, other)
+    shutil.rmtree(store.folder(JOB.key))
+    shutil.copytree(store.folder(other.key), store.folder(JOB.key))
+    with pytest.raises(DamagedFile, match=r"job\.json: describes another job"):
+        store.open(JOB.key, One)
+    assert store.open(other.key, One).spec.a == 2
+
+
+def test_a_job_of_an_earlier_version_of_its_kind_is_its_own(store, monkeypatch):
+    finish(store)
+    monkeypatch.setattr(One, "version", 3)
+    assert store.open(JOB.key, One).result == NumberResult(answer=42)
+
+
+def test_a_job_of_a_kind_that_is_not_known_here_is_still_checked(store, monkeypatch):
+    finish(store)
+    monkeypatch.delitem(KINDS, "one")
+    store.check(JOB.key)
+    flip(store.folder(JOB.key) / "data.bin")
+    with pytest.raises(DamagedFile, match=r"data\.bin"):
+        store.check(JOB.key)
+
+
+def test_flipped_bits_of_the_times_are_never_taken_for_times(store):
+    finish(store)
+    path = store.folder(JOB.key) / "timing.json"
+    whole, lost = path.read_bytes(), 0
+    for bit in range(8 * len(whole)):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        seconds = store.open(JOB.key, One).seconds
+        assert seconds in ({}, {"total": 1.0})
+        lost += not seconds
+    assert lost > 7 * len(whole)
+
+
+def test_times_that_cannot_be_read_are_none(store):
+    finish(store)
+    path = store.folder(JOB.key) / "timing.json"
+    path.unlink()
+    path.symlink_to(path.name)
+    assert store.open(JOB.key, One).seconds == {}
+
+
+def test_a_job_opens_without_its_times(store):
+    finish(store)
+    path = store.folder(JOB.key) / "timing.json"
+    write_json(path, {"total": 2.5})  # as earlier versions wrote it
+    assert store.open(JOB.key, One).seconds == {"total": 2.5}
+    for content in ("[1]", "{", '{"total": "a"}', "\0"):
+        path.write_text(content)
+        assert store.open(JOB.key, One).seconds == {}
+    path.unlink()
+    assert store.open(JOB.key, One).seconds == {}
+    path.mkdir()
+    assert store.open(JOB.key, One).seconds == {}
+
+
+def test_what_an_interrupted_seal_left_is_not_listed(store):
+    for name in ("timing.json", "manifest.json"):
+        (store.partial(JOB) / name).write_text("{}")
+    finish(store)
+    assert store.open(JOB.key, One).seconds == {"total": 1.0}
+    listed = json.loads((store.folder(JOB.key) / "manifest.json").read_text())
+    assert sorted(listed) == ["data.bin", "job.json", "result.json"]
+
+
+def test_a_damaged_job_is_discarded_once(store):
+    finish(store)
+    flip(store.folder(JOB.key) / "data.bin")
+    with ThreadPoolExecutor(8) as pool:
+        damages = list(pool.map(lambda _: Store(store.root).discard_damaged(JOB.key), range(8)))
+    assert [str(damage) for damage in damages if damage] == [
+        f"{store.folder(JOB.key) / 'data.bin'}: does not match its checksum"
+    ]
+    finish(store)
+    assert store.discard_damaged(JOB.key) is None
+    assert store.has(JOB.key)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, "not here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(
+        StoreError, match=r"store/\.locks: this file system has no file locks .flock: not here.; use a folder"
+    ):
+        Store(tmp_path / "store").prepare()
+
+
+def test_a_lock_is_held_by_one_at_a_time(store):
+    inside, most = [], []
+
+    def work(_):
+        with Store(store.root).lock(JOB.key):
+            inside.append(1)
+            most.append(len(inside))
+            inside.pop()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(40)))
+    assert most == [1] * 40
+
+
 def test_a_damaged_manifest_is_damage(store):
     finish(store)
+    for content in ("{", "[]", "{}", '{"data.bin": "0"}'):
+        (store.folder(JOB.key) / "manifest.json").write_text(content)
+        with pytest.raises(DamagedFile, match=r"manifest\.json"):
+            store.open(JOB.key, One)
     (store.folder(JOB.key) / "manifest.json").write_text("{")
     with pytest.raises(DamagedFile, match=r"manifest\.json"):
         store.open(JOB.key, One)

@@ -25,6 +25,17 @@ def dropout():
     return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, 3))
 
 
+class FewBits(nn.Sequential):
+    """Weights in bfloat16 under inputs and outputs in float32."""
+
+    def forward(self, x):
+        return super().forward(x.bfloat16()).float()
+
+
+def few_bits():
+    return FewBits(*plain()).bfloat16()
+
+
 @dataclass(frozen=True)
 class Case:
     """Everything that a run is made from; calling it gives a fresh one."""
@@ -57,6 +68,9 @@ CASES = {
     "sam": (dropout, training(SGD(lr=0.05), batch_size=8, sam=SAM(rho=0.1))),
     "ema": (plain, training(AdamW(lr=0.01), batch_size=8, grokfast=GrokfastEMA(alpha=0.9), loss="stablemax")),
     "ma": (plain, training(AdamW(lr=0.01), batch_size=8, grokfast=GrokfastMA(window=6))),
+    "few bits": (few_bits, training(AdamW(lr=1e-3, weight_decay=0.1), batch_size=8, micro_batch=3)),
+    "few bits, sam": (few_bits, training(SGD(lr=0.01), batch_size=8, sam=SAM(rho=0.05))),
+    "few bits, ma": (few_bits, training(AdamW(lr=1e-3), batch_size=8, grokfast=GrokfastMA(window=6))),
     "jacobian": (dropout, training(AdamW(lr=0.01), batch_size=8, penalty=JacobianPenalty(projections=2))),
     "spline": (
         dropout,
@@ -82,6 +96,12 @@ def data():
 def case(request, data):
     """Every kind of run in turn."""
     return Case(*CASES[request.param], data)
+
+
+@pytest.fixture
+def few(data):
+    """The run of a model with weights in bfloat16."""
+    return Case(*CASES["few bits"], data)
 
 
 @pytest.fixture

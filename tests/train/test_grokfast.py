@@ -25,6 +25,23 @@ def slow_ma(gradients, window, strength):
     return out
 
 
+def test_a_missing_gradient_counts_as_0():
+    """An expert that a batch does not reach: its average goes on falling, and moves it."""
+    draw = torch.Generator().manual_seed(0)
+    gradients = torch.randn(6, 3, generator=draw)
+    gradients[[0, 3, 4]] = 0
+    for config, slow in (
+        (GrokfastEMA(alpha=0.9), slow_ema(gradients, 0.9, 2.0)),
+        (GrokfastMA(window=2), slow_ma(gradients, 2, 5.0)),
+    ):
+        parameter = nn.Parameter(torch.zeros(3))
+        gradient_filter = config.build([parameter])
+        for g, expected in zip(gradients, slow, strict=True):
+            parameter.grad = g.clone() if g.any() else None
+            gradient_filter()
+            torch.testing.assert_close(parameter.grad, expected)
+
+
 CASES = {
     "ema": (GrokfastEMA(alpha=0.9, strength=2.0), lambda g: slow_ema(g, 0.9, 2.0)),
     "ma": (GrokfastMA(window=7, strength=5.0), lambda g: slow_ma(g, 7, 5.0)),

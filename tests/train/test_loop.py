@@ -1,5 +1,6 @@
 """Training: equal to a bare loop, resumable bit for bit, honest about divergence."""
 
+import copy
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,19 +12,23 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from ungrok.core.errors import NotApplicable
 from ungrok.core.seeds import derive
 from ungrok.data.base import Split
 from ungrok.data.batches import TensorBatches
 from ungrok.train import Trajectory, materialize
+from ungrok.train.grokfast import GrokfastEMA
 from ungrok.train.loop import Run, Training, log_grid
 from ungrok.train.optimizers import SGD, AdamW
+from ungrok.train.sam import SAM
 
 
 def identical(one, other):
     assert one.keys() == other.keys()
     for name, value in one.items():
         assert value.dtype == other[name].dtype, name
-        assert value.detach().numpy().tobytes() == other[name].detach().numpy().tobytes(), name
+        mine, theirs = (x.detach().reshape(-1).view(torch.uint8) for x in (value, other[name]))
+        assert torch.equal(mine, theirs), name
 
 
 @given(st.integers(1, 3000), st.floats(0.01, 1), st.integers(1, 60))
@@ -129,14 +134,43 @@ def test_measure_against_autograd(case):
     gradients = torch.autograd.grad(loss, parameters)
     assert row["step"] == 11
     assert row["epoch"] == pytest.approx(11 / len(run.batches))
-    assert row["gradient_norm"] == pytest.approx(torch.cat([g.flatten() for g in gradients]).norm().item(), rel=1e-5)
-    assert row["weight_norm"] == pytest.approx(torch.cat([p.flatten() for p in parameters]).norm().item(), rel=1e-6)
+    assert row["gradient_norm"] == pytest.approx(
+        torch.cat([g.flatten() for g in gradients]).double().norm().item(), rel=1e-5
+    )
+    assert row["weight_norm"] == pytest.approx(
+        torch.cat([p.flatten() for p in parameters]).double().norm().item(), rel=1e-6
+    )
     for name in ("train", "validation", "test"):
         split = getattr(case.data, name)
         logits = model(split.inputs)
         mean = objective.losses(logits, (split.inputs, split.targets)).mean().item()
         assert row[f"{name}_loss"] == pytest.approx(mean, rel=1e-5)
         assert row[f"{name}_accuracy"] == (logits.argmax(1) == split.targets).double().mean().item()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"micro_batch": 3}, {"sam": SAM(rho=0.05)}, {"grokfast": GrokfastEMA()}], ids=str
+)
+def test_weights_of_few_bits_follow_float32_weights(simple, few, changes):
+    """300 updates of about 1e-5: rounded one by one none of them would be left."""
+    training = simple.training.model_copy(update={"optimizer": AdamW(lr=1e-5), "steps": 300, **changes})
+    low = few(training=training)
+    start = copy.deepcopy(low.model)
+    exact = simple(training=training, model=lambda: nn.Sequential(*few.model()).float())
+    for run in (low, exact):
+        run.advance(300)
+    ends = [torch.cat([p.detach().double().flatten() for p in run.model.parameters()]) for run in (low, exact)]
+    before = torch.cat([p.detach().double().flatten() for p in start.parameters()])
+    moved = (ends[1] - before).norm()
+    masters = torch.cat([value.double().flatten() for value in low.masters.values])
+    assert (masters - ends[1]).norm() < 0.1 * moved
+    assert (ends[0] - masters).norm() <= before.norm() / 2**9
+    assert all(p.dtype == torch.bfloat16 for p in low.model.parameters())
+
+
+def test_a_model_of_frozen_parameters_cannot_be_trained(simple):
+    with pytest.raises(NotApplicable, match=r"^training: every parameter of the model is frozen$"):
+        simple(model=lambda: simple.model().requires_grad_(requires_grad=False))
 
 
 def test_measure_leaves_no_gradients(simple):

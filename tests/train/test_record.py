@@ -34,7 +34,8 @@ def identical(one, other):
     assert one.keys() == other.keys()
     for name, value in one.items():
         assert value.dtype == other[name].dtype, name
-        assert value.detach().numpy().tobytes() == other[name].detach().numpy().tobytes(), name
+        mine, theirs = (x.detach().reshape(-1).view(torch.uint8) for x in (value, other[name]))
+        assert torch.equal(mine, theirs), name
 
 
 def same_files(one, other):
@@ -118,6 +119,41 @@ def test_a_damaged_file_is_passed_over(simple, folders, name, damage):
         (broken / name).write_text("{")
     else:
         damage(broken / name)
+    assert simple().record(broken) == expected
+    same_files(straight, broken)
+
+
+def test_flipped_bits_of_the_progress_never_change_a_result(simple, folders):
+    straight, broken = folders
+    expected = simple().record(straight)
+    first = simple()
+    crash_after(first, 21)
+    with pytest.raises(Crash):
+        first.record(broken, save_after=-1.0)
+    left = {path.name: path.read_bytes() for path in broken.iterdir()}
+    digits = [place for place, byte in enumerate(left[PROGRESS]) if chr(byte).isdigit()]
+    for place in digits[:: len(digits) // 40]:
+        for path in broken.iterdir():
+            path.unlink()
+        for name, content in left.items():
+            (broken / name).write_bytes(content)
+        content = bytearray(left[PROGRESS])
+        content[place] ^= 1  # another digit
+        (broken / PROGRESS).write_bytes(content)
+        assert simple().record(broken) == expected
+        same_files(straight, broken)
+
+
+def test_the_progress_of_another_run_does_not_count(simple, folders):
+    straight, broken = folders
+    expected = simple().record(straight)
+    other, crashed = simple(seed=7), broken.with_name("other")
+    crashed.mkdir()
+    crash_after(other, 21)
+    with pytest.raises(Crash):
+        other.record(crashed, save_after=-1.0)
+    for path in crashed.iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
     assert simple().record(broken) == expected
     same_files(straight, broken)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,12 +15,15 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map
 
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.entrance import Entrance, check_model, check_seed, enter, entering
+from ungrok.core.errors import RecipeError
+from ungrok.core.modules import bare, duplicate
 from ungrok.core.objective import Batch, Batches, Objective
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
-from ungrok.core.scores import device_of, evaluating
+from ungrok.core.scores import evaluating
 from ungrok.core.seeds import generator, seeded
+from ungrok.core.sets import check_batches
 
 ROLES = ("forget", "retain", "test")
 
@@ -110,11 +112,33 @@ class Subject:
     sets: Mapping[str, Batches]
     references: Mapping[str, nn.Module] = field(default_factory=dict)
     seed: int = 0
+    entrance: Entrance | None = field(default=None, repr=False, compare=False)
+    """Checks what is read, while something is measured."""
 
     def batches(self, role: str) -> Iterator[Batch]:
-        """Yield one pass over a set, on the model's device."""
-        for batch in self.sets[role]:
-            yield self.objective.move(batch, device_of(self.model))
+        """Yield one pass over a set, on the model's device.
+
+        Raises:
+            RecipeError: If a batch cannot be learned from.
+
+        """
+        for raw in self.sets[role]:
+            with entering(role):
+                batch = self._widened(enter(self.objective, self.model, raw))
+            if self.entrance is not None:
+                self.entrance.inspect(role, batch, self._logits)
+            yield batch
+
+    def _widened(self, batch: Batch) -> Batch:
+        """Return a batch whose inputs have the precision of a model in full, where that is what the model is."""
+        if is_low(self.model):
+            return batch
+        return tree_map(lambda t: t.float() if t.is_floating_point() and torch.finfo(t.dtype).bits < 32 else t, batch)
+
+    @torch.no_grad()
+    def _logits(self, batch: Batch) -> Tensor:
+        with evaluating(self.model):
+            return self.objective.logits(self.model, batch)
 
     def size(self, role: str) -> int:
         """Return the number of examples of a set."""
@@ -214,11 +238,16 @@ class Analysis(Schema):
         for need in self.needs:
             if not (subject.references if need == "references" else need in subject.sets):
                 raise RecipeError(f"{self.kind} needs {need}, which was not given")
+        check_model("model", subject.model)
+        check_seed(subject.seed)
+        for role, batches in subject.sets.items():
+            check_batches(role, batches)
         with ExitStack() as stack:
             stack.enter_context(seeded(subject.seed))
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the fused kernels have no second derivative
-            references = {name: in_full(model) for name, model in subject.references.items()}
-            whole = replace(subject, model=in_full(subject.model), references=references)
+            references = {name: in_full(bare(model)) for name, model in subject.references.items()}
+            model, entrance = in_full(bare(subject.model)), Entrance(subject.objective)
+            whole = replace(subject, model=model, references=references, entrance=entrance)
             for model in (whole.model, *references.values()):
                 stack.enter_context(evaluating(model))
             self.check(whole)
@@ -227,20 +256,14 @@ class Analysis(Schema):
 
 def in_full(model: nn.Module) -> nn.Module:
     """Return the model, or a float32 copy where a weight has fewer bits: small moves of weights or inputs would be rounded away."""
-    low = any(p.is_floating_point() and torch.finfo(p.dtype).bits < 32 for p in model.parameters())
-    return copy.deepcopy(model).float() if low else model
+    return duplicate(model).float() if is_low(model) else model
 
 
-ANALYSES: Registry[Analysis] = Registry("analysis", "ungrok.analyses", ("ungrok.analyze", "ANALYSES.register"))
+def is_low(model: nn.Module) -> bool:
+    """Return whether a weight of a model has fewer than 32 bits."""
+    return any(p.is_floating_point() and torch.finfo(p.dtype).bits < 32 for p in model.parameters())
 
 
-def inputs_of(batch: Batch, kind: str) -> Tensor:
-    """Return the inputs of a classifier's batch.
-
-    Raises:
-        NotApplicable: If the batch is not ``(inputs, targets)``.
-
-    """
-    if isinstance(batch, tuple | list) and len(batch) >= 2 and isinstance(batch[0], Tensor):
-        return batch[0]
-    raise NotApplicable(f"{kind}: takes batches of (inputs, targets), not {type(batch).__name__}")
+ANALYSES: Registry[Analysis] = Registry(
+    "analysis", "ungrok.analyses", ("ungrok.analyze", "ANALYSES.register"), Analysis
+)

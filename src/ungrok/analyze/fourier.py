@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ungrok.analyze.base import ANALYSES, Analysis, Null, Reading, Subject, chunks, inputs_of
+from ungrok.analyze.base import ANALYSES, Analysis, Null, Reading, Subject, chunks
 from ungrok.core.errors import NotApplicable
+from ungrok.core.forms import inputs_of
 from ungrok.core.objective import Batch
 from ungrok.core.seeds import generator
 

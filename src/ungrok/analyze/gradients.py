@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 from torch.utils._pytree import tree_map
 
 from ungrok.analyze.base import MODEL, ROOT, chunks
-from ungrok.core.errors import NotApplicable
-from ungrok.core.gradients import Tape
+from ungrok.core.closed_forms import Tape, plain
+from ungrok.core.gradients import attributes_kept, example_gradients, gradient, trainable, with_parameters
 from ungrok.core.objective import Batch, Objective
 
 
 def layer_of(parameter: str) -> str:
     """Return the module that a parameter belongs to, ``"root"`` for one of the model itself."""
     return parameter.rpartition(".")[0] or ROOT
-
-
-def trainable(model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters that training would move, detached."""
-    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
 def mean_gradient(model: nn.Module, batches: Iterable[Batch], objective: Objective) -> dict[str, Tensor]:
@@ -42,13 +37,13 @@ def mean_gradient(model: nn.Module, batches: Iterable[Batch], objective: Objecti
         float64, one tensor per trainable parameter.
 
     """
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in named.items()}
+    named = trainable(model)
+    total = {name: torch.zeros_like(p, dtype=torch.float64, requires_grad=False) for name, p in named.items()}
     count = 0
     for batch in batches:
         with torch.enable_grad():
             loss = objective.losses(objective.logits(model, batch), batch).sum()
-        for value, g in zip(total.values(), torch.autograd.grad(loss, list(named.values())), strict=True):
+        for value, g in zip(total.values(), gradient(loss, list(named.values())), strict=True):
             value += g
         count += objective.size(batch)
     return {name: value / count for name, value in total.items()}
@@ -68,15 +63,12 @@ def _per_sample(
 
     Only the model is vectorized. The loss is differentiated by its logits with plain autograd, so that it may use any function.
     """
+    one_by_one = partial(_one_by_one, model, objective, wanted)
     if not objective.per_sample:
-        return partial(_one_by_one, model, objective, wanted)
-    fixed = {name: p.detach() for name, p in model.named_parameters() if name not in wanted}
-    buffers = dict(model.named_buffers())
+        return one_by_one
 
     def pulled(parameters: dict[str, Tensor], example: Batch, slope: Tensor) -> Tensor:
-        def live(*args: Any, **kwargs: Any) -> Any:
-            return functional_call(model, (parameters, fixed, buffers), args, kwargs)
-
+        live = with_parameters(model, parameters)
         single = tree_map(lambda t: t.unsqueeze(0), example)
         return (objective.logits(live, single)[0] * slope).sum()  # type: ignore[arg-type]
 
@@ -89,9 +81,13 @@ def _per_sample(
             out = logits.requires_grad_()
             slope = torch.autograd.grad(objective.losses(out, batch).sum(), out)[0]
         try:
-            per_sample: dict[str, Tensor] = over(wanted, batch, slope)
-        except RuntimeError as error:
-            raise NotApplicable(f"this model cannot be differentiated example by example ({error})") from None
+            with attributes_kept(model), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "There is a performance drop")
+                per_sample: dict[str, Tensor] = over(wanted, batch, slope)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError, ValueError):  # it branches on its data, or calls what has no rule for vmap
+            return one_by_one(batch)
         return per_sample
 
     return gradients
@@ -99,13 +95,13 @@ def _per_sample(
 
 def _one_by_one(model: nn.Module, objective: Objective, wanted: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
     """Return the per-sample gradients of ``wanted``, one backward pass for each example."""
-    named = dict(model.named_parameters())
-    weights = [named[name] for name in wanted]
-    examples = []
-    for example in objective.split(batch, 1):
-        with torch.enable_grad():
-            loss = objective.losses(objective.logits(model, example), example).sum()
-        examples.append(torch.autograd.grad(loss, weights, materialize_grads=True))
+    weights = [model.get_parameter(name) for name in wanted]
+    examples = [
+        taken
+        for (taken,) in example_gradients(
+            model, batch, objective, lambda logits, example: objective.losses(logits, example).unsqueeze(0), weights
+        )
+    ]
     return {name: torch.stack(rows) for name, rows in zip(wanted, zip(*examples, strict=True), strict=True)}
 
 
@@ -142,14 +138,12 @@ def _linear_grams(model: nn.Module, batch: Batch, objective: Objective) -> dict[
     layers = {
         name: module
         for name, module in model.named_modules()
-        if type(module) is nn.Linear and all(owners[id(p)] == 1 for p in module.parameters(recurse=False))
+        if type(module) is nn.Linear and plain(module) and all(owners[id(p)] == 1 for p in module.parameters())
     }
     with torch.enable_grad(), Tape(layers) as tape:
-        total = objective.losses(objective.logits(model, batch), batch).sum()
-    size = objective.size(batch)
-    once = {n: c[0] for n, c in tape.calls.items() if len(c) == 1 and c[0][0].ndim == 2 and len(c[0][0]) == size}
-    once = {name: call for name, call in once.items() if call[1].requires_grad}
-    slopes = torch.autograd.grad(total, [out for _, out in once.values()], materialize_grads=True) if once else ()
+        losses = objective.losses(objective.logits(model, batch), batch)
+    once = {n: call for n, call in tape.own_rows(losses).items() if call[0].ndim == 2}
+    slopes = gradient(losses.sum(), [out for _, out in once.values()]) if once else ()
     grams: dict[str, Tensor] = {}
     for (name, (inputs, _)), d in zip(once.items(), slopes, strict=True):
         outer = d.double() @ d.double().T
@@ -185,7 +179,8 @@ def gradient_gram(
         float64, shape (n, n), on the model's device, by layer and for ``"model"``, their sum.
 
     """
-    parameters, size = trainable(model), objective.size(batch)
+    parameters = {name: p.detach() for name, p in trainable(model).items()}
+    size = objective.size(batch)
     device = next(iter(parameters.values())).device
     memory = memory or (torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 2**30)
     room = memory // (4 * max(size, 1))

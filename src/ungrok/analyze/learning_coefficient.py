@@ -11,11 +11,15 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from ungrok.analyze.base import ANALYSES, Analysis, Reading, Subject, chunks, pool, select
-from ungrok.analyze.krylov import lanczos, random_start
+from ungrok.analyze.krylov import Matmul, lanczos, random_start, spectral_density
 from ungrok.analyze.operators import flat, hessian, parameters, size
 from ungrok.analyze.sharpness import Moved
+from ungrok.core.gradients import gradient
 from ungrok.core.objective import Batch
 from ungrok.core.seeds import generator
+
+NODES = 30
+"""Lanczos steps of each start of the spectral density."""
 
 LossAndGradient = Callable[[Tensor, int], tuple[float, Tensor]]
 """Maps (w − w*, step) to the excess loss ``L(w) − L(w*)`` of the step's batch and its gradient; float64, shape (p,)."""
@@ -96,17 +100,37 @@ def effective_size(chains: Tensor) -> float:
     return min(count * steps / time, float(count * steps))
 
 
+def regular(values: Tensor, weights: Tensor, size: int, inverse: float, pull: float) -> float:
+    """Return λ of a quadratic minimum under the pull, ``½·Σ nβh/(nβh + γ)`` over the eigenvalues h of its Hessian.
+
+    Without a pull, or where every nβh is far above γ, that is d/2; directions much flatter than γ/(nβ) do not count. Negative
+    eigenvalues count as 0.
+
+    Args:
+        values: float64, shape (m,): nodes of the spectral density, or all eigenvalues.
+        weights: float64, shape (m,): their weights, which add up to 1.
+        size: d.
+        inverse: nβ; with β = 1/log n it is n/log n.
+        pull: γ.
+
+    """
+    sharp = inverse * values.clamp(min=0)
+    shares = torch.where(sharp > 0, sharp / (sharp + pull), 0.0)
+    return size / 2 * float((weights * shares).sum())
+
+
 @ANALYSES.register
 class LearningCoefficient(Analysis):
     """Local learning coefficient λ of the training data by SGLD, with what tells whether the chains can be trusted.
 
-    ``λ = nβ·(E L(w) − L(w*))`` under the tempered posterior near w*, β = 1/log n; d/2 for a regular minimum of d parameters,
-    less for a degenerate one. ``llc``: mean over chains; ``llc_sd``: between chains; ``llc_r_hat`` (above 1.1: not mixed),
+    ``λ = nβ·(E L(w) − L(w*))`` under the tempered posterior near w*, β = 1/log n, held near by the pull γ. ``llc``: mean over chains; ``llc_sd``: between chains; ``llc_r_hat`` (above 1.1: not mixed),
     ``llc_effective_size``, ``llc_negative`` (share of draws below L(w*): w* is no minimum), ``llc_diverged`` (chains lost) and
-    ``llc_regular``, d/2, the value for a quadratic minimum, to compare with.
+    ``llc_regular``, the value for a quadratic minimum of this Hessian under the same pull, to compare with: ``½·Σ nβh/(nβh + γ)``
+    over its eigenvalues h, d/2 without a pull. λ below that is a degenerate minimum.
     Both terms use the step's own batch, so that most of the batch noise cancels. By default ε is half the inverse of the
     largest eigenvalue of nβ·H + γ (``llc_step_size``): the bias of the sharpest direction is then 1/(1 − 1/8).
-    Source: Lau et al. 2023 (arXiv 2308.12108). Cost: ``chains``·``steps`` updates and forward passes of a batch.
+    Source: Lau et al. 2023 (arXiv 2308.12108). Cost: ``chains``·``steps`` updates and forward passes of a batch, and 30·``probes``
+    products with the Hessian of all examples.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("forget", "retain")
@@ -119,6 +143,7 @@ class LearningCoefficient(Analysis):
     )
     localization: float = Field(100.0, ge=0, description="γ, pull back to the weights")
     batch_size: int = Field(256, ge=1, description="examples per update")
+    probes: int = Field(2, ge=1, description="random starts of the spectral density behind llc_regular")
 
     @model_validator(mode="after")
     def _long_enough(self) -> LearningCoefficient:
@@ -140,7 +165,9 @@ class LearningCoefficient(Analysis):
         if count < 3:
             return
         inverse = count / log(count)
-        step_size = self.step_size or self._stable(subject, batch, count, inverse)
+        matmul, p = hessian(subject.model, list(chunks(batch, count, 500)), subject.objective), size(subject.model)
+        step_size = self.step_size or self._stable(matmul, p, inverse, subject.seed)
+        spectrum = self._spectrum(matmul, p, subject.seed)
         chains = torch.stack([self._chain(subject, batch, count, inverse, step_size, k) for k in range(self.chains)])
         kept = chains[:, self.burn_in :]
         whole = kept[torch.isfinite(kept).all(dim=1)] * inverse
@@ -152,17 +179,22 @@ class LearningCoefficient(Analysis):
             "llc_effective_size": effective_size(whole) if len(whole) else nan,
             "llc_negative": (whole < 0).double().mean().item() if len(whole) else nan,
             "llc_diverged": float(self.chains - len(whole)),
-            "llc_regular": size(subject.model) / 2,
+            "llc_regular": regular(*spectrum, p, inverse, self.localization),
             "llc_step_size": step_size,
         }
         units = {"llc_effective_size": "draws", "llc_diverged": "chains"}
         for name, value in values.items():
             yield Reading(name, "forget+retain", value, units.get(name, "1"), examples=count)
 
-    def _stable(self, subject: Subject, batch: Batch, count: int, inverse: float) -> float:
-        parts = list(chunks(batch, count, 500))
-        start = random_start(size(subject.model), subject.seed, "step size")
-        sharpest = lanczos(hessian(subject.model, parts, subject.objective), start, 10).values[-1].item()
+    def _spectrum(self, matmul: Matmul, p: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Return all eigenvalues where that takes no more products than their density does, else its nodes; and weights."""
+        if p <= NODES * self.probes:
+            values = torch.linalg.eigvalsh(matmul(torch.eye(p, dtype=torch.float64)))
+            return values, torch.full_like(values, 1 / p)
+        return spectral_density(matmul, p, NODES, self.probes, seed)
+
+    def _stable(self, matmul: Matmul, p: int, inverse: float, seed: int) -> float:
+        sharpest = lanczos(matmul, random_start(p, seed, "step size"), 10).values[-1].item()
         return 0.5 / (inverse * max(sharpest, 0.0) + max(self.localization, 1e-12))
 
     def _chain(
@@ -181,7 +213,7 @@ class LearningCoefficient(Analysis):
                 moved.to(step)
                 with torch.enable_grad():
                     loss = objective.losses(objective.logits(model, part), part).double().mean()
-                    gradient = flat(torch.autograd.grad(loss, weights))
-                return (loss.detach() - start[t % len(parts)]).item(), gradient
+                    slope = flat(gradient(loss, weights))
+                return (loss.detach() - start[t % len(parts)]).item(), slope
 
             return sgld(excess, size(model), self.steps, step_size, inverse, self.localization, draw)

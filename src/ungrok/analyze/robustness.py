@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from ungrok.analyze.base import ANALYSES, ROLES, Analysis, Null, Reading, Subject, chunks, inputs_of
+from ungrok.analyze.base import ANALYSES, ROLES, Analysis, Null, Reading, Subject, chunks
 from ungrok.core.attacks import ATTACKS, Attack, PGDLinf
+from ungrok.core.forms import inputs_of
 from ungrok.core.seeds import derive, generator
 
 if TYPE_CHECKING:

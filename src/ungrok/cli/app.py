@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from typer.core import TyperGroup
 
 from ungrok.cli import compare, listing, single, study
 from ungrok.cli.output import say
-from ungrok.core.errors import StoreError, UngrokError, first_line
+from ungrok.core.errors import StoreError, UngrokError, UngrokWarning, WorkersLost, clipped, first_line
 
 INTERRUPTED = 130
 """Exit code of a program that Ctrl-C has ended: 128 and the number of the signal."""
@@ -32,7 +33,6 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Machine unlearning as a function of when a model's training stopped.",
@@ -65,13 +65,35 @@ app.command()(compare.mediation)
 app.command(name="list")(listing.list_)
 
 
+_Misused: type[Exception] = typer.BadParameter.__mro__[2]
+"""``ClickException``: click's, or that of the copy of click which newer versions of typer bring along."""
+
+LONGEST = 390
+"""Characters of an error; what is longer loses its middle."""
+
+
+def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    """Print a warning of this package as one line, and any other as Python does."""
+    if issubclass(category, UngrokWarning):
+        say(f"warning: {clipped(str(message), LONGEST)}")
+    else:
+        typer.echo(warnings.formatwarning(message, category, filename, lineno), err=True, nl=False)
+
+
 def main() -> None:
-    """Run the command line. An error is one line of text; its exit code is 1 for a broken store, and 2 for all that a user can mend."""
+    """Run the command line. An error is one line of text; its exit code is 1 for a broken store or lost workers, and 2 for all that a user can mend."""
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn  # type: ignore[assignment]
+            sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except _Misused as error:
+        say(f"error: {clipped(error.format_message(), LONGEST)}")  # type: ignore[attr-defined]
+        sys.exit(2)
     except UngrokError as error:
-        say(f"error: {error}")
-        sys.exit(1 if isinstance(error, StoreError) else 2)
+        say(f"error: {clipped(str(error), LONGEST)}")
+        sys.exit(1 if isinstance(error, StoreError | WorkersLost) else 2)
     except RuntimeError as error:
         import torch
 

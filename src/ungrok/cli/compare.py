@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from ungrok.cli.options import AsJson
+from ungrok.cli.options import AsJson, study_folder
 from ungrok.cli.output import print_table, say
 
 
 def compare(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The --out folder of a study.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", callback=study_folder, help="The --out folder of a study.")],
     paper: Annotated[str, typer.Option("--with", help="Part of the paper, for instance paper:table1.")],
     place: Annotated[
         list[str] | None,
@@ -49,7 +49,10 @@ def compare(
 
 
 def mediation(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="The --out folders of two or more studies.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN", callback=study_folder, help="The --out folders of two or more studies."),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Ask which measures predict the cost of unlearning.

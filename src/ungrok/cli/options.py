@@ -2,22 +2,74 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from ungrok.core.collector import paused
-from ungrok.core.errors import RecipeError, unknown
+from ungrok.core.errors import RecipeError, shown_file, unknown
+from ungrok.core.plain import read_yaml
+from ungrok.recipes import find
 
 if TYPE_CHECKING:
     from ungrok.study.recipe import Recipe
 
 T = TypeVar("T")
 
+LONGEST_FILE_NAME = 200
+"""Bytes of a file's name; file systems take 255, and a file is first written under a longer name."""
+
 BASE = "base"
 """The arm that a recipe describes without its ``arms``."""
+
+
+def nameable(param: typer.CallbackParam, value: Any) -> Any:
+    """Return the value of an option or argument that names a path, or several.
+
+    Raises:
+        RecipeError: If no file can have such a name; what asks for one would fail at some later place.
+
+    """
+    for path in value if isinstance(value, list) else [value]:
+        if path is not None and any(len(os.fsencode(part)) > 255 for part in Path(path).parts):
+            raise RecipeError(f"{_shown(param)}: {shown_file(path)} has a name too long for a file system")
+    return value
+
+
+def study_folder(param: typer.CallbackParam, value: Any) -> Any:
+    """Return the value of an argument that names the folder of a study, or several.
+
+    Raises:
+        RecipeError: If there is no study; told before the modules that read one are imported.
+
+    """
+    nameable(param, value)
+    for path in value if isinstance(value, list) else [value]:
+        if not (path / "recipe.yaml").is_file():
+            raise RecipeError(f"{_shown(param)}: {shown_file(path)} holds no study: it has no recipe.yaml")
+    return value
+
+
+def _folder(param: typer.CallbackParam, value: Path | None) -> Path | None:
+    """Return the value of an option that names a folder, which need not be there.
+
+    Raises:
+        RecipeError: If it cannot be one.
+
+    """
+    nameable(param, value)
+    there = next((path for path in (value, *value.parents) if os.path.lexists(path)), None) if value else None
+    if there is not None and not there.is_dir():
+        raise RecipeError(f"{_shown(param)}: {shown_file(there)} is no folder")
+    return value
+
+
+def _shown(param: typer.CallbackParam) -> str:
+    name = max(param.opts, key=len)
+    return name if name.startswith("-") else str(param.metavar)
 
 
 def _recipes(incomplete: str) -> list[str]:
@@ -37,20 +89,34 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Dotted overrides, for instance trajectory.steps=2000."),
 ]
-StoreDir = Annotated[Path | None, typer.Option("--store", help="Folder of finished jobs; studies may share it.")]
-OutDir = Annotated[Path | None, typer.Option("--out", help="Where the study writes; default: runs/<recipe>-<hash>.")]
+StoreDir = Annotated[
+    Path | None, typer.Option("--store", callback=_folder, help="Folder of finished jobs; studies may share it.")
+]
+OutDir = Annotated[
+    Path | None, typer.Option("--out", callback=_folder, help="Where the study writes; default: runs/<recipe>-<hash>.")
+]
 Workers = Annotated[
     int | None,
-    typer.Option(min=0, help="Worker processes, one thread each; 0 runs in this process; default: one per processor."),
+    typer.Option(
+        min=0, max=1024, help="Worker processes, one thread each; 0 runs in this process; default: one per processor."
+    ),
 ]
-Scheduler = Annotated[str | None, typer.Option(help="Address, or scheduler file, of an existing dask cluster.")]
+Scheduler = Annotated[
+    str | None, typer.Option(callback=nameable, help="Address, or scheduler file, of an existing dask cluster.")
+]
 Seed = Annotated[int | None, typer.Option(help="A seed of the recipe; default: its first.")]
 ArmName = Annotated[str, typer.Option("--arm", help="An arm of the recipe.")]
 Stage = Annotated[str | None, typer.Option(help="A stage of the recipe; default: its first.")]
 Forget = Annotated[str | None, typer.Option(help="Label of a forget split; default: the first.")]
 Method = Annotated[str | None, typer.Option(help="Label of a method; default: the first.")]
 Model = Annotated[
-    Path | None, typer.Option(help="Weights of your own (.safetensors) for the recipe's model, instead of a stage.")
+    Path | None,
+    typer.Option(
+        callback=nameable, help="Weights of your own (.safetensors) for the recipe's model, instead of a stage."
+    ),
+]
+OfTheSplit = Annotated[
+    bool, typer.Option("--data", help="With --model: the weights were trained on the recipe's training split as it is.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -62,6 +128,7 @@ def load_recipe(name: str, overrides: Sequence[str] | None) -> Recipe:
         RecipeError: On the first thing that is wrong; with a hint where a shell has split an override at its spaces.
 
     """
+    read_yaml(find(name))  # what is no recipe file is refused before torch is imported
     with paused():
         from ungrok.study.loading import load
 
@@ -103,3 +170,24 @@ def one_of(option: str, value: T | None, allowed: Sequence[T]) -> T:
     if value not in allowed:
         raise unknown(option, value, map(str, allowed))
     return value
+
+
+def writable(file: Path, option: str) -> Path:
+    """Return a file that is to be written, before the work whose result goes there.
+
+    Raises:
+        RecipeError: If it is a folder, or its own folder is not there or cannot be written.
+
+    """
+    problem = None
+    if len(os.fsencode(file.name)) > 200:
+        problem = "has a name too long for a file system"
+    elif os.path.isdir(file):
+        problem = "is a folder; name a file in it"
+    elif not os.path.isdir(file.parent):
+        problem = "cannot be written: its folder is not there"
+    elif not os.access(file.parent, os.W_OK):
+        problem = "cannot be written: its folder is read-only"
+    if problem:
+        raise RecipeError(f"{option}: {shown_file(file)} {problem}")
+    return file

@@ -15,13 +15,16 @@ from ungrok.cli.options import (
     Forget,
     Method,
     Model,
+    OfTheSplit,
     Overrides,
     RecipeName,
     Seed,
     Stage,
     StoreDir,
     load_recipe,
+    nameable,
     one_of,
+    writable,
 )
 from ungrok.cli.output import print_rows, say
 from ungrok.core.errors import RecipeError, UngrokError
@@ -36,9 +39,9 @@ def _select(
     recipe: str, overrides: Sequence[str] | None, store: Path | None, seed: int | None, arm: str
 ) -> tuple[Plan, Store, int, str]:
     """Return the plan of a recipe, its store, and the seed and arm that a command is to work on."""
+    content = load_recipe(recipe, overrides)  # before what takes long to import
     from ungrok.study.run import folders, planned
 
-    content = load_recipe(recipe, overrides)
     plan = planned(content)
     return (
         plan,
@@ -62,22 +65,23 @@ def train(
 
     Under torchrun, all its processes train it together.
     """
+    plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
     from ungrok.study import engine
     from ungrok.study.executing import follow
     from ungrok.study.jobs import Train
     from ungrok.study.results import transition_of
     from ungrok.train.parallel import joined
 
-    plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
     key = plan.trajectories[arm, seed]
     if without is not None:
         forget = one_of("--without", without, plan.recipe.forget_labels())
         oracle = next(key for (a, s, f, _), key in plan.oracles.items() if (a, s, f) == (arm, seed, forget))
         key = plan.jobs[oracle].inputs["trajectory"]
-    where.prepare()
     with joined() as ranks:
         job = plan.job(key, Train)
         todo = ranks.agree(ranks.rank == 0 and bool(engine.pending(where, [job], say)))
+        if todo:
+            where.prepare()
         if ranks.rank > 0:
             if todo:
                 follow(where, job)
@@ -94,31 +98,51 @@ def unlearn(
     seed: Seed = None,
     arm: ArmName = BASE,
     stage: Stage = None,
-    forget: Forget = None,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            help="Label of a forget split; default: the first. With --model also a file of indices into the training split, "
+            "as a JSON list or one a line."
+        ),
+    ] = None,
     method: Method = None,
     store: StoreDir = None,
     model: Model = None,
+    data: OfTheSplit = False,
     out: Annotated[
-        Path | None, typer.Option(help="With --model: where the new weights go; default: FILE-METHOD.safetensors.")
+        Path | None,
+        typer.Option(
+            callback=nameable, help="With --model: where the new weights go; default: FILE-METHOD.safetensors."
+        ),
     ] = None,
 ) -> None:
     """Walk one unlearning path and print it.
 
     It starts from a stage of a study, trained first where needed, or from --model.
     """
+    if model is None and (data or out):
+        raise RecipeError(f"{'--data' if data else '--out'}: goes with --model")
+    if model is not None and stage is not None:
+        raise RecipeError("--model: excludes --stage; the path starts from the weights in the file")
     plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
-    path = _path_of(plan, seed, arm, None if model else stage, forget, method)
+    indices = None if model is None or forget in (None, *plan.recipe.forget_labels()) else Path(str(forget))
+    path = _path_of(plan, seed, arm, stage, None if indices and indices.is_file() else forget, method)
     columns = ("dose", "UA", "RA", "TA", "forget_loss")
     if model is None:
         print_rows(_walked(plan, where, path), columns)
         return
-    from ungrok.core.files import save_tensors
-    from ungrok.study.single import unlearn_file
+    from ungrok.study import single
 
-    rows, end = unlearn_file(plan, path, model)
+    label = path.method.replace("/", "-")
+    target = writable(out or model.with_name(f"{model.stem}-{label}.safetensors"), "--out")
+    rows, end = single.unlearn_file(plan, path, model, indices, data=data)
     print_rows(rows, columns)
-    target = out or model.with_name(f"{model.stem}-{path.method}.safetensors")
-    save_tensors(target, dict(end.state_dict()))
+    if rows[0]["RA"] is not None and rows[0]["RA"] <= rows[0]["TA"]:
+        say(
+            f"warning: before unlearning RA is {rows[0]['RA']:.3f} and TA {rows[0]['TA']:.3f}: a model knows the examples that it "
+            "was trained on at least as well as others; were the weights trained on this training split?"
+        )
+    single.save(plan, path, end, target)
     typer.echo(target)
 
 
@@ -152,20 +176,24 @@ def analyze(
     store: StoreDir = None,
     model: Model = None,
     reference: Annotated[
-        Path | None, typer.Option(help="With --model: weights to compare it with, for cka and weight_norm.")
+        Path | None,
+        typer.Option(callback=nameable, help="With --model: weights to compare it with, for cka and weight_norm."),
     ] = None,
+    data: OfTheSplit = False,
 ) -> None:
     """Measure one model and print values and nulls.
 
     The model is a stage of a study (or step-N), trained first where needed, or --model.
     """
-    from ungrok.study.run import folders, planned
-
     if reference is not None and model is None:
         raise RecipeError("--reference: goes with --model; a stage is compared with its oracle and earlier stages")
+    if data and model is None:
+        raise RecipeError("--data: goes with --model; the stages of a study are trained on its split")
     if model is not None and (stage or method):
         raise RecipeError("--model: excludes --stage and --method; it is measured as it is")
     content, analysis = _measuring(load_recipe(recipe, overrides), analysis)
+    from ungrok.study.run import folders, planned
+
     content = _with_step(content, arm, stage)
     plan, where = planned(content), folders(content, None, store)[1]
     wanted = (
@@ -179,7 +207,7 @@ def analyze(
     measurements = [m for m in plan.measurements if (m.seed, m.arm, m.stage, m.forget, m.method, m.analysis) == wanted]
     if not measurements:
         raise RecipeError(f"--method: {analysis} is measured before unlearning only; its 'after' is false")
-    print_rows(_measured(plan, where, measurements[0], model, reference))
+    print_rows(_measured(plan, where, measurements[0], model, reference, data=data))
 
 
 def _measuring(content: Recipe, analysis: str | None) -> tuple[Recipe, str]:
@@ -211,13 +239,13 @@ def _with_step(content: Recipe, arm: str, stage: str | None) -> Recipe:
 
 
 def _measured(
-    plan: Plan, where: Store, measurement: Measurement, model: Path | None, reference: Path | None
+    plan: Plan, where: Store, measurement: Measurement, model: Path | None, reference: Path | None, *, data: bool
 ) -> Sequence[dict[str, Any]]:
     from ungrok.study import engine, single
     from ungrok.study.jobs import Analyze
 
     if model is not None:
-        return single.analyze_file(plan, measurement, model, reference)
+        return single.analyze_file(plan, measurement, model, reference, data=data)
     engine.run(plan.needed_for(measurement.rows), where, workers=0, say=say)
     result = where.open(measurement.rows, Analyze).result
     if result.reason:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ungrok.cli.options import OutDir, Overrides, RecipeName, Scheduler, StoreDir, Workers, load_recipe
+from ungrok.cli.options import OutDir, Overrides, RecipeName, Scheduler, StoreDir, Workers, load_recipe, study_folder
 from ungrok.cli.output import say
+from ungrok.core.errors import RecipeError
 
 if TYPE_CHECKING:
     from ungrok.study.folder import StudyFolder
@@ -21,22 +22,31 @@ def study(
     store: StoreDir = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Serve dask's dashboard on this machine only, and print its address.")
+    ] = False,
 ) -> None:
     """Run a whole study and write its report.
 
     Jobs that are finished already are not run again.
     """
+    if scheduler is not None and not scheduler.strip():
+        raise RecipeError("--scheduler: is empty; name an address, as tcp://host:8786, or a scheduler file")
+    content = load_recipe(recipe, overrides)
     from ungrok.study.run import run_study
 
-    made = run_study(load_recipe(recipe, overrides), out, store, workers=workers, scheduler=scheduler, say=say)
+    made = run_study(content, out, store, workers=workers, scheduler=scheduler, dashboard=dashboard, say=say)
     typer.echo(_reported(made))
 
 
 def _reported(made: StudyFolder) -> Path:
     """Write the report of a study and return its path."""
     from ungrok.report import write_report
+    from ungrok.study.folder import kept_where_read_only
 
-    return write_report(made.path, made.plan, made.results, made.verdicts, made.provenance, made.doses)
+    with kept_where_read_only(made.path, "its page and figures", say):
+        return write_report(made.path, made.plan, made.results, made.verdicts, made.provenance, made.doses)
+    return made.path / "report" / "index.html"
 
 
 def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = None) -> None:
@@ -45,6 +55,7 @@ def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = Non
     The plan is the number of jobs of each kind; the cost is checkpoints, disk, and time on this machine. Jobs of the store that
     are stale, because the package has changed, are named.
     """
+    content = load_recipe(recipe, overrides)
     from ungrok.study import stale
     from ungrok.study.engine import default_workers
     from ungrok.study.estimate import estimate
@@ -52,11 +63,10 @@ def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = Non
     from ungrok.study.preflight import check_device, preflight
     from ungrok.study.run import counted, folders
 
-    content = load_recipe(recipe, overrides)
     check_device(content)
     data, warnings = preflight(content)
     plan = make_plan(content)
-    cost = estimate(plan, data)
+    cost = estimate(plan)
     total, workers = sum(cost.seconds.values()), default_workers()
     typer.echo(f"{content.name}: {len(plan.jobs)} jobs ({counted(plan)})")
     typer.echo(f"data: {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test")
@@ -82,13 +92,15 @@ def duration(seconds: float) -> str:
 
 def show(recipe: RecipeName, overrides: Overrides = None) -> None:
     """Print the resolved recipe with every default, as YAML."""
+    content = load_recipe(recipe, overrides)
     from ungrok.study.loading import to_yaml
 
-    typer.echo(to_yaml(load_recipe(recipe, overrides)), nl=False)
+    typer.echo(to_yaml(content), nl=False)
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a study.")], store: StoreDir = None
+    folder: Annotated[Path, typer.Argument(metavar="DIR", callback=study_folder, help="The --out folder of a study.")],
+    store: StoreDir = None,
 ) -> None:
     """Write the tables and the report of a finished study again.
 

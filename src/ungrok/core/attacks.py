@@ -112,7 +112,7 @@ class Attack(Schema):
             yield (self.perturb(model, batch, objective, draw), *batch[1:])
 
 
-ATTACKS: Registry[Attack] = Registry("attack", "ungrok.attacks")
+ATTACKS: Registry[Attack] = Registry("attack", "ungrok.attacks", base=Attack)
 
 
 def _norms(delta: Tensor) -> Tensor:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Hashable, Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +11,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 from typing_extensions import override
 
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, shown
+from ungrok.core.forms import as_text, in_single, logits_in, rows_of
+from ungrok.core.modules import named
 from ungrok.core.objective import Batch, Family, Objective
 from ungrok.core.scores import AnswerScores, Scores
 
@@ -28,8 +28,8 @@ class CausalLM(Objective):
 
     Batches are dicts: ``input_ids``, ``attention_mask`` and ``labels``, int64 of shape (n, length), labels −100 where
     nothing is to be learned; ``index`` (n,), int64, names the examples, and ``classes`` (n,), int64, groups them, for instance
-    by author; both may be missing. Padding may stand on either side. The first token of an example is never predicted,
-    since nothing stands before it; with labels on every token, answers are whole texts.
+    by author; both may be missing, and other keys are ignored. Padding may stand on either side. The first token of an
+    example is never predicted, since nothing stands before it; with labels on every token, answers are whole texts.
 
     Logits have one row per answer token, shape (rows, vocabulary), one example after another; other tokens have no row.
     ``losses`` are negative log-likelihoods averaged over each example's answer tokens; ``mean`` weighs each example by its
@@ -47,28 +47,46 @@ class CausalLM(Objective):
     compared: ClassVar[int] = 16  # a vocabulary is wide
 
     def __init__(self, eos: int | None = None) -> None:
+        if eos is not None and (not isinstance(eos, int) or isinstance(eos, bool) or eos < 0):
+            raise RecipeError(f"eos: {shown(eos)} is not allowed; allowed: the number of a token, or None")
         self.eos = eos
 
     @override
     def move(self, batch: Batch, device: torch.device) -> Batch:
-        if isinstance(
-            batch, Mapping
-        ):  # collators return mappings of their own types; tree_map takes apart plain dicts only
-            return {name: self.move(value, device) for name, value in batch.items()}
-        return batch.to(device, non_blocking=True) if isinstance(batch, Tensor) else batch
+        taken = as_text(batch, KEYS)
+        self._check_keys(taken)
+        return tree_map(lambda value: value.to(device, non_blocking=True), taken)
 
-    def check(self, batch: Batch, shape: torch.Size) -> None:
-        """Raise RecipeError unless every example has an answer, written in the model's vocabulary."""
+    def check_form(self, batch: Batch) -> None:
+        """Raise RecipeError unless every example has an answer, in the batch itself and in every other answer inside it."""
         self._check_keys(batch)
         for key in KEYS:
-            if batch[key].dtype != torch.int64 or batch[key].shape != batch["input_ids"].shape:
+            value, ids = batch[key], batch["input_ids"]
+            if value.dtype != torch.int64 or value.ndim != 2 or value.shape != ids.shape:
                 raise RecipeError(
-                    f"{key} is {batch[key].dtype} of shape {tuple(batch[key].shape)}; allowed: int64 of shape (n, length)"
+                    f"{key} is {value.dtype} of shape {tuple(value.shape)}; allowed: int64 of shape (n, length)"
                 )
+        if not ((mask := batch["attention_mask"]).eq(0) | mask.eq(1)).all():
+            raise RecipeError("attention_mask holds other numbers than 0 and 1; several texts in one row are not taken")
         if (batch["labels"].ne(IGNORED) & batch["attention_mask"].eq(0)).any():
             raise RecipeError("labels: a padded place has a label; allowed there: -100")
         if (self.counts(batch) == 0).any():
             raise RecipeError("an example has no answer token: its labels are all -100")
+        for name in ("index", "classes"):
+            if name in batch and (batch[name].dtype != torch.int64 or batch[name].shape != (self.size(batch),)):
+                raise RecipeError(
+                    f"{name} is {batch[name].dtype} of shape {tuple(batch[name].shape)}; allowed: int64 of shape (n,)"
+                )
+        for name, other in batch.items():
+            if isinstance(other, dict) and set(KEYS) <= other.keys():
+                try:
+                    self.check_form(other)
+                except RecipeError as error:
+                    raise RecipeError(f"{name}: {error}") from None
+
+    def check(self, batch: Batch, shape: torch.Size) -> None:
+        """Raise RecipeError unless every example has an answer, written in the model's vocabulary."""
+        self.check_form(batch)
         answers = self.targets(batch)
         ids = batch["input_ids"][batch["attention_mask"].bool()]
         for name, values in (("labels", answers), ("input_ids", ids)):
@@ -81,6 +99,10 @@ class CausalLM(Objective):
         for key in KEYS:
             if key not in batch:
                 raise RecipeError(f"a batch has no {key!r}; allowed: a dict with {', '.join(KEYS)}")
+            if not isinstance(batch[key], Tensor):
+                raise RecipeError(f"{key} is a {type(batch[key]).__name__}; allowed: int64 of shape (n, length)")
+        if not isinstance(index := batch.get("index", torch.zeros(0)), Tensor):
+            raise RecipeError(f"index is a {type(index).__name__}; allowed: int64 of shape (n,)")
 
     def index(self, batch: Batch) -> Tensor | None:
         """Return ``batch["index"]``, if it is there."""
@@ -94,7 +116,7 @@ class CausalLM(Objective):
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
         """Return the logits of the answer tokens, shape (rows, vocabulary), in float32 at least."""
         self._check_keys(batch)
-        return self.rows(run(model, batch).logits, batch)
+        return self.rows(logits_in(run(model, batch)), batch)
 
     def rows(self, output: Tensor, batch: Batch) -> Tensor:
         """Return the rows of an output that predict an answer token, in float32 at least.
@@ -113,7 +135,7 @@ class CausalLM(Objective):
                 f"a layer gives shape {tuple(output.shape)}; allowed: {length} first, one entry for each token"
             )
         rows = output[:, :-1][self._answers(batch)]
-        return rows if rows.dtype == torch.float64 else rows.float()
+        return in_single(rows)
 
     @staticmethod
     def _answers(batch: Batch) -> Tensor:
@@ -167,7 +189,7 @@ class CausalLM(Objective):
     @override
     def split(self, batch: Batch, size: int) -> Iterator[Batch]:
         for start in range(0, self.size(batch), size):
-            yield tree_map(lambda x, a=start: x[a : a + size], batch)
+            yield rows_of(batch, slice(start, start + size))
 
     def join(self, *batches: Batch) -> Batch:
         """Return several batches as one, the shorter padded on the right; index and classes are kept where all have them."""
@@ -203,14 +225,12 @@ class CausalLM(Objective):
         correct[answers] = self.predictions(logits) == self.targets(batch)
         # The sum of a row shows whether all its logits are finite, and reads them only once.
         finite = self.sums((~torch.isfinite(logits.sum(dim=1))).float(), batch) == 0
-        tokens = counted.sum(dim=1).clamp(min=1)
-        values = (losses, (correct & counted).sum(dim=1) / tokens, longest_suffix(correct, counted) / tokens)
-        return AnswerScores(*(torch.where(finite, value, torch.nan) for value in values))
-
-
-@cache
-def _accepted(model: Hashable) -> frozenset[str]:
-    return frozenset(inspect.signature(model.forward).parameters)  # type: ignore[attr-defined]
+        tokens = counted.sum(dim=1)
+        matches, extraction = (
+            share / tokens.clamp(min=1) for share in ((correct & counted).sum(dim=1), longest_suffix(correct, counted))
+        )
+        losses, matches, extraction = (torch.where(finite, value, torch.nan) for value in (losses, matches, extraction))
+        return AnswerScores(losses, matches, extraction, tokens)
 
 
 def run(model: nn.Module, batch: Batch, **options: Any) -> Any:
@@ -223,9 +243,7 @@ def run(model: nn.Module, batch: Batch, **options: Any) -> Any:
 
     """
     given = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], **options}
-    base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator] # peft
-    kind: Any = type(base)
-    known = _accepted(kind)
+    known = named(model)
     if "position_ids" in known:
         given["position_ids"] = (batch["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
     if "use_cache" in known:

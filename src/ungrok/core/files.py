@@ -2,25 +2,110 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ungrok.core.errors import DamagedFile
+from ungrok.core.errors import DamagedFile, RecipeError, StoreError, first_line, shown_file
+from ungrok.core.schema import canonical
+
+ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+"""What opening a file raises where there is no file of that name."""
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
+"""What a file system answers that does not know ``flock``."""
 
 
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def local_path(given: str, key: str) -> Path:
+    """Return the absolute path of a file or folder that a recipe names, whether it is there or not.
+
+    Args:
+        given: What the recipe says; ``~`` stands for the user's folder.
+        key: The key that says it.
+
+    Raises:
+        RecipeError: If no file can have such a name, or its folder cannot be looked into.
+
+    """
+    try:
+        path = Path(os.path.abspath(Path(given).expanduser()))
+        path.exists()
+    except (OSError, RuntimeError) as error:  # the latter where ~ is followed by no user of this machine
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise RecipeError(f"{key}: {shown_file(given)} can be no file here ({reason})") from None
+    return path
+
+
+def matches(path: Path, known: str) -> bool:
+    """Return whether a file is there and has this checksum.
+
+    Raises:
+        StoreError: If it cannot be read.
+
+    """
+    try:
+        with _reading(path):
+            return checksum(path) == known
+    except DamagedFile:
+        return False
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what the file system says of a file that is read into one sentence.
+
+    Raises:
+        DamagedFile: If there is no such file.
+        StoreError: If it cannot be read.
+
+    """
+    try:
+        yield
+    except ABSENT as error:
+        raise DamagedFile(f"{path}: {_absence(error)}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is created; a process that dies lets go of it.
+
+    Raises:
+        StoreError: On a file system without such locks.
+
+    """
+    # The library's way out, a file that stands for a lock, would outlive a process that dies on another machine.
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise StoreError(
+            f"{path.parent}: this file system has no file locks (flock: {error.strerror}); use a folder on another"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -50,29 +135,67 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DamagedFile: If the content is not JSON.
+        DamagedFile: If there is no such file, or its content is not JSON.
+        StoreError: If it cannot be read.
 
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        with _reading(path):
+            return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path}: not readable as JSON ({error})") from error
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def write_sealed(path: Path, value: Any) -> None:
+    """Write plain JSON types atomically, with a checksum over them and over the name of the folder.
+
+    For files that no list of checksums names. A copy in a folder of another name does not pass for that folder's own.
+    """
+    write_json(path, {"sha256": _seal(path, value), "content": value})
+
+
+def read_sealed(path: Path) -> Any:
+    """Return what :func:`write_sealed` wrote.
+
+    Raises:
+        DamagedFile: If there is no such file, it was changed since, or it was written in a folder of another name.
+
+    """
+    sealed = read_json(path)
+    try:
+        whole = sealed["sha256"] == _seal(path, sealed["content"])
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise DamagedFile(f"{path}: does not match its checksum")
+    return sealed["content"]
+
+
+def _seal(path: Path, value: Any) -> str:
+    return hashlib.sha256(f"{path.resolve().parent.name}\n{canonical(value)}".encode()).hexdigest()
+
+
+def _absence(error: OSError) -> str:
+    return "missing" if isinstance(error, FileNotFoundError) else "is no file"
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write tensors as safetensors, atomically; each is stored whole, even where it shares memory with another."""
+    whole = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     with _aside(path) as aside:
-        save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, aside)
+        save_file(whole, aside, metadata)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file onto the CPU.
 
     Raises:
-        DamagedFile: If the file is not valid safetensors.
+        DamagedFile: If there is no such file, or it is not valid safetensors.
 
     """
     try:
         return load_file(path)
+    except ABSENT as error:
+        raise DamagedFile(f"{path}: {_absence(error)}") from error
     except SafetensorError as error:
         raise DamagedFile(f"{path}: not a valid safetensors file ({error})") from error

@@ -1,23 +1,106 @@
-"""Second moments of per-example gradients: the diagonal Fisher information, and squared loss gradients."""
+"""Gradients as everything here takes them, and second moments of those of single examples.
+
+A parameter that the loss does not depend on has the gradient 0, a frozen one has none, and a shared one has one. Gradients are
+added up in float32 at least.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_map
 
-from ungrok.core.errors import NotApplicable
+from ungrok.core.closed_forms import CLOSED_FORMS, Tape, closed_form_layers
+from ungrok.core.errors import NotApplicable, first_line
 from ungrok.core.objective import Batch, Objective
+from ungrok.core.precision import wide, wide_type
 
 Scalars = Callable[[Tensor, Batch], Tensor]
 """Takes logits and a batch of n examples; returns shape (k, n), the k numbers per example whose gradients are squared and summed."""
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that are not frozen, each once, by name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def gradient(value: Tensor, parameters: Sequence[Tensor], *, keep_graph: bool = False) -> tuple[Tensor, ...]:
+    """Return the gradient of a scalar by each parameter: 0 where it does not depend on one; float32 at least.
+
+    Args:
+        value: The scalar.
+        parameters: Leaves; their ``grad`` is left as it is.
+        keep_graph: Whether the graph of ``value`` is needed again.
+
+    """
+    if not value.requires_grad:
+        return tuple(torch.zeros_like(p, dtype=wide_type(p.dtype)) for p in parameters)
+    taken = torch.autograd.grad(value, parameters, retain_graph=keep_graph, materialize_grads=True)
+    return tuple(map(wide, taken))
+
+
+def flat(tensors: Iterable[Tensor]) -> Tensor:
+    """Return tensors as one vector, whatever their memory layout."""
+    return torch.cat([t.reshape(-1) for t in tensors])
+
+
+def with_parameters(model: nn.Module, values: Mapping[str, Tensor]) -> Callable[..., Any]:
+    """Return the model as a function in which some parameters have other values, wherever they stand; nothing else is differentiated.
+
+    ``torch.func.functional_call`` alone would leave another tensor in the place of a parameter whose module has two names.
+
+    Args:
+        model: Left as it is.
+        values: By the names of the parameters.
+
+    """
+    names = {id(p): name for name, p in model.named_parameters()}
+    whole = {
+        f"{prefix}.{name}" if prefix else name: values.get(names[id(p)], p.detach())
+        for prefix, module in model.named_modules()  # each module once
+        for name, p in module._parameters.items()
+        if p is not None
+    }
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return functional_call(model, whole, args, kwargs, tie_weights=False)
+
+    return call
+
+
+def example_gradients(
+    model: nn.Module, batch: Batch, objective: Objective, scalars: Scalars, parameters: Sequence[Tensor]
+) -> Iterator[list[tuple[Tensor, ...]]]:
+    """Yield the gradients of each example's k scalars, one backward pass each.
+
+    Args:
+        model: Any model of the objective.
+        batch: On the model's device.
+        objective: Runs the model on one example at a time.
+        scalars: What is differentiated.
+        parameters: By which it is differentiated.
+
+    Raises:
+        NotApplicable: If the model does not take one example, or cannot be differentiated.
+
+    """
+    for example in objective.split(batch, 1):
+        try:
+            with torch.enable_grad():
+                rows = scalars(objective.logits(model, example), example)
+            yield [gradient(row.sum(), parameters, keep_graph=k + 1 < len(rows)) for k, row in enumerate(rows)]
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError, ValueError) as error:
+            reason = first_line(error)
+            raise NotApplicable(f"this model cannot be differentiated example by example ({reason})") from None
 
 
 def diagonal_fisher(
@@ -36,24 +119,29 @@ def diagonal_fisher(
         chunk: Examples that are differentiated at once.
 
     Returns:
-        One non-negative tensor per trainable parameter, and the number of classes or of tokens in the vocabulary.
+        One non-negative tensor per trainable parameter, float32 at least, and the number of classes or of tokens in the
+        vocabulary.
 
     Raises:
         NotApplicable: If the model cannot be differentiated example by example.
 
     """
+    outputs = 0
 
     def weighted_log_probabilities(logits: Tensor, _: Batch) -> Tensor:
-        log_p = logits.log_softmax(dim=1)
+        nonlocal outputs
+        outputs = logits.shape[1]
+        log_p = wide(logits).log_softmax(dim=1)
         return ((log_p.detach() / 2).exp() * log_p).T  # the square of the gradient of √p·log p is weighted by p
 
     def drawn_log_probability(logits: Tensor, _: Batch) -> Tensor:
-        log_p = logits.log_softmax(dim=1)
+        nonlocal outputs
+        outputs = logits.shape[1]
+        log_p = wide(logits).log_softmax(dim=1)
         return log_p.gather(1, torch.multinomial(log_p.detach().exp(), 1)).sum().view(1, 1)
 
     scalars = drawn_log_probability if objective.draws_predictions else weighted_log_probabilities
-    total, count, outputs = _second_moments(model, batches, objective, scalars, chunk)
-    return {name: value / count for name, value in total.items()}, outputs
+    return _second_moments(model, batches, objective, scalars, chunk)[0], outputs
 
 
 def squared_gradients(
@@ -70,223 +158,125 @@ def squared_gradients(
         chunk: Examples that are differentiated at once.
 
     Returns:
-        One non-negative tensor per trainable parameter, and the number of examples.
+        One non-negative tensor per trainable parameter, float32 at least, and the number of examples.
 
     Raises:
         NotApplicable: If the model cannot be differentiated example by example.
 
     """
-    total, count, _ = _second_moments(
+    return _second_moments(
         model, batches, objective, lambda logits, batch: objective.losses(logits, batch).unsqueeze(0), chunk
     )
-    return {name: value / count for name, value in total.items()}, count
 
 
-@torch.enable_grad()
 def _second_moments(
     model: nn.Module, batches: Iterator[Batch], objective: Objective, scalars: Scalars, chunk: int
-) -> tuple[dict[str, Tensor], int, int]:
-    """Return the squared gradients, summed over examples and scalars; the number of examples; and that of scalars.
-
-    Of language models the last is the size of the vocabulary.
-    """
-    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    total = {name: torch.zeros_like(p) for name, p in trainable.items()}
-    count, outputs, layers = 0, 0, None
-    for batch in batches:
-        size = objective.size(batch)
-        if not objective.per_sample:
-            outputs = _add_one_by_one(model, batch, objective, scalars, total)
+) -> tuple[dict[str, Tensor], int]:
+    """Return the squared gradients, summed over scalars and averaged over examples, and the number of examples."""
+    squares = _Squares(model, objective, scalars)
+    count = 0
+    with torch.enable_grad(), attributes_kept(model):
+        for batch in batches:
+            size = objective.size(batch)
+            if objective.per_sample:
+                for start in range(0, size, chunk):
+                    squares.add(tree_map(lambda x, a=start: x[a : a + chunk], batch))
+            else:
+                squares.add_one_by_one(batch)
             count += size
-            continue
-        for start in range(0, size, chunk):
-            part = tree_map(lambda x, a=start: x[a : a + chunk], batch)
-            if layers is None:
-                layers = _closed_form_layers(model, part, objective)
-            add = _add_by_layer if layers else _add_by_example
-            outputs = add(model, part, objective, scalars, total, layers or {})
-        count += size
-    return total, count, outputs
+    return {name: value / count for name, value in squares.total.items()}, count
 
 
-# Per-layer closed forms. In eval mode examples do not mix, so one backward pass of the sum over examples gives every
-# example's gradient with respect to a layer's output; with the layer's input it gives the example's weight gradient.
+class _Squares:
+    """The sum of squared gradients of the examples seen so far, in one of three ways.
 
-
-def _linear(_: nn.Linear, inputs: Tensor, d: Tensor) -> dict[str, Tensor]:
-    if d.ndim == 2:
-        return {"weight": d.square().T @ inputs.square(), "bias": d.square().sum(0)}
-    d, inputs = d.flatten(1, -2), inputs.flatten(1, -2)
-    return {"weight": _squares(torch.einsum("nto,nti->noi", d, inputs)), "bias": _squares(d.sum(1))}
-
-
-def _conv(layer: nn.Conv2d, inputs: Tensor, d: Tensor) -> dict[str, Tensor]:
-    assert isinstance(layer.padding, tuple)
-    columns = F.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-    n, groups = len(d), layer.groups
-    columns, rows = columns.view(n, groups, -1, columns.shape[-1]), d.reshape(n, groups, -1, columns.shape[-1])
-    weight = _squares(torch.einsum("ngol,ngkl->ngok", rows, columns))
-    return {"weight": weight.view_as(layer.weight), "bias": _squares(d.flatten(2).sum(2))}
-
-
-def _batch_norm(layer: _BatchNorm, inputs: Tensor, d: Tensor) -> dict[str, Tensor]:
-    normed = F.batch_norm(inputs, layer.running_mean, layer.running_var, eps=layer.eps)
-    return {"weight": _squares(_over_places(d * normed)), "bias": _squares(_over_places(d))}
-
-
-def _group_norm(layer: nn.GroupNorm, inputs: Tensor, d: Tensor) -> dict[str, Tensor]:
-    normed = F.group_norm(inputs, layer.num_groups, eps=layer.eps)
-    return {"weight": _squares(_over_places(d * normed)), "bias": _squares(_over_places(d))}
-
-
-def _layer_norm(layer: nn.LayerNorm, inputs: Tensor, d: Tensor) -> dict[str, Tensor]:
-    normed = F.layer_norm(inputs, layer.normalized_shape, eps=layer.eps)
-    shape = (len(d), -1, *layer.normalized_shape)
-    return {"weight": _squares((d * normed).reshape(shape).sum(1)), "bias": _squares(d.reshape(shape).sum(1))}
-
-
-CLOSED_FORMS: dict[type[nn.Module], Callable[..., dict[str, Tensor]]] = {
-    nn.Linear: _linear,
-    nn.Conv2d: _conv,
-    nn.BatchNorm1d: _batch_norm,
-    nn.BatchNorm2d: _batch_norm,
-    nn.GroupNorm: _group_norm,
-    nn.LayerNorm: _layer_norm,
-}
-
-
-def _squares(x: Tensor) -> Tensor:
-    return x.square().sum(0)
-
-
-def _over_places(x: Tensor) -> Tensor:
-    return x.flatten(2).sum(2) if x.ndim > 2 else x
-
-
-def _known(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.Conv2d) and (layer.padding_mode != "zeros" or isinstance(layer.padding, str)):
-        return False
-    return type(layer) in CLOSED_FORMS and getattr(layer, "running_mean", layer) is not None
-
-
-def _closed_form_layers(model: nn.Module, batch: Batch, objective: Objective) -> dict[str, nn.Module]:
-    """Return the layers that own the trainable parameters, or an empty dict unless closed forms cover them all.
-
-    They do if every such layer is of a known type, shares no weights, and is called once, with one row per example. The last
-    is tested by running one and two examples.
-    """
-    owners: dict[str, nn.Module] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        if parameter.requires_grad:
-            owner = name.rpartition(".")[0]
-            owners[owner] = model.get_submodule(owner)
-    tied = len(list(model.named_parameters(remove_duplicate=False))) > len(list(model.parameters()))
-    if tied or not all(_known(layer) for layer in owners.values()):
-        return {}
-    for n in (1, 2):
-        copies = tree_map(lambda x, n=n: torch.cat([x[:1]] * n), batch)
-        with torch.no_grad(), Tape(owners) as tape:
-            objective.logits(model, copies)
-        if any([len(inputs) for inputs, _ in tape.calls[name]] != [n] for name in owners):
-            return {}
-    return owners
-
-
-class Tape:
-    """Inside ``with Tape(layers) as tape:`` every call of a layer is recorded.
-
-    ``tape.calls[name]`` lists, call by call, the layer's input (its first argument, detached) and its output. Later layers get
-    a copy of the output, so that in-place functions do not change what is recorded.
-
-    Args:
-        layers: By name.
-
+    By layer in closed form where that holds for a batch; else by vectorized Jacobians, one for each example; else by one backward
+    pass for each example, which any model takes.
     """
 
-    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
-        self.calls: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
-        self._layers = layers
+    def __init__(self, model: nn.Module, objective: Objective, scalars: Scalars) -> None:
+        self.model, self.objective, self.scalars = model, objective, scalars
+        self.parameters = trainable(model)
+        self.total = {
+            name: torch.zeros_like(p, dtype=wide_type(p.dtype), requires_grad=False)
+            for name, p in self.parameters.items()
+        }
+        self.layers = closed_form_layers(model)
+        self.vectorized = True
 
-    def __enter__(self) -> Tape:
-        self._handles = [layer.register_forward_hook(self._hook(name)) for name, layer in self._layers.items()]
-        return self
+    def add(self, batch: Batch) -> None:
+        """Add the examples of a batch."""
+        if self.layers and self._add_by_layer(batch):
+            return
+        if self.vectorized and self._add_by_example(batch):
+            return
+        self.vectorized = False
+        self.add_one_by_one(batch)
 
-    def _hook(self, name: str) -> Any:
-        def record(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            self.calls[name].append((args[0].detach(), output))
-            return output.clone()
+    def _add_by_layer(self, batch: Batch) -> bool:
+        """Add the examples in closed form, if that holds for this batch."""
+        with Tape(self.layers) as tape:
+            rows = self.scalars(self.objective.logits(self.model, batch), batch)
+        called = tape.own_rows(rows[0])
+        if any(name not in called and not tape.idle(name, rows[0]) for name in self.layers):
+            return False
+        if not called:
+            return True
+        outputs = [output for _, output in called.values()]
+        for index, row in enumerate(rows):
+            slopes = gradient(row.sum(), outputs, keep_graph=index + 1 < len(rows))
+            with torch.no_grad():
+                for (name, (inputs, _)), d in zip(called.items(), slopes, strict=True):
+                    layer = self.layers[name]
+                    for part, value in CLOSED_FORMS[type(layer)](layer, wide(inputs), d).items():
+                        key = f"{name}.{part}" if name else part
+                        if key in self.total:
+                            self.total[key] += value
+        return True
 
-        return record
+    def _add_by_example(self, batch: Batch) -> bool:
+        """Add the squares of each example's Jacobian, held in memory for the whole batch, if the model can be vectorized."""
 
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
+        def per_example(parameters: dict[str, Tensor], example: Batch) -> Tensor:
+            single = tree_map(lambda x: x.unsqueeze(0), example)
+            model = with_parameters(self.model, parameters)
+            return self.scalars(self.objective.logits(model, single), single)[:, 0]  # type: ignore[arg-type]
 
+        try:
+            # Fused attention kernels have no rule for vmap and would be called once per example; torch warns where it does so.
+            with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "There is a performance drop")
+                jacobian = vmap(jacrev(per_example), in_dims=(None, 0))
+                rows = jacobian({n: p.detach() for n, p in self.parameters.items()}, batch)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError, ValueError):  # it branches on its data, or calls what has no rule for vmap
+            return False
+        for name, row in rows.items():
+            self.total[name] += wide(row).square().sum(dim=(0, 1))
+        return True
 
-def _add_by_layer(
-    model: nn.Module,
-    batch: Batch,
-    objective: Objective,
-    scalars: Scalars,
-    total: dict[str, Tensor],
-    layers: dict[str, nn.Module],
-) -> int:
-    with Tape(layers) as tape:
-        rows = scalars(objective.logits(model, batch), batch)
-    inputs, outputs = zip(*(tape.calls[name][0] for name in layers), strict=True)
-    for index, row in enumerate(rows):
-        gradients = torch.autograd.grad(row.sum(), outputs, retain_graph=index + 1 < len(rows))
-        with torch.no_grad():
-            for (name, layer), x, d in zip(layers.items(), inputs, gradients, strict=True):
-                for part, value in CLOSED_FORMS[type(layer)](layer, x, d).items():
-                    key = f"{name}.{part}" if name else part
-                    if key in total:
-                        total[key] += value
-    return len(rows)
-
-
-def _add_one_by_one(
-    model: nn.Module, batch: Batch, objective: Objective, scalars: Scalars, total: dict[str, Tensor]
-) -> int:
-    """Add the squares of each example's gradient, one backward pass each, and return the size of the vocabulary."""
-    parameters = dict(model.named_parameters())
-    for example in objective.split(batch, 1):
-        logits = objective.logits(model, example)
-        gradients = torch.autograd.grad(
-            scalars(logits, example).sum(), [parameters[name] for name in total], allow_unused=True
-        )
-        for value, gradient in zip(total.values(), gradients, strict=True):
-            if gradient is not None:
-                value += gradient.square()
-    return logits.shape[1]
+    def add_one_by_one(self, batch: Batch) -> None:
+        """Add the squares of each example's gradients, one backward pass each."""
+        weights = list(self.parameters.values())
+        for rows in example_gradients(self.model, batch, self.objective, self.scalars, weights):
+            for taken in rows:
+                for value, g in zip(self.total.values(), taken, strict=True):
+                    value += g.square()
 
 
-def _add_by_example(
-    model: nn.Module,
-    batch: Batch,
-    objective: Objective,
-    scalars: Scalars,
-    total: dict[str, Tensor],
-    _: dict[str, nn.Module],
-) -> int:
-    """Add the squares of each example's Jacobian, which is held in memory for the whole batch."""
-    fixed = {n: p.detach() for n, p in model.named_parameters() if n not in total} | dict(model.named_buffers())
+@contextmanager
+def attributes_kept(model: nn.Module) -> Iterator[None]:
+    """Put back, when the block ends, tensors that modules hold beside parameters and buffers.
 
-    def per_example(parameters: dict[str, Tensor], example: Batch) -> Tensor:
-        single = tree_map(lambda x: x.unsqueeze(0), example)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return functional_call(model, (parameters, fixed), args, kwargs)
-
-        return scalars(objective.logits(call, single), single)[:, 0]  # type: ignore[arg-type]
-
+    Old normalizations and pruning write the weight of each forward pass into the module, and a vectorized pass would leave a
+    tensor there that cannot be used afterwards.
+    """
+    plain = [{k: v for k, v in vars(module).items() if isinstance(v, Tensor)} for module in model.modules()]
     try:
-        # Fused attention kernels have no rule for vmap and would be called once per example.
-        with sdpa_kernel(SDPBackend.MATH):
-            jacobian = vmap(jacrev(per_example), in_dims=(None, 0))
-            rows = jacobian({n: p.detach() for n, p in model.named_parameters() if n in total}, batch)
-    except RuntimeError as error:
-        raise NotApplicable(f"this model cannot be differentiated example by example ({error})") from None
-    for name, row in rows.items():
-        total[name] += row.square().sum(dim=(0, 1))
-    return len(next(iter(rows.values()))[0])
+        yield
+    finally:
+        for module, values in zip(model.modules(), plain, strict=True):
+            for name in [k for k, v in vars(module).items() if isinstance(v, Tensor) and k not in values]:
+                del vars(module)[name]
+            vars(module).update(values)

@@ -9,9 +9,11 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 from typing_extensions import override
 
 from ungrok.core.errors import RecipeError, unknown
+from ungrok.core.forms import as_parts, in_single, logits_in, parts_by_name, rows_of, stacked
 from ungrok.core.scores import ClassScores, Scores, device_of, evaluating
 
 Batch = Any
@@ -33,7 +35,7 @@ class Objective(ABC):
 
     An objective of your own defines ``logits``, ``losses`` and ``targets``. Everything else is inherited and takes batches
     ``(inputs, targets)`` or ``(inputs, targets, index)``, tensors whose first dimension is examples, with one prediction
-    per example; ``index`` holds the identities of the examples.
+    per example; ``index`` holds the identities of the examples, int64 of shape (n,).
     """
 
     family: ClassVar[Family] = "classifier"
@@ -63,7 +65,9 @@ class Objective(ABC):
         return logits.argmax(dim=1)
 
     def move(self, batch: Batch, device: torch.device) -> Batch:
-        """Return the batch on ``device``.
+        """Return the batch on ``device``, in the form that all other methods take: a tuple of tensors.
+
+        Targets of whole numbers become int64 of shape (n,).
 
         Raises:
             RecipeError: If this objective takes no batch of this form.
@@ -74,25 +78,35 @@ class Objective(ABC):
                 f"a batch is a dict with {', '.join(batch)}, but {type(self).__name__} takes (inputs, targets); for a language "
                 "model give objective=CausalLM(), and an objective of your own that takes dicts needs move, size, split and join"
             )
-        return tuple(part.to(device, non_blocking=True) for part in batch)
+        return tree_map(lambda part: part.to(device, non_blocking=True), as_parts(batch))
 
-    def check(self, batch: Batch, shape: torch.Size) -> None:
-        """Raise RecipeError if a batch cannot be learned from by a model whose logits have this shape.
+    def check_form(self, batch: Batch) -> None:
+        """Raise RecipeError if a batch cannot be learned from by any model; asked before the model runs on it.
 
-        Inputs must be finite, and targets must be classes of the model, one for each input. An objective that overrides
-        ``predictions`` may have other targets.
+        Inputs must be finite, and there must be one target for each.
         """
         inputs, targets = batch[0], self.targets(batch)
         if targets.dtype != torch.int64 or targets.ndim != 1:
             raise RecipeError(
-                f"targets are {targets.dtype} of shape {tuple(targets.shape)}; allowed: int64 of shape (n,)"
+                f"targets are {targets.dtype} of shape {tuple(targets.shape)}; allowed: int64 of shape (n,), one class for each "
+                "example; for one-hot rows give targets.argmax(dim=1)"
             )
-        if len(inputs) != len(targets):
-            raise RecipeError(f"a batch holds {len(inputs)} inputs but {len(targets)} targets")
+        for values in inputs.values() if isinstance(inputs, Mapping) else [inputs]:
+            if values.ndim == 0 or len(values) != len(targets):
+                count = len(values) if values.ndim else 1
+                raise RecipeError(f"a batch holds {count} inputs but {len(targets)} targets")
+            if values.is_floating_point() and not torch.isfinite(values).all():
+                raise RecipeError("inputs hold NaN or infinity")
+
+    def check(self, batch: Batch, shape: torch.Size) -> None:
+        """Raise RecipeError if a batch cannot be learned from by a model whose logits have this shape.
+
+        Targets must be classes of the model. An objective that overrides ``predictions`` may have other targets.
+        """
+        self.check_form(batch)
+        targets = self.targets(batch)
         if len(shape) != 2:
             raise RecipeError(f"the model's output has shape {tuple(shape)}; allowed: (n, classes)")
-        if inputs.is_floating_point() and not torch.isfinite(inputs).all():
-            raise RecipeError("inputs hold NaN or infinity")
         if type(self).predictions is not Objective.predictions:  # other predictions need not be numbers of logits
             return
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < shape[1]:
@@ -129,11 +143,11 @@ class Objective(ABC):
     def split(self, batch: Batch, size: int) -> Iterator[Batch]:
         """Yield the batch in parts of at most ``size`` examples."""
         for start in range(0, self.size(batch), size):
-            yield tuple(part[start : start + size] for part in batch)
+            yield rows_of(tuple(batch), slice(start, start + size))
 
     def join(self, *batches: Batch) -> Batch:
         """Return the examples of several batches as one batch; an index is kept where all have one."""
-        return tuple(torch.cat(parts) for parts in zip(*batches, strict=False))
+        return tuple(stacked(list(parts)) for parts in zip(*batches, strict=False))
 
     def rows(self, output: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return a layer's output by prediction, shape (rows, ...); the first dimension of ``output`` is examples."""
@@ -164,6 +178,7 @@ class Objective(ABC):
         *,
         keep_logits: bool = True,
         on_losses: Callable[[Tensor], None] | None = None,
+        on_logits: Callable[[Tensor], None] | None = None,
     ) -> Scores:
         """Run a model over a split in eval mode, one forward pass, and keep what metrics need, in the order of the batches.
 
@@ -175,6 +190,7 @@ class Objective(ABC):
             keep_logits: Whether scores of classes hold the logits; those of answers never do.
             on_losses: Called with each batch's losses, shape (n,), and their graph, so that a gradient costs no second
                 forward pass; without it no gradients are computed.
+            on_logits: Called with each batch's logits, before the losses are computed.
 
         Raises:
             RecipeError: If ``batches`` is empty.
@@ -185,6 +201,8 @@ class Objective(ABC):
             for raw in batches:
                 batch = self.move(raw, device)
                 logits = self.logits(model, batch)
+                if on_logits:
+                    on_logits(logits.detach())
                 losses = self.losses(logits, batch)
                 if on_losses:
                     on_losses(losses)
@@ -205,8 +223,10 @@ def log_stable(x: Tensor) -> Tensor:
 class Classification(Objective):
     """Single-label classification with cross-entropy, mean squared error on one-hot targets, or StableMax cross-entropy.
 
-    Batches are ``(inputs, targets)`` with targets int64 of shape (n,), or ``(inputs, targets, index)`` with the identities
-    of the examples; logits have shape (n, classes). The squared error of an example is averaged over classes, as
+    Batches are ``(inputs, targets)`` or ``(inputs, targets, index)``, the identities of the examples being int64 of shape (n,);
+    or dicts: ``labels`` are the targets, ``index`` the identities, and all else goes to the model by name. Targets are whole
+    numbers of shape (n,) or (n, 1). Models return logits of shape (n, classes), or an output that holds them under
+    ``logits``, as those of transformers do. The squared error of an example is averaged over classes, as
     ``torch.nn.MSELoss`` does. StableMax replaces exp by :func:`log_stable`'s s, which grows linearly and so does not absorb
     small logits: ``−log(s(z_y) / Σ s(z))`` (Prieto et al. 2025, arXiv 2501.04697).
 
@@ -230,9 +250,13 @@ class Classification(Objective):
         self.precision = precision
 
     @override
+    def move(self, batch: Batch, device: torch.device) -> Batch:
+        return super().move(parts_by_name(batch) if isinstance(batch, Mapping) else batch, device)
+
+    @override
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        out: Tensor = model(batch[0])
-        return out
+        inputs = batch[0]
+        return in_single(logits_in(model(**inputs) if isinstance(inputs, Mapping) else model(inputs)))
 
     @override
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -282,7 +306,8 @@ def backward(terms: Iterable[Tensor]) -> Tensor:
     """Accumulate the gradients of scalars, one graph in memory at a time, and return the sum of the scalars, detached."""
     total: Tensor | None = None
     for term in terms:
-        term.backward()
+        if term.requires_grad:
+            term.backward()
         total = term.detach() if total is None else total + term.detach()
     assert total is not None
     return total

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module, metadata
+from inspect import isabstract
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args
 
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from ungrok.core.catalog import Entry, entries
-from ungrok.core.errors import unknown
-from ungrok.core.schema import Schema
+from ungrok.core.errors import RecipeError, UngrokWarning, first_line, shown, unknown
+from ungrok.core.schema import UNUSABLE, Schema
 
 T = TypeVar("T", bound=Schema)
 C = TypeVar("C", bound=type[Schema])
@@ -27,15 +29,21 @@ class Registry(Generic[T]):
     Args:
         what: What error messages call such a class, for instance ``"unlearner"``.
         group: Entry-point group that plug-ins use, for instance ``"ungrok.unlearners"``.
+        base: The class that all must be of; not needed where only names are asked for.
         catalog: Where built-in classes are looked for, as :func:`~ungrok.core.catalog.entries` takes it; their modules are
             imported when they are first asked for. Without it a class is known only once its module has been imported.
 
     """
 
-    def __init__(self, what: str, group: str, catalog: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, what: str, group: str, catalog: tuple[str, str] | None = None, base: type[Schema] = Schema
+    ) -> None:
         self.what = what
         self.group = group
         self.catalog = catalog
+        self.base = base
+        self.broken: dict[str, str] = {}
+        """Why each plug-in that cannot be used cannot, by the name of its entry point."""
         self._classes: dict[str, type[T]] = {}
         self._loaded = False
 
@@ -43,7 +51,8 @@ class Registry(Generic[T]):
         """Add a class under the name that its ``kind`` field allows, and return it unchanged."""
         fields: dict[str, FieldInfo] = getattr(cls, "model_fields")  # noqa: B009 (mypy mistakes the bound)
         name = get_args(fields["kind"].annotation)[0]
-        if self._classes.get(name, cls) is not cls:
+        own = self.catalog and cls.__module__.startswith(f"{self.catalog[0]}.")
+        if self._classes.get(name, cls) is not cls or (not own and name in self._built_in()):
             raise ValueError(f"two {self.what}s are called {name!r}")
         self._classes[name] = cls  # type: ignore[assignment]
         return cls
@@ -52,21 +61,36 @@ class Registry(Generic[T]):
         return entries(*self.catalog) if self.catalog else {}
 
     def _load(self) -> None:
-        """Import the plug-ins, once.
-
-        Raises:
-            ValueError: If one has the name of a built-in class.
-
-        """
+        """Import the plug-ins, once; one that cannot be used is named in a warning, and nothing else fails for it."""
         if self._loaded:
             return
         self._loaded = True
         for point in _installed().select(group=self.group):
-            self.register(point.load())
-        for name, entry in self._built_in().items():
-            cls = self._classes.get(name)
-            if cls and (cls.__module__, cls.__qualname__) != (entry.module, entry.class_name):
-                raise ValueError(f"two {self.what}s are called {name!r}")
+            try:
+                self._join(point.load())
+            except (Exception, SystemExit) as error:  # whatever a plug-in raises when it is imported
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                self.broken[point.name] = UNUSABLE[point.name] = reason
+                warnings.warn(
+                    f"plug-in {self.group}: {point.name!r} cannot be used ({reason})", UngrokWarning, stacklevel=2
+                )
+
+    def _join(self, cls: Any) -> None:
+        """Register the class of a plug-in.
+
+        Raises:
+            TypeError: If it is not what this registry holds.
+            ValueError: If its name is taken.
+
+        """
+        if not (isinstance(cls, type) and issubclass(cls, self.base)) or isabstract(cls):
+            raise TypeError(
+                f"{shown(cls)} is no {self.what}: it must be a class made from {self.base.__name__}, with all its methods"
+            )
+        names = get_args(cls.model_fields["kind"].annotation) if "kind" in cls.model_fields else ()
+        if len(names) != 1 or cls.model_fields["kind"].default != names[0]:
+            raise TypeError(f'{cls.__name__} lacks a name: it must say kind: Literal["name"] = "name"')
+        self.register(cls)
 
     def names(self) -> list[str]:
         """Return the registered names in alphabetical order; built-in classes are not imported for it."""
@@ -84,13 +108,16 @@ class Registry(Generic[T]):
         """Return the class called ``name``; a built-in one is imported.
 
         Raises:
-            RecipeError: If there is none; the message lists the names and the nearest one.
+            RecipeError: If there is none; the message lists the names and the nearest one. If it is a plug-in that cannot be
+                used, the message says why.
 
         """
         if name not in self._classes and name in self._built_in():
             import_module(self._built_in()[name].module)
         if name not in self._classes:
             self._load()
+        if name not in self._classes and name in self.broken:
+            raise RecipeError(f"{self.what}: the plug-in {name!r} cannot be used ({self.broken[name]})")
         if name not in self._classes:
             raise unknown(self.what, name, self.names())
         return self._classes[name]

@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from ungrok.core.errors import nearest
+from ungrok.core.errors import LONGEST_VALUE, clipped, listed, nearest, shown
+
+LONGEST_SENTENCE = 225
+"""Characters of a message that what a validator says may take."""
+
+UNUSABLE: dict[str, str] = {}
+"""Why each kind that a plug-in would add cannot be used; see :class:`ungrok.core.registry.Registry`."""
 
 
 class Schema(BaseModel):
@@ -19,6 +25,17 @@ class Schema(BaseModel):
 
     optional: ClassVar[frozenset[str]] = frozenset()
     """Keys added later; left out of the hash at their default, so that older stored jobs stay valid."""
+    listed_later: ClassVar[frozenset[str]] = frozenset()
+    """Those of them that are left out in lists of blocks, too; others stand there, since older hashes were made with them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_numbers_for_truth(cls, value: Any) -> Any:
+        """Refuse true and false where a number is asked for: pydantic takes them for 1 and 0."""
+        for key, given in value.items() if isinstance(value, dict) else ():
+            if key in cls.model_fields and _holds_truth(given) and not _takes_truth(cls.model_fields[key].annotation):
+                raise ValueError(f"{key}: {shown(given)} is not allowed: true and false are no numbers")
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -26,10 +43,8 @@ class Schema(BaseModel):
         if isinstance(value, dict):
             for key in value:
                 if key not in cls.model_fields:
-                    allowed = ", ".join(cls.model_fields)
-                    raise ValueError(
-                        f"no such key {key!r} (value {value[key]!r}); allowed: {allowed}{nearest(str(key), cls.model_fields)}"
-                    )
+                    allowed, near = listed(cls.model_fields), nearest(str(key), cls.model_fields)
+                    raise ValueError(f"no such key {shown(key)} (value {shown(value[key])}); allowed: {allowed}{near}")
         return value
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,7 +60,30 @@ class Schema(BaseModel):
                 del content[name]
             elif isinstance(value, Schema):
                 content[name] = value.spec()
+            elif isinstance(value, list):
+                content[name] = [
+                    item._as_listed() if isinstance(item, Schema) else given
+                    for item, given in zip(value, content[name], strict=True)
+                ]
         return content
+
+    def _as_listed(self) -> dict[str, Any]:
+        """Return the content as it is hashed where the block is one of a list."""
+        defaults = {name: type(self).model_fields[name].get_default() for name in self.listed_later}
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if name not in defaults or getattr(self, name) != defaults[name]
+        }
+
+
+def _holds_truth(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_truth, value)))
+
+
+def _takes_truth(annotation: Any) -> bool:
+    """Return whether true may stand where a type is asked for, anywhere inside it."""
+    return annotation in (bool, Any) or any(map(_takes_truth, get_args(annotation)))
 
 
 def canonical(value: Any) -> str:
@@ -64,22 +102,30 @@ def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
     first = errors[0]
     parts: list[str] = [prefix] if prefix else []
     here: Any = content
+    chosen: Any = None
     part: Any
     for part in first["loc"]:
-        # pydantic puts the chosen union member into the location; the recipe has no such key.
-        if (isinstance(here, dict) and part in here) or (
+        # pydantic puts the chosen union member into the location; the recipe has no such key, or another by that name.
+        if isinstance(here, dict) and part == here.get("kind") and here is not chosen:
+            chosen = here
+        elif (isinstance(here, dict) and part in here) or (
             isinstance(here, list) and isinstance(part, int) and part < len(here)
         ):
-            parts.append(str(part))
+            parts.append(clipped(str(part), LONGEST_VALUE))
             here = here[part]
         elif part == first["loc"][-1] and first["type"] == "missing":
             parts.append(str(part))
-    key, context = ".".join(parts), first.get("ctx", {})
+    key, context = clipped(".".join(parts), 2 * LONGEST_VALUE), first.get("ctx", {})
     allowed = str(context.get("expected_tags") or context.get("expected") or "")
     match first["type"]:
+        case "union_tag_invalid" if context["tag"] in UNUSABLE:
+            text = f"the plug-in {shown(context['tag'])} cannot be used ({UNUSABLE[context['tag']]})"
+            key += ".kind"
         case "union_tag_invalid":
             names = [name.strip().strip("'") for name in allowed.split(",")]
-            text = f"{context['tag']!r} is not known; allowed: {', '.join(names)}{nearest(context['tag'], names)}"
+            text = (
+                f"{shown(context['tag'])} is not known; allowed: {listed(names)}{nearest(str(context['tag']), names)}"
+            )
             key += ".kind"
         case "union_tag_not_found":
             text = "is missing; it names what the block is"
@@ -87,15 +133,15 @@ def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
         case "missing":
             text = "is missing"
         case "value_error":
-            text = str(context.get("error", first["msg"]))
+            text = clipped(str(context.get("error", first["msg"])), LONGEST_SENTENCE)
         case "model_attributes_type" | "model_type":
-            text = f"{first['input']!r} is not a block of keys, for instance {{kind: ...}}"
+            text = f"{shown(first['input'])} is not a block of keys, for instance {{kind: ...}}"
         case "literal_error":
             names = [name.strip(" '") for name in re.split(r",| or ", allowed)]
             text = (
-                f"{first['input']!r} is not allowed; allowed: {', '.join(names)}{nearest(str(first['input']), names)}"
+                f"{shown(first['input'])} is not allowed; allowed: {listed(names)}{nearest(str(first['input']), names)}"
             )
         case _:
-            text = f"{first['input']!r} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
+            text = f"{shown(first['input'])} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{key}: {text}{more}" if key else f"{text}{more}"

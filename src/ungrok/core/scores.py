@@ -179,6 +179,7 @@ class AnswerScores(Scores):
             by itself. It is ``1 − k/n``, where k of the n answer tokens are the shortest prefix after which every token is
             the model's first choice: 1 where no prefix is needed, 0 where even the last token is wrong (Wang et al. 2024,
             arXiv 2402.03927).
+        tokens: int64, shape (n,): answer tokens that ``matches`` and ``extraction`` count.
 
     The token that ends an answer counts in losses only. Values are NaN where a logit is not finite.
 
@@ -188,6 +189,7 @@ class AnswerScores(Scores):
 
     matches: Tensor
     extraction: Tensor
+    tokens: Tensor
 
     @property
     def accuracy(self) -> float | None:
@@ -200,6 +202,16 @@ class AnswerScores(Scores):
         return self._mean(self.extraction)
 
     @property
+    def paper_strength(self) -> float | None:
+        """Mean extraction strength as locuslab/open-unlearning computes it; None as above.
+
+        It is 1/n, not 0, where even the last of n tokens is wrong: that code tries prefixes of up to n − 1 tokens, and takes the
+        longest where none will do.
+        """
+        least = self.tokens.gt(0) / self.tokens.clamp(min=1)
+        return self._mean(self.extraction.maximum(least))
+
+    @property
     def probability(self) -> float | None:
         """Mean of ``exp(−loss)``, the geometric mean of an answer's token probabilities; None as above."""
         return self._mean((-self.losses).exp())
@@ -209,24 +221,29 @@ class AnswerScores(Scores):
         return super().summary() | {"extraction": self.extraction_strength}
 
     def memorization(self) -> dict[str, float | None]:
-        """Return extraction strength as ``ES``, and ``probability``."""
-        return {"ES": self.extraction_strength, "probability": self.probability}
+        """Return ``extraction`` strength, the same as the paper's code has it as ``ES``, and ``probability``."""
+        return {"ES": self.paper_strength, "extraction": self.extraction_strength, "probability": self.probability}
 
     @classmethod
     @override
     def empty(cls) -> Self:
-        return cls(*[torch.zeros(0)] * 3)
+        none = torch.zeros(0)
+        return cls(none, none, none, none.long())
 
     @classmethod
     def stack(cls, places: Sequence[Mapping[str, Self]]) -> dict[str, Tensor]:
-        """Return losses, matches and extraction, float32 of shape (places, n) each."""
-        return {
+        """Return losses, matches and extraction, float32 of shape (places, n) each, and tokens once."""
+        along = {
             f"{name}.{part}": torch.stack([getattr(place[name], part) for place in places])
             for name in places[0]
             for part in ("losses", "matches", "extraction")
         }
+        return along | {f"{name}.tokens": scores.tokens for name, scores in places[0].items()}
 
     @classmethod
     @override
     def at(cls, tensors: Mapping[str, Tensor], split: str, place: int) -> Self:
-        return cls(*(tensors[f"{split}.{part}"][place] for part in ("losses", "matches", "extraction")))
+        losses, matches, extraction = (
+            tensors[f"{split}.{part}"][place] for part in ("losses", "matches", "extraction")
+        )
+        return cls(losses, matches, extraction, tensors[f"{split}.tokens"])

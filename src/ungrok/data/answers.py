@@ -14,7 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from ungrok.core.causal_lm import CausalLM
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, listed, shown
 from ungrok.core.objective import Family
 from ungrok.core.seeds import generator
 from ungrok.data import authors
@@ -149,7 +149,7 @@ class AnswerData(Data):
         for question, rows in repeated(self.rows).items():
             if 0 < len(gone & set(rows)) < len(rows):
                 raise NotApplicable(
-                    f"forget split {label!r}: the question {question!r} stands in rows {', '.join(map(str, rows))}, of which "
+                    f"forget split {label!r}: the question {shown(question)} stands in rows {listed(map(str, rows))}, of which "
                     "some are to be forgotten and some to be kept"
                 )
 
@@ -158,11 +158,14 @@ class AnswerProblem(Problem):
     """What all problems of question-answer pairs share."""
 
     family: ClassVar[Family] = "language"
+    scores: ClassVar[Literal["class", "answer"]] = "answer"
     optional: ClassVar[frozenset[str]] = frozenset({"tokenizer_file"})
 
     tokenizer: str | None = Field(None, description="hub id or folder; null trains a byte-level BPE on the data")
     tokenizer_file: str | None = Field(None, description="a GGUF file there; reading it needs the package gguf")
-    vocabulary: int = Field(1024, ge=300, description="size of the BPE that is trained where tokenizer is null")
+    vocabulary: int = Field(
+        1024, ge=300, le=1_000_000, description="size of the BPE that is trained where tokenizer is null"
+    )
     template: Literal["plain", "chat"] = "plain"
     prompt: str = Field("Question: {question}\nAnswer:", description="the plain template")
     pad_token: str | None = Field(None, description="for tokenizers that have none, for instance their end token")
@@ -216,15 +219,15 @@ def check_rows(rows: Sequence[AnswerRow], where: str) -> None:
     for number, row in enumerate(rows):
         for column in wanted:
             if not isinstance(row, dict) or column not in row:
-                there = ", ".join(row) if isinstance(row, dict) else repr(row)
+                there = listed(row) if isinstance(row, dict) else shown(row)
                 raise RecipeError(f"{where}, row {number}: no column {column!r}; there: {there}")
         for column in filter(COLUMNS.__contains__, row):
             value = row[column]
             if not isinstance(value, COLUMNS[column]):
                 allowed = "a string" if COLUMNS[column] is str else "a list of strings"
-                raise RecipeError(f"{where}, row {number}: {column} is {value!r}; allowed: {allowed}")
+                raise RecipeError(f"{where}, row {number}: {column} is {shown(value)}; allowed: {allowed}")
             if isinstance(value, list) and not all(isinstance(text, str) for text in value):
-                raise RecipeError(f"{where}, row {number}: {column} holds {value!r}; allowed: strings")
+                raise RecipeError(f"{where}, row {number}: {column} holds {shown(value)}; allowed: strings")
 
 
 def perturbed_rows(tables: Tables) -> dict[tuple[str, str], AnswerRow]:
@@ -286,7 +289,8 @@ def _texts(tables: Tables) -> list[str]:
     for rows in tables.values():
         for row in rows:
             for value in row.values():
-                texts |= dict.fromkeys([value] if isinstance(value, str) else value)
+                values = value if isinstance(value, list) else [value]
+                texts |= dict.fromkeys(text for text in values if isinstance(text, str))
     return list(texts)
 
 

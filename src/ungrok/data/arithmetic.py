@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from ungrok.core.errors import RecipeError
+from ungrok.core.memory import check_fits
 from ungrok.data.base import PROBLEMS, Problem, Split, cut
 
 
@@ -28,6 +29,7 @@ class Modular(Problem):
     def splits(self) -> tuple[Split, Split, Split, int]:
         """Return the three splits and p."""
         p = self.modulus
+        check_fits(32 * p**3, "problem.modulus", f"the codes of {p}² pairs")
         if any(p % k == 0 for k in range(2, int(p**0.5) + 1)):
             raise RecipeError(f"problem.modulus: {p} is not a prime")
         a, b = torch.cartesian_prod(torch.arange(p), torch.arange(p)).unbind(1)

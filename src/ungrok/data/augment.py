@@ -18,7 +18,7 @@ class Augment(Schema):
     usual CIFAR recipe (He et al. 2016, arXiv 1512.03385, section 4.2: padding 4, crop 32, flip).
     """
 
-    pad: int = Field(4, ge=0, description="black pixels added on each side before the crop")
+    pad: int = Field(4, ge=0, le=1024, description="black pixels added on each side before the crop")
     flip: bool = Field(True, description="mirror half of the images, chosen at random")
 
     def draw(self, count: int, seed: int, epoch: int) -> Tensor:

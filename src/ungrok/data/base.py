@@ -271,6 +271,8 @@ class Problem(Schema):
     """
 
     family: ClassVar[Family] = "classifier"
+    scores: ClassVar[Literal["class", "answer"]] = "class"
+    """The kind of the scores of its models; see :class:`ungrok.core.scores.Scores`."""
 
     kind: str
     data_seed: int = Field(0, ge=0, description="seed of the split and of the label corruption")
@@ -312,7 +314,7 @@ class Problem(Schema):
         return Data(train, validation, test, classes, chosen, self.augmentation())
 
 
-PROBLEMS: Registry[Problem] = Registry("problem", "ungrok.problems", ("ungrok.data", "PROBLEMS.register"))
+PROBLEMS: Registry[Problem] = Registry("problem", "ungrok.problems", ("ungrok.data", "PROBLEMS.register"), Problem)
 
 
 def cut(whole: Split, sizes: dict[str, int | None], seed: int) -> list[Split]:

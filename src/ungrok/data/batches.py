@@ -26,6 +26,9 @@ class TensorBatches:
 
     """
 
+    torch_only = True
+    """See :func:`ungrok.core.sets.draws_from_torch`."""
+
     def __init__(
         self,
         split: Split,

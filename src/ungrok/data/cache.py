@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -20,7 +17,8 @@ import torch
 from torch import Tensor
 
 from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
-from ungrok.core.files import checksum, read_json, write_json, write_text
+from ungrok.core.files import checksum, local_path, locked, read_json, write_json, write_text
+from ungrok.core.memory import check_fits
 from ungrok.core.progress import progress
 from ungrok.core.schema import canonical, digest
 from ungrok.data.decode import VERSION, Decoding, ImageCell, Pixels, cells_of, decode_all, left_out
@@ -55,7 +53,7 @@ def cache_root() -> Path:
     """Return ``$UNGROK_CACHE``, else ``ungrok`` under ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     chosen = os.environ.get("UNGROK_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return (Path(chosen) if chosen else Path(base, "ungrok")).expanduser().absolute()
+    return local_path(chosen, "UNGROK_CACHE") if chosen else local_path(f"{base}/ungrok", "XDG_CACHE_HOME")
 
 
 def decoded(table: Any, column: str, how: Decoding, label: str) -> Decoded:
@@ -68,15 +66,20 @@ def decoded(table: Any, column: str, how: Decoding, label: str) -> Decoded:
         label: Names the table to the user.
 
     Raises:
-        RecipeError: If an image cannot be decoded, or differs from the first in size or mode; the message names it.
+        RecipeError: If images of that size do not fit into memory; or if one cannot be decoded, or differs from the first in
+            size or mode, whose message names it.
         StoreError: If the cache cannot be written, or the disk is too small.
 
     """
     root = cache_root() / "images"
+    if how.size is not None:  # Pillow keeps four bytes a pixel of a color image
+        together = 4 * how.size**2 * min(len(table), CHUNK * _threads())
+        check_fits(together, "problem.size", "the images that are decoded at a time")
     try:
         root.mkdir(parents=True, exist_ok=True)
         key = _key(table, column, how, root)
-        with _locked(root / f".{key}.lock"):
+        # One process at a time decodes the same images; the others then find them.
+        with locked(root / f".{key}.lock"):
             return _open_or_build(table, column, how, root / key, label)
     except UngrokError:
         raise
@@ -102,14 +105,6 @@ def _open_or_build(table: Any, column: str, how: Decoding, folder: Path, label: 
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return _open(folder)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Let one process at a time decode the same images; the others then find them."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @lru_cache(maxsize=32)
@@ -216,10 +211,14 @@ class _Writer:
         }
 
 
+def _threads() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _build(table: Any, column: str, how: Decoding, folder: Path, label: str) -> None:
     """Decode a whole column into ``folder``, on all processors."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    done = 0
+    threads, done = _threads(), 0
     with (
         (folder / PIXELS).open("wb") as file,
         ThreadPoolExecutor(threads) as pool,

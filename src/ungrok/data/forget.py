@@ -102,7 +102,7 @@ class ForgetRule(Schema):
 
 
 FORGET_RULES: Registry[ForgetRule] = Registry(
-    "forget rule", "ungrok.forget_rules", ("ungrok.data", "FORGET_RULES.register")
+    "forget rule", "ungrok.forget_rules", ("ungrok.data", "FORGET_RULES.register"), ForgetRule
 )
 
 

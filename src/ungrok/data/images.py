@@ -45,6 +45,9 @@ class Normalize(Schema):
     def _positive(self) -> Normalize:
         if len(self.mean) != len(self.std) or min(self.std) <= 0:
             raise ValueError(f"mean {self.mean}, std {self.std}: allowed are as many of each, and std above 0")
+        largest = (1 + max(map(abs, self.mean))) / min(self.std)
+        if largest > torch.finfo(torch.float32).max:
+            raise ValueError(f"mean {self.mean}, std {self.std}: makes numbers that are too large for float32")
         return self
 
 
@@ -115,13 +118,7 @@ class ImageProblem(Problem):
         names = class_names(source)
         decoded = self._decoded(source)
         scale, targets = self._scale(decoded), targets_of(source, names)[decoded.kept]
-        classes = len(names) if names else int(targets.max()) + 1
-        if self.classes not in (None, classes):
-            raise RecipeError(f"problem.classes: {self.classes} expected, {source.name} has {classes}")
-        if classes < 2:
-            raise RecipeError(
-                f"problem: {source.name} has a single class; allowed: 2 or more (of a folder: one folder a class)"
-            )
+        classes = self._count(source, names, targets)
         whole = self._split(source, decoded, targets, scale, classes)
         if other is None:
             train, validation, test = cut(whole, self._sizes(len(whole), with_test=True), self.data_seed)
@@ -132,6 +129,23 @@ class ImageProblem(Problem):
         if test.shape != whole.shape:
             raise RecipeError(f"problem.size: training images have shape {whole.shape}, test images {test.shape}")
         return train, validation, self._some(test), classes
+
+    def _count(self, source: Source, names: list[str] | None, targets: Tensor) -> int:
+        """Return the number of classes."""
+        present = targets.unique().tolist()
+        classes = len(present) if names is None else len(names)
+        if self.classes not in (None, classes):
+            raise RecipeError(f"problem.classes: {self.classes} expected, {source.name} has {classes}")
+        if classes < 2:
+            raise RecipeError(
+                f"problem: {source.name} has a single class; allowed: 2 or more (of a folder: one folder a class)"
+            )
+        if names is None and present != list(range(classes)):
+            shown = ", ".join(map(str, present[:5])) + (", …" if classes > 5 else "")
+            raise RecipeError(
+                f"problem.label: {source.name} holds the labels {shown}; allowed: 0 to {classes - 1}, each of them"
+            )
+        return classes
 
     def _decoded(self, source: Source) -> Decoded:
         return decoded(source.table, source.image, self.decoding(), source.name)
@@ -213,6 +227,8 @@ def targets_of(source: Source, names: list[str] | None) -> Tensor:
         raise RecipeError(f"problem.label: image {labels.index(None)} of {source.name} has no label")
     own = class_names(source)
     if own is None or names is None:
+        if labels and max(labels) > torch.iinfo(torch.int64).max:
+            raise RecipeError(f"problem.label: {source.name} holds the label {max(labels)}, which no int64 holds")
         return torch.tensor(labels, dtype=torch.int64)
     number = {name: place for place, name in enumerate(names)}
     words = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Literal
@@ -10,9 +9,11 @@ from typing import Literal
 from pydantic import Field
 
 from ungrok.core.errors import RecipeError, first_line
+from ungrok.core.files import local_path
 from ungrok.data.answers import AnswerProblem
 from ungrok.data.authors import Tables
 from ungrok.data.base import PROBLEMS
+from ungrok.data.json_lines import read_json_lines
 
 
 @PROBLEMS.register
@@ -52,7 +53,7 @@ TABLES = (
 
 def _local(path: str) -> Path | None:
     root = os.environ.get("UNGROK_DATASETS")
-    for candidate in (Path(path), *([Path(root, path)] if root else [])):
+    for candidate in (local_path(path, "problem.path"), *([Path(root, path)] if root else [])):
         if candidate.is_dir():
             return candidate
     return None
@@ -62,21 +63,11 @@ def read_folder(folder: Path) -> Tables:
     """Return the tables of a folder, JSON lines by file name.
 
     Raises:
-        RecipeError: If a line is not JSON; the message names file and row.
+        RecipeError: If a line is not a JSON object; the message names file and line.
 
     """
-    tables = {}
-    for path in sorted(folder.glob("*.json")):
-        if path.stem not in (*TABLES, "base"):
-            continue
-        rows = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
-            try:
-                rows.append(json.loads(line))
-            except ValueError as error:
-                raise RecipeError(f"{path}, row {number}: not JSON ({error})") from None
-        tables[path.stem] = rows
-    return tables
+    known = (*TABLES, "base")
+    return {path.stem: read_json_lines(path) for path in sorted(folder.glob("*.json")) if path.stem in known}
 
 
 def _from_hub(path: str) -> Tables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from string import Formatter
 from typing import Any, Literal
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from ungrok.core.causal_lm import IGNORED
-from ungrok.core.errors import RecipeError, first_line
+from ungrok.core.errors import RecipeError, first_line, shown
 from ungrok.core.objective import Objective
+from ungrok.core.pretrained import open_tokenizer, refusing
 from ungrok.core.scores import Scores
 from ungrok.data.base import Split
 from ungrok.data.stored import Index
@@ -167,7 +169,7 @@ def encode(
     index: Sequence[int] | None = None,
     where: str = "data",
 ) -> TokenSplit:
-    """Tokenize question-answer pairs, prompt and answer apart, so that answer tokens are known.
+    """Tokenize question-answer pairs; answer tokens are those that hold a part of the answer.
 
     Args:
         pairs: Questions and answers.
@@ -183,14 +185,16 @@ def encode(
     """
     check_tokenizer(tokenizer, template)
     rows: list[tuple[list[int], list[int]]] = []
+    name = getattr(tokenizer, "name_or_path", "") or "the tokenizer"
     for number, (question, answer) in enumerate(pairs):
         if not answer.strip():
-            raise RecipeError(f"{where}, row {number}: the answer to {question!r} is empty")
-        prompt, continuation = _parts(question, answer, tokenizer, template)
+            raise RecipeError(f"{where}, row {number}: the answer to {shown(question)} is empty")
+        with refusing(f"{where}, row {number}: cannot be tokenized by {name!r}"):
+            prompt, continuation = _parts(question, answer, tokenizer, template)
         if len(prompt) + len(continuation) > template.max_length:
             raise RecipeError(
                 f"{where}, row {number}: {len(prompt) + len(continuation)} tokens, which is more than "
-                f"problem.max_length {template.max_length} ({question!r})"
+                f"problem.max_length {template.max_length} ({shown(question)})"
             )
         rows.append((prompt, continuation))
     n, lengths = len(rows), torch.tensor([len(p) + len(a) for p, a in rows])
@@ -214,18 +218,47 @@ def encode(
 
 
 def _parts(question: str, answer: str, tokenizer: Any, template: Template) -> tuple[list[int], list[int]]:
-    """Return the tokens of prompt and answer, the end included; after a plain prompt the answer begins with a space."""
-    if template.kind == "chat":
+    """Return the tokens of prompt and answer, the end included; after a plain prompt the answer begins with a space.
+
+    The whole text is tokenized at once and cut before the first token that holds a part of the answer: by itself an answer can
+    have other tokens, since many tokenizers put a space before whatever a text begins with.
+    """
+    chat = template.kind == "chat"
+    if chat:
         turns = [{"role": "user", "content": question}]
-        text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        prompt: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-        spaced = answer.strip()
+        prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     else:
-        prompt = tokenizer(template.prompt.format(question=question.strip()))["input_ids"]
-        if prompt and prompt[-1] == tokenizer.eos_token_id:
-            prompt = prompt[:-1]
-        spaced = " " + answer.strip()
-    return prompt, [*tokenizer(spaced, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        prompt = template.prompt.format(question=question.strip())
+    whole = prompt + ("" if chat else " ") + answer.strip()
+    tokens, cut = (_cut if tokenizer.is_fast else _cut_by_prefix)(whole, prompt, tokenizer, special=not chat)
+    return tokens[:cut], [*tokens[cut:], tokenizer.eos_token_id]
+
+
+def _cut(whole: str, prompt: str, tokenizer: Any, *, special: bool) -> tuple[list[int], int]:
+    """Return the tokens of a text, without special ones after its end, and the number of those that belong to the prompt."""
+    coded = tokenizer(whole, add_special_tokens=special, return_offsets_mapping=True, return_special_tokens_mask=True)
+    tokens, added = list(coded["input_ids"]), coded["special_tokens_mask"]
+    while tokens and added[len(tokens) - 1]:
+        tokens.pop()
+    ends = [end for _, end in coded["offset_mapping"][: len(tokens)]]
+    return tokens, next((place for place, end in enumerate(ends) if end > len(prompt)), len(tokens))
+
+
+def _cut_by_prefix(whole: str, prompt: str, tokenizer: Any, *, special: bool) -> tuple[list[int], int]:
+    """Return the same by a tokenizer that does not say which characters its tokens stand for."""
+    tokens, before = (
+        _without_end(tokenizer(text, add_special_tokens=special)["input_ids"], tokenizer) for text in (whole, prompt)
+    )
+    if tokens[: len(before)] != before:
+        raise RecipeError(
+            f"problem.tokenizer: {tokenizer.name_or_path!r} joins the end of a prompt to the answer and does not say where its "
+            f"tokens lie; take its fast version ({prompt[-20:]!r})"
+        )
+    return tokens, len(before)
+
+
+def _without_end(tokens: list[int], tokenizer: Any) -> list[int]:
+    return tokens[:-1] if tokens and tokens[-1] == tokenizer.eos_token_id else tokens
 
 
 def check_tokenizer(tokenizer: Any, template: Template) -> None:
@@ -240,15 +273,32 @@ def check_tokenizer(tokenizer: Any, template: Template) -> None:
         )
     if template.kind == "chat" and not tokenizer.chat_template:
         raise RecipeError(f"problem.template: {name!r} has no chat template; allowed: plain")
-    if template.kind == "plain":
-        try:
-            filled = template.prompt.format(question="\0")
-        except (KeyError, IndexError, ValueError) as error:
-            raise RecipeError(
-                f"problem.prompt: {template.prompt!r} cannot be filled ({error!r}); allowed: {{question}} alone"
-            ) from None
+    if template.kind == "chat":
+        with refusing(f"problem.template: the chat template of {name!r} cannot be filled"):
+            filled = tokenizer.apply_chat_template(
+                [{"role": "user", "content": "\0"}], add_generation_prompt=True, tokenize=False
+            )
         if "\0" not in filled:
-            raise RecipeError(f"problem.prompt: {template.prompt!r} has no place for {{question}}")
+            raise RecipeError(f"problem.template: the chat template of {name!r} leaves the question out")
+    if template.kind == "plain":
+        _check_prompt(template.prompt)
+
+
+def _check_prompt(prompt: str) -> None:
+    """Raise RecipeError unless a plain template has ``{question}`` in it and asks for nothing else."""
+    try:
+        parts = [part[1:] for part in Formatter().parse(prompt) if part[1] is not None]
+    except ValueError as error:
+        raise _unfillable(prompt, first_line(error)) from None
+    other = [name for name, form, conversion in parts if (name, form, conversion) != ("question", "", None)]
+    if other:
+        raise _unfillable(prompt, f"asks for {shown(other[0])}, or for a form of it")
+    if not parts:
+        raise RecipeError(f"problem.prompt: {shown(prompt)} has no place for {{question}}")
+
+
+def _unfillable(prompt: str, reason: str) -> RecipeError:
+    return RecipeError(f"problem.prompt: {shown(prompt)} cannot be filled ({reason}); allowed: {{question}} alone")
 
 
 def load_tokenizer(name: str, pad_token: str | None, file: str | None = None) -> Any:
@@ -258,15 +308,7 @@ def load_tokenizer(name: str, pad_token: str | None, file: str | None = None) ->
         RecipeError: If it cannot be loaded, or does not know ``pad_token``.
 
     """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **({"gguf_file": file} if file else {}))
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = first_line(error)
-        raise RecipeError(
-            f"problem.tokenizer: {name!r} is neither a folder with a tokenizer nor an id that the hub answers to ({reason})"
-        ) from None
+    tokenizer = open_tokenizer(name, file)
     if pad_token is not None:
         if tokenizer.convert_tokens_to_ids(pad_token) in (None, tokenizer.unk_token_id) and pad_token not in (
             tokenizer.get_vocab()

@@ -79,6 +79,8 @@ def _table(identifier: str, config: str | None, split: str) -> Any:
     root = os.environ.get("UNGROK_DATASETS")
     local = Path(root, identifier) if root else None
     source = str(local) if local and local.is_dir() else identifier
+    if source != identifier and "[" in source:
+        raise RecipeError(f"UNGROK_DATASETS: {root!r} holds '[', which the package datasets takes for a pattern")
     try:
         return load_table(source, config, split=split)
     except Exception as error:

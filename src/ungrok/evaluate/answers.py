@@ -11,11 +11,13 @@ from torch import Tensor
 from ungrok.core.scores import AnswerScores
 from ungrok.evaluate.accuracy import Accuracies
 from ungrok.evaluate.generations import fluency
-from ungrok.evaluate.leakage import privleak
-from ungrok.evaluate.tofu import FILES, UTILITY, column, forget_quality, forget_ratios, model_utility
+from ungrok.evaluate.leakage import LOSSES, privleak, reference_attack
+from ungrok.evaluate.tofu import FILES, UTILITY, column, forget_quality, forget_ratios, model_utility, nearness_to_one
 
 MEMORIZATION = {
-    "ES_forget": "Extraction strength on the forget pairs, in [0, 1]: share of the answer that the model completes by itself.",
+    "extraction_forget": "Extraction strength on the forget pairs, in [0, 1]: share of the answer that the model completes by itself.",
+    "extraction_retain": "The same on the retained pairs.",
+    "ES_forget": "The same as the paper and locuslab/open-unlearning have it: 1/n, not 0, where the last of n tokens is wrong.",
     "ES_retain": "The same on the retained pairs.",
     "probability_forget": "Mean probability per token of the forget answers, exp(−loss).",
     "probability_retain": "The same on the retained pairs.",
@@ -25,12 +27,18 @@ ANSWERS = {
     "utility": "TOFU's model utility: harmonic mean of nine numbers on retained pairs, real authors and world facts, in [0, 1].",
     "ROUGE_forget": "Mean ROUGE-L recall of what the model answers to the forget questions, in [0, 1].",
     "ROUGE_retain": "The same on retained questions.",
+    "ROUGE1_forget": "Mean ROUGE-1 recall of the same answers: words in any order.",
+    "ROUGE1_retain": "The same on retained questions.",
     "fluency_forget": "Mean n-gram entropy of those answers, in bits; repetition lowers it.",
     "fluency_retain": "The same on retained questions.",
-    "truth_ratio_forget": "Mean geometric truth ratio on the forget questions; 1 cannot tell wrong answers from the true one.",
+    "truth_ratio_forget": "Mean of min(R, 1/R) on the forget questions, in [0, 1]; 1 cannot tell wrong answers from the true one.",
+    "R_forget": "Mean geometric truth ratio R on the forget questions, from 0; above 1 wrong answers are likelier than the true one.",
     "forget_quality": "The p-value of TOFU's Kolmogorov-Smirnov test of truth ratios against the oracle; small means told apart.",
     "forget_ks": "Its statistic, in [0, 1]; 0 is equal.",
-    "min_k_auc": "AUC of the Min-K% attack, forget against held-out pairs; nearer to the oracle's is better.",
+    "loss_auc": "AUC of the attack by loss, forget against held-out pairs; nearer to the oracle's is better.",
+    "zlib_auc": "AUC of the loss over the compressed length of the answer.",
+    "reference_auc": "AUC of the loss minus the oracle's.",
+    "min_k_auc": "AUC of the Min-K% attack.",
     "min_k_plus_plus_auc": "AUC of Min-K%++, the same on normalized log-probabilities.",
     "privleak": "Privacy leakage in percent relative to the oracle, from that AUC; 0 is the oracle, −100 wholly remembered.",
 }
@@ -74,7 +82,8 @@ class Questioned:
     """What a model answered to TOFU's questions.
 
     Args:
-        logs: In the form of TOFU's public code, by the file names of :data:`ungrok.evaluate.tofu.FILES`.
+        logs: In the form of TOFU's public code, by the file names of :data:`ungrok.evaluate.tofu.FILES`; where there are held-out
+            pairs also the losses of :data:`ungrok.evaluate.leakage.LOSSES`.
         attacks: :meth:`ungrok.evaluate.roc.AttackOutcome.to_dict` of the token attacks, by name.
 
     """
@@ -92,9 +101,12 @@ def said(logs: Mapping[str, Any], prefix: str) -> dict[str, float]:
         if FILES[name] in logs:
             texts = [text for text, _ in logs[FILES[name]]["generated_text"].values()]
             row[f"{prefix}ROUGE_{name}"] = float(column(logs, name, "rougeL_recall").mean())
+            row[f"{prefix}ROUGE1_{name}"] = float(column(logs, name, "rouge1_recall").mean())
             row[f"{prefix}fluency_{name}"] = sum(map(fluency, texts)) / len(texts)
     if FILES["forget"] in logs:
-        row[f"{prefix}truth_ratio_forget"] = float(forget_ratios(logs).mean())
+        ratios = forget_ratios(logs)
+        row[f"{prefix}truth_ratio_forget"] = nearness_to_one(ratios)
+        row[f"{prefix}R_forget"] = float(ratios.mean())
     return row
 
 
@@ -104,6 +116,12 @@ def beside(model: Questioned, oracle: Questioned) -> dict[str, Any]:
     row |= {f"oracle_{name}_auc": attack["auc"] for name, attack in oracle.attacks.items()}
     if FILES["forget"] in model.logs:
         row["forget_quality"], row["forget_ks"] = forget_quality(model.logs, oracle.logs)
+    if all(name in questioned.logs for questioned in (model, oracle) for name in LOSSES.values()):
+        ours, theirs = (
+            {side: list(each.logs[name]["avg_loss"].values()) for side, name in LOSSES.items()}
+            for each in (model, oracle)
+        )
+        row["reference_auc"] = reference_attack(ours, theirs).auc
     if "min_k" in model.attacks:
         row["privleak"] = privleak(model.attacks["min_k"]["auc"], oracle.attacks["min_k"]["auc"])
     return row

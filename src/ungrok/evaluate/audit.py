@@ -62,8 +62,8 @@ class Audit:
             f"gap to the oracle {_number(self.oracle_gap)}, share of UA lost {_number(self.relative_forgetting)}"
         )
         lines.append(f"{'MIA AUC':>18}{''.join(f'{model:>22}' for model in self.membership)}")
-        for name in next(filter(None, self.membership.values()), {}):
-            outcomes = [attacks[name] if attacks else None for attacks in self.membership.values()]
+        for name in dict.fromkeys(name for attacks in self.membership.values() for name in attacks or {}):
+            outcomes = [attacks.get(name) if attacks else None for attacks in self.membership.values()]
             lines.append(f"{name:>18}{''.join(f'{_interval(outcome):>22}' for outcome in outcomes)}")
         return "\n".join([*lines, self.reading])
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ungrok.core.objective import Batch, Batches, Classification, Objective
+from ungrok.core.sets import draws_from_torch
 
 
 class Metered:
     """Batches that count how many examples are read of them; hand them to a method in the place of the set itself.
 
     Everything that is read counts once, whatever is done with it: one pass may mean one forward pass or, with a teacher, two.
+    ``uncounted`` is the set itself, for checks that are no part of a method's cost.
 
     Args:
         batches: Re-iterable of batches.
@@ -20,9 +22,10 @@ class Metered:
     """
 
     def __init__(self, batches: Batches, examples: int, objective: Objective | None = None) -> None:
-        self.batches = batches
+        self.uncounted = batches
         self.examples = examples
         self.objective = objective or Classification()
+        self.torch_only = draws_from_torch(batches)
         self.read = 0
         if hasattr(batches, "dataset"):  # by which a DataLoader's examples are known
             self.dataset = batches.dataset
@@ -33,9 +36,9 @@ class Metered:
         return self.read / self.examples
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in self.batches:
+        for batch in self.uncounted:
             self.read += self.objective.size(batch)
             yield batch
 
     def __len__(self) -> int:
-        return len(self.batches)  # type: ignore[arg-type]
+        return len(self.uncounted)  # type: ignore[arg-type]

@@ -144,9 +144,11 @@ def weight_distance(a: nn.Module, b: nn.Module) -> float | None:
     """
     left, right = dict(a.named_parameters()), dict(b.named_parameters())
     for name in sorted(left.keys() | right.keys()):
-        shapes = [tuple(side[name].shape) if name in side else None for side in (left, right)]
+        shapes = [tuple(side[name].shape) if name in side else "none" for side in (left, right)]
         if shapes[0] != shapes[1]:
-            raise RecipeError(f"the two models have different parameters: {name} has shape {shapes[0]} and {shapes[1]}")
+            raise RecipeError(
+                f"the two models have different parameters: {name} has the shapes {shapes[0]} and {shapes[1]}"
+            )
     distance = math.sqrt(sum((left[n].cpu().double() - right[n].cpu().double()).square().sum().item() for n in left))
     return distance if math.isfinite(distance) else None
 

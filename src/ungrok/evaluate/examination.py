@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, cast
+from functools import partial
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from ungrok.core.causal_lm import CausalLM
+from ungrok.core.entrance import Entrance, enter, entering
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Batch, Batches, Family, Objective
 from ungrok.core.scores import ClassScores, Scores, device_of, evaluating
@@ -21,8 +23,8 @@ from ungrok.evaluate.roc import AttackOutcome
 
 ACCURACIES = {"UA": "forget", "RA": "retain", "TA": "test"}
 
-UNLEARNED, RANDOM = "unlearned", "random"
-"""Names of the model that is audited, and of the freshly initialized one, which is run on the forget set only."""
+UNLEARNED, ORACLE, RANDOM = "unlearned", "oracle", "random"
+"""Names of the model that is audited, of the retrained one, and of the freshly initialized one, run on the forget set only."""
 
 
 class Examination(ABC):
@@ -36,9 +38,11 @@ class Examination(ABC):
 
     reading: ClassVar[str]
     """Which direction of an attack's AUC is better, in a sentence."""
+    tokenizer: Any = None
+    """A tokenizer of transformers, for attacks on language models that need texts."""
 
     def __init__(self, objective: Objective, models: Mapping[str, nn.Module]) -> None:
-        self.objective, self.models = objective, models
+        self.objective, self.models, self.entrance = objective, models, Entrance(objective)
         self.scores: dict[str, dict[str, Scores]] = {name: {} for name in models if name != RANDOM}
         """By model and set."""
 
@@ -56,9 +60,13 @@ class Examination(ABC):
         """
         names = [name for name in self.models if name != RANDOM or role == "forget"]
         parts: dict[str, list[Scores]] = {name: [] for name in names}
-        for batch in batches:
-            for name, scores in self.run(role, batch, names):
-                parts[name].append(scores)
+        for raw in batches:
+            with entering(role):
+                batch = enter(self.objective, self.models[UNLEARNED], raw)
+                self.objective.check_form(batch)
+                for name, scores in self.run(role, batch, names):
+                    parts[name].append(scores)
+            self.entrance.apart(role, batch)
         if not any(parts.values()):
             raise RecipeError(f"{role}: holds no batches")
         self.keep(role, {name: type(scores[0]).joined(scores) for name, scores in parts.items()})
@@ -67,6 +75,10 @@ class Examination(ABC):
         """Keep the scores of all models on a set."""
         for name in self.scores:
             self.scores[name][role] = scores[name]
+
+    def fits(self, role: str, batch: Batch, logits: Tensor) -> None:
+        """Raise RecipeError if a model's logits do not fit a batch."""
+        self.entrance.fits(role, batch, logits)
 
     @abstractmethod
     def run(self, role: str, batch: Batch, names: Iterable[str]) -> Iterable[tuple[str, Scores]]:
@@ -105,10 +117,10 @@ class ClassExamination(Examination):
 
     reading = membership.READING
 
-    def run(self, role: str, batch: Batch, names: Iterable[str]) -> Iterable[tuple[str, Scores]]:  # noqa: ARG002
+    def run(self, role: str, batch: Batch, names: Iterable[str]) -> Iterable[tuple[str, Scores]]:
         """Yield the scores of each model, logits included."""
         for name in names:
-            yield name, self.objective.score(self.models[name], [batch])
+            yield name, self.objective.score(self.models[name], [batch], on_logits=partial(self.fits, role, batch))
 
     def keep(self, role: str, scores: Mapping[str, Scores]) -> None:
         """Keep those of the random model, too."""
@@ -155,7 +167,7 @@ class AnswerExamination(Examination):
         """Yield the scores of the unlearned model first, since its logits are compared with those of the others."""
         ours: Tensor | None = None
         for name in sorted(names, key=lambda name: name != UNLEARNED):
-            logits, scores, statistics = self._of_batch(self.models[name], batch)
+            logits, scores, statistics = self._of_batch(role, self.models[name], batch)
             if role in SETS:
                 if name in self.scores:
                     self.tokens[name, role].extend(statistics)
@@ -165,15 +177,15 @@ class AnswerExamination(Examination):
                     self.apart[name, role].add(ours, logits.to(ours.device))
             yield name, scores
 
-    def _of_batch(self, model: nn.Module, raw: Batch) -> tuple[Tensor, Scores, TokenStatistics]:
+    def _of_batch(self, role: str, model: nn.Module, raw: Batch) -> tuple[Tensor, Scores, TokenStatistics]:
         objective = cast(CausalLM, self.objective)
         batch = objective.move(raw, device_of(model))
         with evaluating(model), torch.no_grad():
             logits = objective.logits(model, batch)
-            objective.check(batch, logits.shape)
+            self.fits(role, batch, logits)
             losses = objective.losses(logits, batch)
             scores = objective.scores_of(logits, losses, batch, keep_logits=False).cpu()
-            return logits, scores, batch_statistics(logits, batch, objective)
+            return logits, scores, batch_statistics(logits, batch, objective, self.tokenizer)
 
     def memorization(self) -> dict[str, dict[str, float | None]]:
         """Return extraction strength and probability of each model on the forget and on the retained pairs."""
@@ -194,7 +206,9 @@ class AnswerExamination(Examination):
         sides = [self.scores[name][role] for role in SETS]
         if any(side.diverged or len(side) < 2 for side in sides):
             return None
-        return leakage.attacks(self.tokens[name, "forget"], self.tokens[name, "test"])
+        inside, outside = (self.tokens[name, role] for role in SETS)
+        reference = (self.tokens[ORACLE, "forget"], self.tokens[ORACLE, "test"]) if ORACLE in self.others else None
+        return leakage.attacks(inside, outside, reference=None if name == ORACLE else reference)
 
     def distances(self) -> dict[str, dict[str, float | None]]:
         """Return means over answer tokens, the end token included."""

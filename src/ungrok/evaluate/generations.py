@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from math import log2
+from typing import Literal
 
 from ungrok.core.errors import NotApplicable
 
 
-def rouge_l_recall(generated: Sequence[str], references: Sequence[str]) -> list[float]:
-    """Return the share of each reference that is in the longest common subsequence of words with what was generated, in [0, 1].
+def rouge_recall(
+    generated: Sequence[str], references: Sequence[str], kind: Literal["rouge1", "rougeL"] = "rougeL"
+) -> list[float]:
+    """Return the share of each reference's words that were generated, in [0, 1].
+
+    ``rougeL`` counts the words of the longest common subsequence, ``rouge1`` words in any order.
 
     By the package rouge-score with stemming, as locuslab/tofu does.
 
@@ -22,9 +27,9 @@ def rouge_l_recall(generated: Sequence[str], references: Sequence[str]) -> list[
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError:
         raise NotApplicable("ROUGE: needs rouge-score; install ungrok[text]") from None
-    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    scorer = RougeScorer([kind], use_stemmer=True)
     pairs = zip(generated, references, strict=True)
-    return [float(scorer.score(reference, text)["rougeL"].recall) for text, reference in pairs]
+    return [float(scorer.score(reference, text)[kind].recall) for text, reference in pairs]
 
 
 def fluency(text: str) -> float:

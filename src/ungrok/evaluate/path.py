@@ -69,7 +69,7 @@ def path_rows(
             passage = first_passage(ua, level)
             row[target_column(target)] = None if passage is None else passage != "never" and index >= passage
         row |= {f"oracle_{name}": reference[name] for name in ("UA", "RA", "TA")}
-        row |= {f"oracle_{name}": oracle_memory.get(name) for name in memory if name.startswith("ES")}
+        row |= {f"oracle_{name}": oracle_memory.get(name) for name in memory if name.startswith(("ES", "extraction"))}
         row["oracle_gap"] = oracle_gap(place.to_dict(), reference)
         row["oracle_membership_auc"] = oracle_auc
         rows.append(row)

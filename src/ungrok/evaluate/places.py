@@ -168,7 +168,7 @@ class AnswerPlaces(Places[AnswerScores]):
         where, end, memory = place_of(record, last), self.accuracies(last), self.memorization(last)
         row: dict[str, Any] = {"dose": where["dose"], "updates": where["updates"]}
         row |= {"diverged": None in (end.UA, end.RA, end.TA), "UA": end.UA, "RA": end.RA, "TA": end.TA}
-        row |= {name: memory[name] for name in ("ES_forget", "ES_retain")}
+        row |= {name: memory[name] for name in memory if name.startswith(("ES", "extraction"))}
         row |= {name: where[name] for name in ("forget_passes", "retain_passes")}
         row |= said(asked.logs, "") | {f"{name}_auc": attack["auc"] for name, attack in asked.attacks.items()}
         return [row | beside(asked, oracle_asked)] if oracle_asked else [row]

@@ -1,7 +1,7 @@
 """The metrics of TOFU (Maini et al. 2024, arXiv 2401.06121), from per-example logs in the form of its public code.
 
 Logs map a file name of :data:`FILES` to columns, each a mapping from an example's number to its value: ``avg_gt_loss`` and
-``avg_paraphrased_loss`` (nats per token), ``average_perturb_loss`` (a list, one per wrong answer) and ``rougeL_recall``.
+``avg_paraphrased_loss`` (nats per token), ``average_perturb_loss`` (a list, one per wrong answer), ``rougeL_recall`` and ``rouge1_recall``.
 Source: locuslab/tofu, ``utils.py`` (``get_model_utility``, ``get_forget_quality``) and ``evaluate_util.py``.
 """
 
@@ -45,11 +45,15 @@ class ForgetQuality(NamedTuple):
     statistic: float
 
 
+COLUMNS = ("avg_gt_loss", "avg_paraphrased_loss", "average_perturb_loss", "rougeL_recall", "rouge1_recall")
+
+
 def column(logs: Logs, name: str, key: str) -> Floats:
-    """Return a column of the logs of one set, one row per example in the order of the logs.
+    """Return a column of the logs of one set, one row per example, in the same order for all columns of a set.
 
     Raises:
-        RecipeError: If the set or the column is not there.
+        RecipeError: If the set or the column is not there, its examples are not those of the other columns, or its values are
+            not numbers, as many for each example.
 
     """
     if FILES[name] not in logs:
@@ -57,7 +61,18 @@ def column(logs: Logs, name: str, key: str) -> Floats:
     table = logs[FILES[name]]
     if key not in table:
         raise RecipeError(f"logs: {FILES[name]} has no {key!r}; there: {', '.join(table)}")
-    return np.array(list(table[key].values()), dtype=np.float64)
+    first = next(known for known in COLUMNS if known in table)
+    if odd := sorted(map(str, table[key].keys() ^ table[first].keys())):
+        raise RecipeError(
+            f"logs: {FILES[name]}: {key!r} and {first!r} differ in {len(odd)} examples, such as {odd[0]!r}"
+        )
+    try:
+        values = np.array([table[key][example] for example in table[first]], dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    if np.isnan(values).any():
+        raise RecipeError(f"logs: {FILES[name]}: {key!r} does not hold numbers, as many for each example")
+    return values
 
 
 def truth_ratio(paraphrased: Floats, perturbed: Floats, mean: Mean) -> Floats:
@@ -112,6 +127,15 @@ def forget_ratios(logs: Logs) -> Floats:
     return truth_ratio(
         column(logs, "forget", "avg_paraphrased_loss"), column(logs, "forget", "average_perturb_loss"), "geometric"
     )
+
+
+def nearness_to_one(ratios: Floats) -> float:
+    """Return the mean of ``min(R, 1/R)``, in [0, 1]: 1 where wrong answers are as likely as the true one.
+
+    So locuslab/open-unlearning sums up truth ratios on the forget set (``closer_to_1_better``).
+    """
+    with np.errstate(divide="ignore"):
+        return float(np.minimum(ratios, 1 / ratios).mean())
 
 
 def forget_quality(logs: Logs, retain_logs: Logs) -> ForgetQuality:

@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.objective import Batch
-from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.base import UNLEARNERS
 from ungrok.methods.material import Material, length
+from ungrok.methods.retaining import Retaining
 
 
 def wrong_labels(truth: Tensor, classes: int, draw: torch.Generator) -> Tensor:
@@ -21,7 +22,7 @@ def wrong_labels(truth: Tensor, classes: int, draw: torch.Generator) -> Tensor:
 
 
 @UNLEARNERS.register
-class Amnesiac(Iterative):
+class Amnesiac(Retaining):
     """Give every forget example one wrong label, drawn once, and train on those and on the retain set.
 
     Formula: each epoch minimizes ``L(f, ỹ)`` over the forget batches, then ``L(r)`` over the retain batches; ỹ ≠ y is uniform
@@ -51,7 +52,7 @@ class Amnesiac(Iterative):
             for batch in mislabeled:
                 yield material.mean_loss(batch)
             for batch in material.batches("retain"):
-                yield material.mean_loss(batch)
+                yield self.retained(material, batch)
 
     @staticmethod
     def _mislabeled(material: Material) -> list[Batch]:

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import kl_div, logsigmoid
 
-from ungrok.core.causal_lm import CausalLM
+from ungrok.core.causal_lm import KEYS, CausalLM
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Batch, backward
-from ungrok.methods.base import Iterative
 from ungrok.methods.material import Material, length
+from ungrok.methods.scheduled import Scheduled
+
+RetainLoss = Literal["nll", "kl"]
+"""What a retain term is: the objective's own loss, or the divergence of the model's predictions from the original's."""
 
 KEPT_BYTES = 4 * 2**30
 """Memory on the CPU for what the reference model gave; what does not fit is computed again."""
 
 
-class AnswerMethod(Iterative):
+class AnswerMethod(Scheduled):
     """A method of language models: ``γ·forget term + α·retain term``, each a mean over the whole effective batch.
 
     An epoch is one pass over the forget batches, each beside the next retain batch. Terms are sums of one value per answer
     token (or per example) over their number in the whole batch, so that ``micro_batch`` changes memory and nothing else.
 
     Source of the common settings: locuslab/open-unlearning on TOFU: AdamW 1e-5, weight decay 0.01, one epoch of linear
-    warm-up. Its learning rate then falls linearly; here it stays.
+    warm-up. Its learning rate then falls linearly; here it does with ``schedule: linear``.
     """
 
+    optional: ClassVar[frozenset[str]] = frozenset({"retain_loss", "schedule"})
+    listed_later: ClassVar[frozenset[str]] = frozenset({"retain_loss", "schedule"})
     inputs: ClassVar[tuple[str, ...]] = ("language",)
     per: ClassVar[Literal["token", "example"]] = "token"
     """What each value of ``forget_values`` belongs to."""
@@ -42,14 +48,20 @@ class AnswerMethod(Iterative):
     micro_batch: int | None = Field(None, ge=1, description="examples per forward pass; all of a batch when null")
     gamma: float = Field(1.0, ge=0, description="γ, weight of the forget term")
     alpha: float = Field(1.0, ge=0, description="α, weight of the retain term; 0 leaves the retain data unread")
+    retain_loss: RetainLoss = Field(
+        "nll", description="the retain term: nll is NLL(r), kl the divergence KL(θ0 ‖ θ) of next-token predictions"
+    )
 
     @abstractmethod
     def forget_values(self, material: Material, batch: Batch) -> Tensor:
         """Return the summands of the forget term on a part of a forget batch, one per answer token or example."""
 
     def retain_values(self, material: Material, batch: Batch) -> Tensor:
-        """Return the summands of the retain term, one per answer token: the negative log-likelihood."""
-        return nll(material, batch)
+        """Return the summands of the retain term, one per answer token."""
+        if self.retain_loss == "nll":
+            return nll(material, batch)
+        teacher = teacher_logits(material, batch, "retain")
+        return divergence(teacher, language(material).logits(material.model, batch))
 
     def check(self, material: Material) -> None:
         """Raise RecipeError if the retain term has no data."""
@@ -59,11 +71,6 @@ class AnswerMethod(Iterative):
     def updates_per_epoch(self, material: Material) -> int:
         """Return the number of forget batches."""
         return length(material.forget)
-
-    def rate(self, material: Material, update: int) -> float:
-        """Return the learning rate, which rises linearly over the warm-up."""
-        warmup = self.warmup_epochs * self.updates_per_epoch(material)
-        return self.lr * min(1.0, update / warmup) if warmup else self.lr
 
     def losses(self, material: Material, total: int) -> Iterator[Tensor]:  # noqa: ARG002
         """Yield each batch's loss; its gradient has been added up already, part by part."""
@@ -78,8 +85,13 @@ class AnswerMethod(Iterative):
             values = self.forget_values(material, part)
             yield self.gamma * values.sum() / self.count(objective, forget)
         if retain is not None:
-            for part in self._parts(objective, retain):
-                yield self.alpha * self.retain_values(material, part).sum() / objective.weight(retain)
+            yield from self.retain_terms(material, retain, self.alpha)
+
+    def retain_terms(self, material: Material, batch: Batch, weight: float) -> Iterator[Tensor]:
+        """Yield the parts of the weighted retain term on a batch, whose sum is the term."""
+        objective = language(material)
+        for part in self._parts(objective, batch):
+            yield weight * self.retain_values(material, part).sum() / objective.weight(batch)
 
     def _parts(self, objective: CausalLM, batch: Batch) -> Iterator[Batch]:
         return objective.split(batch, self.micro_batch or objective.size(batch))
@@ -100,6 +112,18 @@ def nll(material: Material, batch: Batch) -> Tensor:
     return objective.token_losses(objective.logits(material.model, batch), batch)
 
 
+def divergence(teacher: Tensor, student: Tensor) -> Tensor:
+    """Return ``KL(softmax(teacher) ‖ softmax(student))`` per row, shape (rows,).
+
+    Args:
+        teacher: Logits, shape (rows, vocabulary).
+        student: Logits, same shape.
+
+    """
+    log_p, log_q = teacher.log_softmax(dim=1), student.log_softmax(dim=1)
+    return kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1)
+
+
 def preference_loss(margin: Tensor, beta: float) -> Tensor:
     """Return ``−(2/β)·log σ(β·margin)``, elementwise: how far a preference falls short, as in NPO, SimNPO and DPO.
 
@@ -118,7 +142,7 @@ def answer(batch: Batch, name: str, method: str) -> Batch:
         NotApplicable: If the batch carries none of that name.
 
     """
-    if name not in batch:
+    if not isinstance(batch.get(name), dict) or not set(KEYS) <= batch[name].keys():
         raise NotApplicable(
             f"{method}: forget batches carry no {name!r} answers; put such a batch under the key {name!r}"
         )
@@ -150,7 +174,9 @@ def kept_logits(material: Material, batch: Batch, name: str, compute: Callable[[
 
 
 def kept(material: Material, name: str, batch: Batch, compute: Callable[[], Tensor], sizes: list[int]) -> Tensor:
-    """Return what the reference model gives on a batch, computed when an example is first met and kept by its index.
+    """Return what the reference model gives on a batch, computed when an example is first met.
+
+    It is kept by index and content of the example: other data under the same index are another example.
 
     Args:
         material: Keeps them in its ``passes``.
@@ -163,7 +189,7 @@ def kept(material: Material, name: str, batch: Batch, compute: Callable[[], Tens
     index = material.objective.index(batch)
     if index is None:
         return compute()
-    passes, keys = material.passes, [(name, i) for i in index.tolist()]
+    passes, keys = material.passes, list(zip([name] * len(index), index.tolist(), contents(batch), strict=True))
     if all(key in passes.values for key in keys):
         return torch.cat([passes.values[key] for key in keys]).to(index.device)
     values = compute()
@@ -172,3 +198,10 @@ def kept(material: Material, name: str, batch: Batch, compute: Callable[[], Tens
         passes.size = size
         passes.values |= dict(zip(keys, values.cpu().split(sizes), strict=True))
     return values
+
+
+def contents(batch: Batch) -> list[bytes]:
+    """Return a digest of each example's tokens and labels, padding aside."""
+    real = batch["attention_mask"].bool().cpu()
+    rows = zip(real, batch["input_ids"].cpu(), batch["labels"].cpu(), strict=True)
+    return [sha256(torch.stack([ids[r], labels[r]]).numpy().tobytes()).digest() for r, ids, labels in rows]

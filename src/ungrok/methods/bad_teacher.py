@@ -36,6 +36,7 @@ class BadTeacher(Iterative):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("retain", "factory")
+    joins: ClassVar[bool] = True
     kind: Literal["bad_teacher"] = "bad_teacher"
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     lr: float = Field(1e-4, gt=0, description="learning rate")

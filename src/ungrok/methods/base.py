@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -13,13 +12,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ungrok.core.entrance import check_base, check_lists, check_model, check_objective, check_seed
 from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.gradients import trainable
+from ungrok.core.modules import bare, duplicate
 from ungrok.core.objective import Batch, Batches, Objective, backward, part_losses
+from ungrok.core.precision import Masters
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema, explain
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import PrivateRandomState, derive, seeded
-from ungrok.methods.material import Material, check_batches, check_overlap
+from ungrok.core.sets import check_batches, check_overlap, counted, draws_from_torch
+from ungrok.methods.material import Material, Role
 from ungrok.methods.path import Step, UnlearningPath
 
 TORCH_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -62,6 +66,10 @@ class Unlearner(Schema, metaclass=_Explained):
     other: ClassVar[str | None] = None
     """Other answers that forget batches must carry, for methods of language models that need them."""
 
+    reads: ClassVar[tuple[Role, ...]] = ("forget", "retain")
+    """Sets whose content the method looks at."""
+    joins: ClassVar[bool] = False
+    """Whether a forget and a retain batch pass the model as one."""
     from_scratch: ClassVar[bool] = False
     """Whether the path starts from fresh weights, in whole or in part, so that its first places have forgotten everything."""
 
@@ -80,6 +88,10 @@ class Unlearner(Schema, metaclass=_Explained):
     @abstractmethod
     def steps(self, material: Material) -> Iterator[Step]:
         """Yield the path; called once all inputs have been checked."""
+
+    def trainable(self, model: nn.Module) -> list[nn.Parameter]:
+        """Return the parameters that the method may move."""
+        return list(trainable(model).values())
 
     def check(self, material: Material) -> None:
         """Raise NotApplicable where the method does not apply; called before any work."""
@@ -114,30 +126,66 @@ class Unlearner(Schema, metaclass=_Explained):
             NotApplicable: If the method does not apply to this model.
 
         """
-        if objective.family not in self.inputs:
-            families = " and ".join(self.inputs)
-            raise NotApplicable(f"{self.kind} runs on {families} models only, not on a {objective.family} model")
+        check_model("model", model)
+        check_objective(objective)
+        check_seed(seed)
+        self._check_model(model, objective)
         given = {"retain": retain, "validation": validation, "factory": factory, "base": base}
         for need in self.needs:
             if given[need] is None:
                 raise RecipeError(f"{self.kind} needs {need}=, which was not given")
-        if not any(p.requires_grad for p in model.parameters()):
-            raise NotApplicable(f"{self.kind}: every parameter of the model is frozen")
+        if "base" in self.needs:
+            check_base(base, model)
         with seeded(seed):  # a DataLoader draws from the global random state whenever it is iterated
             for role, batches in {"forget": forget, "retain": retain, "validation": validation}.items():
                 check_batches(role, batches)
             check_overlap(forget, retain, objective)
-            work, own = copy.deepcopy(model), derive(seed, self.kind)
-            material = Material(work, model, forget, retain or (), validation or (), objective, factory, base, own)
+            whole, own = duplicate(model), derive(seed, self.kind)
+            sets = (counted(forget), counted(retain), counted(validation))
+            material: Material = Material(bare(whole), bare(model), *sets, objective, factory, base, own)
+            self._inspect(material)
             self.check(material)
-            return UnlearningPath(self.steps(material), self.budget(material))
+            if not self.trainable(material.model):
+                raise NotApplicable(f"{self.kind}: every parameter that it would move is frozen")
+            wrapped = None if whole is material.model else whole
+            return UnlearningPath(self.steps(material), self.budget(material), wrapped)
+
+    def _check_model(self, model: nn.Module, objective: Objective) -> None:
+        """Raise NotApplicable where the model's gradients cannot be taken, or the method runs on other models."""
+        if torch.is_inference_mode_enabled():
+            raise NotApplicable(f"{self.kind} needs gradients, which torch.inference_mode() leaves out")
+        if objective.family not in self.inputs:
+            families = " and ".join(self.inputs)
+            raise NotApplicable(f"{self.kind} runs on {families} models only, not on a {objective.family} model")
+        if not trainable(model):
+            raise NotApplicable(f"{self.kind}: every parameter of the model is frozen")
+        for name, module in model.named_modules():
+            if getattr(module, "sparse", None) is True:
+                raise NotApplicable(
+                    f"{self.kind}: the gradients of {name or 'the model'} are sparse; set its attribute sparse to False"
+                )
+
+    def _inspect(self, material: Material) -> None:
+        """Raise RecipeError for what is known of sets and factory before anything has been read from a loader."""
+        held: dict[str, Batches] = {role: getattr(material, role) for role in self.reads}
+        check_lists(material.objective, material.original, held)
+        if "factory" in self.needs:
+            material.made = material.fresh()
+        if isinstance(self, Iterative):
+            alone = () if self.joins else self.reads
+            material.check_normalization(alone, self.set_mode, getattr(self, "micro_batch", None))
 
 
-UNLEARNERS: Registry[Unlearner] = Registry("unlearner", "ungrok.unlearners", ("ungrok.methods", "UNLEARNERS.register"))
+UNLEARNERS: Registry[Unlearner] = Registry(
+    "unlearner", "ungrok.unlearners", ("ungrok.methods", "UNLEARNERS.register"), Unlearner
+)
 
 
 class Iterative(Unlearner):
     """A method that makes optimizer updates, one loss each; frozen parameters stay frozen.
+
+    Parameters of few bits are float32 while they are updated, from :meth:`before_update` to :meth:`after_update`, and so are their
+    gradients; what was rounded away is kept for the next update (:class:`~ungrok.core.precision.Masters`).
 
     An instance holds settings and never changes. What a method keeps along a path is the value that :meth:`begin` returns,
     of a type of the method's own: every other hook finds it as ``material.state`` and says so by the type of its argument,
@@ -174,25 +222,29 @@ class Iterative(Unlearner):
 
     def steps(self, material: Material) -> Iterator[Step]:
         """Yield after every update."""
-        model, random = material.model, PrivateRandomState(material.seed)
+        model, sets = material.model, (material.forget, material.retain, material.validation)
+        random = PrivateRandomState(material.seed, torch_only=all(map(draws_from_torch, sets)))
         with random, torch.enable_grad():
             material.state = self.begin(material)
         parameters = [*self.trainable(model), *self.extra_parameters(material)]
         optimizer = TORCH_OPTIMIZERS[self.optimizer](parameters, self.lr, self.momentum, self.weight_decay)
+        masters = Masters(parameters)
         with random:
             total = self.budget(material)
         losses = islice(self.losses(material, total), total)
         for update in range(1, total + 1):
             self.set_mode(model)
-            with random, torch.enable_grad():
+            with random, torch.enable_grad(), masters.gathered():
                 optimizer.zero_grad(set_to_none=True)  # before the loss: taken in parts, it adds up gradients itself
                 loss = next(losses)
-                loss.backward()
+                if loss.requires_grad:  # else it depends on no parameter, and every gradient is 0
+                    loss.backward()
             for group in optimizer.param_groups:
                 group["lr"] = self.rate(material, update)
-            self.before_update(material, optimizer)
-            optimizer.step()
-            self.after_update(material, optimizer)
+            with masters.widened():
+                self.before_update(material, optimizer)
+                optimizer.step()
+                self.after_update(material, optimizer)
             yield Step(update, update, model, loss.detach())
 
     def rate(self, material: Material, update: int) -> float:  # noqa: ARG002
@@ -201,10 +253,6 @@ class Iterative(Unlearner):
 
     def begin(self, material: Material) -> Any:
         """Prepare the model, and return the method's state; called once, before the first update."""
-
-    def trainable(self, model: nn.Module) -> list[nn.Parameter]:
-        """Return the parameters that the optimizer may move."""
-        return [p for p in model.parameters() if p.requires_grad]
 
     def extra_parameters(self, material: Material) -> list[nn.Parameter]:  # noqa: ARG002
         """Return parameters that are trained along and belong to no model."""

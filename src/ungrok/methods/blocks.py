@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ungrok.core.errors import NotApplicable
 from ungrok.methods.base import Iterative
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 
 NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
@@ -41,6 +41,7 @@ class LastBlocks(Iterative):
     """Training on the retain set in which everything before the last k blocks stays as it is."""
 
     inputs: ClassVar[tuple[str, ...]] = ("classifier",)
+    reads: ClassVar[tuple[Role, ...]] = ("retain",)
     lr: float = Field(1e-2, gt=0, description="learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum of SGD; other optimizers ignore it")
     weight_decay: float = Field(0.0, ge=0, description="added to the gradient (decoupled for adamw)")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ungrok.core.errors import NotApplicable
 from ungrok.methods.base import UNLEARNERS, Iterative
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 
 
 def last_linear(model: nn.Module) -> nn.Linear:
@@ -58,6 +58,7 @@ class BoundaryExpand(Iterative):
 
     inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     needs: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[Role, ...]] = ("forget",)
     kind: Literal["boundary_expand"] = "boundary_expand"
     lr: float = Field(1e-5, gt=0, description="learning rate")
     default_epochs: ClassVar[int] = 10
@@ -94,8 +95,14 @@ class BoundaryExpand(Iterative):
                     f"boundary_expand: the last linear layer has {layer.out_features} outputs, the model {material.classes}"
                 )
             features.clear()
-            hook = layer.register_forward_pre_hook(lambda _, args: features.append(args[0]))
+            hook = layer.register_forward_pre_hook(
+                lambda _, args, named: features.extend((*args, *named.values())), with_kwargs=True
+            )
             logits = material.objective.logits(material.model, batch)
             hook.remove()
+            if [h.shape for h in features] != [(len(logits), layer.in_features)]:
+                raise NotApplicable(
+                    "boundary_expand: the last linear layer is not called once, with one row for each example"
+                )
             widened = torch.cat([logits, material.state.row(features[0])], dim=1)
             yield F.cross_entropy(widened, torch.full((len(logits),), logits.shape[1], device=logits.device))

@@ -9,10 +9,11 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
+from ungrok.core.forms import inputs_of
 from ungrok.core.objective import Batch
 from ungrok.core.scores import evaluating
 from ungrok.methods.base import UNLEARNERS, Iterative
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 
 
 def neighbor(inputs: Tensor, gradient: Tensor, epsilon: float, bounds: tuple[float, float] | None) -> Tensor:
@@ -48,6 +49,7 @@ class BoundaryShrink(Iterative):
 
     inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     needs: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[Role, ...]] = ("forget",)
     kind: Literal["boundary_shrink"] = "boundary_shrink"
     lr: float = Field(1e-5, gt=0, description="learning rate")
     epsilon: float = Field(0.1, gt=0, description="size of the FGSM step, in units of the input")
@@ -75,7 +77,7 @@ class BoundaryShrink(Iterative):
     def neighbors(self, material: Material, batch: Batch) -> Tensor:
         """Return the original model's label for each example's FGSM neighbor, shape (n,)."""
         objective, original = material.objective, material.original
-        inputs = batch[0].detach().clone().requires_grad_(True)
+        inputs = inputs_of(batch, self.kind, moved=True).detach().clone().requires_grad_(True)
         with evaluating(original), torch.enable_grad():
             losses = objective.losses(objective.logits(original, (inputs, batch[1])), batch)
             (gradient,) = torch.autograd.grad(losses.sum(), inputs)

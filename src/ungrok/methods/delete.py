@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ungrok.methods.answers import teacher_logits
 from ungrok.methods.base import UNLEARNERS, Iterative
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 from ungrok.methods.scrub import distillation
 
 
@@ -37,6 +37,7 @@ class DELETE(Iterative):
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[Role, ...]] = ("forget",)
     kind: Literal["delete"] = "delete"
     lr: float = Field(1e-4, gt=0, description="learning rate")
     weight_decay: float = Field(0.0, ge=0, description="added to the gradient (decoupled for adamw)")

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.methods.base import UNLEARNERS, InParts
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 
 
 @UNLEARNERS.register
@@ -24,6 +24,7 @@ class Finetune(InParts):
     Cost: one pass over the retain data per epoch, none over the forget data.
     """
 
+    reads: ClassVar[tuple[Role, ...]] = ("retain",)
     kind: Literal["finetune"] = "finetune"
     lr: float = Field(1e-2, gt=0, description="learning rate")
     default_epochs: ClassVar[int] = 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ungrok.core.gradients import diagonal_fisher
 from ungrok.methods.base import UNLEARNERS, OneShot, Strengths
-from ungrok.methods.material import Material
+from ungrok.methods.material import Material, Role
 
 
 def noise_variance(fisher: Tensor, outputs: int) -> Tensor:
@@ -48,6 +48,7 @@ class Fisher(OneShot):
     Cost: one backward pass per class over the retain data; none over the forget data.
     """
 
+    reads: ClassVar[tuple[Role, ...]] = ("retain",)
     kind: Literal["fisher"] = "fisher"
     alpha: Strengths = Field((1e-7,), description="strengths α, in units of squared weight times squared gradient")
     chunk: int = Field(64, ge=1, description="examples that are differentiated at once")
@@ -64,7 +65,7 @@ class Fisher(OneShot):
         moves = []
         for name, parameter in model.named_parameters():
             if name in fisher:
-                z = torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype).to(parameter.device)
+                z = torch.randn(parameter.shape, generator=draw, dtype=fisher[name].dtype).to(parameter.device)
                 noise = noise_variance(fisher[name], outputs).sqrt() * z
                 moves.append((parameter, parameter.detach().clone(), noise))
 

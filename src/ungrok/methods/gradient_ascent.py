@@ -9,11 +9,12 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.methods.base import UNLEARNERS, InParts
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
+from ungrok.methods.scheduled import Scheduled
 
 
 @UNLEARNERS.register
-class GradientAscent(InParts):
+class GradientAscent(InParts, Scheduled):
     """Climb the loss of the forget set; nothing protects the rest.
 
     Formula: minimize ``−L(f)``, L the objective's mean loss over a forget batch.
@@ -24,7 +25,10 @@ class GradientAscent(InParts):
     Cost: one pass over the forget data per epoch, none over the retain data.
     """
 
+    optional: ClassVar[frozenset[str]] = frozenset({"micro_batch", "schedule", "warmup_epochs"})
+    listed_later: ClassVar[frozenset[str]] = frozenset({"schedule", "warmup_epochs"})
     needs: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[Role, ...]] = ("forget",)
     kind: Literal["gradient_ascent"] = "gradient_ascent"
     lr: float = Field(1e-4, gt=0, description="learning rate")
 

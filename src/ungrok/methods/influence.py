@@ -7,8 +7,9 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
+from ungrok.core.gradients import flat, gradient
 from ungrok.core.objective import Batch
 from ungrok.methods.base import UNLEARNERS, OneShot, Strengths
 from ungrok.methods.material import Material
@@ -74,12 +75,18 @@ class Influence(OneShot):
 
     def prepare(self, material: Material) -> Callable[[float], None]:
         """Compute the direction of the step."""
-        parameters = [p for p in material.model.parameters() if p.requires_grad]
+        parameters = self.trainable(material.model)
         forget, n_forget, _ = self._gradients(material, "forget", 0)
         retain, n_retain, rows = self._gradients(material, "retain", self.batches)
         direction = inverse_product(torch.stack(rows), removal(forget, n_forget, retain, n_retain), self.damping)
-        start = nn.utils.parameters_to_vector(parameters).detach().clone()
-        return lambda alpha: nn.utils.vector_to_parameters(start + alpha * direction, parameters)
+        start = [p.detach().clone() for p in parameters]
+        steps = direction.split([p.numel() for p in parameters])
+
+        def move(alpha: float) -> None:
+            for parameter, value, step in zip(parameters, start, steps, strict=True):
+                parameter.copy_(value + alpha * step.view(value.shape))
+
+        return move
 
     def _gradients(
         self, material: Material, name: Literal["forget", "retain"], keep: int
@@ -89,16 +96,13 @@ class Influence(OneShot):
         count = 0
         rows: list[Tensor] = []
         for batch in material.batches(name):
-            gradient, size = self._gradient(material, batch), material.objective.size(batch)
-            total = gradient * size if total is None else total + gradient * size
+            mean, size = self._gradient(material, batch), material.objective.size(batch)
+            total = mean * size if total is None else total + mean * size
             count += size
             if len(rows) < keep:
-                rows.append(gradient)
+                rows.append(mean)
         assert total is not None
         return total, count, rows
 
-    @staticmethod
-    def _gradient(material: Material, batch: Batch) -> Tensor:
-        parameters = [p for p in material.model.parameters() if p.requires_grad]
-        gradients = torch.autograd.grad(material.mean_loss(batch), parameters)
-        return torch.cat([g.flatten() for g in gradients])
+    def _gradient(self, material: Material, batch: Batch) -> Tensor:
+        return flat(gradient(material.mean_loss(batch), self.trainable(material.model)))

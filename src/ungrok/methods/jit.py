@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ungrok.core.forms import inputs_of
 from ungrok.methods.base import UNLEARNERS, Iterative
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 
 
 def lipschitz_quotients(outputs: Tensor, moved_outputs: Tensor, inputs: Tensor, moved: Tensor) -> Tensor:
@@ -46,6 +47,7 @@ class JiT(Iterative):
 
     inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     needs: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[Role, ...]] = ("forget",)
     kind: Literal["jit"] = "jit"
     lr: float = Field(3e-4, gt=0, description="learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum of SGD; other optimizers ignore it")
@@ -63,7 +65,7 @@ class JiT(Iterative):
         """Yield the sum of local Lipschitz quotients over the forget batches in order."""
         draw, objective = material.generator("perturbations"), material.objective
         for batch in material.endless("forget"):
-            inputs, quotients = batch[0], []
+            inputs, quotients = inputs_of(batch, self.kind, moved=True), []
             clean = objective.logits(material.model, batch)
             for _ in range(self.draws):
                 noise = (self.sigma * torch.randn(inputs.shape, generator=draw, dtype=inputs.dtype)).to(inputs.device)

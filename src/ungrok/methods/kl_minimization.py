@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import kl_div
 
 from ungrok.core.objective import Batch
-from ungrok.methods.answers import AnswerMethod, language, nll, teacher_logits
+from ungrok.methods.answers import AnswerMethod, RetainLoss, nll
 from ungrok.methods.base import UNLEARNERS
 from ungrok.methods.material import Material
-
-
-def divergence(teacher: Tensor, student: Tensor) -> Tensor:
-    """Return ``KL(softmax(teacher) ‖ softmax(student))`` per row, shape (rows,).
-
-    Args:
-        teacher: Logits, shape (rows, vocabulary).
-        student: Logits, same shape.
-
-    """
-    log_p, log_q = teacher.log_softmax(dim=1), student.log_softmax(dim=1)
-    return kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1)
 
 
 @UNLEARNERS.register
@@ -39,12 +27,8 @@ class KLMinimization(AnswerMethod):
     """
 
     kind: Literal["kl_minimization"] = "kl_minimization"
+    retain_loss: RetainLoss = Field("kl", description="the retain term; with nll the method is gradient_difference")
 
     def forget_values(self, material: Material, batch: Batch) -> Tensor:
         """Return minus the negative log-likelihood of each token."""
         return -nll(material, batch)
-
-    def retain_values(self, material: Material, batch: Batch) -> Tensor:
-        """Return the divergence from the original at each token."""
-        teacher = teacher_logits(material, batch, "retain")
-        return divergence(teacher, language(material).logits(material.model, batch))

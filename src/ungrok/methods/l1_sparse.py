@@ -9,13 +9,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ungrok.core.precision import wide
 from ungrok.methods.base import UNLEARNERS, Iterative
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 
 
 def l1_norm(parameters: Iterable[Tensor]) -> Tensor:
     """Return ``‖θ‖₁``, the sum of the absolute values of all parameters, a scalar."""
-    return torch.stack([p.abs().sum() for p in parameters]).sum()
+    return torch.stack([wide(p).abs().sum() for p in parameters]).sum()
 
 
 @UNLEARNERS.register
@@ -30,6 +31,7 @@ class L1Sparse(Iterative):
     Cost: one pass over the retain data per epoch, none over the forget data.
     """
 
+    reads: ClassVar[tuple[Role, ...]] = ("retain",)
     kind: Literal["l1_sparse"] = "l1_sparse"
     lr: float = Field(1e-2, gt=0, description="learning rate")
     alpha: float = Field(5e-4, ge=0, description="initial weight of the penalty, loss per unit of |weight|")

@@ -8,13 +8,18 @@ from typing import Any, Generic, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Subset
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader
 from typing_extensions import TypeVar
 
-from ungrok.core.errors import RecipeError, UngrokError
+from ungrok.core.entrance import Entrance, enter, entering, made_by
+from ungrok.core.errors import RecipeError
+from ungrok.core.modules import duplicate
 from ungrok.core.objective import Batch, Batches, Objective
-from ungrok.core.scores import device_of, evaluating
+from ungrok.core.scores import evaluating
 from ungrok.core.seeds import derive, seeded
+from ungrok.core.sets import size_of, sizes
+from ungrok.methods.path import ONE, SINGLE
 
 Role = Literal["forget", "retain", "validation"]
 
@@ -27,12 +32,12 @@ class ReferencePasses:
     """Values that a frozen model gave for examples, kept on the CPU.
 
     Args:
-        values: By the name of the values and the index of the example.
+        values: By the name of the values, and the index and content of the example.
         size: Their size in bytes.
 
     """
 
-    values: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    values: dict[tuple[str, int, bytes], Tensor] = field(default_factory=dict)
     size: int = 0
 
 
@@ -67,10 +72,13 @@ class Material(Generic[State]):
     passes: ReferencePasses = field(default_factory=ReferencePasses)
     inspected: set[str] = field(default_factory=set)
     """Sets of which a whole pass has been checked."""
-    shapes: dict[str, torch.Size] = field(default_factory=dict)
-    """Shape of the logits on the first batch of each set."""
-    seen: dict[str, set[int]] = field(default_factory=dict)
-    """Identities of the examples read so far, by set."""
+    made: nn.Module | None = None
+    """A fresh model that no one has taken yet."""
+    entrance: Entrance = field(init=False, repr=False)
+    """Checks what is read."""
+
+    def __post_init__(self) -> None:
+        self.entrance = Entrance(self.objective)
 
     def batches(self, name: Role) -> Iterator[Batch]:
         """Yield one pass over a set, on the model's device; the first pass checks what it reads.
@@ -80,30 +88,24 @@ class Material(Generic[State]):
                 learned from, or if an example is known to be both in forget and in retain.
 
         """
-        device, empty = device_of(self.model), True
+        empty = True
         for raw in getattr(self, name):
             empty = False
-            batch = self.objective.move(raw, device)
+            with entering(name):
+                batch = enter(self.objective, self.original, raw)
             if name not in self.inspected:
-                self._inspect(name, batch)
+                self.entrance.inspect(name, batch, self.teacher)
             yield batch
         if empty:
             raise RecipeError(f"{name}: holds no batches, or none when iterated again; give a list or a DataLoader")
         self.inspected.add(name)
 
-    def _inspect(self, name: Role, batch: Batch) -> None:
-        try:
-            if name not in self.shapes:
-                self.shapes[name] = self.teacher(batch).shape
-            self.objective.check(batch, self.shapes[name])
-        except UngrokError as error:
-            raise RecipeError(f"{name}: {error}") from None
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            raise RecipeError(f"{name}: the model does not take these batches ({error})") from None
-        index, other = self.objective.index(batch), {"forget": "retain", "retain": "forget"}.get(name)
-        if index is not None and other:
-            self.seen.setdefault(name, set()).update(index.tolist())
-            _check_disjoint(self.seen[name], self.seen.get(other, set()))
+    def formed(self, name: Role) -> Iterator[Batch]:
+        """Yield one pass over a set like :meth:`batches`, unchecked, so that no model runs."""
+        for raw in getattr(self, name):
+            with entering(name):
+                batch = enter(self.objective, self.original, raw)
+            yield batch
 
     def endless(self, name: Role) -> Iterator[Batch]:
         """Yield passes over a set, one after another, without end."""
@@ -117,7 +119,7 @@ class Material(Generic[State]):
     @property
     def classes(self) -> int:
         """The number of logits; known once a batch has been read."""
-        return int(next(iter(self.shapes.values()))[-1])
+        return int(next(iter(self.entrance.shapes.values()))[-1])
 
     def teacher(self, batch: Batch) -> Tensor:
         """Return the original model's logits on a batch, in eval mode and without gradient."""
@@ -133,62 +135,54 @@ class Material(Generic[State]):
                 value.copy_(new[name])
 
     def fresh(self) -> nn.Module:
-        """Return a freshly initialized model on the model's device; its weights depend on the seed alone."""
+        """Return a freshly initialized model on the model's device; its weights depend on the seed alone.
+
+        Raises:
+            RecipeError: If the factory gives the model itself, or one with other weights and buffers.
+
+        """
+        if self.made is not None:
+            made, self.made = self.made, None
+            return made
         assert self.factory is not None
         with seeded(self.seed):
-            return self.factory().to(device_of(self.model))
+            return made_by(self.factory, self.original)
 
     def mean_loss(self, batch: Batch) -> Tensor:
         """Return the objective's own mean loss of the live model over a batch."""
         return self.objective.mean(self.objective.losses(self.objective.logits(self.model, batch), batch), batch)
 
+    def check_normalization(self, roles: tuple[Role, ...], mode: Callable[[nn.Module], None], part: int | None) -> None:
+        """Raise RecipeError if batch normalization is known to come to one example, of which it takes no variance.
 
-def check_batches(role: str, batches: Batches | None) -> None:
-    """Raise RecipeError if a set is known, without reading it, to be empty or to serve one pass only."""
-    if batches is None:
-        return
-    # Neither check may iterate: the first pass is the method's.
-    if isinstance(batches, Iterator):
-        raise RecipeError(f"{role}: an iterator can be used only once; give a list or a DataLoader")
-    if _size(batches) == 0:
-        raise RecipeError(f"{role}: holds no batches")
+        Args:
+            roles: Sets on whose batches the live model is trained, each by itself.
+            mode: Puts a model into the mode in which it is trained.
+            part: Examples per forward pass; None for whole batches.
 
+        """
+        if not any(isinstance(module, _BatchNorm) for module in self.model.modules()):
+            return
+        for role in roles:
+            counts = sizes(getattr(self, role), lambda raw: self.objective.size(enter(self.objective, self.model, raw)))
+            for place, count in enumerate(counts or (), start=1):
+                if count == 1 or part == 1 or (part and count % part == 1):
+                    self._try_one(role, mode, f"batch {place}" if count == 1 else f"a part of batch {place}")
+                    break
 
-def check_overlap(forget: Batches, retain: Batches | None, objective: Objective) -> None:
-    """Raise RecipeError if the sets are known, without reading data, to share an example."""
-    if forget is retain:
-        raise RecipeError("forget and retain are the same object")
-    ours, theirs = _identities(forget, objective), _identities(retain, objective)
-    if ours and theirs and ours[0] == theirs[0]:
-        _check_disjoint(ours[1], theirs[1])
-
-
-def _identities(batches: Batches | None, objective: Objective) -> tuple[int, set[int]] | None:
-    """Return whose examples a set holds, and which, where that can be known without reading data."""
-    subset = getattr(batches, "dataset", None)
-    if isinstance(subset, Subset):
-        return id(subset.dataset), set(subset.indices)
-    if isinstance(batches, list | tuple):
-        indices = [objective.index(batch) for batch in batches]
-        if all(index is not None for index in indices):
-            return 0, {i for index in indices for i in index.tolist()}  # type: ignore[union-attr]
-    return None
-
-
-def _check_disjoint(forget: set[int], retain: set[int]) -> None:
-    shared = forget & retain
-    if shared:
-        raise RecipeError(f"forget and retain share {len(shared)} examples, for instance index {min(shared)}")
-
-
-def _size(batches: Batches) -> int | None:
-    try:
-        return len(batches)  # type: ignore[arg-type]
-    except TypeError:  # a DataLoader over an unsized data set has a len, but it fails
-        return None
+    def _try_one(self, role: Role, mode: Callable[[nn.Module], None], which: str) -> None:
+        batches, trial = getattr(self, role), duplicate(self.model)
+        mode(trial)
+        raw = batches.collate_fn([batches.dataset[0]]) if isinstance(batches, DataLoader) else batches[0]
+        with entering(role):
+            one = next(iter(self.objective.split(enter(self.objective, trial, raw), 1)))
+            try:
+                self.objective.logits(trial, one)
+            except ValueError as error:
+                raise RecipeError(SINGLE.format(which=which) if ONE in str(error) else str(error)) from None
 
 
 def length(batches: Batches) -> int:
     """Return the number of batches in one pass, by counting where there is no ``len``."""
-    size = _size(batches)
+    size = size_of(batches)
     return sum(1 for _ in batches) if size is None else size

@@ -9,10 +9,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ungrok.core.gradients import flat, gradient
 from ungrok.core.objective import Batch
-from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.base import UNLEARNERS
 from ungrok.methods.material import Material, length
 from ungrok.methods.random_label import random_labels
+from ungrok.methods.retaining import Retaining
 
 
 def nash_weights(retain: Tensor, forget: Tensor) -> tuple[float, float]:
@@ -38,12 +40,11 @@ def nash_weights(retain: Tensor, forget: Tensor) -> tuple[float, float]:
 
 def flat_gradient(loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:
     """Return the gradient of a loss in one piece, shape (parameters,); the graph is kept."""
-    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
-    return torch.cat([g.flatten() for g in gradients])
+    return flat(gradient(loss, parameters, keep_graph=True))
 
 
 @UNLEARNERS.register
-class MUNBA(Iterative):
+class MUNBA(Retaining):
     """At each update weigh the retain and the forget gradient so that neither side could gain without the other losing more.
 
     Formula: ``θ ← θ − η·c·(α_r·g_r + α_f·g_f)`` with ``g_r = ∇L(r)``, ``g_f = ∇L(f, ỹ)``, ỹ uniform over all classes and drawn
@@ -75,12 +76,11 @@ class MUNBA(Iterative):
             forget = material.batches("forget")
             for retain in material.batches("retain"):
                 batch = next(forget, None)
-                yield material.mean_loss(retain) if batch is None else self._bargain(material, retain, batch, draw)
+                yield self.retained(material, retain) if batch is None else self._bargain(material, retain, batch, draw)
 
-    @staticmethod
-    def _bargain(material: Material, retain: Batch, forget: Batch, draw: torch.Generator) -> Tensor:
+    def _bargain(self, material: Material, retain: Batch, forget: Batch, draw: torch.Generator) -> Tensor:
         labels = random_labels(material.objective.targets(forget), material.classes, draw)
-        losses = material.mean_loss(retain), material.mean_loss(material.objective.relabel(forget, labels))
+        losses = self.retained(material, retain), material.mean_loss(material.objective.relabel(forget, labels))
         parameters = [p for p in material.model.parameters() if p.requires_grad]
         gradients = [flat_gradient(loss, parameters) for loss in losses]
         weights = nash_weights(gradients[0], gradients[1])

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, Iterative
-from ungrok.methods.material import Material, length
+from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.material import Material, Role, length
+from ungrok.methods.retaining import Retaining
 
 
 def squared_shortfall(forget: Tensor, validation: Tensor) -> Tensor:
@@ -19,7 +20,7 @@ def squared_shortfall(forget: Tensor, validation: Tensor) -> Tensor:
 
 
 @UNLEARNERS.register
-class NablaTau(Iterative):
+class NablaTau(Retaining):
     """Climb the forget loss only until it reaches the loss on unseen data, and descend on the retain set meanwhile.
 
     Formula: minimize ``α_t·ReLU(L(v) − L(f))² + (1 − α_t)·L(r)`` with ``α_t = α·(1 − t/T)`` at update t of T; L(v), the
@@ -32,6 +33,7 @@ class NablaTau(Iterative):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("retain", "validation")
+    reads: ClassVar[tuple[Role, ...]] = ("forget", "retain", "validation")
     kind: Literal["nabla_tau"] = "nabla_tau"
     lr: float = Field(1e-2, gt=0, description="learning rate")
     alpha: float = Field(0.5, ge=0, le=1, description="initial weight of the forget term, no unit")
@@ -48,4 +50,4 @@ class NablaTau(Iterative):
             with torch.no_grad():
                 target = material.mean_loss(validation)
             climb = squared_shortfall(material.mean_loss(forget), target)
-            yield alpha * climb + (1 - alpha) * material.mean_loss(retain)
+            yield alpha * climb + (1 - alpha) * self.retained(material, retain)

@@ -8,12 +8,13 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.base import UNLEARNERS
 from ungrok.methods.material import Material, length
+from ungrok.methods.retaining import Retaining
 
 
 @UNLEARNERS.register
-class NegGradPlus(Iterative):
+class NegGradPlus(Retaining):
     """Descend on a retain batch and climb on a forget batch in one weighted loss.
 
     Formula: minimize ``α·L(r) − (1 − α)·L(f)``; every retain batch is paired with the next forget batch, forget batches
@@ -39,4 +40,4 @@ class NegGradPlus(Iterative):
         """Yield the weighted difference over pairs of retain and forget batches."""
         while True:
             for retain, forget in zip(material.batches("retain"), material.endless("forget"), strict=False):
-                yield self.alpha * material.mean_loss(retain) - (1 - self.alpha) * material.mean_loss(forget)
+                yield self.alpha * self.retained(material, retain) - (1 - self.alpha) * material.mean_loss(forget)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.modules import duplicate
+
+ONE = "Expected more than 1 value per channel"
+"""What batch normalization says of one example."""
+
+SINGLE = (
+    "{which} has one example, of which batch normalization takes no variance; use drop_last=True or another batch size, or "
+    'batchnorm="eval"'
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class Step:
 
     def snapshot(self) -> nn.Module:
         """Return a copy of the model that later updates do not touch."""
-        return copy.deepcopy(self.model)
+        return duplicate(self.model)
 
 
 class UnlearningPath(Iterator[Step]):
@@ -42,12 +52,23 @@ class UnlearningPath(Iterator[Step]):
     Args:
         steps: The generator behind it.
         budget: The dose at which the path ends, known before it starts.
+        whole: The live model under the wrapper of the one handed in, where that had one: what steps hold.
+
+    Raises:
+        RecipeError: When it comes to a batch of one example that batch normalization cannot take.
 
     """
 
-    def __init__(self, steps: Iterator[Step], budget: float) -> None:
+    def __init__(self, steps: Iterator[Step], budget: float, whole: nn.Module | None = None) -> None:
         self._steps = steps
         self.budget = budget
+        self.whole = whole
 
     def __next__(self) -> Step:
-        return next(self._steps)
+        try:
+            step = next(self._steps)
+        except ValueError as error:
+            if ONE not in str(error):
+                raise
+            raise RecipeError(SINGLE.format(which="a batch, or a part of one,")) from None
+        return step if self.whole is None else replace(step, model=self.whole)

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.base import UNLEARNERS
 from ungrok.methods.material import Material, length
+from ungrok.methods.retaining import Retaining
 
 
 def random_labels(truth: Tensor, classes: int, draw: torch.Generator) -> Tensor:
@@ -19,7 +20,7 @@ def random_labels(truth: Tensor, classes: int, draw: torch.Generator) -> Tensor:
 
 
 @UNLEARNERS.register
-class RandomLabel(Iterative):
+class RandomLabel(Retaining):
     """Teach the model random labels for the forget set, and the true ones for the retain set.
 
     Formula: each epoch minimizes ``L(f, ỹ)`` over the forget batches, ỹ uniform over all classes and drawn anew each time
@@ -47,4 +48,4 @@ class RandomLabel(Iterative):
                 labels = random_labels(material.objective.targets(batch), material.classes, draw)
                 yield material.mean_loss(material.objective.relabel(batch, labels))
             for batch in material.batches("retain"):
-                yield material.mean_loss(batch)
+                yield self.retained(material, batch)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.methods.base import UNLEARNERS, InParts
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 
 
 @UNLEARNERS.register
@@ -28,6 +28,7 @@ class Retrain(InParts):
 
     needs: ClassVar[tuple[str, ...]] = ("retain", "factory")
     from_scratch: ClassVar[bool] = True
+    reads: ClassVar[tuple[Role, ...]] = ("retain",)
     kind: Literal["retrain"] = "retrain"
     lr: float = Field(0.1, gt=0, description="learning rate")
     default_epochs: ClassVar[int] = 30

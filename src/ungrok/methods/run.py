@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec
 
 from torch import nn
 
-from ungrok.core.errors import RecipeError
-from ungrok.core.objective import Batches, Classification, Objective
+from ungrok.core.entrance import check_model, check_objective, check_seed, recognized
+from ungrok.core.errors import RecipeError, UnlearningWarning
+from ungrok.core.objective import Batches, Objective
+from ungrok.core.precision import autocast
+from ungrok.core.scores import device_of
+from ungrok.core.seeds import seeded
+from ungrok.core.sets import check_batches
 from ungrok.methods.base import UNLEARNERS, Unlearner
-from ungrok.methods.path import UnlearningPath
+from ungrok.methods.change import Change
+from ungrok.methods.path import Step, UnlearningPath
 
 P = ParamSpec("P")
 
@@ -46,20 +53,26 @@ def unlearning_path(
     factory: Callable[[], nn.Module] | None = None,
     base: nn.Module | None = None,
     seed: int = 0,
+    bfloat16: bool = False,
     **settings: Any,
 ) -> UnlearningPath:
     """Return the unlearning path that leaves ``model``: an iterator that pauses after every update or strength.
 
     Args:
-        model: Any classifier, on any device, in any mode; it is not changed.
-        forget: Re-iterable of ``(inputs, targets)`` batches to forget, used in the order it gives; a DataLoader or a list.
+        model: Any classifier or causal language model, on any device, in any mode, under ``nn.DataParallel`` or
+            ``torch.compile`` or not; it is not changed.
+        forget: Re-iterable of batches to forget, used in the order it gives; a DataLoader or a list. Batches are
+            ``(inputs, targets)``, ``(inputs, targets, index)`` or dicts, as the objective says.
         retain: Re-iterable of batches to keep.
         method: A configured method, for instance ``SCRUB(lr=5e-4, epochs=3)``, or a name from ``ungrok list methods``.
-        objective: How a batch becomes logits and losses; cross-entropy classification by default.
+        objective: How a batch becomes logits and losses. By default ``CausalLM`` for a causal language model of transformers
+            or batches with a label for every token, cross-entropy classification for all else.
         validation: Re-iterable of held-out batches, for methods that need them.
         factory: Returns a freshly initialized model of the same shape, for methods that need one.
         base: The model before it saw the data, for methods that need it.
         seed: The only source of randomness.
+        bfloat16: Autocast the model's passes to bfloat16, as ``trajectory.speed`` does in training; weights and losses stay as
+            they are.
         **settings: Beside a name, the method's hyper-parameters, for instance ``lr=5e-4, epochs=3``.
 
     Returns:
@@ -70,10 +83,34 @@ def unlearning_path(
         RecipeError: If a name, a setting or a set is not usable; the message says what is allowed.
         NotApplicable: If the method does not apply to this model or these data.
 
+    Warns:
+        UnlearningWarning: Where the path ends, if a weight is no longer finite, or if it has moved nothing that can be measured on
+            the forget set. That is asked with one pass over the set.
+
     """
     made = make_method(method, settings)
-    objective = objective or Classification()
-    return made.path(model, forget, retain, objective, validation=validation, factory=factory, base=base, seed=seed)
+    check_model("model", model)
+    check_seed(seed)
+    if objective is not None:
+        check_objective(objective)
+    else:
+        check_batches("forget", forget)
+        with seeded(seed):
+            objective, _ = recognized(model, forget)
+    run = autocast(objective, device_of(model)) if bfloat16 else objective
+    path = made.path(model, forget, retain, run, validation=validation, factory=factory, base=base, seed=seed)
+    return UnlearningPath(_watched(path, made.label, Change(model, forget, objective, seed)), path.budget)
+
+
+def _watched(path: UnlearningPath, label: str, change: Change) -> Iterator[Step]:
+    """Yield the steps of a path, and warn if the last one is still where the path began, or no model any more."""
+    last: Step | None = None
+    for last in path:
+        yield last
+    if last is not None and (broken := change.broken(last.model)):
+        warnings.warn(f"{label} has diverged: {broken}", UnlearningWarning, stacklevel=3)
+    elif last is not None and (nothing := change.too_small(last.model)):
+        warnings.warn(f"{label} left the model as it was: {nothing}", UnlearningWarning, stacklevel=3)
 
 
 def _taking(path: Callable[P, UnlearningPath]) -> Callable[[Callable[..., nn.Module]], Callable[P, nn.Module]]:

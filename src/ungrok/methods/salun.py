@@ -9,6 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ungrok.core.gradients import flat, gradient, trainable
+from ungrok.core.precision import wide
 from ungrok.core.scores import evaluating
 from ungrok.methods.base import UNLEARNERS
 from ungrok.methods.material import Material
@@ -25,11 +27,9 @@ def saliency_mask(gradients: dict[str, Tensor], k: float) -> dict[str, Tensor]:
         k: Share of weights in (0, 1] that may move.
 
     """
-    magnitude = torch.cat([g.abs().flatten() for g in gradients.values()])
+    magnitude = flat(wide(g).abs() for g in gradients.values())  # numpy has no bfloat16
     count = max(1, int(k * len(magnitude)))
     place = len(magnitude) - count
-    if magnitude.dtype == torch.bfloat16:  # which numpy does not have
-        magnitude = magnitude.float()
     threshold = float(np.partition(magnitude.cpu().numpy(), place)[place])
     return {name: g.abs() >= threshold for name, g in gradients.items()}
 
@@ -58,18 +58,19 @@ class SalUn(RandomLabel):
 
     def begin(self, material: Material) -> Masks:
         """Return the masks at the starting point."""
-        model = material.model
+        model, named = material.model, trainable(material.model)
+        total: tuple[Tensor, ...] | None = None
         with evaluating(model):
             for batch in material.batches("forget"):
-                material.mean_loss(batch).backward()
-        gradients = {n: p.grad.detach().clone() for n, p in model.named_parameters() if p.grad is not None}
-        model.zero_grad(set_to_none=True)
-        masks = saliency_mask(gradients, self.k)
-        return {name: (mask, model.get_parameter(name).detach().clone()) for name, mask in masks.items()}
+                taken = gradient(material.mean_loss(batch), list(named.values()))
+                total = taken if total is None else tuple(map(torch.add, total, taken))
+        assert total is not None
+        masks = saliency_mask(dict(zip(named, total, strict=True)), self.k)
+        return {name: (mask, named[name].detach().clone()) for name, mask in masks.items()}
 
     def before_update(self, material: Material[Masks], optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002
         """Mask the gradients."""
-        for name, parameter in material.model.named_parameters():
+        for name, parameter in trainable(material.model).items():
             if parameter.grad is not None:
                 parameter.grad.mul_(material.state[name][0])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
@@ -10,10 +9,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.gradients import trainable
+from ungrok.core.modules import bare, duplicate
+from ungrok.core.precision import Masters
 from ungrok.core.scores import device_of
 from ungrok.methods.base import UNLEARNERS, OneShot, Strengths
-from ungrok.methods.material import Material
+from ungrok.methods.material import Material, Role
 
 
 @UNLEARNERS.register
@@ -29,6 +30,7 @@ class TaskVector(OneShot):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("base",)
+    reads: ClassVar[tuple[Role, ...]] = ("forget",)
     kind: Literal["task_vector"] = "task_vector"
     alpha: Strengths = Field((5.0,), description="strengths α, no unit")
     lr: float = Field(1e-5, gt=0, description="learning rate of the reinforcement")
@@ -53,15 +55,16 @@ class TaskVector(OneShot):
     def _vector(self, material: Material) -> dict[str, Tensor]:
         """Return ``θ_reinforced − θ_base`` by the names of the parameters."""
         assert material.base is not None
-        objective, base = material.objective, copy.deepcopy(material.base).to(device_of(material.model))
+        objective, base = material.objective, duplicate(bare(material.base)).to(device_of(material.model))
         start = {name: p.detach().clone() for name, p in base.named_parameters()}
-        if {n: p.shape for n, p in material.model.named_parameters()} != {n: p.shape for n, p in start.items()}:
-            raise RecipeError("task_vector: base has other parameters than the model")
-        optimizer = torch.optim.AdamW([p for p in base.parameters() if p.requires_grad], self.lr)
+        learned = trainable(base)
+        optimizer, masters = torch.optim.AdamW(learned.values(), self.lr), Masters(learned.values())
         base.train()
         for _ in range(self.epochs):
             for batch in material.batches("forget"):
                 optimizer.zero_grad(set_to_none=True)
                 objective.mean(objective.losses(objective.logits(base, batch), batch), batch).backward()
-                optimizer.step()
-        return {name: p.detach() - start[name] for name, p in base.named_parameters()}
+                with masters.widened():
+                    optimizer.step()
+        with masters.widened():
+            return {name: p.detach() - start[name] for name, p in base.named_parameters()}

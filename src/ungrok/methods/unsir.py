@@ -11,9 +11,11 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.errors import NotApplicable
+from ungrok.core.forms import inputs_of
+from ungrok.core.precision import Masters, wide
 from ungrok.core.scores import device_of
 from ungrok.methods.base import UNLEARNERS, Iterative
-from ungrok.methods.material import Material, length
+from ungrok.methods.material import Material, Role, length
 
 
 @dataclass
@@ -42,6 +44,7 @@ class UNSIR(Iterative):
     """
 
     inputs: ClassVar[tuple[str, ...]] = ("classifier",)
+    reads: ClassVar[tuple[Role, ...]] = ("retain",)
     kind: Literal["unsir"] = "unsir"
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     lr: float = Field(0.02, gt=0, description="learning rate of the impair passes")
@@ -56,7 +59,7 @@ class UNSIR(Iterative):
     def check(self, material: Material) -> None:
         """Refuse a forget set that is not made of whole classes."""
         forgotten = self._classes(material)
-        for batch in material.retain:
+        for batch in material.formed("retain"):
             shared = set(material.objective.targets(batch).unique().tolist()) & set(forgotten)
             if shared:
                 raise NotApplicable(
@@ -77,7 +80,8 @@ class UNSIR(Iterative):
         turn = 0
         for _ in range(self.impair_epochs):
             for batch in material.batches("retain"):
-                (inputs, targets), (extra, label) = batch[:2], noise[turn % len(noise)]
+                (extra, label), targets = noise[turn % len(noise)], batch[1]
+                inputs = inputs_of(batch, self.kind)
                 turn += 1
                 labels = torch.full((len(extra),), label, dtype=targets.dtype, device=targets.device)
                 yield material.mean_loss((torch.cat([inputs, extra]), torch.cat([targets, labels])))
@@ -97,18 +101,21 @@ class UNSIR(Iterative):
 
     @staticmethod
     def _classes(material: Material) -> list[int]:
-        return sorted({int(c) for batch in material.forget for c in material.objective.targets(batch).unique()})
+        return sorted(
+            {int(c) for batch in material.formed("forget") for c in material.objective.targets(batch).unique()}
+        )
 
     def _noise(self, material: Material, label: int) -> Tensor:
         """Return inputs, shape (noise_batch, ...), whose loss under ``label`` is large for the model as it is."""
-        example = next(material.batches("forget"))[0]
+        example = inputs_of(next(material.batches("forget")), "unsir", moved=True)
         draw = material.generator(f"noise {label}")
         noise = torch.randn((self.noise_batch, *example.shape[1:]), generator=draw, dtype=example.dtype)
         noise = noise.to(device_of(material.model)).requires_grad_(True)
         labels = torch.full((self.noise_batch,), label, dtype=torch.int64, device=noise.device)
-        optimizer = torch.optim.Adam([noise], self.noise_lr)
+        optimizer, masters = torch.optim.Adam([noise], self.noise_lr), Masters([noise])
         for _ in range(self.noise_steps):
-            loss = 0.1 * noise.square().flatten(1).sum(dim=1).mean() - material.mean_loss((noise, labels))
+            loss = 0.1 * wide(noise).square().flatten(1).sum(dim=1).mean() - material.mean_loss((noise, labels))
             (noise.grad,) = torch.autograd.grad(loss, noise)
-            optimizer.step()
+            with masters.widened():
+                optimizer.step()
         return noise.detach()

@@ -62,4 +62,4 @@ def image_channels(shape: tuple[int, ...], kind: str) -> int:
     return shape[0]
 
 
-MODELS: Registry[Model] = Registry("model", "ungrok.models", ("ungrok.models", "MODELS.register"))
+MODELS: Registry[Model] = Registry("model", "ungrok.models", ("ungrok.models", "MODELS.register"), Model)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import nn
+from typing_extensions import override
 
 from ungrok.core.errors import NotApplicable, RecipeError, first_line
+from ungrok.core.pretrained import open_model
 from ungrok.core.schema import Schema
+from ungrok.core.weights import remember_given
 from ungrok.models.base import MODELS, Model
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -93,7 +95,7 @@ class Llama(LanguageModel):
 
     kind: Literal["llama"] = "llama"
     width: int = Field(64, ge=8, description="hidden size")
-    layers: int = Field(2, ge=1)
+    layers: int = Field(2, ge=1, le=1000)
     heads: int = Field(4, ge=1, description="attention heads")
     hidden: int | None = Field(None, ge=1, description="units of the SwiGLU; four times the width when null")
     room: int = Field(
@@ -129,17 +131,11 @@ class Pretrained(LanguageModel):
 
     def network(self, length: int, vocabulary: int) -> Any:  # noqa: ARG002
         """Return the model with its weights."""
-        from transformers import AutoModelForCausalLM
+        return open_model(self.path, self.file, self.revision, PRECISIONS[self.dtype])
 
-        options: dict[str, Any] = {"dtype": PRECISIONS[self.dtype]}
-        if self.file:
-            options["gguf_file"] = self.file
-        if self.revision and not Path(self.path).is_dir():
-            options["revision"] = self.revision
-        try:
-            return AutoModelForCausalLM.from_pretrained(self.path, **options)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = first_line(error)
-            raise RecipeError(
-                f"model.path: {self.path!r} is neither a folder with a model nor an id that the hub answers to ({reason})"
-            ) from None
+    @override
+    def build(self, shape: tuple[int, ...], outputs: int, seed: int) -> nn.Module:
+        network = super().build(shape, outputs, seed)
+        if self.lora:
+            remember_given(network)
+        return network

@@ -20,7 +20,7 @@ class MLP(Model):
 
     kind: Literal["mlp"] = "mlp"
     width: int = Field(200, ge=1, description="units per hidden layer")
-    depth: int = Field(3, ge=1, description="number of linear layers")
+    depth: int = Field(3, ge=1, le=1000, description="number of linear layers")
     bias: bool = True
     norm: Literal["batch", "none"] = Field("none", description="batch normalization before every ReLU, or none")
 

@@ -21,7 +21,7 @@ class Transformer(Model):
     tokens: int = Field(2, ge=1, description="tokens per input; their one-hot codes stand side by side")
     width: int = Field(128, ge=1, description="dimension of the residual stream")
     heads: int = Field(4, ge=1, description="attention heads per layer")
-    layers: int = Field(1, ge=1)
+    layers: int = Field(1, ge=1, le=1000)
     hidden: int = Field(512, ge=1, description="units of each layer's ReLU network")
 
     @model_validator(mode="after")

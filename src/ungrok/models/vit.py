@@ -71,7 +71,7 @@ class ViT(Model):
     kind: Literal["vit"] = "vit"
     patch: int = Field(4, ge=1, description="pixels a side of a patch; divides height and width")
     dim: int = Field(192, ge=1, description="width of a token")
-    depth: int = Field(6, ge=1, description="number of layers")
+    depth: int = Field(6, ge=1, le=1000, description="number of layers")
     heads: int = Field(3, ge=1, description="attention heads; divides dim")
     hidden: int = Field(384, ge=1, description="hidden units of each layer's two linear layers")
 

@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 
 from ungrok.core.errors import unknown
+from ungrok.core.plain import parse_yaml
 from ungrok.report.format import MISSING, bracketed, fixed, in_unit, level, mean_sd, number
 from ungrok.report.view import View
 from ungrok.study.claims import At, Effect, Verdict
-from ungrok.study.loading import load, parse_yaml
+from ungrok.study.loading import load
 from ungrok.study.place import Place
-from ungrok.study.recipe import BASE, Recipe, Side
+from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE, Side
 from ungrok.study.statistics import Estimate, bounded_differences, sign_flip
 from ungrok.train.stages import stage_name
 
@@ -65,7 +67,7 @@ class Line:
 def paper() -> dict[str, dict[str, Any]]:
     """Return the paper's numbers by part, as the data file holds them."""
     text = (resources.files("ungrok") / "report" / "paper.yaml").read_text(encoding="utf-8")
-    numbers: dict[str, dict[str, Any]] = parse_yaml(text)
+    numbers: dict[str, dict[str, Any]] = parse_yaml(text, "paper.yaml")
     return numbers
 
 

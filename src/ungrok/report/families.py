@@ -18,7 +18,8 @@ from ungrok.report.tables.ends import ends
 from ungrok.report.tables.language import answers, difficulty, extraction, group_sizes, group_splits
 from ungrok.report.tables.table import Table
 from ungrok.report.view import View
-from ungrok.study.recipe import BASE, Recipe
+from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE
 
 
 class ReportFamily(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -138,5 +139,8 @@ def plural(count: int, word: str) -> str:
 
 
 def slug(*parts: str) -> str:
-    """Return a file name made of words."""
-    return re.sub(r"[^\w.=-]+", "-", "-".join(parts)).strip("-")
+    """Return a file name made of words, at most 100 bytes long."""
+    whole = re.sub(r"[^\w.=-]+", "-", "-".join(parts)).strip("-")
+    if len(whole.encode()) <= 100:
+        return whole
+    return whole.encode()[:87].decode(errors="ignore") + f"-{hashlib.sha256(whole.encode()).hexdigest()[:12]}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import shutil
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +69,9 @@ def write_report(
     page = out / "report" / "index.html"
     with explained(out), mpl.rc_context(STYLE):
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
-        (page.parent / "figures").mkdir(parents=True)
+        (page.parent / "figures").mkdir(parents=True, exist_ok=True)
         mechanism = Mechanism(view)
-        every = [*family.pictures(view), *mechanism_figures.pictures(mechanism)]
+        every = distinct([*family.pictures(view), *mechanism_figures.pictures(mechanism)])
         shown = [_save(picture, page.parent / "figures") for picture in every]
         write_text(page, render(view, family, mechanism, shown, made))
         if plan.recipe.analyze:
@@ -192,6 +194,17 @@ def words(view: View) -> Iterator[tuple[str, str]]:
             "refuted also where the whole interval is too close to zero to matter; otherwise inconclusive."
         ),
     )
+
+
+def distinct(pictures: list[Picture]) -> list[Picture]:
+    """Number the figures whose files would have one name, as those of two labels that differ in a space."""
+    seen: Counter[str] = Counter()
+    for index, picture in enumerate(pictures):
+        name = picture.name.lower()
+        seen[name] += 1
+        if seen[name] > 1:
+            pictures[index] = replace(picture, name=f"{picture.name}-{seen[name]}")
+    return pictures
 
 
 def _save(picture: Picture, folder: Path) -> dict[str, str]:

@@ -13,7 +13,8 @@ from ungrok.study.claims import Doses, Verdict
 from ungrok.study.folder import StudyFolder
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.plan import Plan
-from ungrok.study.recipe import BASE, Recipe, Side
+from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE, Side
 from ungrok.study.results import Results
 from ungrok.study.statistics import Times
 from ungrok.study.track import Track, tracks

@@ -18,7 +18,7 @@ class Price:
     Args:
         update: Seconds of one update.
         evaluation: Seconds of scoring all splits once.
-        weights: Bytes of the model's weights.
+        weights: Bytes that a file keeps of the model's weights.
 
     """
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import uuid4
 
-from ungrok.core.errors import DamagedFile, UngrokError
+from ungrok.core.errors import DamagedFile, UngrokError, WorkersLost
 from ungrok.core.schema import digest
+from ungrok.study.cluster import Report, Watch, connected
 from ungrok.study.executing import alike, execute, train_together
-from ungrok.study.interrupts import deferred
 from ungrok.study.job import AnyJob
 from ungrok.study.jobs import Train
 from ungrok.study.progress import Advance, progress
 from ungrok.study.store import Store, Tick
-
-Report = Callable[[str], None]
-
 
 ATTEMPTS = 3
 """How often jobs are run at most, where files turn out to be damaged on the way."""
@@ -57,8 +53,9 @@ def pending(store: Store, jobs: list[AnyJob], say: Report) -> list[AnyJob]:
     with ThreadPoolExecutor(default_workers()) as pool:
         for job, damage in zip(present, pool.map(check, present), strict=True):
             if damage:
-                say(f"damaged: {damage}; making {job.label} again")
-                store.discard(job.key)
+                store.prepare()
+                if store.discard_damaged(job.key):
+                    say(f"damaged: {damage}; making {job.label} again")
     return [job for job in jobs if not store.has(job.key)]
 
 
@@ -68,6 +65,7 @@ def run(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
+    dashboard: bool = False,
     say: Report = lambda _: None,
 ) -> int:
     """Bring every job into the store and return how many had to run.
@@ -77,18 +75,20 @@ def run(
         store: Where results go.
         workers: Number of worker processes of one thread each; 0 runs the jobs in this process; None starts one per processor.
         scheduler: Address, or scheduler file, of an existing dask cluster that sees the store's folder.
+        dashboard: Whether dask's dashboard is served on the loopback address; its address is said.
         say: Takes one line of text for the user; by default nothing is said.
 
     Raises:
-        UngrokError: The first error of a job, with the job's name.
+        UngrokError: The first error of a job, with the job's name; WorkersLost where no worker process stays alive.
 
     """
-    store.prepare()
     todo = pending(store, jobs, say)
     count = len(todo)
+    if todo:
+        store.prepare()
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _run_all(todo, store, workers, scheduler, say)
+            _run_all(todo, store, workers, scheduler, say, dashboard=dashboard)
         except DamagedFile:
             # A job met a damaged file: checking all files again names it and discards its job.
             if attempt == ATTEMPTS:
@@ -99,7 +99,9 @@ def run(
     return count
 
 
-def _run_all(todo: list[AnyJob], store: Store, workers: int | None, scheduler: str | None, say: Report) -> None:
+def _run_all(
+    todo: list[AnyJob], store: Store, workers: int | None, scheduler: str | None, say: Report, *, dashboard: bool
+) -> None:
     if not todo:
         return
     with progress(todo, lambda job: job.cost, say) as advance:
@@ -111,7 +113,11 @@ def _run_all(todo: list[AnyJob], store: Store, workers: int | None, scheduler: s
                 _execute_here(store, job, lambda share, job=job: advance(job, share))  # type: ignore[misc]
                 advance(job)
         else:
-            _on_cluster(todo, store, workers or min(default_workers(), len(todo)), scheduler, advance)
+            with connected(workers or min(default_workers(), len(todo)), scheduler, say, dashboard=dashboard) as (
+                client,
+                watch,
+            ):
+                _on_cluster(todo, store, client, watch, advance)
 
 
 def _execute_here(store: Store, job: AnyJob, tick: Tick = lambda _: None) -> None:
@@ -153,9 +159,7 @@ def remote_together(root: str, jobs: list[Train]) -> None:
     train_together(Store(Path(root)), jobs)
 
 
-def _on_cluster(todo: list[AnyJob], store: Store, workers: int, scheduler: str | None, advance: Advance) -> None:
-    from dask.distributed import Client, as_completed
-
+def _on_cluster(todo: list[AnyJob], store: Store, client: Any, watch: Watch, advance: Advance) -> None:
     # One scheduler may serve several stores, and the same job in another store is another task.
     task = {job.key: f"{job.key}-{digest(str(store.root))}" for job in todo}
     run, by_key = uuid4().hex, {job.key: job for job in todo}
@@ -165,87 +169,57 @@ def _on_cluster(todo: list[AnyJob], store: Store, workers: int, scheduler: str |
         if message["run"] == run and message["share"] < 1:
             advance(by_key[message["key"]], message["share"])
 
-    with _client(workers, scheduler) as client:
-        assert isinstance(client, Client)
-        client.subscribe_topic(TOPIC, hear)
-        futures: dict[str, Any] = {}
-        packs: dict[str, Any] = {}
-        for group in alike(todo):
-            packs |= dict.fromkeys(
-                (job.key for job in group), client.submit(remote_together, str(store.root), group, pure=False)
-            )
-        for rank, job in enumerate(todo):
-            inputs = [futures[key] for key in job.inputs.values() if key in futures]
-            inputs += [packs[job.key]] if job.key in packs else []
-            futures[job.key] = client.submit(
-                remote, str(store.root), job, run, *inputs, key=task[job.key], pure=False, priority=-rank
-            )
-        by_task = {task[job.key]: job for job in todo}
+    client.subscribe_topic(TOPIC, hear)
+    futures: dict[str, Any] = {}
+    packs: dict[str, Any] = {}
+    for group in alike(todo):
+        packs |= dict.fromkeys(
+            (job.key for job in group), client.submit(remote_together, str(store.root), group, pure=False)
+        )
+    for rank, job in enumerate(todo):
+        inputs = [futures[key] for key in job.inputs.values() if key in futures]
+        inputs += [packs[job.key]] if job.key in packs else []
+        futures[job.key] = client.submit(
+            remote, str(store.root), job, run, *inputs, key=task[job.key], pure=False, priority=-rank
+        )
+    by_task = {task[job.key]: job for job in todo}
+    try:
+        for future in _as_they_end(list(futures.values()), watch):
+            _raise_error(future, by_task[future.key])
+            advance(by_task[future.key])
+    except BaseException:
+        client.cancel(list(futures.values()), force=True)
+        raise
+
+
+def _as_they_end(futures: list[Any], watch: Watch) -> Iterator[Any]:
+    """Yield futures as they end, and look after the workers meanwhile."""
+    ended: SimpleQueue[Any] = SimpleQueue()
+    for future in futures:
+        future.add_done_callback(ended.put)
+    left = len(futures)
+    while left:
+        watch()
         try:
-            for future in as_completed(list(futures.values())):
-                _result(future, by_task[future.key])
-                advance(by_task[future.key])
-        except BaseException:
-            client.cancel(list(futures.values()), force=True)
-            raise
+            future = ended.get(timeout=1)
+        except Empty:
+            continue
+        left -= 1
+        yield future
 
 
-def _result(future: Any, job: AnyJob) -> None:
+def _raise_error(future: Any, job: AnyJob) -> None:
     """Raise the error that a job ended with, if it did."""
     from dask.distributed import KilledWorker
 
+    if future.status not in ("error", "cancelled"):
+        return  # where its worker died since, its result would come only from another
     try:
         future.result()
     except KilledWorker as error:
-        raise UngrokError(
-            f"{job.label}: its worker process was killed several times, perhaps because there is too little memory"
+        raise WorkersLost(
+            f"{job.label}: its worker process was killed several times, perhaps because there is too little memory "
+            f"({str(error).partition('. ')[0]})"
         ) from error
-
-
-@contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
-    import dask
-    from dask.distributed import Client, LocalCluster
-
-    if scheduler:
-        source = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
-        try:
-            client = Client(**source, timeout=30)
-        except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:
-            raise UngrokError(f"--scheduler {scheduler!r}: no dask scheduler answers ({error})") from error
-        with client:
-            yield client
-        return
-    environment = "distributed.nanny.pre-spawn-environ"
-    settings = {
-        "distributed.worker.multiprocessing-method": "spawn",
-        "distributed.comm.timeouts.connect": "60s",
-        # By default dask makes malloc return freed memory at once, which costs a training loop a page fault at every step.
-        f"{environment}.MALLOC_TRIM_THRESHOLD_": 2**28,
-        f"{environment}.MALLOC_MMAP_THRESHOLD_": 2**28,
-    }
-    with dask.config.set(settings):
-        with deferred():
-            cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=":0", memory_limit=0, silence_logs=50
-            )
-            client = Client(cluster)
-        try:
-            yield client
-        except BaseException:
-            with deferred():
-                cluster.sync(_end_workers, cluster)
-                _close(cluster, client)
-            raise
-        with deferred():
-            _close(cluster, client)
-
-
-def _close(cluster: Any, client: Any) -> None:
-    client.close()
-    cluster.close()
-
-
-async def _end_workers(cluster: Any) -> None:
-    """End workers in the middle of their jobs, which go on from their last checkpoint when they are run again."""
-    await asyncio.gather(*(nanny.close(timeout=1) for nanny in cluster.workers.values()), return_exceptions=True)
+    except CancelledError as error:
+        raise WorkersLost(f"{job.label}: the dask scheduler is gone ({error})") from error

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
+from ungrok.core.errors import StoreError, shown_file
+from ungrok.core.memory import readable
 from ungrok.core.schema import canonical
-from ungrok.data.base import Data
+from ungrok.core.weights import kept
 from ungrok.study.bill import Price, timed
+from ungrok.study.job import AnyJob
 from ungrok.study.jobs import Train
-from ungrok.study.jobs.trained import TrainSpec, build_run
+from ungrok.study.jobs.trained import TrainSpec, build_run, fresh_model
 from ungrok.study.plan import Plan
+from ungrok.study.store import Store
 from ungrok.train.loop import Run
 
 SAMPLE = 16
@@ -40,18 +47,36 @@ class StudyCost:
     checkpoints: int
 
 
-def estimate(plan: Plan, data: Data) -> StudyCost:
+def estimate(plan: Plan) -> StudyCost:
     """Time an update and an evaluation of each kind of training, and add up what the jobs of the plan cost."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _add_up(plan, data)
+        return _add_up(plan)
     finally:
         torch.set_num_threads(threads)
 
 
-def _add_up(plan: Plan, data: Data) -> StudyCost:
-    prices = _Timed(plan, len(data.train) + len(data.validation) + len(data.test))
+def check_disk(plan: Plan, jobs: Sequence[AnyJob], store: Store) -> None:
+    """Make sure that the disk has room for the files of jobs that are to run; what interrupted runs left of them counts.
+
+    Raises:
+        StoreError: If it has not.
+
+    """
+    sizes = _Prices(plan, _size)
+    needed = sum(bill.bytes for job in jobs if (bill := job.bill(sizes)))
+    left = sum(file.stat().st_size for job in jobs for file in (store.root / ".partial" / job.key).rglob("*"))
+    disk = shutil.disk_usage(next(path for path in (store.root, *store.root.parents) if path.is_dir()))
+    if disk.total and needed - left > disk.free:  # some file systems do not tell: they have 0 bytes in all
+        raise StoreError(
+            f"{shown_file(store.root)}: the study's files need about {readable(needed - left)} of disk, and {readable(disk.free)} are free; "
+            "name another folder with --store, or raise trajectory.checkpoint_every"
+        )
+
+
+def _add_up(plan: Plan) -> StudyCost:
+    prices = _Prices(plan, lambda spec: _price(build_run(spec)))
     seconds = dict.fromkeys(plan.counts(), 0.0)
     size = checkpoints = 0
     for job in plan.jobs.values():
@@ -63,13 +88,16 @@ def _add_up(plan: Plan, data: Data) -> StudyCost:
     return StudyCost(seconds, size, checkpoints)
 
 
-class _Timed:
-    """Prices in a study, each timed when it is first asked for; see :class:`ungrok.study.bill.Prices`."""
+class _Prices:
+    """Prices in a study, each found out when it is first asked for; see :class:`ungrok.study.bill.Prices`."""
 
-    def __init__(self, plan: Plan, examples: int) -> None:
-        self.examples = examples
+    def __init__(self, plan: Plan, price: Callable[[TrainSpec], Price]) -> None:
+        first = plan.job(next(iter(plan.trajectories.values())), Train).spec
+        data = first.data()
+        self.examples = len(data.train) + len(data.validation) + len(data.test)
+        self._price = price
         self._known: dict[str, Price] = {}
-        self.unlearning = self.of(plan.job(next(iter(plan.trajectories.values())), Train).spec)
+        self.unlearning = self.of(first)
         training = plan.recipe.trajectory
         self.replay = training.steps * training.checkpoint_every / 4 * self.unlearning.update
 
@@ -77,12 +105,21 @@ class _Timed:
         """Return the price of a training; trainings that differ only in seeds and forget splits are taken to cost the same."""
         same = canonical([part.spec() for part in (spec.problem, spec.model, spec.trajectory)])
         if same not in self._known:
-            self._known[same] = _price(build_run(spec))
+            self._known[same] = self._price(spec)
         return self._known[same]
 
 
+def _size(spec: TrainSpec) -> Price:
+    """Return the price of a training of which nothing is asked but the size of its model."""
+    return Price(0.0, 0.0, _weights(fresh_model(spec, 0)))
+
+
+def _weights(model: nn.Module) -> int:
+    return sum(value.nbytes for value in kept(model).values())
+
+
 def _price(run: Run) -> Price:
-    weights = sum(p.numel() * p.element_size() for p in run.model.parameters())
+    weights = _weights(run.model)
     if run.data.timed_in_part:
         train = run.data.train
         few = train.of(torch.arange(min(SAMPLE, len(train))))

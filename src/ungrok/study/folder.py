@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -9,14 +12,19 @@ from typing import Any
 
 import pandas as pd
 
-from ungrok.core.errors import RecipeError
-from ungrok.core.files import read_json, write_text
+from ungrok.core.errors import DamagedFile, RecipeError, StoreError, first_line
+from ungrok.core.files import matches, read_json, write_text
+from ungrok.core.schema import digest
 from ungrok.study.claims import Doses, Verdict, judge
 from ungrok.study.loading import load
+from ungrok.study.outputs import TABLES
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import CONTROLS, MECHANISM, Results, curves, with_whole_steps
 from ungrok.study.store import Store, explained
+
+FORMS = ("parquet", "csv")
+"""Forms of a table, the one that is read first."""
 
 
 class StudyFolder:
@@ -27,34 +35,47 @@ class StudyFolder:
         recipe: Its recipe; the device is the one it ran on, whatever this machine has.
         provenance: The versions, hardware, times and doses that it was made with.
         store: The store that holds its jobs.
+        sums: Checksums of its tables, by file name; those that are not listed are not checked.
 
     """
 
-    def __init__(self, path: Path, recipe: Recipe, provenance: dict[str, Any], store: Store) -> None:
+    def __init__(
+        self, path: Path, recipe: Recipe, provenance: dict[str, Any], store: Store, sums: dict[str, str] | None = None
+    ) -> None:
         self.path = path
         self.recipe = recipe
         self.provenance = provenance
         self.store = store
+        self._sums = sums or {}
 
     @classmethod
-    def open(cls, path: Path, store: Path | None = None) -> StudyFolder:
+    def open(cls, path: Path, store: Path | None = None, *, mend: bool = False) -> StudyFolder:
         """Open a study.
 
         Args:
             path: The study's folder.
             store: Its store; by default the one it was made with or, if that is gone, the folder ``store`` beside ``path``.
+            mend: Whether to go without a damaged provenance, because it will be written again.
 
         Raises:
             RecipeError: If ``path`` holds no study.
+            DamagedFile: If its provenance is damaged.
 
         """
         for name in ("recipe.yaml", "provenance.json"):
             _check_there(path, name)
-        made, recipe = read_json(path / "provenance.json"), load(str(path / "recipe.yaml"))
+        recipe = load(str(path / "recipe.yaml"))
+        try:
+            made = _provenance(path / "provenance.json")
+        except DamagedFile:
+            if not mend:
+                raise
+            made = {}
+        sums = made.pop("files", {})
         recipe = recipe.model_copy(update={"device": made.get("device", recipe.device)})
         beside = path.parent / "store"
         used = Path(made.get("store", beside))
-        return cls(path, recipe, made, Store(store or (used if used.is_dir() else beside)))
+        return cls(path, recipe, made, Store(store or (used if used.is_dir() else beside)), sums)
 
     @cached_property
     def plan(self) -> Plan:
@@ -67,6 +88,7 @@ class StudyFolder:
 
         Raises:
             RecipeError: If the table of results is missing.
+            DamagedFile: If a table is damaged.
 
         """
         _check_there(self.path, "results.parquet")
@@ -95,12 +117,17 @@ class StudyFolder:
 
     def _table(self, name: str) -> pd.DataFrame:
         """Read a table; from CSV where an earlier version of the package wrote no other form."""
-        if (self.path / f"{name}.parquet").is_file():
-            return pd.read_parquet(self.path / f"{name}.parquet")
-        if not (self.path / f"{name}.csv").is_file():
+        path = next((file for form in FORMS if (file := self.path / f"{name}.{form}").is_file()), None)
+        if path is None:
             return pd.DataFrame()
-        table = pd.read_csv(self.path / f"{name}.csv", keep_default_na=False, na_values=[""])
-        return with_whole_steps(table)
+        if path.name in self._sums and not matches(path, self._sums[path.name]):
+            raise DamagedFile(f"{path}: does not match its checksum; {_again(self.path)}")
+        try:
+            if path.suffix == ".parquet":
+                return pd.read_parquet(path)
+            return with_whole_steps(pd.read_csv(path, keep_default_na=False, na_values=[""]))
+        except Exception as error:  # the readers of tables raise all sorts
+            raise DamagedFile(f"{path}: {first_line(error)}; {_again(self.path)}") from error
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -127,6 +154,46 @@ def _check_there(path: Path, name: str) -> None:
         raise RecipeError(f"{path}: holds no study (no {name})")
 
 
+def _again(path: Path) -> str:
+    return f"`ungrok report {path}` writes it again from the store"
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    """Return what a study was made with; earlier versions of the package wrote it without a checksum.
+
+    Raises:
+        DamagedFile: If it cannot be read or does not match its checksum.
+
+    """
+    try:
+        made = read_json(path)
+        known = made.pop("checksum", None)
+        whole = known is None or known == digest(made)
+    except (DamagedFile, AttributeError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise DamagedFile(f"{path}: is damaged; {_again(path.parent)}")
+    return dict(made)
+
+
+@contextmanager
+def kept_where_read_only(path: Path, what: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Go on where a whole study lies in a folder that cannot be written; what lies there then stays as it is.
+
+    Raises:
+        StoreError: If the folder holds no whole study, or cannot be written for another reason.
+
+    """
+    try:
+        yield
+    except StoreError as error:
+        whole = all((path / name).is_file() for name in ("results.parquet", "provenance.json", "report/index.html"))
+        reason = getattr(error.__cause__, "errno", None)
+        if not whole or reason not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        say(f"warning: {path} cannot be written; {what} stay as they are")
+
+
 def check_writable(path: Path) -> None:
     """Make sure that a study's folder can be written, before anything is run for it.
 
@@ -134,6 +201,10 @@ def check_writable(path: Path) -> None:
         StoreError: If it cannot.
 
     """
+    files = ["recipe.yaml", "provenance.json", "report/verdicts.json", "report/index.html"]
+    for name in [*files, *(f"{table}.{form}" for table in TABLES for form in FORMS)]:
+        if (path / name).is_dir():
+            raise StoreError(f"{path / name}: is a folder, and a file is to be written there; remove or rename it")
     with explained(path):
         (path / "report").mkdir(parents=True, exist_ok=True)
         write_text(path / "report" / ".writable", "")

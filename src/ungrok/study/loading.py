@@ -3,57 +3,15 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ungrok.core.errors import RecipeError, unknown
-from ungrok.recipes import shipped
+from ungrok.core.errors import LONGEST_FILE, LONGEST_VALUE, RecipeError, clipped, shown
+from ungrok.core.plain import DEEPEST, check_plain, parse_yaml, read_yaml
+from ungrok.recipes import find, shipped
 from ungrok.study.recipe import RENAMED, Recipe, merge, renamed, validated
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which ``1e-3`` is a number, as YAML 1.2 has it."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$"), list("-+.0123456789")
-)
-
-
-def parse_yaml(text: str) -> Any:
-    """Parse YAML.
-
-    Raises:
-        RecipeError: If it is not YAML; the message gives the line.
-
-    """
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"not valid YAML{where}: {getattr(error, 'problem', error)}") from None
-
-
-def find(name: str) -> Path:
-    """Return the file of a recipe given by name or path.
-
-    Raises:
-        RecipeError: If there is none.
-
-    """
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise RecipeError(f"recipe: no file {name!r}")
-        return path
-    if name not in shipped():
-        raise unknown("recipe", name, shipped())
-    return shipped()[name]
 
 
 def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
@@ -63,17 +21,20 @@ def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
         RecipeError: On the first thing that is wrong.
 
     """
-    try:
-        text = find(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe: {name!r} cannot be read as UTF-8 text ({error})") from None
-    content = parse_yaml(text)
+    file, overrides = find(name), list(overrides)
+    content = read_yaml(file)
     if not isinstance(content, dict):
-        raise RecipeError(f"recipe: {name} does not hold a mapping")
+        raise RecipeError(f"recipe: {shown(name)} does not hold a mapping")
     content = renamed(content)
     for override in overrides:
         content = _override(content, override)
-    return validate(content)
+    try:
+        return validate(content)
+    except RecipeError as error:
+        if name in shipped():
+            raise
+        with_overrides = " with overrides" if overrides else ""
+        raise RecipeError(f"{clipped(name, LONGEST_FILE)}{with_overrides}: {error}") from None
 
 
 def validate(content: dict[str, Any]) -> Recipe:
@@ -83,6 +44,7 @@ def validate(content: dict[str, Any]) -> Recipe:
         RecipeError: On the first thing that is wrong.
 
     """
+    check_plain(content)
     return validated(Recipe, renamed(content))
 
 
@@ -95,13 +57,13 @@ def _override(content: dict[str, Any], override: str) -> dict[str, Any]:
     """Apply one ``a.b.0.c=value``."""
     key, sign, text = override.partition("=")
     if not sign:
-        raise RecipeError(f"override {override!r}: allowed: key=value, for instance trajectory.steps=2000")
+        raise RecipeError(f"override {shown(override)}: allowed: key=value, for instance trajectory.steps=2000")
     first, *more = key.strip().split(".")
     parts: list[str] = [RENAMED.get(first, first), *more]
     content = copy.deepcopy(content)
     here: Any = content
     for depth, part in enumerate(parts[:-1]):
-        where = ".".join(parts[: depth + 1])
+        where = clipped(".".join(parts[: depth + 1]), LONGEST_VALUE)
         if isinstance(here, list):
             here = here[_index(here, part, where)]
         else:
@@ -109,8 +71,12 @@ def _override(content: dict[str, Any], override: str) -> dict[str, Any]:
                 here[part] = {}
             here = here[part]
         if not isinstance(here, dict | list):
-            raise RecipeError(f"{where}: {here!r} has no keys below it")
-    value = parse_yaml(text)
+            raise RecipeError(f"{where}: {shown(here)} has no keys below it")
+    if len(parts) > DEEPEST:
+        raise RecipeError(
+            f"override {shown(override)}: names a key {len(parts)} levels deep; allowed: at most {DEEPEST}"
+        )
+    value = parse_yaml(text, f"override {shown(override)}")
     last = parts[-1]
     if isinstance(here, list):
         here[_index(here, last, key)] = value
@@ -125,6 +91,7 @@ def _override(content: dict[str, Any], override: str) -> dict[str, Any]:
 
 
 def _index(items: list[Any], part: str, where: str) -> int:
-    if not part.isdigit() or int(part) >= len(items):
-        raise RecipeError(f"{where}: {part!r} is not an entry; allowed: 0 to {len(items) - 1}")
+    if part not in map(str, range(len(items))):
+        allowed = f"0 to {len(items) - 1}" if items else "none, the list is empty"
+        raise RecipeError(f"{clipped(where, LONGEST_VALUE)}: {shown(part)} is not an entry; allowed: {allowed}")
     return int(part)

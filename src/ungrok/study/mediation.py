@@ -13,7 +13,8 @@ from scipy.stats import rankdata
 
 from ungrok.analyze import Analysis
 from ungrok.study.claims import Doses
-from ungrok.study.recipe import BASE, Recipe
+from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE
 from ungrok.study.track import PATH, PLACE, tracks
 
 Floats = NDArray[np.float64]

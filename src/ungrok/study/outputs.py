@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ungrok.core.files import write_json, write_text
+from ungrok.core.files import checksum, write_json, write_text
+from ungrok.core.schema import digest
 from ungrok.study.claims import Doses, Verdict
 from ungrok.study.jobs import Unlearn
 from ungrok.study.jobs.paths import matched_dose
@@ -41,6 +42,11 @@ TABLES = {
 
 ALWAYS = ("results", "transitions", "oracles", "curves", "timings", "audits")
 """Tables that every study has; the others are written where the recipe asks for them."""
+
+
+def sealed(made: dict[str, Any]) -> dict[str, Any]:
+    """Return a provenance with a checksum over it."""
+    return made | {"checksum": digest(made)}
 
 
 def doses_of(plan: Plan, store: Store) -> dict[str, Doses]:
@@ -116,7 +122,7 @@ def _processor() -> str:
 
 
 def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[Verdict], made: dict[str, Any]) -> None:
-    """Write the tables, the recipe, the verdicts and the provenance under ``out``.
+    """Write the tables, the recipe, the verdicts and the provenance, which lists the tables' checksums, under ``out``.
 
     Raises:
         StoreError: If the folder cannot be written.
@@ -124,14 +130,16 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[Verdict
     """
     with explained(out):
         (out / "report").mkdir(parents=True, exist_ok=True)
+        sums: dict[str, str] = {}
         tables = {name: getattr(results, attribute) for name, attribute in TABLES.items()}
         for name, table in tables.items():
             if name in ALWAYS or not table.empty:
                 _parquet(out / f"{name}.parquet", table)
+                sums[f"{name}.parquet"] = checksum(out / f"{name}.parquet")
                 if name != "curves":
                     write_text(out / f"{name}.csv", _csv(table))
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))
-        write_json(out / "provenance.json", made)
+        write_json(out / "provenance.json", sealed(made | {"files": sums}))
         listed = [verdict.to_dict() for verdict in verdicts]
         write_text(out / "report" / "verdicts.json", json.dumps(listed, indent=1, allow_nan=False, ensure_ascii=False))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ungrok.study.recipe import Recipe, Side
+from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import Side
 from ungrok.train.stages import stage_name
 
 

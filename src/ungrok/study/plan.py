@@ -26,7 +26,8 @@ from ungrok.study.jobs.split import SplitSpec
 from ungrok.study.jobs.stage import StageSpec
 from ungrok.study.jobs.trained import TrainSpec
 from ungrok.study.jobs.unlearn import UnlearnSpec
-from ungrok.study.recipe import BASE, Recipe, Rescaled
+from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE, Rescaled
 from ungrok.study.seeding import Seeds
 from ungrok.train import Training
 from ungrok.train.stages import stage_name
@@ -267,7 +268,10 @@ def _add_oracle(plan: Plan, request: Request, stage: str, trained: str) -> str:
     arm, seed = request.arm.name, request.seed
     split = _split_input(plan, request)
     spec = OracleSpec(
-        forget=None if split else request.forget, objective=request.arm.loss, probe=_asked(plan.recipe, seed)
+        forget=None if split else request.forget,
+        objective=request.arm.loss,
+        probe=_asked(plan.recipe, seed),
+        scores=plan.recipe.problem.scores,
     )
     inputs = {"trajectory": trained, "stage": plan.stages[arm, seed, stage]} | split
     return plan.add(jobs.Oracle(spec, inputs, f"oracle of {arm} {seed} {request.rule.label} {stage}"))
@@ -311,9 +315,11 @@ def _add_path(plan: Plan, request: Request, stage: str, method: Unlearner, oracl
         forget=request.forget,
         seed=Seeds(seed).unlearning,
         batches=recipe.batches,
+        speed=recipe.speed,
         observe=recipe.observe,
         objective=request.arm.loss,
         probe=_asked(recipe, seed),
+        scores=recipe.problem.scores,
     )
     sources = {"stage": plan.stages[arm, seed, stage], **_split_input(plan, request)}
     if recipe.problem.family == "language":
@@ -363,6 +369,7 @@ def _add_snapshot(plan: Plan, path: PathJobs) -> str:
         forget=walked.spec.forget,
         seed=walked.spec.seed,
         batches=walked.spec.batches,
+        speed=walked.spec.speed,
         objective=walked.spec.objective,
         dose=claims.dose,
         strength=claims.strength,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import torch
 from torch import nn
 
 from ungrok.analyze import ROLES, Subject
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, UngrokError, first_line
+from ungrok.core.modules import duplicate
 from ungrok.core.scores import evaluating
 from ungrok.data.base import Data
 from ungrok.data.batches import TensorBatches
@@ -18,7 +18,9 @@ from ungrok.data.local import LocalGrokking
 from ungrok.methods import Material
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.plan import device_of
-from ungrok.study.recipe import BASE, Recipe, Rescaled
+from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE, Rescaled
+from ungrok.study.room import built, check_counts, check_paths
 from ungrok.study.seeding import Seeds
 from ungrok.study.statistics import smallest_p
 from ungrok.train import Training
@@ -40,6 +42,7 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
         UngrokError: If a split cannot be made, or the model or an analysis does not fit the data.
 
     """
+    check_counts(recipe)
     warnings: list[str] = []
     for arm in reversed((BASE, *recipe.arms)):
         data, of_arm = _try_arm(recipe, arm)
@@ -65,7 +68,8 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     warnings = problem.warnings()
     if training.robustness:
         training.robustness.subset(data.validation)
-    network = model.build(data.shape, data.outputs, 0)
+    network = built(model, training, data)
+    check_paths(recipe, data)
     _try(network, model.kind, data, training)
     _check_family(recipe, data)
     _check_methods(recipe, network, data, training)
@@ -89,8 +93,13 @@ def _check_family(recipe: Recipe, data: Data) -> None:
             raise RecipeError(
                 f"{key}: is for language models; those of problem {recipe.problem.kind!r} are classifiers"
             )
-    for method in recipe.unlearn:
+    for number, method in enumerate(recipe.unlearn):
         data.check_method(method, recipe.problem.kind)
+        if "base" in method.needs and data.family != "language":
+            raise RecipeError(
+                f"unlearn.{number}: {method.kind!r} starts from a base model, which studies of language models have; "
+                f"problem {recipe.problem.kind!r} has none"
+            )
     if recipe.base is not None:
         try:
             data.base_part()
@@ -138,11 +147,15 @@ def _try(network: nn.Module, kind: str, data: Data, training: Training) -> None:
     try:
         with torch.no_grad():
             out = objective.logits(network, batch)
+    except UngrokError as error:
+        raise RecipeError(f"model: kind {kind!r}: {error}") from None
     except Exception as error:  # whatever a model of the user's own raises
-        raise RecipeError(f"model: kind {kind!r} does not take inputs of shape {data.shape} ({error})") from error
+        raise RecipeError(
+            f"model: kind {kind!r} does not take inputs of shape {data.shape} ({first_line(error)})"
+        ) from error
     rows = len(objective.targets(batch))
-    if not (isinstance(out, torch.Tensor) and data.fits(out.shape, rows)):
-        given = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+    if not data.fits(out.shape, rows):
+        given = tuple(out.shape)
         raise RecipeError(
             f"model: kind {kind!r} gives {given} for two examples; wanted: logits ({rows}, {data.outputs})"
         )
@@ -164,7 +177,7 @@ def _check_rescaled(recipe: Recipe, arm: str, network: nn.Module, data: Data) ->
         if isinstance(control, Rescaled):
             if data.family == "language":
                 raise RecipeError(f"controls.{name}: rescaling is for classifiers of images or numbers, not for text")
-            inputs, scaled = data.train.batch(slice(2))[0], copy.deepcopy(network)
+            inputs, scaled = data.train.batch(slice(2))[0], duplicate(network)
             try:
                 rescale(scaled, control.factor)
                 with evaluating(network), evaluating(scaled), torch.no_grad():

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ungrok.analyze import ANALYSES, Analysis
-from ungrok.core.errors import RecipeError, nearest
+from ungrok.core.errors import RecipeError, listed, nearest, shown
+from ungrok.core.plain import check_name
 from ungrok.core.schema import Schema, digest, explain
 from ungrok.data.base import PROBLEMS, Problem
 from ungrok.data.forget import FORGET_RULES, ForgetRule
-from ungrok.evaluate.targets import target_column
 from ungrok.methods import UNLEARNERS, Unlearner
 from ungrok.models.base import MODELS, Model
 from ungrok.study.rates import rated
+from ungrok.study.recipe_blocks import (
+    BASE,
+    Along,
+    Arm,
+    BatchSizes,
+    Claims,
+    Control,
+    Matched,
+    Observation,
+    Probe,
+    Rescaled,
+)
 from ungrok.train.loop import Training
-from ungrok.train.matching import Nuisance, Part
+from ungrok.train.speed import UnlearningSpeed
 from ungrok.train.stages import STAGES, check_stage, stage_name, step_of
 from ungrok.train.transition import TransitionRule
 
@@ -34,8 +47,6 @@ else:
 
 V = TypeVar("V", bound=Schema)
 
-BASE = "base"
-
 RENAMED = {"sweep": "along"}
 """Former names of keys, which are still understood, and their present names."""
 
@@ -43,163 +54,13 @@ RESERVED = ("model", "oracle", "before", "reference", "split")
 """Names a control may not take: analyses use them for their inputs."""
 
 
-class Side(Schema):
-    """One side of a comparison; ``forget: null`` compares on every forget split in turn."""
-
-    stage: str | int
-    arm: str = BASE
-    forget: str | None = None
-
-    @property
-    def label(self) -> str:
-        """The name shown in tables."""
-        parts = [] if self.arm == BASE else [self.arm]
-        return "/".join([*parts, str(self.stage), *([self.forget] if self.forget else [])])
-
-
-class Margins(Schema):
-    """Differences that are too small to matter: a claim whose interval lies within ± the margin is refuted as "no difference"."""
-
-    efficiency: float = Field(0.1, gt=0, description="log ratio of updates; 0.1 is about 10 %")
-    collateral: float = Field(0.01, gt=0, description="accuracy in [0, 1]")
-    stability: float = Field(0.1, gt=0, description="log ratio of standard deviations")
-    oracle_gap: float = Field(0.01, gt=0, description="mean absolute difference of accuracies in [0, 1]")
-    paper: float = Field(0.01, gt=0, description="accuracy in [0, 1]; UES has no margin")
-
-
-class Claims(Schema):
-    """What is compared, at which levels of forgetting, and when a difference counts."""
-
-    compare: list[tuple[Side, Side]] = Field([], description="pairs of sides, the earlier one first")
-    targets: list[float | Literal["oracle"]] = Field([0.1, 0.5, "oracle"], min_length=1)
-    dose: float = Field(
-        1.0, gt=0, le=1, description="matched dose of methods that make updates, as a share of their updates"
-    )
-    strength: float = Field(
-        0.5, gt=0, le=1, description="matched dose of one-shot methods, as a share of their list of strengths"
-    )
-    alpha: float = Field(0.05, gt=0, lt=1, description="significance level; intervals cover 1 − alpha")
-    margins: Margins = Margins()
-
-    @field_validator("compare", mode="before")
-    @classmethod
-    def _sides(cls, value: Any) -> Any:
-        if not isinstance(value, list):
-            return value
-        return [
-            tuple(side if isinstance(side, Mapping | Side) else {"stage": side} for side in pair)
-            if isinstance(pair, list | tuple)
-            else pair
-            for pair in value
-        ]
-
-    @field_validator("compare")
-    @classmethod
-    def _pairs(cls, value: list[tuple[Side, Side]]) -> list[tuple[Side, Side]]:
-        labels = [(left.label, right.label) for left, right in value]
-        if len(set(labels)) < len(labels):
-            raise ValueError("a pair is listed more than once")
-        return value
-
-    @field_validator("targets")
-    @classmethod
-    def _levels(cls, value: list[float | str]) -> list[float | str]:
-        labels = [target_column(target) for target in value]
-        if len(set(labels)) < len(labels):
-            raise ValueError(f"{value}: a target is listed more than once")
-        for target in value:
-            if isinstance(target, float) and not 0 <= target < 1:
-                raise ValueError(f"{target} is not a level of UA; allowed: 0 <= level < 1, or 'oracle'")
-        return value
-
-
-class BatchSizes(Schema):
-    """Examples per batch while unlearning."""
-
-    forget: int = Field(64, ge=1)
-    retain: int = Field(64, ge=1)
-    validation: int = Field(64, ge=1)
-
-
-class Observation(Schema):
-    """When a path is observed: after every update at first, then after log-spaced ones, and at its end."""
-
-    every_until: int = Field(32, ge=1, description="up to this update every one is observed")
-    spacing: float = Field(0.05, gt=0, description="relative distance between observed updates after that")
-
-
-class Along(Schema):
-    """Unlearning from many checkpoints along the trajectory (the paper's Figure 1b)."""
-
-    unlearn: str = Field(description="label of the method")
-    forget: str = Field(description="label of the forget split")
-    points: int = Field(
-        10, ge=2, description="number of checkpoints, log-spaced; all that were kept where there are fewer"
-    )
-    first: float = Field(
-        0.01, ge=0, lt=1, description="share of the training steps before which no checkpoint is taken"
-    )
-    seeds: int = Field(3, ge=1, description="number of seeds, counted from the first")
-
-
-class Probe(Schema):
-    """What a language model is asked at the end of a path, beside the losses that are taken all along it."""
-
-    retain: int = Field(
-        100, ge=1, description="number of retained questions, drawn once per seed; all forget questions are asked"
-    )
-    new_tokens: int = Field(64, ge=1, description="largest number of tokens generated per answer")
-    share: float = Field(0.2, gt=0, le=1, description="k of the min-k attacks, as a share of an answer's tokens")
-
-
-class Arm(Schema):
-    """A trajectory trained differently: overrides of problem, model or trajectory."""
-
-    problem: dict[str, Any] = {}
-    model: dict[str, Any] = {}
-    trajectory: dict[str, Any] = {}
-    stages: list[str | int] | None = Field(None, min_length=1, description="stages of this arm; the recipe's when null")
-
-
-class Matched(Schema):
-    """The step of a trajectory at which one quantity is nearest to its value at another checkpoint of the same seed."""
-
-    kind: Literal["matched"] = "matched"
-    stage: str | int = Field(description="stage of the checkpoint to be matched")
-    arm: str = Field(BASE, description="arm of the checkpoint to be matched")
-    equal: Nuisance = Field(description="the quantity that is to be equal")
-    tolerance: float = Field(0.05, ge=0, description="largest difference that is accepted; relative but for accuracies")
-    part: Part = Field("any", description="which part of the trajectory is searched, relative to its transition")
-
-    def described(self) -> str:
-        """Return which checkpoint this is, as the report says it."""
-        to = Side(stage=self.stage, arm=self.arm).label
-        return f"the step with the {self.equal.replace('_', ' ')} of {to}, within {self.tolerance:g}"
-
-
-class Rescaled(Schema):
-    """The model of a stage with its first layer multiplied and its last divided: same function, another norm."""
-
-    kind: Literal["rescaled"] = "rescaled"
-    stage: str | int = Field(description="a stage of the same arm")
-    factor: float = Field(2.0, gt=0, description="a power of two leaves the function equal bit for bit")
-
-    def described(self) -> str:
-        """Return which model this is, as the report says it."""
-        layers = f"its first layer times {self.factor:g} and its last divided by it"
-        return f"the model of {self.stage} with {layers}: the same function"
-
-
-Control = Annotated[Matched | Rescaled, Field(discriminator="kind")]
-
-
 class Recipe(Schema):
     """Everything that a study does."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"analyze", "controls"})
+    optional: ClassVar[frozenset[str]] = frozenset({"analyze", "controls", "speed"})
 
-    name: str = Field(pattern=r"^[\w./-]+$")
-    seeds: list[int] = Field(min_length=1)
+    name: str = Field(pattern=r"^\w[\w./-]*$")
+    seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(min_length=1)
     problem: AnyProblem
     model: AnyModel
     trajectory: Training = Training()
@@ -214,6 +75,7 @@ class Recipe(Schema):
     unlearn: list[AnyUnlearner] = Field(min_length=1)
     analyze: list[AnyAnalysis] = Field([], description="measures at every stage, and at the matched dose of every path")
     batches: BatchSizes = BatchSizes()
+    speed: UnlearningSpeed = Field(UnlearningSpeed(), description="how the passes of unlearning are computed")
     observe: Observation = Observation()
     noise_seeds: int = Field(
         1, ge=0, description="number of seeds with a second oracle per forget split, which gives the noise floor"
@@ -231,9 +93,9 @@ class Recipe(Schema):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, value: list[int]) -> list[int]:
-        repeated = sorted({seed for seed in value if value.count(seed) > 1})
+        repeated = sorted(seed for seed, count in Counter(value).items() if count > 1)
         if repeated:
-            raise ValueError(f"{repeated} are listed more than once; seeds must be distinct")
+            raise ValueError(f"{shown(repeated)} are listed more than once; seeds must be distinct")
         return value
 
     @field_validator("stages")
@@ -250,10 +112,13 @@ class Recipe(Schema):
     @model_validator(mode="after")
     def _names(self) -> Recipe:
         known = {"forget": self.forget_labels(), "unlearn": self.unlearn_labels(), "analyze": self.analyze_labels()}
+        for key, names in {"name": [self.name], **known, "arms": [*self.arms], "controls": [*self.controls]}.items():
+            for name in names:
+                check_name(name, key)
         for key, labels in known.items():
-            repeated = {label for label in labels if labels.count(label) > 1}
+            repeated = [label for label, count in Counter(labels).items() if count > 1]
             if repeated:
-                raise ValueError(f"{key}: two entries are called {min(repeated)!r}; give one a name")
+                raise ValueError(f"{key}: two entries are called {shown(min(repeated))}; give one a name")
         if BASE in self.arms:
             raise ValueError(f"arms: {BASE!r} is the recipe itself; give the arm another name")
         arms = [BASE, *self.arms]
@@ -261,22 +126,24 @@ class Recipe(Schema):
         for key, name, allowed in self._references(arms):
             if name not in allowed:
                 raise ValueError(
-                    f"{key}: {name!r} is not in this recipe; allowed: {', '.join(allowed)}{nearest(name, allowed)}"
+                    f"{key}: {shown(name)} is not in this recipe; allowed: {listed(allowed)}{nearest(name, allowed)}"
                 )
         for arm in arms:
             training = self.for_arm(arm)[2]
             if self.transition.signal == "adversarial" and training.robustness is None:
-                raise ValueError(f"transition.signal: 'adversarial' needs trajectory.robustness; arm {arm!r} has none")
+                raise ValueError(
+                    f"transition.signal: 'adversarial' needs trajectory.robustness; arm {shown(arm)} has none"
+                )
         return self
 
     def _check_stages(self, arms: list[str]) -> None:
         matched = [name for name, control in self.controls.items() if isinstance(control, Matched)]
         for name, control in self.controls.items():
             if name in STAGES or step_of(name) is not None:
-                raise ValueError(f"controls: {name!r} is a stage already; give the control another name")
+                raise ValueError(f"controls: {shown(name)} is a stage already; give the control another name")
             if name in RESERVED:
                 raise ValueError(
-                    f"controls: {name!r} is a name that analyses use for their inputs; give the control another"
+                    f"controls: {shown(name)} is a name that analyses use for their inputs; give the control another"
                 )
             # A rescaled model may be that of a matched checkpoint; nothing else may follow from a control.
             allowed = matched if isinstance(control, Rescaled) else []
@@ -287,7 +154,7 @@ class Recipe(Schema):
                 check_stage(stage, self.controls, key)
                 steps = self.for_arm(arm)[2].steps
                 if (step_of(stage) or 0) > steps:
-                    raise ValueError(f"{key}: {stage!r} lies beyond the last of {steps} steps")
+                    raise ValueError(f"{key}: {shown(stage)} lies beyond the last of {steps} steps")
 
     def _references(self, arms: list[str]) -> Iterable[tuple[str, str, list[str]]]:
         for side in (side for pair in self.claims.compare for side in pair):
@@ -361,7 +228,7 @@ def _expand_lr(entry: Any) -> list[Any]:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("lr"), list):
         return [entry]
     if not entry["lr"] or not all(isinstance(lr, int | float) for lr in entry["lr"]):
-        raise ValueError(f"lr: {entry['lr']!r} of {entry.get('kind')!r} is not a list of numbers")
+        raise ValueError(f"lr: {shown(entry['lr'])} of {shown(entry.get('kind'))} is not a list of numbers")
     label = entry.get("name") or entry.get("kind")
     return [{**entry, "lr": lr, "name": rated(str(label), lr)} for lr in entry["lr"]]
 

@@ -17,7 +17,7 @@ from ungrok.study.jobs.rescaled import RescaledResult
 from ungrok.study.jobs.snapshot import SnapshotResult
 from ungrok.study.jobs.trained import FinishedTraining, trajectory_of
 from ungrok.study.plan import Plan
-from ungrok.study.recipe import Matched, Rescaled, Side
+from ungrok.study.recipe_blocks import Matched, Rescaled, Side
 from ungrok.study.store import Finished, R, S, Store
 from ungrok.train import Transition
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from ungrok.core.errors import StoreError
+from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.study import engine, outputs
 from ungrok.study.claims import WORDS, Verdict, every_claim, judge
-from ungrok.study.engine import Report
-from ungrok.study.folder import StudyFolder, check_writable
+from ungrok.study.cluster import Report, check_dashboard
+from ungrok.study.estimate import check_disk
+from ungrok.study.folder import StudyFolder, check_writable, kept_where_read_only
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.preflight import check_device, preflight
 from ungrok.study.recipe import Recipe
@@ -50,6 +51,7 @@ def run_study(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
+    dashboard: bool = False,
     say: Report = lambda _: None,
 ) -> StudyFolder:
     """Run what is not finished yet of a study, and write its tables and verdicts.
@@ -60,6 +62,7 @@ def run_study(
         store: Folder of finished jobs; see :func:`folders`.
         workers: As for :func:`ungrok.study.engine.run`.
         scheduler: As for :func:`ungrok.study.engine.run`.
+        dashboard: As for :func:`ungrok.study.engine.run`.
         say: Takes one line of text for the user.
 
     Returns:
@@ -69,13 +72,19 @@ def run_study(
         UngrokError: If the recipe does not fit its data, or a job fails.
 
     """
+    if dashboard:
+        check_dashboard(workers, scheduler)
     folder, where = folders(recipe, out, store)
     plan = planned(recipe)
-    check_writable(folder)
+    jobs = list(plan.jobs.values())
+    todo = engine.pending(where, jobs, say)
+    if todo:
+        check_disk(plan, todo, where)
+        check_writable(folder)
     say(f"{recipe.name}: {counted(plan)}")
     for text in [*plan.warnings, *stale_warnings(plan, where)]:
         say(f"warning: {text}")
-    ran = engine.run(list(plan.jobs.values()), where, workers=workers, scheduler=scheduler, say=say)
+    ran = engine.run(jobs, where, workers=workers, scheduler=scheduler, dashboard=dashboard, say=say)
     say(f"{ran} jobs ran, {len(plan.jobs) - ran} were finished already")
     used = None if scheduler else engine.default_workers() if workers is None else workers
     return written(folder, plan, where, used, scheduler, say)
@@ -96,7 +105,8 @@ def written(
         "doses": {method: {"budget": own.end, "matched": own.matched} for method, own in doses.items()}
     }
     verdicts = judge(results.rows, plan.recipe, doses)
-    outputs.write_tables(out, plan, results, verdicts, made)
+    with kept_where_read_only(out, "its tables", say):
+        outputs.write_tables(out, plan, results, verdicts, made)
     _say_verdicts(verdicts, say)
     return _study(StudyFolder(out, plan.recipe, made, store), plan, results, verdicts)
 
@@ -122,15 +132,18 @@ def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None)
 
     Raises:
         RecipeError: If the folder holds no study, or not all its tables.
-        StoreError: If the store holds no version of some job.
+        StoreError: If the store holds no version of some job; DamagedFile where a file of it is damaged.
 
     """
-    folder = StudyFolder.open(out, store)
+    folder = StudyFolder.open(out, store, mend=True)
     plan = planned(folder.recipe, runs=False)
     lacking = [job for job in plan.jobs.values() if not folder.store.has(job.key)]
     if not lacking:
         made = folder.provenance
-        return written(out, plan, folder.store, made.get("workers"), made.get("scheduler"), say)
+        try:
+            return written(out, plan, folder.store, made.get("workers"), made.get("scheduler"), say)
+        except DamagedFile as error:
+            raise DamagedFile(f"{error}; running the study again makes that job again") from error
     stale = stale_jobs(plan, folder.store)
     text = f"store {folder.store.root}: {len(lacking)} of {len(plan.jobs)} jobs are missing"
     if stale:

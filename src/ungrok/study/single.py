@@ -5,42 +5,117 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ungrok.core.errors import RecipeError
-from ungrok.core.files import load_tensors
+from ungrok.core.errors import RecipeError, first_line, shown, shown_file
+from ungrok.core.files import load_tensors, read_json, save_tensors
+from ungrok.core.weights import whole
 from ungrok.evaluate.path import path_rows
 from ungrok.study.jobs import Analyze, Train, Unlearn
 from ungrok.study.jobs.analyze import NOTHING_TO_COMPARE, measure
-from ungrok.study.jobs.trained import TrainSpec, fresh_model
+from ungrok.study.jobs.paths import Sources
+from ungrok.study.jobs.trained import TrainSpec, fresh_model, split_of, trained_on
 from ungrok.study.jobs.unlearn import walk
 from ungrok.study.plan import Measurement, PathJobs, Plan
 from ungrok.train.loop import model_state
 
 
-def unlearn_file(plan: Plan, path: PathJobs, file: Path) -> tuple[list[dict[str, Any]], nn.Module]:
+def unlearn_file(
+    plan: Plan, path: PathJobs, file: Path, forget: Path | None = None, *, data: bool = False
+) -> tuple[list[dict[str, Any]], nn.Module]:
     """Walk a path from the weights in a file instead of from a stage.
 
     Args:
         plan: The plan of the recipe.
         path: Says which seed, forget split and method.
         file: A safetensors file with the state dict of the recipe's model.
+        forget: A file of what is to be forgotten, instead of the forget split; see :func:`read_indices`.
+        data: Whether the caller vouches that the weights were trained on the recipe's training split.
 
     Returns:
         One row per observed place, the start first, and the model at the end.
 
     Raises:
-        RecipeError: If the file cannot be read, or does not hold the recipe's model.
+        RecipeError: If a file cannot be read, does not hold the recipe's model, or does not say that it was trained on the
+            recipe's training split and nobody else says so.
 
     """
     training = _training(plan, path.arm, path.seed)
-    walked = walk(training, _weights(training, file, "--model"), plan.job(path.path, Unlearn).spec)
+    weights, split = _weights(training, file, "--model"), None
+    if forget is not None:
+        examples = training.data()
+        split = split_of(read_indices(forget, len(examples.train)), examples)
+        examples.check_forget(split.forget, str(forget))
+    elif not data:
+        _check_data(training, file, ", or name a file of the indices to forget with --forget FILE")
+    walked = walk(training, weights, plan.job(path.path, Unlearn).spec, sources=Sources(split=split))
     rows = path_rows(walked.tensors, walked.record.to_dict(), plan.recipe.claims.targets, None)
     return rows, walked.end
 
 
+def knows_data(training: TrainSpec, file: Path) -> bool:
+    """Return whether a file of weights says that they were trained on all training examples of a training.
+
+    This package writes that into every file of weights; a checkpoint of a training says it in the job beside it.
+
+    Raises:
+        RecipeError: If the file cannot be read.
+
+    """
+    wanted = trained_on(training)
+    try:
+        with safe_open(file, "pt") as tensors:
+            if (tensors.metadata() or {}).items() >= wanted.items():
+                return True
+        job = read_json(file.parent / "job.json") if (file.parent / "job.json").is_file() else {}
+        return job.get("kind") == Train.kind and trained_on(TrainSpec.model_validate(job["spec"])) == wanted
+    except (OSError, SafetensorError) as error:
+        raise RecipeError(f"--model: {shown_file(file)} cannot be read as safetensors ({first_line(error)})") from None
+
+
+def _check_data(training: TrainSpec, file: Path, otherwise: str = "") -> None:
+    if not knows_data(training, file):
+        raise RecipeError(
+            f"--model: {shown_file(file)} does not say that it was trained on this recipe's training split; say so with --data"
+            f"{otherwise}"
+        )
+
+
+def read_indices(file: Path, examples: int) -> list[int]:
+    """Return what a file says is to be forgotten: a JSON list, or whole numbers between spaces, commas or line breaks.
+
+    Args:
+        file: Holds indices into the training split, counted from 0.
+        examples: Number of examples of the training split.
+
+    Raises:
+        RecipeError: If it holds anything else, an index twice, or nothing; if nothing would be left to retain.
+
+    """
+    name = f"--forget: {shown_file(file)}"
+    try:
+        words = file.read_text(encoding="utf-8").strip("[] \n\r\t").replace(",", " ").split()
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{name} cannot be read as text ({first_line(error)})") from None
+    for word in words:
+        if not (word.isascii() and word.isdigit() and len(word) < 20 and int(word) < examples):
+            raise RecipeError(f"{name}: {shown(word)} is no training example; allowed: 0 to {examples - 1}")
+    indices = sorted({int(word) for word in words})
+    if len(indices) < len(words):
+        raise RecipeError(f"{name}: names {len(words)} examples, of which {len(indices)} differ")
+    if not 0 < len(indices) < examples:
+        raise RecipeError(f"{name}: names {len(indices)} of {examples} training examples; allowed: 1 to {examples - 1}")
+    return indices
+
+
+def save(plan: Plan, path: PathJobs, model: nn.Module, file: Path) -> None:
+    """Write the weights at the end of a path, with what they were trained on."""
+    save_tensors(file, dict(model.state_dict()), trained_on(_training(plan, path.arm, path.seed)))
+
+
 def analyze_file(
-    plan: Plan, measurement: Measurement, file: Path, reference: Path | None = None
+    plan: Plan, measurement: Measurement, file: Path, reference: Path | None = None, *, data: bool = False
 ) -> list[dict[str, Any]]:
     """Measure the weights in a file as the model of a measurement would be.
 
@@ -49,16 +124,20 @@ def analyze_file(
         measurement: Says which seed, forget split and analysis.
         file: A safetensors file with the state dict of the recipe's model, or a checkpoint of a training run.
         reference: Another file of that kind, for measures that compare two models.
+        data: Whether the caller vouches that the weights in ``file`` were trained on the recipe's training split.
 
     Returns:
         One row per value and per null.
 
     Raises:
-        RecipeError: If the file cannot be read, does not hold the recipe's model, or cannot be measured.
+        RecipeError: If the file cannot be read, does not hold the recipe's model, or cannot be measured; if it does not say that
+            it was trained on the recipe's training split and nobody else says so.
 
     """
     training = _training(plan, measurement.arm, measurement.seed)
     weights = {"model": _weights(training, file, "--model")}
+    if not data:
+        _check_data(training, file)
     if reference is not None:
         weights["reference"] = _weights(training, reference, "--reference")
     result = measure(training, weights, plan.job(measurement.rows, Analyze).spec)
@@ -78,18 +157,31 @@ def _weights(training: TrainSpec, file: Path, option: str) -> dict[str, Tensor]:
     try:
         weights = load_tensors(file)
     except OSError as error:
-        raise RecipeError(f"{option}: {str(file)!r} cannot be read as safetensors ({error})") from None
+        raise RecipeError(f"{option}: {shown_file(file)} cannot be read as safetensors ({first_line(error)})") from None
     if "step" in weights:  # a checkpoint of a training run, which holds the optimizer's state, too
         weights = model_state(weights)
-    expected = {name: tuple(value.shape) for name, value in fresh_model(training, 0).state_dict().items()}
+    fresh = fresh_model(training, 0)
+    try:
+        weights = whole(fresh, weights)
+    except RecipeError as error:
+        raise RecipeError(f"{option}: {shown_file(file)}: {error}") from None
+    own = fresh.state_dict()
+    expected = {name: tuple(value.shape) for name, value in own.items()}
     given = {name: tuple(value.shape) for name, value in weights.items()}
     unknown, missing = sorted(given.keys() - expected.keys()), sorted(expected.keys() - given.keys())
     if unknown or missing:
         lacking = f"; it lacks {', '.join(missing[:3])}" if missing else ""
         other = f" has {', '.join(unknown[:3])}, which the recipe's model does not have" if unknown else " is not whole"
-        raise RecipeError(f"{option}: {str(file)!r}{other}{lacking}")
+        raise RecipeError(f"{option}: {shown_file(file)}{other}{lacking}")
     for name in sorted(expected):
         if expected[name] != given[name]:
             shapes = f"{name} has shape {given[name]}; the recipe's model has {expected[name]}"
-            raise RecipeError(f"{option}: {str(file)!r} does not hold the recipe's model: {shapes}")
+            raise RecipeError(f"{option}: {shown_file(file)} does not hold the recipe's model: {shapes}")
+        if own[name].is_floating_point() and not weights[name].is_floating_point():
+            kind = str(weights[name].dtype).removeprefix("torch.")
+            raise RecipeError(
+                f"{option}: {shown_file(file)} holds {name} as {kind}; weights are floating-point numbers"
+            )
+        if not weights[name].isfinite().all():
+            raise RecipeError(f"{option}: {shown_file(file)} holds values of {name} that are not finite")
     return weights

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Generic, TypeVar, cast
 
 from safetensors import SafetensorError
 from torch import Tensor
 
 from ungrok.core.errors import DamagedFile, StoreError
-from ungrok.core.files import checksum, load_tensors, read_json, write_json, write_text
-from ungrok.core.schema import canonical
-from ungrok.study.job import KINDS, AnyJob, Job, Result, Spec
+from ungrok.core.files import (
+    ABSENT,
+    checksum,
+    load_tensors,
+    locked,
+    matches,
+    read_json,
+    read_sealed,
+    write_json,
+    write_sealed,
+    write_text,
+)
+from ungrok.study.job import KINDS, AnyJob, Job, Result, Spec, key_of
 
 S = TypeVar("S", bound=Spec)
 R = TypeVar("R", bound=Result)
 
-MANIFEST, TIMING = "manifest.json", "timing.json"
+JOB, RESULT, MANIFEST, TIMING = "job.json", "result.json", "manifest.json", "timing.json"
 Tick = Callable[[float], None]
 
 
@@ -45,7 +56,7 @@ class Finished(Generic[S, R]):
 
     @cached_property
     def _job(self) -> dict[str, Any]:
-        content: dict[str, Any] = read_json(self.path / "job.json")
+        content: dict[str, Any] = read_json(self.path / JOB)
         return content
 
     @cached_property
@@ -61,13 +72,19 @@ class Finished(Generic[S, R]):
     @cached_property
     def result(self) -> R:
         """What the job returned."""
-        return self.result_type.model_validate(read_json(self.path / "result.json"))
+        return self.result_type.model_validate(read_json(self.path / RESULT))
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds the job took when it ran, in all and by part; never part of a result."""
-        path = self.path / TIMING
-        return dict(read_json(path)) if path.exists() else {}
+        """Seconds the job took when it ran, in all and by part; never part of a result. Empty where the file cannot be read."""
+        for read in (read_sealed, read_json):  # earlier versions wrote the numbers without a checksum
+            try:
+                content = read(self.path / TIMING)
+            except StoreError:
+                continue
+            if isinstance(content, dict) and all(isinstance(value, int | float) for value in content.values()):
+                return content
+        return {}
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Return the tensors of a file of the job, on the CPU."""
@@ -81,7 +98,7 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
+        self.root = Path(os.path.realpath(root))  # Path.resolve raises on links that form a circle
         self._checked: dict[str, tuple[int, int]] = {}
 
     def folder(self, key: str) -> Path:
@@ -100,7 +117,7 @@ class Store:
             kind: Its kind, or an abstract one that stands for several; it types the spec and the result.
 
         Raises:
-            DamagedFile: If a file is missing or differs; the message names it.
+            DamagedFile: If a file is missing, differs, or belongs to another job; the message names it.
             StoreError: If the job is of another kind.
 
         """
@@ -120,33 +137,50 @@ class Store:
         A file is read again only if it was changed since it was last checked by this object.
 
         Raises:
-            DamagedFile: If a file is missing or differs; the message names it.
+            DamagedFile: If a file is missing, differs, or belongs to another job; the message names it.
 
         """
         folder = self.folder(key)
-        for name, known in read_json(folder / MANIFEST).items():
-            path = folder / name
-            try:
-                stat = path.stat()
-            except FileNotFoundError:
-                raise DamagedFile(f"{path}: missing") from None
-            seen = (stat.st_size, stat.st_mtime_ns)
-            if self._checked.get(str(path)) == seen:
-                continue
-            if checksum(path) != known:
-                raise DamagedFile(f"{path}: does not match its checksum")
-            self._checked[str(path)] = seen
+        with explained(folder):
+            for name, known in _manifest(folder / MANIFEST).items():
+                path = folder / name
+                seen = _stamp(path)
+                if seen and self._checked.get(str(path)) == seen:
+                    continue
+                if not seen or not matches(path, known):
+                    raise DamagedFile(f"{path}: {'does not match its checksum' if seen else 'missing, or no file'}")
+                self._checked[str(path)] = seen
+            if not _belongs(key, read_json(folder / JOB)):
+                raise DamagedFile(f"{folder / JOB}: describes another job")
 
     def discard(self, key: str) -> None:
-        """Remove a finished job, so that it is made again; if this is interrupted, no half of it counts as finished."""
+        """Remove a finished job, so that it is made again; if this is interrupted, no half of it counts as finished.
+
+        The job's lock must be held.
+        """
         aside = self.root / ".partial" / f"discarded-{key}"
         with explained(self.root):
             shutil.rmtree(aside, ignore_errors=True)
             self.folder(key).rename(aside)
             shutil.rmtree(aside)
 
+    def discard_damaged(self, key: str) -> DamagedFile | None:
+        """Discard a finished job if one of its files is damaged, and return what is wrong.
+
+        None where nothing is, for instance because another study has made the job again meanwhile.
+        """
+        with explained(self.root), self.lock(key):
+            if not self.has(key):
+                return None
+            try:
+                self.check(key)
+            except DamagedFile as error:
+                self.discard(key)
+                return error
+        return None
+
     def prepare(self) -> None:
-        """Create the folders.
+        """Create the folders, and make sure that files can be written and locked.
 
         Raises:
             StoreError: If they cannot be written.
@@ -156,12 +190,18 @@ class Store:
             for part in (".partial", ".locks"):
                 (self.root / part).mkdir(parents=True, exist_ok=True)
             write_text(self.root / ".partial" / ".writable", "")
+            with self.lock(".writable"):
+                pass
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Hold a job's lock; a process that dies lets go of it."""
-        with (self.root / ".locks" / key).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        """Hold a job's lock; a process that dies lets go of it.
+
+        Raises:
+            StoreError: On a file system without such locks.
+
+        """
+        with locked(self.root / ".locks" / key):
             yield
 
     def partial(self, job: AnyJob) -> Path:
@@ -173,16 +213,48 @@ class Store:
     def finish(self, job: AnyJob, result: Result, seconds: dict[str, float]) -> None:
         """Seal a job's working folder and make it appear under its key."""
         folder = self.partial(job)
-        write_json(folder / "job.json", {"kind": job.kind, "spec": job.spec.spec(), "inputs": job.inputs})
-        write_json(folder / "result.json", result.spec())
+        write_json(folder / JOB, {"kind": job.kind, "spec": job.spec.spec(), "inputs": job.inputs})
+        write_json(folder / RESULT, result.spec())
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()
+        for unlisted in (TIMING, MANIFEST):  # of a run that was interrupted here
+            (folder / unlisted).unlink(missing_ok=True)
         sums = {str(p.relative_to(folder)): checksum(p) for p in sorted(folder.rglob("*")) if p.is_file()}
-        write_text(folder / TIMING, canonical(seconds) + "\n")
+        write_sealed(folder / TIMING, seconds)
         write_text(folder / MANIFEST, json.dumps(sums, indent=1) + "\n")
         if self.folder(job.key).exists():  # its manifest is lost, or another process was faster
             self.discard(job.key)
         folder.rename(self.folder(job.key))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return size and time of a file, which tell whether it was changed; None where there is no file."""
+    try:
+        stat = path.stat()
+    except ABSENT:
+        return None
+    return (stat.st_size, stat.st_mtime_ns) if S_ISREG(stat.st_mode) else None
+
+
+def _manifest(path: Path) -> dict[str, str]:
+    """Return the checksums of a job's files, by name.
+
+    Raises:
+        DamagedFile: If they cannot be read.
+
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not {JOB, RESULT} <= content.keys():
+        raise DamagedFile(f"{path}: is no list of a job's files")
+    return content
+
+
+def _belongs(key: str, content: Any) -> bool:
+    """Return whether a job's description gives its key, under this version of its kind or an earlier one."""
+    kind, spec, inputs = (content[name] for name in ("kind", "spec", "inputs"))
+    if kind not in KINDS:  # of a plug-in that is not installed, or of an earlier version of the package
+        return bool(key.rpartition("-")[0] == kind)
+    return key in {key_of(kind, version, spec, inputs) for version in range(1, KINDS[kind].version + 1)}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ungrok.core.precision import wide_type
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
 
@@ -18,7 +19,7 @@ class GradientFilter(ABC):
     """Changes gradients in place before each update; its memory is part of a run's state.
 
     Args:
-        parameters: All of them; every one must have a gradient when the filter is called.
+        parameters: All of them; a gradient that is missing when the filter is called counts as 0.
         strength: λ, the factor on the average.
 
     """
@@ -30,6 +31,9 @@ class GradientFilter(ABC):
     @torch.no_grad()
     def __call__(self) -> None:
         """Replace every gradient g by ``g + λ·average``."""
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
         gradients: list[Tensor] = [p.grad for p in self.parameters]  # type: ignore[misc]
         averages = self.averages(gradients)
         if averages:
@@ -59,7 +63,7 @@ class Grokfast(Schema):
         """Return the filter over ``parameters``."""
 
 
-GRADIENT_FILTERS: Registry[Grokfast] = Registry("gradient filter", "ungrok.gradient_filters")
+GRADIENT_FILTERS: Registry[Grokfast] = Registry("gradient filter", "ungrok.gradient_filters", base=Grokfast)
 
 
 class _Exponential(GradientFilter):
@@ -79,7 +83,11 @@ class _Exponential(GradientFilter):
         return {str(index): value for index, value in enumerate(self.memory)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        self.memory = [torch.empty_like(p).copy_(tensors[str(i)]) for i, p in enumerate(self.parameters) if tensors]
+        self.memory = [
+            torch.empty_like(p, dtype=wide_type(p.dtype)).copy_(tensors[str(i)])
+            for i, p in enumerate(self.parameters)
+            if tensors
+        ]
 
 
 class _Windowed(GradientFilter):
@@ -88,7 +96,7 @@ class _Windowed(GradientFilter):
     def __init__(self, parameters: Sequence[nn.Parameter], strength: float, window: int) -> None:
         super().__init__(parameters, strength)
         self.window, self.calls = window, 0
-        self.ring = [p.new_zeros((window, *p.shape)) for p in self.parameters]
+        self.ring = [p.new_zeros((window, *p.shape), dtype=wide_type(p.dtype)) for p in self.parameters]
         self.sums = [torch.zeros_like(p, dtype=torch.float64) for p in self.parameters]
 
     def averages(self, gradients: list[Tensor]) -> list[Tensor]:

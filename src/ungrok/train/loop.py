@@ -10,11 +10,14 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.gradients import trainable
 from ungrok.core.objective import Batch, Loss, Objective, backward, part_losses
+from ungrok.core.precision import Masters, wide
 from ungrok.core.schema import Schema
 from ungrok.core.scores import Scores, device_of
 from ungrok.core.seeds import PrivateRandomState, derive
+from ungrok.core.weights import kept, whole
 from ungrok.data.base import Data, Split
 from ungrok.data.batches import TensorBatches
 from ungrok.train.grokfast import GRADIENT_FILTERS, Grokfast
@@ -149,11 +152,14 @@ class Run:
             data.train, training.batch_size, shuffle, augment=data.augment, augment_seed=derive(seed, "augment")
         )
         self.forward = speed.forward(self.ranks.wrap(model), self.batches.batch_size)
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.parameters = list(trainable(model).values())
+        if not self.parameters:
+            raise NotApplicable("training: every parameter of the model is frozen")
         self.optimizer = training.optimizer.build(self.parameters)
+        self.masters = Masters(self.parameters)
         self.filter = training.grokfast.build(self.parameters) if training.grokfast else None
         self.attacked = training.robustness.subset(data.validation) if training.robustness else None
-        self.random = PrivateRandomState(derive(seed, "layers"))
+        self.random = PrivateRandomState(derive(seed, "layers"), torch_only=True)
         self.step = 0
         self.examples: dict[str, Tensor] = {}
         """Losses of single examples at the last measurement, by split; empty where they are not tracked."""
@@ -162,29 +168,32 @@ class Run:
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that later updates depend on, as named tensors."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors = {f"model.{name}": value for name, value in kept(self.model).items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             for name, value in slots.items():
                 if value is not None:
                     tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
         if self.filter:
             tensors |= {f"filter.{name}": value for name, value in self.filter.state().items()}
+        tensors |= {f"master.{i}": value for i, value in enumerate(self.masters.values)}
         tensors |= {f"random.{i}": value for i, value in enumerate(self.random.states)}
         return tensors | {"step": torch.tensor(self.step)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from what :meth:`state` returned."""
-        self.model.load_state_dict(model_state(tensors))
+        self.model.load_state_dict(whole(self.model, model_state(tensors)))
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
                 _, index, slot = name.split(".", 2)
                 parameter = self.parameters[int(index)]
                 if value.shape == parameter.shape:  # a fused update needs the parameter's memory layout
-                    value = torch.empty_like(parameter).copy_(value)
+                    value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
                 slots.setdefault(int(index), {})[slot] = value
         groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        self.masters.restore([tensors[f"master.{i}"] for i in range(len(self.masters.low))])
+        with self.masters.widened():  # an optimizer brings its state to the precision of the parameters
+            self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         if self.filter:
             self.filter.restore({name[7:]: value for name, value in tensors.items() if name.startswith("filter.")})
         count = sum(name.startswith("random.") for name in tensors)
@@ -204,24 +213,33 @@ class Run:
                         for group in optimizer.param_groups:
                             group["lr"] = config.lr_at(self.step, self.training.steps)
                     self._gradients(batch)
-                    if self.training.sam:
-                        before = self.training.sam.climb(self.parameters)
-                        with still_statistics(self.model):
-                            self._gradients(batch)
-                        come_back(self.parameters, before)
-                    if self.filter:
-                        self.filter()
-                    optimizer.step()
+                    before = self._climb(batch) if self.training.sam else None
+                    with self.masters.widened():
+                        if before is not None:
+                            come_back(self.parameters, before)
+                        if self.filter:
+                            self.filter()
+                        optimizer.step()
                     self.step += 1
                     if self.step == to:
                         break
+
+    def _climb(self, batch: Batch) -> list[Tensor]:
+        """Put the gradients of the place up the hill into the parameters, move them there, and return their values from before."""
+        assert self.training.sam is not None
+        with self.masters.widened():
+            before = self.training.sam.climb(self.parameters)
+        with still_statistics(self.model):
+            self._gradients(batch)
+        return before
 
     def _gradients(self, batch: Batch) -> None:
         """Put the gradients of a batch's training loss, penalty included, into the parameters."""
         penalty, size = self.training.penalty, self.objective.size(batch)
         if self.training.micro_batch is not None:
             self.optimizer.zero_grad(set_to_none=True)
-            backward(part_losses(self._logits, batch, self.objective, self.training.micro_batch))
+            with self.masters.gathered():
+                backward(part_losses(self._logits, batch, self.objective, self.training.micro_batch))
             return
         batch = self.ranks.share(batch)
         if penalty:
@@ -253,8 +271,10 @@ class Run:
         if self.data.gradient_norm:
             count = len(self.data.train)
             self.optimizer.zero_grad(set_to_none=True)
-            measured["train"] = self._score("train", lambda losses: (losses.sum() / count).backward())
-            row["gradient_norm"] = norm_of([p.grad for p in self.model.parameters() if p.grad is not None])
+            with self.masters.gathered():
+                measured["train"] = self._score("train", lambda losses: (wide(losses).sum() / count).backward())
+            with self.masters.widened():
+                row["gradient_norm"] = norm_of([p.grad for p in self.model.parameters() if p.grad is not None])
             self.optimizer.zero_grad(set_to_none=True)
         row["weight_norm"] = norm_of(self.model.parameters())
         for name in SPLITS:
@@ -295,5 +315,5 @@ def norm_of(tensors: Iterable[Tensor]) -> float | None:
 
 
 def model_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the model's part of a checkpoint, as ``load_state_dict`` takes it."""
+    """Return the model's part of a checkpoint, as :func:`ungrok.core.weights.whole` takes it."""
     return {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}

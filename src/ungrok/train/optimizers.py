@@ -41,7 +41,7 @@ class Optimizer(Schema):
         return self.lr * (1 + math.cos(math.pi * progress)) / 2
 
 
-OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", "ungrok.optimizers")
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", "ungrok.optimizers", base=Optimizer)
 
 
 class _Adam(Optimizer):

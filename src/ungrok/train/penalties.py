@@ -36,7 +36,7 @@ class Penalty(Schema):
         """
 
 
-PENALTIES: Registry[Penalty] = Registry("penalty", "ungrok.penalties")
+PENALTIES: Registry[Penalty] = Registry("penalty", "ungrok.penalties", base=Penalty)
 
 
 def _unit(shape: torch.Size, like: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ungrok.core.errors import DamagedFile
-from ungrok.core.files import checksum, load_tensors, read_json, save_tensors, write_json
+from ungrok.core.files import checksum, load_tensors, matches, read_sealed, save_tensors, write_sealed
 
 if TYPE_CHECKING:
     from ungrok.train.loop import Run
@@ -82,17 +82,15 @@ class _Log:
         self.run.ranks.wait()  # no rank writes before all have read
 
     def _resume(self) -> None:
-        if not (self.folder / PROGRESS).exists():
-            return
         try:
-            progress = read_json(self.folder / PROGRESS)
+            progress = read_sealed(self.folder / PROGRESS)
         except DamagedFile:
-            return
+            return  # the run starts again
         if not self._resume_examples(progress.get("examples")):
             return
         for name, known in sorted(progress["files"].items(), key=lambda item: item[1]["step"]):
             path = self.folder / name
-            if path.exists() and checksum(path) == known["sha256"]:
+            if matches(path, known["sha256"]):
                 self.sums[name] = known
             elif name != self.rolling:
                 break  # replay from before it, so that every kept checkpoint is whole in the end
@@ -106,7 +104,7 @@ class _Log:
         path = self.folder / EXAMPLES
         if known is None:
             return True
-        if not path.exists() or checksum(path) != known:
+        if not matches(path, known):
             return False
         self.examples = {name: list(losses) for name, losses in load_tensors(path).items()}
         return True
@@ -132,7 +130,7 @@ class _Log:
         save_tensors(self.folder / name, self.run.state())
         self.sums[name] = {"step": self.run.step, "sha256": checksum(self.folder / name)}
         progress = {"rows": self.rows, "files": self.sums, "examples": self._save_examples()}
-        write_json(self.folder / PROGRESS, progress)
+        write_sealed(self.folder / PROGRESS, progress)
 
     def _save_examples(self) -> str | None:
         """Write the losses of single examples, shape (records, n) per split, and return the file's checksum."""

@@ -11,6 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError
+from ungrok.core.objective import Objective
+from ungrok.core.precision import autocast
 from ungrok.core.schema import Schema
 
 
@@ -44,6 +46,18 @@ class Speed(Schema):
             mode = "reduce-overhead" if self.cuda_graphs else None
             return torch.compile(model, dynamic=False, mode=mode)
         return _Graphed(model, batch_size, self) if self.cuda_graphs else model
+
+
+class UnlearningSpeed(Schema):
+    """How the passes of unlearning are computed."""
+
+    bfloat16: bool = Field(
+        False, description="autocast the model's passes to bfloat16; weights and losses stay float32"
+    )
+
+    def objective(self, objective: Objective, device: torch.device) -> Objective:
+        """Return the objective that runs a model so; scores are always taken by the plain one."""
+        return autocast(objective, device) if self.bfloat16 else objective
 
 
 class _Body(nn.Module):

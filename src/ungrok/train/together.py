@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import stack_module_state, vmap
 from torch.nn.modules.dropout import _DropoutNd
 
+from ungrok.core.gradients import with_parameters
+from ungrok.core.modules import duplicate
 from ungrok.train.loop import Run
 
 ELEMENTWISE = ("adamw", "adam", "sgd")
@@ -25,7 +25,7 @@ def stackable(runs: Sequence[Run]) -> bool:
     """Return whether runs can be trained as one.
 
     They must be of the same training, with batches of the same sizes; the optimizer must be elementwise, and the model free of
-    buffers and of dropout. Arms that work on whole gradients (SAM, Grokfast, penalties) train one at a time.
+    buffers, of dropout and of weights with fewer than 32 bits. Arms that work on whole gradients (SAM, Grokfast, penalties) train one at a time.
     """
     first = runs[0]
     config, layers = first.training, list(first.model.modules())
@@ -33,6 +33,7 @@ def stackable(runs: Sequence[Run]) -> bool:
     return (
         plain
         and config.optimizer.kind in ELEMENTWISE
+        and not first.masters.low
         and not list(first.model.buffers())
         and not any(isinstance(layer, _DropoutNd) for layer in layers)
         and all(run.training == config and len(run.data.train) == len(first.data.train) for run in runs)
@@ -71,7 +72,7 @@ class _Stack:
         self.training, self.objective = first.training, first.objective
         trained = [[p for p in run.model.parameters() if p.requires_grad] for run in runs]
         self.singles = list(zip(*trained, strict=True))
-        self.body = copy.deepcopy(first.model).to("meta")
+        self.body = duplicate(first.model).to("meta")
         self.parameters: dict[str, Tensor] = stack_module_state([run.model for run in runs])[0]
         self.trained = [p for p in self.parameters.values() if p.requires_grad]
         self.optimizer = self.training.optimizer.build(self.trained)  # type: ignore[arg-type]
@@ -97,10 +98,7 @@ class _Stack:
         self.optimizer.step()
 
     def _logits(self, parameters: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        def call(*args: Any) -> Any:
-            return functional_call(self.body, parameters, args)
-
-        return self.objective.logits(call, (inputs,))  # type: ignore[arg-type]
+        return self.objective.logits(with_parameters(self.body, parameters), (inputs,))  # type: ignore[arg-type]
 
     @torch.no_grad()
     def hand_back(self, step: int) -> None:
@@ -123,7 +121,7 @@ def faster_together(runs: Sequence[Run], clock: Callable[[], float] = time.perf_
     """
     if runs[0].device.type == "cpu" or len(runs) == 1 or not stackable(runs):
         return False
-    trial = [Run(copy.deepcopy(run.model), run.data, run.training, seed) for seed, run in enumerate(runs)]
+    trial = [Run(duplicate(run.model), run.data, run.training, seed) for seed, run in enumerate(runs)]
     seconds = {}
     for way in (_one_by_one, advance_together):
         way(trial, trial[0].step + 3)

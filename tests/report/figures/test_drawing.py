@@ -55,3 +55,22 @@ def test_a_stage_has_one_color_everywhere(study, drawn):
     assert named == {"dose-class", "survival-pre_grok-grokked-class", "frontier-class"}
     others = study(stages=["pre_grok", "step-200", "step-300"], claims={})
     assert len({color(others, stage) for stage in others.stages}) == 3
+
+
+NAMES = ("$x^$", r"$\frac{1$", "100% of $5", "a^b_{c", "ß" * 50)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_drawn_as_it_is_written(study, drawn, texts, name):
+    changes = {"unlearn": [{"kind": "scrub", "name": name}], "forget": [{"kind": "class", "name": name}]}
+    figures = drawn(study(lambda _: 40.0, arms={name: {"trajectory": {"batch_size": 32}}}, **changes))
+    written = [text.get_text().replace("\n", "") for figure in figures.values() for text, _ in texts(figure)]
+    assert any(name.replace(" ", "") in text.replace(" ", "") for text in written)
+    assert all(len(f"{file}.png".encode()) < 256 for file in figures)
+
+
+def test_numbers_on_axes_are_no_formulas(study, drawn, texts):
+    figures = drawn(study(lambda _: 40.0, unlearn=[{"kind": "fisher"}]))
+    written = [text.get_text() for figure in figures.values() for text, _ in texts(figure)]
+    assert "10²" in written
+    assert not any("$" in text for text in written)

@@ -15,3 +15,12 @@ def test_warnings_name_what_is_missing_coarse_or_diverged(study):
     assert texts == [
         "Unlearning paths that ended in non-finite numbers: gradient_ascent from grokked 8 of 8; gradient_ascent from pre_grok 8 of 8."
     ]
+
+
+def test_warnings_name_the_methods_that_leave_models_as_they_were(study):
+    texts = warnings.warnings(study(lambda cell: None if cell.stage == "grokked" or cell.seed < 2 else 50.0))
+    assert texts[-1] == (
+        "Unlearning paths along which UA, RA and TA never change: "
+        "gradient_ascent from grokked 8 of 8; gradient_ascent from pre_grok 2 of 8."
+    )
+    assert not any("never change" in text for text in warnings.warnings(study(lambda cell: 50.0)))

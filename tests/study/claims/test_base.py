@@ -10,7 +10,7 @@ import pytest
 from ungrok.study.claims import CLAIMS, At, Claim, Effect, Evidence, Finding, every_claim, judge
 from ungrok.study.claims.base import bounded, bounded_shares, mean
 from ungrok.study.claims.verdicts import Doses
-from ungrok.study.recipe import Claims
+from ungrok.study.recipe_blocks import Claims
 from ungrok.study.statistics import sign_flip
 
 NAMES = ["efficiency", "collateral", "stability", "oracle_gap", "paper", "extraction"]

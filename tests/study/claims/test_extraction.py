@@ -8,7 +8,10 @@ from ungrok.study.statistics import sign_flip
 
 
 def with_strengths(rows, forget, retain, oracle=0.3):
-    return [{**row, "ES_forget": forget, "ES_retain": retain, "oracle_ES_forget": oracle} for row in rows]
+    return [
+        {**row, "extraction_forget": forget, "extraction_retain": retain, "oracle_extraction_forget": oracle}
+        for row in rows
+    ]
 
 
 def test_less_of_the_forgotten_and_more_of_the_retained_agree(hand):
@@ -16,21 +19,21 @@ def test_less_of_the_forgotten_and_more_of_the_retained_agree(hand):
     after = [with_strengths(hand.path(s, "grokked", 40), 0.2, 0.4) for s in hand.seeds]
     verdicts = hand.verdicts(hand.recipe(), *before, *after)
     expected = {
-        "ES_forget": sum(0.3 + s / 100 for s in hand.seeds) / 8,
-        "ES_retain": 0.1,
-        "ES_forget gap": sum(abs(0.5 + s / 100 - 0.3) - abs(0.2 - 0.3) for s in hand.seeds) / 8,
+        "extraction_forget": sum(0.3 + s / 100 for s in hand.seeds) / 8,
+        "extraction_retain": 0.1,
+        "extraction_forget gap": sum(abs(0.5 + s / 100 - 0.3) - abs(0.2 - 0.3) for s in hand.seeds) / 8,
     }
     for metric, effect in expected.items():
         verdict = hand.pick(verdicts, "extraction", metric, "update 50")
         assert verdict["effect"] == pytest.approx(effect), metric
         assert (verdict["verdict"], verdict["unit"]) == ("supported", "extraction strength"), metric
-    assert hand.pick(verdicts, "extraction", "ES_retain", "update 50")["note"] == "started from 0.300 → 0.400"
+    assert hand.pick(verdicts, "extraction", "extraction_retain", "update 50")["note"] == "started from 0.300 → 0.400"
 
 
 def test_a_strength_that_is_unknown_may_be_anything_from_0_to_1(hand):
     before = [with_strengths(hand.path(s, "pre_grok", 40), 0.5, 0.3) for s in hand.seeds]
     after = [with_strengths(hand.path(s, "grokked", 40), None if s == 0 else 0.2, 0.3) for s in hand.seeds]
-    verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "extraction", "ES_forget", "update 50")
+    verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "extraction", "extraction_forget", "update 50")
     assert verdict["ci_low"] == pytest.approx(sign_flip([0.5 - 1, *[0.3] * 7]).low)
     assert verdict["ci_high"] == pytest.approx(sign_flip([0.5 - 0, *[0.3] * 7]).high)
 
@@ -41,7 +44,7 @@ def test_without_an_oracle_there_is_no_gap(hand):
         for stage in ("pre_grok", "grokked")
         for s in hand.seeds
     ]
-    verdict = hand.pick(hand.verdicts(hand.recipe(), *paths), "extraction", "ES_forget gap", "update 50")
+    verdict = hand.pick(hand.verdicts(hand.recipe(), *paths), "extraction", "extraction_forget gap", "update 50")
     assert (verdict["effect"], verdict["verdict"]) == (None, "inconclusive")
     assert verdict["note"].startswith("diverged, or no oracle; started from")
 

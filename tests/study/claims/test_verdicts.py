@@ -8,7 +8,7 @@ import pytest
 
 from ungrok.study.claims import CLAIMS, At, Effect, Note, Verdict, decide
 from ungrok.study.place import Comparison
-from ungrok.study.recipe import Side
+from ungrok.study.recipe_blocks import Side
 from ungrok.study.statistics import Estimate, sign_flip
 
 

@@ -27,4 +27,11 @@ def test_a_loss_of_its_own_is_an_objective(controlled):
 
 
 def test_what_is_asked_is_the_probe_with_a_seed():
-    assert Asked(seed=3).spec() == {"retain": 100, "new_tokens": 64, "share": 0.2, "seed": 3}
+    assert Asked(seed=3).spec() == {
+        "retain": 100,
+        "new_tokens": 64,
+        "share": 0.4,
+        "rounding": "down",
+        "last_token": False,
+        "seed": 3,
+    }

@@ -5,7 +5,7 @@ import pytest
 from ungrok.methods import UNLEARNERS
 from ungrok.study.jobs.blocks import Forget
 from ungrok.study.jobs.paths import PathSpec, matched_dose
-from ungrok.study.recipe import BatchSizes
+from ungrok.study.recipe_blocks import BatchSizes
 
 
 def method(kind, **settings):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ungrok.evaluate.leakage import LOSSES
 from ungrok.evaluate.tofu import FILES
 from ungrok.study.jobs import Train
 from ungrok.study.jobs.blocks import Asked
@@ -29,7 +30,9 @@ def test_all_forget_questions_are_asked_and_a_draw_of_the_retained(training, tmp
     logs = logs_of(tmp_path)
     assert len(logs[FILES["forget"]]["avg_gt_loss"]) == 5
     assert len(logs[FILES["retain"]]["avg_gt_loss"]) == 3
-    assert set(attacks) == {"loss", "min_k", "min_k_plus_plus"}
+    assert set(attacks) == {"loss", "zlib", "min_k", "min_k_plus_plus"}
+    held_out = training.data().pairs().held_out
+    assert [len(logs[name]["avg_loss"]) for name in LOSSES.values()] == [5, len(held_out)]
     assert all(attack.members == 5 for attack in attacks.values())
 
 

@@ -1,11 +1,14 @@
 """Paths that are walked and observed."""
 
 import pytest
+import torch
 
 from ungrok.study.bill import Bill, Price
 from ungrok.study.jobs import Unlearn
-from ungrok.study.jobs.unlearn import observed
-from ungrok.study.recipe import Observation
+from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
+from ungrok.study.jobs.unlearn import observed, walk
+from ungrok.study.recipe_blocks import Observation
+from ungrok.train.speed import UnlearningSpeed
 
 
 class Prices:
@@ -57,3 +60,18 @@ def test_a_bill_counts_updates_and_observed_places(study):
     job, finished = paths(study, "fisher")
     assert job.bill(Prices()) == Bill(2 * 100.0, 2 * 10 * 6)
     assert len(finished.result.doses) == 2 + 1
+
+
+def test_passes_in_bfloat16_change_the_path_a_little_and_no_score_of_the_start(study):
+    """Scores are those of float32 passes: the start's are equal bit for bit."""
+    _, store, _ = study
+    job, finished = paths(study, "scrub")
+    source = store.open(job.inputs["stage"], Checkpoint)
+    low = job.spec.model_copy(update={"speed": UnlearningSpeed(bfloat16=True)})
+    assert low.spec() == job.spec.spec() | {"speed": {"bfloat16": True}}
+    walked = walk(source.result.training, weights_of(source), low)
+    exact, mine = finished.tensors("path.safetensors")["train.losses"].float(), walked.tensors["train.losses"].float()
+    assert torch.equal(mine[0], exact[0])
+    apart, moved = (mine[1:] - exact[1:]).abs().mean(), (exact[1:] - exact[0]).abs().mean()
+    assert 0 < apart < 0.1 * moved
+    assert {p.dtype for p in walked.end.parameters()} == {torch.float32}

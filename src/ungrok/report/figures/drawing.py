@@ -16,12 +16,12 @@ from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatter, LogLocator, NullFormatter, NullLocator
 
 from ungrok.report.format import number
 from ungrok.report.view import Tracks, View
 from ungrok.study.place import Place
-from ungrok.study.recipe import BASE
+from ungrok.study.recipe_blocks import BASE
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -40,6 +40,7 @@ STYLE: dict[Any, Any] = {
     "ytick.major.width": 0.7,
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
+    "text.parse_math": False,  # names may hold dollar signs
     "pdf.fonttype": 42,
     "savefig.dpi": 200,
 }
@@ -138,13 +139,20 @@ def steps_axis(axes: Axes, first: float, last: float, decades: float = 2.5) -> N
     log_ticks(axes.xaxis, first, last, decades)
 
 
+def logarithmic(axes: Axes) -> None:
+    """Give the vertical axis a logarithmic scale, its numbers written without the formulas of matplotlib; see ``STYLE``."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter())
+
+
 def log_ticks(axis: XAxis | YAxis, low: float, high: float, decades: float) -> None:
     """Label powers of ten, and 2 and 5 times them where the range spans fewer decades than given."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     if not 0 < low < high < math.inf:  # nothing finite was drawn
         return
     wide = math.log10(high) - math.log10(low) > decades
     axis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5), numticks=9 if axis.axis_name == "x" else 5))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -162,8 +170,11 @@ def dose_axis(axes: Axes, doses: Sequence[float], one_shot: bool) -> None:
     axes.set_xlabel("strength" if one_shot else "updates", labelpad=1)
 
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def _power(value: float) -> str:
-    return "0" if value == 0 else f"$10^{{{round(math.log10(value))}}}$"
+    return "0" if value == 0 else "10" + str(round(math.log10(value))).translate(SUPERSCRIPTS)
 
 
 def by_dose(tracks: Tracks, name: str) -> pd.DataFrame:

@@ -25,12 +25,12 @@ from ungrok.report.figures.drawing import (
 from ungrok.report.format import slug
 from ungrok.report.view import View
 from ungrok.study.place import Place
-from ungrok.study.recipe import BASE
+from ungrok.study.recipe_blocks import BASE
 
 COLORS = {"grokked": "#D55E00", "ungrokked": "#0072B2"}
 
 
-LINES: dict[str, Any] = {"ES_forget": "-", "ES_retain": "--"}
+LINES: dict[str, Any] = {"extraction_forget": "-", "extraction_retain": "--"}
 
 
 def extraction(view: View, stage: str, which: str, pair: dict[str, str]) -> Iterator[Picture]:
@@ -46,7 +46,7 @@ def extraction(view: View, stage: str, which: str, pair: dict[str, str]) -> Iter
         accuracy_axis(axes)
         dose_axis(axes, all_doses(view, [BASE], list(pair.values()), method), view.one_shot(method))
     figure.supylabel("extraction strength")
-    texts = {"ES_forget": "forgotten", "ES_retain": "retained"}
+    texts = {"extraction_forget": "forgotten", "extraction_retain": "retained"}
     legend(
         figure,
         [
@@ -67,9 +67,9 @@ def _lines(view: View, axes: Axes, group: str, place: Place) -> None:
     tracks, shade = view.tracks(place), COLORS[group]
     for column, style in LINES.items():
         wide = by_dose(tracks, column)
-        if column == "ES_forget":
+        if column == "extraction_forget":
             axes.plot(wide.index, wide, color=shade, alpha=0.22, linewidth=0.7)
         axes.plot(wide.index, median(wide), color=shade, linestyle=style, linewidth=1.8, zorder=3)
-    oracle = pd.Series([track.start["oracle_ES_forget"] for track in tracks.values()], dtype=float).median()
+    oracle = pd.Series([track.start["oracle_extraction_forget"] for track in tracks.values()], dtype=float).median()
     if not pd.isna(oracle):
         axes.axhline(oracle, color=shade, linestyle=":", linewidth=1.2, zorder=2)

@@ -23,12 +23,13 @@ from ungrok.report.figures.drawing import (
     color,
     filled,
     legend,
+    logarithmic,
     steps_axis,
 )
 from ungrok.report.format import slug
 from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.study.mediation import MEASURE
-from ungrok.study.recipe import BASE
+from ungrok.study.recipe_blocks import BASE
 
 PANELS = 12
 """At most so many measures in one figure."""
@@ -146,7 +147,7 @@ def _step_panel(mechanism: Mechanism, axes: Axes, own: pd.DataFrame) -> None:
         axes.plot(group["step"], group["value"], _marker(mechanism, str(arm)), color=shade, markersize=3, alpha=0.8)
     known = values["value"].dropna()
     if len(known) and known.min() > 0 and known.max() > 100 * known.min():
-        axes.set_yscale("log")
+        logarithmic(axes)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(3))
 

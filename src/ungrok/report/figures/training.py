@@ -20,6 +20,7 @@ from ungrok.report.figures.drawing import (
     band,
     color,
     log_ticks,
+    logarithmic,
     steps_axis,
 )
 from ungrok.report.format import missing, number, plural
@@ -94,7 +95,7 @@ def _curve_panels(column: Sequence[Axes], curves: pd.DataFrame, attacked: list[s
             band(accuracy, curves, robust_column(attack), shade, ":")
     accuracy_axis(accuracy)
     if (curves[[f"{name}_loss" for name in SPLITS]].astype(float) > 0).to_numpy().any():
-        loss.set_yscale("log")
+        logarithmic(loss)
 
 
 def attacks(view: View) -> list[str]:

@@ -13,7 +13,7 @@ from ungrok.report.figures.drawing import GRAY, WIDTH, Picture, accuracy_axis, c
 from ungrok.report.format import plural
 from ungrok.report.view import View
 from ungrok.study.place import Place
-from ungrok.study.recipe import BASE
+from ungrok.study.recipe_blocks import BASE
 
 
 def along_trajectory(view: View) -> Iterator[Picture]:

@@ -12,7 +12,7 @@ from ungrok.report.format import MISSING, level, median_range, missing, number
 from ungrok.report.tables.table import Table
 from ungrok.report.view import View
 from ungrok.study.place import Place
-from ungrok.study.recipe import Side
+from ungrok.study.recipe_blocks import Side
 from ungrok.train.stages import stage_name
 
 

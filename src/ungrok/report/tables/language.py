@@ -14,7 +14,7 @@ from ungrok.report.format import MISSING, fixed, mean_sd, missing, p_value
 from ungrok.report.tables.table import NOTHING, Cell, Row, Table
 from ungrok.report.view import View
 from ungrok.study.place import Place
-from ungrok.study.recipe import BASE
+from ungrok.study.recipe_blocks import BASE
 from ungrok.study.statistics import sign_flip
 
 Pairs = dict[int, dict[str, str]]
@@ -23,10 +23,13 @@ Pairs = dict[int, dict[str, str]]
 ENDS = {
     "ROUGE_forget": "ROUGE-L forget",
     "ROUGE_retain": "ROUGE-L retain",
+    "ROUGE1_forget": "ROUGE-1 forget",
     "truth_ratio_forget": "truth ratio forget",
     "utility": "model utility",
     "forget_quality": "forget quality p",
     "forget_ks": "KS",
+    "zlib_auc": "zlib AUC",
+    "reference_auc": "reference AUC",
     "min_k_auc": "Min-K% AUC",
     "min_k_plus_plus_auc": "Min-K%++ AUC",
     "privleak": "privleak %",
@@ -59,7 +62,7 @@ def group_splits(view: View) -> dict[str, Pairs]:
 def extraction(view: View) -> Iterator[Table]:
     """Yield the paper's Table 2 for each way of drawing: extraction strength by method and size, both groups side by side."""
     how = (
-        "Extraction strength in [0, 1], means ± standard deviations over seeds, splits from the grokked / the ungrokked group: the "
+        "Extraction strength in [0, 1], as the paper's code computes it (1/n where the last of n tokens is wrong), means ± standard deviations over seeds, splits from the grokked / the ungrokked group: the "
         "share of an answer that the model completes by itself; higher is better on retained pairs, and on forgotten ones it should "
         f"fall to the oracle's, the model fine-tuned without them. “{NOTHING}” is the model before unlearning. Doses are matched."
     )

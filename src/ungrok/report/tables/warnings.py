@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from ungrok.report.format import plural
 from ungrok.report.view import View
 from ungrok.study.claims import COARSE
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def warnings(view: View) -> list[str]:
     """Return what limits the conclusions, in whole sentences."""
-    return [*view.plan.warnings, *_coarse(view), *_absent(view), *_diverged(view)]
+    return [*view.plan.warnings, *_coarse(view), *_absent(view), *_diverged(view), *_unmoved(view)]
 
 
 def _coarse(view: View) -> list[str]:
@@ -41,14 +47,24 @@ def _diverged(view: View) -> list[str]:
     for arm, statuses in view.results.transitions.groupby("arm")["status"]:
         if count := int((statuses == "diverged").sum()):
             sentences.append(f"Training diverged in {count} of {plural(len(statuses), 'seed')} (arm {arm}).")
-    broken: dict[tuple[str, str], list[bool]] = {}
+    paths = _paths(view, lambda rows: bool(rows["diverged"].any()))
+    return [*sentences, f"Unlearning paths that ended in non-finite numbers: {paths}."] if paths else sentences
+
+
+def _unmoved(view: View) -> list[str]:
+    """Name the methods that leave models as they were: no accuracy on any set differs between two places of a path."""
+    paths = _paths(
+        view, lambda rows: len(rows) > 1 and bool((rows[["UA", "RA", "TA"]].nunique(dropna=False) == 1).all())
+    )
+    return [f"Unlearning paths along which UA, RA and TA never change: {paths}."] if paths else []
+
+
+def _paths(view: View, which: Callable[[pd.DataFrame], bool]) -> str:
+    """Return how many paths of each method and stage have rows of a kind, in words."""
+    flags: dict[tuple[str, str], list[bool]] = {}
     for place, tracks in view.paths.items():
         if place.stage in view.stages:
-            flags = [bool(track.rows["diverged"].any()) for track in tracks.values()]
-            broken.setdefault((place.method, view.label(place.arm, place.stage)), []).extend(flags)
-    paths = [
-        f"{method} from {stage} {sum(flags)} of {len(flags)}" for (method, stage), flags in broken.items() if any(flags)
-    ]
-    if paths:
-        sentences.append(f"Unlearning paths that ended in non-finite numbers: {'; '.join(sorted(paths))}.")
-    return sentences
+            own = [which(track.rows) for track in tracks.values()]
+            flags.setdefault((place.method, view.label(place.arm, place.stage)), []).extend(own)
+    texts = [f"{method} from {stage} {sum(own)} of {len(own)}" for (method, stage), own in flags.items() if any(own)]
+    return "; ".join(sorted(texts))

@@ -15,7 +15,7 @@ from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Doses, Effect, Target
-from ungrok.study.recipe import Claims
+from ungrok.study.recipe_blocks import Claims
 from ungrok.study.statistics import Estimate, bounded_differences
 from ungrok.study.track import Row, Track
 
@@ -171,7 +171,7 @@ class Claim(Schema):
         return at.kind == "any" or at == At.target(primary) if self.at_target else at.kind == "dose"
 
 
-CLAIMS: Registry[Claim] = Registry("claim", "ungrok.claims", ("ungrok.study.claims", "CLAIMS.register"))
+CLAIMS: Registry[Claim] = Registry("claim", "ungrok.claims", ("ungrok.study.claims", "CLAIMS.register"), Claim)
 
 
 def every_claim() -> list[Claim]:

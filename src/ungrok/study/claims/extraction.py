@@ -10,7 +10,7 @@ from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import Effect
 from ungrok.study.track import Row
 
-GAP = "ES_forget gap"
+GAP = "extraction_forget gap"
 
 
 @CLAIMS.register
@@ -23,18 +23,22 @@ class Extraction(Claim):
     )
     advantage: ClassVar[str] = "gives away less of what is forgotten and more of what is retained"
     title: ClassVar[str] = "extraction"
-    headline: ClassVar[tuple[str, ...]] = ("ES_forget", "ES_retain", GAP)
+    headline: ClassVar[tuple[str, ...]] = ("extraction_forget", "extraction_retain", GAP)
     family: ClassVar[str | None] = "language"
     rank: ClassVar[int] = 5
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per metric, where extraction strength was measured."""
-        if "ES_forget" not in evidence.pairs[0][0].rows:
+        if "extraction_forget" not in evidence.pairs[0][0].rows:
             return
-        for metric, column in (("ES_forget", "ES_forget"), ("ES_retain", "ES_retain"), (GAP, "ES_forget")):
+        for metric, column in (
+            ("extraction_forget", "extraction_forget"),
+            ("extraction_retain", "extraction_retain"),
+            (GAP, "extraction_forget"),
+        ):
             measure = _gap if metric == GAP else number
             values = [(measure(left, column), measure(right, column)) for left, right in evidence.at_dose]
-            if metric == "ES_retain":
+            if metric == "extraction_retain":
                 # More that can be extracted of what is retained agrees with the paper: right minus left.
                 values = [(right, left) for left, right in values]
             estimate = bounded_shares(values, evidence.claims.alpha)

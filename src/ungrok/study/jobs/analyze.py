@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar
 
 from pydantic import field_validator
 from torch import Tensor
 
 from ungrok.analyze import Analysis, Subject
+from ungrok.core.modules import duplicate
+from ungrok.core.weights import whole
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import ForgetSplit
 from ungrok.study.job import Job, Result, Spec, register
@@ -97,8 +98,8 @@ def measure(
     run, models = build_run(training), {}
     use_loss(run, spec.objective)
     for role, state in weights.items():
-        model = copy.deepcopy(run.model)
-        model.load_state_dict(state)
+        model = duplicate(run.model)
+        model.load_state_dict(whole(model, state))
         size = run.training.evaluation_batch
         if not run.data.train.score(model, run.objective, size, keep_logits=False).diverged:
             models[role] = model

@@ -11,7 +11,8 @@ from ungrok.core.schema import Schema
 from ungrok.data.base import Data
 from ungrok.data.forget import ForgetRule
 from ungrok.study.job import anonymous
-from ungrok.study.recipe import AnyForgetRule, Probe
+from ungrok.study.recipe import AnyForgetRule
+from ungrok.study.recipe_blocks import Probe
 from ungrok.train import Training
 
 
@@ -47,6 +48,15 @@ class OwnLoss(Schema):
     def objective(self, data: Data) -> Objective:
         """Return the objective of this loss."""
         return Training(loss=self.loss, loss_precision=self.loss_precision).objective(data)
+
+
+def without_counts(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec as it was before scores said how many tokens an answer has, and min-k attacks which tokens they see."""
+    old = {key: value for key, value in spec.items() if key != "scores"}
+    if old.get("probe"):
+        asked = {key: value for key, value in old["probe"].items() if key not in ("rounding", "last_token")}
+        old["probe"] = asked | ({"share": 0.2} if asked["share"] == Probe().share else {})
+    return old
 
 
 class Asked(Probe):

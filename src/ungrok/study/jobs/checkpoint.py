@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ungrok.core.files import save_tensors
+from ungrok.core.weights import kept
 from ungrok.study.job import Job, Result, Spec
-from ungrok.study.jobs.trained import FinishedTraining, TrainSpec, again
+from ungrok.study.jobs.trained import FinishedTraining, TrainSpec, again, trained_on
 from ungrok.study.store import Finished
 from ungrok.train import Run, Trajectory, materialize
 
@@ -35,17 +36,17 @@ class Checkpoint(Job[Spec, CheckpointResult]):
 
 
 def weights_of(source: Finished[Any, Any]) -> dict[str, Tensor]:
-    """Return the state dict of a kept model."""
+    """Return what was kept of a model, as :func:`ungrok.core.weights.whole` takes it."""
     return source.tensors(WEIGHTS)
 
 
-def keep(model: nn.Module, folder: Path) -> None:
-    """Write a model's weights to a job's folder."""
-    save_tensors(folder / WEIGHTS, dict(model.state_dict()))
+def keep(model: nn.Module, folder: Path, training: TrainSpec) -> None:
+    """Write a model's weights to a job's folder, with what they were trained on."""
+    save_tensors(folder / WEIGHTS, kept(model), trained_on(training))
 
 
 def keep_at(source: FinishedTraining, trajectory: Trajectory, step: int, folder: Path) -> Run:
     """Bring a fresh run of a finished training to a step, and keep its model."""
     run = materialize(again(source), trajectory, step)
-    keep(run.model, folder)
+    keep(run.model, folder, source.spec)
     return run

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ungrok.core.files import save_tensors
 from ungrok.core.schema import Schema
 from ungrok.evaluate.path import oracle_accuracies
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, Spec, register
-from ungrok.study.jobs.blocks import Asked, Forget, OwnLoss
+from ungrok.study.jobs.blocks import Asked, Forget, OwnLoss, without_counts
 from ungrok.study.jobs.checkpoint import Checkpoint, keep_at
 from ungrok.study.jobs.paths import use_loss
 from ungrok.study.jobs.questions import Attacks, question
@@ -27,11 +27,12 @@ class OracleSpec(Spec):
     ``forget`` is left out where an input ``split`` says what was forgotten.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"forget", "objective", "probe"})
+    optional: ClassVar[frozenset[str]] = frozenset({"forget", "objective", "probe", "scores"})
 
     forget: Forget | None = None
     objective: OwnLoss | None = None
     probe: Asked | None = None
+    scores: Literal["class", "answer"] = "class"
 
 
 class OracleAccuracies(Schema):
@@ -91,9 +92,11 @@ class Oracle(Job[OracleSpec, OracleResult]):
         return Bill(prices.replay, prices.unlearning.weights)
 
     def earlier(self) -> Iterator[tuple[str, int, dict[str, Any], dict[str, str]]]:
-        """Yield version 1, which was told the forget split only where it put questions."""
-        spec, inputs = self.spec.spec(), self.inputs
+        """Yield version 1, told the forget split only where it put questions, and the last version before this of language models."""
+        spec, inputs = without_counts(self.spec.spec()), self.inputs
+        later = [(self.kind, self.version, dict(spec), inputs)] if self.spec.scores == "answer" else []
         if self.spec.probe is None:
             spec.pop("forget", None)
             inputs = {role: key for role, key in inputs.items() if role != "split"}
         yield self.kind, 1, spec, inputs
+        yield from later

@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import field_validator
 from torch import Tensor, nn
 
+from ungrok.core.weights import whole
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import ForgetSplit
 from ungrok.evaluate.cost import Metered
@@ -16,10 +17,12 @@ from ungrok.study.job import Spec
 from ungrok.study.jobs.blocks import Forget, OwnLoss
 from ungrok.study.jobs.split import made_split
 from ungrok.study.jobs.trained import Trained, TrainSpec, build_run, forget_split, fresh_model, weights_at
-from ungrok.study.recipe import AnyUnlearner, BatchSizes
+from ungrok.study.recipe import AnyUnlearner
+from ungrok.study.recipe_blocks import BatchSizes
 from ungrok.study.seeding import fresh_weights, path_batches
 from ungrok.study.store import Work
 from ungrok.train import Run
+from ungrok.train.speed import UnlearningSpeed
 
 EPOCH = 10
 """Number of updates that an epoch of unlearning is taken to have when its cost is estimated."""
@@ -28,13 +31,14 @@ EPOCH = 10
 class PathSpec(Spec):
     """What an unlearning path is made of, beside the model from which it starts."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"objective"})
+    optional: ClassVar[frozenset[str]] = frozenset({"objective", "speed"})
     unnamed: ClassVar[dict[str, tuple[str, ...]]] = {"unlearn": ()}
 
     unlearn: AnyUnlearner
     forget: Forget
     seed: int
     batches: BatchSizes
+    speed: UnlearningSpeed = UnlearningSpeed()
     objective: OwnLoss | None = None
 
     @field_validator("unlearn")
@@ -56,7 +60,7 @@ class Sources:
 
     Args:
         split: What is forgotten, where a split job decided that instead of the spec.
-        start: The state dict before the first update of training: the base model, from which an oracle starts.
+        start: What was kept of the model before the first update of training: the base model, from which an oracle starts.
 
     """
 
@@ -93,14 +97,14 @@ def depart(training: TrainSpec, weights: dict[str, Tensor], spec: PathSpec, sour
 
     Args:
         training: Its problem and model are those of the weights.
-        weights: The state dict to start from.
+        weights: What was kept of the model to start from.
         spec: Method, forget split, seed and batch sizes.
         sources: What other jobs provide.
 
     """
     run, method, seed = build_run(training), spec.unlearn, spec.seed
     use_loss(run, spec.objective)
-    run.model.load_state_dict(weights)
+    run.model.load_state_dict(whole(run.model, weights))
     split = sources.split or forget_split(training.data(), spec.forget)
     data, start = run.data, sources.start
     parts = {"forget": data.forget_part(split, method), "retain": data.train.of(split.retain)}
@@ -115,14 +119,14 @@ def depart(training: TrainSpec, weights: dict[str, Tensor], spec: PathSpec, sour
     def fresh() -> nn.Module:
         model = fresh_model(training, fresh_weights(seed))
         if start is not None:
-            model.load_state_dict(start)
+            model.load_state_dict(whole(model, start))
         return model
 
     path = method.path(
         run.model,
         sets["forget"],
         sets["retain"],
-        run.objective,
+        spec.speed.objective(run.objective, run.device),
         validation=held_out if len(data.validation) else None,
         factory=fresh,
         base=fresh() if "base" in method.needs and start is not None else None,

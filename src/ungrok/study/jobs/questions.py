@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from ungrok.core.schema import Schema
 from ungrok.core.seeds import generator
 from ungrok.data.answers import AnswerData, Questions
 from ungrok.data.forget import ForgetSplit
-from ungrok.data.tokens import EVALUATION_BATCH, TokenSplit
-from ungrok.evaluate.generations import rouge_l_recall
-from ungrok.evaluate.leakage import TokenStatistics, attacks, token_statistics
+from ungrok.data.tokens import EVALUATION_BATCH
+from ungrok.evaluate.generations import rouge_recall
+from ungrok.evaluate.leakage import LOSSES, MinK, attacks, token_statistics
 from ungrok.evaluate.tofu import FILES
 from ungrok.study.jobs.blocks import Asked
 from ungrok.study.jobs.trained import TrainSpec
@@ -61,13 +62,18 @@ def question(model: nn.Module, training: TrainSpec, split: ForgetSplit, asked: A
         sets |= _of_train(data.probes["train"], split, asked)
     device = next(model.parameters()).device
     logs = {FILES[name]: _log(model, probe, data, objective, asked.new_tokens, device) for name, probe in sets.items()}
-    write_json(folder / LOGS, logs)
     if data.held_out is None:
+        write_json(folder / LOGS, logs)
         return {}
     inside, outside = (
-        _statistics(model, part.to(device), objective) for part in (data.train.of(split.forget), data.held_out)
+        token_statistics(model, part.to(device).by_length(EVALUATION_BATCH), objective, data.tokenizer)
+        for part in (data.train.of(split.forget), data.held_out)
     )
-    outcomes = attacks(inside, outside, asked.share)
+    losses = {
+        LOSSES[name]: {"avg_loss": _column(side.losses())} for name, side in (("forget", inside), ("held_out", outside))
+    }
+    write_json(folder / LOGS, logs | losses)
+    outcomes = attacks(inside, outside, MinK(asked.share, asked.rounding, asked.last_token))
     return {name: AttackFigures.model_validate(outcome.to_dict()) for name, outcome in outcomes.items()}
 
 
@@ -99,11 +105,12 @@ def _log(
         "avg_gt_loss": losses["asked"],
         "avg_paraphrased_loss": losses["paraphrased"],
         "average_perturb_loss": wrong,
-        "rougeL_recall": rouge_l_recall(written, truth),
+        "rougeL_recall": rouge_recall(written, truth),
+        "rouge1_recall": rouge_recall(written, truth, "rouge1"),
         "generated_text": [[text, reference] for text, reference in zip(written, truth, strict=True)],
     }
-    return {name: {str(i): value for i, value in enumerate(values)} for name, values in columns.items()}
+    return {name: _column(values) for name, values in columns.items()}
 
 
-def _statistics(model: nn.Module, split: TokenSplit, objective: CausalLM) -> TokenStatistics:
-    return token_statistics(model, split.by_length(EVALUATION_BATCH), objective)
+def _column(values: Sequence[Any]) -> dict[str, Any]:
+    return {str(i): value for i, value in enumerate(values)}

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ungrok.core.schema import Schema
 from ungrok.core.scores import evaluating
+from ungrok.core.weights import whole
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.job import Spec, register
 from ungrok.study.jobs.checkpoint import Checkpoint, CheckpointResult, keep, weights_of
@@ -54,7 +55,7 @@ class RescaledCheckpoint(Checkpoint):
         if step is None:
             return RescaledResult(step=None, reason=reason, training=training, rescaling=None)
         run = build_run(training)
-        run.model.load_state_dict(weights_of(source))
+        run.model.load_state_dict(whole(run.model, weights_of(source)))
         splits = (run.data.train, run.data.test)
 
         def logits() -> Tensor:
@@ -66,5 +67,5 @@ class RescaledCheckpoint(Checkpoint):
         rescale(run.model, self.spec.factor)
         after = norm_of(run.model.parameters())
         rescaling = Rescaling(change=check_equal(before, logits()), norm_before=norm, norm_after=after)
-        keep(run.model, work.folder)
+        keep(run.model, work.folder, training)
         return RescaledResult(step=step, reason=reason, training=training, rescaling=rescaling)

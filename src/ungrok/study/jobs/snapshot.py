@@ -51,7 +51,7 @@ class Snapshot(Checkpoint):
             if place.dose >= dose * (1 - 1e-9):
                 break
         assert model is not None
-        keep(model, work.folder)
+        keep(model, work.folder, training)
         return SnapshotResult(step=step, reason=reason, training=training, dose=dose)
 
     def bill(self, prices: Prices) -> Bill:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from ungrok.core.weights import whole
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import register
 from ungrok.study.jobs.split import made_split
 from ungrok.study.jobs.trained import Trained, TrainResult, build_run, weights_at
 from ungrok.study.store import Work
 
-MOMENTS = 3
-"""A checkpoint holds the weights and two moments of each; SGD keeps one."""
+MOMENTS = {"sgd": 1}
+"""Numbers that an optimizer keeps of each weight, and a checkpoint with it; 2 for those that are not listed."""
 
 
 @register
@@ -32,7 +33,7 @@ class Train(Trained):
         run = build_run(self.spec, split)
         if work.has("base"):
             base = work.open("base", Trained)
-            run.model.load_state_dict(weights_at(base, base.result.steps))
+            run.model.load_state_dict(whole(run.model, weights_at(base, base.result.steps)))
         record = run.record(work.folder, tick=lambda step: work.tick(step / run.training.steps))
         return TrainResult(**record, forget=None if split is None else split.forget.tolist())
 
@@ -40,5 +41,5 @@ class Train(Trained):
         """Return the cost of all updates, evaluations and kept checkpoints."""
         price, training = prices.of(self.spec), self.spec.trajectory
         seconds = training.steps * price.update + len(training.evaluated()) * price.evaluation
-        kept = len(training.kept())
-        return Bill(seconds, MOMENTS * price.weights * kept, kept)
+        kept, copies = len(training.kept()), 1 + MOMENTS.get(training.optimizer.kind, 2)
+        return Bill(seconds, copies * price.weights * kept, kept)

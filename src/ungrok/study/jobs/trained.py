@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError, UngrokError
+from ungrok.core.schema import digest
 from ungrok.data.base import Data
 from ungrok.data.forget import ForgetSplit
 from ungrok.study.job import Job, Result, Spec
@@ -64,6 +65,12 @@ class Trained(Job[TrainSpec, TrainResult]):
 
 
 FinishedTraining = Finished[TrainSpec, TrainResult]
+
+
+def trained_on(spec: TrainSpec) -> dict[str, str]:
+    """Return the metadata that a file of weights carries: a digest of the examples that its model was trained on."""
+    without = None if spec.without is None else spec.without.spec()
+    return {"ungrok.trained_on": digest({"problem": spec.problem.spec(), "without": without, "part": spec.part})}
 
 
 def fresh_model(spec: TrainSpec, seed: int) -> nn.Module:
@@ -128,7 +135,7 @@ def again(source: FinishedTraining) -> Run:
 
 
 def weights_at(source: FinishedTraining, step: int) -> dict[str, Tensor]:
-    """Return the state dict that a training kept at a step.
+    """Return what a training kept of its model at a step, as :func:`ungrok.core.weights.whole` takes it.
 
     Raises:
         UngrokError: If it kept none there, because it diverged before.

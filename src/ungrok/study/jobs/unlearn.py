@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -15,13 +16,13 @@ from ungrok.evaluate.displacement import DISPLACEMENTS, Displacement
 from ungrok.methods import Iterative, OneShot, Step
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, register
-from ungrok.study.jobs.blocks import Asked
+from ungrok.study.jobs.blocks import Asked, without_counts
 from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
 from ungrok.study.jobs.paths import Departure, PathSpec, Sources, depart
 from ungrok.study.jobs.questions import Attacks, question
 from ungrok.study.jobs.split import split_for
 from ungrok.study.jobs.trained import TrainSpec
-from ungrok.study.recipe import Observation
+from ungrok.study.recipe_blocks import Observation
 from ungrok.study.store import Tick, Work
 
 SCORES = "path.safetensors"
@@ -30,12 +31,13 @@ BYTES = 6
 
 
 class UnlearnSpec(PathSpec):
-    """A path, where it is observed, and what the model at its end is asked."""
+    """A path, where it is observed, of which kind its scores are, and what the model at its end is asked."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe"})
+    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe", "scores", "speed"})
 
     observe: Observation
     probe: Asked | None = None
+    scores: Literal["class", "answer"] = "class"
 
 
 class UnlearnResult(Result):
@@ -111,6 +113,11 @@ class Unlearn(Job[UnlearnSpec, UnlearnResult]):
         attacks = question(walked.end, training, split, self.spec.probe, work.folder)
         return walked.record.model_copy(update={"attacks": attacks})
 
+    def earlier(self) -> Iterator[tuple[str, int, dict[str, Any], dict[str, str]]]:
+        """Yield earlier versions; that before this one computed something else for language models only."""
+        for version in range(1, self.version + (self.spec.scores == "answer")):
+            yield self.kind, version, without_counts(self.spec.spec()), self.inputs
+
     def bill(self, prices: Prices) -> Bill:
         """Return the cost of all updates and of the observed places."""
         updates, method = self.spec.updates(), self.spec.unlearn
@@ -141,7 +148,7 @@ def walk(
 
     Args:
         training: Its problem and model are those of the weights.
-        weights: The state dict to start from.
+        weights: What was kept of the model to start from.
         spec: The path.
         tick: Is told the share that is done.
         sources: What other jobs provide.

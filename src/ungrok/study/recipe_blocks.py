@@ -1,0 +1,167 @@
+"""Blocks of a recipe that are the same for every kind of problem, model and method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from ungrok.core.schema import Schema
+from ungrok.evaluate.targets import target_column
+from ungrok.train.matching import Nuisance, Part
+
+BASE = "base"
+"""The arm that a recipe describes without its ``arms``."""
+
+
+class Side(Schema):
+    """One side of a comparison; ``forget: null`` compares on every forget split in turn."""
+
+    stage: str | int
+    arm: str = BASE
+    forget: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name shown in tables."""
+        parts = [] if self.arm == BASE else [self.arm]
+        return "/".join([*parts, str(self.stage), *([self.forget] if self.forget else [])])
+
+
+class Margins(Schema):
+    """Differences that are too small to matter: a claim whose interval lies within ± the margin is refuted as "no difference"."""
+
+    efficiency: float = Field(0.1, gt=0, description="log ratio of updates; 0.1 is about 10 %")
+    collateral: float = Field(0.01, gt=0, description="accuracy in [0, 1]")
+    stability: float = Field(0.1, gt=0, description="log ratio of standard deviations")
+    oracle_gap: float = Field(0.01, gt=0, description="mean absolute difference of accuracies in [0, 1]")
+    paper: float = Field(0.01, gt=0, description="accuracy in [0, 1]; UES has no margin")
+
+
+class Claims(Schema):
+    """What is compared, at which levels of forgetting, and when a difference counts."""
+
+    compare: list[tuple[Side, Side]] = Field([], description="pairs of sides, the earlier one first")
+    targets: list[float | Literal["oracle"]] = Field([0.1, 0.5, "oracle"], min_length=1)
+    dose: float = Field(
+        1.0, gt=0, le=1, description="matched dose of methods that make updates, as a share of their updates"
+    )
+    strength: float = Field(
+        0.5, gt=0, le=1, description="matched dose of one-shot methods, as a share of their list of strengths"
+    )
+    alpha: float = Field(0.05, gt=0, lt=1, description="significance level; intervals cover 1 − alpha")
+    margins: Margins = Margins()
+
+    @field_validator("compare", mode="before")
+    @classmethod
+    def _sides(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [
+            tuple(side if isinstance(side, Mapping | Side) else {"stage": side} for side in pair)
+            if isinstance(pair, list | tuple)
+            else pair
+            for pair in value
+        ]
+
+    @field_validator("compare")
+    @classmethod
+    def _pairs(cls, value: list[tuple[Side, Side]]) -> list[tuple[Side, Side]]:
+        labels = [(left.label, right.label) for left, right in value]
+        if len(set(labels)) < len(labels):
+            raise ValueError("a pair is listed more than once")
+        return value
+
+    @field_validator("targets")
+    @classmethod
+    def _levels(cls, value: list[float | str]) -> list[float | str]:
+        labels = [target_column(target) for target in value]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"{value}: a target is listed more than once")
+        for target in value:
+            if isinstance(target, float) and not 0 <= target < 1:
+                raise ValueError(f"{target} is not a level of UA; allowed: 0 <= level < 1, or 'oracle'")
+        return value
+
+
+class BatchSizes(Schema):
+    """Examples per batch while unlearning."""
+
+    forget: int = Field(64, ge=1)
+    retain: int = Field(64, ge=1)
+    validation: int = Field(64, ge=1)
+
+
+class Observation(Schema):
+    """When a path is observed: after every update at first, then after log-spaced ones, and at its end."""
+
+    every_until: int = Field(32, ge=1, description="up to this update every one is observed")
+    spacing: float = Field(0.05, gt=0, description="relative distance between observed updates after that")
+
+
+class Along(Schema):
+    """Unlearning from many checkpoints along the trajectory (the paper's Figure 1b)."""
+
+    unlearn: str = Field(description="label of the method")
+    forget: str = Field(description="label of the forget split")
+    points: int = Field(
+        10, ge=2, description="number of checkpoints, log-spaced; all that were kept where there are fewer"
+    )
+    first: float = Field(
+        0.01, ge=0, lt=1, description="share of the training steps before which no checkpoint is taken"
+    )
+    seeds: int = Field(3, ge=1, description="number of seeds, counted from the first")
+
+
+class Probe(Schema):
+    """What a language model is asked at the end of a path, beside the losses that are taken all along it."""
+
+    retain: int = Field(
+        100, ge=1, description="number of retained questions, drawn once per seed; all forget questions are asked"
+    )
+    new_tokens: int = Field(64, ge=1, description="largest number of tokens generated per answer")
+    share: float = Field(0.4, gt=0, le=1, description="k of the min-k attacks, as a share of an answer's tokens")
+    rounding: Literal["down", "up"] = Field("down", description="which way their number of tokens is rounded")
+    last_token: bool = Field(False, description="whether they see the last token, which ends the answer")
+
+
+class Arm(Schema):
+    """A trajectory trained differently: overrides of problem, model or trajectory."""
+
+    problem: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    trajectory: dict[str, Any] = {}
+    stages: list[str | int] | None = Field(None, min_length=1, description="stages of this arm; the recipe's when null")
+
+
+class Matched(Schema):
+    """The step of a trajectory at which one quantity is nearest to its value at another checkpoint of the same seed."""
+
+    kind: Literal["matched"] = "matched"
+    stage: str | int = Field(description="stage of the checkpoint to be matched")
+    arm: str = Field(BASE, description="arm of the checkpoint to be matched")
+    equal: Nuisance = Field(description="the quantity that is to be equal")
+    tolerance: float = Field(0.05, ge=0, description="largest difference that is accepted; relative but for accuracies")
+    part: Part = Field("any", description="which part of the trajectory is searched, relative to its transition")
+
+    def described(self) -> str:
+        """Return which checkpoint this is, as the report says it."""
+        to = Side(stage=self.stage, arm=self.arm).label
+        return f"the step with the {self.equal.replace('_', ' ')} of {to}, within {self.tolerance:g}"
+
+
+class Rescaled(Schema):
+    """The model of a stage with its first layer multiplied and its last divided: same function, another norm."""
+
+    kind: Literal["rescaled"] = "rescaled"
+    stage: str | int = Field(description="a stage of the same arm")
+    factor: float = Field(2.0, gt=0, description="a power of two leaves the function equal bit for bit")
+
+    def described(self) -> str:
+        """Return which model this is, as the report says it."""
+        layers = f"its first layer times {self.factor:g} and its last divided by it"
+        return f"the model of {self.stage} with {layers}: the same function"
+
+
+Control = Annotated[Matched | Rescaled, Field(discriminator="kind")]
