@@ -104,17 +104,23 @@ DAMAGE = {
 }
 
 
+def recorded_and_interrupted(simple, straight, broken):
+    """Record a run in one folder and interrupt it in the other; return what the whole run gives."""
+    expected = simple().record(straight)
+    first = simple()
+    crash_after(first, 21)
+    with pytest.raises(Crash):
+        first.record(broken, save_after=-1.0)
+    return expected
+
+
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 @pytest.mark.parametrize(
     "name", [checkpoint_name(0), checkpoint_name(5), checkpoint_name(15), "resume.safetensors", PROGRESS]
 )
 def test_a_damaged_file_is_passed_over(simple, folders, name, damage):
     straight, broken = folders
-    expected = simple().record(straight)
-    first = simple()
-    crash_after(first, 21)
-    with pytest.raises(Crash):
-        first.record(broken, save_after=-1.0)
+    expected = recorded_and_interrupted(simple, straight, broken)
     if name == PROGRESS and damage is flip:
         (broken / name).write_text("{")
     else:
@@ -125,11 +131,7 @@ def test_a_damaged_file_is_passed_over(simple, folders, name, damage):
 
 def test_flipped_bits_of_the_progress_never_change_a_result(simple, folders):
     straight, broken = folders
-    expected = simple().record(straight)
-    first = simple()
-    crash_after(first, 21)
-    with pytest.raises(Crash):
-        first.record(broken, save_after=-1.0)
+    expected = recorded_and_interrupted(simple, straight, broken)
     left = {path.name: path.read_bytes() for path in broken.iterdir()}
     digits = [place for place, byte in enumerate(left[PROGRESS]) if chr(byte).isdigit()]
     for place in digits[:: len(digits) // 40]:

@@ -128,12 +128,12 @@ def load_recipe(name: str, overrides: Sequence[str] | None) -> Recipe:
         RecipeError: On the first thing that is wrong; with a hint where a shell has split an override at its spaces.
 
     """
-    read_yaml(find(name))  # what is no recipe file is refused before torch is imported
+    content = read_yaml(find(name))  # what is no recipe file is refused before torch is imported
     with paused():
-        from ungrok.study.loading import load
+        from ungrok.study.loading import resolved
 
     try:
-        return load(name, overrides or ())
+        return resolved(name, content, overrides or ())
     except RecipeError as error:
         whole = split_by_shell(overrides or ())
         if whole is None:

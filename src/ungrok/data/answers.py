@@ -109,6 +109,11 @@ class AnswerData(Data):
         splits += [part for probe in self.probes.values() for part in (probe.paraphrased, probe.perturbed)]
         return (max(split.inputs.shape[1] for split in splits),)
 
+    @property
+    @override
+    def score_bytes(self) -> int:
+        return 0
+
     def fits(self, shape: Sequence[int], rows: int) -> bool:
         """Return whether an output has ``rows`` rows and at least one column per token; a model may have room for more tokens."""
         return len(shape) == 2 and shape[0] == rows and shape[1] >= self.outputs

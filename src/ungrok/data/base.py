@@ -182,6 +182,11 @@ class Data:
         """Shape of one input."""
         return self.train.shape
 
+    @property
+    def score_bytes(self) -> int:
+        """Bytes that the scores of one example hold at one place of a path, where they grow with the number of outputs; else 0."""
+        return 4 * self.outputs + 12
+
     def fits(self, shape: Sequence[int], rows: int) -> bool:
         """Return whether a model's output has the right shape.
 

@@ -89,10 +89,8 @@ class Material(Generic[State]):
 
         """
         empty = True
-        for raw in getattr(self, name):
+        for batch in self.formed(name):
             empty = False
-            with entering(name):
-                batch = enter(self.objective, self.original, raw)
             if name not in self.inspected:
                 self.entrance.inspect(name, batch, self.teacher)
             yield batch

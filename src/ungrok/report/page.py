@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ungrok.core.files import write_text
 from ungrok.report.families import ReportFamily, family_of, splits
 from ungrok.report.figures import mechanism as mechanism_figures
-from ungrok.report.figures.drawing import STYLE, Picture
+from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named
 from ungrok.report.format import level, listed, number, plural
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.tables import costs, oracle, transitions, updates, verdicts
@@ -67,7 +67,7 @@ def write_report(
     """
     view, family = View(plan, results, judged, doses), family_of(plan.recipe)
     page = out / "report" / "index.html"
-    with explained(out), mpl.rc_context(STYLE):
+    with explained(out), mpl.rc_context(STYLE), glyphs_named():
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
         (page.parent / "figures").mkdir(parents=True, exist_ok=True)
         mechanism = Mechanism(view)

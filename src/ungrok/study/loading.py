@@ -21,8 +21,19 @@ def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
         RecipeError: On the first thing that is wrong.
 
     """
-    file, overrides = find(name), list(overrides)
-    content = read_yaml(file)
+    return resolved(name, read_yaml(find(name)), overrides)
+
+
+def resolved(name: str, content: Any, overrides: Iterable[str] = ()) -> Recipe:
+    """Return the recipe of a name or path whose file has been read; otherwise as :func:`load`.
+
+    Args:
+        name: Of the recipe, for messages.
+        content: What its file holds.
+        overrides: Overrides as ``key=value``.
+
+    """
+    overrides = list(overrides)
     if not isinstance(content, dict):
         raise RecipeError(f"recipe: {shown(name)} does not hold a mapping")
     content = renamed(content)

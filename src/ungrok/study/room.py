@@ -18,6 +18,7 @@ from ungrok.models.base import Model
 from ungrok.models.language import Pretrained
 from ungrok.models.outside import Outside
 from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE
 from ungrok.train import Training
 from ungrok.train.grokfast import GrokfastMA
 from ungrok.train.optimizers import SGD
@@ -30,14 +31,14 @@ MOST_PATHS = 100_000
 
 def check_counts(recipe: Recipe) -> None:
     """Raise RecipeError where a recipe asks for more paths, or for more evaluated or kept steps, than can be planned."""
-    places = sum(len(recipe.stages_of(arm)) for arm in ("base", *recipe.arms))
+    places = sum(len(recipe.stages_of(arm)) for arm in (BASE, *recipe.arms))
     paths = len(recipe.seeds) * places * len(recipe.forget) * len(recipe.unlearn)
     if paths > MOST_PATHS:
         raise RecipeError(
             f"seeds: {len(recipe.seeds)}, times {places} stages of all arms, {len(recipe.forget)} forget splits and {len(recipe.unlearn)} "
             f"methods make {paths:,} paths; allowed: at most {MOST_PATHS:,}"
         )
-    for arm in ("base", *recipe.arms):
+    for arm in (BASE, *recipe.arms):
         training = recipe.for_arm(arm)[2]
         if training.evaluate_steps:
             counts = {"evaluate_steps": training.steps / training.evaluate_steps}
@@ -131,7 +132,7 @@ def built(model: Model, training: Training, data: Data) -> nn.Module:
 def check_paths(recipe: Recipe, data: Data) -> None:
     """Raise RecipeError where an unlearning path has more observed places than can be planned, or than memory can hold."""
     rule, examples = recipe.observe, len(data.train) + len(data.validation) + len(data.test)
-    per_place = examples * (4 * data.outputs + 12) if data.family == "classifier" else 0
+    per_place = examples * data.score_bytes
     per_epoch = math.ceil(len(data.train) / min(recipe.batches.forget, recipe.batches.retain))
     for number, method in enumerate(recipe.unlearn):
         if not isinstance(method, Iterative):

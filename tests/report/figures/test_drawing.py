@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import warnings
 
 import pytest
+from matplotlib.figure import Figure
 
-from ungrok.report.figures.drawing import COLORS, color
+from ungrok.core.errors import UngrokWarning
+from ungrok.report.figures.drawing import COLORS, color, glyphs_named
 
 MANY = [{"kind": "neggrad_plus", "lr": [1e-4, 1e-3]}, *({"kind": "scrub", "name": f"method_{i}"} for i in range(8))]
 
@@ -74,3 +78,19 @@ def test_numbers_on_axes_are_no_formulas(study, drawn, texts):
     written = [text.get_text() for figure in figures.values() for text, _ in texts(figure)]
     assert "10²" in written
     assert not any("$" in text for text in written)
+
+
+def test_characters_that_the_font_lacks_are_named_once():
+    figure = Figure()
+    figure.suptitle("\u76ee\u76ee\u6a19 name")
+
+    def drawn():
+        with glyphs_named():
+            figure.savefig(io.BytesIO())
+            figure.savefig(io.BytesIO())
+            warnings.warn("something else", RuntimeWarning, stacklevel=1)
+
+    with pytest.warns() as said:
+        drawn()
+    assert [warning.category for warning in said] == [RuntimeWarning, UngrokWarning]
+    assert str(said[1].message).startswith("figures: the font has no \u6a19, \u76ee, drawn as boxes")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatter, LogLocator, NullFormatter, NullLocator
 
+from ungrok.core.errors import UngrokWarning, listed
 from ungrok.report.format import number
 from ungrok.report.view import Tracks, View
 from ungrok.study.place import Place
@@ -79,6 +83,23 @@ class Picture:
     title: str
     how: str
     figure: Figure
+
+
+@contextmanager
+def glyphs_named() -> Iterator[None]:
+    """Give one warning in the place of matplotlib's own, one for each character that the font lacks and each time it is drawn."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    lacking = set()
+    for warning in caught:
+        if glyph := re.match(r"Glyph (\d+) .* missing from font", str(warning.message)):
+            lacking.add(chr(int(glyph[1])))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if lacking:
+        text = f"figures: the font has no {listed(sorted(lacking))}, drawn as boxes; give what is named so a name in Latin letters"
+        warnings.warn(text, UngrokWarning, stacklevel=3)
 
 
 def color(view: View, stage: str) -> str:
