@@ -32,7 +32,7 @@ class Evaluate(Job[EvaluateSpec, EvaluateResult]):
     """Turn the scores along a path into rows, and those at its end into an audit."""
 
     kind = "evaluate"
-    version = 2
+    version = 3
     spec_type = EvaluateSpec
     result_type = EvaluateResult
     cost = 0.2
