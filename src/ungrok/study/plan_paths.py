@@ -49,7 +49,7 @@ def at_strengths(plan: Plan, method: Unlearner, forget: str) -> Unlearner:
 def add_paths(plan: Plan, request: Request, stage: str, method: Unlearner, oracle: str | None) -> None:
     """Add the path of a method from a stage and, where its rate is searched for, those at the other rates of its grid.
 
-    These end at the target of the search, and nothing is asked at their ends.
+    These end at the target of the search, and their ends are not audited.
     """
     search, forget = plan.recipe.search, request.rule.label
     add_path(plan, request, stage, method, oracle)
@@ -83,5 +83,6 @@ def add_path(
         sources["trajectory"] = plan.trajectories[arm, seed]
     path = plan.add(jobs.Unlearn(spec, sources, label))
     inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
-    rows = plan.add(jobs.Evaluate(EvaluateSpec(targets=recipe.claims.targets), inputs, f"scores of {label}"))
+    scored = EvaluateSpec(targets=recipe.claims.targets, audit=until is None)
+    rows = plan.add(jobs.Evaluate(scored, inputs, f"scores of {label}"))
     plan.paths.append(PathJobs(seed, arm, stage, rule.label, method.label, path, rows))
