@@ -43,8 +43,9 @@ def test_recipes_without_a_search_keep_their_hash(tiny):
     assert len({recipe.hash for recipe in (tiny(), *searching)}) == 4
 
 
-def test_a_search_ends_at_the_first_number_among_the_targets(tiny):
-    assert search_target(tiny("claims.targets=[oracle, 0.5, 0.1]")) == 0.5
+def test_a_search_ends_at_the_target_of_the_headline_or_the_first_that_is_a_number(tiny):
+    assert search_target(tiny("claims.targets=[oracle, 0.5, 0.1]").claims) == 0.5
+    assert search_target(tiny("claims.targets=[oracle, 0.5, 0.1]", "claims.headline.target=0.1").claims) == 0.1
 
 
 def test_entries_that_are_objects_already_are_left_alone(tiny):
@@ -72,6 +73,9 @@ GRID = "unlearn=[{kind: finetune, lr: [0.01, 0.02]}, {kind: finetune, lr: auto}]
         (["unlearn.0.lr=auto", "search.mots=4"], ["search", "'mots'", "did you mean 'most'"]),
         (["unlearn.0.lr=auto", "search=8"], ["search", "8", "block of keys"]),
         (["unlearn.0.lr=auto", "claims.targets=[oracle]"], ["claims.targets", "a level of UA", "add a number"]),
+        (["unlearn.0.lr=auto", "claims.headline.target=oracle"], ["claims.headline.target", "'oracle'"]),
+        (["unlearn.0={kind: nabla_tau, lr: auto}"], ["unlearn.0.lr", "'nabla_tau' stops by itself"]),
+        (["unlearn.0={kind: retrain, lr: auto}"], ["unlearn.0.lr", "'retrain' starts from fresh weights"]),
         (["search.most=4"], ["search", "no entry of unlearn says lr: auto"]),
         (["search.settings.scrbu=lr"], ["search.settings", "'scrbu'", "did you mean 'scrub'"]),
         (["search.settings.scrub=momentum"], ["search.settings.scrub", "'momentum'", "lr, alpha"]),

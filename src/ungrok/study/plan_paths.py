@@ -57,7 +57,7 @@ def add_paths(plan: Plan, request: Request, stage: str, method: Unlearner, oracl
         assert isinstance(method, Iterative)
         for variant in at_rates(method, plan.extent(method.label, forget)).values():
             if variant is not method:
-                add_path(plan, request, stage, variant, oracle, search_target(plan.recipe))
+                add_path(plan, request, stage, variant, oracle, search_target(plan.recipe.claims))
 
 
 def add_path(

@@ -191,6 +191,11 @@ class Recipe(Schema):
         """Return the labels of the methods."""
         return [method.label for method in self.unlearn]
 
+    def searched(self) -> frozenset[str]:
+        """Return the labels of the methods whose learning rate is searched for."""
+        settings = self.search.settings if self.search else {}
+        return frozenset(label for label, setting in settings.items() if setting == "lr")
+
     def analyze_labels(self) -> list[str]:
         """Return the labels of the analyses."""
         return [analysis.label for analysis in self.analyze]

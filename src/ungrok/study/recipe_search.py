@@ -10,6 +10,7 @@ from pydantic import Field
 from ungrok.core.errors import listed, nearest, shown
 from ungrok.core.schema import Schema
 from ungrok.methods import Iterative, OneShot, Unlearner
+from ungrok.study.recipe_blocks import Claims
 
 if TYPE_CHECKING:
     from ungrok.study.recipe import Recipe
@@ -39,14 +40,17 @@ class Search(Schema):
     )
 
 
-def search_target(recipe: Recipe) -> float:
-    """Return the level of UA at which the paths of a search end: the first number in ``claims.targets``.
+def search_target(claims: Claims) -> float:
+    """Return the level of UA at which the paths of a search end: that of the headline, else the first number in ``targets``.
 
     Raises:
-        ValueError: If the recipe names no number.
+        ValueError: If there is no number.
 
     """
-    target = next((target for target in recipe.claims.targets if isinstance(target, float)), None)
+    own = claims.headline.target
+    if own == "oracle":
+        raise ValueError(f"claims.headline.target: a search ends its paths at a level of UA, which {own!r} is not")
+    target = next((target for target in claims.targets if isinstance(target, float)), None) if own is None else own
     if target is None:
         raise ValueError("claims.targets: a search ends its paths at a level of UA; add a number, for instance 0.1")
     return target
@@ -108,7 +112,7 @@ def check_search(recipe: Recipe) -> None:
         return
     if not search.settings:
         raise ValueError("search: no entry of unlearn says lr: auto or alpha: auto")
-    search_target(recipe)
+    search_target(recipe.claims)
     for label, setting in search.settings.items():
         if label not in labels:
             raise ValueError(
@@ -119,6 +123,11 @@ def check_search(recipe: Recipe) -> None:
         method = recipe.unlearn[number]
         if not isinstance(method, kind) or setting not in type(method).model_fields:
             raise ValueError(f"unlearn.{number}.{setting}: auto is for {what}; {shown(method.kind)} has none")
+        if method.self_stopping or method.from_scratch:
+            why = "stops by itself" if method.self_stopping else "starts from fresh weights"
+            raise ValueError(
+                f"unlearn.{number}.{setting}: auto is for methods that forget down to a target; {shown(method.kind)} {why}"
+            )
         taken = next((name for name in labels if name.startswith(f"{label} lr=")), None)
         if setting == "lr" and taken:
             raise ValueError(

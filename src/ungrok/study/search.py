@@ -36,24 +36,25 @@ class Choice:
     """The rate that suits one seed and side.
 
     Args:
-        rate: The rate; None where no rate reaches the target.
+        rate: The rate.
         updates: Updates to the target at that rate.
         damage: What has been lost there, as an accuracy; see :func:`chosen`.
 
     """
 
-    rate: float | None = None
-    updates: float | None = None
-    damage: float | None = None
+    rate: float
+    updates: float
+    damage: float
 
 
-def chosen(paths: Tracks, target: float, damage: float) -> Choice:
+def chosen(paths: Tracks, target: float, damage: float) -> Choice | None:
     """Choose a rate for one seed and side from its own paths, on validation data.
 
     Of the rates that reach the target with at most ``damage``, that with the fewest updates is taken; where there is none, of all
     that reach it, that with the least damage. Ties go to the lower rate. Damage is how far validation accuracy lies below the
     oracle's where the target is first reached; where there is no oracle or no validation data, how far the accuracy on retained
-    data has fallen. A model whose numbers are no longer finite has an accuracy of 0.
+    data has fallen. A model whose numbers are no longer finite has an accuracy of 0. There is no choice where no rate reaches the
+    target.
 
     Args:
         paths: Paths by rate.
@@ -62,14 +63,14 @@ def chosen(paths: Tracks, target: float, damage: float) -> Choice:
 
     """
     reached = [
-        (rate, float(row["dose"]), _damage(path, row))
+        Choice(rate, float(row["dose"]), _damage(path, row))
         for rate, path in sorted(paths.items())
         if (row := path.at(target)) is not None
     ]
-    harmless = [each for each in reached if each[2] <= damage + ROUNDING]
+    harmless = [choice for choice in reached if choice.damage <= damage + ROUNDING]
     if harmless:
-        return Choice(*min(harmless, key=lambda each: each[1]))
-    return Choice(*min(reached, key=lambda each: each[2])) if reached else Choice()
+        return min(harmless, key=lambda choice: choice.updates)
+    return min(reached, key=lambda choice: choice.damage, default=None)
 
 
 def _damage(path: Track, row: Row) -> float:
@@ -121,7 +122,7 @@ def grow(plan: Plan, store: Store) -> list[AnyJob]:
     search = plan.recipe.search
     if search is None:
         return []
-    sides, target, extents = _Sides(plan, store), search_target(plan.recipe), dict(plan.extents)
+    sides, target, extents = _Sides(plan, store), search_target(plan.recipe.claims), dict(plan.extents)
     places = [(label, forget) for label in search.settings for forget in plan.recipe.forget_labels()]
     if not all(sides.finished(*place) for place in places):
         return []
@@ -178,13 +179,13 @@ def rates_wanted(sides: Iterable[Tracks], target: float, damage: float) -> tuple
         least, most = (paths[end(paths)] for end in (min, max))
         if least.status(target) == "nothing":
             continue
-        best = chosen(paths, target, damage).rate
+        best = chosen(paths, target, damage)
         if best is None:
-            lower += least.places[-1]["diverged"]
-            higher += not (least.places[-1]["diverged"] or most.places[-1]["diverged"])
+            lower += least.end["diverged"]
+            higher += not (least.end["diverged"] or most.end["diverged"])
         else:
-            lower += best == min(paths)
-            higher += best == max(paths)
+            lower += best.rate == min(paths)
+            higher += best.rate == max(paths)
     return lower, higher
 
 
@@ -197,7 +198,7 @@ def strengths_wanted(paths: Iterable[Track], target: float) -> tuple[int, int]:
     """
     lower = higher = 0
     for path in paths:
-        status, first, last = path.status(target), path.places[1], path.places[-1]
+        status, first, last = path.status(target), path.places[1], path.end
         if status != "nothing":
             lower += path.at(target) is first or first["diverged"]
             higher += status == "censored" and not last["diverged"]
