@@ -23,7 +23,7 @@ PINNED = {
     ("tiny.yaml", "rescaled"): "rescaled-e2a9abbcb75e0377f0d94f58",
     ("tiny.yaml", "oracle"): "oracle-399255f9a10cc1b48a785ef0",
     ("tiny.yaml", "unlearn"): "unlearn-79c7eeb20dc14897527f1dc2",
-    ("tiny.yaml", "evaluate"): "evaluate-280907d8c5bd07604d9944f4",
+    ("tiny.yaml", "evaluate"): "evaluate-f8d46b5d6336ec190b697094",
     ("tiny.yaml", "snapshot"): "snapshot-f1031803989da58ea82cace7",
     ("tiny.yaml", "analyze"): "analyze-32a5a5b6ad9590a6bc0a6386",
     ("tiny-text.yaml", "train"): "train-cc9966c40e332ac585656171",
