@@ -23,7 +23,7 @@ PINNED = {
     ("tiny.yaml", "rescaled"): "rescaled-e2a9abbcb75e0377f0d94f58",
     ("tiny.yaml", "oracle"): "oracle-342884caf63c651d55eb955e",
     ("tiny.yaml", "unlearn"): "unlearn-79c7eeb20dc14897527f1dc2",
-    ("tiny.yaml", "evaluate"): "evaluate-e39f9d54d0d1a28987f646b9",
+    ("tiny.yaml", "evaluate"): "evaluate-6391ebf8839ee2d381ef1183",
     ("tiny.yaml", "snapshot"): "snapshot-f1031803989da58ea82cace7",
     ("tiny.yaml", "analyze"): "analyze-32a5a5b6ad9590a6bc0a6386",
     ("tiny-text.yaml", "train"): "train-cc9966c40e332ac585656171",

@@ -11,6 +11,7 @@ import numpy as np
 from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Pairs, Sides, number
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Target, Wins
+from ungrok.study.recipe_search import search_target
 from ungrok.study.search import Choice, chosen
 from ungrok.study.track import Row
 
@@ -55,12 +56,14 @@ class Efficiency(Claim):
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield the readings per target."""
-        if not evidence.self_stopping:
-            for target in evidence.claims.targets:
-                pairs, notes = evidence.usable(target)
-                yield self._same_rate(evidence, target, pairs, notes)
-                if evidence.rates and not isinstance(target, str):
-                    yield self._own_rate(evidence, target, pairs)
+        for target in evidence.claims.targets:
+            pairs, notes = evidence.usable(target)
+            # Where a method stops by itself, the target is only where its path happens to pass.
+            notes = (*notes, Note("self_stopping")) if evidence.self_stopping else notes
+            yield self._same_rate(evidence, target, pairs, notes)
+            # Paths of a search end at its target: lower ones are beyond them.
+            if evidence.rates and not isinstance(target, str) and target >= search_target(evidence.claims):
+                yield self._own_rate(evidence, target, pairs)
         for at, pairs, notes, place in evidence.places():
             for column, unit in DISTANCES.items():
                 if evidence.has(column):
