@@ -78,7 +78,11 @@ def test_an_oracle_that_never_saw_a_class_is_read_on_the_classes_left(study):
 def test_a_training_without_part_of_a_class_keeps_its_key(controlled):
     from ungrok.study.plan import make_plan
 
-    for rule, measured in (("{kind: classes}", None), ("{kind: random, size: 9}", None), ("{kind: class}", "classes left")):
+    for rule, measured in (
+        ("{kind: classes}", None),
+        ("{kind: random, size: 9}", None),
+        ("{kind: class}", "classes left"),
+    ):
         plan = make_plan(controlled(f"forget=[{rule}]"))
         specs = [job.spec for job in plan.jobs.values() if isinstance(job, Train) and job.spec.without]
         assert {spec.measured for spec in specs} == {measured}
