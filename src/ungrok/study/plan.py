@@ -74,6 +74,7 @@ class ArmSettings:
             training_seed=seed,
             without=without,
             part="base" if training else None,
+            measured="classes left" if without and without.rule.empties_classes else None,
         )
 
 

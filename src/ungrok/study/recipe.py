@@ -16,6 +16,7 @@ from ungrok.data.base import PROBLEMS, Problem
 from ungrok.data.forget import FORGET_RULES, ForgetRule
 from ungrok.methods import UNLEARNERS, Unlearner
 from ungrok.models.base import MODELS, Model
+from ungrok.study.grids import with_grids
 from ungrok.study.rates import rated
 from ungrok.study.recipe_blocks import (
     BASE,
@@ -92,7 +93,7 @@ class Recipe(Schema):
     @model_validator(mode="before")
     @classmethod
     def _renamed(cls, value: Any) -> Any:
-        return with_search(renamed(value)) if isinstance(value, dict) else value
+        return with_grids(with_search(renamed(value))) if isinstance(value, dict) else value
 
     @field_validator("seeds")
     @classmethod
