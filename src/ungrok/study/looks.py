@@ -16,14 +16,12 @@ from typing import Any
 from ungrok.core.errors import DamagedFile
 from ungrok.core.files import locked, read_sealed, write_sealed
 from ungrok.core.schema import digest
+from ungrok.study.claims.judge import FEWEST
 from ungrok.study.recipe import Recipe
 from ungrok.study.store import Store, explained
 
 FIRST = 4 / 5
 """Share of alpha that the first look spends; each later one spends one half of what is left."""
-
-FEWEST = 6
-"""Seeds under which nothing is decided, so that a look at fewer spends nothing."""
 
 UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -55,7 +53,7 @@ def share(number: int) -> float:
 def look(store: Store, recipe: Recipe, headline: Mapping[str, Any], *, record: bool = True) -> Look:
     """Return which look at a study this is, and record it in the store.
 
-    The same seeds again are the same look. A look at fewer than six seeds is recorded, but spends nothing. What fixes the headline and
+    The same seeds again are the same look. A look at fewer seeds than decide anything is recorded, but spends nothing. What fixes the headline and
     alpha is the first look, however few its seeds: a smaller alpha holds later, a larger one does not.
 
     Args:
