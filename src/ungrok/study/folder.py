@@ -201,7 +201,7 @@ def check_writable(path: Path) -> None:
         StoreError: If it cannot.
 
     """
-    files = ["recipe.yaml", "provenance.json", "report/verdicts.json", "report/index.html"]
+    files = ["recipe.yaml", "provenance.json", "report/verdicts.json", "report/answers.json", "report/index.html"]
     for name in [*files, *(f"{table}.{form}" for table in TABLES for form in FORMS)]:
         if (path / name).is_dir():
             raise StoreError(f"{path / name}: is a folder, and a file is to be written there; remove or rename it")
