@@ -7,7 +7,10 @@ import os
 import pytest
 
 from ungrok.core.errors import DamagedFile
-from ungrok.study.looks import look, share, study_digest
+from ungrok.study.claims import judge
+from ungrok.study.looks import Look, judged, look, share, study_digest
+from ungrok.study.outputs import doses_of
+from ungrok.study.results import collect
 from ungrok.study.store import Store
 
 HEADLINE = {"compare": [{"stage": "pre_grok"}, {"stage": "grokked"}], "target": 0.1, "metrics": ["same_rate"]}
@@ -86,15 +89,6 @@ def test_studies_that_differ_in_more_than_seeds_claims_and_name_are_others(store
     assert len(ledgers(store)) == 2
 
 
-def test_reading_alone_records_nothing(store, tiny):
-    assert look(store, tiny(f"seeds={SIX}"), HEADLINE, record=False).number == 1
-    assert ledgers(store) == {}
-    look(store, tiny(f"seeds={SIX}"), HEADLINE)
-    before = ledgers(store)
-    assert look(store, tiny(f"seeds={TEN}"), HEADLINE, record=False).number == 2
-    assert ledgers(store) == before != {}
-
-
 @pytest.mark.parametrize("judged_before", [True, False])
 def test_a_store_that_cannot_be_written_is_read(store, tiny, monkeypatch, judged_before):
     if judged_before:
@@ -117,3 +111,18 @@ def test_a_damaged_record_is_named_and_what_removing_it_means(store, tiny):
     path.write_text(path.read_text().replace("0.05", "0.5"))
     with pytest.raises(DamagedFile, match="does not match its checksum; it counts the looks at a study"):
         look(store, tiny(f"seeds={TEN}"), HEADLINE)
+
+
+def test_a_study_is_judged_at_what_its_look_may_spend(finished):
+    plan, store = finished
+    rows, doses = collect(plan, store).rows, doses_of(plan, store)
+    more = plan.recipe.model_copy(update={"seeds": EIGHT})
+    assert judged(store, more, rows, doses)[1] == Look(pytest.approx(0.04), 1, (), first_headline_same=True)
+    assert judged(store, more, rows, doses)[0] == judge(rows, more, doses, 0.04)
+    changed = more.model_copy(update={"claims": more.claims.model_copy(update={"targets": [0.5]})})
+    verdicts, later = judged(store, changed, rows, doses)
+    assert not later.first_headline_same
+    assert [verdict for verdict in verdicts if verdict.headline and not verdict.noted("looked_otherwise")] == []
+    assert sum(verdict.headline for verdict in verdicts) > 0
+    alone = more.model_copy(update={"claims": more.claims.model_copy(update={"compare": []})})
+    assert judged(store, alone, rows, doses) == ([], None)

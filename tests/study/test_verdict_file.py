@@ -12,7 +12,15 @@ from ungrok.core.errors import DamagedFile, RecipeError
 from ungrok.study.claims import NOTES, Effect, judge
 from ungrok.study.outputs import doses_of
 from ungrok.study.results import collect
-from ungrok.study.verdict_file import SCHEMA, VERSION, FiledVerdict, VerdictFile, json_schema, read_verdicts, schema_text
+from ungrok.study.verdict_file import (
+    SCHEMA,
+    VERSION,
+    FiledVerdict,
+    VerdictFile,
+    json_schema,
+    read_verdicts,
+    schema_text,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text(encoding="utf-8")
 

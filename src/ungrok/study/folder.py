@@ -131,8 +131,10 @@ class StudyFolder:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """The verdicts, which follow from the rows, the recipe and the doses."""
-        return judge(self.results.rows, self.recipe, self.doses)
+        """The verdicts, which follow from the rows, the recipe, the doses, and which look at the study this was."""
+        look = self.provenance.get("look") or {}
+        exploratory = not look.get("first_headline_same", True)
+        return judge(self.results.rows, self.recipe, self.doses, look.get("alpha"), exploratory=exploratory)
 
     @property
     def doses(self) -> dict[str, Doses]:

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ungrok.core.errors import DamagedFile
 from ungrok.core.files import locked, read_sealed, write_sealed
 from ungrok.core.schema import digest
+from ungrok.study.claims import Doses, Verdict, judge, resolved
 from ungrok.study.claims.judge import FEWEST
 from ungrok.study.recipe import Recipe
 from ungrok.study.store import Store, explained
@@ -50,7 +53,7 @@ def share(number: int) -> float:
     return FIRST if number == 1 else (1 - FIRST) / 2 ** (number - 1)
 
 
-def look(store: Store, recipe: Recipe, headline: Mapping[str, Any], *, record: bool = True) -> Look:
+def look(store: Store, recipe: Recipe, headline: Mapping[str, Any]) -> Look:
     """Return which look at a study this is, and record it in the store.
 
     The same seeds again are the same look. A look at fewer seeds than decide anything is recorded, but spends nothing. What fixes the headline and
@@ -60,7 +63,6 @@ def look(store: Store, recipe: Recipe, headline: Mapping[str, Any], *, record: b
         store: The study's store. One that cannot be written is only read.
         recipe: The study's recipe. Studies that differ in seeds, claims and name only are one study.
         headline: The headline family with nothing left open, as plain JSON types.
-        record: Whether the look is recorded; if not, the store is only read.
 
     Raises:
         DamagedFile: If the record of earlier looks is damaged.
@@ -72,9 +74,25 @@ def look(store: Store, recipe: Recipe, headline: Mapping[str, Any], *, record: b
     now = {"headline": dict(headline), "alpha": recipe.claims.alpha, "seeds": [list(seeds)]}
     with explained(path):
         ledger = _read(path) or now
-        if record and (not path.exists() or _adds(ledger, headline, seeds)):
+        if not path.exists() or _adds(ledger, headline, seeds):
             ledger = _recorded(store, path, now)
     return _judged(ledger, recipe.claims.alpha, headline, seeds)
+
+
+def judged(
+    store: Store, recipe: Recipe, rows: pd.DataFrame, doses: Mapping[str, Doses]
+) -> tuple[list[Verdict], Look | None]:
+    """Judge a study at what this look may spend; see :func:`look` and :func:`ungrok.study.claims.judge`.
+
+    Returns:
+        The verdicts, and the look; None where nothing is compared.
+
+    """
+    headline = resolved(recipe)
+    if headline is None:
+        return judge(rows, recipe, doses), None
+    own = look(store, recipe, headline.to_dict())
+    return judge(rows, recipe, doses, own.alpha, exploratory=not own.first_headline_same), own
 
 
 def study_digest(recipe: Recipe) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic.config import JsonDict
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import read_json
@@ -27,7 +28,7 @@ CUT = ", restricted to "
 RATIO = "log ratio of "
 """How the unit of a log ratio begins."""
 
-WORDS_IN_HEADLINE_ONLY = {
+WORDS_IN_HEADLINE_ONLY: JsonDict = {
     "if": {"properties": {"headline": {"const": False}}},
     "then": {"properties": {"verdict": {"const": "exploratory"}}},
 }
@@ -62,7 +63,9 @@ class FiledVerdict(Schema):
     setting: FiledSetting
     headline: bool = Field(description="whether it belongs to the headline family, in which alone words are given")
     effect: float | None = Field(description="estimate of the difference, in the unit; null where there is none")
-    unit: str = Field(description="unit of the effect, for instance accuracy or log ratio of updates (natural logarithm)")
+    unit: str = Field(
+        description="unit of the effect, for instance accuracy or log ratio of updates (natural logarithm)"
+    )
     ci_low: float | None = Field(
         description="lower end of the interval, simultaneous over the headline family; null where it has no bound"
     )
