@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ungrok.report.format import MISSING, bracketed, fixed, number, plural
+from ungrok.report.format import MISSING, bracketed, fixed, in_unit, number, plural
 from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.tables.verdicts import headline_verdicts
-from ungrok.study.claims import WORDS, Claim, Verdict, every_claim
+from ungrok.study.claims import Verdict
 from ungrok.study.mediation import MEASURE, OUTCOMES
 from ungrok.study.place import Comparison
 from ungrok.study.statistics import sign_flip
@@ -39,11 +39,13 @@ def tables(mechanism: Mechanism) -> Iterator[Table]:
 def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> Iterator[Table]:
     if not compared:
         return
-    verdicts = headline_verdicts(mechanism.view)
-    rows: list[Row] = []
-    for claim in every_claim():
-        cells = [_count_cell(verdicts, claim, comparison) for comparison in compared]
-        rows.append(["claim", claim.title, "", *cells])
+    verdicts, rows = mechanism.view.verdicts, list[Row]()
+    judged = {(v.claim, v.reading, v.metric, v.at.family) for v in headline_verdicts(mechanism.view)}
+    alike = [v for v in verdicts if (v.claim, v.reading, v.metric, v.at.family) in judged]
+    for claim, reading in dict.fromkeys((v.claim, v.reading) for v in alike):
+        own = [v for v in alike if (v.claim, v.reading) == (claim, reading)]
+        name = f"{claim.title}, {reading.replace('_', ' ')}" if reading else claim.title
+        rows.append(["claim", name, "", *(_effect_cell(own, comparison) for comparison in compared)])
     here = mechanism.before[mechanism.before["forget"].isin([split for c in compared for split in c.forgets])]
     for key, group in mechanism.headline(here).groupby(MEASURE, sort=False):
         ends = [
@@ -52,7 +54,8 @@ def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> 
         ]
         rows.append(["measure", *named(key), *(_change_cell(*pair) for pair in ends)])
     how = (
-        "One column per comparison. Claims: of the settings in the headline, how many are supported, refuted and inconclusive. Measures: "
+        "One column per comparison. Claims: the median effect over methods at the headline's target, and in how many it agrees with the paper; "
+        "log ratios of updates, distances and spreads, differences of accuracies. Measures: "
         "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
         "speaks against the measure."
     )
@@ -120,13 +123,14 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
     return Cell(tuple(lines))
 
 
-def _count_cell(verdicts: list[Verdict], claim: Claim, comparison: Comparison) -> str | Cell:
-    """Return in how many settings of a comparison a claim is supported, refuted or inconclusive."""
-    words = [v.word for v in verdicts if (v.claim, v.comparison) == (claim, comparison)]
-    if not words:
+def _effect_cell(verdicts: list[Verdict], comparison: Comparison) -> str | Cell:
+    """Return the median effect over the methods of a comparison, and in how many of them it is positive."""
+    effects = [v.effect for v in verdicts if v.comparison == comparison and v.effect.value is not None]
+    if not effects:
         return MISSING
-    counts = [f"{words.count(word)} {word}" for word in WORDS if word in words]
-    return Cell(tuple(counts), words[0] if len(set(words)) == 1 else "")
+    values = [effect.value for effect in effects]
+    positive = sum(value > 0 for value in values if value is not None)
+    return Cell((in_unit(float(pd.Series(values).median()), effects[0]), f"positive in {positive} of {len(values)}"))
 
 
 def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
