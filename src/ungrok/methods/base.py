@@ -73,6 +73,9 @@ class Unlearner(Schema, metaclass=_Explained):
     from_scratch: ClassVar[bool] = False
     """Whether the path starts from fresh weights, in whole or in part, so that its first places have forgotten everything."""
 
+    self_stopping: ClassVar[bool] = False
+    """Whether it decides by itself where to stop, so that it is judged at the end of its path."""
+
     kind: str
     name: str | None = Field(None, description="label in tables; the kind when null")
 

@@ -32,6 +32,7 @@ class NablaTau(Retaining):
     Cost: one pass over the retain data, and as many forget and validation batches (forward only), per epoch.
     """
 
+    self_stopping: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("retain", "validation")
     reads: ClassVar[tuple[Role, ...]] = ("forget", "retain", "validation")
     kind: Literal["nabla_tau"] = "nabla_tau"

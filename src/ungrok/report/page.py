@@ -15,10 +15,10 @@ import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ungrok.core.files import write_text
-from ungrok.report.families import ReportFamily, family_of, splits
+from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
 from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named
-from ungrok.report.format import level, listed, number, plural
+from ungrok.report.format import level, listed, number
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.tables import costs, oracle, transitions, updates, verdicts
 from ungrok.report.tables import mechanism as mechanism_tables
@@ -26,7 +26,7 @@ from ungrok.report.tables.controls import controls
 from ungrok.report.tables.provenance import provenance
 from ungrok.report.tables.warnings import warnings
 from ungrok.report.view import View
-from ungrok.study.claims import Doses, Verdict, Word, every_claim
+from ungrok.study.claims import Doses, Verdict, answers, every_claim, first_things
 from ungrok.study.loading import to_yaml
 from ungrok.study.plan import Plan
 from ungrok.study.results import Results
@@ -102,7 +102,7 @@ def render(
     return environment.get_template("template.html.j2").render(
         name=view.recipe.name,
         question=family.question(view),
-        answer=answer(view, family.later),
+        answer=answer(view),
         words=list(words(view)),
         claims=dict(statements(family)),
         headline=list(verdicts.headline(view)),
@@ -123,27 +123,15 @@ def render(
     )
 
 
-def answer(view: View, later: str = "later stage") -> list[str]:
-    """Return the counts of verdicts per claim at the primary setting, in one or two sentences; ``later`` names the later side."""
-    counts = verdicts.answer(view)
-    if not counts:
+def answer(view: View) -> list[str]:
+    """Return what did not happen, and the answer to each claim with its word."""
+    if not view.recipe.claims.compare:
         return ["Nothing was compared, so there is no verdict."]
-    pairs = verdicts.stage_pairs(view)
-    between = f"{listed(pairs)}, " if len(pairs) < len(view.recipe.claims.compare) else ""
-    on = f"{between}{plural(len(view.recipe.unlearn), 'method')}, {splits(verdicts.class_like(view))}"
-    sentences = []
-    for at_target, place in ((True, level(view.primary)), (False, "the matched dose")):
-        parts = [
-            f"{claim.advantage} is {_counted(words)}" for claim, words in counts.items() if claim.at_target == at_target
-        ]
-        if parts:
-            sentences.append(f"At {place} ({on}), that the {later} {'; that it '.join(parts)}.")
-    return sentences
-
-
-def _counted(counts: dict[Word, int]) -> str:
-    each = [f"{word} in {count}" for word, count in counts.items()]
-    return f"{listed(each)} of {plural(sum(counts.values()), 'setting')}"
+    every = [
+        f"{each.sentence} {each.word.capitalize()}. {each.overturned_by}"
+        for each in answers(view.verdicts, view.recipe)
+    ]
+    return [*first_things(view.verdicts, view.recipe, view.results.transitions), *every]
 
 
 def statements(family: ReportFamily) -> Iterator[tuple[str, str]]:

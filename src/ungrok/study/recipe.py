@@ -186,6 +186,10 @@ class Recipe(Schema):
         """Return the labels of the methods."""
         return [method.label for method in self.unlearn]
 
+    def searched(self) -> frozenset[str]:
+        """Return the labels of the methods whose learning rate is searched."""
+        return frozenset()
+
     def analyze_labels(self) -> list[str]:
         """Return the labels of the analyses."""
         return [analysis.label for analysis in self.analyze]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ungrok.evaluate.gap import oracle_gap
 from ungrok.models.rescale import EQUAL
 from ungrok.study.job import Job
 from ungrok.study.jobs import Analyze, Checkpoint, ChooseSplit, Evaluate, Oracle, Train, Trained, Unlearn
@@ -126,8 +127,19 @@ class _Tables:
         return self.open(self.plan.stages[arm, seed, stage], Checkpoint).result
 
     def rows(self) -> pd.DataFrame:
-        """Return the rows of every path, each with its place in the study."""
-        return self._placed("rows")
+        """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between its two oracles."""
+        table = self._placed("rows")
+        floors = {where: self.floor(where) for where in self.plan.noise}
+        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), strict=True)
+        table["oracle_floor"] = pd.Series([floors.get(place) for place in places], dtype="float64", index=table.index)
+        return table
+
+    def floor(self, where: tuple[str, int, str, str]) -> float | None:
+        """Return the gap of the second oracle to the first; None where either is missing."""
+        first, second = (
+            self.open(keys[where], Oracle).result.accuracies for keys in (self.plan.oracles, self.plan.noise)
+        )
+        return oracle_gap(second.to_dict(), first.to_dict())
 
     def audits(self) -> pd.DataFrame:
         """Return the audits of every path, each with its place in the study."""

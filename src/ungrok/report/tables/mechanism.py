@@ -41,7 +41,7 @@ def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> 
         return
     verdicts = headline_verdicts(mechanism.view)
     rows: list[Row] = []
-    for claim in sorted(every_claim(), key=lambda claim: not claim.at_target):
+    for claim in every_claim():
         cells = [_count_cell(verdicts, claim, comparison) for comparison in compared]
         rows.append(["claim", claim.title, "", *cells])
     here = mechanism.before[mechanism.before["forget"].isin([split for c in compared for split in c.forgets])]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from ungrok.report.format import MISSING, factor, fixed, in_unit, interval, level, measure, p_value, restriction
+from ungrok.report.format import MISSING, factor, in_unit, interval, measure, p_value, restriction
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.view import View
 from ungrok.study.claims import WORDS, Claim, Verdict, Word, every_claim
 
 
 def headline_verdicts(view: View) -> list[Verdict]:
-    """Return the verdicts of the headline matrix: headline metrics at the primary target, or at the matched dose."""
-    return [v for v in view.verdicts if v.claim.in_headline(v.metric, v.at, view.primary)]
+    """Return the verdicts of the headline family."""
+    return [v for v in view.verdicts if v.headline]
 
 
 def class_like(view: View) -> list[str]:
@@ -42,29 +42,21 @@ def answer(view: View) -> dict[Claim, dict[Word, int]]:
 
 
 def headline(view: View) -> Iterator[Table]:
-    """Yield two matrices per comparison and forget split: methods by claims, at the primary target and at the matched dose."""
+    """Yield a table per comparison and forget split of the headline family: a row a method."""
     shown = headline_verdicts(view)
     for comparison in dict.fromkeys(v.comparison for v in shown):
-        here = {(v.method, v.claim, v.column): v for v in shown if v.comparison == comparison}
+        here = {(v.method, v.claim, v.reading): v for v in shown if v.comparison == comparison}
         methods = list(dict.fromkeys(method for method, _, _ in here))
-        for at_target, at in ((True, level(view.primary)), (False, "the matched dose")):
-            keys = [
-                (claim, column)
-                for claim in every_claim()
-                if claim.at_target == at_target
-                for column in claim.headline
-                if any((method, claim, column) in here for method in methods)
-            ]
-            rows = [[method, *(_verdict_cell(here.get((method, *key))) for key in keys)] for method in methods]
-            groups = [("", 1), *((claim.title, n) for claim, n in Counter(claim for claim, _ in keys).items())]
-            heads = [claim.head(column) for claim, column in keys]
-            how = (
-                "Each cell holds the verdict, the effect and its interval for one method; a positive effect agrees with "
-                "the paper."
-            )
-            if keys:
-                title = f"{comparison.label}, forget split {comparison.forget}, at {at}"
-                yield Table(title, how, ["method", *heads], rows, groups=groups)
+        keys = [
+            (claim, reading)
+            for claim in every_claim()
+            for reading in dict.fromkeys(r for _, c, r in here if c == claim)
+        ]
+        rows = [[method, *(_verdict_cell(here.get((method, *key))) for key in keys)] for method in methods]
+        groups = [("", 1), *((claim.title, n) for claim, n in Counter(claim for claim, _ in keys).items())]
+        how = "Each cell holds the verdict, the effect and its interval for one method; a positive effect agrees with the paper."
+        title = f"{comparison.label}, forget split {comparison.forget}"
+        yield Table(title, how, ["method", *(reading.replace("_", " ") for _, reading in keys)], rows, groups=groups)
 
 
 def _verdict_cell(verdict: Verdict | None) -> str | Cell:
@@ -74,20 +66,13 @@ def _verdict_cell(verdict: Verdict | None) -> str | Cell:
     if effect.value is None:
         return Cell((word, verdict.notes[0].short if verdict.notes else ""), word)
     counted = effect.unit if effect.cut_at is not None else ""
-    extra = [text for text in (factor(effect) or counted, restriction(effect), _held_back(verdict)) if text]
+    extra = [text for text in (factor(effect) or counted, restriction(effect)) if text]
     return Cell((word, in_unit(effect.value, effect), interval(effect), *extra), word)
-
-
-def _held_back(verdict: Verdict) -> str:
-    """Return the p-value that leaves a verdict open although its interval lies on one side of zero."""
-    low, high = verdict.effect.interval
-    beyond = low > 0 or high < 0
-    return f"adjusted p = {fixed(verdict.p_value, 2)}" if beyond and verdict.word == "inconclusive" else ""
 
 
 COLUMNS = [
     *("comparison", "forget split", "method", "metric", "at"),
-    *("effect", "interval", "unit", "n", "Holm p", "verdict", "note"),
+    *("effect", "interval", "unit", "n", "p", "verdict", "note"),
 ]
 
 
