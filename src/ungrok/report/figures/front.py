@@ -15,14 +15,17 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullForm
 from ungrok.report.figures.drawing import SPLITS, Picture, accuracy_axis, band, steps_axis
 from ungrok.report.figures.training import first_step, stage_marks
 from ungrok.report.format import number
-from ungrok.report.tables.verdicts import about, headline_verdicts, net_wins
+from ungrok.report.tables.verdicts import briefly, headline_verdicts, net_wins
 from ungrok.report.view import View
 from ungrok.study.claims import Verdict
 
 WIDTH = 10.4
 """Width of the figure in inches."""
 
-LINE = 0.19
+CURVE = 3.4
+"""Height of the training curve in inches."""
+
+LINE = 0.18
 """Height of a row of the forest plot in inches."""
 
 MARKS: dict[str, dict[str, Any]] = {
@@ -32,6 +35,9 @@ MARKS: dict[str, dict[str, Any]] = {
     "exploratory": {"color": "#666666", "marker": "D", "markerfacecolor": "white"},
 }
 """How a row of each word is drawn; shades that no stage has."""
+
+PLATE: dict[str, Any] = {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.8}, "zorder": 4}
+"""Keeps headings readable over lines."""
 
 Line = Verdict | str
 """A row of a forest plot, or a heading over rows."""
@@ -43,16 +49,18 @@ def front(view: View) -> Iterator[Picture]:
     panels = [
         lines
         for scale in ("log ratio", "difference")
-        if (lines := _lines(view, [v for v in family if v.effect.scale == scale]))
+        if (lines := _lines(view, [v for v in family if v.effect.scale == scale and v.effect.value is not None]))
     ]
     if not panels:
         return
-    height = max(3.2, 1.1 + LINE * max(len(lines) for lines in panels))
+    most = max(len(lines) for lines in panels)
+    height = max(CURVE, 1.2 + LINE * most)
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    grid = figure.subplots(1, 1 + len(panels), squeeze=False, width_ratios=[1, *[1.05] * len(panels)])[0]
-    _curves(view, grid[0], family[0].comparison.left.arm)
-    for axes, lines in zip(grid[1:], panels, strict=True):
-        _forest(axes, lines)
+    heights = [CURVE, max(height - CURVE, 0.01)]
+    grid = figure.add_gridspec(2, 1 + len(panels), width_ratios=[1.2, *[1] * len(panels)], height_ratios=heights)
+    _curves(view, figure.add_subplot(grid[0, 0]), family[0].comparison.left.arm)
+    for column, lines in enumerate(panels, start=1):
+        _forest(figure.add_subplot(grid[:, column]), lines, most)
     there = [word for word in MARKS if any(v.word == word for v in family)]
     splits = [Line2D([], [], color=c, linestyle=s, label=name) for name, (c, s) in SPLITS.items()]
     words = [Line2D([], [], linestyle="-", markersize=4.5, label=word, **MARKS[word]) for word in there]
@@ -61,7 +69,8 @@ def front(view: View) -> Iterator[Picture]:
     how = (
         f"Left: accuracy while training, medians and ranges over seeds, with each stage at its median step. Right: {view.names.comparison(first)}, "
         "a row for each method and question, with intervals that hold together; right of the line the later side does better, as the paper "
-        "says. Where some path never reached the target its updates count up to its end, and net wins of the later side stand beside."
+        "says. Where some path never reached the target its updates count up to its end, and net wins of the later side stand beside. What has no "
+        "value stands in the table alone."
     )
     yield Picture("front", "The answer at a glance", how, figure)
 
@@ -89,18 +98,19 @@ def _lines(view: View, family: Sequence[Verdict]) -> list[Line]:
     return lines
 
 
-def _forest(axes: Axes, lines: Sequence[Line]) -> None:
-    """Draw rows from top to bottom; all of one panel have one scale."""
+def _forest(axes: Axes, lines: Sequence[Line], most: int) -> None:
+    """Draw rows from top to bottom, with room for ``most`` of them; all of one panel have one scale."""
     rows = [(place, line) for place, line in enumerate(lines) if isinstance(line, Verdict)]
     ratios = rows[0][1].effect.scale == "log ratio"
     low, high = _extent([line for _, line in rows], ratios)
     axes.axvline(1 if ratios else 0, color="#000000", linewidth=0.8, zorder=1)
     for place, verdict in rows:
         _row(axes, place, verdict, (low, high), ratios)
-    axes.set_ylim(len(lines) - 0.5, -0.5)
-    axes.set_yticks(range(len(lines)), [line if isinstance(line, str) else about(line) for line in lines])
-    for line, label in zip(lines, axes.get_yticklabels(), strict=True):
-        label.set_fontweight("bold" if isinstance(line, str) else "normal")
+    for place, line in enumerate(lines):
+        if isinstance(line, str):
+            axes.annotate(line, (0, place), xycoords=axes.get_yaxis_transform(), va="center", fontweight="bold", **PLATE)
+    axes.set_ylim(most - 0.5, -0.5)
+    axes.set_yticks([place for place, _ in rows], [briefly(line) for _, line in rows])
     axes.tick_params("y", length=0)
     axes.spines["left"].set_visible(False)
     if ratios:
@@ -110,7 +120,7 @@ def _forest(axes: Axes, lines: Sequence[Line]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axes.set_xlim(low, high)
-    axes.set_xlabel("earlier ÷ later (log scale)" if ratios else "earlier − later, percentage points")
+    axes.set_xlabel("ratio (log scale),\nearlier ÷ later" if ratios else "percentage points,\nearlier − later")
 
 
 def _ratio_ticks(axes: Axes, low: float, high: float) -> None:
@@ -139,12 +149,9 @@ def _extent(rows: Sequence[Verdict], ratios: bool) -> tuple[float, float]:
 
 
 def _row(axes: Axes, place: int, verdict: Verdict, extent: tuple[float, float], ratios: bool) -> None:
-    """Draw an estimate with its interval, cut at the ends of the axis; else the reason why there is none."""
+    """Draw an estimate with its interval, cut at the ends of the axis, and net wins where a target was not always reached."""
     effect, style = verdict.effect, MARKS[verdict.word]
-    if effect.value is None:
-        text = verdict.notes[0].short if verdict.notes else "no value"
-        axes.annotate(text, (0.02, place), xycoords=axes.get_yaxis_transform(), va="center", color="#666666", fontsize=8)
-        return
+    assert effect.value is not None
     ends = np.clip([_natural(end, ratios) for end in effect.interval], *extent)
     axes.plot(ends, [place, place], color=style["color"], linewidth=1.4, zorder=2)
     axes.plot([_natural(effect.value, ratios)], [place], markersize=4.5, zorder=3, linestyle="", **style)

@@ -15,15 +15,15 @@ from ungrok.study.place import Comparison
 Key = tuple[str, str]
 """Kind of a claim, and its reading."""
 
-HEADS: dict[Key, str] = {
-    ("efficiency", "same_rate"): "updates at the same rate",
-    ("efficiency", "own_rate"): "updates at its own rate",
-    ("efficiency", "distance"): "distance moved",
-    ("collateral", ""): "damage beyond the oracle",
-    ("stability", ""): "spread of damage over seeds",
-    ("oracle_gap", ""): "change of the oracle gap",
+HEADS: dict[Key, tuple[str, str]] = {
+    ("efficiency", "same_rate"): ("updates at the same rate", "updates, same rate"),
+    ("efficiency", "own_rate"): ("updates at its own rate", "updates, own rate"),
+    ("efficiency", "distance"): ("distance moved", "distance moved"),
+    ("collateral", ""): ("damage beyond the oracle", "damage"),
+    ("stability", ""): ("spread of damage over seeds", "spread"),
+    ("oracle_gap", ""): ("change of the oracle gap", "oracle gap"),
 }
-"""What the rows of the headline family are about, by claim and reading; of any other the title of the claim."""
+"""What the rows of the headline family are about, by claim and reading: in a head, and where there is little room."""
 
 
 def headline_verdicts(view: View) -> list[Verdict]:
@@ -31,10 +31,12 @@ def headline_verdicts(view: View) -> list[Verdict]:
     return [v for v in view.verdicts if v.headline]
 
 
-def about(verdict: Verdict) -> str:
-    """Return what a row of the headline family is about, for instance ``updates at the same rate``."""
-    head = HEADS.get(_key(verdict), verdict.claim.title)
-    return head.replace("updates", "strength") if verdict.metric == "strength" else head
+def briefly(verdict: Verdict) -> str:
+    """Return what a row of the headline family is about, for instance ``updates, same rate``."""
+    if verdict.metric == "strength":
+        return "strength"
+    title = verdict.claim.title
+    return HEADS.get(_key(verdict), (title, title))[1]
 
 
 def net_wins(wins: Wins) -> str:
@@ -69,15 +71,16 @@ def _headline(view: View, comparison: Comparison, own: Sequence[Verdict], how: s
         for key in keys:
             verdict = cells.get((method, *key))
             row += [verdict_cell(verdict)] if verdict else _without(view, method, key)
-        seeds = sorted({v.n_seeds for v in own if v.method == method})
-        rows.append([*row, "–".join(dict.fromkeys(map(str, (seeds[0], seeds[-1]))))])
+        seeds = [v.n_seeds for v in own if v.method == method and v.n_seeds] or [0]
+        rows.append([*row, " to ".join(dict.fromkeys(map(str, (min(seeds), max(seeds)))))])
     title = f"{view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}, at {place_name(own[0].at)}"
     return Table(title, how, ["method", *heads, "seeds"], rows)
 
 
 def _head(key: Key, own: Sequence[Verdict]) -> str:
     """Return the head of a column, with its unit: ratios have none, so updates and strengths may stand together."""
-    effect, text = own[0].effect, HEADS.get(key, own[0].claim.title)
+    effect, title = own[0].effect, own[0].claim.title
+    text, _ = HEADS.get(key, (title, title))
     if effect.scale == "log ratio":
         return f"{text}, earlier ÷ later"
     return f"{text}, {unit_of(effect)}"
