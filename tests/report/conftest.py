@@ -51,7 +51,7 @@ def recipe(**changes):
 
 
 def step_of(stage):
-    return STEPS[stage] if stage in STEPS else int(stage[5:])
+    return int(stage[5:]) if stage.startswith("step-") else STEPS.get(stage, STEPS["grokked"])
 
 
 def path(cell, hit, targets, *, ua0=1.0, diverges=False):
