@@ -18,7 +18,14 @@ def folder(study, tmp_path):
     """Return a study and the folder that it was written to."""
     view = study(unlearn=METHODS)
     doses = {method: {"budget": own.end, "matched": own.matched} for method, own in view.doses.items()}
-    made = {"doses": doses, "device": "cpu", "processor": "AMD EPYC", "workers": 2, "commit": "66bf1ea", "date": "2026-12-01"}
+    made = {
+        "doses": doses,
+        "device": "cpu",
+        "processor": "AMD EPYC",
+        "workers": 2,
+        "commit": "66bf1ea",
+        "date": "2026-12-01",
+    }
     outputs.write_tables(tmp_path / "run", view.plan, view.results, view.verdicts, made)
     return view, tmp_path / "run"
 

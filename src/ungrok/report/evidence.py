@@ -41,7 +41,9 @@ class Evidence(Schema):
     hardware: str = Field(description="name of the processor or GPU")
     seeds: list[int]
     families: dict[str, str] = Field(description="family of each method, by label")
-    transitions: dict[str, dict[str, int]] = Field(description="per arm, the number of seeds by status of their training")
+    transitions: dict[str, dict[str, int]] = Field(
+        description="per arm, the number of seeds by status of their training"
+    )
     first: list[str] = Field(description="what did not happen, in sentences")
     answers: list[FiledAnswer]
     verdicts: list[FiledVerdict] = Field(description="those of the headline family, as verdicts.json holds them")

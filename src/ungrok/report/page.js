@@ -59,17 +59,22 @@
   };
 
   const content = (table) => {
-    const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells].map((cell) => text(cell, " "));
+    const [last, groups] = [...table.tHead.rows].reverse();
+    const above = groups ? [...groups.cells].flatMap((cell) => Array(cell.colSpan).fill(text(cell, " "))) : [];
+    const heads = [...last.cells].map((cell, i) => (above[i] ? `${above[i]}: ` : "") + text(cell, " "));
     return [heads, ...grid(table).map((row) => row.map((cell) => text(cell, " ")))];
   };
 
+  /* As in export.py, whose files hold the same text. */
   const SIGNS = {
     "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_",
-    "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "\\textbar{}", "−": "$-$", "×": "$\\times$",
-    "÷": "$\\div$", "±": "$\\pm$", "≤": "$\\leq$", "≥": "$\\geq$", "→": "$\\to$", "∞": "$\\infty$", "–": "--", "…": "\\ldots{}",
-    "“": "``", "”": "''", "’": "'", "²": "$^2$", "\u00a0": "~",
+    "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "\\textbar{}", "\u00a0": "~", "–": "--",
+    "“": "``", "”": "''", "’": "'", "…": "\\ldots{}", "−": "$-$", "×": "$\\times$", "÷": "$\\div$", "±": "$\\pm$", "·": "$\\cdot$",
+    "≤": "$\\leq$", "≥": "$\\geq$", "≈": "$\\approx$", "∞": "$\\infty$", "→": "$\\to$", "Δ": "$\\Delta$", "∇": "$\\nabla$", "‖": "$\\|$",
+    "∂": "$\\partial$", "α": "$\\alpha$", "β": "$\\beta$", "γ": "$\\gamma$", "θ": "$\\theta$", "λ": "$\\lambda$", "ρ": "$\\rho$",
+    "σ": "$\\sigma$", "τ": "$\\tau$", "²": "$^2$", "³": "$^3$", "ⁿ": "$^n$",
   };
-  const latex = (word) => word.replace(/[\\{}&%$#_~^<>|−×÷±≤≥→∞–…“”’²\u00a0]/g, (sign) => SIGNS[sign]);
+  const latex = (word) => [...word].map((sign) => SIGNS[sign] ?? sign).join("");
   const quoted = (word) => (/[",\n]/.test(word) ? `"${word.replace(/"/g, '""')}"` : word);
   const FORMS = {
     Markdown: (table) => {
@@ -81,14 +86,14 @@
     },
     LaTeX: (table) => {
       const keys = Number(table.dataset.keys);
-      /* A row that opens with a bracket would be read as the optional argument of the line break before it. */
-      const line = (words) => `${words.map(latex).join(" & ").replace(/^\[/, "{[}")} \\\\`;
+      /* A row that opens with a bracket or star would be read as an argument of the line break before it. */
+      const line = (words) => `${words.map(latex).join(" & ").replace(/^[[*]/, "{$&}")} \\\\`;
       const [heads, ...rows] = content(table);
       const columns = heads.map((_, i) => (i < keys ? "l" : "r")).join("");
       return [`\\begin{tabular}{${columns}}`, "\\toprule", line(heads), "\\midrule", ...rows.map(line), "\\bottomrule",
         "\\end{tabular}"].join("\n");
     },
-    CSV: (table) => content(table).map((words) => words.map(quoted).join(",")).join("\n"),
+    CSV: (table) => content(table).map((words) => words.map((word) => quoted(word.replace(/−/g, "-"))).join(",")).join("\n"),
   };
 
   const copy = async (words, button) => {
