@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from ungrok.core.errors import DamagedFile, RecipeError, StoreError
+from ungrok.core.files import read_sealed
 from ungrok.study.folder import StudyFolder
 from ungrok.study.jobs import Evaluate, Oracle, Unlearn
 from ungrok.study.loading import load
@@ -109,10 +110,18 @@ def test_tables_of_an_earlier_version_are_enough(study, copy):
     make_stale(made.plan, store)
     for name in ("transitions", "oracles", "curves", "timings"):  # then there was only CSV, and no curves
         (out / f"{name}.parquet").unlink()
+    (out / "curves.csv").unlink()
     results = reopened(out, store.root).results
     pd.testing.assert_frame_equal(results.curves, made.results.curves)
     pd.testing.assert_frame_equal(results.transitions, made.results.transitions, check_dtype=False)
     assert results.transitions["grokked_step"].dtype == made.results.transitions["grokked_step"].dtype
+
+
+def test_the_look_is_counted_in_the_store_and_stands_in_the_provenance(study):
+    made, _ = study
+    assert made.provenance["look"] == {"alpha": 0.05, "number": 0, "seeds_before": (), "first_headline_same": True}
+    (ledger,) = (made.store.root / "looks").iterdir()
+    assert read_sealed(ledger)["seeds"] == [[0]]
 
 
 @pytest.fixture

@@ -135,8 +135,10 @@ class StudyFolder:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """The verdicts, which follow from the rows, the recipe and the doses."""
-        return judge(self.results.rows, self.recipe, self.doses)
+        """The verdicts, which follow from the rows, the recipe, the doses, and which look at the study this was."""
+        look = self.provenance.get("look") or {}
+        exploratory = not look.get("first_headline_same", True)
+        return judge(self.results.rows, self.recipe, self.doses, look.get("alpha"), exploratory=exploratory)
 
     @property
     def doses(self) -> dict[str, Doses]:
@@ -205,7 +207,7 @@ def check_writable(path: Path) -> None:
         StoreError: If it cannot.
 
     """
-    files = ["recipe.yaml", "provenance.json", "report/verdicts.json", "report/index.html"]
+    files = ["recipe.yaml", "provenance.json", "report/verdicts.json", "report/answers.json", "report/index.html"]
     for name in [*files, *(f"{table}.{form}" for table in TABLES for form in FORMS)]:
         if (path / name).is_dir():
             raise StoreError(f"{path / name}: is a folder, and a file is to be written there; remove or rename it")

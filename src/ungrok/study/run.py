@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.study import engine, outputs, search
-from ungrok.study.claims import WORDS, Verdict, every_claim, judge
+from ungrok.study.claims import WORDS, Verdict, every_claim
 from ungrok.study.cluster import Report, check_dashboard
 from ungrok.study.estimate import check_disk
 from ungrok.study.folder import StudyFolder, check_writable, kept_where_read_only
 from ungrok.study.job import AnyJob
+from ungrok.study.looks import judged
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.preflight import check_device, preflight
 from ungrok.study.recipe import Recipe
@@ -146,7 +148,8 @@ def written(
     made = outputs.provenance(plan, store, results, workers, scheduler) | {
         "doses": {method: {"budget": own.end, "matched": own.matched} for method, own in doses.items()}
     }
-    verdicts = judge(results.rows, plan.recipe, doses)
+    verdicts, look = judged(store, plan.recipe, results.rows, doses)
+    made["look"] = None if look is None else asdict(look)
     with kept_where_read_only(out, "its tables", say):
         outputs.write_tables(out, plan, results, verdicts, made)
     _say_verdicts(verdicts, say)
@@ -160,10 +163,10 @@ def _study(folder: StudyFolder, plan: Plan, results: Results, verdicts: list[Ver
 
 
 def _say_verdicts(verdicts: list[Verdict], say: Report) -> None:
-    for judged in every_claim():
-        decided = Counter(verdict.word for verdict in verdicts if verdict.claim == judged)
+    for claim in every_claim():
+        decided = Counter(verdict.word for verdict in verdicts if verdict.claim == claim)
         if decided:
-            say(f"  {judged.kind}: {', '.join(f'{decided[word]} {word}' for word in WORDS)}")
+            say(f"  {claim.kind}: {', '.join(f'{decided[word]} {word}' for word in WORDS)}")
 
 
 def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None) -> StudyFolder:
@@ -195,4 +198,4 @@ def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None)
         raise StoreError(f"{text}; name the store with --store, or run the study again")
     results = folder.results_with_curves(plan)
     say(f"{text}; the report is written from the tables in {out}; running the study makes these jobs again")
-    return _study(folder, plan, results, judge(results.rows, plan.recipe, folder.doses))
+    return _study(folder, plan, results, folder.verdicts)
