@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def test_report_writes_a_finished_study_again(after_study):
     first = Path("here/tiny/results.parquet").read_bytes()
     code, out, _ = after_study("report", "here/tiny")
     assert (code, out) == (0, "here/tiny/report/index.html\n")
+    assert gc.isenabled(), "garbage is looked for again afterwards"
     assert Path("here/tiny/results.parquet").read_bytes() == first
 
 
