@@ -83,6 +83,16 @@ def test_check_prints_the_plan(ungrok, tiny):
     assert "not counted" not in out
 
 
+def test_check_counts_the_first_round_of_a_search_and_the_most(ungrok, tiny):
+    """Of two stages: three methods and two further rates, then seven."""
+    code, out, _ = ungrok("check", *tiny, "unlearn.0.lr=auto")
+    assert code == 0
+    assert "tiny: 26 jobs in the first round (2 train, 2 stage, 2 oracle, 10 unlearn, 10 evaluate jobs)\n" in out
+    assert "at most, if searches go on as far as they may: 46 jobs (2 train, 2 stage, 2 oracle, 20 unlearn" in out
+    assert "time in the first round: about" in out
+    assert "\ntime at most: about" in out
+
+
 def test_check_says_that_analyses_are_not_counted(ungrok, tiny):
     out = ungrok("check", tiny[0], "analyze=[{kind: weight_norm, after: false}]")[1]
     assert "; not counted: 4 analyze jobs\n" in out

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ungrok.evaluate.gap import oracle_gap
 from ungrok.models.rescale import EQUAL
 from ungrok.study.job import Job
 from ungrok.study.jobs import Analyze, Checkpoint, ChooseSplit, Evaluate, Oracle, Train, Trained, Unlearn
@@ -65,7 +66,8 @@ class Results:
         oracles: One row per oracle and stage: its own transition status, its accuracies, and those of the second oracle.
         curves: The metrics of every trajectory: arm, seed and one row per evaluated step.
         timings: One row per job.
-        audits: One row per unlearning path, on its end: attacks and distances; see :func:`ungrok.evaluate.path.path_audits`.
+        audits: One row per unlearning path but those of a search, on its end: attacks and distances; see
+            :func:`ungrok.evaluate.path.path_audits`.
         mechanism: One row per measured value and per null; empty where the recipe analyzes nothing.
         groups: One row per forget split that depends on how training went: difficulty of its members, sizes of the groups.
         controls: One row per matched or rescaled checkpoint: what was to be equal, and how far from equal it is.
@@ -126,8 +128,19 @@ class _Tables:
         return self.open(self.plan.stages[arm, seed, stage], Checkpoint).result
 
     def rows(self) -> pd.DataFrame:
-        """Return the rows of every path, each with its place in the study."""
-        return self._placed("rows")
+        """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between its two oracles."""
+        table = self._placed("rows")
+        floors = {where: self.floor(where) for where in self.plan.noise}
+        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), strict=True)
+        table["oracle_floor"] = pd.Series([floors.get(place) for place in places], dtype="float64", index=table.index)
+        return table
+
+    def floor(self, where: tuple[str, int, str, str]) -> float | None:
+        """Return the gap of the second oracle to the first; None where either is missing."""
+        first, second = (
+            self.open(keys[where], Oracle).result.accuracies for keys in (self.plan.oracles, self.plan.noise)
+        )
+        return oracle_gap(second.to_dict(), first.to_dict())
 
     def audits(self) -> pd.DataFrame:
         """Return the audits of every path, each with its place in the study."""

@@ -43,6 +43,11 @@ class Track:
         return self.places[0]
 
     @property
+    def end(self) -> Row:
+        """The last row."""
+        return self.places[-1]
+
+    @property
     def one_shot(self) -> bool:
         """Whether the dose is a strength."""
         return bool(self.rows["updates"].isna().all())

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ungrok.report.format import MISSING, bracketed, fixed, number, plural
+from ungrok.report.format import MISSING, bracketed, fixed, in_unit, number, plural
 from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.tables.verdicts import headline_verdicts
-from ungrok.study.claims import WORDS, Claim, Verdict, every_claim
+from ungrok.study.claims import Verdict
 from ungrok.study.mediation import MEASURE, OUTCOMES
 from ungrok.study.place import Comparison
 from ungrok.study.statistics import sign_flip
@@ -26,24 +26,30 @@ def tables(mechanism: Mechanism) -> Iterator[Table]:
     compared = mechanism.view.comparisons
     for forget in mechanism.view.recipe.forget_labels():
         if len(own := mechanism.before[mechanism.before["forget"] == forget]):
-            yield from _together(mechanism, [c for c in compared if c.forgets == (forget, forget)], forget)
+            yield from _together(mechanism, [c for c in compared if c.forgets == (forget, forget)], _of(mechanism, forget))
             yield _values(mechanism, own, forget)
         if len(mechanism.points) and (mechanism.points["forget"] == forget).any():
             yield _predictions(mechanism, forget)
     if len(mechanism.before):
         yield from _together(
-            mechanism, [c for c in compared if c.left_forget != c.right_forget], "against forget split"
+            mechanism, [c for c in compared if c.left_forget != c.right_forget], "against what is forgotten"
         )
+
+
+def _of(mechanism: Mechanism, forget: str) -> str:
+    return f"forgetting {mechanism.view.names.forget(forget)}"
 
 
 def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> Iterator[Table]:
     if not compared:
         return
-    verdicts = headline_verdicts(mechanism.view)
-    rows: list[Row] = []
-    for claim in sorted(every_claim(), key=lambda claim: not claim.at_target):
-        cells = [_count_cell(verdicts, claim, comparison) for comparison in compared]
-        rows.append(["claim", claim.title, "", *cells])
+    verdicts, rows = mechanism.view.verdicts, list[Row]()
+    judged = {(v.claim, v.reading, v.metric, v.at.family) for v in headline_verdicts(mechanism.view)}
+    alike = [v for v in verdicts if (v.claim, v.reading, v.metric, v.at.family) in judged]
+    for claim, reading in dict.fromkeys((v.claim, v.reading) for v in alike):
+        own = [v for v in alike if (v.claim, v.reading) == (claim, reading)]
+        name = f"{claim.title}, {reading.replace('_', ' ')}" if reading else claim.title
+        rows.append(["claim", name, "", *(_effect_cell(own, comparison) for comparison in compared)])
     here = mechanism.before[mechanism.before["forget"].isin([split for c in compared for split in c.forgets])]
     for key, group in mechanism.headline(here).groupby(MEASURE, sort=False):
         ends = [
@@ -52,12 +58,13 @@ def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> 
         ]
         rows.append(["measure", *named(key), *(_change_cell(*pair) for pair in ends)])
     how = (
-        "One column per comparison. Claims: of the settings in the headline, how many are supported, refuted and inconclusive. Measures: "
+        "One column per comparison. Claims: the median effect over methods at the headline's target, and in how many it agrees with the paper; "
+        "log ratios of updates, distances and spreads, differences of accuracies. Measures: "
         "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
         "speaks against the measure."
     )
-    columns = ["", "what", "on", *(comparison.label for comparison in compared)]
-    yield Table(f"Arms, measures and claims, forget split {forget}", how, columns, rows, keys=3)
+    columns = ["", "what", "on", *map(mechanism.view.names.comparison, compared)]
+    yield Table(f"Arms, measures and claims, {forget}", how, columns, rows, keys=3)
 
 
 def _values(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Table:
@@ -72,7 +79,7 @@ def _values(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Table:
         "seeds the value lies outside them: inside there is nothing to explain."
     )
     columns = ["measure", "on", "unit", *(mechanism.view.label(*s) for s in series)]
-    return Table(f"Measures of mechanism, forget split {forget}", how, columns, rows, keys=3)
+    return Table(f"Measures of mechanism, {_of(mechanism, forget)}", how, columns, rows, keys=3)
 
 
 def _predictions(mechanism: Mechanism, forget: str) -> Table:
@@ -92,7 +99,7 @@ def _predictions(mechanism: Mechanism, forget: str) -> Table:
     )
     columns = ["measure", "on", *["rank correlation", "given test accuracy", "predicts", "arms agree"] * 2]
     return Table(
-        f"What the measures predict, forget split {forget}", how, columns, rows, keys=2,
+        f"What the measures predict, {_of(mechanism, forget)}", how, columns, rows, keys=2,
         groups=[("", 2), ("damage", 4), ("updates", 4)],
     )  # fmt: skip
 
@@ -120,13 +127,14 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
     return Cell(tuple(lines))
 
 
-def _count_cell(verdicts: list[Verdict], claim: Claim, comparison: Comparison) -> str | Cell:
-    """Return in how many settings of a comparison a claim is supported, refuted or inconclusive."""
-    words = [v.word for v in verdicts if (v.claim, v.comparison) == (claim, comparison)]
-    if not words:
+def _effect_cell(verdicts: list[Verdict], comparison: Comparison) -> str | Cell:
+    """Return the median effect over the methods of a comparison, and in how many of them it is positive."""
+    effects = [v.effect for v in verdicts if v.comparison == comparison and v.effect.value is not None]
+    if not effects:
         return MISSING
-    counts = [f"{words.count(word)} {word}" for word in WORDS if word in words]
-    return Cell(tuple(counts), words[0] if len(set(words)) == 1 else "")
+    values = [effect.value for effect in effects]
+    positive = sum(value > 0 for value in values if value is not None)
+    return Cell((in_unit(float(pd.Series(values).median()), effects[0]), f"positive in {positive} of {len(values)}"))
 
 
 def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
