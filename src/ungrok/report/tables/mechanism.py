@@ -26,7 +26,9 @@ def tables(mechanism: Mechanism) -> Iterator[Table]:
     compared = mechanism.view.comparisons
     for forget in mechanism.view.recipe.forget_labels():
         if len(own := mechanism.before[mechanism.before["forget"] == forget]):
-            yield from _together(mechanism, [c for c in compared if c.forgets == (forget, forget)], _of(mechanism, forget))
+            yield from _together(
+                mechanism, [c for c in compared if c.forgets == (forget, forget)], _of(mechanism, forget)
+            )
             yield _values(mechanism, own, forget)
         if len(mechanism.points) and (mechanism.points["forget"] == forget).any():
             yield _predictions(mechanism, forget)
@@ -88,19 +90,26 @@ def _predictions(mechanism: Mechanism, forget: str) -> Table:
     for key, group in own.groupby(MEASURE, sort=False):
         by_outcome = {row["outcome"]: row for row in group.to_dict("records")}
         rows.append([*named(key), *(cell for name in OUTCOMES for cell in _prediction_cells(by_outcome[name]))])
-    tested = int((mechanism.mediation["predicts"] != "unknown").sum())
+    alpha = mechanism.view.recipe.claims.alpha
+    tested = int((mechanism.mediation["answer"] != "unknown").sum())
     how = (
         "Rank correlation of the change of a measure with the change of what unlearning costs, over all arms, stages and seeds, each "
         "against the first stage of the same seed's base arm; then given test accuracy, with a jackknife interval over whole seeds. "
-        f"All {plural(tested, 'interval')} of this study cover together with {1 - mechanism.view.recipe.claims.alpha:.0%} (max-t under flipped seeds). “yes” means that "
-        f"the measure predicts the cost beyond test accuracy: the interval does not hold 0; “no” that it does: a wide one speaks for nothing. What "
-        f"predicts no better than the loss says nothing more than the loss. Damage: {OUTCOMES['damage']}; updates: "
-        f"{OUTCOMES['updates']}; both as ranks within a method, averaged over methods."
+        f"All {plural(tested, 'interval')} of this study cover together with {1 - alpha:.0%} (max-t under flipped seeds). “p over places” compares the same "
+        "correlation within seeds with what it is after the measure's values are moved between arms and stages, the same way in every seed; with "
+        f"all measures counted, the chance that any is below {alpha:g} is {alpha:g} where arms and stages differ for other reasons. “yes” means that the measure predicts "
+        "the cost beyond test accuracy: the interval does not hold 0 and p agrees; “associated” that only the interval says so, over these arms "
+        "and stages; “no” that it holds 0: a wide one speaks for nothing. What predicts no better than the loss says nothing more than the loss. "
+        f"Damage: {OUTCOMES['damage']}; updates: {OUTCOMES['updates']}; both as ranks within a method, averaged over methods."
     )
-    columns = ["measure", "on", *["rank correlation", "given test accuracy", "predicts", "arms agree"] * 2]
+    columns = [
+        "measure",
+        "on",
+        *["rank correlation", "given test accuracy", "p over places", "predicts", "arms agree"] * 2,
+    ]
     return Table(
         f"What the measures predict, {_of(mechanism, forget)}", how, columns, rows, keys=2,
-        groups=[("", 2), ("damage", 4), ("updates", 4)],
+        groups=[("", 2), ("damage", 5), ("updates", 5)],
     )  # fmt: skip
 
 
@@ -146,7 +155,8 @@ def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
 
 
 def _prediction_cells(row: Any) -> Row:
+    raw, word = fixed(row["rank_correlation"], 2), str(row["answer"])
     if not np.isfinite(row["partial"]):
-        return [fixed(row["rank_correlation"], 2), MISSING, str(row["predicts"]), MISSING]
+        return [raw, MISSING, MISSING, word, MISSING]
     agree = MISSING if np.isnan(row["arms_agree"]) else f"{row['arms_agree']:.0%}"
-    return [fixed(row["rank_correlation"], 2), partial(row), str(row["predicts"]), agree]
+    return [raw, partial(row), fixed(row["permutation_p"], 3), word, agree]
