@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ungrok.analyze.curvature import ERROR
 from ungrok.report.format import MISSING, bracketed, fixed, in_unit, number, plural
 from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.report.tables.table import Cell, Row, Table
@@ -74,10 +75,11 @@ def _values(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Table:
     rows: list[Row] = []
     for key, group in mechanism.headline(own).groupby(MEASURE, sort=False):
         nulls = own[(own[MEASURE] == list(key)).all(axis=1) & (own["null"] != "")]
-        cells = [_value_cell(_at(group, s), _at(nulls, s)) for s in series]
+        errors = own[(own[MEASURE] == [key[0], f"{key[1]}{ERROR}", *key[2:]]).all(axis=1) & (own["null"] == "")]
+        cells = [_value_cell(_at(group, s), _at(nulls, s), _at(errors, s)) for s in series]
         rows.append([*named(key), str(group["unit"].iloc[0]), *cells])
     how = (
-        "Mean and standard deviation over seeds before unlearning; below it, per null, the mean 5 % and 95 % quantiles and in how many "
+        "Mean and standard deviation over seeds before unlearning; below it, of estimates, the standard error of one seed's; then, per null, the mean 5 % and 95 % quantiles and in how many "
         "seeds the value lies outside them: inside there is nothing to explain."
     )
     columns = ["measure", "on", "unit", *(mechanism.view.label(*s) for s in series)]
@@ -118,12 +120,14 @@ def _at(table: pd.DataFrame, series: tuple[str, str], forget: str | None = None)
     return table[here if forget is None else here & (table["forget"] == forget)]
 
 
-def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
+def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame, errors: pd.DataFrame) -> str | Cell:
     known = values.dropna(subset="value")
     if known.empty:
         return MISSING
     spread = f" ± {number(known['value'].std())}" if len(known) > 1 else ""
     lines = [f"{number(known['value'].mean())}{spread}"]
+    if errors["value"].notna().any():
+        lines.append(f"estimated ± {number(errors['value'].mean())}")
     for name, own in nulls.groupby("null", sort=False):
         draws = own["draws"].max()
         if draws < ENOUGH:
