@@ -18,6 +18,7 @@ from matplotlib.text import Text
 from ungrok.evaluate.targets import target_column
 from ungrok.report.families import ClassReport
 from ungrok.report.figures.drawing import STYLE
+from ungrok.report.figures.front import front
 from ungrok.report.tables.ends import AUCS, DISTANCES, SHARES
 from ungrok.report.view import View
 from ungrok.study.claims import Doses, judge
@@ -65,7 +66,8 @@ def path(cell, hit, targets, *, ua0=1.0, diverges=False):
                 "seed": cell.seed, "arm": cell.arm, "stage": cell.stage, "step": step_of(cell.stage),
                 "forget": cell.forget, "method": cell.method, "dose": float(dose),
                 "updates": None if cell.method == "fisher" else int(dose), "UA": ua, "RA": ra, "TA": ta,
-                "bystander_accuracy": ta, "validation_accuracy": ta, "diverged": broken, "rewound": dose == DOSE,
+                "bystander_accuracy": ta, "validation_accuracy": ta, "oracle_bystander_accuracy": 0.85,
+                "oracle_validation_accuracy": 0.85, "moved_retain": dose / 100, "diverged": broken, "rewound": dose == DOSE,
                 "membership_auc": ua / 2 + 0.4, "oracle_UA": 0.2, "oracle_RA": 1.0, "oracle_TA": 0.8, "oracle_gap": abs(ua - 0.2) / 3, **reached,
             }
         )  # fmt: skip
@@ -220,7 +222,7 @@ def texts():
 @pytest.fixture
 def drawn(style):
     """Return a function that draws every figure of a study on classifiers, by name."""
-    return lambda view: {picture.name: picture.figure for picture in ClassReport().pictures(view)}
+    return lambda view: {p.name: p.figure for p in [*front(view), *ClassReport().pictures(view)]}
 
 
 ARMS = {"slow": {"trajectory": {"batch_size": 32}}}

@@ -55,16 +55,6 @@ def test_log_ratios_are_shown_as_ratios_and_accuracies_in_points(effect, value, 
     assert format.unit_of(effect) == unit
 
 
-@pytest.mark.parametrize(("effect", "value"), [(Effect(unit="accuracy"), "0.123"), (Effect(unit="extraction strength"), "0.123"), (Effect(unit="updates", scale="log ratio"), "0.12")])  # fmt: skip
-def test_scale_and_unit_decide_how_many_decimals_there_are(effect, value):
-    assert format.in_unit(0.12345, effect) == value
-
-
-def test_only_what_has_no_decimals_of_its_own_gets_three_digits():
-    assert format.in_unit(12.3456, Effect(unit="updates")) == "12.3"
-    assert format.in_unit(12.3456, Effect(unit="accuracy")) == "12.346"
-
-
 def test_small_p_values_are_bounded():
     assert [format.p_value(p) for p in (0.0004, 0.0117, 1.0, None)] == ["< 0.001", "0.012", "1.000", "–"]
 

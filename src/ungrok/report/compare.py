@@ -13,9 +13,9 @@ import pandas as pd
 
 from ungrok.core.errors import unknown
 from ungrok.core.plain import parse_yaml
-from ungrok.report.format import MISSING, bracketed, fixed, in_unit, level, mean_sd, number
+from ungrok.report.format import MISSING, bracketed, fixed, level, mean_sd, number
 from ungrok.report.view import View
-from ungrok.study.claims import At, Effect, Verdict
+from ungrok.study.inference import Differences, PairedRow, Spreads, family
 from ungrok.study.loading import load
 from ungrok.study.place import Place
 from ungrok.study.recipe import Recipe
@@ -267,8 +267,13 @@ def _spread(view: View, where: tuple[str, str, str], sides: tuple[Side, Side], s
     seen = [_measured(view, side, *where[1:], "UA") for side in sides]
     shown = [fixed(pd.Series(list(values.values()), dtype=float).std()) if values else MISSING for values in seen]
     places, claimed = _arrow(*(side.label for side in sides)), _sign(said[1] - said[0])
-    verdict = next((v for v in _verdicts(view, "stability", where, places) if v.metric == "UA"), None)
-    judged = _as_paper(verdict, claimed, view.recipe.claims.margins.stability)
+    both = [seed for seed in seen[0] if seed in seen[1]]
+    earlier, later = ([float(values[seed]) for seed in both] for values in seen)
+    try:
+        ends = _ends(Spreads(later, earlier), len(both), view.recipe.claims.alpha)
+    except ValueError:  # too few seeds, or no spread on a side
+        ends = None, None, None
+    judged = _judged(ends, claimed, view.recipe.claims.margins.stability, _two_decimals, there=len(both) > 0)
     return Line(*where, "UA sd", places, _arrow(*map(fixed, said)), _arrow(*shown), claimed, *judged)
 
 
@@ -282,31 +287,39 @@ def _updates(
     places = [Place(side.arm, stage_name(side.stage), forget, method) for side in sides]
     for target in view.recipe.claims.targets:
         medians = [view.reach(place, target).median() for place in places]
-        verdicts = _verdicts(view, "efficiency", where, compared)
-        verdict = next((v for v in verdicts if v.at == At.target(target)), None)
-        judged = _as_paper(verdict, claimed, view.recipe.claims.margins.efficiency)
+        ratios, reached = _log_ratios(view, places, target)
+        ends = _ends(Differences(ratios), len(ratios), view.recipe.claims.alpha) if reached else (None, None, None)
+        margin = view.recipe.claims.margins.efficiency
+        judged = _judged(ends, claimed, margin, _two_decimals, there=len(ratios) > 0)
         yield Line(*where, f"updates to {level(target)}", compared, shown, _arrow(*medians), claimed, *judged)
 
 
-def _verdicts(view: View, claim: str, where: tuple[str, str, str], places: str) -> list[Verdict]:
-    _, forget, method = where
-    return [
-        v
-        for v in view.verdicts
-        if (v.claim.kind, v.comparison.label, v.comparison.forget, v.method) == (claim, places, forget, method)
-    ]
+def _log_ratios(view: View, places: Sequence[Place], target: float | str) -> tuple[list[float], bool]:
+    """Return, per seed that has something to forget on both sides, the logarithm of later over earlier updates to a target.
+
+    A path that does not reach it counts with all the updates it was given. Beside them, whether any path got there.
+    """
+    reaches = [view.reach(place, target) for place in places]
+    at_risk = [
+        {seed: reach.times.get(seed, reach.end) for seed, track in view.tracks(place).items() if track.status(target) in ("reached", "censored")}
+        for place, reach in zip(places, reaches, strict=True)
+    ]  # fmt: skip
+    earlier, later = at_risk
+    ratios = [float(np.log(later[seed] / earlier[seed])) for seed in earlier if seed in later]
+    return ratios, any(reach.times for reach in reaches)
 
 
 Ends = tuple[float | None, float | None, float | None]
 """Effect, low and high end; an end without a bound is infinite."""
 
 
-def _as_paper(verdict: Verdict | None, claimed: str, margin: float) -> tuple[str, str]:
-    """Judge the effect of a verdict as later over earlier: verdicts count what agrees with the paper as positive."""
-    effect = Effect() if verdict is None else verdict.effect
-    low, high = effect.interval
-    ends = (None, None, None) if effect.value is None else (-effect.value, -high, -low)
-    return _judged(ends, claimed, margin, lambda value: in_unit(value, effect), there=verdict is not None)
+def _ends(row: PairedRow, seeds: int, alpha: float) -> Ends:
+    (estimate,) = family([row], seeds, alpha)
+    return estimate.effect, estimate.low, estimate.high
+
+
+def _two_decimals(value: float) -> str:
+    return fixed(value, 2)
 
 
 def _judged(ends: Ends, claimed: str, margin: float, show: Callable[[float], str], *, there: bool) -> tuple[str, str]:

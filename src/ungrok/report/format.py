@@ -17,9 +17,6 @@ MISSING = "–"
 MOST_EXPONENT = 700.0
 """Beyond it the exponential function overflows."""
 
-DECIMALS = {"accuracy": 3, "extraction strength": 3, "share of the starting accuracy": 3}
-"""Decimals of a difference, by its unit; in a unit that is not here it gets three significant digits."""
-
 def missing(value: object) -> bool:
     """Return whether a table cell holds nothing: None, NaN or NA."""
     return value is None or bool(pd.isna(value))  # type: ignore[call-overload]
@@ -49,13 +46,6 @@ def fixed(value: Any, decimals: int = 3) -> str:
 def _signed(text: str) -> str:
     """Write a true minus sign, and none before a zero."""
     return re.sub(r"^-(?=[0.]*$)", "", text).replace("-", "−")
-
-
-def in_unit(value: float | None, effect: Effect) -> str:
-    """Return a number with the digits that the scale and unit of an effect deserve."""
-    if effect.scale == "log ratio":
-        return fixed(value, 2)
-    return fixed(value, DECIMALS[effect.unit]) if effect.unit in DECIMALS else number(value)
 
 
 def ratio(value: float | None) -> str:

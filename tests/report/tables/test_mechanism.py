@@ -9,6 +9,7 @@ from ungrok.report.tables.mechanism import tables
 from ungrok.report.tables.verdicts import headline_verdicts
 
 ARMS = {"slow": {"trajectory": {"batch_size": 32}}}
+STAGES = ["before grokking", "after grokking"]
 ANALYZE = [{"kind": "gradient_alignment"}, {"kind": "weight_norm"}]
 
 
@@ -26,7 +27,7 @@ def headed(view, claim, comparison):
 
 def test_values_stand_beside_their_nulls_and_changes_have_intervals(measured_study):
     together, values, _ = tables(Mechanism(measured_study))
-    assert values.columns == ["measure", "on", "unit", "pre_grok", "grokked", "slow/pre_grok", "slow/grokked"]
+    assert values.columns == ["measure", "on", "unit", *STAGES, *(f"slow, {stage}" for stage in STAGES)]
     cosine, norm = values.rows
     assert cosine[:3] == ["gradient_cosine", "forget|retain", "1"]
     assert lines(cosine[3]) == ["0.904 ± 0.00245", "permuted [0.8,\xa00.95], outside in 0 of 8"]
@@ -51,13 +52,16 @@ def test_claims_and_measures_stand_in_one_table_one_column_per_comparison(study,
         base, measures(base, "gradient_cosine", lambda seed, arm, stage: seed + is_late(stage) + 5 * (arm == "slow"))
     )
     table = next(tables(Mechanism(one)))
-    assert table.columns == ["", "what", "on", "pre_grok → grokked", "grokked → slow/grokked"]
+    assert table.columns == ["", "what", "on", "before grokking → after grokking", "after grokking → slow, after grokking"]
     by_name = {row[1]: row for row in table.rows}
     assert [lines(cell)[0] for cell in by_name["gradient_cosine"][3:]] == ["1", "5"]
-    words = [v.word for v in headed(one, "efficiency", "grokked → slow/grokked")]
-    assert words
-    assert lines(by_name["efficiency"][4]) == [f"{len(words)} {words[0]}"]
-    assert by_name["efficiency"][4].tone == words[0]
+    words = [v.word for v in headed(one, "efficiency", "pre_grok → grokked")]
+    assert words == ["refuted", "refuted"]
+    assert lines(by_name["efficiency"][3]) == ["2 refuted"]
+    assert by_name["efficiency"][3].tone == "refuted"
+    # The arm needs as many updates: outside the headline there are intervals, and no words.
+    assert headed(one, "efficiency", "grokked → slow/grokked") == []
+    assert lines(by_name["efficiency"][4]) == ["2 across"]
 
 
 def test_measures_of_two_forget_splits_are_compared(study, measures, with_measures):
@@ -70,7 +74,7 @@ def test_measures_of_two_forget_splits_are_compared(study, measures, with_measur
         measures(base, "gradient_cosine", lambda seed, arm, stage: 0.1 * seed + 2 + is_late(stage), forget="late"),
     )
     *_, table = [t for t in tables(Mechanism(one)) if t.title.startswith("Arms, measures and claims")]
-    assert table.columns == ["", "what", "on", "grokked/early → grokked/late"]
+    assert table.columns == ["", "what", "on", "early → late, after grokking"]
     by_name = {row[1]: row for row in table.rows}
     assert lines(by_name["gradient_cosine"][3]) == ["3", "[3,\xa03]"]
     words = [v.word for v in headed(one, "efficiency", "grokked/early → grokked/late")]

@@ -12,10 +12,14 @@ from ungrok.report.format import MISSING, bracketed, fixed, number, plural
 from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.tables.verdicts import headline_verdicts
+from ungrok.report.view import View
 from ungrok.study.claims import WORDS, Claim, Verdict, every_claim
 from ungrok.study.mediation import MEASURE, OUTCOMES
 from ungrok.study.place import Comparison
 from ungrok.study.statistics import sign_flip
+
+SIDES = ("above", "below", "across")
+"""Where an interval may lie."""
 
 ENOUGH = 5
 """Draws of a null from which on its quantiles are shown."""
@@ -43,7 +47,7 @@ def _of(mechanism: Mechanism, forget: str) -> str:
 def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> Iterator[Table]:
     if not compared:
         return
-    verdicts = headline_verdicts(mechanism.view)
+    verdicts = alike_in_headline(mechanism.view)
     rows: list[Row] = []
     for claim in every_claim():
         cells = [_count_cell(verdicts, claim, comparison) for comparison in compared]
@@ -56,7 +60,8 @@ def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> 
         ]
         rows.append(["measure", *named(key), *(_change_cell(*pair) for pair in ends)])
     how = (
-        "One column per comparison. Claims: of the settings in the headline, how many are supported, refuted and inconclusive. Measures: "
+        "One column per comparison. Claims: how often each word is said in the headline family; in other comparisons, which have no words, how many "
+        "intervals of the same questions lie above no difference (as the paper says), below and across it. Measures: "
         "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
         "speaks against the measure."
     )
@@ -124,13 +129,26 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
     return Cell(tuple(lines))
 
 
+def alike_in_headline(view: View) -> list[Verdict]:
+    """Return the verdicts of the headline family, and those of other comparisons that ask the same."""
+    asked = {(v.claim.kind, v.reading, v.metric, v.at.family) for v in headline_verdicts(view)}
+    return [v for v in view.verdicts if (v.claim.kind, v.reading, v.metric, v.at.family) in asked]
+
+
 def _count_cell(verdicts: list[Verdict], claim: Claim, comparison: Comparison) -> str | Cell:
-    """Return in how many settings of a comparison a claim is supported, refuted or inconclusive."""
-    words = [v.word for v in verdicts if (v.claim, v.comparison) == (claim, comparison)]
+    """Return how often a comparison has each word for a claim; outside the headline on which side of zero its own intervals lie."""
+    own = [v for v in verdicts if (v.claim, v.comparison) == (claim, comparison)]
+    words = [v.word if v.headline else _side_of_zero(v) for v in own]
     if not words:
         return MISSING
-    counts = [f"{words.count(word)} {word}" for word in WORDS if word in words]
-    return Cell(tuple(counts), words[0] if len(set(words)) == 1 else "")
+    counts = [f"{words.count(word)} {word}" for word in (*WORDS, *SIDES) if word in words]
+    return Cell(tuple(counts), words[0] if len(set(words)) == 1 and words[0] in WORDS else "")
+
+
+def _side_of_zero(verdict: Verdict) -> str:
+    above, below, across = SIDES
+    low, high = verdict.effect.interval
+    return above if low > 0 else below if high < 0 else across
 
 
 def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
