@@ -15,12 +15,12 @@ from ungrok.core.errors import unknown
 from ungrok.core.plain import parse_yaml
 from ungrok.report.format import MISSING, bracketed, fixed, level, mean_sd, number
 from ungrok.report.view import View
-from ungrok.study.inference import Differences, PairedRow, Spreads, family
+from ungrok.study.claims import At, Effect, Verdict
 from ungrok.study.loading import load
 from ungrok.study.place import Place
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Side
-from ungrok.study.statistics import Estimate, bounded_differences, sign_flip
+from ungrok.study.statistics import FEWEST_FOR_SPREAD, Estimate, bounded_differences, sign_flip, spread_ratio
 from ungrok.train.stages import stage_name
 
 PREFIX = "paper:"
@@ -267,14 +267,19 @@ def _spread(view: View, where: tuple[str, str, str], sides: tuple[Side, Side], s
     seen = [_measured(view, side, *where[1:], "UA") for side in sides]
     shown = [fixed(pd.Series(list(values.values()), dtype=float).std()) if values else MISSING for values in seen]
     places, claimed = _arrow(*(side.label for side in sides)), _sign(said[1] - said[0])
-    both = [seed for seed in seen[0] if seed in seen[1]]
-    earlier, later = ([float(values[seed]) for seed in both] for values in seen)
-    try:
-        ends = _ends(Spreads(later, earlier), len(both), view.recipe.claims.alpha)
-    except ValueError:  # too few seeds, or no spread on a side
-        ends = None, None, None
-    judged = _judged(ends, claimed, view.recipe.claims.margins.stability, _two_decimals, there=len(both) > 0)
+    left, right = (np.array([side[seed] for seed in both]) for both in [_both(*seen)] for side in seen)
+    ends: Ends = (None, None, None)
+    if len(left) >= FEWEST_FOR_SPREAD and np.ptp(left) > 0 and np.ptp(right) > 0:
+        estimate = spread_ratio(left, right, view.recipe.claims.alpha)
+        ends = (-estimate.effect, -estimate.high, -estimate.low)
+    margin = view.recipe.claims.margins.stability
+    judged = _judged(ends, claimed, margin, lambda value: fixed(value, 2), there=all(seen))
     return Line(*where, "UA sd", places, _arrow(*map(fixed, said)), _arrow(*shown), claimed, *judged)
+
+
+def _both(left: Values, right: Values) -> list[int]:
+    """Return the seeds that have a value on both sides."""
+    return [seed for seed in left if left[seed] is not None and right.get(seed) is not None]
 
 
 def _updates(
@@ -287,39 +292,30 @@ def _updates(
     places = [Place(side.arm, stage_name(side.stage), forget, method) for side in sides]
     for target in view.recipe.claims.targets:
         medians = [view.reach(place, target).median() for place in places]
-        ratios, reached = _log_ratios(view, places, target)
-        ends = _ends(Differences(ratios), len(ratios), view.recipe.claims.alpha) if reached else (None, None, None)
-        margin = view.recipe.claims.margins.efficiency
-        judged = _judged(ends, claimed, margin, _two_decimals, there=len(ratios) > 0)
+        verdict = _verdict(view, where, compared, target)
+        judged = _as_paper(verdict, claimed, view.recipe.claims.margins.efficiency)
         yield Line(*where, f"updates to {level(target)}", compared, shown, _arrow(*medians), claimed, *judged)
 
 
-def _log_ratios(view: View, places: Sequence[Place], target: float | str) -> tuple[list[float], bool]:
-    """Return, per seed that has something to forget on both sides, the logarithm of later over earlier updates to a target.
-
-    A path that does not reach it counts with all the updates it was given. Beside them, whether any path got there.
-    """
-    reaches = [view.reach(place, target) for place in places]
-    at_risk = [
-        {seed: reach.times.get(seed, reach.end) for seed, track in view.tracks(place).items() if track.status(target) in ("reached", "censored")}
-        for place, reach in zip(places, reaches, strict=True)
-    ]  # fmt: skip
-    earlier, later = at_risk
-    ratios = [float(np.log(later[seed] / earlier[seed])) for seed in earlier if seed in later]
-    return ratios, any(reach.times for reach in reaches)
+def _verdict(view: View, where: tuple[str, str, str], places: str, target: float | str) -> Verdict | None:
+    """Return the verdict on updates to a target at identical settings."""
+    wanted = ("same_rate", places, *where[1:], At.target(target))
+    return next(
+        (v for v in view.verdicts if (v.reading, v.comparison.label, v.comparison.forget, v.method, v.at) == wanted),
+        None,
+    )
 
 
 Ends = tuple[float | None, float | None, float | None]
 """Effect, low and high end; an end without a bound is infinite."""
 
 
-def _ends(row: PairedRow, seeds: int, alpha: float) -> Ends:
-    (estimate,) = family([row], seeds, alpha)
-    return estimate.effect, estimate.low, estimate.high
-
-
-def _two_decimals(value: float) -> str:
-    return fixed(value, 2)
+def _as_paper(verdict: Verdict | None, claimed: str, margin: float) -> tuple[str, str]:
+    """Judge the effect of a verdict as later over earlier: verdicts count what agrees with the paper as positive."""
+    effect = Effect() if verdict is None else verdict.effect
+    low, high = effect.interval
+    ends = (None, None, None) if effect.value is None else (-effect.value, -high, -low)
+    return _judged(ends, claimed, margin, lambda value: fixed(value, 2), there=verdict is not None)
 
 
 def _judged(ends: Ends, claimed: str, margin: float, show: Callable[[float], str], *, there: bool) -> tuple[str, str]:

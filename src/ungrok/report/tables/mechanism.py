@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ungrok.report.format import MISSING, bracketed, fixed, number, plural
+from ungrok.report.format import MISSING, bracketed, estimate, fixed, number, plural
 from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.tables.verdicts import headline_verdicts
-from ungrok.report.view import View
-from ungrok.study.claims import WORDS, Claim, Verdict, every_claim
+from ungrok.study.claims import Verdict
 from ungrok.study.mediation import MEASURE, OUTCOMES
 from ungrok.study.place import Comparison
 from ungrok.study.statistics import sign_flip
-
-SIDES = ("above", "below", "across")
-"""Where an interval may lie."""
 
 ENOUGH = 5
 """Draws of a null from which on its quantiles are shown."""
@@ -47,11 +44,13 @@ def _of(mechanism: Mechanism, forget: str) -> str:
 def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> Iterator[Table]:
     if not compared:
         return
-    verdicts = alike_in_headline(mechanism.view)
-    rows: list[Row] = []
-    for claim in every_claim():
-        cells = [_count_cell(verdicts, claim, comparison) for comparison in compared]
-        rows.append(["claim", claim.title, "", *cells])
+    verdicts, rows = mechanism.view.verdicts, list[Row]()
+    judged = {(v.claim, v.reading, v.metric, v.at.family) for v in headline_verdicts(mechanism.view)}
+    alike = [v for v in verdicts if (v.claim, v.reading, v.metric, v.at.family) in judged]
+    for claim, reading in dict.fromkeys((v.claim, v.reading) for v in alike):
+        own = [v for v in alike if (v.claim, v.reading) == (claim, reading)]
+        name = f"{claim.title}, {reading.replace('_', ' ')}" if reading else claim.title
+        rows.append(["claim", name, "", *(_effect_cell(own, comparison) for comparison in compared)])
     here = mechanism.before[mechanism.before["forget"].isin([split for c in compared for split in c.forgets])]
     for key, group in mechanism.headline(here).groupby(MEASURE, sort=False):
         ends = [
@@ -60,8 +59,8 @@ def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> 
         ]
         rows.append(["measure", *named(key), *(_change_cell(*pair) for pair in ends)])
     how = (
-        "One column per comparison. Claims: how often each word is said in the headline family; in other comparisons, which have no words, how many "
-        "intervals of the same questions lie above no difference (as the paper says), below and across it. Measures: "
+        "One column per comparison. Claims: the median effect over methods at the headline's target, and in how many it agrees with the paper; "
+        "ratios of updates, distances and spreads (earlier ÷ later), differences of accuracies in percentage points. Measures: "
         "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
         "speaks against the measure."
     )
@@ -129,34 +128,23 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
     return Cell(tuple(lines))
 
 
-def alike_in_headline(view: View) -> list[Verdict]:
-    """Return the verdicts of the headline family, and those of other comparisons that ask the same."""
-    asked = {(v.claim.kind, v.reading, v.metric, v.at.family) for v in headline_verdicts(view)}
-    return [v for v in view.verdicts if (v.claim.kind, v.reading, v.metric, v.at.family) in asked]
-
-
-def _count_cell(verdicts: list[Verdict], claim: Claim, comparison: Comparison) -> str | Cell:
-    """Return how often a comparison has each word for a claim; outside the headline on which side of zero its own intervals lie."""
-    own = [v for v in verdicts if (v.claim, v.comparison) == (claim, comparison)]
-    words = [v.word if v.headline else _side_of_zero(v) for v in own]
-    if not words:
+def _effect_cell(verdicts: list[Verdict], comparison: Comparison) -> str | Cell:
+    """Return the median effect over the methods of a comparison, and in how many of them it agrees with the paper."""
+    effects = [v.effect for v in verdicts if v.comparison == comparison and v.effect.value is not None]
+    if not effects:
         return MISSING
-    counts = [f"{words.count(word)} {word}" for word in (*WORDS, *SIDES) if word in words]
-    return Cell(tuple(counts), words[0] if len(set(words)) == 1 and words[0] in WORDS else "")
-
-
-def _side_of_zero(verdict: Verdict) -> str:
-    above, below, across = SIDES
-    low, high = verdict.effect.interval
-    return above if low > 0 else below if high < 0 else across
+    values = [effect.value for effect in effects]
+    positive = sum(value > 0 for value in values if value is not None)
+    middle = replace(effects[0], value=float(pd.Series(values).median()))
+    return Cell((estimate(middle), f"agrees in {positive} of {len(values)}"))
 
 
 def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
     both = first.merge(last, on="seed", suffixes=("_first", "_last")).dropna(subset=["value_first", "value_last"])
     if both.empty:
         return MISSING
-    estimate = sign_flip((both["value_last"] - both["value_first"]).to_numpy(dtype=float))
-    return Cell((number(estimate.effect), bracketed(number(estimate.low), number(estimate.high))))
+    change = sign_flip((both["value_last"] - both["value_first"]).to_numpy(dtype=float))
+    return Cell((number(change.effect), bracketed(number(change.low), number(change.high))))
 
 
 def _prediction_cells(row: Any) -> Row:

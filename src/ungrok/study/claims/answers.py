@@ -278,17 +278,13 @@ def _seed_counts(verdicts: Sequence[Verdict], recipe: Recipe) -> Iterator[str]:
 
 
 def _targets(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Yield which methods reached their target nowhere, and which had nothing to forget."""
-    for code, text in (
-        ("all_censored", "no path of {} reached it from either side"),
-        ("no_pairs", "no seed has both stages for {}"),
-    ):
-        methods: dict[str, list[str]] = {}
-        for verdict in verdicts:
-            own = verdict.headline or code == "no_pairs"
-            if own and verdict.noted(code) and verdict.reading in ("", "same_rate"):
-                methods.setdefault(str(verdict.at), []).append(verdict.method)
-        for at, names in methods.items():
-            start = f"At {at} " if code == "all_censored" else ""
-            sentence = start + text.format(spoken(dict.fromkeys(names)))
-            yield sentence[0].upper() + sentence[1:] + "."
+    """Yield which methods reached their target nowhere, and for which no seed has both stages."""
+    nowhere: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.headline and verdict.noted("all_censored") and verdict.reading == "same_rate":
+            nowhere.setdefault(str(verdict.at), []).append(verdict.method)
+    for at, methods in nowhere.items():
+        yield f"No path of {spoken(dict.fromkeys(methods))} reached {at} from either side."
+    unpaired = dict.fromkeys(verdict.method for verdict in verdicts if verdict.noted("no_pairs"))
+    if unpaired:
+        yield f"No seed has both stages for {spoken(unpaired)}."

@@ -55,12 +55,13 @@ class Efficiency(Claim):
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield the readings per target."""
-        if not evidence.self_stopping:
-            for target in evidence.claims.targets:
-                pairs, notes = evidence.usable(target)
-                yield self._same_rate(evidence, target, pairs, notes)
-                if evidence.rates and not isinstance(target, str):
-                    yield self._own_rate(evidence, target, pairs)
+        for target in evidence.claims.targets:
+            pairs, notes = evidence.usable(target)
+            # Where a method stops by itself, the target is only where its path happens to pass.
+            notes = (*notes, Note("self_stopping")) if evidence.self_stopping else notes
+            yield self._same_rate(evidence, target, pairs, notes)
+            if evidence.rates and not isinstance(target, str):
+                yield self._own_rate(evidence, target, pairs)
         for at, pairs, notes, place in evidence.places():
             for column, unit in DISTANCES.items():
                 if evidence.has(column):

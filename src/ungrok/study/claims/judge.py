@@ -94,11 +94,20 @@ def judge_paths(
 
 @dataclass(frozen=True)
 class _Question:
-    """A finding on a comparison, and whether it belongs to the headline family."""
+    """A finding on a comparison.
+
+    Args:
+        comparison: What is compared.
+        finding: The values.
+        member: Whether it belongs to the headline family.
+        seeds: Seeds that have paths from both sides.
+
+    """
 
     comparison: Comparison
     finding: Finding
     member: bool
+    seeds: frozenset[int]
 
 
 def _questions(
@@ -111,7 +120,7 @@ def _questions(
             evidence = _evidence(paths, labels, recipe, doses, comparison, unlearner)
             for finding, claim in _of_method(claims, evidence, unlearner.label):
                 member = evidence is not None and _is_member(finding, claim, evidence, unlearner, comparison, headline)
-                yield _Question(comparison, finding, member)
+                yield _Question(comparison, finding, member, frozenset(evidence.pairs if evidence else ()))
 
 
 def _evidence(
@@ -208,8 +217,7 @@ def _family(questions: Sequence[_Question], seeds: int, alpha: float, *, explora
     """Judge the headline family by one test."""
     rows = [_row(question.finding) for question in questions]
     estimates = iter(family([row for row in rows if row is not None], seeds, alpha))
-    compared = [question.finding.sides.both for question in questions if question.finding.sides is not None]
-    units = int(np.any(compared, axis=0).sum()) if compared else 0
+    units = len(frozenset().union(*(question.seeds for question in questions)))
     silent = Note("few_seeds", {"seeds": units}) if units < FEWEST else None
     silent = Note("looked_otherwise") if exploratory else silent
     verdicts = []
@@ -218,7 +226,9 @@ def _family(questions: Sequence[_Question], seeds: int, alpha: float, *, explora
         word, reason = _word(question.finding, estimate, alpha)
         if silent:
             word, reason = "exploratory", silent
-        verdicts.append(_verdict(question, estimate, word, (reason,) if reason else ()))
+        lacking = seeds - len(question.seeds)
+        missing = (Note("seeds_missing", {"count": lacking, "seeds": seeds}),) if lacking else ()
+        verdicts.append(_verdict(question, estimate, word, (*((reason,) if reason else ()), *missing)))
     return verdicts
 
 
