@@ -14,8 +14,7 @@ def test_the_question_says_what_is_compared(study, answers_study):
     stages = ClassReport().question(study())
     assert (
         "mlp models are trained on digits for 1,000 steps with 8 seeds. From models before grokking and after grokking, "
-        "1 method unlearns one class; all else is the same"
-        in stages
+        "1 method unlearns one class; all else is the same" in stages
     )
     groups = AnswerReport().question(answers_study())
     assert (

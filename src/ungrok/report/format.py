@@ -14,8 +14,12 @@ from ungrok.study.claims import At, Effect
 
 MISSING = "–"
 
+POINTS = "percentage points"
+"""The unit in which differences of accuracies are printed."""
+
 MOST_EXPONENT = 700.0
 """Beyond it the exponential function overflows."""
+
 
 def missing(value: object) -> bool:
     """Return whether a table cell holds nothing: None, NaN or NA."""
@@ -81,11 +85,11 @@ def interval(effect: Effect) -> str:
 
 
 def unit_of(effect: Effect) -> str:
-    """Return in what a column of effects is counted, and which side comes first."""
+    """Return in what a column of effects is counted, and what its direction means."""
     if effect.scale == "log ratio":
         return f"{effect.unit}, earlier ÷ later"
-    unit = "percentage points" if effect.unit == "accuracy" else effect.unit
-    return f"{unit}, earlier − later" if unit else ""
+    # Of some accuracies the paper wants more and of others less.
+    return f"{POINTS if effect.unit == 'accuracy' else effect.unit}, above 0 agrees" if effect.unit else ""
 
 
 def bracketed(left: str, right: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ungrok.report.format import level, listed, number
+from ungrok.report.format import listed, number
+from ungrok.report.names import place_name
 from ungrok.report.view import View
-from ungrok.study.claims import Answer, answers, first_things, resolved
+from ungrok.study.claims import Answer, At, answers, first_things, resolved
 
 STAGES = {
     "pre_grok": "what early stopping on validation accuracy would have kept before the jump",
@@ -76,13 +77,18 @@ def words(view: View) -> Iterator[tuple[str, str]]:
         for stage in view.stages
         if stage in STAGES
     ]
-    known += [f"{name}: {view.recipe.controls[name].described()}" for name in view.stages if name in view.recipe.controls]
+    known += [
+        f"{name}: {view.recipe.controls[name].described()}" for name in view.stages if name in view.recipe.controls
+    ]
     yield "stage", f"a place on a training run. {'; '.join(known)}.".replace("run. .", "run.")
-    primary = "" if headline is None or headline.target is None else f"; {level(headline.target)} in the headline"
+    targets = [place_name(At.target(target)) for target in claims.targets]
+    primary = ""
+    if headline is not None and headline.target is not None:
+        primary = f"; {place_name(At.target(headline.target))} in the headline"
     yield (
         "target",
         (
-            f"a level to which UA must fall, here {listed([level(target) for target in claims.targets])}{primary}. A path that ends above "
+            f"a level to which UA must fall, here {listed(targets)}{primary}. A path that ends above "
             "it has not reached it, and counts with all the updates it was given; net wins are the pairs in which the later side needs fewer, "
             "minus those in which it needs more."
         ),
@@ -101,7 +107,9 @@ def words(view: View) -> Iterator[tuple[str, str]]:
             "the oracle is what was lost beyond what retraining loses too."
         ),
     )
-    doses = [f"{view.names.method(method)} {number(own.matched)} of {number(own.end)}" for method, own in view.doses.items()]
+    doses = [
+        f"{view.names.method(method)} {number(own.matched)} of {number(own.end)}" for method, own in view.doses.items()
+    ]
     yield (
         "dose",
         (

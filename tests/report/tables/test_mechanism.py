@@ -64,7 +64,13 @@ def test_claims_and_measures_stand_in_one_table_one_column_per_comparison(study,
         base, measures(base, "gradient_cosine", lambda seed, arm, stage: seed + is_late(stage) + 5 * (arm == "slow"))
     )
     table = next(tables(Mechanism(one)))
-    assert table.columns == ["", "what", "on", "before grokking → after grokking", "after grokking → slow, after grokking"]
+    assert table.columns == [
+        "",
+        "what",
+        "on",
+        "before grokking → after grokking",
+        "after grokking → slow, after grokking",
+    ]
     by_name = {row[1]: row for row in table.rows}
     assert [lines(cell)[0] for cell in by_name["gradient_cosine"][3:]] == ["1", "5"]
     effects = effects_of(one, "grokked → slow/grokked")

@@ -8,7 +8,8 @@ from ungrok.report.tables import warnings
 def test_warnings_name_what_is_missing_coarse_or_diverged(study):
     texts = warnings.warnings(study(options={"absent": lambda cell: cell.stage == "grokked" and cell.seed < 3}))
     assert (
-        "The stage “after grokking” is missing in 3 of 8 seeds (memorized only); these seeds are in no comparison with it." in texts
+        "The stage “after grokking” is missing in 3 of 8 seeds (memorized only); these seeds are in no comparison with it."
+        in texts
     )
     assert any("below 20 updates (gradient ascent)" in text for text in texts)
     texts = warnings.warnings(study(lambda cell: None, options={"diverges": True}))
