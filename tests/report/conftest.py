@@ -183,6 +183,34 @@ def study():
 
 
 @pytest.fixture
+def searched():
+    """Return a function that adds paths at other rates to a study of gradient ascent at 0.001.
+
+    ``scale`` says by how much each factor of the rate multiplies the updates (None: the target is never reached), ``lost`` how much
+    validation accuracy is gone there.
+    """
+
+    def made(scale, lost=None):
+        base = view(recipe(unlearn=[{"kind": "gradient_ascent", "lr": 0.001}]), later_is_slower)
+        cells, targets, rows = base.plan.paths, base.recipe.claims.targets, [base.results.rows]
+        for factor, times in scale.items():
+            for cell in cells:
+                hit = None if times is None else times * later_is_slower(cell)
+                here = pd.DataFrame(path(cell, hit, targets))
+                rows.append(here.assign(method=f"gradient_ascent lr={0.001 * factor:g}"))
+        table = pd.concat(rows, ignore_index=True)
+        for factor, drop in (lost or {}).items():
+            label = "gradient_ascent" if factor == 1 else f"gradient_ascent lr={0.001 * factor:g}"
+            own = (table["method"] == label) & (table["UA"] < 0.5)
+            table.loc[own, "validation_accuracy"] = 0.9 - drop
+        for column in [c for c in table if c.startswith("reached")]:
+            table[column] = table[column].astype("boolean")
+        return replace(base, results=replace(base.results, rows=table))
+
+    return made
+
+
+@pytest.fixture
 def from_pre():
     """Return a rule: the target is reached from pre_grok at the given times (None: never), from any other stage at ``later``."""
     return lambda times, later=None: lambda cell: times[cell.seed] if cell.stage == "pre_grok" else later

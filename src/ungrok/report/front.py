@@ -22,6 +22,21 @@ CALIBRATE = (
     "how often any word would have been said: it shows whether any choice leaks past the test."
 )
 
+RATE = (
+    "at the same rate both sides have identical settings; at its own rate each seed and side has the learning rate that suits it best "
+    "on validation data. Distance moved is how far the outputs on retained data have changed when the target is reached."
+)
+
+ORACLE = (
+    "a model retrained without the forget data under the same recipe, at the same step: what forgetting should lead to. Damage beyond "
+    "the oracle is what was lost beyond what retraining loses too."
+)
+
+EFFECT = (
+    "the earlier side against the later one: a ratio (× 2: the earlier side needs twice as much), or a difference in percentage points. "
+    "Above × 1 and above 0 agrees with the paper (arXiv 2512.03437)."
+)
+
 
 @dataclass(frozen=True)
 class Screen:
@@ -93,20 +108,8 @@ def words(view: View) -> Iterator[tuple[str, str]]:
             "minus those in which it needs more."
         ),
     )
-    yield (
-        "rate",
-        (
-            "at the same rate both sides have identical settings; at its own rate each seed and side has the learning rate that suits it best "
-            "on validation data. Distance moved is how far the outputs on retained data have changed when the target is reached."
-        ),
-    )
-    yield (
-        "oracle",
-        (
-            "a model retrained without the forget data under the same recipe, at the same step: what forgetting should lead to. Damage beyond "
-            "the oracle is what was lost beyond what retraining loses too."
-        ),
-    )
+    yield "rate", RATE
+    yield "oracle", ORACLE
     doses = [
         f"{view.names.method(method)} {number(own.matched)} of {number(own.end)}" for method, own in view.doses.items()
     ]
@@ -117,13 +120,7 @@ def words(view: View) -> Iterator[tuple[str, str]]:
             f"same{': ' + ', '.join(doses) if doses else ''}. Rewinding picks the place where UA is nearest to validation accuracy on the same classes."
         ),
     )
-    yield (
-        "effect",
-        (
-            "the earlier side against the later one: a ratio (× 2: the earlier side needs twice as much), or a difference in percentage points. "
-            "Above × 1 and above 0 agrees with the paper (arXiv 2512.03437)."
-        ),
-    )
+    yield "effect", EFFECT
     yield (
         "word",
         (

@@ -14,7 +14,6 @@ from typing import Any
 
 import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from ungrok.core.files import write_text
 from ungrok.report.families import ReportFamily, family_of
@@ -111,7 +110,7 @@ def render(
         front=shown[:fronts],
         headline=list(verdicts.headline(view)),
         sections=sections(view, family, mechanism, shown[fronts:], made),
-        script=Markup(script),
+        script=script,
     )
 
 
