@@ -49,7 +49,8 @@ def recipe(**changes):
 
 
 def step_of(stage):
-    return STEPS[stage] if stage in STEPS else int(stage[5:])
+    """Return the step of a stage; controls stand at that of the grokked stage."""
+    return int(stage[5:]) if stage.startswith("step-") else STEPS.get(stage, STEPS["grokked"])
 
 
 def path(cell, hit, targets, *, ua0=1.0, diverges=False):

@@ -20,7 +20,7 @@ from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Headline
 from ungrok.study.search import grid_of
 from ungrok.study.statistics import Estimate
-from ungrok.study.track import Track, tracks
+from ungrok.study.track import Track, replicates, tracks
 
 Paths = Mapping[tuple[Place, int], Track]
 """The paths of a study by place and seed."""
@@ -50,7 +50,9 @@ def judge(
         The verdicts, by comparison, method and claim.
 
     """
-    return judge_paths([paths_of(rows)], recipe, doses, alpha, exploratory=exploratory)
+    return judge_paths(
+        [paths_of(part) for _, _, part in replicates(rows)], recipe, doses, alpha, exploratory=exploratory
+    )
 
 
 def paths_of(rows: pd.DataFrame) -> Paths:
