@@ -22,6 +22,7 @@ from ungrok.report.format import level, listed, number
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.tables import costs, oracle, transitions, updates, verdicts
 from ungrok.report.tables import mechanism as mechanism_tables
+from ungrok.report.tables.components import components
 from ungrok.report.tables.controls import controls
 from ungrok.report.tables.provenance import provenance
 from ungrok.report.tables.warnings import warnings
@@ -114,7 +115,7 @@ def render(
         language=list(family.own_tables(view)),
         mechanism=list(mechanism_tables.tables(mechanism)),
         mechanism_answers=mechanism.sentences(),
-        updates=[*updates.updates_to_target(view), *updates.learning_rates(view)],
+        updates=[*updates.updates_to_target(view), *updates.learning_rates(view), *components(view)],
         transitions=[transitions.transitions(view), transitions.grok_rates(view), *controls(view)],
         costs=[table for table in (costs.training_cost(view), costs.request_cost(view)) if table],
         warnings=warnings(view),
