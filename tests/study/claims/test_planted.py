@@ -25,6 +25,11 @@ def headline(verdicts):
     return {key[:3] for key, v in verdicts.items() if v["headline"]}
 
 
+def by_chance(seed, stage):
+    """Return how an oracle differs from its model by chance: in half of the seeds more on one side, in half on the other."""
+    return 0.004 if (seed % 2 == 0) == (stage == "grokked") else -0.004
+
+
 @pytest.fixture
 def drawn():
     return np.random.default_rng(0)
@@ -53,7 +58,7 @@ def test_changed_predictions_on_what_is_forgotten_are_no_damage(hand, drawn):
     for stage, ta in zip(SIDES, (0.85, 0.70), strict=True):
         for seed in hand.seeds:
             others = 0.9 + drawn.normal(0, 0.01)
-            bystanders = {"bystander_accuracy": others, "oracle_bystander_accuracy": others + drawn.normal(0, 0.002)}
+            bystanders = {"bystander_accuracy": others, "oracle_bystander_accuracy": others + by_chance(seed, stage)}
             paths.append(hand.path(seed, stage, 30, ra=1.0, ta=ta, oracle=0.0, **bystanders))
     verdicts = hand.verdicts(hand.recipe(), *paths)
     assert ("collateral", "", "bystander_accuracy") in headline(verdicts)
@@ -61,12 +66,12 @@ def test_changed_predictions_on_what_is_forgotten_are_no_damage(hand, drawn):
     assert hand.pick(verdicts, "collateral", "TA drop")["ci_high"] < 0
 
 
-def test_changed_predictions_on_forgotten_examples_are_no_damage(hand, drawn):
+def test_changed_predictions_on_forgotten_examples_are_no_damage(hand):
     """Test data stay as they were; the oracle differs from the model there by chance alone, and the sides by much."""
     paths = []
     for stage, ta in zip(SIDES, (0.70, 0.95), strict=True):
         for seed in hand.seeds:
-            path = hand.path(seed, stage, 30, ra=1.0, oracle=0.0, oracle_ta=ta + drawn.normal(0, 0.005))
+            path = hand.path(seed, stage, 30, ra=1.0, oracle=0.0, oracle_ta=ta + by_chance(seed, stage))
             paths.append([row | {"TA": ta} for row in path])
     verdicts = hand.verdicts(hand.recipe(), *paths)
     assert ("collateral", "", "TA") in headline(verdicts)
