@@ -69,7 +69,9 @@ def test_the_page_stands_alone(study, tmp_path):
 def test_figures_are_kept_for_papers(study, tmp_path):
     text = written(study(), tmp_path)
     names = {path.stem for path in (tmp_path / "report" / "figures").glob("*.png")}
-    assert names == {"front", "training", "dose-class", "survival-pre_grok-grokked-class", "frontier-class"}
+    assert names == {
+        "front", "training", "dose-class", "survival-pre_grok-grokked-class", "least-damage-pre_grok-grokked-class", "frontier-class",
+    }  # fmt: skip
     assert names == {path.stem for path in (tmp_path / "report" / "figures").glob("*.pdf")}
     assert text.count("<figure ") == len(names)
 
