@@ -58,18 +58,16 @@
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
   };
 
+  /* The head on one line, each column with the group over it, and the rows. */
   const content = (table) => {
-    const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells].map((cell) => text(cell, " "));
+    const [last, ...above] = [...table.tHead.rows].reverse();
+    const groups = above.flatMap((row) => [...row.cells].flatMap((cell) => Array(cell.colSpan).fill(text(cell, " "))));
+    const heads = [...last.cells].map((cell, i) => [groups[i], text(cell, " ")].filter(Boolean).join(": "));
     return [heads, ...grid(table).map((row) => row.map((cell) => text(cell, " ")))];
   };
 
-  const SIGNS = {
-    "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_",
-    "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "\\textbar{}", "−": "$-$", "×": "$\\times$",
-    "÷": "$\\div$", "±": "$\\pm$", "≤": "$\\leq$", "≥": "$\\geq$", "→": "$\\to$", "∞": "$\\infty$", "–": "--", "…": "\\ldots{}",
-    "“": "``", "”": "''", "’": "'", "²": "$^2$", "\u00a0": "~",
-  };
-  const latex = (word) => word.replace(/[\\{}&%$#_~^<>|−×÷±≤≥→∞–…“”’²\u00a0]/g, (sign) => SIGNS[sign]);
+  /* LATEX, by character what stands for it there, is written before this script. */
+  const latex = (word) => [...word].map((sign) => LATEX[sign] ?? sign).join("");
   const quoted = (word) => (/[",\n]/.test(word) ? `"${word.replace(/"/g, '""')}"` : word);
   const FORMS = {
     Markdown: (table) => {
@@ -81,14 +79,14 @@
     },
     LaTeX: (table) => {
       const keys = Number(table.dataset.keys);
-      /* A row that opens with a bracket would be read as the optional argument of the line break before it. */
-      const line = (words) => `${words.map(latex).join(" & ").replace(/^\[/, "{[}")} \\\\`;
+      /* A row that opens with a bracket or star would be read as an argument of the line break before it. */
+      const line = (words) => `${words.map(latex).join(" & ").replace(/^[[*]/, "{$&}")} \\\\`;
       const [heads, ...rows] = content(table);
       const columns = heads.map((_, i) => (i < keys ? "l" : "r")).join("");
       return [`\\begin{tabular}{${columns}}`, "\\toprule", line(heads), "\\midrule", ...rows.map(line), "\\bottomrule",
         "\\end{tabular}"].join("\n");
     },
-    CSV: (table) => content(table).map((words) => words.map(quoted).join(",")).join("\n"),
+    CSV: (table) => content(table).map((words) => words.map((word) => quoted(word.replace(/−/g, "-"))).join(",")).join("\n"),
   };
 
   const copy = async (words, button) => {

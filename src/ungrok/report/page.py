@@ -16,6 +16,7 @@ import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ungrok.core.files import write_text
+from ungrok.report.export import LATEX, write_tables
 from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
 from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named
@@ -24,6 +25,7 @@ from ungrok.report.front import first_screen, words
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.sections import Shown, sections
 from ungrok.report.tables import verdicts
+from ungrok.report.tables.table import Table
 from ungrok.report.view import View
 from ungrok.study.claims import Doses, Verdict
 from ungrok.study.plan import Plan
@@ -40,7 +42,7 @@ def write_report(
     doses: dict[str, Doses],
     looked: str = "",
 ) -> Path:
-    """Write ``report/index.html`` under ``out``, and every figure as PNG and PDF under ``report/figures``.
+    """Write ``report/index.html`` under ``out``, every figure as PNG and PDF under ``report/figures``, and every table under ``report/tables``.
 
     Args:
         out: The study's folder.
@@ -66,13 +68,15 @@ def write_report(
         mechanism, first = Mechanism(view), list(front(view))
         every = distinct([*first, *family.pictures(view), *mechanism_figures.pictures(mechanism)])
         shown = [_save(picture, page.parent / "figures") for picture in every]
-        write_text(page, render(view, family, mechanism, shown, made, fronts=len(first), looked=looked))
+        content = contents(view, family, mechanism, shown, made, fronts=len(first), looked=looked)
+        write_text(page, filled(content))
+        write_tables(page.parent / "tables", tables_of(content))
         if plan.recipe.analyze:
             write_text(page.parent / "mediation.csv", mechanism.mediation.to_csv(index=False))
     return page
 
 
-def render(
+def contents(
     view: View,
     family: ReportFamily,
     mechanism: Mechanism,
@@ -81,8 +85,8 @@ def render(
     *,
     fronts: int = 0,
     looked: str = "",
-) -> str:
-    """Return the page as text.
+) -> dict[str, Any]:
+    """Return what fills the page of a study.
 
     Args:
         view: The study.
@@ -94,6 +98,25 @@ def render(
         looked: How often the study was judged before.
 
     """
+    return {
+        "name": view.recipe.name,
+        "question": family.question(view),
+        "screen": first_screen(view, looked),
+        "words": list(words(view)),
+        "front": shown[:fronts],
+        "headline": list(verdicts.headline(view)),
+        "sections": sections(view, family, mechanism, shown[fronts:], made),
+    }
+
+
+def filled(content: dict[str, Any]) -> str:
+    """Return a page as text.
+
+    Args:
+        content: ``name`` and ``question``, which open the page; ``screen``, a :class:`~ungrok.report.front.Screen`; ``front``, figures
+            that do not fold; ``words``, pairs of a word and its meaning; ``headline``, tables that do not fold; ``sections``.
+
+    """
     environment = Environment(
         loader=PackageLoader("ungrok.report", "."),
         autoescape=True,
@@ -102,16 +125,12 @@ def render(
         lstrip_blocks=True,
     )
     script = (resources.files("ungrok.report") / "page.js").read_text(encoding="utf-8")
-    return environment.get_template("template.html.j2").render(
-        name=view.recipe.name,
-        question=family.question(view),
-        screen=first_screen(view, looked),
-        words=list(words(view)),
-        front=shown[:fronts],
-        headline=list(verdicts.headline(view)),
-        sections=sections(view, family, mechanism, shown[fronts:], made),
-        script=script,
-    )
+    return environment.get_template("template.html.j2").render(content, script=script, latex=LATEX)
+
+
+def tables_of(content: dict[str, Any]) -> list[Table]:
+    """Return every table of a page, in its order."""
+    return [*content["headline"], *(table for section in content["sections"] for _, table in section.tables)]
 
 
 def distinct(pictures: list[Picture]) -> list[Picture]:
@@ -127,11 +146,14 @@ def distinct(pictures: list[Picture]) -> list[Picture]:
 
 def _save(picture: Picture, folder: Path) -> dict[str, str]:
     """Write a figure as PNG and PDF, without dates, and return what the page needs of it."""
-    image = io.BytesIO()
-    picture.figure.savefig(image, format="png", metadata={"Software": None})
+    figure, image = picture.figure, io.BytesIO()
+    figure.set_dpi(STYLE["savefig.dpi"])
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+        figure.set_layout_engine(None)  # With a layout, every file is drawn once more to make it.
+    figure.savefig(image, format="png", metadata={"Software": None})
     (folder / f"{picture.name}.png").write_bytes(image.getvalue())
-    picture.figure.set_layout_engine("none")  # The layout is done; doing it again takes as long as drawing.
-    picture.figure.savefig(folder / f"{picture.name}.pdf", metadata={"CreationDate": None})
+    figure.savefig(folder / f"{picture.name}.pdf", metadata={"CreationDate": None})
     data = base64.b64encode(image.getvalue()).decode("ascii")
     return {
         "name": picture.name,

@@ -62,7 +62,7 @@ def grok_rates(view: View) -> Table:
     interval_name = f"{1 - alpha:.0%} interval (Wilson)"
     how = (
         f"A trajectory counts as grokked if {view.signal} holds its level, late, to the end; all other ends are "
-        "listed. An oracle that never saw a class cannot hold an absolute level on validation data with that class in it."
+        "listed. An oracle that never saw a class is read on the validation data of the classes that are left."
     )
     return Table(
         "How many grokked", how, ["arm", "trained on", "grokked", "share", interval_name, "others"], rows, keys=2
