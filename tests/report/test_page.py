@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from ungrok.core.errors import StoreError
 from ungrok.report import write_report
+from ungrok.report.export import LATEX
 from ungrok.report.figures.drawing import Picture
 from ungrok.report.page import _save, distinct
 
@@ -184,6 +185,11 @@ def test_the_signal_of_the_transition_is_named(study, tmp_path):
 def test_figures_whose_names_differ_in_case_only_have_files_of_their_own():
     pictures = [Picture(name, "", "", Figure()) for name in ("dose-a", "dose-A", "other", "dose-a")]
     assert [picture.name for picture in distinct(pictures)] == ["dose-a", "dose-A-2", "other", "dose-a-3"]
+
+
+def test_the_page_escapes_as_the_files_do(study, tmp_path):
+    text = written(study(), tmp_path)
+    assert json.loads(re.search(r"const LATEX = (\{.*\});", text)[1]) == LATEX
 
 
 TRIED = """
