@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from importlib import resources
 
 import pytest
 
-from ungrok.report.export import FORMS, LATEX, as_csv, heads, in_latex, latex, markdown, text_of, write_tables
+from ungrok.report.export import FORMS, as_csv, heads, in_latex, latex, markdown, text_of, write_tables
 from ungrok.report.tables.table import Cell, Table
 
 TABLE = Table(
