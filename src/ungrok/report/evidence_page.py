@@ -82,21 +82,19 @@ def extents(tally: Tally) -> str:
     total, counts = len(tally.judged), tally.counts
     if not total:
         return f"Nothing was judged: all {plural(counts['exploratory'], 'setting')} are exploratory."
-    parts = [f"Supported in {_of(counts['supported'], total)}"]
-    names = {"refuted": "refuted", "mixed": "mixed", "inconclusive": "open"}
-    parts += [f"{text} in {_count(counts[name], total)}" for name, text in names.items() if counts[name]]  # type: ignore[index]
+    names: dict[SettingWord, str] = {"refuted": "refuted", "mixed": "mixed", "inconclusive": "open"}
+    others = [(text, counts[name]) for name, text in names.items() if counts[name]]
+    if total == 1:
+        parts = [f"{(others[0][0] if others else 'supported').capitalize()} in the one setting"]
+    else:
+        parts = [f"Supported in {_of(counts['supported'], total)}"]
+        parts += [f"{text} in {'all' if count == total else count}" for text, count in others]
     more = f"; {counts['exploratory']} more exploratory" if counts["exploratory"] else ""
     return f"{', '.join(parts)}{more}."
 
 
 def _of(count: int, total: int) -> str:
-    if count == total:
-        return f"all {plural(total, 'setting')}" if total > 1 else "the one setting"
-    return f"{count or 'none'} of {plural(total, 'setting')}"
-
-
-def _count(count: int, total: int) -> str:
-    return ("all" if total > 1 else "it") if count == total else str(count)
+    return f"all {total} settings" if count == total else f"{count or 'none'} of {total} settings"
 
 
 def _apart(tally: Tally, question: Question) -> str:
