@@ -20,6 +20,7 @@ MOST_EXPONENT = 700.0
 DECIMALS = {"accuracy": 3, "extraction strength": 3, "share of the starting accuracy": 3}
 """Decimals of a difference, by its unit; in a unit that is not here it gets three significant digits."""
 
+
 def missing(value: object) -> bool:
     """Return whether a table cell holds nothing: None, NaN or NA."""
     return value is None or bool(pd.isna(value))  # type: ignore[call-overload]

@@ -76,7 +76,9 @@ def words(view: View) -> Iterator[tuple[str, str]]:
         for stage in view.stages
         if stage in STAGES
     ]
-    known += [f"{name}: {view.recipe.controls[name].described()}" for name in view.stages if name in view.recipe.controls]
+    known += [
+        f"{name}: {view.recipe.controls[name].described()}" for name in view.stages if name in view.recipe.controls
+    ]
     yield "stage", f"a place on a training run. {'; '.join(known)}.".replace("run. .", "run.")
     primary = "" if headline is None or headline.target is None else f"; {level(headline.target)} in the headline"
     yield (
@@ -101,7 +103,9 @@ def words(view: View) -> Iterator[tuple[str, str]]:
             "the oracle is what was lost beyond what retraining loses too."
         ),
     )
-    doses = [f"{view.names.method(method)} {number(own.matched)} of {number(own.end)}" for method, own in view.doses.items()]
+    doses = [
+        f"{view.names.method(method)} {number(own.matched)} of {number(own.end)}" for method, own in view.doses.items()
+    ]
     yield (
         "dose",
         (

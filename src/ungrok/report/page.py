@@ -147,11 +147,14 @@ def distinct(pictures: list[Picture]) -> list[Picture]:
 
 def saved(picture: Picture, folder: Path) -> dict[str, str]:
     """Write a figure as PNG and PDF, without dates, and return what the page needs of it."""
-    image = io.BytesIO()
-    picture.figure.savefig(image, format="png", metadata={"Software": None})
+    figure, image = picture.figure, io.BytesIO()
+    figure.set_dpi(STYLE["savefig.dpi"])
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+        figure.set_layout_engine(None)  # With a layout, every file is drawn once more to make it.
+    figure.savefig(image, format="png", metadata={"Software": None})
     (folder / f"{picture.name}.png").write_bytes(image.getvalue())
-    picture.figure.set_layout_engine("none")  # The layout is done; doing it again takes as long as drawing.
-    picture.figure.savefig(folder / f"{picture.name}.pdf", metadata={"CreationDate": None})
+    figure.savefig(folder / f"{picture.name}.pdf", metadata={"CreationDate": None})
     data = base64.b64encode(image.getvalue()).decode("ascii")
     return {
         "name": picture.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from ungrok.study.outputs import TABLES
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import CONTROLS, MECHANISM, Results, curves, with_whole_steps
+from ungrok.study.search import regrow
 from ungrok.study.store import Store, explained
 
 FORMS = ("parquet", "csv")
@@ -79,8 +80,11 @@ class StudyFolder:
 
     @cached_property
     def plan(self) -> Plan:
-        """The study's plan, without the warnings of a preflight."""
-        return make_plan(self.recipe)
+        """The study's plan, without the warnings of a preflight; searches have come as far in it as the store tells."""
+        plan = make_plan(self.recipe)
+        with suppress(DamagedFile):
+            regrow(plan, self.store)
+        return plan
 
     @cached_property
     def results(self) -> Results:

@@ -128,7 +128,11 @@ def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
 def stage_handles(view: View, arm: str, forget: str) -> list[Line2D]:
     """Return a legend entry for each stage from which there is a path."""
     there = {place.stage for place in view.paths if place.arm == arm and place.forget == forget}
-    return [Line2D([], [], color=color(view, stage), label=view.names.stage(stage)) for stage in view.stages if stage in there]
+    return [
+        Line2D([], [], color=color(view, stage), label=view.names.stage(stage))
+        for stage in view.stages
+        if stage in there
+    ]
 
 
 def filled(text: str, width: int = 22) -> str:

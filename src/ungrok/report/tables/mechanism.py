@@ -26,7 +26,9 @@ def tables(mechanism: Mechanism) -> Iterator[Table]:
     compared = mechanism.view.comparisons
     for forget in mechanism.view.recipe.forget_labels():
         if len(own := mechanism.before[mechanism.before["forget"] == forget]):
-            yield from _together(mechanism, [c for c in compared if c.forgets == (forget, forget)], _of(mechanism, forget))
+            yield from _together(
+                mechanism, [c for c in compared if c.forgets == (forget, forget)], _of(mechanism, forget)
+            )
             yield _values(mechanism, own, forget)
         if len(mechanism.points) and (mechanism.points["forget"] == forget).any():
             yield _predictions(mechanism, forget)

@@ -56,11 +56,13 @@ def grok_rates(view: View) -> Table:
         oracles = view.results.oracles.drop_duplicates(["arm", "seed", "forget"])
         for forget in view.recipe.forget_labels():
             here = oracles[(oracles["arm"] == arm) & (oracles["forget"] == forget)]
-            rows.append([arm, f"oracles, without {view.names.forget(forget)}", *_rate_cells(list(here["oracle_status"]), alpha)])
+            rows.append(
+                [arm, f"oracles, without {view.names.forget(forget)}", *_rate_cells(list(here["oracle_status"]), alpha)]
+            )
     interval_name = f"{1 - alpha:.0%} interval (Wilson)"
     how = (
         f"A trajectory counts as grokked if {view.signal} holds its level, late, to the end; all other ends are "
-        "listed. An oracle that never saw a class cannot hold an absolute level on validation data with that class in it."
+        "listed. An oracle that never saw a class is read on the validation data of the classes that are left."
     )
     return Table(
         "How many grokked", how, ["arm", "trained on", "grokked", "share", interval_name, "others"], rows, keys=2

@@ -73,7 +73,9 @@ def _headline(view: View, comparison: Comparison, own: Sequence[Verdict], how: s
             row += [verdict_cell(verdict)] if verdict else _without(view, method, key)
         seeds = [v.n_seeds for v in own if v.method == method and v.n_seeds] or [0]
         rows.append([*row, " to ".join(dict.fromkeys(map(str, (min(seeds), max(seeds)))))])
-    title = f"{view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}, at {place_name(own[0].at)}"
+    title = (
+        f"{view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}, at {place_name(own[0].at)}"
+    )
     return Table(title, how, ["method", *heads, "seeds"], rows)
 
 
