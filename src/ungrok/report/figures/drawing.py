@@ -109,8 +109,8 @@ def color(view: View, stage: str) -> str:
 
 
 def panels(count: int, height: float = 1.75, *, share: bool = True) -> tuple[Figure, list[Axes]]:
-    """Return panels, three or four to a row, that share their vertical axis unless told otherwise."""
-    columns = min(count, 3 if count <= 9 else 4)
+    """Return panels, three or four to a row, that share their vertical axis; three with axes of their own."""
+    columns = min(count, 3 if count <= 9 or not share else 4)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(WIDTH, 0.7 + height * rows), layout="constrained")
     grid = list(figure.subplots(rows, columns, sharey=share, squeeze=False).flat)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ungrok.report.format import MISSING, estimate, interval, listed, p_value, plural, unit_of
+from ungrok.report.format import MISSING, POINTS, estimate, interval, listed, p_value, plural, unit_of
 from ungrok.report.names import metric_name, place_name
 from ungrok.report.tables.table import Cell, Row, Table, reason
 from ungrok.report.view import View
@@ -85,7 +85,7 @@ def _head(key: Key, own: Sequence[Verdict]) -> str:
     text, _ = HEADS.get(key, (title, title))
     if effect.scale == "log ratio":
         return f"{text}, earlier ÷ later"
-    return f"{text}, {unit_of(effect)}"
+    return f"{text}, {POINTS}, earlier − later"
 
 
 def _without(view: View, method: str, key: Key) -> Row:

@@ -67,7 +67,7 @@ def _paths(view: View, which: Callable[[pd.DataFrame], bool]) -> str:
             own = [which(track.rows) for track in tracks.values()]
             flags.setdefault((place.method, view.label(place.arm, place.stage)), []).extend(own)
     texts = [
-        f"{view.names.method(method)} from {stage} {sum(own)} of {len(own)}"
+        f"{view.names.method(method)} {stage} {sum(own)} of {len(own)}"
         for (method, stage), own in flags.items()
         if any(own)
     ]
