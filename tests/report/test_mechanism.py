@@ -45,7 +45,7 @@ def test_what_could_not_be_asked_is_not_another_answer():
 
 def test_constant_measures_predict_nothing(measured_study):
     assert (
-        "weight_norm: does it predict beyond test accuracy? damage: unknown; updates: unknown."
+        "weight norm: does it predict beyond test accuracy? damage: unknown; updates: unknown."
         in Mechanism(measured_study).sentences()
     )
 
@@ -66,7 +66,7 @@ def test_over_several_studies_each_is_left_out_once(measured_study, study, tmp_p
     row = answers[(answers["measure"] == "gradient_cosine") & (answers["outcome"] == "updates")].iloc[0]
     assert (row["recipes"], row["seeds"], row["points"]) == (2, 16, 2 * 8 * 3)
     assert set(row["without"]) == {"one", "two"}
-    (text,) = [s for s in sentences(answers) if s.startswith("gradient_cosine")]
+    (text,) = [s for s in sentences(answers) if s.startswith("gradient cosine")]
     assert (
         f"updates: {row['predicts']} ({row['without']['one']} without one, {row['without']['two']} without two)" in text
     )
