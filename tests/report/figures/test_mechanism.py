@@ -26,7 +26,7 @@ def test_values_over_decades_have_a_logarithmic_axis(study, measures, with_measu
     narrow = measures(base, "weight_norm", lambda seed, arm, stage: 2 + is_late(stage), on="", analysis="weight_norm")
     figure = next(pictures(Mechanism(with_measures(base, wide, narrow)))).figure
     scales = {
-        axes.get_title(loc="left").partition(" on ")[0]: axes.get_yscale()
+        axes.get_title(loc="left").partition(" on")[0]: axes.get_yscale()
         for axes in figure.axes
         if axes.get_title(loc="left")
     }
