@@ -415,6 +415,7 @@ def evidence():
             "device": "cpu",
             "hardware": "AMD EPYC, 2 workers",
             "seeds": [0, 1, 2],
+            "names": {"gradient_ascent": "gradient ascent", "class": "one class"},
             "families": {"gradient_ascent": "ascent"},
             "transitions": {"base": {"grokked": 3}},
             "first": [],
