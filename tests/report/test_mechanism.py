@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from ungrok.core.errors import RecipeError
-from ungrok.core.files import write_json, write_text
+from ungrok.core.files import read_json, write_json, write_text
 from ungrok.report import write_report
 from ungrok.report.figures.mechanism import pictures
 from ungrok.report.mechanism import IN_WORDS, Mechanism, _said, across, few_places, sentences
@@ -60,7 +60,7 @@ def test_too_few_places_are_said():
 
 def test_constant_measures_predict_nothing(measured_study):
     assert (
-        "weight_norm: does it predict beyond test accuracy? damage: unknown; updates: unknown."
+        "weight norm: does it predict beyond test accuracy? damage: unknown; updates: unknown."
         in Mechanism(measured_study).sentences()
     )
 
@@ -73,6 +73,7 @@ def test_the_page_has_a_section_and_the_numbers_lie_beside_it(measured_study, tm
     assert "does it predict beyond test accuracy?" in page
     table = pd.read_csv(tmp_path / "report" / "mediation.csv")
     assert set(table["measure"]) == {"gradient_cosine", "weight_norm"}
+    assert read_json(tmp_path / "report" / "mechanism.json") == Mechanism(measured_study).sentences() != []
 
 
 def test_over_several_studies_each_is_left_out_once(measured_study, study, tmp_path, measures):
@@ -81,7 +82,7 @@ def test_over_several_studies_each_is_left_out_once(measured_study, study, tmp_p
     row = answers[(answers["measure"] == "gradient_cosine") & (answers["outcome"] == "updates")].iloc[0]
     assert (row["recipes"], row["seeds"], row["points"]) == (2, 16, 2 * 8 * 3)
     assert set(row["without"]) == {"one", "two"}
-    (text,) = [s for s in sentences(answers) if s.startswith("gradient_cosine")]
+    (text,) = [s for s in sentences(answers) if s.startswith("gradient cosine")]
     assert (
         f"updates: {IN_WORDS[row['answer']]} ({row['without']['one']} without one, {row['without']['two']} without two)"
         in text

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from ungrok.core.errors import RecipeError
-from ungrok.report.format import bracketed, fixed, listed
+from ungrok.report.format import MISSING, bracketed, fixed, listed, missing
+from ungrok.report.names import metric_name
 from ungrok.report.view import View
 from ungrok.study.folder import StudyFolder
 from ungrok.study.mediation import MEASURE, changes, headline, mediation, pooled
@@ -87,11 +88,14 @@ def few_places(answers: pd.DataFrame, alpha: float) -> Iterator[str]:
 def named(key: Any) -> list[str]:
     """Return the name of a measure in tables, and its data, given a key in the order of ``MEASURE``."""
     _, measure, on, layer = map(str, key)
-    return [measure if layer == "model" else f"{measure} ({layer})", on]
+    name = metric_name(measure)
+    return [name if layer == "model" else f"{name} ({layer})", on]
 
 
 def partial(row: Any) -> str:
-    """Return a partial correlation with its interval."""
+    """Return a partial correlation with its interval, where there is one."""
+    if missing(row["partial"]):
+        return MISSING
     return f"{fixed(row['partial'], 2)} {bracketed(fixed(row['low'], 2), fixed(row['high'], 2))}"
 
 
