@@ -19,7 +19,8 @@ def wide_type(dtype: torch.dtype) -> torch.dtype:
 
 def wide(x: Tensor) -> Tensor:
     """Return a tensor in float32 if its floating-point type has fewer bits, else the tensor itself."""
-    return x.to(wide_type(x.dtype))
+    kind = wide_type(x.dtype)
+    return x if kind == x.dtype else x.to(kind)
 
 
 class Masters:

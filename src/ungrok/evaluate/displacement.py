@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ungrok.core.objective import Objective
-from ungrok.core.scores import device_of, evaluating
+from ungrok.core.scores import ClassScores, Scores, device_of, evaluating
 from ungrok.core.seeds import generator
 from ungrok.data.base import Split
-from ungrok.evaluate.distances import weight_distance
+from ungrok.evaluate.distances import distance_between
 
 DISPLACEMENTS = ("weight_distance", "weight_distance_relative", "moved_forget", "moved_retain")
 
@@ -34,31 +36,56 @@ class Displacement:
     Args:
         start: The model at the start of the path; it must not change afterwards.
         objective: How a batch becomes logits.
-        sets: ``forget`` and ``retain``.
+        train: All training examples.
+        sets: Indices into them, int64 of shape (n,), of ``forget`` and ``retain``.
         seed: Seed of the draw of examples.
+        scores: Those of ``start`` on ``train``, if they are known. Where they hold logits, these are compared, and no model is run; they must then
+            be given at every place.
 
     """
 
-    def __init__(self, start: nn.Module, objective: Objective, sets: Mapping[str, Split], seed: int) -> None:
-        self._start, self._objective = start, objective
+    def __init__(
+        self,
+        start: nn.Module,
+        objective: Objective,
+        train: Split,
+        sets: Mapping[str, Tensor],
+        seed: int,
+        scores: Scores | None = None,
+    ) -> None:
+        self._start, self._objective, self._train = start, objective, train
+        self._weights = list(start.parameters())
         self._norm = _norm(start)
-        self._batches = {}
-        for role, part in sets.items():
-            chosen = torch.randperm(len(part), generator=generator(seed, f"displacement on {role}"))[
-                : objective.compared
+        self._chosen = {
+            role: index[
+                torch.randperm(len(index), generator=generator(seed, f"displacement on {role}"))[: objective.compared]
             ]
-            self._batches[role] = objective.move(part.batch(chosen), device_of(start))
-        self._before = self._logits(start)
+            for role, index in sets.items()
+        }
+        self._before = self._logits(start, scores)
 
-    def _logits(self, model: nn.Module) -> dict[str, Tensor]:
+    @cached_property
+    def _batches(self) -> dict[str, Any]:
+        device = device_of(self._start)
+        return {role: self._objective.move(self._train.batch(index), device) for role, index in self._chosen.items()}
+
+    def _logits(self, model: nn.Module, scores: Scores | None) -> dict[str, Tensor]:
+        if isinstance(scores, ClassScores) and (logits := scores.logits) is not None:
+            return {role: logits[index].double() for role, index in self._chosen.items()}
         with torch.no_grad(), evaluating(model):
             return {role: self._objective.logits(model, batch) for role, batch in self._batches.items()}
 
-    def of(self, model: nn.Module) -> dict[str, float | None]:
-        """Return :data:`DISPLACEMENTS` of a model; None where it has diverged, or where the start has no weights or logits to compare with."""
-        distance = weight_distance(model, self._start)
+    def of(self, model: nn.Module, scores: Scores | None = None) -> dict[str, float | None]:
+        """Return :data:`DISPLACEMENTS` of a model; None where it has diverged, or where the start has no weights or logits to compare with.
+
+        Args:
+            model: A model of the path.
+            scores: Its scores on all training examples, where those of the start were given.
+
+        """
+        distance = distance_between(model.parameters(), self._weights)
         relative = None if distance is None or self._norm == 0 else distance / self._norm
-        now = self._logits(model)
+        now = self._logits(model, scores)
         moved = {
             f"moved_{role}": _finite(self._objective.moved(self._before[role], logits)) for role, logits in now.items()
         }

@@ -163,12 +163,10 @@ def walk(
     departure = depart(training, weights, spec, sources)
     run, path, one_shot = departure.run, departure.path, isinstance(spec.unlearn, OneShot)
     size = run.training.evaluation_batch
-    compared = {
-        "forget": run.data.train.of(departure.split.forget),
-        "retain": run.data.train.of(departure.split.retain),
-    }
-    displacement = Displacement(run.model, run.objective, compared, spec.seed)
-    places = _Places(departure.sets, [run.data.score(run.model, run.objective, size)], [displacement.of(run.model)])
+    sets = {"forget": departure.split.forget, "retain": departure.split.retain}
+    scores = run.data.score(run.model, run.objective, size)
+    displacement = Displacement(run.model, run.objective, run.data.train, sets, spec.seed, scores["train"])
+    places = _Places(departure.sets, [scores], [displacement.of(run.model, scores["train"])])
     observed_at = set() if one_shot else observed(int(path.budget), spec.observe)
     status, seconds, end = "completed", 0.0, run.model
     steps: Iterable[Step] = () if places.reached(departure, spec.until) else path
@@ -178,9 +176,10 @@ def walk(
             continue
         seconds += time.perf_counter() - started
         end = step.model
-        places.add(step, run.data.score(step.model, run.objective, size), displacement.of(step.model))
+        scores = run.data.score(step.model, run.objective, size)
+        places.add(step, scores, displacement.of(step.model, scores["train"]))
         tick(len(places.doses) / (len(observed_at) or len(places.doses) + 1))
-        if any(scores.diverged for scores in places.scores[-1].values()):
+        if any(part.diverged for part in scores.values()):
             status = "diverged"
             break
         if places.reached(departure, spec.until):
