@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from ungrok.core.errors import RecipeError
-from ungrok.core.files import write_json, write_text
+from ungrok.core.files import read_json, write_json, write_text
 from ungrok.report import write_report
 from ungrok.report.figures.mechanism import pictures
 from ungrok.report.mechanism import Mechanism, _said, across, sentences
@@ -58,6 +58,7 @@ def test_the_page_has_a_section_and_the_numbers_lie_beside_it(measured_study, tm
     assert "does it predict beyond test accuracy?" in page
     table = pd.read_csv(tmp_path / "report" / "mediation.csv")
     assert set(table["measure"]) == {"gradient_cosine", "weight_norm"}
+    assert read_json(tmp_path / "report" / "mechanism.json") == Mechanism(measured_study).sentences() != []
 
 
 def test_over_several_studies_each_is_left_out_once(measured_study, study, tmp_path, measures):

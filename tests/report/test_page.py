@@ -18,7 +18,7 @@ from ungrok.core.errors import StoreError
 from ungrok.report import write_report
 from ungrok.report.export import LATEX
 from ungrok.report.figures.drawing import Picture
-from ungrok.report.page import _save, distinct
+from ungrok.report.page import distinct, saved
 
 SECTIONS = ["verdicts", "figures", "oracle", "updates", "transitions", "cost", "warnings", "recipe", "provenance"]
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -268,6 +268,6 @@ def test_a_layout_made_once_gives_the_file_that_matplotlib_writes(tmp_path):
     plain = io.BytesIO()
     figure().savefig(plain, format="png", dpi=200, metadata={"Software": None})
     with mpl.rc_context({"savefig.dpi": 200}):
-        _save(Picture("one", "", "", figure()), tmp_path)
+        saved(Picture("one", "", "", figure()), tmp_path)
     assert (tmp_path / "one.png").read_bytes() == plain.getvalue()
     assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")

@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ungrok.core.files import write_text
+from ungrok.core.files import write_json, write_text
 from ungrok.report.export import LATEX, write_tables
 from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
@@ -73,6 +73,7 @@ def write_report(
         write_tables(page.parent / "tables", tables_of(content))
         if plan.recipe.analyze:
             write_text(page.parent / "mediation.csv", mechanism.mediation.to_csv(index=False))
+            write_json(page.parent / "mechanism.json", mechanism.sentences())
     return page
 
 
@@ -113,8 +114,9 @@ def filled(content: dict[str, Any]) -> str:
     """Return a page as text.
 
     Args:
-        content: ``name`` and ``question``, which open the page; ``screen``, with what stands first, answers and what stands last (:class:`~ungrok.report.front.Screen`); ``front``, figures
-            that do not fold; ``words``, pairs of a word and its meaning; ``headline``, tables that do not fold; ``sections``.
+        content: ``name`` and ``question``, which open the page; ``screen``, with what stands first, answers and what stands last
+            (:class:`~ungrok.report.front.Screen`); ``front``, figures that do not fold; ``words``, pairs of a word and its meaning;
+            ``headline``, tables that do not fold; ``sections``.
 
     """
     environment = Environment(
