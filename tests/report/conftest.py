@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from ungrok.evaluate.targets import target_column
+from ungrok.report.evidence import Evidence
 from ungrok.report.families import ClassReport
 from ungrok.report.figures.drawing import STYLE
 from ungrok.report.tables.ends import AUCS, DISTANCES, SHARES
@@ -24,6 +25,7 @@ from ungrok.study.claims import Doses, judge
 from ungrok.study.loading import load, validate
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.results import KEYS, MECHANISM, Results
+from ungrok.study.verdict_file import FiledVerdict
 
 TINY_TEXT = Path(__file__).parents[1] / "study" / "tiny-text.yaml"
 BUDGET, DOSE = 100.0, 50.0
@@ -49,7 +51,7 @@ def recipe(**changes):
 
 
 def step_of(stage):
-    return STEPS[stage] if stage in STEPS else int(stage[5:])
+    return int(stage[5:]) if stage.startswith("step-") else STEPS.get(stage, STEPS["grokked"])
 
 
 def path(cell, hit, targets, *, ua0=1.0, diverges=False):
@@ -342,3 +344,52 @@ def answers_view(*overrides, compare=None, **tables):
 def answers_study():
     """Return a function that makes a study on a language model; see :func:`answers_view`."""
     return answers_view
+
+
+@pytest.fixture
+def filed():
+    """Return a function that makes a verdict as ``verdicts.json`` holds it."""
+
+    def make(method="gradient_ascent", forget="class", metric="updates", **changes):
+        row = {
+            "claim": "efficiency",
+            "reading": "same_rate",
+            "comparison": "pre_grok → grokked",
+            "setting": {"forget": forget, "method": method, "metric": metric, "at": "UA ≤ 0.1"},
+            "headline": True,
+            "effect": -1.7,
+            "unit": "log ratio of updates",
+            "ci_low": -1.9,
+            "ci_high": -1.5,
+            "n_seeds": 10,
+            "p_value": 0.004,
+            "verdict": "refuted",
+            "notes": [],
+        }
+        return FiledVerdict.model_validate(row | changes)
+
+    return make
+
+
+@pytest.fixture
+def evidence():
+    """Return a function that makes the evidence of a study from its verdicts."""
+
+    def make(recipe, *verdicts, **changes):
+        known = {
+            "recipe": recipe,
+            "hash": "0123abcd",
+            "commit": "66bf1ea7decfbcfbcbf4831d1a65b32b05bcb73e",
+            "date": "2026-12-01",
+            "device": "cpu",
+            "hardware": "AMD EPYC, 2 workers",
+            "seeds": [0, 1, 2],
+            "families": {"gradient_ascent": "ascent"},
+            "transitions": {"base": {"grokked": 3}},
+            "first": [],
+            "answers": [],
+            "verdicts": list(verdicts),
+        }
+        return Evidence(**known | changes)
+
+    return make

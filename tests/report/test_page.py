@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from html.parser import HTMLParser
 
+import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 
 from ungrok.core.errors import StoreError
 from ungrok.report import write_report
 from ungrok.report.figures.drawing import Picture
-from ungrok.report.page import answer, distinct
+from ungrok.report.page import _save, answer, distinct
 
 SECTIONS = ["verdicts", "figures", "oracle", "updates", "transitions", "cost", "warnings", "recipe", "provenance"]
 MADE = {"versions": {"torch": "2.13"}, "workers": 2}
@@ -145,3 +147,21 @@ def test_the_signal_of_the_transition_is_named(study, tmp_path):
 def test_figures_whose_names_differ_in_case_only_have_files_of_their_own():
     pictures = [Picture(name, "", "", Figure()) for name in ("dose-a", "dose-A", "other", "dose-a")]
     assert [picture.name for picture in distinct(pictures)] == ["dose-a", "dose-A-2", "other", "dose-a-3"]
+
+
+def test_a_layout_made_once_gives_the_file_that_matplotlib_writes(tmp_path):
+    def figure() -> Figure:
+        made = Figure(figsize=(4, 2), layout="constrained")
+        for axes in made.subplots(1, 2, sharey=True):
+            axes.plot([1, 1000], [0.1, 0.7], label="line")
+            axes.set(xscale="log", title="a title that is as long as two", xlabel="steps")
+        made.supylabel("UA")
+        made.legend(loc="outside upper center")
+        return made
+
+    plain = io.BytesIO()
+    figure().savefig(plain, format="png", dpi=200, metadata={"Software": None})
+    with mpl.rc_context({"savefig.dpi": 200}):
+        _save(Picture("one", "", "", figure()), tmp_path)
+    assert (tmp_path / "one.png").read_bytes() == plain.getvalue()
+    assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")

@@ -88,6 +88,46 @@ def test_workers_do_not_change_a_byte(tiny, undisturbed, tmp_path):
         assert table(tiny(), store, tmp_path / str(workers)) == expected
 
 
+def in_two_rounds(recipe):
+    """Return the jobs of a study without paths, and those of the paths."""
+    jobs = list(make_plan(recipe).jobs.values())
+    paths = [job for job in jobs if job.kind in ("unlearn", "evaluate")]
+    return [job for job in jobs if job not in paths], paths
+
+
+def test_all_rounds_run_on_one_cluster(tiny, undisturbed, tmp_path, monkeypatch):
+    recipe, started, connected = tiny("seeds=[0]", "noise_seeds=0"), [], engine.connected
+    first, second = in_two_rounds(recipe)
+    monkeypatch.setattr(
+        engine, "connected", lambda *words, **more: started.append(words[0]) or connected(*words, **more)
+    )
+    rounds = [second, []]
+    store = tmp_path / "store"
+    count = engine.run(first, Store(store), workers=1, more=lambda: rounds.pop(0))
+    assert (count, started, rounds) == (len(first) + len(second), [1], [])
+    run(recipe, undisturbed)
+    assert table(recipe, store, tmp_path / "a") == table(recipe, undisturbed, tmp_path / "b")
+
+
+def test_a_file_that_is_damaged_between_rounds_is_made_again(tiny, tmp_path):
+    first, second = in_two_rounds(tiny("seeds=[0]", "noise_seeds=0"))
+    store, said, asked = Store(tmp_path), [], []
+    stage = next(job for job in first if job.kind == "stage")
+
+    def more():
+        asked.append(len(asked))
+        if asked == [0]:
+            path = store.folder(stage.key) / "result.json"
+            path.write_bytes(path.read_bytes()[:-1])
+        return second if asked == [0] else []
+
+    assert engine.run(first, store, workers=0, more=more, say=said.append) == len(first) + len(second)
+    assert engine.pending(store, [*first, *second], said.append) == []
+    (line,) = said
+    assert line.endswith(f"making {stage.label} again")
+    assert asked == [0, 1]
+
+
 def test_an_existing_cluster_gives_the_same_bytes(tiny, undisturbed, tmp_path):
     from dask.distributed import LocalCluster
 

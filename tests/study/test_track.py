@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from ungrok.study.place import Place
-from ungrok.study.track import Track, tracks
+from ungrok.study.track import Track, records, tracks
 
 
 def path(reached, *, updates=True, seed=0, method="scrub", **columns):
@@ -56,3 +56,15 @@ def test_tracks_are_sorted_by_seed_and_place_and_their_rows_by_dose():
         (1, Place("base", "grokked", "class", "scrub")),
     ]
     assert [list(track.rows["dose"]) for *_, track in listed] == [[0, 10, 20], [0, 10, 20], [0, 10]]
+
+
+def test_records_are_the_rows_as_pandas_gives_them():
+    rows = pd.concat([path([False, True, None], loss=[0.5, None, 2.0]), path([True], seed=3, loss=None)])
+    assert [repr(row) for row in records(rows)] == [repr(row) for row in rows.to_dict("records")]
+
+
+def test_paths_of_a_table_hold_the_same_rows_as_dicts():
+    rows = pd.concat([path([False] * 2, seed=1), path([False] * 3, method="npo"), path([False, None])]).iloc[::-1]
+    assert len(list(tracks(rows))) == 3
+    for _, _, track in tracks(rows):
+        assert [repr(row) for row in track.places] == [repr(row) for row in Track(track.rows).places]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import signal
 import sys
 import warnings
@@ -83,6 +85,7 @@ def _warn(message: Warning | str, category: type[Warning], filename: str, lineno
 
 def main() -> None:
     """Run the command line. An error is one line of text; its exit code is 1 for a broken store or lost workers, and 2 for all that a user can mend."""
+    atexit.register(gc.freeze)  # a process that ends leaves its garbage to the system
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn  # type: ignore[assignment]

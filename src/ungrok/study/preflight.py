@@ -17,12 +17,13 @@ from ungrok.data.forget import SMALL, ForgetRule
 from ungrok.data.local import LocalGrokking
 from ungrok.methods import Material
 from ungrok.models.rescale import check_equal, rescale
+from ungrok.study.claims.headline import resolved
+from ungrok.study.claims.judge import FEWEST
 from ungrok.study.plan import device_of
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Rescaled
 from ungrok.study.room import built, check_counts, check_paths
 from ungrok.study.seeding import Seeds
-from ungrok.study.statistics import smallest_p
 from ungrok.train import Training
 
 
@@ -47,12 +48,8 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
     for arm in reversed((BASE, *recipe.arms)):
         data, of_arm = _try_arm(recipe, arm)
         warnings += of_arm
-    least = min(1.0, smallest_p(len(recipe.seeds)) * len(recipe.unlearn))
-    if recipe.claims.compare and least >= recipe.claims.alpha:
-        warnings.append(
-            f"{_counted(len(recipe.seeds), 'seed')} with {_counted(len(recipe.unlearn), 'method')} cannot give a Holm-adjusted p below "
-            f"{recipe.claims.alpha:g}: the smallest is {least:.3g}."
-        )
+    if resolved(recipe) is not None and len(recipe.seeds) < FEWEST:
+        warnings.append(f"{_counted(len(recipe.seeds), 'seed')}: under {FEWEST} every row of the report is exploratory.")
     return data, list(dict.fromkeys(warnings))
 
 

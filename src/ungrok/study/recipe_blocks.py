@@ -159,12 +159,31 @@ class Probe(Schema):
 
 
 class Arm(Schema):
-    """A trajectory trained differently: overrides of problem, model or trajectory."""
+    """A trajectory trained differently: overrides of problem, model or trajectory.
+
+    With ``grid: {trajectory.sam.rho: [0.02, 0.05]}`` it becomes one arm for each value.
+    """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"grid", "family"})
+    listed_later: ClassVar[frozenset[str]] = frozenset({"grid", "family"})
 
     problem: dict[str, Any] = {}
     model: dict[str, Any] = {}
     trajectory: dict[str, Any] = {}
     stages: list[str | int] | None = Field(None, min_length=1, description="stages of this arm; the recipe's when null")
+    grid: dict[str, float] | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="in a recipe, a key and its values; in each of the arms, its value",
+    )
+    family: str | None = Field(None, description="name of the entry that the arm was one value of; null for others")
+
+    @model_validator(mode="after")
+    def _one_of_a_family(self) -> Arm:
+        if (self.grid is None) != (self.family is None):
+            raise ValueError("grid and family belong together; give a list of values in grid, and no family")
+        return self
 
 
 class Matched(Schema):
@@ -186,9 +205,15 @@ class Matched(Schema):
 class Rescaled(Schema):
     """The model of a stage with its first layer multiplied and its last divided: same function, another norm."""
 
+    optional: ClassVar[frozenset[str]] = frozenset({"family"})
+    listed_later: ClassVar[frozenset[str]] = frozenset({"family"})
+
     kind: Literal["rescaled"] = "rescaled"
     stage: str | int = Field(description="a stage of the same arm")
-    factor: float = Field(2.0, gt=0, description="a power of two leaves the function equal bit for bit")
+    factor: float = Field(
+        2.0, gt=0, description="a power of two leaves the function equal bit for bit; a list makes one control of each"
+    )
+    family: str | None = Field(None, description="name of the entry whose list held the factor; null for others")
 
     def described(self) -> str:
         """Return which model this is, as the report says it."""

@@ -66,7 +66,8 @@ class Results:
         oracles: One row per oracle and stage: its own transition status, its accuracies, and those of the second oracle.
         curves: The metrics of every trajectory: arm, seed and one row per evaluated step.
         timings: One row per job.
-        audits: One row per unlearning path, on its end: attacks and distances; see :func:`ungrok.evaluate.path.path_audits`.
+        audits: One row per unlearning path but those of a search, on its end: attacks and distances; see
+            :func:`ungrok.evaluate.path.path_audits`.
         mechanism: One row per measured value and per null; empty where the recipe analyzes nothing.
         groups: One row per forget split that depends on how training went: difficulty of its members, sizes of the groups.
         controls: One row per matched or rescaled checkpoint: what was to be equal, and how far from equal it is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -165,6 +166,20 @@ class Run:
         """Losses of single examples at the last measurement, by split; empty where they are not tracked."""
         with self.random:
             pass
+
+    def measure_on(self, classes: Tensor) -> None:
+        """Measure validation, test and robust accuracy on the examples of these classes alone; what is trained on stays.
+
+        Args:
+            classes: int64, of any shape.
+
+        """
+
+        def of_classes(split: Split) -> Split:
+            return split.of(torch.isin(split.targets.cpu(), classes.cpu()).nonzero().squeeze(1))
+
+        self.data = replace(self.data, validation=of_classes(self.data.validation), test=of_classes(self.data.test))
+        self.attacked = self.attacked and of_classes(self.attacked)
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that later updates depend on, as named tensors."""

@@ -161,3 +161,35 @@ def test_rows_of_the_headline_are_tested_together(hand):
     assert efficiency["ci_low"] <= least[0].low + 1e-9  # the spread's row can only widen it
     assert efficiency["ci_low"] <= sign_flip(times).low + 1e-9
     assert efficiency["p_value"] >= least[0].p_value
+
+
+SEARCH = "unlearn=[{kind: gradient_ascent, lr: {auto: 4.0e-4}}]"
+
+
+def at_rates(hand, after_twice_ra, **more):
+    """Return paths at half, once and twice the rate: 40, 20, 10 updates before, 80, 40, 11 after, where the last may do damage."""
+    updates = {" lr=0.0002": (40, 80), "": (20, 40), " lr=0.0008": (10, 11)}
+    for suffix, both in updates.items():
+        for stage, hit in zip(("pre_grok", "grokked"), both, strict=True):
+            ra = after_twice_ra if hit == 11 else 1.0
+            for seed in hand.seeds:
+                yield hand.path(seed, stage, hit, ra=ra, method=f"gradient_ascent{suffix}", **more)
+
+
+@pytest.mark.parametrize(
+    ("ra", "override", "ratio"),
+    [(0.99, "search.damage=0.02", 10 / 11), (0.9, "search.damage=0.02", 10 / 40), (0.9, "search.damage=0.1", 10 / 11)],
+)
+def test_at_its_own_rate_each_side_takes_the_fewest_updates_that_do_little_damage(hand, ra, override, ratio):
+    verdicts = hand.verdicts(hand.recipe(SEARCH, override), *at_rates(hand, ra))
+    own, same = (hand.pick(verdicts, "efficiency", "updates", reading=name) for name in ("own_rate", "same_rate"))
+    assert own["effect"] == pytest.approx(math.log(ratio))
+    assert same["effect"] == pytest.approx(math.log(20 / 40))
+    assert own["headline"]
+
+
+def test_there_is_no_own_rate_at_targets_beyond_the_one_where_a_search_ends(hand):
+    recipe = hand.recipe(SEARCH, "claims.targets=[0.5, 0.1]")
+    verdicts = hand.verdicts(recipe, *at_rates(hand, 1.0, **{"reached_0.5": False}))
+    assert {at for _, reading, _, at, _ in verdicts if reading == "own_rate"} == {"UA ≤ 0.5"}
+    assert {at for _, reading, _, at, _ in verdicts if reading == "same_rate"} == {"UA ≤ 0.5", "UA ≤ 0.1"}

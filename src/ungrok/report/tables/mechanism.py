@@ -26,14 +26,18 @@ def tables(mechanism: Mechanism) -> Iterator[Table]:
     compared = mechanism.view.comparisons
     for forget in mechanism.view.recipe.forget_labels():
         if len(own := mechanism.before[mechanism.before["forget"] == forget]):
-            yield from _together(mechanism, [c for c in compared if c.forgets == (forget, forget)], forget)
+            yield from _together(mechanism, [c for c in compared if c.forgets == (forget, forget)], _of(mechanism, forget))
             yield _values(mechanism, own, forget)
         if len(mechanism.points) and (mechanism.points["forget"] == forget).any():
             yield _predictions(mechanism, forget)
     if len(mechanism.before):
         yield from _together(
-            mechanism, [c for c in compared if c.left_forget != c.right_forget], "against forget split"
+            mechanism, [c for c in compared if c.left_forget != c.right_forget], "against what is forgotten"
         )
+
+
+def _of(mechanism: Mechanism, forget: str) -> str:
+    return f"forgetting {mechanism.view.names.forget(forget)}"
 
 
 def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> Iterator[Table]:
@@ -59,8 +63,8 @@ def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> 
         "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
         "speaks against the measure."
     )
-    columns = ["", "what", "on", *(comparison.label for comparison in compared)]
-    yield Table(f"Arms, measures and claims, forget split {forget}", how, columns, rows, keys=3)
+    columns = ["", "what", "on", *map(mechanism.view.names.comparison, compared)]
+    yield Table(f"Arms, measures and claims, {forget}", how, columns, rows, keys=3)
 
 
 def _values(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Table:
@@ -75,7 +79,7 @@ def _values(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Table:
         "seeds the value lies outside them: inside there is nothing to explain."
     )
     columns = ["measure", "on", "unit", *(mechanism.view.label(*s) for s in series)]
-    return Table(f"Measures of mechanism, forget split {forget}", how, columns, rows, keys=3)
+    return Table(f"Measures of mechanism, {_of(mechanism, forget)}", how, columns, rows, keys=3)
 
 
 def _predictions(mechanism: Mechanism, forget: str) -> Table:
@@ -95,7 +99,7 @@ def _predictions(mechanism: Mechanism, forget: str) -> Table:
     )
     columns = ["measure", "on", *["rank correlation", "given test accuracy", "predicts", "arms agree"] * 2]
     return Table(
-        f"What the measures predict, forget split {forget}", how, columns, rows, keys=2,
+        f"What the measures predict, {_of(mechanism, forget)}", how, columns, rows, keys=2,
         groups=[("", 2), ("damage", 4), ("updates", 4)],
     )  # fmt: skip
 

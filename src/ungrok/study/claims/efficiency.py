@@ -11,6 +11,7 @@ import numpy as np
 from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Pairs, Sides, number
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Target, Wins
+from ungrok.study.recipe_search import search_target
 from ungrok.study.search import Choice, chosen
 from ungrok.study.track import Row
 
@@ -60,7 +61,8 @@ class Efficiency(Claim):
             # Where a method stops by itself, the target is only where its path happens to pass.
             notes = (*notes, Note("self_stopping")) if evidence.self_stopping else notes
             yield self._same_rate(evidence, target, pairs, notes)
-            if evidence.rates and not isinstance(target, str):
+            # Paths of a search end at its target: lower ones are beyond them.
+            if evidence.rates and not isinstance(target, str) and target >= search_target(evidence.claims):
                 yield self._own_rate(evidence, target, pairs)
         for at, pairs, notes, place in evidence.places():
             for column, unit in DISTANCES.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +13,8 @@ from ungrok.core.files import save_tensors
 from ungrok.core.scores import Scores
 from ungrok.evaluate.cost import Metered
 from ungrok.evaluate.displacement import DISPLACEMENTS, Displacement
+from ungrok.evaluate.path import place_accuracies
+from ungrok.evaluate.targets import first_passage
 from ungrok.methods import Iterative, OneShot, Step
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, register
@@ -31,20 +33,24 @@ BYTES = 6
 
 
 class UnlearnSpec(PathSpec):
-    """A path, where it is observed, of which kind its scores are, and what the model at its end is asked."""
+    """A path, where it is observed, of which kind its scores are, and what the model at its end is asked.
 
-    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe", "scores", "speed"})
+    Where ``until`` is given, the path ends at the first observed place with UA at or below it.
+    """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe", "scores", "speed", "until"})
 
     observe: Observation
     probe: Asked | None = None
     scores: Literal["class", "answer"] = "class"
+    until: float | None = None
 
 
 class UnlearnResult(Result):
     """The observed places of a path; none where there is no stage to start from.
 
     ``doses``, ``updates`` and ``passes`` (over the forget and over the retain set) hold one entry per place; ``classes`` are
-    those with forget examples; ``budget`` is the dose at which the path ends; ``scores`` says of which kind the scores are;
+    those with forget examples; ``budget`` is the dose at which the path ends, or would have ended without ``until``; ``scores`` says of which kind the scores are;
     ``moved`` holds :data:`ungrok.evaluate.displacement.DISPLACEMENTS`.
     """
 
@@ -165,8 +171,9 @@ def walk(
     places = _Places(departure.sets, [run.data.score(run.model, run.objective, size)], [displacement.of(run.model)])
     observed_at = set() if one_shot else observed(int(path.budget), spec.observe)
     status, seconds, end = "completed", 0.0, run.model
+    steps: Iterable[Step] = () if places.reached(departure, spec.until) else path
     started = time.perf_counter()
-    for step in path:
+    for step in steps:
         if not one_shot and step.updates not in observed_at:
             continue
         seconds += time.perf_counter() - started
@@ -175,6 +182,8 @@ def walk(
         tick(len(places.doses) / (len(observed_at) or len(places.doses) + 1))
         if any(scores.diverged for scores in places.scores[-1].values()):
             status = "diverged"
+            break
+        if places.reached(departure, spec.until):
             break
         started = time.perf_counter()
     return Walk(*places.sealed(departure, status, one_shot), end, seconds)
@@ -202,6 +211,14 @@ class _Places:
         self.updates.append(step.updates)
         for role, batches in self.sets.items():
             self.passes[role].append(batches.passes)
+
+    def reached(self, departure: Departure, level: float | None) -> bool:
+        """Return whether UA at the last place is at or below a level; never without a level."""
+        if level is None:
+            return False
+        split, kind = departure.split, departure.run.objective.scores_type
+        last = place_accuracies(kind.stack(self.scores[-1:]), split.forget, split.retain, split.classes, kind.kind)
+        return first_passage([last.UA], level) == 0
 
     def sealed(self, departure: Departure, status: str, one_shot: bool) -> tuple[dict[str, Tensor], UnlearnResult]:
         """Return tensors and record of the whole path."""
