@@ -91,7 +91,7 @@ def calibrate(
         return
     low, high = calibration.interval
     typer.echo(
-        f"any direction: {calibration.words} of {draws} draws, {shares['any_word']:.1%} "
+        f"any direction: {calibration.words} of {calibration.draws} draws, {shares['any_word']:.1%} "
         f"[{low:.1%}, {high:.1%}]; claims.alpha is {calibration.alpha:.1%}"
     )
     for claim, count in calibration.claims.items():

@@ -19,6 +19,7 @@ from ungrok.core.errors import RecipeError
 from ungrok.study.claims.headline import resolved
 from ungrok.study.claims.judge import FEWEST, Paths, judge_paths
 from ungrok.study.claims.verdicts import Doses, Verdict
+from ungrok.study.inference import flips
 from ungrok.study.place import comparisons
 from ungrok.study.recipe import Recipe
 
@@ -69,7 +70,8 @@ def calibrate(
         replicates: The paths of the study, as for :func:`~ungrok.study.claims.judge.judge_paths`.
         recipe: Its recipe.
         doses: Per method label, where its paths end and where doses are matched.
-        draws: Random swaps, at least one.
+        draws: Random swaps, at least one, all different; where there are no more than these, each is judged once, and the share of
+            draws with a word is exact. It is then at most alpha unless a choice leaks.
         seed: Seed of the draws.
 
     Raises:
@@ -81,18 +83,19 @@ def calibrate(
         raise RecipeError(f"draws: {draws} is not at least 1")
     if len(recipe.seeds) < FEWEST:
         raise RecipeError(f"seeds: {len(recipe.seeds)} seeds give no words, so none can be wrong; at least {FEWEST} do")
-    flips = np.random.default_rng(seed).integers(0, 2, (draws, len(recipe.seeds))).astype(bool)
+    every = flips(len(recipe.seeds))
+    drawn = every[np.random.default_rng(seed).permutation(len(every))[:draws]]
     counts: Counter[str] = Counter()
     claims: tuple[str, ...] = ()
-    for flip in flips:
-        flipped = {seed for seed, swap in zip(recipe.seeds, flip, strict=True) if swap}
+    for signs in drawn:
+        flipped = {seed for seed, sign in zip(recipe.seeds, signs, strict=True) if sign < 0}
         verdicts = judge_paths(
             [swapped(paths, recipe, flipped) for paths in replicates], recipe, doses, headline_only=True
         )
         claims = tuple(dict.fromkeys(verdict.claim.kind for verdict in verdicts))
         counts.update(_said(verdicts))
     by_claim = {claim: counts[claim] for claim in claims}
-    return Calibration(draws, counts["any word"], counts["no difference"], by_claim, recipe.claims.alpha)
+    return Calibration(len(drawn), counts["any word"], counts["no difference"], by_claim, recipe.claims.alpha)
 
 
 def _headline_alone(recipe: Recipe) -> Recipe:
