@@ -54,7 +54,7 @@ def test_the_page_has_a_section_and_the_numbers_lie_beside_it(measured_study, tm
     page = write_report(
         tmp_path, measured_study.plan, measured_study.results, measured_study.verdicts, {}, measured_study.doses
     ).read_text(encoding="utf-8")
-    assert '<h2 id="mechanism">' in page
+    assert '<section id="mechanism">' in page
     assert "does it predict beyond test accuracy?" in page
     table = pd.read_csv(tmp_path / "report" / "mediation.csv")
     assert set(table["measure"]) == {"gradient_cosine", "weight_norm"}

@@ -203,15 +203,7 @@ def test_sign_flip_covers_the_mean_of_normal_differences():
     assert 0.93 <= np.mean([e.low <= 1 <= e.high for e in estimates]) <= 0.97
 
 
-
-
 # --- wilson
-
-
-
-
-
-
 
 
 @pytest.mark.parametrize(
@@ -308,14 +300,6 @@ def test_times_refuses():
 
 def all_reached(*time):
     return Times(np.array(time, dtype=float), np.ones(len(time), dtype=bool))
-
-
-
-
-
-
-
-
 
 
 # --- bounded_differences

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ungrok.core.errors import unknown
 from ungrok.core.plain import parse_yaml
-from ungrok.report.format import MISSING, bracketed, fixed, in_unit, level, mean_sd, number
+from ungrok.report.format import MISSING, bracketed, fixed, level, mean_sd, number
 from ungrok.report.view import View
 from ungrok.study.claims import At, Effect, Verdict
 from ungrok.study.loading import load
@@ -315,7 +315,7 @@ def _as_paper(verdict: Verdict | None, claimed: str, margin: float) -> tuple[str
     effect = Effect() if verdict is None else verdict.effect
     low, high = effect.interval
     ends = (None, None, None) if effect.value is None else (-effect.value, -high, -low)
-    return _judged(ends, claimed, margin, lambda value: in_unit(value, effect), there=verdict is not None)
+    return _judged(ends, claimed, margin, lambda value: fixed(value, 2), there=verdict is not None)
 
 
 def _judged(ends: Ends, claimed: str, margin: float, show: Callable[[float], str], *, there: bool) -> tuple[str, str]:

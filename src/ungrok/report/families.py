@@ -10,6 +10,8 @@ from ungrok.report.figures.doses import doses
 from ungrok.report.figures.drawing import Picture
 from ungrok.report.figures.extraction import extraction as extraction_against_dose
 from ungrok.report.figures.frontier import frontier
+from ungrok.report.figures.least_damage import least_damage
+from ungrok.report.figures.rates import rate_search
 from ungrok.report.figures.survival import survival
 from ungrok.report.figures.training import training
 from ungrok.report.figures.trajectory import along_trajectory
@@ -71,7 +73,7 @@ class ClassReport(ReportFamily):
         )
 
     def pictures(self, view: View) -> Iterator[Picture]:
-        """Yield the figures of training, doses, survival, frontiers, and places along a trajectory."""
+        """Yield the figures of training, doses, survival, rates, frontiers, and places along a trajectory."""
         yield from training(view)
         yield from along_trajectory(view)
         for arm in view.arms:
@@ -79,6 +81,11 @@ class ClassReport(ReportFamily):
                 yield from doses(view, arm, forget)
         for comparison in view.comparisons:
             yield from survival(view, comparison)
+        for arm in view.arms:
+            for forget in view.recipe.forget_labels():
+                yield from rate_search(view, arm, forget)
+        for comparison in view.comparisons:
+            yield from least_damage(view, comparison)
         for arm in view.arms:
             for forget in view.recipe.forget_labels():
                 yield from frontier(view, arm, forget)

@@ -14,11 +14,12 @@ from ungrok.study.claims import At, Effect
 
 MISSING = "–"
 
+POINTS = "percentage points"
+"""The unit in which differences of accuracies are printed."""
+
 MOST_EXPONENT = 700.0
 """Beyond it the exponential function overflows."""
 
-DECIMALS = {"accuracy": 3, "extraction strength": 3, "share of the starting accuracy": 3}
-"""Decimals of a difference, by its unit; in a unit that is not here it gets three significant digits."""
 
 def missing(value: object) -> bool:
     """Return whether a table cell holds nothing: None, NaN or NA."""
@@ -49,13 +50,6 @@ def fixed(value: Any, decimals: int = 3) -> str:
 def _signed(text: str) -> str:
     """Write a true minus sign, and none before a zero."""
     return re.sub(r"^-(?=[0.]*$)", "", text).replace("-", "−")
-
-
-def in_unit(value: float | None, effect: Effect) -> str:
-    """Return a number with the digits that the scale and unit of an effect deserve."""
-    if effect.scale == "log ratio":
-        return fixed(value, 2)
-    return fixed(value, DECIMALS[effect.unit]) if effect.unit in DECIMALS else number(value)
 
 
 def ratio(value: float | None) -> str:
@@ -91,11 +85,11 @@ def interval(effect: Effect) -> str:
 
 
 def unit_of(effect: Effect) -> str:
-    """Return in what a column of effects is counted, and which side comes first."""
+    """Return in what a column of effects is counted, and what its direction means."""
     if effect.scale == "log ratio":
         return f"{effect.unit}, earlier ÷ later"
-    unit = "percentage points" if effect.unit == "accuracy" else effect.unit
-    return f"{unit}, earlier − later" if unit else ""
+    # Of some accuracies the paper wants more and of others less.
+    return f"{POINTS if effect.unit == 'accuracy' else effect.unit}, above 0 agrees" if effect.unit else ""
 
 
 def bracketed(left: str, right: str) -> str:

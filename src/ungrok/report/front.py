@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ungrok.report.format import level, listed, number
+from ungrok.report.format import listed, number
+from ungrok.report.names import place_name
 from ungrok.report.view import View
-from ungrok.study.claims import Answer, answers, first_things, resolved
+from ungrok.study.claims import Answer, At, answers, first_things, resolved
 
 STAGES = {
     "pre_grok": "what early stopping on validation accuracy would have kept before the jump",
@@ -19,6 +20,21 @@ STAGES = {
 CALIBRATE = (
     "ungrok calibrate swaps the two sides within seeds in the raw paths, judges again (rates, rows and medians chosen anew) and counts "
     "how often any word would have been said: it shows whether any choice leaks past the test."
+)
+
+RATE = (
+    "at the same rate both sides have identical settings; at its own rate each seed and side has the learning rate that suits it best "
+    "on validation data. Distance moved is how far the outputs on retained data have changed when the target is reached."
+)
+
+ORACLE = (
+    "a model retrained without the forget data under the same recipe, at the same step: what forgetting should lead to. Damage beyond "
+    "the oracle is what was lost beyond what retraining loses too."
+)
+
+EFFECT = (
+    "the earlier side against the later one: a ratio (× 2: the earlier side needs twice as much), or a difference in percentage points. "
+    "Above × 1 and above 0 agrees with the paper (arXiv 2512.03437)."
 )
 
 
@@ -76,32 +92,27 @@ def words(view: View) -> Iterator[tuple[str, str]]:
         for stage in view.stages
         if stage in STAGES
     ]
-    known += [f"{name}: {view.recipe.controls[name].described()}" for name in view.stages if name in view.recipe.controls]
+    known += [
+        f"{name}: {view.recipe.controls[name].described()}" for name in view.stages if name in view.recipe.controls
+    ]
     yield "stage", f"a place on a training run. {'; '.join(known)}.".replace("run. .", "run.")
-    primary = "" if headline is None or headline.target is None else f"; {level(headline.target)} in the headline"
+    targets = [place_name(At.target(target)) for target in claims.targets]
+    primary = ""
+    if headline is not None and headline.target is not None:
+        primary = f"; {place_name(At.target(headline.target))} in the headline"
     yield (
         "target",
         (
-            f"a level to which UA must fall, here {listed([level(target) for target in claims.targets])}{primary}. A path that ends above "
+            f"a level to which UA must fall, here {listed(targets)}{primary}. A path that ends above "
             "it has not reached it, and counts with all the updates it was given; net wins are the pairs in which the later side needs fewer, "
             "minus those in which it needs more."
         ),
     )
-    yield (
-        "rate",
-        (
-            "at the same rate both sides have identical settings; at its own rate each seed and side has the learning rate that suits it best "
-            "on validation data. Distance moved is how far the outputs on retained data have changed when the target is reached."
-        ),
-    )
-    yield (
-        "oracle",
-        (
-            "a model retrained without the forget data under the same recipe, at the same step: what forgetting should lead to. Damage beyond "
-            "the oracle is what was lost beyond what retraining loses too."
-        ),
-    )
-    doses = [f"{view.names.method(method)} {number(own.matched)} of {number(own.end)}" for method, own in view.doses.items()]
+    yield "rate", RATE
+    yield "oracle", ORACLE
+    doses = [
+        f"{view.names.method(method)} {number(own.matched)} of {number(own.end)}" for method, own in view.doses.items()
+    ]
     yield (
         "dose",
         (
@@ -109,13 +120,7 @@ def words(view: View) -> Iterator[tuple[str, str]]:
             f"same{': ' + ', '.join(doses) if doses else ''}. Rewinding picks the place where UA is nearest to validation accuracy on the same classes."
         ),
     )
-    yield (
-        "effect",
-        (
-            "the earlier side against the later one: a ratio (× 2: the earlier side needs twice as much), or a difference in percentage points. "
-            "Above × 1 and above 0 agrees with the paper (arXiv 2512.03437)."
-        ),
-    )
+    yield "effect", EFFECT
     yield (
         "word",
         (

@@ -49,7 +49,9 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
         data, of_arm = _try_arm(recipe, arm)
         warnings += of_arm
     if resolved(recipe) is not None and len(recipe.seeds) < FEWEST:
-        warnings.append(f"{_counted(len(recipe.seeds), 'seed')}: under {FEWEST} every row of the report is exploratory.")
+        warnings.append(
+            f"{_counted(len(recipe.seeds), 'seed')}: under {FEWEST} every row of the report is exploratory."
+        )
     return data, list(dict.fromkeys(warnings))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
 from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.study import engine, outputs, search
-from ungrok.study.claims import WORDS, Verdict, every_claim
+from ungrok.study.claims import Verdict, answers, first_things
 from ungrok.study.cluster import Report, check_dashboard
 from ungrok.study.estimate import check_disk
 from ungrok.study.folder import StudyFolder, check_writable, kept_where_read_only
@@ -152,7 +151,7 @@ def written(
     made["look"] = None if look is None else asdict(look)
     with kept_where_read_only(out, "its tables", say):
         outputs.write_tables(out, plan, results, verdicts, made)
-    _say_verdicts(verdicts, say)
+    _say_answers(plan.recipe, results, verdicts, say)
     return _study(StudyFolder(out, plan.recipe, made, store), plan, results, verdicts)
 
 
@@ -162,11 +161,12 @@ def _study(folder: StudyFolder, plan: Plan, results: Results, verdicts: list[Ver
     return folder
 
 
-def _say_verdicts(verdicts: list[Verdict], say: Report) -> None:
-    for claim in every_claim():
-        decided = Counter(verdict.word for verdict in verdicts if verdict.claim == claim)
-        if decided:
-            say(f"  {claim.kind}: {', '.join(f'{decided[word]} {word}' for word in WORDS)}")
+def _say_answers(recipe: Recipe, results: Results, verdicts: list[Verdict], say: Report) -> None:
+    """Say what did not happen, and the answer to every claim with its word."""
+    for text in first_things(verdicts, recipe, results.transitions):
+        say(f"  {text}")
+    for answer in answers(verdicts, recipe):
+        say(f"  {answer.claim.kind}: {answer.word}. {answer.sentence}")
 
 
 def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None) -> StudyFolder:

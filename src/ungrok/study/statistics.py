@@ -5,7 +5,6 @@ rejects at `alpha`. Nothing is assumed normal; see each function for what is ass
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np

@@ -75,7 +75,10 @@ class Track:
 
 def records(rows: pd.DataFrame) -> list[Row]:
     """Return the rows of a table as dicts of Python's own values, as ``to_dict("records")`` does in ten times as long."""
-    names, columns = list(rows), [[None if value is pd.NA else value for value in rows[name].tolist()] for name in rows]
+    names, columns = (
+        list(map(str, rows)),
+        [[None if value is pd.NA else value for value in rows[name].tolist()] for name in rows],
+    )
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 

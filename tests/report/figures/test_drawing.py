@@ -50,12 +50,13 @@ def test_nothing_is_cut_off_covered_or_too_small(study, changes, drawn, texts):
 
 def test_a_stage_has_one_color_everywhere(study, drawn):
     view, named = study(), set()
+    shades = {view.names.stage(stage): shade for stage, shade in COLORS.items()}
     assert color(view, "grokked") == COLORS["grokked"]
     for name, figure in drawn(view).items():
         for entry in (line for legend in figure.legends for line in legend.get_lines()):
-            if entry.get_label() in COLORS:
+            if entry.get_label() in shades:
                 named.add(name)
-                assert entry.get_color() == COLORS[entry.get_label()], name
+                assert entry.get_color() == shades[entry.get_label()], name
     assert named == {"dose-class", "survival-pre_grok-grokked-class", "frontier-class"}
     others = study(stages=["pre_grok", "step-200", "step-300"], claims={})
     assert len({color(others, stage) for stage in others.stages}) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from ungrok.report.mechanism import Mechanism
 from ungrok.report.tables.mechanism import tables
 
 ARMS = {"slow": {"trajectory": {"batch_size": 32}}}
+STAGES = ["before grokking", "after grokking"]
 ANALYZE = [{"kind": "gradient_alignment"}, {"kind": "weight_norm"}]
 
 
@@ -31,13 +33,13 @@ def effects_of(view, comparison):
 
 
 def median_and_signs(effects):
-    middle = f"{statistics.median(effects):.2f}".replace("-", "−")
-    return [middle, f"positive in {sum(effect > 0 for effect in effects)} of {len(effects)}"]
+    middle = f"×\N{NO-BREAK SPACE}{math.exp(statistics.median(effects)):.2g}"
+    return [middle, f"agrees in {sum(effect > 0 for effect in effects)} of {len(effects)}"]
 
 
 def test_values_stand_beside_their_nulls_and_changes_have_intervals(measured_study):
     together, values, _ = tables(Mechanism(measured_study))
-    assert values.columns == ["measure", "on", "unit", "pre_grok", "grokked", "slow/pre_grok", "slow/grokked"]
+    assert values.columns == ["measure", "on", "unit", *STAGES, *(f"slow, {stage}" for stage in STAGES)]
     cosine, norm = values.rows
     assert cosine[:3] == ["gradient_cosine", "forget|retain", "1"]
     assert lines(cosine[3]) == ["0.904 ± 0.00245", "permuted [0.8,\xa00.95], outside in 0 of 8"]
@@ -62,7 +64,13 @@ def test_claims_and_measures_stand_in_one_table_one_column_per_comparison(study,
         base, measures(base, "gradient_cosine", lambda seed, arm, stage: seed + is_late(stage) + 5 * (arm == "slow"))
     )
     table = next(tables(Mechanism(one)))
-    assert table.columns == ["", "what", "on", "pre_grok → grokked", "grokked → slow/grokked"]
+    assert table.columns == [
+        "",
+        "what",
+        "on",
+        "before grokking → after grokking",
+        "after grokking → slow, after grokking",
+    ]
     by_name = {row[1]: row for row in table.rows}
     assert [lines(cell)[0] for cell in by_name["gradient_cosine"][3:]] == ["1", "5"]
     effects = effects_of(one, "grokked → slow/grokked")
@@ -79,7 +87,7 @@ def test_measures_of_two_forget_splits_are_compared(study, measures, with_measur
         measures(base, "gradient_cosine", lambda seed, arm, stage: 0.1 * seed + 2 + is_late(stage), forget="late"),
     )
     *_, table = [t for t in tables(Mechanism(one)) if t.title.startswith("Arms, measures and claims")]
-    assert table.columns == ["", "what", "on", "grokked/early → grokked/late"]
+    assert table.columns == ["", "what", "on", "early → late, after grokking"]
     by_name = {row[1]: row for row in table.rows}
     assert lines(by_name["gradient_cosine"][3]) == ["3", "[3,\xa03]"]
     effects = effects_of(one, "grokked/early → grokked/late")

@@ -58,3 +58,26 @@ def test_small_differences_of_a_few_seeds_do_not_exclude_collapses(hand):
     verdict = hand.pick(hand.verdicts(hand.recipe(), *hand.pairs([30] * 8, [30] * 8)), "collateral", "TA")
     assert (verdict["effect"], verdict["verdict"]) == (0, "inconclusive")
     assert f"a share of up to {1 - 0.025 ** (1 / 8):.2f} of seeds may differ by more" in verdict["note"]
+
+
+def test_with_a_search_damage_is_read_at_each_sides_own_rate(hand):
+    """At the starting rate the later side never gets there; at twice the rate it does, at TA 0.75, and the earlier side loses too much."""
+    recipe = hand.recipe("unlearn=[{kind: gradient_ascent, lr: {auto: 0.001}}]")
+    twice = "gradient_ascent lr=0.002"
+    known = {"validation_accuracy": 0.9, "oracle_validation_accuracy": 0.9}
+    paths = [hand.path(s, "pre_grok", 40, ta=0.7, **known) for s in hand.seeds]
+    paths += [hand.path(s, "grokked", None, **known) for s in hand.seeds]
+    paths += [
+        hand.path(s, "pre_grok", 20, ta=0.1, method=twice, **known | {"validation_accuracy": 0.3}) for s in hand.seeds
+    ]
+    paths += [hand.path(s, "grokked", 80, ta=0.75, method=twice, **known) for s in hand.seeds]
+    half = "gradient_ascent lr=0.0005"
+    paths += [hand.path(s, stage, None, method=half, **known) for s in hand.seeds for stage in ("pre_grok", "grokked")]
+    verdicts = hand.verdicts(recipe, *paths)
+    own = hand.pick(verdicts, "collateral", "TA")
+    assert (own["effect"], own["headline"], own["n_seeds"]) == (pytest.approx(0.75 - 0.7), True, 8)
+    assert "each side at its own rate" in own["note"]
+    same = hand.pick(verdicts, "collateral", "TA", reading="same_rate")
+    assert (same["effect"], same["headline"]) == (None, False)
+    updates = hand.pick(verdicts, "efficiency", "updates", reading="own_rate")
+    assert updates["effect"] == pytest.approx(np.log(40 / 80))

@@ -109,8 +109,8 @@ def color(view: View, stage: str) -> str:
 
 
 def panels(count: int, height: float = 1.75, *, share: bool = True) -> tuple[Figure, list[Axes]]:
-    """Return panels, three or four to a row, that share their vertical axis unless told otherwise."""
-    columns = min(count, 3 if count <= 9 else 4)
+    """Return panels, three or four to a row, that share their vertical axis; three with axes of their own."""
+    columns = min(count, 3 if count <= 9 or not share else 4)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(WIDTH, 0.7 + height * rows), layout="constrained")
     grid = list(figure.subplots(rows, columns, sharey=share, squeeze=False).flat)
@@ -128,7 +128,11 @@ def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
 def stage_handles(view: View, arm: str, forget: str) -> list[Line2D]:
     """Return a legend entry for each stage from which there is a path."""
     there = {place.stage for place in view.paths if place.arm == arm and place.forget == forget}
-    return [Line2D([], [], color=color(view, stage), label=view.names.stage(stage)) for stage in view.stages if stage in there]
+    return [
+        Line2D([], [], color=color(view, stage), label=view.names.stage(stage))
+        for stage in view.stages
+        if stage in there
+    ]
 
 
 def filled(text: str, width: int = 22) -> str:

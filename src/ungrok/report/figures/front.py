@@ -108,7 +108,9 @@ def _forest(axes: Axes, lines: Sequence[Line], most: int) -> None:
         _row(axes, place, verdict, (low, high), ratios)
     for place, line in enumerate(lines):
         if isinstance(line, str):
-            axes.annotate(line, (0, place), xycoords=axes.get_yaxis_transform(), va="center", fontweight="bold", **PLATE)
+            axes.annotate(
+                line, (0, place), xycoords=axes.get_yaxis_transform(), va="center", fontweight="bold", **PLATE
+            )
     axes.set_ylim(most - 0.5, -0.5)
     axes.set_yticks([place for place, _ in rows], [briefly(line) for _, line in rows])
     axes.tick_params("y", length=0)

@@ -178,14 +178,20 @@ def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
     figure.supxlabel("size of the eigenvalue")
     figure.supylabel("share of eigenvalues beyond")
     there = dict.fromkeys(stage for _, stage in series)
-    stages = [Line2D([], [], color=color(mechanism.view, s), label=mechanism.view.names.stage(s)) for s in mechanism.view.stages if s in there]
+    stages = [
+        Line2D([], [], color=color(mechanism.view, s), label=mechanism.view.names.stage(s))
+        for s in mechanism.view.stages
+        if s in there
+    ]
     kinds = [Line2D([], [], color=GRAY, linestyle=s, label=n) for n, s in SIGNS.items()]
     legend(figure, [*stages, *kinds])
     how = (
         "Share of the eigenvalues of the loss Hessian that are larger than a positive value (solid) or smaller than a negative one (dotted), by "
         "stochastic Lanczos quadrature before unlearning, mean over seeds; where a line ends there is none beyond."
     )
-    yield Picture(slug("spectra", forget), f"Spectra of the Hessian, {mechanism.view.names.forget(forget)}", how, figure)
+    yield Picture(
+        slug("spectra", forget), f"Spectra of the Hessian, {mechanism.view.names.forget(forget)}", how, figure
+    )
 
 
 def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
@@ -244,7 +250,10 @@ def _mediated(mechanism: Mechanism, here: pd.DataFrame, forget: str) -> Picture:
         "stands the rank correlation given test accuracy, with its interval; the strongest come first."
     )
     return Picture(
-        slug("mediation", forget), f"Do changes of measures go with changes of damage? {mechanism.view.names.forget(forget)}", how, figure
+        slug("mediation", forget),
+        f"Do changes of measures go with changes of damage? {mechanism.view.names.forget(forget)}",
+        how,
+        figure,
     )
 
 

@@ -49,7 +49,14 @@ def survival(view: View, comparison: Comparison) -> Iterator[Picture]:
     legend(
         figure,
         [
-            Line2D([], [], color=color(view, stage), linestyle=style, linewidth=thick, label=view.names.series(side.arm, side.stage))
+            Line2D(
+                [],
+                [],
+                color=color(view, stage),
+                linestyle=style,
+                linewidth=thick,
+                label=view.names.series(side.arm, side.stage),
+            )
             for stage, side, (style, thick) in zip(stages, comparison.sides, styles, strict=True)
         ],
     )

@@ -15,7 +15,6 @@ from ungrok.report.view import View
 from ungrok.study.place import Place
 from ungrok.study.recipe_blocks import BASE
 
-
 BELOW = -0.2
 """Where checkpoints are marked whose path diverged."""
 

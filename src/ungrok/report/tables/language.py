@@ -164,9 +164,16 @@ def answers(view: View) -> Iterator[Table]:
         here = audits[audits["forget"] == label]
         first = here[here["method"] == here["method"].iloc[0]] if len(here) else here
         rows = [["oracle", *(_median(first.get(f"oracle_{name}")) for name in names)]]
-        rows += [[view.names.method(m), *(_median(here[here["method"] == m][name]) for name in names)] for m in view.methods]
+        rows += [
+            [view.names.method(m), *(_median(here[here["method"] == m][name]) for name in names)] for m in view.methods
+        ]
         if len(here):
-            yield Table(f"Answers at the end, forgetting {view.names.forget(label)}", how, ["method", *(ENDS[n] for n in names)], rows)
+            yield Table(
+                f"Answers at the end, forgetting {view.names.forget(label)}",
+                how,
+                ["method", *(ENDS[n] for n in names)],
+                rows,
+            )
             how = short
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ungrok.report.format import MISSING, bracketed, fixed, in_unit, number, plural
+from ungrok.report.format import MISSING, bracketed, estimate, fixed, number, plural
 from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.tables.verdicts import headline_verdicts
@@ -26,7 +27,9 @@ def tables(mechanism: Mechanism) -> Iterator[Table]:
     compared = mechanism.view.comparisons
     for forget in mechanism.view.recipe.forget_labels():
         if len(own := mechanism.before[mechanism.before["forget"] == forget]):
-            yield from _together(mechanism, [c for c in compared if c.forgets == (forget, forget)], _of(mechanism, forget))
+            yield from _together(
+                mechanism, [c for c in compared if c.forgets == (forget, forget)], _of(mechanism, forget)
+            )
             yield _values(mechanism, own, forget)
         if len(mechanism.points) and (mechanism.points["forget"] == forget).any():
             yield _predictions(mechanism, forget)
@@ -59,7 +62,7 @@ def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> 
         rows.append(["measure", *named(key), *(_change_cell(*pair) for pair in ends)])
     how = (
         "One column per comparison. Claims: the median effect over methods at the headline's target, and in how many it agrees with the paper; "
-        "log ratios of updates, distances and spreads, differences of accuracies. Measures: "
+        "ratios of updates, distances and spreads (earlier ÷ later), differences of accuracies in percentage points. Measures: "
         "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
         "speaks against the measure."
     )
@@ -128,21 +131,22 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
 
 
 def _effect_cell(verdicts: list[Verdict], comparison: Comparison) -> str | Cell:
-    """Return the median effect over the methods of a comparison, and in how many of them it is positive."""
+    """Return the median effect over the methods of a comparison, and in how many of them it agrees with the paper."""
     effects = [v.effect for v in verdicts if v.comparison == comparison and v.effect.value is not None]
     if not effects:
         return MISSING
     values = [effect.value for effect in effects]
     positive = sum(value > 0 for value in values if value is not None)
-    return Cell((in_unit(float(pd.Series(values).median()), effects[0]), f"positive in {positive} of {len(values)}"))
+    middle = replace(effects[0], value=float(pd.Series(values).median()))
+    return Cell((estimate(middle), f"agrees in {positive} of {len(values)}"))
 
 
 def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
     both = first.merge(last, on="seed", suffixes=("_first", "_last")).dropna(subset=["value_first", "value_last"])
     if both.empty:
         return MISSING
-    estimate = sign_flip((both["value_last"] - both["value_first"]).to_numpy(dtype=float))
-    return Cell((number(estimate.effect), bracketed(number(estimate.low), number(estimate.high))))
+    change = sign_flip((both["value_last"] - both["value_first"]).to_numpy(dtype=float))
+    return Cell((number(change.effect), bracketed(number(change.low), number(change.high))))
 
 
 def _prediction_cells(row: Any) -> Row:

@@ -33,7 +33,14 @@ def oracle_gaps(view: View) -> Iterator[Table]:
             ]
         if rows:
             columns = ["method", "stage", "reached", *names, *names, *names]
-            yield Table(f"Distance from the oracle, forgetting {view.names.forget(forget)}", how, columns, rows, keys=2, groups=groups)
+            yield Table(
+                f"Distance from the oracle, forgetting {view.names.forget(forget)}",
+                how,
+                columns,
+                rows,
+                keys=2,
+                groups=groups,
+            )
 
 
 def _oracle_rows(view: View, arm: str, stage: str, forget: str) -> list[Row]:
@@ -88,11 +95,18 @@ def ranking(view: View) -> Iterator[Table]:
         if len(methods) > 2:
             ranks = {series: (_ranks(rewound), _ranks(ends)) for series, (rewound, ends) in places.items()}
             methods.sort(key=lambda m: sum(rewound.get(m, len(methods)) for rewound, _ in ranks.values()))
-            rows = [[view.names.method(m), *(c for s in view.series for c in _rank_cells(places[s], ranks[s], m))] for m in methods]
+            rows = [
+                [view.names.method(m), *(c for s in view.series for c in _rank_cells(places[s], ranks[s], m))]
+                for m in methods
+            ]
             groups = [("", 1), *((view.label(*series), 5) for series in view.series)]
             columns = ["method", *["rank rewound", "gap", "UA", "rank at the end", "gap"] * len(view.series)]
             yield Table(
-                f"Methods by distance from the oracle, forgetting {view.names.forget(forget)}", how, columns, rows, groups=groups
+                f"Methods by distance from the oracle, forgetting {view.names.forget(forget)}",
+                how,
+                columns,
+                rows,
+                groups=groups,
             )
 
 

@@ -56,7 +56,9 @@ def grok_rates(view: View) -> Table:
         oracles = view.results.oracles.drop_duplicates(["arm", "seed", "forget"])
         for forget in view.recipe.forget_labels():
             here = oracles[(oracles["arm"] == arm) & (oracles["forget"] == forget)]
-            rows.append([arm, f"oracles, without {view.names.forget(forget)}", *_rate_cells(list(here["oracle_status"]), alpha)])
+            rows.append(
+                [arm, f"oracles, without {view.names.forget(forget)}", *_rate_cells(list(here["oracle_status"]), alpha)]
+            )
     interval_name = f"{1 - alpha:.0%} interval (Wilson)"
     how = (
         f"A trajectory counts as grokked if {view.signal} holds its level, late, to the end; all other ends are "

@@ -23,9 +23,7 @@ def updates_to_target(view: View) -> Iterator[Table]:
     columns = ["method", "stage", *["median [range]", "reached", "nothing to forget", "not reached"] * len(targets)]
     kinds = {"Updates": False, "Strength": True}
     groups = [("", 2), *((level(target), 4) for target in targets)]
-    how = (
-        "Median and range of the {unit} to each target over the seeds that had something to forget; > x means that all that is known is that the median, or the range, goes beyond x."
-    )
+    how = "Median and range of the {unit} to each target over the seeds that had something to forget; > x means that all that is known is that the median, or the range, goes beyond x."
     for forget, (unit, one_shot) in product(view.recipe.forget_labels(), kinds.items()):
         rows = []
         for method, (arm, stage) in product(view.methods, view.series):
@@ -105,7 +103,9 @@ def learning_rates(view: View) -> Iterator[Table]:
             if any(view.tracks(Place(*series, forget, label)) for label in grid.values())
         ]
         if rows:
-            yield Table(f"Learning rates, forgetting {view.names.forget(forget)}", how, columns, rows, keys=2, groups=groups)
+            yield Table(
+                f"Learning rates, forgetting {view.names.forget(forget)}", how, columns, rows, keys=2, groups=groups
+            )
 
 
 def _rates_row(view: View, arm: str, stage: str, forget: str, name: str, grid: Grid, rates: Sequence[float]) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ungrok.report.format import MISSING, estimate, interval, listed, p_value, plural, unit_of
+from ungrok.report.format import MISSING, POINTS, estimate, interval, listed, p_value, plural, unit_of
 from ungrok.report.names import metric_name, place_name
 from ungrok.report.tables.table import Cell, Row, Table, reason
 from ungrok.report.view import View
@@ -73,7 +73,9 @@ def _headline(view: View, comparison: Comparison, own: Sequence[Verdict], how: s
             row += [verdict_cell(verdict)] if verdict else _without(view, method, key)
         seeds = [v.n_seeds for v in own if v.method == method and v.n_seeds] or [0]
         rows.append([*row, " to ".join(dict.fromkeys(map(str, (min(seeds), max(seeds)))))])
-    title = f"{view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}, at {place_name(own[0].at)}"
+    title = (
+        f"{view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}, at {place_name(own[0].at)}"
+    )
     return Table(title, how, ["method", *heads, "seeds"], rows)
 
 
@@ -83,7 +85,7 @@ def _head(key: Key, own: Sequence[Verdict]) -> str:
     text, _ = HEADS.get(key, (title, title))
     if effect.scale == "log ratio":
         return f"{text}, earlier ÷ later"
-    return f"{text}, {unit_of(effect)}"
+    return f"{text}, {POINTS}, earlier − later"
 
 
 def _without(view: View, method: str, key: Key) -> Row:

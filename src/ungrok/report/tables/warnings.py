@@ -66,5 +66,9 @@ def _paths(view: View, which: Callable[[pd.DataFrame], bool]) -> str:
         if place.stage in view.stages:
             own = [which(track.rows) for track in tracks.values()]
             flags.setdefault((place.method, view.label(place.arm, place.stage)), []).extend(own)
-    texts = [f"{view.names.method(method)} from {stage} {sum(own)} of {len(own)}" for (method, stage), own in flags.items() if any(own)]
+    texts = [
+        f"{view.names.method(method)} {stage} {sum(own)} of {len(own)}"
+        for (method, stage), own in flags.items()
+        if any(own)
+    ]
     return "; ".join(sorted(texts))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import ClassVar, Literal
+from functools import cached_property, partial
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from ungrok.core.schema import Schema
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Doses, Scale, Target, Wins
 from ungrok.study.recipe_blocks import Claims
+from ungrok.study.recipe_search import search_target
+from ungrok.study.search import Choice, chosen
 from ungrok.study.track import Row, Track
 
 Floats = NDArray[np.float64]
@@ -63,6 +65,29 @@ class Sides:
         return int(self.both.sum())
 
 
+class Reading(NamedTuple):
+    """A place at which paths are read.
+
+    Args:
+        at: Its name.
+        pairs: The paths.
+        notes: What a reader should know.
+        row: Finds the row of the place on a path.
+        reading: ``same_rate`` where the headline is read at each side's own rate instead.
+
+    """
+
+    at: At
+    pairs: Pairs
+    notes: tuple[Note, ...]
+    row: Callable[[Track], Row | None]
+    reading: str = ""
+
+
+def _at_target(track: Track, target: Target) -> Row | None:
+    return track.at(target)
+
+
 @dataclass(frozen=True)
 class Evidence:
     """The paths of one method from both sides of a comparison.
@@ -89,6 +114,7 @@ class Evidence:
     damage: float = 0.02
     from_scratch: bool = False
     self_stopping: bool = False
+    _chosen: dict[float, dict[int, tuple[Choice | None, Choice | None]]] = field(default_factory=dict, repr=False)
 
     @property
     def one_shot(self) -> bool:
@@ -128,17 +154,49 @@ class Evidence:
             notes.append(Note("not_reached", {"before": before, "after": after, "pairs": total}))
         return usable, tuple(notes)
 
-    def places(self) -> Iterator[tuple[At, Pairs, tuple[Note, ...], Callable[[Track], Row | None]]]:
-        """Yield where damage, gap and spread are read: at each target, or at the end for methods that stop by themselves.
+    def searched(self, target: Target) -> bool:
+        """Return whether every side has its own rate at a target: paths of a search end at its target, lower ones are beyond them."""
+        return bool(self.rates) and not isinstance(target, str) and target >= search_target(self.claims)
 
-        With each place its pairs, notes, and how its row is found on a path.
+    def own_rates(self, target: float) -> dict[int, tuple[Choice | None, Choice | None]]:
+        """Return, for each seed that has both sides, the rate that is best for either, chosen from its own paths on validation data."""
+        if target not in self._chosen:
+            self._chosen[target] = {
+                seed: (self._own(seed, 0, target), self._own(seed, 1, target)) for seed in self.pairs
+            }
+        return self._chosen[target]
+
+    def _own(self, seed: int, side: int, target: float) -> Choice | None:
+        paths = {rate: pairs[seed][side] for rate, pairs in self.rates.items() if seed in pairs}
+        return chosen(paths, target, self.damage)
+
+    def _at_own_rates(self, pairs: Pairs, target: float) -> Pairs:
+        """Return the pairs with each path replaced by that at its side's own rate, where one reaches the target."""
+        choices = self.own_rates(target)
+
+        def path(seed: int, side: int) -> Track:
+            choice = choices[seed][side]
+            return pairs[seed][side] if choice is None else self.rates[choice.rate][seed][side]
+
+        return {seed: (path(seed, 0), path(seed, 1)) for seed in pairs}
+
+    def places(self) -> Iterator[Reading]:
+        """Yield where distance, damage, gap and spread are read: at each target, or at the end for methods that stop by themselves.
+
+        Where rates were searched, first at each side's own rate and then, as the reading ``same_rate``, at identical settings.
         """
         if self.self_stopping:
-            yield At("end"), self.pairs, (Note("self_stopping"),), lambda track: track.end
+            yield Reading(At("end"), self.pairs, (Note("self_stopping"),), lambda track: track.end)
             return
         for target in self.claims.targets:
             pairs, notes = self.usable(target)
-            yield At.target(target), pairs, notes, lambda track, target=target: track.at(target)  # type: ignore[misc]
+            place = partial(_at_target, target=target)
+            if self.searched(target) and pairs:
+                own = self._at_own_rates(pairs, float(target))
+                yield Reading(At.target(target), own, (Note("own_rate"),), place)
+                yield Reading(At.target(target), pairs, notes, place, "same_rate")
+            else:
+                yield Reading(At.target(target), pairs, notes, place)
 
     def started(self, name: str) -> Note:
         """Return the note that says from which mean values of a metric both sides started."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Pairs, Sides, number
+from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Pairs, Reading, Sides, number
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Target, Wins
-from ungrok.study.recipe_search import search_target
-from ungrok.study.search import Choice, chosen
+from ungrok.study.search import Choice
 from ungrok.study.track import Row
 
 COARSE = 20
@@ -52,7 +51,7 @@ class Efficiency(Claim):
 
     def headline(self, finding: Finding, accuracy: str) -> str | None:  # noqa: ARG002
         """Return the reading; of distances only that in function counts."""
-        return finding.reading if finding.metric != "weight_distance" else None
+        return finding.reading if finding.metric in ("updates", "strength", "moved_retain") else None
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield the readings per target."""
@@ -61,15 +60,18 @@ class Efficiency(Claim):
             # Where a method stops by itself, the target is only where its path happens to pass.
             notes = (*notes, Note("self_stopping")) if evidence.self_stopping else notes
             yield self._same_rate(evidence, target, pairs, notes)
-            # Paths of a search end at its target: lower ones are beyond them.
-            if evidence.rates and not isinstance(target, str) and target >= search_target(evidence.claims):
-                yield self._own_rate(evidence, target, pairs)
-        for at, pairs, notes, place in evidence.places():
+            if evidence.searched(target):
+                yield self._own_rate(evidence, float(target), pairs)
+        for read in evidence.places():
             for column, unit in DISTANCES.items():
                 if evidence.has(column):
-                    sides = evidence.read(lambda track, place=place, column=column: _log(place(track), column), pairs)  # type: ignore[misc]
-                    notes = notes if sides.n or not pairs else (Note("never_both"), *notes)
-                    yield self._ratio(evidence, "distance", column, at, sides if sides.n else None, unit, notes)
+                    yield self._distance(evidence, read, column, unit)
+
+    def _distance(self, evidence: Evidence, read: Reading, column: str, unit: str) -> Finding:
+        sides = evidence.read(lambda track: _log(read.row(track), column), read.pairs)
+        notes = read.notes if sides.n or not read.pairs else (Note("never_both"), *read.notes)
+        metric = f"{column} same rate" if read.reading else column
+        return self._ratio(evidence, "distance", metric, read.at, sides if sides.n else None, unit, notes)
 
     def _same_rate(self, evidence: Evidence, target: Target, pairs: Pairs, notes: tuple[Note, ...]) -> Finding:
         end, metric = evidence.doses.end, "strength" if evidence.one_shot else "updates"
@@ -79,13 +81,7 @@ class Efficiency(Claim):
         return self._restricted(evidence, "same_rate", metric, At.target(target), doses, there, end, notes)
 
     def _own_rate(self, evidence: Evidence, target: float, pairs: Pairs) -> Finding:
-        choices = {
-            seed: tuple(
-                chosen({rate: paths[seed][side] for rate, paths in evidence.rates.items() if seed in paths}, target, evidence.damage)
-                for side in (0, 1)
-            )
-            for seed in pairs
-        }  # fmt: skip
+        choices = {seed: both for seed, both in evidence.own_rates(target).items() if seed in pairs}
         doses = np.full((2, evidence.seeds), np.nan)
         there = np.zeros(evidence.seeds, dtype=bool)
         for seed, both in choices.items():
@@ -154,7 +150,7 @@ def _log(row: Row | None, name: str) -> float | None:
     return None if value is None or value <= 0 else math.log(value)
 
 
-def _rate_notes(choices: dict[int, tuple[Choice | None, ...]], rates: list[float]) -> tuple[Note, ...]:
+def _rate_notes(choices: Mapping[int, tuple[Choice | None, ...]], rates: list[float]) -> tuple[Note, ...]:
     """Return which rates were chosen, and for how many paths the best one lies at an end of the grid."""
     sides = [[both[side].rate for both in choices.values() if both[side] is not None] for side in (0, 1)]  # type: ignore[union-attr]
     notes = []

@@ -147,9 +147,9 @@ def _evidence(
         return None
     searched = label in recipe.searched()
     rates = {rate: paired(name) for rate, name in grid_of(labels, label).items()} if searched else {}
-    own = {} if recipe.search is None else {"damage": recipe.search.damage}
     return Evidence(
-        pairs, len(recipe.seeds), label, doses[label], recipe.claims, rates, **own,
+        pairs, len(recipe.seeds), label, doses[label], recipe.claims, rates,
+        damage=0.0 if recipe.search is None else recipe.search.damage,
         from_scratch=unlearner.from_scratch, self_stopping=unlearner.self_stopping,
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ NOTES: dict[str, tuple[str, str]] = {
     "never_both": ("no pair in which both reached the target", ""),
     "both_reached": ("among {count} pairs in which both got there: × {ratio:.3g}", ""),
     "at_least": ("at least {before:.3f} → {after:.3f}", " with the paths that did not get there read at their end"),
+    "own_rate": ("each side at its own rate", ""),
     "own_rates": ("median rates {before:g} → {after:g}", ""),
     "end_of_grid": ("best rate at the end of the grid in {count} of {paths} paths", ""),
     "some_diverged": ("diverged", ": {before} → {after} of {pairs}"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Pairs, number
+from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Reading, number
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At
 from ungrok.study.track import Row, Track
@@ -31,26 +31,21 @@ class OracleGap(Claim):
 
     def headline(self, finding: Finding, accuracy: str) -> str | None:  # noqa: ARG002
         """Return ``oracle_gap``."""
-        return "oracle_gap" if finding.metric == "gap" else None
+        return "oracle_gap" if finding.metric == "gap" and not finding.reading else None
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per target, one at the matched dose and one where rewinding stops."""
-        for at, pairs, notes, place in evidence.places():
-            yield self._at(evidence, at, pairs, notes, place)
+        for read in evidence.places():
+            yield self._at(evidence, read)
         dose = evidence.doses.matched
-        yield self._at(evidence, evidence.matched, evidence.pairs, (), lambda track: track.at_dose(dose))
-        yield self._at(evidence, At("rewind"), evidence.pairs, (), lambda track: track.rewound())
+        yield self._at(evidence, Reading(evidence.matched, evidence.pairs, (), lambda track: track.at_dose(dose)))
+        yield self._at(evidence, Reading(At("rewind"), evidence.pairs, (), lambda track: track.rewound()))
 
-    def _at(
-        self,
-        evidence: Evidence,
-        at: At,
-        pairs: Pairs,
-        notes: tuple[Note, ...],
-        place: Callable[[Track], Row | None],
-    ) -> Finding:
+    def _at(self, evidence: Evidence, read: Reading) -> Finding:
+        pairs, notes = read.pairs, read.notes
+
         def change(track: Track) -> float | None:
-            start, now = (_beyond(row) for row in (track.start, place(track)))
+            start, now = (_beyond(row) for row in (track.start, read.row(track)))
             return None if start is None or now is None else now - start
 
         sides = evidence.read(change, pairs)
@@ -60,7 +55,9 @@ class OracleGap(Claim):
         if bare and sides.n:
             notes = (*notes, Note("no_floor", {"count": bare, "pairs": len(pairs)}))
         margin, values = evidence.claims.margins.oracle_gap, sides if sides.n else None
-        return Finding(self, evidence.method, "gap", at, values, "accuracy", margin, notes, accuracy=True)
+        return Finding(
+            self, evidence.method, "gap", read.at, values, "accuracy", margin, notes, read.reading, accuracy=True
+        )  # fmt: skip
 
 
 def _beyond(row: Row | None) -> float | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Sides, fall, mean, number
+from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Reading, Sides, fall, mean, number
 from ungrok.study.claims.efficiency import Efficiency
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Scale
 from ungrok.study.statistics import FEWEST_FOR_SPREAD
+from ungrok.study.track import Track
 
 UNEQUAL = 0.05
 """Spreads are not compared where mean UA differs by more."""
@@ -33,17 +35,17 @@ class Stability(Claim):
 
     def headline(self, finding: Finding, accuracy: str) -> str | None:
         """Return ``spread`` for the fall of the accuracy by which damage is judged."""
-        return "spread" if finding.metric == accuracy else None
+        return "spread" if finding.metric == accuracy and not finding.reading else None
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per place and accuracy, and one of the updates."""
-        for at, pairs, notes, place in evidence.places():
-            ua = evidence.read(lambda track, place=place: number(place(track), "UA"), pairs)  # type: ignore[misc]
-            complete = ua.n == len(pairs)
+        for read in evidence.places():
+            ua = evidence.read(partial(_value, read, "UA"), read.pairs)
+            complete = ua.n == len(read.pairs)
             for name in ("RA", "TA", "bystander_accuracy"):
                 if evidence.has(name):
-                    falls = evidence.read(lambda track, place=place, name=name: fall(track, place(track), name), pairs)  # type: ignore[misc]
-                    yield self._spread(evidence, name, at, falls, ua, notes, complete=complete)
+                    falls = evidence.read(partial(_fall, read, name), read.pairs)
+                    yield self._spread(evidence, name, read.at, falls, ua, read.notes, read.reading, complete=complete)
         for finding in Efficiency().findings(evidence):
             if finding.metric == "updates" and finding.sides is not None:
                 yield self._of_updates(evidence, finding)
@@ -63,6 +65,7 @@ class Stability(Claim):
         sides: Sides,
         ua: Sides | None,
         notes: tuple[Note, ...],
+        reading: str = "",
         *,
         complete: bool,
     ) -> Finding:
@@ -80,6 +83,14 @@ class Stability(Claim):
         margin = evidence.claims.margins.stability
         values, said = (sides, notes) if reason is None else (None, (reason, *notes))
         return Finding(
-            self, evidence.method, metric, at, values, "standard deviations", margin, said, "", "spreads", SCALE,
+            self, evidence.method, metric, at, values, "standard deviations", margin, said, reading, "spreads", SCALE,
             barred=barred,
         )  # fmt: skip
+
+
+def _value(read: Reading, name: str, track: Track) -> float | None:
+    return number(read.row(track), name)
+
+
+def _fall(read: Reading, name: str, track: Track) -> float | None:
+    return fall(track, read.row(track), name)
