@@ -9,9 +9,12 @@ import pytest
 from ungrok.core.errors import RecipeError
 from ungrok.study.calibrate import Calibration, calibrate, swapped
 from ungrok.study.claims import Doses, judge
+from ungrok.study.claims.base import Evidence
 from ungrok.study.claims.judge import paths_of
 from ungrok.study.inference import Differences
 from ungrok.study.place import Place
+from ungrok.study.rates import rated
+from ungrok.study.search import Choice
 
 SEEDS = list(range(8))
 DOSES = {"gradient_ascent": Doses(100.0, 50.0)}
@@ -64,6 +67,58 @@ def test_a_judge_that_looks_past_the_swap_is_caught(recipe, monkeypatch):
     outcome = calibrate([paths_of(rows(60, 60))], recipe, DOSES, draws=40)
     assert outcome.words == outcome.draws == 40
     assert outcome.interval[0] > 0.05
+
+
+GRID = (0.005, 0.01, 0.02)
+
+
+@pytest.fixture
+def searched(tiny):
+    return tiny(
+        f"seeds={SEEDS}", "unlearn=[{kind: gradient_ascent, lr: 0.01}]", "claims.targets=[0.1]",
+        "search={settings: {gradient_ascent: lr}}", "claims.headline={metrics: [own_rate]}",
+    )  # fmt: skip
+
+
+def rated_rows(seed):
+    """Return a study of which all rates of both sides need as many updates but for chance, much of it common to all seeds of a rate."""
+    draw, tables = np.random.default_rng(seed), []
+    for rate in GRID:
+        name = "gradient_ascent" if rate == 0.01 else rated("gradient_ascent", rate)
+        for stage in ("pre_grok", "grokked"):
+            tables += [path(unit, stage, float(round(60 * np.exp(draw.normal(0, 0.2)))), 0.0, name) for unit in SEEDS]
+    return pd.DataFrame([row | {"validation_accuracy": 0.9} for table in tables for row in table])
+
+
+def own_rate_words(recipe, studies):
+    """Return, per study, the share of swaps that give a word on updates at each side's own rate."""
+    outcomes = [calibrate([paths_of(rated_rows(study))], recipe, DOSES, draws=64) for study in range(studies)]
+    assert all(tuple(outcome.claims) == ("efficiency",) for outcome in outcomes)
+    return [outcome.words / outcome.draws for outcome in outcomes]
+
+
+def test_rates_chosen_from_a_seeds_own_paths_leak_nothing(searched):
+    table = rated_rows(0)
+    outcome = calibrate([paths_of(table)], searched, DOSES, draws=1000)
+    assert outcome.draws == 128
+    assert outcome.words <= 0.05 * 128
+
+
+def test_rates_chosen_by_all_other_seeds_leak(searched, monkeypatch):
+    """For each side the rate at which the other seeds need the fewest updates, which the seed's own paths do not lower."""
+
+    def by_others(self, target):
+        def choice(seed, side):
+            def updates(unit, rate):
+                return self.rates[rate][unit][side].at(target)["dose"]
+
+            rate = min(GRID, key=lambda rate: sum(updates(unit, rate) for unit in self.pairs if unit != seed))
+            return Choice(rate, updates(seed, rate), 0.0)
+
+        return {seed: (choice(seed, 0), choice(seed, 1)) for seed in self.pairs}
+
+    monkeypatch.setattr(Evidence, "own_rates", by_others)
+    assert np.mean(own_rate_words(searched, 4)) > 0.1
 
 
 def test_sides_of_a_seed_are_swapped_in_all_methods_and_rates_and_of_no_other_seed(recipe):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ungrok.study.inference import EXACT_UP_TO, flips
+from ungrok.study.inference import EXACT_UP_TO, Floats, flips
 
 TABLES = 300
 """Simulated families, the same for every ratio that is tried."""
@@ -66,6 +66,7 @@ def detectable(rows: int, seeds: int, alpha: float = 0.05, power: float = 0.8, s
     return math.exp(high)
 
 
-def _largest(d: np.ndarray, signs: np.ndarray) -> np.ndarray:
+def _largest(d: Floats, signs: Floats) -> Floats:
     """Return the largest statistic of rows without effect under each flip, shape (flips,)."""
-    return np.abs((d / np.linalg.norm(d, axis=1, keepdims=True)) @ signs.T).max(axis=0, initial=0.0)
+    statistics: Floats = np.abs((d / np.linalg.norm(d, axis=1, keepdims=True)) @ signs.T)
+    return np.asarray(statistics.max(axis=0, initial=0.0))

@@ -52,17 +52,28 @@ class Track:
         """Whether the dose is a strength."""
         return bool(self.rows["updates"].isna().all())
 
+    @cached_property
+    def _reached(self) -> dict[str, tuple[Status, Row | None]]:
+        """By target column that was asked for: the status, and the row at which the target is first reached."""
+        return {}
+
+    def _at(self, target: float | str) -> tuple[Status, Row | None]:
+        column = target_column(target)
+        if column not in self._reached:
+            first = next((row for row in self.places if row[column] == 1), None)  # not 1: False, nan or None
+            undefined = any(pd.isna(row[column]) for row in self.places)
+            started, ended = (bool(row[column] == 1) for row in (self.start, self.end))
+            status: Status = "undefined" if undefined else "nothing" if started else "reached" if ended else "censored"
+            self._reached[column] = status, first
+        return self._reached[column]
+
     def status(self, target: float | str) -> Status:
         """Return ``undefined`` (no oracle), ``nothing`` (at or below from the start), ``reached`` or ``censored``."""
-        flags = [place[target_column(target)] for place in self.places]
-        if any(pd.isna(flag) for flag in flags):
-            return "undefined"
-        return "nothing" if flags[0] else "reached" if flags[-1] else "censored"
+        return self._at(target)[0]
 
     def at(self, target: float | str) -> Row | None:
         """Return the row at which the target is first reached."""
-        column = target_column(target)
-        return next((row for row in self.places if row[column] == 1), None)  # not 1: False, nan or None
+        return self._at(target)[1]
 
     def at_dose(self, dose: float) -> Row:
         """Return the last row whose dose is not beyond ``dose``; a path that diverged earlier ends in its last row."""
