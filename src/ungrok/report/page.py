@@ -16,7 +16,7 @@ import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ungrok.core.files import write_text
-from ungrok.report.export import write_tables
+from ungrok.report.export import LATEX, write_tables
 from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
 from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named
@@ -67,7 +67,7 @@ def write_report(
         (page.parent / "figures").mkdir(parents=True, exist_ok=True)
         mechanism, first = Mechanism(view), list(front(view))
         every = distinct([*first, *family.pictures(view), *mechanism_figures.pictures(mechanism)])
-        shown = [_save(picture, page.parent / "figures") for picture in every]
+        shown = [saved(picture, page.parent / "figures") for picture in every]
         content = contents(view, family, mechanism, shown, made, fronts=len(first), looked=looked)
         write_text(page, filled(content))
         write_tables(page.parent / "tables", tables_of(content))
@@ -113,7 +113,7 @@ def filled(content: dict[str, Any]) -> str:
     """Return a page as text.
 
     Args:
-        content: ``name`` and ``question``, which open the page; ``screen``, a :class:`~ungrok.report.front.Screen`; ``front``, figures
+        content: ``name`` and ``question``, which open the page; ``screen``, with what stands first, answers and what stands last (:class:`~ungrok.report.front.Screen`); ``front``, figures
             that do not fold; ``words``, pairs of a word and its meaning; ``headline``, tables that do not fold; ``sections``.
 
     """
@@ -125,7 +125,7 @@ def filled(content: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     script = (resources.files("ungrok.report") / "page.js").read_text(encoding="utf-8")
-    return environment.get_template("template.html.j2").render(content, script=script)
+    return environment.get_template("template.html.j2").render(content, script=script, latex=LATEX)
 
 
 def tables_of(content: dict[str, Any]) -> list[Table]:
@@ -144,7 +144,7 @@ def distinct(pictures: list[Picture]) -> list[Picture]:
     return pictures
 
 
-def _save(picture: Picture, folder: Path) -> dict[str, str]:
+def saved(picture: Picture, folder: Path) -> dict[str, str]:
     """Write a figure as PNG and PDF, without dates, and return what the page needs of it."""
     figure, image = picture.figure, io.BytesIO()
     figure.set_dpi(STYLE["savefig.dpi"])

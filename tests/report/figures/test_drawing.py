@@ -57,7 +57,9 @@ def test_a_stage_has_one_color_everywhere(study, drawn):
             if entry.get_label() in shades:
                 named.add(name)
                 assert entry.get_color() == shades[entry.get_label()], name
-    assert named == {"dose-class", "survival-pre_grok-grokked-class", "frontier-class"}
+    assert named == {
+        f"{name}-class" for name in ("dose", "survival-pre_grok-grokked", "least-damage-pre_grok-grokked", "frontier")
+    }
     others = study(stages=["pre_grok", "step-200", "step-300"], claims={})
     assert len({color(others, stage) for stage in others.stages}) == 3
 

@@ -117,7 +117,7 @@ def _forest(axes: Axes, lines: Sequence[Line], most: int) -> None:
     axes.spines["left"].set_visible(False)
     if ratios:
         axes.set_xscale("log")
-        _ratio_ticks(axes, low, high)
+        ratio_ticks(axes, low, high)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
@@ -125,7 +125,7 @@ def _forest(axes: Axes, lines: Sequence[Line], most: int) -> None:
     axes.set_xlabel("ratio (log scale),\nearlier ÷ later" if ratios else "percentage points,\nearlier − later")
 
 
-def _ratio_ticks(axes: Axes, low: float, high: float) -> None:
+def ratio_ticks(axes: Axes, low: float, high: float) -> None:
     """Label 1 and, on both sides of it, ratios that leave room for their labels."""
     decades = math.log10(high / low)
     steps = (1, 2, 5) if decades < 1.6 else (1, 3) if decades < 3 else (1,)
@@ -138,7 +138,8 @@ def _ratio_ticks(axes: Axes, low: float, high: float) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _natural(value: float, ratios: bool) -> float:
+def natural(value: float, ratios: bool) -> float:
+    """Return an effect as axes show it: a log ratio as a ratio, a share in percentage points."""
     return math.exp(min(max(value, -700.0), 700.0)) if ratios else 100 * value
 
 
@@ -147,16 +148,16 @@ def _extent(rows: Sequence[Verdict], ratios: bool) -> tuple[float, float]:
     values = [value for v in rows if v.effect.value is not None for value in (v.effect.value, *v.effect.interval)]
     finite = [0.0, *(value for value in values if math.isfinite(value))]
     room = max(0.06 * (max(finite) - min(finite)), 0.05 if ratios else 0.002)
-    return _natural(min(finite) - room, ratios), _natural(max(finite) + room, ratios)
+    return natural(min(finite) - room, ratios), natural(max(finite) + room, ratios)
 
 
 def _row(axes: Axes, place: int, verdict: Verdict, extent: tuple[float, float], ratios: bool) -> None:
     """Draw an estimate with its interval, cut at the ends of the axis, and net wins where a target was not always reached."""
     effect, style = verdict.effect, MARKS[verdict.word]
     assert effect.value is not None
-    ends = np.clip([_natural(end, ratios) for end in effect.interval], *extent)
+    ends = np.clip([natural(end, ratios) for end in effect.interval], *extent)
     axes.plot(ends, [place, place], color=style["color"], linewidth=1.4, zorder=2)
-    axes.plot([_natural(effect.value, ratios)], [place], markersize=4.5, zorder=3, linestyle="", **style)
+    axes.plot([natural(effect.value, ratios)], [place], markersize=4.5, zorder=3, linestyle="", **style)
     if verdict.wins and effect.cut_at is not None:
         beside: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
         axes.annotate(net_wins(verdict.wins), (1, place), (4, 0), va="center", color="#666666", fontsize=8, **beside)
