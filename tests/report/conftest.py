@@ -52,6 +52,7 @@ def recipe(**changes):
 
 
 def step_of(stage):
+    """Return the step of a stage; controls stand at that of the grokked stage."""
     return int(stage[5:]) if stage.startswith("step-") else STEPS.get(stage, STEPS["grokked"])
 
 

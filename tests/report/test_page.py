@@ -16,7 +16,9 @@ from matplotlib.figure import Figure
 
 from ungrok.core.errors import StoreError
 from ungrok.report import write_report
+from ungrok.report.export import LATEX
 from ungrok.report.figures.drawing import Picture
+from ungrok.report.front import looks
 from ungrok.report.page import distinct, saved
 
 SECTIONS = ["verdicts", "figures", "oracle", "updates", "transitions", "cost", "warnings", "recipe", "provenance"]
@@ -125,10 +127,9 @@ def test_verdicts_and_words_are_shown(study, tmp_path):
 
 def test_how_often_a_study_was_judged_is_said(study, tmp_path):
     view = study()
-    path = write_report(
-        tmp_path, view.plan, view.results, view.verdicts, MADE, view.doses, "Judged before with 6 seeds."
-    )
-    assert "Judged before with 6 seeds." in Page(path.read_text(encoding="utf-8")).text
+    look = {"alpha": 0.005, "number": 2, "seeds_before": [[0, 1, 2, 3, 4, 5]], "first_headline_same": True}
+    path = write_report(tmp_path, view.plan, view.results, view.verdicts, MADE | {"look": look}, view.doses)
+    assert looks(0.005, 2, [range(6)]) in Page(path.read_text(encoding="utf-8")).text
 
 
 def test_the_ends_of_paths_stand_under_the_oracle(study, tmp_path):
@@ -184,6 +185,11 @@ def test_the_signal_of_the_transition_is_named(study, tmp_path):
 def test_figures_whose_names_differ_in_case_only_have_files_of_their_own():
     pictures = [Picture(name, "", "", Figure()) for name in ("dose-a", "dose-A", "other", "dose-a")]
     assert [picture.name for picture in distinct(pictures)] == ["dose-a", "dose-A-2", "other", "dose-a-3"]
+
+
+def test_the_page_escapes_as_the_files_do(study, tmp_path):
+    text = written(study(), tmp_path)
+    assert json.loads(re.search(r"const LATEX = (\{.*\});", text)[1]) == LATEX
 
 
 TRIED = """

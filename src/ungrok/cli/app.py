@@ -64,6 +64,7 @@ for command in (single.train, single.unlearn, single.evaluate, single.analyze):
     app.command()(command)
 app.command()(compare.compare)
 app.command()(compare.mediation)
+app.command()(compare.calibrate)
 app.command()(evidence.evidence)
 app.command(name="list")(listing.list_)
 

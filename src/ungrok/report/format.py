@@ -21,7 +21,6 @@ MOST_EXPONENT = 700.0
 """Beyond it the exponential function overflows."""
 
 
-
 def missing(value: object) -> bool:
     """Return whether a table cell holds nothing: None, NaN or NA."""
     return value is None or bool(pd.isna(value))  # type: ignore[call-overload]

@@ -152,17 +152,28 @@ class Spreads(PairedRow):
         y = center + math.exp(supposed) * (self._y - center)
         swapped = signs[:, self._there] < 0
         first, second = np.where(swapped, y, self._x), np.where(swapped, self._x, y)
-        u, v = ((side - np.median(side, axis=1, keepdims=True)) ** 2 for side in (first, second))
+        u, v = ((side - _medians(side)) ** 2 for side in (first, second))
         return _statistic((u - v).sum(axis=1), ((u - v) ** 2).sum(axis=1))
 
     def interval(self, signs: Floats, others: Floats, rank: int) -> tuple[float, float]:
         """Return the ends: beyond them no effect on a grid, refined by bisection, is accepted."""
 
         def accepted(effect: float) -> bool:
-            own = self.statistics(signs, effect)
-            return bool((np.maximum(own, others) >= own[0] - _TIE).sum() > rank)
+            observed = self.statistics(signs[:1], effect)[0] - _TIE
+            reached = int((others >= observed).sum())
+            if reached > rank:  # by other rows alone, whatever this one's statistic is under the flips
+                return True
+            own = self.statistics(signs[others < observed], effect)
+            return reached + int((own >= observed).sum()) > rank
 
         return tuple(_end(accepted, self.effect, side) for side in (-1, 1))  # type: ignore[return-value]
+
+
+def _medians(values: Floats) -> Floats:
+    """Return the median of each row, shape (rows, 1); on short rows many times as fast as ``np.median``, and bit for bit the same."""
+    ordered, half = np.sort(values, axis=1), values.shape[1] // 2
+    middle = ordered[:, [half]]
+    return middle if values.shape[1] % 2 else (ordered[:, [half - 1]] + middle) / 2
 
 
 GRID, FARTHEST = 0.25, 8.0
@@ -172,7 +183,7 @@ GRID, FARTHEST = 0.25, 8.0
 def _end(accepted: Callable[[float], bool], effect: float, side: int) -> float:
     """Return the accepted value that lies farthest from the effect on one side; infinite where the farthest one tried is accepted."""
     tried = np.arange(0.0, FARTHEST + GRID, GRID)
-    last = max((i for i, away in enumerate(tried) if accepted(effect + side * away)), default=0)
+    last = next((i for i in reversed(range(len(tried))) if accepted(effect + side * tried[i])), 0)
     if last == len(tried) - 1:
         return side * math.inf
     low, high = tried[last], tried[last + 1]
@@ -197,12 +208,23 @@ def family(rows: Sequence[PairedRow], seeds: int, alpha: float = 0.05) -> list[E
     signs = flips(seeds)
     rank = math.floor(alpha * len(signs) * (1 + 1e-12))
     table = np.stack([row.statistics(signs) for row in rows]) if rows else np.zeros((0, len(signs)))
-    return [_estimate(row, table, place, signs, rank) for place, row in enumerate(rows)]
+    first, second = _largest(table)
+    return [
+        _estimate(row, own, np.where(own == first, second, first), signs, rank)
+        for row, own in zip(rows, table, strict=True)
+    ]
 
 
-def _estimate(row: PairedRow, table: Floats, place: int, signs: Floats, rank: int) -> Estimate:
-    others = np.delete(table, place, axis=0).max(axis=0, initial=0.0)
-    reached = np.maximum(table[place], others) >= table[place, 0] - _TIE
+def _largest(table: Floats) -> tuple[Floats, Floats]:
+    """Return the largest and second largest of every column, 0 where there are fewer rows."""
+    padded = np.vstack([table, np.zeros((2, table.shape[1]))])
+    ordered = np.partition(padded, len(padded) - 2, axis=0)
+    return ordered[-1], ordered[-2]
+
+
+def _estimate(row: PairedRow, own: Floats, others: Floats, signs: Floats, rank: int) -> Estimate:
+    """Return the estimate of one row; ``others`` are the largest statistics of the other rows, shape (flips,)."""
+    reached = np.maximum(own, others) >= own[0] - _TIE
     low, high = row.interval(signs, others, rank)
     p_value = float(reached.mean())
     if not (low <= 0 <= high) and reached.sum() > rank:  # rounding at an end: the test decides

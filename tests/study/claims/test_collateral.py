@@ -71,6 +71,8 @@ def test_with_a_search_damage_is_read_at_each_sides_own_rate(hand):
         hand.path(s, "pre_grok", 20, ta=0.1, method=twice, **known | {"validation_accuracy": 0.3}) for s in hand.seeds
     ]
     paths += [hand.path(s, "grokked", 80, ta=0.75, method=twice, **known) for s in hand.seeds]
+    half = "gradient_ascent lr=0.0005"
+    paths += [hand.path(s, stage, None, method=half, **known) for s in hand.seeds for stage in ("pre_grok", "grokked")]
     verdicts = hand.verdicts(recipe, *paths)
     own = hand.pick(verdicts, "collateral", "TA")
     assert (own["effect"], own["headline"], own["n_seeds"]) == (pytest.approx(0.75 - 0.7), True, 8)

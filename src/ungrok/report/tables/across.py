@@ -125,9 +125,7 @@ def of_study(one: Evidence) -> Iterator[Table]:
         rows: list[Row] = [
             [one.called(method), *(_cell(cells.get((method, *key))) for key in keys)] for method in methods
         ]
-        how = (
-            f"Word, effect and interval. {READ} Ratios are earlier ÷ later; pp are percentage points."
-        )
+        how = f"Word, effect and interval. {READ} Ratios are earlier ÷ later; pp are percentage points."
         yield Table(f"{one.called(comparison)}, forgetting {one.called(forget)}", how, ["method", *heads], rows)
         how = "Read as the table above."
 
