@@ -49,6 +49,17 @@ def test_values_stand_beside_their_nulls_and_changes_have_intervals(measured_stu
     assert lines(change[3]) == ["−0.4", "[−0.4,\xa0−0.4]"]
 
 
+def test_an_estimate_shows_the_standard_error_of_its_probes(study, measures, with_measures):
+    base = study(analyze=[{"kind": "curvature"}])
+    one = with_measures(
+        base,
+        *(measures(base, name, lambda seed, arm, stage, size=size: size, analysis="curvature") for name, size in
+          (("hessian_trace", 3.0), ("hessian_trace_error", 0.5))),
+    )  # fmt: skip
+    values = next(t for t in tables(Mechanism(one)) if t.title.startswith("Measures of mechanism"))
+    assert [(row[0], lines(row[3])) for row in values.rows] == [("hessian trace", ["3 ± 0", "estimated ± 0.5"])]
+
+
 def test_a_null_of_few_draws_has_no_quantiles(measured_study):
     table = measured_study.results.mechanism.copy()
     table.loc[table["null"] != "", "draws"] = 1.0
