@@ -106,7 +106,9 @@ def study(draw: Draw, seeds: int, unlearner: Unlearner) -> pd.DataFrame:
     return table(rows)
 
 
-def grid(draw: Draw, seeds: int, ratio: float, factor: float = 1.0, limits: tuple[float, float] = (1.0, 2.0)) -> pd.DataFrame:
+def grid(
+    draw: Draw, seeds: int, ratio: float, factor: float = 1.0, limits: tuple[float, float] = (1.0, 2.0)
+) -> pd.DataFrame:
     """Return the rows of a search whose later side takes ``factor`` times the rate that it is told.
 
     The updates that a side needs are inverse to the rate; above its own limit it loses a tenth of its accuracy. At its own best rate the
