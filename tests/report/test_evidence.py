@@ -52,6 +52,9 @@ def test_the_evidence_of_a_study_is_its_headline(folder):
         (claim["claim"], claim["text"]) for claim in answered["claims"]
     ]
     assert len(one.answers) > 1
+    assert one.mechanism == []
+    write_json(where / "report" / "mechanism.json", ["Sharper is easier."])
+    assert of_study(where).mechanism == ["Sharper is easier."]
 
 
 def test_what_is_saved_is_read_back_from_the_file_or_its_folder(folder, tmp_path):

@@ -28,12 +28,20 @@ def test_files_are_named_after_their_recipes():
 def test_a_study_stands_with_what_it_was_made_with_and_its_answers(evidence, filed):
     answer = {"claim": "efficiency", "verdict": "refuted", "text": "It needs more.", "overturned_by": "Another rate."}
     recipe = load(str(shipped()["digits"]))
-    one = evidence("digits", filed(), hash=recipe.hash, first=["One seed cannot decide anything."], answers=[answer])
+    one = evidence(
+        "digits",
+        filed(),
+        hash=recipe.hash,
+        first=["One seed cannot decide anything."],
+        answers=[answer],
+        mechanism=["Sharper is easier."],
+    )
     page = results_page([one])
     section = page.partition("\n## digits\n")[2].partition("\n## ")[0]
     assert section.startswith(
         "\n3 seeds; 3 of 3 transitioned. Judged on 2026-12-01 by commit `66bf1ea7`, on cpu (AMD EPYC, 2 workers); "
         f"recipe hash `{recipe.hash}`.\n\nOne seed cannot decide anything.\n\n- **efficiency: refuted.** It needs more. Another rate.\n"
+        "- Sharper is easier.\n\n**"
     )
     assert "| gradient ascent | refuted ×\N{NO-BREAK SPACE}0.18 [0.15,\N{NO-BREAK SPACE}0.22] |" in section
     assert "- **updates at the same rate: refuted.** Refuted in the one setting." in page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ungrok.core.errors import StoreError
@@ -17,8 +19,8 @@ from ungrok.report.evidence_page import (
     word,
     write_evidence,
 )
-from ungrok.report.export import text_of
-from ungrok.report.page import tables_of
+from ungrok.report.export import LATEX, text_of
+from ungrok.report.page import filled, tables_of
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -98,6 +100,13 @@ def test_the_page_and_the_file_are_written(evidence, filed, tmp_path):
     assert read_json(tmp_path / "out" / "evidence.json") == as_json(every)
 
 
+def test_the_page_escapes_latex_as_the_files_of_tables_do(evidence, filed):
+    every = [evidence("a", filed())]
+    text = filled(contents(every, questions(every), []))
+    line = text.partition("const LATEX = ")[2].partition(";\n")[0]
+    assert json.loads(line) == LATEX
+
+
 def test_the_file_holds_every_study_and_row(evidence, filed):
     every = [evidence("a", filed()), evidence("b", filed(verdict="inconclusive"))]
     made = as_json(every)
@@ -120,8 +129,8 @@ def test_the_page_shows_every_row(evidence, filed):
 
 def test_a_study_speaks_in_its_own_words(evidence):
     answer = {"claim": "oracle_gap", "verdict": "mixed", "text": "It is nearer.", "overturned_by": ""}
-    assert study_sentences(evidence("a", first=["One seed."], answers=[answer])) == [
-        "One seed.", "oracle gap: mixed. It is nearer."
+    assert study_sentences(evidence("a", first=["One seed."], answers=[answer], mechanism=["Sharper is easier."])) == [
+        "One seed.", "oracle gap: mixed. It is nearer.", "Sharper is easier."
     ]  # fmt: skip
 
 

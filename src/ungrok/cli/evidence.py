@@ -35,9 +35,9 @@ def evidence(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/results.md.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say which claims hold over studies: in all settings, in some, in none, and without each study in turn.
+    """Say which claims hold over several studies.
 
-    Writes a page and a JSON file. With --save, --markdown or --json it does that instead, unless --out asks for the page too.
+    In all settings, in some or in none, and without each study in turn: as a page and a JSON file. With --save, --markdown or --json it does that instead, unless --out asks for the page too.
     """
     from ungrok.report import evidence as filed
 

@@ -49,6 +49,9 @@ class Evidence(Schema):
     )
     first: list[str] = Field(description="what did not happen, in sentences")
     answers: list[FiledAnswer]
+    mechanism: list[str] = Field(
+        [], description="what goes with the cost of unlearning, in sentences, where it was measured"
+    )
     verdicts: list[FiledVerdict] = Field(description="those of the headline family, as verdicts.json holds them")
 
     def called(self, label: str) -> str:
@@ -112,6 +115,7 @@ def of_study(path: Path) -> Evidence:
             f"{shown_file(path)}: was judged by another version of the package; `ungrok report {path}` judges it again"
         )
     answered = read_json(path / "report" / "answers.json")
+    measured = path / "report" / "mechanism.json"
     verdicts = [one for one in read_verdicts(path / "report" / "verdicts.json") if one.headline]
     return Evidence(
         recipe=recipe.name,
@@ -126,6 +130,7 @@ def of_study(path: Path) -> Evidence:
         transitions=counted(study.results.transitions),
         first=answered["first"],
         answers=[FiledAnswer.model_validate(answer) for answer in answered["claims"]],
+        mechanism=read_json(measured) if measured.is_file() else [],
         verdicts=verdicts,
     )
 

@@ -59,6 +59,7 @@ def _of_study(one: Evidence) -> Iterator[str]:
         yield f"{_paragraphs(one.first)}\n"
     for answer in one.answers:
         yield f"- **{answer.claim.replace('_', ' ')}: {answer.verdict}.** {answer.text} {answer.overturned_by}".rstrip()
+    yield from (f"- {sentence}" for sentence in one.mechanism)
     yield ""
     for table in of_study(one):
         yield _shown(table)

@@ -181,8 +181,6 @@ def contents(every: Sequence[Evidence], asked: Sequence[Question], shown: Sequen
 
 
 def study_sentences(one: Evidence) -> list[str]:
-    """Return what a study says in its own words: first what did not happen, then its answers."""
-    return [
-        *one.first,
-        *(f"{answer.claim.replace('_', ' ')}: {answer.verdict}. {answer.text}" for answer in one.answers),
-    ]
+    """Return what a study says in its own words: first what did not happen, then its answers and what its measures say."""
+    answers = [f"{answer.claim.replace('_', ' ')}: {answer.verdict}. {answer.text}" for answer in one.answers]
+    return [*one.first, *answers, *one.mechanism]

@@ -55,7 +55,7 @@ def test_accuracies_are_percentage_points_and_ends_without_a_bound_reach_the_edg
     points, ends = marks(axes)
     assert points == {1: 2.0}
     assert ends[1] == pytest.approx([axes.get_xlim()[0], 3.0])
-    assert axes.get_xlabel() == "percentage points, earlier − later"
+    assert axes.get_xlabel() == "percentage points, above 0 agrees"
 
 
 def test_rows_without_an_effect_are_counted_and_not_drawn(drawn, evidence, filed):

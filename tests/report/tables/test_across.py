@@ -61,7 +61,7 @@ def test_the_summary_counts_settings_and_keeps_units_apart(evidence, filed):
             "a, b",
         ]
     ]
-    assert differences.columns[6] == "median, percentage points, earlier − later"
+    assert differences.columns[6] == "median, percentage points, above 0 agrees"
     assert differences.rows == [["damage beyond the oracle", "1", "0", "0", "0", "0", "2.0", "2.0 to 2.0", "–", "–"]]
 
 

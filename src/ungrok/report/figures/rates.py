@@ -20,7 +20,7 @@ from ungrok.study.place import Place
 from ungrok.study.search import Choice, chosen
 
 DAMAGE = 0.02
-"""Damage up to which a rate is chosen for its few updates, where a recipe does not say."""
+"""Damage up to which a rate is chosen for its few updates, where a recipe searches for none."""
 
 MARKS: dict[bool, dict[str, Any]] = {
     False: {"marker": ".", "markersize": 4, "alpha": 0.4},
@@ -50,7 +50,7 @@ class Tried:
 
 def limit(view: View) -> float:
     """Return the damage up to which a rate is chosen for its few updates."""
-    return float(getattr(getattr(view.recipe, "search", None), "damage", DAMAGE))
+    return view.recipe.search.damage if view.recipe.search else DAMAGE
 
 
 def tried(view: View, arm: str, stage: str, forget: str, method: str) -> Tried:

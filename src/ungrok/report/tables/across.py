@@ -115,7 +115,7 @@ def rows_of(question: Question, every: Mapping[str, Evidence]) -> Table:
 
 def of_study(one: Evidence) -> Iterator[Table]:
     """Yield what a study says, a table per forget split: a row a method, a column a question."""
-    how = f"Word, effect and interval. {READ} Ratios are earlier ÷ later; pp are percentage points, earlier − later."
+    how = f"Word, effect and interval. {READ} Ratios are earlier ÷ later; pp are percentage points."
     for comparison, forget in dict.fromkeys((row.comparison, row.setting.forget) for row in one.verdicts):
         own = [row for row in one.verdicts if (row.comparison, row.setting.forget) == (comparison, forget)]
         keys = list(dict.fromkeys((row.claim, row.reading) for row in sorted(own, key=_order)))
@@ -125,9 +125,7 @@ def of_study(one: Evidence) -> Iterator[Table]:
         rows: list[Row] = [
             [one.called(method), *(_cell(cells.get((method, *key))) for key in keys)] for method in methods
         ]
-        how = (
-            f"Word, effect and interval. {READ} Ratios are earlier ÷ later; pp are percentage points, earlier − later."
-        )
+        how = f"Word, effect and interval. {READ} Ratios are earlier ÷ later; pp are percentage points."
         yield Table(f"{one.called(comparison)}, forgetting {one.called(forget)}", how, ["method", *heads], rows)
         how = "Read as the table above."
 
