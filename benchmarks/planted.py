@@ -1,4 +1,6 @@
-"""Studies made up so that the truth is known, judged like any other.
+"""How often studies made up so that the truth is known are given a word.
+
+python benchmarks/planted.py [STUDIES]
 
 The two sides differ as stages do on digits: the later one is more accurate, varies less over seeds and lies nearer to its oracle. What the
 unlearner does is planted. A class is forgotten, a tenth of the test data; the second oracle differs from the first in its seed alone.
@@ -6,6 +8,7 @@ unlearner does is planted. A class is forgotten, a tenth of the test data; the s
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -46,10 +49,10 @@ def accuracies(stays: float, forgotten: float, retained: float) -> Values:
     return {"UA": forgotten, "RA": retained, "TA": test, "bystander_accuracy": stays, "validation_accuracy": test}
 
 
-def drawn(draw: Draw, side: int) -> Seed:
-    """Return a seed's models on one side."""
+def drawn(draw: Draw, side: int, cost: float = 0.0) -> Seed:
+    """Return a seed's models on one side; ``cost`` is what retraining loses, on average, on the classes that stay."""
     stays = draw.normal(ACCURACY[side], SPREAD[side])
-    first, second = (accuracies(stays + draw.normal(0, NOISE[side]), 0.0, 1.0) for _ in range(2))
+    first, second = (accuracies(stays - cost + draw.normal(0, NOISE[side]), 0.0, 1.0) for _ in range(2))
     return Seed(accuracies(stays, 1.0, 1.0) | {"TA": stays}, first, second)
 
 
@@ -94,12 +97,20 @@ def path(seed: int, side: int, models: Seed, after: Values, updates: float, meth
         }  # fmt: skip
 
 
-def study(draw: Draw, seeds: int, unlearner: Unlearner) -> pd.DataFrame:
-    """Return the rows of a method with a target and one that stops by itself; both take equally long on either side."""
+def study(draw: Draw, seeds: int, unlearner: Unlearner, costs: tuple[float, float] = (0.0, 0.0)) -> pd.DataFrame:
+    """Return the rows of a method with a target and one that stops by itself; both take equally long on either side.
+
+    Args:
+        draw: What draws.
+        seeds: How many.
+        unlearner: What unlearning changes.
+        costs: What retraining loses on either side.
+
+    """
     rows: list[dict[str, Any]] = []
     for seed in range(seeds):
         for side in (0, 1):
-            models = drawn(draw, side)
+            models = drawn(draw, side, costs[side])
             for method in (ITERATIVE, STOPPING):
                 updates = float(round(draw.lognormal(4.0, 0.2)))
                 rows += path(seed, side, models, unlearner(draw, models), updates, method)
@@ -140,7 +151,7 @@ def recipe_of(rows: pd.DataFrame) -> Recipe:
     own = (
         f"seeds={sorted(rows['seed'].unique().tolist())}",
         f"unlearn=[{{kind: {ITERATIVE}, lr: {lr}, updates: {BUDGET:g}}}{stopping}]",
-        "claims.targets=[0.1]", "forget=[{kind: class}]", "along=null",
+        "claims.targets=[0.1]", "forget=[{kind: class}]", "along=null", *([] if searched else ["search=null"]),
     )  # fmt: skip
     return load("digits", own)
 
@@ -164,3 +175,46 @@ def directions(verdicts: list[Verdict], claim: str | None = None) -> set[tuple[s
         and not any(note.code.startswith("no_difference") for note in verdict.notes)
         and claim in (None, verdict.claim.kind)
     }
+
+
+def share(studies: int, unlearner: Unlearner, claim: str | None, costs: tuple[float, float] = (0.0, 0.0)) -> float:
+    """Return the share of studies of ten seeds in which a claim is given a direction; any claim where it is None."""
+    draw = np.random.default_rng(0)
+    return sum(bool(directions(judged(study(draw, 10, unlearner, costs)), claim)) for _ in range(studies)) / studies
+
+
+def doubled(seed: int, reading: str) -> tuple[Verdict, Verdict]:
+    """Return the first verdict of a reading in a search, of a true ratio from 1/2 to 2, before and after doubling the rate of the later stage."""
+    ratio = 2.0 ** np.random.default_rng(seed).uniform(-1, 1)
+    tables = [grid(np.random.default_rng(seed), 10, ratio, factor) for factor in (1.0, 2.0)]
+    once, twice = (next(v for v in judged(rows) if v.reading == reading) for rows in tables)
+    return once, twice
+
+
+def turned(studies: int, reading: str) -> float:
+    """Return the share of searches in which doubling the rate of one stage changes the word of a reading."""
+    return sum(once.word != twice.word for once, twice in (doubled(seed, reading) for seed in range(studies))) / studies
+
+
+UNEQUAL = (0.03, 0.0)
+"""What retraining loses on either side where only the later one loses nothing."""
+
+
+def main(studies: int) -> None:
+    print(f"share of {studies} studies with a direction; retraining loses equally much on both sides, or {UNEQUAL}")
+    for unlearner, claim in (
+        (oracle, "collateral"),
+        (forgotten_only, "collateral"),
+        (nothing, None),
+        (harmful, "collateral"),
+    ):
+        shares = [share(studies, unlearner, claim, costs) for costs in ((0.0, 0.0), UNEQUAL)]
+        print(f"  {unlearner.__name__}, {claim or 'any claim'}: {shares[0]:.3f}, {shares[1]:.3f}", flush=True)
+    for reading in ("own_rate", "distance", "same_rate"):
+        print(
+            f"  word of {reading} changed by doubling the rate of one stage: {turned(studies, reading):.3f}", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
