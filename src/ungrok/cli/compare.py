@@ -75,7 +75,7 @@ def calibrate(
     store: StoreDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Swap the two sides within seeds at random and count the words given.
+    """Swap sides within seeds at random, and count the words.
 
     Nothing tells sides apart that are swapped at random, so every word is a mistake. Their share should be about claims.alpha or less.
     """
