@@ -52,6 +52,7 @@ def recipe(**changes):
 
 
 def step_of(stage):
+    """Return the step of a stage; controls stand at that of the grokked stage."""
     return int(stage[5:]) if stage.startswith("step-") else STEPS.get(stage, STEPS["grokked"])
 
 
@@ -414,6 +415,7 @@ def evidence():
             "device": "cpu",
             "hardware": "AMD EPYC, 2 workers",
             "seeds": [0, 1, 2],
+            "names": {"gradient_ascent": "gradient ascent", "class": "one class"},
             "families": {"gradient_ascent": "ascent"},
             "transitions": {"base": {"grokked": 3}},
             "first": [],

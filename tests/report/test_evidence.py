@@ -37,6 +37,12 @@ def test_the_evidence_of_a_study_is_its_headline(folder):
     assert [row.to_dict() for row in one.verdicts] == headline
     assert 0 < len(headline) < len(view.verdicts)
     assert one.families == {"gradient_ascent": "ascent", "fisher": "one-shot"}
+    assert one.names == {
+        "pre_grok → grokked": "before grokking → after grokking", "class": "one class",
+        "gradient_ascent": "gradient ascent", "fisher": "Fisher noise",
+    }  # fmt: skip
+    assert one.called("pre_grok → grokked") == "before grokking → after grokking"
+    assert one.called("class → other") == "one class → other"
     assert one.family("of a plug-in that is gone") == "other"
     assert (one.recipe, one.hash, one.seeds) == ("by-hand", load(str(where / "recipe.yaml")).hash, list(range(8)))
     assert (one.commit, one.date, one.device, one.hardware) == ("66bf1ea", "2026-12-01", "cpu", "AMD EPYC, 2 workers")
@@ -46,6 +52,9 @@ def test_the_evidence_of_a_study_is_its_headline(folder):
         (claim["claim"], claim["text"]) for claim in answered["claims"]
     ]
     assert len(one.answers) > 1
+    assert one.mechanism == []
+    write_json(where / "report" / "mechanism.json", ["Sharper is easier."])
+    assert of_study(where).mechanism == ["Sharper is easier."]
 
 
 def test_what_is_saved_is_read_back_from_the_file_or_its_folder(folder, tmp_path):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from importlib import resources
 
 import pytest
 
-from ungrok.report.export import FORMS, LATEX, as_csv, heads, in_latex, latex, markdown, text_of, write_tables
+from ungrok.report.export import FORMS, as_csv, heads, in_latex, latex, markdown, text_of, write_tables
 from ungrok.report.tables.table import Cell, Table
 
 TABLE = Table(
@@ -90,9 +88,3 @@ def test_files_are_named_after_titles_and_old_ones_go(tmp_path):
               "tex": "% needs \\usepackage{booktabs}\n% Headline, at UA ≤ 0.1. Each cell holds 95 % of a_b.\n"}  # fmt: skip
     for form, made in FORMS.items():
         assert (folder / f"{names[0]}.{form}").read_text(encoding="utf-8") == intros[form] + made(TABLE)
-
-
-def test_the_page_escapes_as_the_files_do():
-    script = (resources.files("ungrok") / "report" / "page.js").read_text(encoding="utf-8")
-    body = script.partition("const SIGNS = {")[2].partition("\n  };")[0]
-    assert json.loads(f"{{{body.strip().rstrip(',')}}}") == LATEX

@@ -16,8 +16,10 @@ from matplotlib.figure import Figure
 
 from ungrok.core.errors import StoreError
 from ungrok.report import write_report
+from ungrok.report.export import LATEX
 from ungrok.report.figures.drawing import Picture
-from ungrok.report.page import _save, distinct
+from ungrok.report.front import looks
+from ungrok.report.page import distinct, saved
 
 SECTIONS = ["verdicts", "figures", "oracle", "updates", "transitions", "cost", "warnings", "recipe", "provenance"]
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -72,13 +74,8 @@ def test_figures_are_kept_for_papers(study, tmp_path):
     text = written(study(), tmp_path)
     names = {path.stem for path in (tmp_path / "report" / "figures").glob("*.png")}
     assert names == {
-        "front",
-        "training",
-        "dose-class",
-        "survival-pre_grok-grokked-class",
-        "frontier-class",
-        "least-damage-pre_grok-grokked-class",
-    }
+        "front", "training", "dose-class", "survival-pre_grok-grokked-class", "least-damage-pre_grok-grokked-class", "frontier-class",
+    }  # fmt: skip
     assert names == {path.stem for path in (tmp_path / "report" / "figures").glob("*.pdf")}
     assert text.count("<figure ") == len(names)
 
@@ -130,10 +127,9 @@ def test_verdicts_and_words_are_shown(study, tmp_path):
 
 def test_how_often_a_study_was_judged_is_said(study, tmp_path):
     view = study()
-    path = write_report(
-        tmp_path, view.plan, view.results, view.verdicts, MADE, view.doses, "Judged before with 6 seeds."
-    )
-    assert "Judged before with 6 seeds." in Page(path.read_text(encoding="utf-8")).text
+    look = {"alpha": 0.005, "number": 2, "seeds_before": [[0, 1, 2, 3, 4, 5]], "first_headline_same": True}
+    path = write_report(tmp_path, view.plan, view.results, view.verdicts, MADE | {"look": look}, view.doses)
+    assert looks(0.005, 2, [range(6)]) in Page(path.read_text(encoding="utf-8")).text
 
 
 def test_the_ends_of_paths_stand_under_the_oracle(study, tmp_path):
@@ -191,27 +187,14 @@ def test_figures_whose_names_differ_in_case_only_have_files_of_their_own():
     assert [picture.name for picture in distinct(pictures)] == ["dose-a", "dose-A-2", "other", "dose-a-3"]
 
 
-def test_a_layout_made_once_gives_the_file_that_matplotlib_writes(tmp_path):
-    def figure() -> Figure:
-        made = Figure(figsize=(4, 2), layout="constrained")
-        for axes in made.subplots(1, 2, sharey=True):
-            axes.plot([1, 1000], [0.1, 0.7], label="line")
-            axes.set(xscale="log", title="a title that is as long as two", xlabel="steps")
-        made.supylabel("UA")
-        made.legend(loc="outside upper center")
-        return made
-
-    plain = io.BytesIO()
-    figure().savefig(plain, format="png", dpi=200, metadata={"Software": None})
-    with mpl.rc_context({"savefig.dpi": 200}):
-        _save(Picture("one", "", "", figure()), tmp_path)
-    assert (tmp_path / "one.png").read_bytes() == plain.getvalue()
-    assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")
+def test_the_page_escapes_as_the_files_do(study, tmp_path):
+    text = written(study(), tmp_path)
+    assert json.loads(re.search(r"const LATEX = (\{.*\});", text)[1]) == LATEX
 
 
 TRIED = """
 <script>
-const table = document.querySelector(".tried table"), heads = [...table.tHead.rows[0].cells], {FORMS, sort, number} = window.ungrok;
+const table = document.querySelector(".tried table"), heads = [...table.tHead.rows[1].cells], {FORMS, sort, number} = window.ungrok;
 const column = (place) => [...table.tBodies[0].rows].map((row) => row.cells[place].textContent.trim());
 const found = {buttons: document.querySelectorAll(".tried .tools button").length, forms: {}, numbers: []};
 for (const name of Object.keys(FORMS)) found.forms[name] = FORMS[name](table);
@@ -245,7 +228,8 @@ def test_the_script_sorts_copies_and_opens(study, tmp_path):
         "<td>[e]</td><td>× 9</td><td>#1 ~ {z}^2 \\ $</td>",
     )
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    table = f'<div class="tried"><table data-keys="1"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    groups = '<th></th><th colspan="2">both</th>'
+    table = f'<div class="tried"><table data-keys="1"><thead><tr>{groups}</tr><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     text = written(study(), tmp_path).replace("<script>", table + "<script>", 1).replace("</body>", TRIED + "</body>")
     (tmp_path / "tried.html").write_text(text, encoding="utf-8")
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", str(tmp_path / "tried.html")]
@@ -257,15 +241,33 @@ def test_the_script_sorts_copies_and_opens(study, tmp_path):
     # The cell that two rows shared has gone with both; what is missing stays last.
     assert said["down"] == [["a", "[e]", "b|c", "d"], ['never, "so"', "#1 ~ {z}^2 \\ $", 'never, "so"', "x_y ≤ 5 %"]]
     assert said["forms"]["Markdown"].split("\n") == [
-        "| what | n_1 & % | why |", "| --- | ---: | ---: |", '| a | × 10 [1, 2] | never, "so" |', '| b\\|c | −2 | never, "so" |',
+        "| what | both: n_1 & % | both: why |", "| --- | ---: | ---: |", '| a | × 10 [1, 2] | never, "so" |', '| b\\|c | −2 | never, "so" |',
         "| d | – | x_y ≤ 5 % |", "| [e] | × 9 | #1 ~ {z}^2 \\ $ |",
     ]  # fmt: skip
     assert said["forms"]["CSV"].split("\n") == [
-        "what,n_1 & %,why", 'a,"× 10 [1, 2]","never, ""so"""', 'b|c,-2,"never, ""so"""', "d,–,x_y ≤ 5 %",
+        "what,both: n_1 & %,both: why", 'a,"× 10 [1, 2]","never, ""so"""', 'b|c,-2,"never, ""so"""', "d,–,x_y ≤ 5 %",
         "[e],× 9,#1 ~ {z}^2 \\ $",
     ]  # fmt: skip
     assert said["forms"]["LaTeX"].split("\n") == [
-        r"\begin{tabular}{lrr}", r"\toprule", r"what & n\_1 \& \% & why \\", r"\midrule",
+        r"\begin{tabular}{lrr}", r"\toprule", r"what & both: n\_1 \& \% & both: why \\", r"\midrule",
         r'a & $\times$ 10 [1, 2] & never, "so" \\', r'b\textbar{}c & $-$2 & never, "so" \\', r"d & -- & x\_y $\leq$ 5 \% \\",
         r"{[}e] & $\times$ 9 & \#1 \textasciitilde{} \{z\}\textasciicircum{}2 \textbackslash{} \$ \\", r"\bottomrule", r"\end{tabular}",
     ]  # fmt: skip
+
+
+def test_a_layout_made_once_gives_the_file_that_matplotlib_writes(tmp_path):
+    def figure() -> Figure:
+        made = Figure(figsize=(4, 2), layout="constrained")
+        for axes in made.subplots(1, 2, sharey=True):
+            axes.plot([1, 1000], [0.1, 0.7], label="line")
+            axes.set(xscale="log", title="a title that is as long as two", xlabel="steps")
+        made.supylabel("UA")
+        made.legend(loc="outside upper center")
+        return made
+
+    plain = io.BytesIO()
+    figure().savefig(plain, format="png", dpi=200, metadata={"Software": None})
+    with mpl.rc_context({"savefig.dpi": 200}):
+        saved(Picture("one", "", "", figure()), tmp_path)
+    assert (tmp_path / "one.png").read_bytes() == plain.getvalue()
+    assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")

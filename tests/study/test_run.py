@@ -95,7 +95,7 @@ def test_a_study_whose_jobs_are_stale_is_opened_from_its_tables(study, copy):
     said: list[str] = []
     again = reopened(out, store.root, said.append)
     assert len(said) == 1
-    assert "2 oracle jobs of version 1" in said[0]
+    assert "2 oracle jobs that read stale jobs" in said[0]
     assert "6 evaluate jobs that read stale jobs" in said[0]
     assert "running the study makes these jobs again" in said[0]
     assert again.verdicts == made.verdicts

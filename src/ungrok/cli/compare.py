@@ -75,9 +75,9 @@ def calibrate(
     store: StoreDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Swap sides within seeds at random, and count the words.
+    """Swap the sides at random and count the words given.
 
-    Nothing tells sides apart that are swapped at random, so every word is a mistake. Their share should be about claims.alpha or less.
+    Nothing tells sides apart that are swapped within seeds, so every word is a mistake. Their share should be about claims.alpha or less.
     """
     from ungrok.study.calibrate import calibrate as swap_and_judge
     from ungrok.study.claims.judge import paths_of

@@ -269,8 +269,7 @@ class Classification(Objective):
             return F.cross_entropy(logits, targets, reduction="none")
         # F.one_hot makes the CPU wait for the device, and vmap cannot handle it.
         one_hot = targets.unsqueeze(1) == torch.arange(logits.shape[1], device=targets.device)
-        squares: Tensor = (logits - one_hot.to(logits.dtype)).square()
-        return squares.mean(dim=1)
+        return F.mse_loss(logits, one_hot.to(logits.dtype), reduction="none").mean(dim=1)
 
     @override
     def targets(self, batch: Batch) -> Tensor:

@@ -73,6 +73,11 @@ class ForgetRule(Schema):
         return self.kind
 
     @property
+    def drawn(self) -> bool:
+        """Whether another seed may choose other examples."""
+        return True
+
+    @property
     def empties_classes(self) -> bool:
         """Whether a split may hold every training example of a class, so that a model trained without it never sees the class."""
         return False
@@ -140,6 +145,11 @@ class WholeClass(ForgetRule):
 
     kind: Literal["class"] = "class"
     label_to_forget: int | None = Field(None, ge=0, description="the class; drawn by the seed when null")
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the class is drawn."""
+        return self.label_to_forget is None
 
     @property
     def empties_classes(self) -> bool:
@@ -214,6 +224,11 @@ class Mislabeled(ForgetRule):
     """The examples whose labels the problem corrupted before training (``problem.label_noise``)."""
 
     kind: Literal["mislabeled"] = "mislabeled"
+
+    @property
+    def drawn(self) -> bool:
+        """False: all of them are chosen."""
+        return False
 
     def choose(self, data: Data, draw: torch.Generator) -> Tensor:  # noqa: ARG002
         """Return the corrupted indices."""

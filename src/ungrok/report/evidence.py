@@ -13,8 +13,10 @@ from pydantic import Field, ValidationError
 from ungrok.core.errors import RecipeError, shown_file
 from ungrok.core.files import read_json, write_text
 from ungrok.core.schema import Schema, explain
+from ungrok.report.names import Names
 from ungrok.study.folder import StudyFolder
 from ungrok.study.loading import load
+from ungrok.study.place import comparisons
 from ungrok.study.recipe import Recipe
 from ungrok.study.store import explained
 from ungrok.study.verdict_file import VERSION, FiledVerdict, read_verdicts
@@ -40,13 +42,21 @@ class Evidence(Schema):
     device: str = Field(description="cpu or cuda")
     hardware: str = Field(description="name of the processor or GPU")
     seeds: list[int]
+    names: dict[str, str] = Field(description="names for people, by label of a method, forget split or comparison")
     families: dict[str, str] = Field(description="family of each method, by label")
     transitions: dict[str, dict[str, int]] = Field(
         description="per arm, the number of seeds by status of their training"
     )
     first: list[str] = Field(description="what did not happen, in sentences")
     answers: list[FiledAnswer]
+    mechanism: list[str] = Field(
+        [], description="what goes with the cost of unlearning, in sentences, where it was measured"
+    )
     verdicts: list[FiledVerdict] = Field(description="those of the headline family, as verdicts.json holds them")
+
+    def called(self, label: str) -> str:
+        """Return the name of a method, forget split or comparison; of two splits with an arrow between them, both names."""
+        return self.names.get(label) or " → ".join(self.names.get(part, part) for part in label.split(" → "))
 
     def family(self, method: str) -> str:
         """Return the family of a method."""
@@ -105,6 +115,7 @@ def of_study(path: Path) -> Evidence:
             f"{shown_file(path)}: was judged by another version of the package; `ungrok report {path}` judges it again"
         )
     answered = read_json(path / "report" / "answers.json")
+    measured = path / "report" / "mechanism.json"
     verdicts = [one for one in read_verdicts(path / "report" / "verdicts.json") if one.headline]
     return Evidence(
         recipe=recipe.name,
@@ -114,12 +125,21 @@ def of_study(path: Path) -> Evidence:
         device=recipe.device,
         hardware=hardware(made, recipe),
         seeds=recipe.seeds,
+        names=_names(recipe),
         families={method.label: method.family for method in recipe.unlearn},
         transitions=counted(study.results.transitions),
         first=answered["first"],
         answers=[FiledAnswer.model_validate(answer) for answer in answered["claims"]],
+        mechanism=read_json(measured) if measured.is_file() else [],
         verdicts=verdicts,
     )
+
+
+def _names(recipe: Recipe) -> dict[str, str]:
+    names = Names(recipe)
+    compared = {one.label: names.comparison(one) for one in comparisons(recipe)}
+    splits = {label: names.forget(label) for label in recipe.forget_labels()}
+    return compared | splits | {label: names.method(label) for label in recipe.unlearn_labels()}
 
 
 def hardware(made: dict[str, Any], recipe: Recipe) -> str:

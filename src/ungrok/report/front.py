@@ -111,7 +111,8 @@ def words(view: View) -> Iterator[tuple[str, str]]:
     yield "rate", RATE
     yield "oracle", ORACLE
     doses = [
-        f"{view.names.method(method)} {number(own.matched)} of {number(own.end)}" for method, own in view.doses.items()
+        f"{view.names.method(method)} {number(view.doses[method].matched)} of {number(view.doses[method].end)}"
+        for method in view.methods
     ]
     yield (
         "dose",

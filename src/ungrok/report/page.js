@@ -58,23 +58,16 @@
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
   };
 
+  /* The head on one line, each column with the group over it, and the rows. */
   const content = (table) => {
-    const [last, groups] = [...table.tHead.rows].reverse();
-    const above = groups ? [...groups.cells].flatMap((cell) => Array(cell.colSpan).fill(text(cell, " "))) : [];
-    const heads = [...last.cells].map((cell, i) => (above[i] ? `${above[i]}: ` : "") + text(cell, " "));
+    const [last, ...above] = [...table.tHead.rows].reverse();
+    const groups = above.flatMap((row) => [...row.cells].flatMap((cell) => Array(cell.colSpan).fill(text(cell, " "))));
+    const heads = [...last.cells].map((cell, i) => [groups[i], text(cell, " ")].filter(Boolean).join(": "));
     return [heads, ...grid(table).map((row) => row.map((cell) => text(cell, " ")))];
   };
 
-  /* As in export.py, whose files hold the same text. */
-  const SIGNS = {
-    "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_",
-    "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "\\textbar{}", "\u00a0": "~", "–": "--",
-    "“": "``", "”": "''", "’": "'", "…": "\\ldots{}", "−": "$-$", "×": "$\\times$", "÷": "$\\div$", "±": "$\\pm$", "·": "$\\cdot$",
-    "≤": "$\\leq$", "≥": "$\\geq$", "≈": "$\\approx$", "∞": "$\\infty$", "→": "$\\to$", "Δ": "$\\Delta$", "∇": "$\\nabla$", "‖": "$\\|$",
-    "∂": "$\\partial$", "α": "$\\alpha$", "β": "$\\beta$", "γ": "$\\gamma$", "θ": "$\\theta$", "λ": "$\\lambda$", "ρ": "$\\rho$",
-    "σ": "$\\sigma$", "τ": "$\\tau$", "²": "$^2$", "³": "$^3$", "ⁿ": "$^n$",
-  };
-  const latex = (word) => [...word].map((sign) => SIGNS[sign] ?? sign).join("");
+  /* LATEX, by character what stands for it there, is written before this script. */
+  const latex = (word) => [...word].map((sign) => LATEX[sign] ?? sign).join("");
   const quoted = (word) => (/[",\n]/.test(word) ? `"${word.replace(/"/g, '""')}"` : word);
   const FORMS = {
     Markdown: (table) => {

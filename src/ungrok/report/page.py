@@ -15,13 +15,13 @@ from typing import Any
 import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ungrok.core.files import write_text
-from ungrok.report.export import write_tables
+from ungrok.core.files import write_json, write_text
+from ungrok.report.export import LATEX, write_tables
 from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
-from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named
+from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named, light_fonts
 from ungrok.report.figures.front import front
-from ungrok.report.front import first_screen, words
+from ungrok.report.front import first_screen, looks, words
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.sections import Shown, sections
 from ungrok.report.tables import verdicts
@@ -40,7 +40,6 @@ def write_report(
     judged: list[Verdict],
     made: dict[str, Any],
     doses: dict[str, Doses],
-    looked: str = "",
 ) -> Path:
     """Write ``report/index.html`` under ``out``, every figure as PNG and PDF under ``report/figures``, and every table under ``report/tables``.
 
@@ -51,7 +50,6 @@ def write_report(
         judged: Its verdicts, from :func:`ungrok.study.claims.judge`.
         made: What the study was made with, as in ``provenance.json``; shown as it is.
         doses: Per method label, where paths end and where doses are matched.
-        looked: How often the study was judged before; see :func:`ungrok.report.front.looks`.
 
     Returns:
         The path of the page.
@@ -67,12 +65,13 @@ def write_report(
         (page.parent / "figures").mkdir(parents=True, exist_ok=True)
         mechanism, first = Mechanism(view), list(front(view))
         every = distinct([*first, *family.pictures(view), *mechanism_figures.pictures(mechanism)])
-        shown = [_save(picture, page.parent / "figures") for picture in every]
-        content = contents(view, family, mechanism, shown, made, fronts=len(first), looked=looked)
+        shown = [saved(picture, page.parent / "figures") for picture in every]
+        content = contents(view, family, mechanism, shown, made, fronts=len(first))
         write_text(page, filled(content))
         write_tables(page.parent / "tables", tables_of(content))
         if plan.recipe.analyze:
             write_text(page.parent / "mediation.csv", mechanism.mediation.to_csv(index=False))
+            write_json(page.parent / "mechanism.json", mechanism.sentences())
     return page
 
 
@@ -84,7 +83,6 @@ def contents(
     made: dict[str, Any],
     *,
     fronts: int = 0,
-    looked: str = "",
 ) -> dict[str, Any]:
     """Return what fills the page of a study.
 
@@ -95,9 +93,10 @@ def contents(
         shown: Per figure its ``name``, ``title``, ``how`` and ``image``, a data URI.
         made: What the study was made with.
         fronts: Figures, counted from the first, that stand on the front.
-        looked: How often the study was judged before.
 
     """
+    look = made.get("look")
+    looked = looks(look["alpha"], look["number"], look["seeds_before"]) if look else ""
     return {
         "name": view.recipe.name,
         "question": family.question(view),
@@ -113,8 +112,9 @@ def filled(content: dict[str, Any]) -> str:
     """Return a page as text.
 
     Args:
-        content: ``name`` and ``question``, which open the page; ``screen``, a :class:`~ungrok.report.front.Screen`; ``front``, figures
-            that do not fold; ``words``, pairs of a word and its meaning; ``headline``, tables that do not fold; ``sections``.
+        content: ``name`` and ``question``, which open the page; ``screen``, with what stands first, answers and what stands last
+            (:class:`~ungrok.report.front.Screen`); ``front``, figures that do not fold; ``words``, pairs of a word and its meaning;
+            ``headline``, tables that do not fold; ``sections``.
 
     """
     environment = Environment(
@@ -125,7 +125,7 @@ def filled(content: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     script = (resources.files("ungrok.report") / "page.js").read_text(encoding="utf-8")
-    return environment.get_template("template.html.j2").render(content, script=script)
+    return environment.get_template("template.html.j2").render(content, script=script, latex=LATEX)
 
 
 def tables_of(content: dict[str, Any]) -> list[Table]:
@@ -144,7 +144,7 @@ def distinct(pictures: list[Picture]) -> list[Picture]:
     return pictures
 
 
-def _save(picture: Picture, folder: Path) -> dict[str, str]:
+def saved(picture: Picture, folder: Path) -> dict[str, str]:
     """Write a figure as PNG and PDF, without dates, and return what the page needs of it."""
     figure, image = picture.figure, io.BytesIO()
     figure.set_dpi(STYLE["savefig.dpi"])
@@ -153,7 +153,8 @@ def _save(picture: Picture, folder: Path) -> dict[str, str]:
         figure.set_layout_engine(None)  # With a layout, every file is drawn once more to make it.
     figure.savefig(image, format="png", metadata={"Software": None})
     (folder / f"{picture.name}.png").write_bytes(image.getvalue())
-    figure.savefig(folder / f"{picture.name}.pdf", metadata={"CreationDate": None})
+    with light_fonts():
+        figure.savefig(folder / f"{picture.name}.pdf", metadata={"CreationDate": None})
     data = base64.b64encode(image.getvalue()).decode("ascii")
     return {
         "name": picture.name,

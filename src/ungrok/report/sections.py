@@ -10,6 +10,7 @@ from ungrok.report.families import ReportFamily
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.tables import costs, oracle, transitions, updates, verdicts
 from ungrok.report.tables import mechanism as mechanism_tables
+from ungrok.report.tables.components import components
 from ungrok.report.tables.controls import controls
 from ungrok.report.tables.provenance import provenance
 from ungrok.report.tables.table import Table
@@ -70,7 +71,7 @@ def sections(
         *_optional("ranking", "Methods ranked", oracle.ranking(view)),
         *_of_mechanism(mechanism),
         Section(
-            "updates", "Updates to target", _plain([*updates.updates_to_target(view), *updates.learning_rates(view)]),
+            "updates", "Updates to target", _plain([*updates.updates_to_target(view), *updates.learning_rates(view), *components(view)]),
             intro="" if view.methods else "No unlearning path exists.",
         ),
         Section("transitions", "Transitions", _plain([transitions.transitions(view), transitions.grok_rates(view), *controls(view)])),

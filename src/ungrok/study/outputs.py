@@ -58,7 +58,7 @@ def doses_of(plan: Plan, store: Store) -> dict[str, Doses]:
     Where paths differ in length (an epoch is longer with more data), the shortest counts.
     """
     pairs: dict[str, list[tuple[float, float]]] = {}
-    for path in plan.paths:
+    for path in [*plan.paths, *plan.replicates]:
         budget, claims = store.open(path.path, Unlearn).result.budget, plan.recipe.claims
         if budget is None:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from ungrok.data.base import Problem
 from ungrok.data.forget import ForgetRule
 from ungrok.models.base import Model
 from ungrok.study import jobs
+from ungrok.study.draws import seen_by
 from ungrok.study.job import AnyJob
 from ungrok.study.jobs.blocks import Forget, OwnLoss
 from ungrok.study.jobs.matched import MatchedSpec
@@ -86,17 +87,26 @@ class Request:
         arm: The arm.
         seed: A seed of the recipe.
         rule: The forget rule.
+        draw: Which draw of the rule, counted from 0.
+        split: Key of the job that makes the split, for rules that depend on how training went.
 
     """
 
     arm: ArmSettings
     seed: int
     rule: ForgetRule
+    draw: int = 0
+    split: str | None = None
 
     @property
     def forget(self) -> Forget:
         """The rule with the seed of its draw."""
-        return Forget(rule=self.rule, seed=Seeds(self.seed).forget)
+        return Forget(rule=self.rule, seed=Seeds(self.seed).forget_of(self.draw))
+
+    @property
+    def split_input(self) -> dict[str, str]:
+        """The input by which jobs are told a split that depends on how training went; empty for other splits."""
+        return {} if self.split is None else {"split": self.split}
 
 
 @dataclass
@@ -113,6 +123,7 @@ class Plan:
         oracles: (arm, seed, forget label, stage) to the key of the oracle job.
         noise: Like ``oracles``, for the second oracle.
         paths: The unlearning paths.
+        replicates: Those of further draws of forget splits, and further walks of the same paths.
         measurements: The analyses.
         warnings: What a reader of the report must know, for instance small forget sets.
         arms: What the trainings of each arm are made of.
@@ -130,6 +141,7 @@ class Plan:
     oracles: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     noise: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     paths: list[PathJobs] = field(default_factory=list)
+    replicates: list[PathJobs] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     arms: dict[str, ArmSettings] = field(default_factory=dict)
@@ -151,11 +163,10 @@ class Plan:
         """Return how far the search for a method's rate or strengths on a forget split has come."""
         return self.extents.get((method, forget), Extent())
 
-    def split_input(self, request: Request) -> dict[str, str]:
-        """Return the input by which jobs are told a split that depends on how training went; empty for other splits."""
-        if not request.rule.from_trajectory:
-            return {}
-        return {"split": self.splits[request.arm.name, request.seed, request.rule.label]}
+    def settings(self, arm: str, seed: int) -> ArmSettings:
+        """Return what the trainings of an arm are made of for one seed."""
+        settings = self.arms[arm]
+        return replace(settings, problem=seen_by(self.recipe, settings.problem, seed))
 
     def grow(self, extents: Extents) -> list[AnyJob]:
         """Bring searches further, in a new round, and return the jobs that this adds; others may go."""
@@ -209,7 +220,7 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
 
 
 def _add_trajectory(plan: Plan, arm: str, seed: int) -> None:
-    settings, base = plan.arms[arm], plan.recipe.base
+    settings, base = plan.settings(arm, seed), plan.recipe.base
     if base is not None:
         spec = settings.spec(Seeds(seed).base, base)
         plan.bases[arm, seed] = plan.add(jobs.Train(spec, {}, f"base, {arm}, seed {seed}"))
@@ -228,27 +239,43 @@ def _add_seed(plan: Plan, arm: str, seed: int) -> None:
     for stage in recipe.stages_of(arm):
         plan.stages[arm, seed, stage] = _add_stage(plan, arm, seed, stage)
     for rule in recipe.forget:
-        request = Request(plan.arms[arm], seed, rule)
-        if rule.from_trajectory:
-            inputs = {"trajectory": plan.trajectories[arm, seed]}
-            split = jobs.ChooseSplit(
-                SplitSpec(forget=request.forget), inputs, f"split {rule.label}, {arm}, seed {seed}"
-            )
-            plan.splits[arm, seed, rule.label] = plan.add(split)
-        trained = _add_without(plan, request, Seeds(seed).training)
-        second = _add_without(plan, request, Seeds(seed).noise) if seed in recipe.seeds[: recipe.noise_seeds] else None
-        for stage in recipe.stages_of(arm):
-            where = (arm, seed, rule.label, stage)
-            plan.oracles[where] = _add_oracle(plan, request, stage, trained)
-            if second:
-                plan.noise[where] = _add_oracle(plan, request, stage, second)
-            for method in recipe.unlearn:
-                add_paths(plan, request, stage, method, plan.oracles[where])
+        for draw in range(recipe.forget_draws):
+            _add_draw(plan, _requested(plan, arm, seed, rule, draw))
+
+
+def _requested(plan: Plan, arm: str, seed: int, rule: ForgetRule, draw: int = 0) -> Request:
+    """Return a request, after adding the job that makes its split where that depends on how training went."""
+    request = Request(plan.settings(arm, seed), seed, rule, draw)
+    if not rule.from_trajectory:
+        return request
+    inputs, label = {"trajectory": plan.trajectories[arm, seed]}, f"split {rule.label}, {arm}, seed {seed}"
+    key = plan.add(jobs.ChooseSplit(SplitSpec(forget=request.forget), inputs, label))
+    plan.splits.setdefault((arm, seed, rule.label), key)
+    return replace(request, split=key)
+
+
+def _add_draw(plan: Plan, request: Request) -> None:
+    """Add what follows from one draw of a forget split: its oracles and its paths, each as often as the recipe says."""
+    recipe, arm, seed, first = plan.recipe, request.arm.name, request.seed, request.draw == 0
+    trained = _add_without(plan, request, Seeds(seed).training)
+    noisy = first and seed in recipe.seeds[: recipe.noise_seeds]
+    second = _add_without(plan, request, Seeds(seed).noise) if noisy else None
+    for stage in recipe.stages_of(arm):
+        where, oracle = (arm, seed, request.rule.label, stage), _add_oracle(plan, request, stage, trained)
+        if first:
+            plan.oracles[where] = oracle
+        if second:
+            plan.noise[where] = _add_oracle(plan, request, stage, second)
+        for method in recipe.unlearn:
+            if first:
+                add_paths(plan, request, stage, method, oracle)
+            for repeat in range(1 if first else 0, recipe.unlearn_seeds):
+                add_path(plan, request, stage, method, oracle, repeat=repeat)
 
 
 def _add_without(plan: Plan, request: Request, seed: int) -> str:
     """Add the training that never sees the forget data."""
-    split = plan.split_input(request)
+    split = request.split_input
     spec = request.arm.spec(seed, without=None if split else request.forget)
     inputs = _from_base(plan, request.arm.name, request.seed) | split
     return plan.add(jobs.Train(spec, inputs, f"without {request.rule.label}, {request.arm.name}, seed {request.seed}"))
@@ -256,7 +283,7 @@ def _add_without(plan: Plan, request: Request, seed: int) -> str:
 
 def _add_oracle(plan: Plan, request: Request, stage: str, trained: str) -> str:
     arm, seed = request.arm.name, request.seed
-    split = plan.split_input(request)
+    split = request.split_input
     spec = OracleSpec(
         forget=None if split else request.forget,
         objective=request.arm.loss,
@@ -300,4 +327,4 @@ def _add_along(plan: Plan) -> None:
             stage = stage_name(kept[position])
             if (BASE, seed, stage) not in plan.stages:
                 plan.stages[BASE, seed, stage] = _add_stage(plan, BASE, seed, stage)
-                add_path(plan, Request(plan.arms[BASE], seed, rule), stage, method, None)
+                add_path(plan, _requested(plan, BASE, seed, rule), stage, method, None)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PathJobs:
-    """One unlearning path: its place in the study, and the keys of the jobs that walk it (``path``) and that evaluate it (``rows``)."""
+    """One unlearning path: its place in the study, and the keys of the jobs that walk it (``path``) and that evaluate it (``rows``).
+
+    ``draw`` and ``repeat``, counted from 0, say which draw of the forget split it is of, and which walk of the same path.
+    """
 
     seed: int
     arm: str
@@ -30,6 +33,8 @@ class PathJobs:
     method: str
     path: str
     rows: str
+    draw: int = 0
+    repeat: int = 0
 
 
 def asked(recipe: Recipe, seed: int) -> Asked | None:
@@ -61,28 +66,40 @@ def add_paths(plan: Plan, request: Request, stage: str, method: Unlearner, oracl
 
 
 def add_path(
-    plan: Plan, request: Request, stage: str, method: Unlearner, oracle: str | None, until: float | None = None
+    plan: Plan,
+    request: Request,
+    stage: str,
+    method: Unlearner,
+    oracle: str | None,
+    until: float | None = None,
+    repeat: int = 0,
 ) -> None:
-    """Add the jobs of one path; ``until`` is the level of UA at which it ends."""
-    recipe, arm, seed, rule = plan.recipe, request.arm.name, request.seed, request.rule
+    """Add the jobs of one path; ``until`` is the level of UA at which it ends, ``repeat`` says which walk of the path it is.
+
+    Only the first walk of the first draw of a forget split is asked questions and audited.
+    """
+    recipe, arm, seed, rule, draw = plan.recipe, request.arm.name, request.seed, request.rule, request.draw
+    first = draw == repeat == 0
     label = f"{method.label} from {stage}, {rule.label}, {arm}, seed {seed}"
+    label += "" if first else f", draw {draw + 1}, repeat {repeat + 1}"
     spec = UnlearnSpec(
         unlearn=at_strengths(plan, method, rule.label),
         forget=request.forget,
-        seed=Seeds(seed).unlearning,
+        seed=Seeds(seed).unlearning_of(repeat),
         batches=recipe.batches,
         speed=recipe.speed,
         observe=recipe.observe,
         objective=request.arm.loss,
-        probe=None if until is not None else asked(recipe, seed),
+        probe=asked(recipe, seed) if first and until is None else None,
         scores=recipe.problem.scores,
         until=until,
     )
-    sources = {"stage": plan.stages[arm, seed, stage], **plan.split_input(request)}
+    sources = {"stage": plan.stages[arm, seed, stage], **request.split_input}
     if recipe.problem.family == "language":
         sources["trajectory"] = plan.trajectories[arm, seed]
     path = plan.add(jobs.Unlearn(spec, sources, label))
     inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
-    scored = EvaluateSpec(targets=recipe.claims.targets, audit=until is None)
+    scored = EvaluateSpec(targets=recipe.claims.targets, audit=first and until is None)
     rows = plan.add(jobs.Evaluate(scored, inputs, f"scores of {label}"))
-    plan.paths.append(PathJobs(seed, arm, stage, rule.label, method.label, path, rows))
+    every = plan.paths if first else plan.replicates
+    every.append(PathJobs(seed, arm, stage, rule.label, method.label, path, rows, draw, repeat))

@@ -81,6 +81,11 @@ class Claims(Schema):
     margins: Margins = Margins()
     headline: Headline = Headline()
 
+    @property
+    def primary(self) -> float | Literal["oracle"]:
+        """The first target that is a number, or the first at all."""
+        return next((target for target in self.targets if not isinstance(target, str)), self.targets[0])
+
     @field_validator("compare", mode="before")
     @classmethod
     def _sides(cls, value: Any) -> Any:

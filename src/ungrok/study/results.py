@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +19,10 @@ from ungrok.study.jobs.rescaled import RescaledResult
 from ungrok.study.jobs.snapshot import SnapshotResult
 from ungrok.study.jobs.trained import FinishedTraining, trajectory_of
 from ungrok.study.plan import Plan
+from ungrok.study.plan_paths import PathJobs
 from ungrok.study.recipe_blocks import Matched, Rescaled, Side
 from ungrok.study.store import Finished, R, S, Store
+from ungrok.study.track import REPLICATE
 from ungrok.train import Transition
 
 KEYS = ["seed", "arm", "stage", "step", "forget", "method"]
@@ -129,7 +132,7 @@ class _Tables:
 
     def rows(self) -> pd.DataFrame:
         """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between its two oracles."""
-        table = self._placed("rows")
+        table = self._placed("rows", self.plan.replicates)
         floors = {where: self.floor(where) for where in self.plan.noise}
         places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), strict=True)
         table["oracle_floor"] = pd.Series([floors.get(place) for place in places], dtype="float64", index=table.index)
@@ -149,19 +152,25 @@ class _Tables:
         table[counts] = table[counts].astype("Int64")
         return table
 
-    def _placed(self, name: str) -> pd.DataFrame:
-        frames = []
-        for path in self.plan.paths:
+    def _placed(self, name: str, more: Sequence[PathJobs] = ()) -> pd.DataFrame:
+        recipe, frames = self.plan.recipe, []
+        several = [
+            name
+            for name, count in zip(REPLICATE, (recipe.forget_draws, recipe.unlearn_seeds), strict=True)
+            if count > 1
+        ]
+        for path in [*self.plan.paths, *more]:
             rows = getattr(self.open(path.rows, Evaluate).result, name)
             if rows:
                 step = self.stage(path.arm, path.seed, path.stage).step
                 place = dict(zip(KEYS, (path.seed, path.arm, path.stage, step, path.forget, path.method), strict=True))
+                place |= {column: getattr(path, column) for column in several if more}
                 frames.append(pd.DataFrame([place | row for row in rows]))
         if not frames:
             return pd.DataFrame(columns=[*KEYS, "dose"])
         table = pd.concat(frames, ignore_index=True)
         flags = [c for c in map(str, table) if c.startswith("reached")]
-        numbers = [c for c in map(str, table) if c not in (*KEYS, *flags, "diverged", "rewound")]
+        numbers = [c for c in map(str, table) if c not in (*KEYS, *REPLICATE, *flags, "diverged", "rewound")]
         table[numbers] = table[numbers].astype("float64")
         table[flags] = table[flags].astype("boolean")
         table["updates"] = table["updates"].astype("Int64")

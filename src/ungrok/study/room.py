@@ -35,9 +35,11 @@ def check_counts(recipe: Recipe) -> None:
     searched = [*recipe.search.settings.values()].count("lr") if recipe.search else 0
     most = recipe.search.most if recipe.search else 1
     methods = len(recipe.unlearn) + searched * (most - 1)
-    paths = len(recipe.seeds) * places * len(recipe.forget) * methods
+    copies = recipe.forget_draws * recipe.unlearn_seeds
+    paths = len(recipe.seeds) * places * len(recipe.forget) * (methods + (copies - 1) * len(recipe.unlearn))
     if paths > MOST_PATHS:
         rates = f", {searched} of them at up to {most} rates," if searched else ""
+        rates += f", each {copies} times," if copies > 1 else ""
         raise RecipeError(
             f"seeds: {len(recipe.seeds)}, times {places} stages of all arms, {len(recipe.forget)} forget splits and {len(recipe.unlearn)} "
             f"methods{rates} make {paths:,} paths; allowed: at most {MOST_PATHS:,}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -75,6 +76,16 @@ class Track:
         """Return the row at which the target is first reached."""
         return self._at(target)[1]
 
+    def log_dose(self, target: float | str, end: float) -> float:
+        """Return the log of the dose at which a target is first reached, or of ``end`` where it is not reached by then.
+
+        NaN where there is no such target, or nothing to forget from the start.
+        """
+        if self.status(target) in ("undefined", "nothing"):
+            return math.nan
+        hit = self.at(target)
+        return math.log(end if hit is None else min(float(hit["dose"]), end))
+
     def at_dose(self, dose: float) -> Row:
         """Return the last row whose dose is not beyond ``dose``; a path that diverged earlier ends in its last row."""
         return [row for row in self.places if row["dose"] <= dose * (1 + 1e-9)][-1]
@@ -93,10 +104,33 @@ def records(rows: pd.DataFrame) -> list[Row]:
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
+REPLICATE = ("draw", "repeat")
+"""Columns, where a recipe asks for more than one: the draw of the forget split within a seed, the repeat of the path within a draw."""
+
+
 def tracks(rows: pd.DataFrame) -> Iterator[tuple[int, Place, Track]]:
-    """Yield the seed, the place and the path of every path in the rows of a study, sorted by seed and place."""
+    """Yield the seed, the place and the path of every path in the rows of a study, sorted by seed and place.
+
+    Of several draws and repeats it is the first of each; see :func:`replicates`.
+    """
+    _, _, first = next(replicates(rows))
+    yield from _tracks(first)
+
+
+def _tracks(rows: pd.DataFrame) -> Iterator[tuple[int, Place, Track]]:
     ordered = rows.sort_values("dose", kind="stable", ignore_index=True)
     places = records(ordered)
     for key, path in ordered.groupby(PATH, sort=True, dropna=False):
         seed, *place = key
         yield int(str(seed)), Place(*map(str, place)), Track(path, [places[i] for i in path.index])
+
+
+def replicates(rows: pd.DataFrame) -> Iterator[tuple[int, int, pd.DataFrame]]:
+    """Yield each draw of forget splits and each repeat of paths with its rows, which no longer have the columns for them."""
+    names = [name for name in REPLICATE if name in rows]
+    if not names or rows.empty:
+        yield 0, 0, rows.drop(columns=names)
+        return
+    for key, part in rows.groupby(names, sort=True):
+        at = dict(zip(names, map(int, map(str, key)), strict=True))
+        yield at.get("draw", 0), at.get("repeat", 0), part.drop(columns=names)

@@ -41,12 +41,23 @@ def test_values_stand_beside_their_nulls_and_changes_have_intervals(measured_stu
     together, values, _ = tables(Mechanism(measured_study))
     assert values.columns == ["measure", "on", "unit", *STAGES, *(f"slow, {stage}" for stage in STAGES)]
     cosine, norm = values.rows
-    assert cosine[:3] == ["gradient_cosine", "forget|retain", "1"]
+    assert cosine[:3] == ["gradient cosine", "forget|retain", "1"]
     assert lines(cosine[3]) == ["0.904 ± 0.00245", "permuted [0.8,\xa00.95], outside in 0 of 8"]
     assert lines(cosine[4])[1] == "permuted [0.8,\xa00.95], outside in 8 of 8"
     assert lines(norm[3]) == ["3 ± 0"]
-    change = next(row for row in together.rows if row[1] == "gradient_cosine")
+    change = next(row for row in together.rows if row[1] == "gradient cosine")
     assert lines(change[3]) == ["−0.4", "[−0.4,\xa0−0.4]"]
+
+
+def test_an_estimate_shows_the_standard_error_of_its_probes(study, measures, with_measures):
+    base = study(analyze=[{"kind": "curvature"}])
+    one = with_measures(
+        base,
+        *(measures(base, name, lambda seed, arm, stage, size=size: size, analysis="curvature") for name, size in
+          (("hessian_trace", 3.0), ("hessian_trace_error", 0.5))),
+    )  # fmt: skip
+    values = next(t for t in tables(Mechanism(one)) if t.title.startswith("Measures of mechanism"))
+    assert [(row[0], lines(row[3])) for row in values.rows] == [("hessian trace", ["3 ± 0", "estimated ± 0.5"])]
 
 
 def test_a_null_of_few_draws_has_no_quantiles(measured_study):
@@ -72,7 +83,7 @@ def test_claims_and_measures_stand_in_one_table_one_column_per_comparison(study,
         "after grokking → slow, after grokking",
     ]
     by_name = {row[1]: row for row in table.rows}
-    assert [lines(cell)[0] for cell in by_name["gradient_cosine"][3:]] == ["1", "5"]
+    assert [lines(cell)[0] for cell in by_name["gradient cosine"][3:]] == ["1", "5"]
     effects = effects_of(one, "grokked → slow/grokked")
     assert lines(by_name["efficiency, same rate"][4]) == median_and_signs(effects)
 
@@ -89,7 +100,7 @@ def test_measures_of_two_forget_splits_are_compared(study, measures, with_measur
     *_, table = [t for t in tables(Mechanism(one)) if t.title.startswith("Arms, measures and claims")]
     assert table.columns == ["", "what", "on", "early → late, after grokking"]
     by_name = {row[1]: row for row in table.rows}
-    assert lines(by_name["gradient_cosine"][3]) == ["3", "[3,\xa03]"]
+    assert lines(by_name["gradient cosine"][3]) == ["3", "[3,\xa03]"]
     effects = effects_of(one, "grokked/early → grokked/late")
     assert lines(by_name["efficiency, same rate"][3]) == median_and_signs(effects)
 
@@ -98,10 +109,10 @@ def test_what_is_predicted_is_what_was_computed(measured_study):
     part = Mechanism(measured_study)
     table = list(tables(part))[2]
     own = part.mediation[(part.mediation["measure"] == "gradient_cosine") & (part.mediation["outcome"] == "updates")]
-    row = next(r for r in table.rows if r[0] == "gradient_cosine")
-    assert row[8 - 2] == f"{own['rank_correlation'].item():.2f}".replace("-", "−")
-    assert row[8] == own["predicts"].item()
-    assert part.sentences()[0].startswith("gradient_cosine: does it predict beyond test accuracy? damage: ")
+    row = next(r for r in table.rows if r[0] == "gradient cosine")
+    assert row[7] == f"{own['rank_correlation'].item():.2f}".replace("-", "−")
+    assert row[9:11] == [f"{own['permutation_p'].item():.3f}", own["answer"].item()]
+    assert part.sentences()[0].startswith("gradient cosine: does it predict beyond test accuracy? damage: ")
 
 
 def test_texts_hold_no_code(measured_study):

@@ -29,7 +29,9 @@ FEWEST = 0.02
 def least_damage(view: View, comparison: Comparison) -> Iterator[Picture]:
     """Plot the frontiers of both sides of a comparison, one column per method, and under them their difference."""
     compared = {method: frontier(view, comparison, method) for method in view.methods}
-    known = {method: one for method, one in compared.items() if one is not None and np.isfinite(one.difference).any()}
+    known = {
+        method: one for method, one in compared.items() if one is not None and np.isfinite(one.difference[1:]).any()
+    }
     if not known:
         return
     columns = min(3, len(known))
@@ -65,7 +67,7 @@ def least_damage(view: View, comparison: Comparison) -> Iterator[Picture]:
     how = (
         "Above: the least that is lost beyond what retraining loses too, over all learning rates and places of a path at which at least so much is "
         "forgotten, medians over seeds. Below: the earlier side minus the later, mean over seeds; above 0 the later side does less "
-        "damage, and a level at which the band leaves out 0 tells the two apart. No rate and no target is chosen here."
+        "damage, and a level at which the band leaves out 0 tells the two apart; there is no band where too few seeds get. No rate and no target is chosen here."
     )
     title = (
         f"Least damage over all rates, {view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}"

@@ -28,6 +28,7 @@ from ungrok.report.figures.drawing import (
 )
 from ungrok.report.format import slug
 from ungrok.report.mechanism import Mechanism, named, partial
+from ungrok.report.names import metric_name
 from ungrok.study.mediation import MEASURE
 from ungrok.study.recipe_blocks import BASE
 
@@ -217,7 +218,7 @@ def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator
         grid.pop(1).set_axis_off()
     for place, (axes, ((_, measure, on), wide)) in enumerate(zip(grid, tables.items(), strict=True)):
         shade = axes.imshow(wide.to_numpy(dtype=float), aspect="auto", cmap="cividis")
-        axes.set_title(filled(" on ".join(filter(None, (str(measure), str(on))))), loc="left")
+        axes.set_title(filled(" on ".join(filter(None, (metric_name(str(measure)), str(on))))), loc="left")
         axes.set_yticks(range(len(wide)), [str(layer) for layer in wide.index])
         labels = [mechanism.view.label(*map(str, s)) for s in wide.columns] if place + columns >= len(tables) else []
         axes.set_xticks(range(len(labels)), labels, rotation=90)

@@ -20,7 +20,7 @@ from ungrok.study.place import Place
 from ungrok.study.search import Choice, chosen
 
 DAMAGE = 0.02
-"""Damage up to which a rate is chosen for its few updates, where a recipe does not say."""
+"""Damage up to which a rate is chosen for its few updates, where a recipe searches for none."""
 
 MARKS: dict[bool, dict[str, Any]] = {
     False: {"marker": ".", "markersize": 4, "alpha": 0.4},
@@ -50,7 +50,7 @@ class Tried:
 
 def limit(view: View) -> float:
     """Return the damage up to which a rate is chosen for its few updates."""
-    return float(getattr(getattr(view.recipe, "search", None), "damage", DAMAGE))
+    return view.recipe.search.damage if view.recipe.search else DAMAGE
 
 
 def tried(view: View, arm: str, stage: str, forget: str, method: str) -> Tried:
@@ -97,7 +97,7 @@ def rate_search(view: View, arm: str, forget: str) -> Iterator[Picture]:
             for axes, name, scale in zip(column, ("updates", "damage"), (1, 100), strict=True):
                 _lines(axes, own[method, stage], name, scale, color(view, stage))
         panel_title(column[0], view.names.method(method))
-        _axes(column, sorted(rate for rate in every_rate(view, method) if rate), 100 * limit(view))
+        _axes(column, sorted(rate for rate in every_rate(view, method) if rate), 100 * limit(view), 10 // len(methods))
     grid[0, 0].set_ylabel("updates to target")
     grid[1, 0].set_ylabel("damage, percentage points")
     figure.supxlabel("learning rate")
@@ -107,9 +107,9 @@ def rate_search(view: View, arm: str, forget: str) -> Iterator[Picture]:
         figure,
         [
             *marks,
-            Line2D([], [], color=GRAY, marker="o", markersize=5, linestyle="", label="chosen for a seed"),
+            Line2D([], [], color=GRAY, marker="o", markersize=5, linestyle="", label="chosen"),
             Line2D([], [], color=GRAY, marker=".", markersize=4, alpha=0.5, linestyle="", label="other rates"),
-            Line2D([], [], color=GRAY, linestyle="--", linewidth=0.8, label="damage that is accepted"),
+            Line2D([], [], color=GRAY, linestyle="--", linewidth=0.8, label="accepted damage"),
         ],
     )
     how = (
@@ -129,7 +129,8 @@ def _lines(axes: Axes, one: Tried, name: str, scale: float, shade: str) -> None:
         axes.plot(rows["rate"], scale * rows[name], linestyle="", color=shade, markeredgewidth=0, **style)
 
 
-def _axes(column: Any, rates: list[float], accepted: float) -> None:
+def _axes(column: Any, rates: list[float], accepted: float, room: int) -> None:
+    """Scale both panels of a method; ``room`` is how many rates can be named under them."""
     above, below = column
     above.set_xscale("log")
     above.set_yscale("log")
@@ -137,7 +138,7 @@ def _axes(column: Any, rates: list[float], accepted: float) -> None:
     log_ticks(above.yaxis, low, high, 1.3)
     below.axhline(accepted, color=GRAY, linestyle="--", linewidth=0.8, zorder=1)
     below.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    kept = rates[:: max(1, -(-len(rates) // 4))]
+    kept = rates[:: max(1, -(-len(rates) // room))]
     below.xaxis.set_major_locator(FixedLocator(kept))
     below.xaxis.set_minor_locator(NullLocator())
     below.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 2)))

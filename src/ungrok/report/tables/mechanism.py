@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ungrok.analyze.curvature import ERROR
 from ungrok.report.format import MISSING, bracketed, estimate, fixed, number, plural
 from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.report.tables.table import Cell, Row, Table
@@ -75,10 +76,11 @@ def _values(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Table:
     rows: list[Row] = []
     for key, group in mechanism.headline(own).groupby(MEASURE, sort=False):
         nulls = own[(own[MEASURE] == list(key)).all(axis=1) & (own["null"] != "")]
-        cells = [_value_cell(_at(group, s), _at(nulls, s)) for s in series]
+        errors = own[(own[MEASURE] == [key[0], f"{key[1]}{ERROR}", *key[2:]]).all(axis=1) & (own["null"] == "")]
+        cells = [_value_cell(_at(group, s), _at(nulls, s), _at(errors, s)) for s in series]
         rows.append([*named(key), str(group["unit"].iloc[0]), *cells])
     how = (
-        "Mean and standard deviation over seeds before unlearning; below it, per null, the mean 5 % and 95 % quantiles and in how many "
+        "Mean and standard deviation over seeds before unlearning; below it, of estimates, the standard error of one seed's; then, per null, the mean 5 % and 95 % quantiles and in how many "
         "seeds the value lies outside them: inside there is nothing to explain."
     )
     columns = ["measure", "on", "unit", *(mechanism.view.label(*s) for s in series)]
@@ -91,19 +93,26 @@ def _predictions(mechanism: Mechanism, forget: str) -> Table:
     for key, group in own.groupby(MEASURE, sort=False):
         by_outcome = {row["outcome"]: row for row in group.to_dict("records")}
         rows.append([*named(key), *(cell for name in OUTCOMES for cell in _prediction_cells(by_outcome[name]))])
-    tested = int((mechanism.mediation["predicts"] != "unknown").sum())
+    alpha = mechanism.view.recipe.claims.alpha
+    tested = int((mechanism.mediation["answer"] != "unknown").sum())
     how = (
         "Rank correlation of the change of a measure with the change of what unlearning costs, over all arms, stages and seeds, each "
         "against the first stage of the same seed's base arm; then given test accuracy, with a jackknife interval over whole seeds. "
-        f"All {plural(tested, 'interval')} of this study cover together with {1 - mechanism.view.recipe.claims.alpha:.0%} (max-t under flipped seeds). “yes” means that "
-        f"the measure predicts the cost beyond test accuracy: the interval does not hold 0; “no” that it does: a wide one speaks for nothing. What "
-        f"predicts no better than the loss says nothing more than the loss. Damage: {OUTCOMES['damage']}; updates: "
-        f"{OUTCOMES['updates']}; both as ranks within a method, averaged over methods."
+        f"All {plural(tested, 'interval')} of this study cover together with {1 - alpha:.0%} (max-t under flipped seeds). “p over places” compares the same "
+        "correlation within seeds with what it is after the measure's values are moved between arms and stages, the same way in every seed; with "
+        f"all measures counted, the chance that any is below {alpha:g} is {alpha:g} where arms and stages differ for other reasons. “yes” means that the measure predicts "
+        "the cost beyond test accuracy: the interval does not hold 0 and p agrees; “associated” that only the interval says so, over these arms "
+        "and stages; “no” that it holds 0: a wide one speaks for nothing. What predicts no better than the loss says nothing more than the loss. "
+        f"Damage: {OUTCOMES['damage']}; updates: {OUTCOMES['updates']}; both as ranks within a method, averaged over methods."
     )
-    columns = ["measure", "on", *["rank correlation", "given test accuracy", "predicts", "arms agree"] * 2]
+    columns = [
+        "measure",
+        "on",
+        *["rank correlation", "given test accuracy", "p over places", "predicts", "arms agree"] * 2,
+    ]
     return Table(
         f"What the measures predict, {_of(mechanism, forget)}", how, columns, rows, keys=2,
-        groups=[("", 2), ("damage", 4), ("updates", 4)],
+        groups=[("", 2), ("damage", 5), ("updates", 5)],
     )  # fmt: skip
 
 
@@ -112,12 +121,14 @@ def _at(table: pd.DataFrame, series: tuple[str, str], forget: str | None = None)
     return table[here if forget is None else here & (table["forget"] == forget)]
 
 
-def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
+def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame, errors: pd.DataFrame) -> str | Cell:
     known = values.dropna(subset="value")
     if known.empty:
         return MISSING
     spread = f" ± {number(known['value'].std())}" if len(known) > 1 else ""
     lines = [f"{number(known['value'].mean())}{spread}"]
+    if errors["value"].notna().any():
+        lines.append(f"estimated ± {number(errors['value'].mean())}")
     for name, own in nulls.groupby("null", sort=False):
         draws = own["draws"].max()
         if draws < ENOUGH:
@@ -150,7 +161,8 @@ def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
 
 
 def _prediction_cells(row: Any) -> Row:
+    raw, word = fixed(row["rank_correlation"], 2), str(row["answer"])
     if not np.isfinite(row["partial"]):
-        return [fixed(row["rank_correlation"], 2), MISSING, str(row["predicts"]), MISSING]
+        return [raw, MISSING, MISSING, word, MISSING]
     agree = MISSING if np.isnan(row["arms_agree"]) else f"{row['arms_agree']:.0%}"
-    return [fixed(row["rank_correlation"], 2), partial(row), str(row["predicts"]), agree]
+    return [raw, partial(row), fixed(row["permutation_p"], 3), word, agree]

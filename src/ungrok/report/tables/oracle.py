@@ -34,7 +34,7 @@ def oracle_gaps(view: View) -> Iterator[Table]:
         if rows:
             columns = ["method", "stage", "reached", *names, *names, *names]
             yield Table(
-                f"Distance from the oracle, forgetting {view.names.forget(forget)}",
+                f"Oracle gap, forgetting {view.names.forget(forget)}",
                 how,
                 columns,
                 rows,
@@ -102,7 +102,7 @@ def ranking(view: View) -> Iterator[Table]:
             groups = [("", 1), *((view.label(*series), 5) for series in view.series)]
             columns = ["method", *["rank rewound", "gap", "UA", "rank at the end", "gap"] * len(view.series)]
             yield Table(
-                f"Methods by distance from the oracle, forgetting {view.names.forget(forget)}",
+                f"Methods ranked, forgetting {view.names.forget(forget)}",
                 how,
                 columns,
                 rows,

@@ -60,5 +60,6 @@ class Collateral(Claim):
         margin = evidence.claims.margins.collateral
         values = sides if sides.n else None
         return Finding(
-            self, evidence.method, metric, read.at, values, "accuracy", margin, notes, read.reading, accuracy=True
+            self, evidence.method, metric, read.at, values, "accuracy", margin, notes, read.reading, accuracy=True,
+            barred=evidence.unequal(read) if read.at.kind == "end" else None,
         )  # fmt: skip

@@ -20,7 +20,7 @@ from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Headline
 from ungrok.study.search import grid_of
 from ungrok.study.statistics import Estimate
-from ungrok.study.track import Track, tracks
+from ungrok.study.track import Track, replicates, tracks
 
 Paths = Mapping[tuple[Place, int], Track]
 """The paths of a study by place and seed."""
@@ -50,7 +50,9 @@ def judge(
         The verdicts, by comparison, method and claim.
 
     """
-    return judge_paths([paths_of(rows)], recipe, doses, alpha, exploratory=exploratory)
+    return judge_paths(
+        [paths_of(part) for _, _, part in replicates(rows)], recipe, doses, alpha, exploratory=exploratory
+    )
 
 
 def paths_of(rows: pd.DataFrame) -> Paths:
@@ -59,7 +61,7 @@ def paths_of(rows: pd.DataFrame) -> Paths:
 
 
 def judge_paths(
-    replicates: Sequence[Paths],
+    every_draw: Sequence[Paths],
     recipe: Recipe,
     doses: Mapping[str, Doses],
     alpha: float | None = None,
@@ -70,7 +72,7 @@ def judge_paths(
     """Return the verdicts on paths.
 
     Args:
-        replicates: The paths of a study, once per forget draw and unlearning seed; values are averaged over them within a seed.
+        every_draw: The paths of a study, once per forget draw and unlearning seed; values are averaged over them within a seed.
         recipe: As for :func:`judge`.
         doses: As for :func:`judge`.
         alpha: As for :func:`judge`.
@@ -79,7 +81,7 @@ def judge_paths(
 
     """
     headline = resolved(recipe)
-    every = [list(_questions(paths, recipe, doses, headline)) for paths in replicates]
+    every = [list(_questions(paths, recipe, doses, headline)) for paths in every_draw]
     questions = [_averaged(group) for group in _alike(every)]
     family_of = [question for question in questions if question.member]
     rest = [] if headline_only else [question for question in questions if not question.member]
@@ -188,18 +190,18 @@ def _alike(every: Sequence[Sequence[_Question]]) -> list[list[_Question]]:
     return list(groups.values())
 
 
-def _averaged(replicates: list[_Question]) -> _Question:
+def _averaged(draws: list[_Question]) -> _Question:
     """Return one finding whose values are the means over the replicates of each seed that have both sides."""
-    first = replicates[0]
-    known = [question.finding.sides for question in replicates if question.finding.sides is not None]
-    if len(replicates) == 1 or not known:
+    first = draws[0]
+    known = [question.finding.sides for question in draws if question.finding.sides is not None]
+    if len(draws) == 1 or not known:
         return first
     both = np.stack([sides.both for sides in known])
     left, right = (
         np.where(both, np.stack([getattr(sides, side) for sides in known]), 0.0).sum(axis=0) for side in ("left", "right")
     )  # fmt: skip
     count = np.where(both.any(axis=0), both.sum(axis=0), np.nan)
-    cuts = [question.finding.cut_at for question in replicates if question.finding.cut_at is not None]
+    cuts = [question.finding.cut_at for question in draws if question.finding.cut_at is not None]
     finding = replace(first.finding, sides=Sides(left / count, right / count), cut_at=cuts[0] if cuts else None)
     return replace(first, finding=finding)
 
