@@ -50,14 +50,17 @@ def judge(
         The verdicts, by comparison, method and claim.
 
     """
-    return judge_paths(
-        [paths_of(part) for _, _, part in replicates(rows)], recipe, doses, alpha, exploratory=exploratory
-    )
+    return judge_paths(all_paths_of(rows), recipe, doses, alpha, exploratory=exploratory)
 
 
 def paths_of(rows: pd.DataFrame) -> Paths:
     """Return the paths in the rows of a study."""
     return {(place, seed): track for seed, place, track in tracks(rows)}
+
+
+def all_paths_of(rows: pd.DataFrame) -> list[Paths]:
+    """Return the paths in the rows of a study, once per draw of forget splits and walk; see :func:`judge_paths`."""
+    return [paths_of(part) for _, _, part in replicates(rows)]
 
 
 def judge_paths(
