@@ -19,7 +19,7 @@ from ungrok.core.files import write_json, write_text
 from ungrok.report.export import LATEX, write_tables
 from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
-from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named
+from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named, light_fonts
 from ungrok.report.figures.front import front
 from ungrok.report.front import first_screen, looks, words
 from ungrok.report.mechanism import Mechanism
@@ -153,7 +153,8 @@ def saved(picture: Picture, folder: Path) -> dict[str, str]:
         figure.set_layout_engine(None)  # With a layout, every file is drawn once more to make it.
     figure.savefig(image, format="png", metadata={"Software": None})
     (folder / f"{picture.name}.png").write_bytes(image.getvalue())
-    figure.savefig(folder / f"{picture.name}.pdf", metadata={"CreationDate": None})
+    with light_fonts():
+        figure.savefig(folder / f"{picture.name}.pdf", metadata={"CreationDate": None})
     data = base64.b64encode(image.getvalue()).decode("ascii")
     return {
         "name": picture.name,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 import warnings
 
+import matplotlib as mpl
 import pytest
+from fontTools.ttLib import TTFont
 from matplotlib.figure import Figure
 
 from ungrok.core.errors import UngrokWarning
-from ungrok.report.figures.drawing import COLORS, color, glyphs_named
+from ungrok.report.figures.drawing import COLORS, color, glyphs_named, light_fonts
 
 MANY = [{"kind": "neggrad_plus", "lr": [1e-4, 1e-3]}, *({"kind": "scrub", "name": f"method_{i}"} for i in range(8))]
 
@@ -97,3 +100,26 @@ def test_characters_that_the_font_lacks_are_named_once():
         drawn()
     assert [warning.category for warning in said] == [RuntimeWarning, UngrokWarning]
     assert str(said[1].message).startswith("figures: the font has no \u6a19, \u76ee, drawn as boxes")
+
+
+def test_light_fonts_hold_the_letters_and_no_rules():
+    def embedded() -> TTFont:
+        figure = Figure(figsize=(2, 1))
+        figure.text(0.1, 0.5, "first difference −1")
+        file = io.BytesIO()
+        with mpl.rc_context({"pdf.fonttype": 42, "pdf.compression": 0}):
+            figure.savefig(file, format="pdf")
+        return TTFont(io.BytesIO(max(re.findall(rb"stream\n(.*?)\nendstream", file.getvalue(), re.DOTALL), key=len)))
+
+    heavy = embedded()
+    with light_fonts():
+        light = embedded()
+    rules = {"GDEF", "GPOS", "GSUB"}
+    assert rules & set(heavy.keys())
+    assert not rules & set(light.keys())
+    shapes = [
+        {name: font["glyf"][name].compile(font["glyf"]) for name in font.getGlyphOrder()} for font in (heavy, light)
+    ]
+    letters = set("first difference".replace(" ", "")) - {"f"}
+    assert letters <= set(shapes[1])
+    assert all(shapes[1][name] == shapes[0][name] for name in letters)

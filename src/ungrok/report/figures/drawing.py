@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+from fontTools import subset
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
@@ -100,6 +102,20 @@ def glyphs_named() -> Iterator[None]:
     if lacking:
         text = f"figures: the font has no {listed(sorted(lacking))}, drawn as boxes; give what is named so a name in Latin letters"
         warnings.warn(text, UngrokWarning, stacklevel=3)
+
+
+@contextmanager
+def light_fonts() -> Iterator[None]:
+    """Embed fonts without their rules for choosing and placing glyphs, most of the time of embedding: a PDF names and places glyphs itself."""
+    made = subset.Options
+
+    def options(**given: Any) -> Any:
+        chosen = made(**given)
+        chosen.drop_tables += ["GDEF", "GPOS", "GSUB"]
+        return chosen
+
+    with patch.object(subset, "Options", options):
+        yield
 
 
 def color(view: View, stage: str) -> str:

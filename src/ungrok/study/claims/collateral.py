@@ -63,5 +63,6 @@ class Collateral(Claim):
         falls = evidence.read(lambda track: fall(track, read.row(track), column), read.pairs)
         also = None if from_start or values is None else falls
         return Finding(
-            self, evidence.method, metric, read.at, values, "accuracy", margin, notes, read.reading, accuracy=True, also=also,
+            self, evidence.method, metric, read.at, values, "accuracy", margin, notes, read.reading, accuracy=True,
+            barred=evidence.unequal(read) if read.at.kind == "end" else None, also=also,
         )  # fmt: skip

@@ -31,7 +31,7 @@ NOTES: dict[str, tuple[str, str]] = {
     "few_for_spread": ("spread needs at least 3 seeds, got {seeds}", ""),
     "zero_spread": ("a side has zero spread", ": its ratio to the other is undefined"),
     "not_all_reached": ("not every path reached the target", ": spread is compared where all did"),
-    "unequal_forgetting": ("mean UA {before:.2f} → {after:.2f}", ": too unequal for spreads to be compared"),
+    "unequal_forgetting": ("mean UA {before:.2f} → {after:.2f}", ": forgetting is too unequal for its costs to be compared"),
     "started": ("started from {before:.3f} → {after:.3f}", ""),
     "confounded": (
         "not at equal forgetting",
