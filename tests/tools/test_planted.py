@@ -48,6 +48,11 @@ def test_without_unlearning_a_word_is_as_rare_as_promised_and_a_method_with_a_ta
     assert {(verdict.word, verdict.effect.value) for verdict in mute} == {("inconclusive", None)}
 
 
+@pytest.mark.parametrize(("unlearner", "claim"), [("forgotten_only", "collateral"), ("nothing", None)])
+def test_what_retraining_loses_on_one_side_alone_is_no_damage(planted, unlearner, claim):
+    assert planted.share(STUDIES, getattr(planted, unlearner), claim, planted.UNEQUAL) <= ALLOWED
+
+
 def test_damage_that_is_planted_is_found(planted):
     assert planted.share(5, planted.harmful, "collateral") == 1.0
 

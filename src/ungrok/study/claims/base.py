@@ -233,6 +233,7 @@ class Finding:
         accuracy: Whether the values are accuracies, which may collapse in single seeds.
         barred: Why no word may be given, where that is so.
         wins: Which side took fewer updates, by pairs.
+        also: Values of which the same direction must hold too, or none is named; None where there is no such condition.
 
     """
 
@@ -251,6 +252,7 @@ class Finding:
     accuracy: bool = False
     barred: Note | None = None
     wins: Wins | None = None
+    also: Sides | None = None
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:

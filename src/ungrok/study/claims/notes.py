@@ -49,6 +49,7 @@ NOTES: dict[str, tuple[str, str]] = {
     "within_but_rare": (
         "interval within ±{margin:g}", ", but a share of up to {share:.2f} of seeds may differ by more"
     ),
+    "only_beyond_oracle": ("not so from the start", ": the sides differ in what retraining loses, not in what unlearning does"),
     "across_zero": ("interval across zero", ""),
 }  # fmt: skip
 """By code: the text for a narrow cell, and what follows it where there is room. A plug-in adds its own."""
