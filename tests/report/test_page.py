@@ -18,6 +18,7 @@ from ungrok.core.errors import StoreError
 from ungrok.report import write_report
 from ungrok.report.export import LATEX
 from ungrok.report.figures.drawing import Picture
+from ungrok.report.front import looks
 from ungrok.report.page import distinct, saved
 
 SECTIONS = ["verdicts", "figures", "oracle", "updates", "transitions", "cost", "warnings", "recipe", "provenance"]
@@ -126,10 +127,9 @@ def test_verdicts_and_words_are_shown(study, tmp_path):
 
 def test_how_often_a_study_was_judged_is_said(study, tmp_path):
     view = study()
-    path = write_report(
-        tmp_path, view.plan, view.results, view.verdicts, MADE, view.doses, "Judged before with 6 seeds."
-    )
-    assert "Judged before with 6 seeds." in Page(path.read_text(encoding="utf-8")).text
+    look = {"alpha": 0.005, "number": 2, "seeds_before": [[0, 1, 2, 3, 4, 5]], "first_headline_same": True}
+    path = write_report(tmp_path, view.plan, view.results, view.verdicts, MADE | {"look": look}, view.doses)
+    assert looks(0.005, 2, [range(6)]) in Page(path.read_text(encoding="utf-8")).text
 
 
 def test_the_ends_of_paths_stand_under_the_oracle(study, tmp_path):

@@ -89,6 +89,26 @@ def test_every_draw_has_its_own_examples_and_oracle_and_every_walk_its_own_batch
     assert ends.nunique() > 4  # draws alone would make four
 
 
+def test_every_walk_of_every_draw_is_made_at_every_rate_of_a_search(tiny):
+    recipe = tiny(
+        *SMALL, *SEVERAL, "unlearn=[{kind: gradient_ascent, lr: {auto: 0.05}, updates: 8}, {kind: scrub, updates: 8}]"
+    )
+    plan = make_plan(recipe)
+    rates = ["gradient_ascent", "gradient_ascent lr=0.025", "gradient_ascent lr=0.1"]
+    at = {(draw, repeat): [] for draw, repeat in product((0, 1), repeat=2)}
+    for path in [*plan.paths, *plan.replicates]:
+        if path.seed == 0:
+            at[path.draw, path.repeat].append(path.method)
+            walked = plan.job(path.path, Unlearn).spec
+            assert walked.seed == (derive(0, "unlearning", 1) if path.repeat else derive(0, "unlearning"))
+            assert (walked.until is None) == (path.method in recipe.unlearn_labels())
+            assert plan.job(path.rows, Evaluate).spec.audit is (
+                (path.draw, path.repeat) == (0, 0) and walked.until is None
+            )
+    assert {tuple(sorted(methods)) for methods in at.values()} == {(*rates, "scrub")}
+    assert {(path.draw, path.repeat) for path in plan.paths} == {(0, 0)}
+
+
 def test_only_the_first_is_audited_and_asked(several):
     _, _, results = several
     assert len(results.audits) == 2

@@ -25,6 +25,7 @@ from ungrok.core.errors import DamagedFile, StoreError, WorkersLost
 from ungrok.core.files import load_tensors
 from ungrok.data.batches import TensorBatches
 from ungrok.evaluate.catalog import metrics
+from ungrok.evaluate.displacement import DISPLACEMENTS
 from ungrok.evaluate.membership import ATTACKS
 from ungrok.evaluate.places import FIGURES
 from ungrok.study import engine, jobs, outputs, problem_data
@@ -466,9 +467,11 @@ def test_every_column_is_a_listed_metric(tiny, undisturbed):
         "pairs",
         "forget_passes",
         "retain_passes",
+        *DISPLACEMENTS,
+        "oracle_floor",
     }
     for column in {*results.rows, *results.audits} - of_places - {"oracle_gap"}:
         name = column.removeprefix("oracle_").removesuffix("_forget").removesuffix("_test")
         name = "reached_<target>" if name.startswith("reached_") else of_attacks.get(name, name)
         assert name in listed, column
-    assert {"forget_passes, retain_passes", "oracle_gap"} <= listed.keys()
+    assert {"forget_passes, retain_passes", "oracle_gap", "moved_forget, moved_retain"} <= listed.keys()

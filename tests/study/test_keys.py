@@ -25,12 +25,12 @@ PINNED = {
     ("tiny.yaml", "unlearn"): "unlearn-79c7eeb20dc14897527f1dc2",
     ("tiny.yaml", "evaluate"): "evaluate-6391ebf8839ee2d381ef1183",
     ("tiny.yaml", "snapshot"): "snapshot-f1031803989da58ea82cace7",
-    ("tiny.yaml", "analyze"): "analyze-32a5a5b6ad9590a6bc0a6386",
+    ("tiny.yaml", "analyze"): "analyze-88dacafb2d027f07ca5762c0",
     ("tiny-text.yaml", "train"): "train-cc9966c40e332ac585656171",
     ("tiny-text.yaml", "split"): "split-17904fae172debfd8987b89c",
     ("tiny-text.yaml", "oracle"): "oracle-d462a26e56ec3d651ecb19d3",
     ("tiny-text.yaml", "unlearn"): "unlearn-c5dce1b59b7a6fef59b7882c",
-    ("tiny-text.yaml", "analyze"): "analyze-ee9c49d4a202f2709c952e43",
+    ("tiny-text.yaml", "analyze"): "analyze-2842284d836ba7a6c608f0cc",
 }
 
 

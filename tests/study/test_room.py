@@ -104,6 +104,13 @@ def test_the_rates_that_a_search_may_come_to_count(tiny):
     check_counts(tiny(seeds, "unlearn.2.alpha=auto"))
 
 
+def test_draws_and_walks_count(tiny):
+    """Two seeds, two stages, three methods, 100 draws of 100 walks."""
+    with pytest.raises(RecipeError, match="3 methods, each 10000 times, make 120,000 paths"):
+        check_counts(tiny("forget_draws=100", "unlearn_seeds=100"))
+    check_counts(tiny("forget_draws=100", "unlearn_seeds=80"))
+
+
 def test_long_trainings_of_usual_grids_are_planned(tiny):
     check_counts(tiny(f"trajectory.steps={10**15}"))
     assert len(log_grid(10**15, 0.05)) < MOST_STEPS

@@ -75,16 +75,16 @@ def calibrate(
     store: StoreDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Swap the two sides within seeds at random and count the words given.
+    """Swap the sides at random and count the words given.
 
-    Nothing tells sides apart that are swapped at random, so every word is a mistake. Their share should be about claims.alpha or less.
+    Nothing tells sides apart that are swapped within seeds, so every word is a mistake. Their share should be about claims.alpha or less.
     """
     from ungrok.study.calibrate import calibrate as swap_and_judge
-    from ungrok.study.claims.judge import paths_of
+    from ungrok.study.claims.judge import all_paths_of
     from ungrok.study.folder import StudyFolder
 
     study = StudyFolder.open(folder, store)
-    calibration = swap_and_judge([paths_of(study.results.rows)], study.recipe, study.doses, draws)
+    calibration = swap_and_judge(all_paths_of(study.results.rows), study.recipe, study.doses, draws)
     shares = calibration.to_dict()
     if as_json:
         typer.echo(json.dumps(shares, indent=1))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ungrok.study.estimate import StudyCost
     from ungrok.study.folder import StudyFolder
     from ungrok.study.plan import Plan
+    from ungrok.study.recipe import Recipe
 
 
 def study(
@@ -99,6 +100,7 @@ def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = Non
         typer.echo(text)
     where = folders(content, None, store)[1]
     regrow(plan, where)
+    _say_power(content)
     for text in [*warnings, *stale.stale_warnings(plan, where)]:
         typer.echo(f"warning: {text}")
 
@@ -113,6 +115,27 @@ def _times(plan: Plan, cost: StudyCost, what: str) -> str:
     return (
         f"time{what}: about {duration(total)} of one processor ({parts}); {duration(total / workers)} on {workers}"
         + (f"; not counted: {analyses} analyze jobs" if analyses else "")
+    )
+
+
+def _say_power(recipe: Recipe) -> None:
+    """Print how many rows the headline family has, and what it could find."""
+    from ungrok.study.claims.headline import resolved, rows_of
+    from ungrok.study.looks import share
+    from ungrok.study.power import detectable, smallest_p
+
+    headline, seeds, alpha = resolved(recipe), len(recipe.seeds), recipe.claims.alpha * share(1)
+    if headline is None:
+        return
+    rows = rows_of(recipe, headline)
+    ratio = detectable(rows, seeds, alpha) if rows else float("inf")
+    finds = (
+        f"a ratio of updates of {ratio:.2g} would be found with power 0.8"
+        if ratio < float("inf")
+        else "no word is possible"
+    )
+    typer.echo(
+        f"headline: {rows} rows judged together, smallest p {smallest_p(seeds):.2g}; {finds} (where its logarithm varies by 0.3 over seeds)"
     )
 
 

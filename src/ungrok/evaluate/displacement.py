@@ -24,7 +24,7 @@ DISPLACEMENTS = ("weight_distance", "weight_distance_relative", "moved_forget", 
 
 
 class Displacement:
-    """The distance of a model from the one that a path started from.
+    """The distance of a model from the one that a path started from, absolute and relative to the norm of the start.
 
     ``weight_distance`` is the Euclidean distance of all parameters, and ``weight_distance_relative`` is that divided by the norm
     of the starting ones. ``moved_forget`` and ``moved_retain`` are distances of functions on examples of a set
@@ -76,7 +76,7 @@ class Displacement:
             return {role: self._objective.logits(model, batch) for role, batch in self._batches.items()}
 
     def of(self, model: nn.Module, scores: Scores | None = None) -> dict[str, float | None]:
-        """Return :data:`DISPLACEMENTS` of a model; None where it has diverged, or where the start has no weights or logits to compare with.
+        """Return how far the function of a model has moved, and its weights (:data:`DISPLACEMENTS`); None where it has diverged or the start is nothing.
 
         Args:
             model: A model of the path.

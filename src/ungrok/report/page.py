@@ -21,7 +21,7 @@ from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
 from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named, light_fonts
 from ungrok.report.figures.front import front
-from ungrok.report.front import first_screen, words
+from ungrok.report.front import first_screen, looks, words
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.sections import Shown, sections
 from ungrok.report.tables import verdicts
@@ -40,7 +40,6 @@ def write_report(
     judged: list[Verdict],
     made: dict[str, Any],
     doses: dict[str, Doses],
-    looked: str = "",
 ) -> Path:
     """Write ``report/index.html`` under ``out``, every figure as PNG and PDF under ``report/figures``, and every table under ``report/tables``.
 
@@ -51,7 +50,6 @@ def write_report(
         judged: Its verdicts, from :func:`ungrok.study.claims.judge`.
         made: What the study was made with, as in ``provenance.json``; shown as it is.
         doses: Per method label, where paths end and where doses are matched.
-        looked: How often the study was judged before; see :func:`ungrok.report.front.looks`.
 
     Returns:
         The path of the page.
@@ -68,7 +66,7 @@ def write_report(
         mechanism, first = Mechanism(view), list(front(view))
         every = distinct([*first, *family.pictures(view), *mechanism_figures.pictures(mechanism)])
         shown = [saved(picture, page.parent / "figures") for picture in every]
-        content = contents(view, family, mechanism, shown, made, fronts=len(first), looked=looked)
+        content = contents(view, family, mechanism, shown, made, fronts=len(first))
         write_text(page, filled(content))
         write_tables(page.parent / "tables", tables_of(content))
         if plan.recipe.analyze:
@@ -85,7 +83,6 @@ def contents(
     made: dict[str, Any],
     *,
     fronts: int = 0,
-    looked: str = "",
 ) -> dict[str, Any]:
     """Return what fills the page of a study.
 
@@ -96,9 +93,10 @@ def contents(
         shown: Per figure its ``name``, ``title``, ``how`` and ``image``, a data URI.
         made: What the study was made with.
         fronts: Figures, counted from the first, that stand on the front.
-        looked: How often the study was judged before.
 
     """
+    look = made.get("look")
+    looked = looks(look["alpha"], look["number"], look["seeds_before"]) if look else ""
     return {
         "name": view.recipe.name,
         "question": family.question(view),

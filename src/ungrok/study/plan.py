@@ -267,10 +267,8 @@ def _add_draw(plan: Plan, request: Request) -> None:
         if second:
             plan.noise[where] = _add_oracle(plan, request, stage, second)
         for method in recipe.unlearn:
-            if first:
-                add_paths(plan, request, stage, method, oracle)
-            for repeat in range(1 if first else 0, recipe.unlearn_seeds):
-                add_path(plan, request, stage, method, oracle, repeat=repeat)
+            for repeat in range(recipe.unlearn_seeds):
+                add_paths(plan, request, stage, method, oracle, repeat)
 
 
 def _add_without(plan: Plan, request: Request, seed: int) -> str:

@@ -51,18 +51,19 @@ def at_strengths(plan: Plan, method: Unlearner, forget: str) -> Unlearner:
     return with_strengths(method, plan.extent(method.label, forget))
 
 
-def add_paths(plan: Plan, request: Request, stage: str, method: Unlearner, oracle: str | None) -> None:
+def add_paths(plan: Plan, request: Request, stage: str, method: Unlearner, oracle: str | None, repeat: int = 0) -> None:
     """Add the path of a method from a stage and, where its rate is searched for, those at the other rates of its grid.
 
-    These end at the target of the search, and their ends are not audited.
+    These end at the target of the search, and their ends are not audited. How far the grid goes is decided by the first walks of
+    the first draw; all walks of all draws have the same.
     """
     search, forget = plan.recipe.search, request.rule.label
-    add_path(plan, request, stage, method, oracle)
+    add_path(plan, request, stage, method, oracle, repeat=repeat)
     if search and search.settings.get(method.label) == "lr":
         assert isinstance(method, Iterative)
         for variant in at_rates(method, plan.extent(method.label, forget)).values():
             if variant is not method:
-                add_path(plan, request, stage, variant, oracle, search_target(plan.recipe.claims))
+                add_path(plan, request, stage, variant, oracle, search_target(plan.recipe.claims), repeat)
 
 
 def add_path(

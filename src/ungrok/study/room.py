@@ -36,7 +36,7 @@ def check_counts(recipe: Recipe) -> None:
     most = recipe.search.most if recipe.search else 1
     methods = len(recipe.unlearn) + searched * (most - 1)
     copies = recipe.forget_draws * recipe.unlearn_seeds
-    paths = len(recipe.seeds) * places * len(recipe.forget) * (methods + (copies - 1) * len(recipe.unlearn))
+    paths = len(recipe.seeds) * places * len(recipe.forget) * methods * copies
     if paths > MOST_PATHS:
         rates = f", {searched} of them at up to {most} rates," if searched else ""
         rates += f", each {copies} times," if copies > 1 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -56,6 +57,18 @@ def test_intervals_without_bounds_end_at_the_axis(study, style):
     _, (_, ratios, *_) = panels(study(seeds=[0, 1, 2]))
     bar = next(line for line in ratios.lines if len(line.get_xdata()) == 2 and list(line.get_ydata()) == [1, 1])
     assert list(bar.get_xdata()) == pytest.approx(ratios.get_xlim())
+
+
+def test_one_wide_interval_does_not_flatten_the_others(study, style):
+    view = study(unlearn=[{"kind": "gradient_ascent"}, {"kind": "neggrad_plus"}])
+    wide = next(v for v in headline_verdicts(view) if (v.method, v.reading) == ("neggrad_plus", "same_rate"))
+    effect = replace(wide.effect, interval=(-20.0, wide.effect.interval[1]))
+    given = [replace(v, effect=effect) if v is wide else v for v in view.verdicts]
+    _, (_, ratios, _) = panels(replace(view, verdicts=given))
+    low, high = ratios.get_xlim()
+    assert 0.1 < low < high < 2
+    arrows = [(line.get_marker(), float(line.get_xdata()[0])) for line in ratios.lines if line.get_marker() in "<>"]
+    assert arrows == [("<", pytest.approx(low))]
 
 
 def test_several_splits_are_named_in_the_headings(study, style):

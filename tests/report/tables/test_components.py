@@ -34,23 +34,24 @@ def drawn(study, logs, **changes):
 
 
 def test_deviations_by_source(study, plain):
-    (table,) = components(drawn(study, LOGS))
-    assert list(table.columns) == ["model", "forget split", "method", "what", "seeds", "seed", "draw"]
-    start = ["grokked", "class", "gradient_ascent"]
-    assert [plain(row) for row in table.rows] == [
-        [*start, "updates", "2 of 2", "3.162", "2.236"],
+    table, drops = components(drawn(study, LOGS))
+    assert list(table.columns) == ["model", "forgetting", "method", "what", "seeds", "seed", "draw"]
+    assert drops.title == "Sources of variation: drops, percentage points"
+    start = ["after grokking", "one class", "gradient ascent"]
+    assert [plain(row) for row in table.rows] == [[*start, "updates", "2 of 2", "3.162", "2.236"]]
+    assert [plain(row) for row in drops.rows] == [
         [*start, "RA drop", "2 of 2", "0.000", "0.000"],
         [*start, "TA drop", "2 of 2", "0.000", "0.000"],
-        [*start, "bystander_accuracy drop", "2 of 2", "0.000", "0.000"],
+        [*start, "bystander accuracy drop", "2 of 2", "0.000", "0.000"],
     ]
     assert "UA ≤ 0.1" in table.how
     assert "the data" not in table.how
-    (own,) = components(drawn(study, LOGS, data_seed="per_seed"))
+    own, _ = components(drawn(study, LOGS, data_seed="per_seed"))
     assert "seed is training, the data," in own.how
 
 
 def test_a_negative_estimate_is_shown_as_such(study, plain):
-    (table,) = components(drawn(study, {0: (0.0, 10.0), 1: (0.0, 10.0)}))
+    table, _ = components(drawn(study, {0: (0.0, 10.0), 1: (0.0, 10.0)}))
     assert plain(table.rows[0])[-2:] == ["0 (negative)", "7.071"]
 
 

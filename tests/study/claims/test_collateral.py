@@ -81,3 +81,18 @@ def test_with_a_search_damage_is_read_at_each_sides_own_rate(hand):
     assert (same["effect"], same["headline"]) == (None, False)
     updates = hand.pick(verdicts, "efficiency", "updates", reading="own_rate")
     assert updates["effect"] == pytest.approx(np.log(40 / 80))
+
+
+def test_a_direction_is_named_where_the_fall_from_the_start_has_it_too(hand):
+    """Beyond the oracle the earlier side loses 0.1 more; from the start both lose alike, or the earlier side more as well."""
+    for before, word in ((0.8, "inconclusive"), (0.7, "supported")):
+        paths = [
+            hand.path(seed, stage, 30, ra=1.0, ta=ta, oracle_ta=ta + damage + 0.001 * seed)
+            for stage, ta, damage in (("pre_grok", before, 0.15), ("grokked", 0.8, 0.05))
+            for seed in hand.seeds
+        ]
+        verdict = hand.pick(hand.verdicts(hand.recipe(), *paths), "collateral", "TA")
+        assert verdict["effect"] == pytest.approx(0.1)
+        assert verdict["ci_low"] > 0
+        assert verdict["verdict"] == word
+        assert ("only_beyond_oracle" in {note["code"] for note in verdict["notes"]}) == (word == "inconclusive")

@@ -193,3 +193,13 @@ def test_there_is_no_own_rate_at_targets_beyond_the_one_where_a_search_ends(hand
     verdicts = hand.verdicts(recipe, *at_rates(hand, 1.0, **{"reached_0.5": False}))
     assert {at for _, reading, _, at, _ in verdicts if reading == "own_rate"} == {"UA ≤ 0.5"}
     assert {at for _, reading, _, at, _ in verdicts if reading == "same_rate"} == {"UA ≤ 0.5", "UA ≤ 0.1"}
+
+
+def test_distance_at_unequal_ends_gets_no_word(hand):
+    """A method that stops by itself has moved less where it has not forgotten: UA 0 here and 1 there."""
+    paths = [hand.path(s, "pre_grok", 30, moved=0.4 + s / 100, method="nabla_tau") for s in hand.seeds]
+    paths += [hand.path(s, "grokked", None, moved=0.1, method="nabla_tau") for s in hand.seeds]
+    verdicts = hand.verdicts(hand.recipe("unlearn=[{kind: nabla_tau}]"), *paths)
+    moved = hand.pick(verdicts, "efficiency", "moved_retain", "end of the path", "nabla_tau", "distance")
+    assert (moved["verdict"], moved["headline"], moved["ci_low"] > 0) == ("inconclusive", True, True)
+    assert moved["note"].startswith("mean UA 0.00 → 1.00: forgetting is too unequal")

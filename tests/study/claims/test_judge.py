@@ -11,6 +11,7 @@ import pytest
 from ungrok.recipes import shipped
 from ungrok.study.claims import Doses, judge, judge_paths, paths_of
 from ungrok.study.claims.headline import METRICS, resolved
+from ungrok.study.claims.judge import all_paths_of
 from ungrok.study.inference import flips
 from ungrok.study.loading import load
 
@@ -167,3 +168,10 @@ def test_the_headline_is_the_first_comparison_at_the_first_number(hand):
     headline = resolved(recipe)
     assert (headline.compare, headline.target, tuple(headline.metrics)) == (recipe.claims.compare[0], 0.5, METRICS)
     assert resolved(hand.recipe("claims.compare=[]")) is None
+
+
+def test_paths_of_every_draw_are_given_apart(hand):
+    rows = frame(*(hand.path(0, "grokked", 10.0 + draw, draw=draw) for draw in (1, 0)))
+    every = all_paths_of(rows)
+    assert [[track.at(0.1)["dose"] for track in paths.values()] for paths in every] == [[10], [11]]
+    assert paths_of(rows).keys() == every[0].keys()

@@ -70,7 +70,7 @@ def test_unequal_forgetting_bars_the_word(hand):
     verdict = hand.pick(verdicts, "stability", "TA", "end of the path", "nabla_tau")
     assert verdict["effect"] == pytest.approx(math.log(100))
     assert (verdict["verdict"], verdict["headline"]) == ("inconclusive", True)
-    assert verdict["note"].startswith("mean UA 0.40 → 0.46: too unequal")
+    assert verdict["note"].startswith("mean UA 0.40 → 0.46: forgetting is too unequal")
     assert "stops by itself" in verdict["note"]
 
 

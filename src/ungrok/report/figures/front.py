@@ -25,6 +25,9 @@ WIDTH = 10.4
 CURVE = 3.4
 """Height of the training curve in inches."""
 
+WIDEST = 3.0
+"""Ends of intervals that lie so many times as far from no difference as the median end are cut at the axis."""
+
 LINE = 0.18
 """Height of a row of the forest plot in inches."""
 
@@ -69,7 +72,7 @@ def front(view: View) -> Iterator[Picture]:
     how = (
         f"Left: accuracy while training, medians and ranges over seeds, with each stage at its median step. Right: {view.names.comparison(first)}, "
         "a row for each method and question, with intervals that hold together; right of the line the later side does better, as the paper "
-        "says. Where some path never reached the target its updates count up to its end, and net wins of the later side stand beside. What has no "
+        "says, and an arrow is an interval that goes on. Where some path never reached the target its updates count up to its end, and net wins of the later side stand beside. What has no "
         "value stands in the table alone."
     )
     yield Picture("front", "The answer at a glance", how, figure)
@@ -144,11 +147,14 @@ def natural(value: float, ratios: bool) -> float:
 
 
 def _extent(rows: Sequence[Verdict], ratios: bool) -> tuple[float, float]:
-    """Return the ends of the axis: all estimates and ends of intervals that are finite, no difference among them, and some room."""
-    values = [value for v in rows if v.effect.value is not None for value in (v.effect.value, *v.effect.interval)]
-    finite = [0.0, *(value for value in values if math.isfinite(value))]
-    room = max(0.06 * (max(finite) - min(finite)), 0.05 if ratios else 0.002)
-    return natural(min(finite) - room, ratios), natural(max(finite) + room, ratios)
+    """Return the ends of the axis: it holds no difference, all estimates, and the intervals but for those much wider than most."""
+    effects = [v.effect for v in rows]
+    values = [effect.value for effect in effects if effect.value is not None]
+    ends = [end for effect in effects for end in effect.interval if math.isfinite(end)]
+    farthest = max(1.2 * max(map(abs, values)), WIDEST * float(np.median(np.abs(ends))) if ends else 0.0)
+    held = [0.0, *values, *(end for end in ends if abs(end) <= farthest)]
+    room = max(0.06 * (max(held) - min(held)), 0.05 if ratios else 0.002)
+    return natural(min(held) - room, ratios), natural(max(held) + room, ratios)
 
 
 def _row(axes: Axes, place: int, verdict: Verdict, extent: tuple[float, float], ratios: bool) -> None:
@@ -157,6 +163,9 @@ def _row(axes: Axes, place: int, verdict: Verdict, extent: tuple[float, float], 
     assert effect.value is not None
     ends = np.clip([natural(end, ratios) for end in effect.interval], *extent)
     axes.plot(ends, [place, place], color=style["color"], linewidth=1.4, zorder=2)
+    for end, whole, arrow in zip(ends, effect.interval, "<>", strict=True):
+        if not math.isclose(end, natural(whole, ratios)):
+            axes.plot([end], [place], arrow, color=style["color"], markersize=4, clip_on=False)
     axes.plot([natural(effect.value, ratios)], [place], markersize=4.5, zorder=3, linestyle="", **style)
     if verdict.wins and effect.cut_at is not None:
         beside: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}

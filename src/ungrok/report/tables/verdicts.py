@@ -52,8 +52,8 @@ def headline(view: View) -> Iterator[Table]:
     """Yield a table per comparison and forget split of the headline family: a row a method."""
     family = headline_verdicts(view)
     how = (
-        f"Each cell holds the word, the effect and its interval. Above × 1 and above 0 agrees with the paper: the later side needs, "
-        f"loses or spreads less. All intervals hold together with {1 - view.recipe.claims.alpha:.0%}."
+        "Each cell holds the word, the effect and its interval. Above × 1 and above 0 agrees with the paper: the later side needs, "
+        "loses or spreads less. The intervals hold together: the chance that any of them misses is what this look at the study may spend."
     )
     for comparison in dict.fromkeys(v.comparison for v in family):
         yield _headline(view, comparison, [v for v in family if v.comparison == comparison], how)

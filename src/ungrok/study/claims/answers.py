@@ -134,18 +134,23 @@ def _phrase(rows: Sequence[Verdict]) -> str:
     n, open_rows = len(rows), len(rows) - sum(counts.values())
     settings, median = _settings(rows), _median(known, wording)
     if open_rows == n:
-        question = f"whether they {wording.verbs} {wording.better} or {wording.worse} {wording.tail}"
+        question = f"whether they {wording.verbs} {wording.better} or {wording.worse} {_plural(wording.tail)}"
         return f"for all {settings} it is open {question}{median}"
     said: list[str] = []
     for count, text in ((counts["worse"], wording.worse), (counts["better"], wording.better)):
         if count:
-            verb = wording.verb if count == 1 else wording.verbs
-            said.append(f"{count} {text}" if said else f"{count} of {settings} {verb} {text} {wording.tail}")
+            verb, tail = (wording.verb, wording.tail) if count == 1 else (wording.verbs, _plural(wording.tail))
+            said.append(f"{count} {text}" if said else f"{count} of {settings} {verb} {text} {tail}")
     if counts["alike"]:
         said.append(f"{counts['alike']} {'does' if counts['alike'] == 1 else 'do'} not differ")
     if open_rows:
         said.append(f"{open_rows} {'is' if open_rows == 1 else 'are'} open")
     return f"{spoken(said)}{median}"
+
+
+def _plural(tail: str) -> str:
+    """Return what follows the verb of one method as it follows that of several."""
+    return tail.replace("its own rate", "their own rates").replace("its start", "their start")
 
 
 def _settings(rows: Sequence[Verdict]) -> str:
@@ -236,6 +241,8 @@ def _overturned(rows: Sequence[Verdict], readings: Sequence[str]) -> str:
         said.append(
             f"The intervals reach up to {_size(widest.effect, half)} to either side; more seeds would narrow them."
         )
+    elif any(row.effect.value is not None for row in rows):
+        said.append("No interval has a bound on both sides: only more seeds would give one.")
     if "same_rate" in readings and "own_rate" not in readings:
         said.append("No learning rate was searched: another rate may turn this (lr: auto).")
     return " ".join(said)

@@ -32,6 +32,9 @@ Pairs = dict[int, Pair]
 Read = Callable[[Track], float | None]
 """Reads a value from one path; None where there is none."""
 
+UNEQUAL = 0.05
+"""What forgetting costs is not compared where mean UA differs by more."""
+
 GAPS = ("nothing", "undefined")
 """What a path is at a target where nothing can be compared."""
 
@@ -198,6 +201,12 @@ class Evidence:
             else:
                 yield Reading(At.target(target), pairs, notes, place)
 
+    def unequal(self, read: Reading) -> Note | None:
+        """Return the note that says by how much forgetting differs at a place, where it is too much for costs to be compared."""
+        ua = self.read(lambda track: number(read.row(track), "UA"), read.pairs)
+        before, after = mean(ua.left[ua.both]), mean(ua.right[ua.both])
+        return Note("unequal_forgetting", {"before": before, "after": after}) if abs(before - after) > UNEQUAL else None
+
     def started(self, name: str) -> Note:
         """Return the note that says from which mean values of a metric both sides started."""
         starts = self.read(lambda track: number(track.start, name))
@@ -224,6 +233,7 @@ class Finding:
         accuracy: Whether the values are accuracies, which may collapse in single seeds.
         barred: Why no word may be given, where that is so.
         wins: Which side took fewer updates, by pairs.
+        also: Values of which the same direction must hold too, or none is named; None where there is no such condition.
 
     """
 
@@ -242,6 +252,7 @@ class Finding:
     accuracy: bool = False
     barred: Note | None = None
     wins: Wins | None = None
+    also: Sides | None = None
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:

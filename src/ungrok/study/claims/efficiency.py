@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -71,7 +72,8 @@ class Efficiency(Claim):
         sides = evidence.read(lambda track: _log(read.row(track), column), read.pairs)
         notes = read.notes if sides.n or not read.pairs else (Note("never_both"), *read.notes)
         metric = f"{column} same rate" if read.reading else column
-        return self._ratio(evidence, "distance", metric, read.at, sides if sides.n else None, unit, notes)
+        ratio = self._ratio(evidence, "distance", metric, read.at, sides if sides.n else None, unit, notes)
+        return replace(ratio, barred=evidence.unequal(read)) if read.at.kind == "end" else ratio
 
     def _same_rate(self, evidence: Evidence, target: Target, pairs: Pairs, notes: tuple[Note, ...]) -> Finding:
         end, metric = evidence.doses.end, "strength" if evidence.one_shot else "updates"

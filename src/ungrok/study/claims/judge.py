@@ -50,14 +50,17 @@ def judge(
         The verdicts, by comparison, method and claim.
 
     """
-    return judge_paths(
-        [paths_of(part) for _, _, part in replicates(rows)], recipe, doses, alpha, exploratory=exploratory
-    )
+    return judge_paths(all_paths_of(rows), recipe, doses, alpha, exploratory=exploratory)
 
 
 def paths_of(rows: pd.DataFrame) -> Paths:
     """Return the paths in the rows of a study."""
     return {(place, seed): track for seed, place, track in tracks(rows)}
+
+
+def all_paths_of(rows: pd.DataFrame) -> list[Paths]:
+    """Return the paths in the rows of a study, once per draw of forget splits and walk; see :func:`judge_paths`."""
+    return [paths_of(part) for _, _, part in replicates(rows)]
 
 
 def judge_paths(
@@ -196,14 +199,22 @@ def _averaged(draws: list[_Question]) -> _Question:
     known = [question.finding.sides for question in draws if question.finding.sides is not None]
     if len(draws) == 1 or not known:
         return first
-    both = np.stack([sides.both for sides in known])
+    cuts = [question.finding.cut_at for question in draws if question.finding.cut_at is not None]
+    conditions = [question.finding.also for question in draws if question.finding.also is not None]
+    also = _mean(conditions) if conditions else None
+    return replace(
+        first, finding=replace(first.finding, sides=_mean(known), cut_at=cuts[0] if cuts else None, also=also)
+    )
+
+
+def _mean(draws: list[Sides]) -> Sides:
+    """Return, for each seed, the means over the draws that have both sides."""
+    both = np.stack([sides.both for sides in draws])
     left, right = (
-        np.where(both, np.stack([getattr(sides, side) for sides in known]), 0.0).sum(axis=0) for side in ("left", "right")
+        np.where(both, np.stack([getattr(sides, side) for sides in draws]), 0.0).sum(axis=0) for side in ("left", "right")
     )  # fmt: skip
     count = np.where(both.any(axis=0), both.sum(axis=0), np.nan)
-    cuts = [question.finding.cut_at for question in draws if question.finding.cut_at is not None]
-    finding = replace(first.finding, sides=Sides(left / count, right / count), cut_at=cuts[0] if cuts else None)
-    return replace(first, finding=finding)
+    return Sides(left / count, right / count)
 
 
 def _row(finding: Finding) -> PairedRow | None:
@@ -215,22 +226,32 @@ def _row(finding: Finding) -> PairedRow | None:
 
 
 def _family(questions: Sequence[_Question], seeds: int, alpha: float, *, exploratory: bool) -> list[Verdict]:
-    """Judge the headline family by one test."""
+    """Judge the headline family by one test; conditions of its rows are tested with them."""
     rows = [_row(question.finding) for question in questions]
-    estimates = iter(family([row for row in rows if row is not None], seeds, alpha))
+    also = [
+        None if (sides := question.finding.also) is None else Differences(sides.differences) for question in questions
+    ]
+    tested = iter(family([row for row in (*rows, *also) if row is not None], seeds, alpha))
+    estimates, conditions = ([None if row is None else next(tested) for row in some] for some in (rows, also))
     units = len(frozenset().union(*(question.seeds for question in questions)))
     silent = Note("few_seeds", {"seeds": units}) if units < FEWEST else None
     silent = Note("looked_otherwise") if exploratory else silent
     verdicts = []
-    for question, row in zip(questions, rows, strict=True):
-        estimate = None if row is None else next(estimates)
+    for question, estimate, condition in zip(questions, estimates, conditions, strict=True):
         word, reason = _word(question.finding, estimate, alpha)
+        if condition is not None and reason is None and not _holds(condition, word):
+            word, reason = "inconclusive", Note("only_beyond_oracle")
         if silent:
             word, reason = "exploratory", silent
         lacking = seeds - len(question.seeds)
         missing = (Note("seeds_missing", {"count": lacking, "seeds": seeds}),) if lacking else ()
         verdicts.append(_verdict(question, estimate, word, (*((reason,) if reason else ()), *missing)))
     return verdicts
+
+
+def _holds(condition: Estimate, word: Word) -> bool:
+    """Return whether a condition points the way of a word."""
+    return condition.low > 0 if word == "supported" else condition.high < 0
 
 
 def _word(finding: Finding, estimate: Estimate | None, alpha: float) -> tuple[Word, Note | None]:

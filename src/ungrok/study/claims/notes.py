@@ -31,7 +31,7 @@ NOTES: dict[str, tuple[str, str]] = {
     "few_for_spread": ("spread needs at least 3 seeds, got {seeds}", ""),
     "zero_spread": ("a side has zero spread", ": its ratio to the other is undefined"),
     "not_all_reached": ("not every path reached the target", ": spread is compared where all did"),
-    "unequal_forgetting": ("mean UA {before:.2f} → {after:.2f}", ": too unequal for spreads to be compared"),
+    "unequal_forgetting": ("mean UA {before:.2f} → {after:.2f}", ": forgetting is too unequal for its costs to be compared"),
     "started": ("started from {before:.3f} → {after:.3f}", ""),
     "confounded": (
         "not at equal forgetting",
@@ -49,6 +49,7 @@ NOTES: dict[str, tuple[str, str]] = {
     "within_but_rare": (
         "interval within ±{margin:g}", ", but a share of up to {share:.2f} of seeds may differ by more"
     ),
+    "only_beyond_oracle": ("not so from the start", ": the sides differ in what retraining loses, not in what unlearning does"),
     "across_zero": ("interval across zero", ""),
 }  # fmt: skip
 """By code: the text for a narrow cell, and what follows it where there is room. A plug-in adds its own."""

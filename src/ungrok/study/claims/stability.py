@@ -8,15 +8,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Reading, Sides, fall, mean, number
+from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Reading, Sides, fall, number
 from ungrok.study.claims.efficiency import Efficiency
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Scale
 from ungrok.study.statistics import FEWEST_FOR_SPREAD
 from ungrok.study.track import Track
-
-UNEQUAL = 0.05
-"""Spreads are not compared where mean UA differs by more."""
 
 SCALE: Scale = "log ratio"
 
@@ -40,12 +37,14 @@ class Stability(Claim):
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per place and accuracy, and one of the updates."""
         for read in evidence.places():
-            ua = evidence.read(partial(_value, read, "UA"), read.pairs)
-            complete = ua.n == len(read.pairs)
+            complete = evidence.read(partial(_value, read, "UA"), read.pairs).n == len(read.pairs)
+            barred = evidence.unequal(read)
             for name in ("RA", "TA", "bystander_accuracy"):
                 if evidence.has(name):
                     falls = evidence.read(partial(_fall, read, name), read.pairs)
-                    yield self._spread(evidence, name, read.at, falls, ua, read.notes, read.reading, complete=complete)
+                    yield self._spread(
+                        evidence, name, read.at, falls, barred, read.notes, read.reading, complete=complete
+                    )
         for finding in Efficiency().findings(evidence):
             if finding.metric == "updates" and finding.sides is not None:
                 yield self._of_updates(evidence, finding)
@@ -63,17 +62,13 @@ class Stability(Claim):
         metric: str,
         at: At,
         sides: Sides,
-        ua: Sides | None,
+        barred: Note | None,
         notes: tuple[Note, ...],
         reading: str = "",
         *,
         complete: bool,
     ) -> Finding:
-        barred, reason = None, None
-        if ua is not None and ua.n:
-            before, after = mean(ua.left), mean(ua.right)
-            if abs(before - after) > UNEQUAL:
-                barred = Note("unequal_forgetting", {"before": before, "after": after})
+        reason = None
         if not complete:
             reason = Note("not_all_reached")
         elif sides.n < FEWEST_FOR_SPREAD:
