@@ -2,8 +2,8 @@
 
 python benchmarks/displacement.py [ROUNDS]
 
-A path is made as a study makes it: updates, and at every observed place scores on all examples and the distances. The rest of its
-time is that of updates and scores.
+A path is made as a job of a study makes it: updates, at every observed place scores on all examples and the distances, and in the end
+all scores are written. The rest of its time is that of updates, scores and writing.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from ungrok.core.files import save_tensors
 from ungrok.core.weights import kept
 from ungrok.evaluate.displacement import Displacement
 from ungrok.study.jobs.paths import Sources
 from ungrok.study.jobs.trained import fresh_model, split_of
-from ungrok.study.jobs.unlearn import Unlearn, walk
+from ungrok.study.jobs.unlearn import SCORES, Unlearn, walk
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 from ungrok.train import Run
@@ -60,6 +63,8 @@ def shares(recipe: str, method: str, rounds: int) -> list[float]:
         start.seconds = places.seconds = 0.0
         started = time.perf_counter()
         walked = walk(training, weights, plan.job(path.path, Unlearn).spec, sources=Sources(split=forget))
+        with TemporaryDirectory() as folder:
+            save_tensors(Path(folder) / SCORES, walked.tensors)
         values.append((start.seconds + places.seconds) / (time.perf_counter() - started))
     print(
         f"{recipe}, {method}: {len(walked.record.doses)} places, {walked.record.updates[-1]} updates; "

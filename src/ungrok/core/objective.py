@@ -121,8 +121,9 @@ class Objective(ABC):
             now: Logits of the changed model for the same rows.
 
         """
-        changes, size = (now.double() - before.double()).square().mean(), before.double().square().mean()
-        return (changes / size).sqrt()
+        before = before.double()
+        moved: Tensor = torch.linalg.vector_norm(now.double() - before) / torch.linalg.vector_norm(before)
+        return moved
 
     def index(self, batch: Batch) -> Tensor | None:
         """Return the identities of the examples, shape (n,), int64, or None where the batch carries none."""
