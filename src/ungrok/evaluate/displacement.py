@@ -76,12 +76,9 @@ class Displacement:
             return {role: self._objective.logits(model, batch) for role, batch in self._batches.items()}
 
     def of(self, model: nn.Module, scores: Scores | None = None) -> dict[str, float | None]:
-        """Return how far the function of a model has moved, and its weights (:data:`DISPLACEMENTS`); None where it has diverged or the start is nothing.
+        """Return how far a model has moved in its function and in its weights: :data:`DISPLACEMENTS`.
 
-        Args:
-            model: A model of the path.
-            scores: Its scores on all training examples, where those of the start were given.
-
+        A value is None where the model has diverged, or where the start has no weights or logits to compare with.
         """
         distance = distance_between(model.parameters(), self._weights)
         relative = None if distance is None or self._norm == 0 else distance / self._norm

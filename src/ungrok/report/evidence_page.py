@@ -9,12 +9,13 @@ from typing import Any
 
 import matplotlib as mpl
 
+from ungrok.core.errors import spoken
 from ungrok.core.files import write_json, write_text
 from ungrok.report.across import Question, SettingWord, Tally, questions
 from ungrok.report.evidence import Evidence
 from ungrok.report.figures.drawing import STYLE, glyphs_named
 from ungrok.report.figures.forest import forest
-from ungrok.report.format import listed, plural, unit_of
+from ungrok.report.format import plural, unit_of
 from ungrok.report.page import distinct, filled, saved
 from ungrok.report.sections import Section, Shown
 from ungrok.report.tables.across import as_effect, rows_of, spread_of, studies, summary, title, without
@@ -126,7 +127,7 @@ def overview(asked: Sequence[Question]) -> list[str]:
         groups[one.whole.extent("supported")].append(title(one))
     texts = {"all": "Supported in all settings", "some": "Supported in some settings", "none": "Supported in no setting",
              "": "Judged in no setting"}  # fmt: skip
-    return [f"{texts[extent]}: {listed(names)}." for extent, names in groups.items() if names]
+    return [f"{texts[extent]}: {spoken(names)}." for extent, names in groups.items() if names]
 
 
 def write_evidence(out: Path, every: Sequence[Evidence]) -> Path:

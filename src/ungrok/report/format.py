@@ -130,11 +130,6 @@ def median_range(values: Sequence[float]) -> str:
     return middle if len(values) == 1 else f"{middle} {bracketed(number(min(values)), number(max(values)))}"
 
 
-def listed(words: Sequence[str]) -> str:
-    """Return ``a, b and c``."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 def plural(count: int, word: str) -> str:
     """Return a count with its noun."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ungrok.report.format import listed, number
+from ungrok.core.errors import spoken
+from ungrok.report.format import number
 from ungrok.report.names import place_name
 from ungrok.report.view import View
 from ungrok.study.claims import Answer, At, answers, first_things, resolved
@@ -74,7 +75,7 @@ def looks(alpha: float, number_of_look: int, seeds_before: Sequence[Sequence[int
 
     """
     counts = [str(len(seeds)) for seeds in seeds_before]
-    before = f"This study was judged before with {listed(counts)} seeds. " if counts else ""
+    before = f"This study was judged before with {spoken(counts)} seeds. " if counts else ""
     if not number_of_look:
         return f"{before}This look spends no alpha, for it says no word.".strip()
     which = f"look {number_of_look}" if number_of_look > 1 else "the first look"
@@ -103,7 +104,7 @@ def words(view: View) -> Iterator[tuple[str, str]]:
     yield (
         "target",
         (
-            f"a level to which UA must fall, here {listed(targets)}{primary}. A path that ends above "
+            f"a level to which UA must fall, here {spoken(targets)}{primary}. A path that ends above "
             "it has not reached it, and counts with all the updates it was given; net wins are the pairs in which the later side needs fewer, "
             "minus those in which it needs more."
         ),

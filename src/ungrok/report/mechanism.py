@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from ungrok.core.errors import RecipeError
-from ungrok.report.format import MISSING, bracketed, fixed, listed, missing
+from ungrok.core.errors import RecipeError, spoken
+from ungrok.report.format import MISSING, bracketed, fixed, missing
 from ungrok.report.names import metric_name
 from ungrok.report.view import View
 from ungrok.study.folder import StudyFolder
@@ -70,7 +70,7 @@ def _said(own: pd.DataFrame) -> str:
         answers.setdefault(next(iter(words)) if len(words) == 1 else "depends on the forget split", []).append(str(on))
     if len(answers) == 1:
         return next(iter(answers))
-    return ", ".join(f"{word} on {listed(sets)}" for word, sets in answers.items())
+    return ", ".join(f"{word} on {spoken(sets)}" for word, sets in answers.items())
 
 
 def few_places(answers: pd.DataFrame, alpha: float) -> Iterator[str]:

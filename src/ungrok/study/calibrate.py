@@ -17,9 +17,9 @@ from scipy import stats
 
 from ungrok.core.errors import RecipeError
 from ungrok.study.claims.headline import resolved
-from ungrok.study.claims.judge import FEWEST, Paths, judge_paths
+from ungrok.study.claims.judge import Paths, judge_paths
 from ungrok.study.claims.verdicts import Doses, Verdict
-from ungrok.study.inference import flips
+from ungrok.study.inference import FEWEST, flips
 from ungrok.study.place import comparisons
 from ungrok.study.recipe import Recipe
 
@@ -128,11 +128,6 @@ def swapped(paths: Paths, recipe: Recipe, seeds: set[int]) -> Paths:
 
 def _said(verdicts: Sequence[Verdict]) -> set[str]:
     """Return the claims of which a direction was named, whether any was, and whether "no difference" was said."""
-    words = [verdict for verdict in verdicts if verdict.word in ("supported", "refuted")]
-    directions = {verdict.claim.kind for verdict in words if not _no_difference(verdict)}
+    directions = {verdict.claim.kind for verdict in verdicts if verdict.directional}
     said = {"any word"} if directions else set()
-    return directions | said | ({"no difference"} if any(map(_no_difference, words)) else set())
-
-
-def _no_difference(verdict: Verdict) -> bool:
-    return any(note.code.startswith("no_difference") for note in verdict.notes)
+    return directions | said | ({"no difference"} if any(verdict.no_difference for verdict in verdicts) else set())

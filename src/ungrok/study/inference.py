@@ -20,6 +20,9 @@ from ungrok.study.statistics import FEWEST_FOR_SPREAD, Estimate
 
 Floats = NDArray[np.float64]
 
+FEWEST = 6
+"""With fewer seeds nothing is decided: the smallest two-sided p-value of five is 2/2^5, over 0.05."""
+
 EXACT_UP_TO = 14
 """Seeds up to which all flips are enumerated; above, as many are drawn with a fixed seed."""
 

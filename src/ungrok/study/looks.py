@@ -19,7 +19,7 @@ from ungrok.core.errors import DamagedFile
 from ungrok.core.files import locked, read_sealed, write_sealed
 from ungrok.core.schema import digest
 from ungrok.study.claims import Doses, Verdict, judge, resolved
-from ungrok.study.claims.judge import FEWEST
+from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
 from ungrok.study.store import Store, explained
 

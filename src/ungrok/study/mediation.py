@@ -20,6 +20,7 @@ from ungrok.study.correlation import (
     simultaneous,
     smallest_p,
 )
+from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE
 from ungrok.study.track import PATH, PLACE, tracks
@@ -32,9 +33,6 @@ OUTCOMES = {
 MEASURE = ["analysis", "measure", "on", "layer"]
 
 RANKED = ["change", "accuracy", *OUTCOMES]
-
-FEWEST = 6
-"""With fewer seeds a sign-flip test cannot reach p < 0.05."""
 
 
 def headline(mechanism: pd.DataFrame, analyses: Sequence[Analysis]) -> pd.DataFrame:

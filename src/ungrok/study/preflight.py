@@ -19,8 +19,8 @@ from ungrok.data.local import LocalGrokking
 from ungrok.methods import Material
 from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.claims.headline import resolved
-from ungrok.study.claims.judge import FEWEST
 from ungrok.study.draws import seen_by
+from ungrok.study.inference import FEWEST
 from ungrok.study.plan import device_of
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Rescaled

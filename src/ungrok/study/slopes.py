@@ -14,8 +14,8 @@ from ungrok.methods import Unlearner
 from ungrok.study.claims import Doses
 from ungrok.study.claims.base import Read, number
 from ungrok.study.grids import Series, series_of
-from ungrok.study.inference import Differences, family
-from ungrok.study.mediation import FEWEST, MEASURE, headline
+from ungrok.study.inference import FEWEST, Differences, family
+from ungrok.study.mediation import MEASURE, headline
 from ungrok.study.place import Place
 from ungrok.study.recipe import Recipe
 from ungrok.study.track import Track, tracks

@@ -9,13 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ungrok.report.across import Question
 from ungrok.report.evidence import Evidence
 from ungrok.report.figures.drawing import WIDTH, Picture
-from ungrok.report.figures.front import LINE, MARKS, PLATE, natural, ratio_ticks
-from ungrok.report.format import number, plural, slug, unit_of
+from ungrok.report.figures.front import LINE, MARKS, PLATE, effect_axis, natural
+from ungrok.report.format import plural, slug, unit_of
 from ungrok.report.tables.across import title
 from ungrok.study.claims import Effect
 from ungrok.study.verdict_file import FiledVerdict
@@ -77,13 +76,7 @@ def _draw(axes: Axes, lines: Sequence[Line], like: Effect) -> None:
         axes.plot(np.clip(ends, low, high), [place, place], color=style["color"], linewidth=1.4, zorder=2)
         axes.plot([at], [place], markersize=4.5, zorder=3, linestyle="", **style)
     _labels(axes, lines)
-    if ratios:
-        axes.set_xscale("log")
-        ratio_ticks(axes, low, high)
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axes.set_xlim(low, high)
+    effect_axis(axes, low, high, ratios=ratios, ticks=6)
     axes.set_xlabel(unit_of(like))
 
 

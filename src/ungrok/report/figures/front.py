@@ -118,14 +118,19 @@ def _forest(axes: Axes, lines: Sequence[Line], most: int) -> None:
     axes.set_yticks([place for place, _ in rows], [briefly(line) for _, line in rows])
     axes.tick_params("y", length=0)
     axes.spines["left"].set_visible(False)
+    effect_axis(axes, low, high, ratios=ratios, ticks=5)
+    axes.set_xlabel("ratio (log scale),\nearlier ÷ later" if ratios else "percentage points,\nearlier − later")
+
+
+def effect_axis(axes: Axes, low: float, high: float, *, ratios: bool, ticks: int) -> None:
+    """Let the horizontal axis show ratios on a logarithmic scale, or differences with about so many ticks, from ``low`` to ``high``."""
     if ratios:
         axes.set_xscale("log")
         ratio_ticks(axes, low, high)
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(ticks))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axes.set_xlim(low, high)
-    axes.set_xlabel("ratio (log scale),\nearlier ÷ later" if ratios else "percentage points,\nearlier − later")
 
 
 def ratio_ticks(axes: Axes, low: float, high: float) -> None:

@@ -10,7 +10,8 @@ from ungrok.report.format import MISSING, POINTS, bracketed, fixed, level, numbe
 from ungrok.report.mechanism import named
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.view import View
-from ungrok.study.mediation import FEWEST, MEASURE
+from ungrok.study.inference import FEWEST
+from ungrok.study.mediation import MEASURE
 from ungrok.study.slopes import slopes as along_series
 
 KINDS = {"updates": ("updates", ", factor"), "damage": ("damage", f", {POINTS}"), "measure": ("measures", "")}

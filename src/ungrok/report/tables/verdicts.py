@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ungrok.report.format import MISSING, POINTS, estimate, interval, listed, p_value, plural, unit_of
+from ungrok.core.errors import spoken
+from ungrok.report.format import MISSING, POINTS, estimate, interval, p_value, plural, unit_of
 from ungrok.report.names import metric_name, place_name
 from ungrok.report.tables.table import Cell, Row, Table, reason
 from ungrok.report.view import View
@@ -120,7 +121,7 @@ def all_verdicts(view: View, later: str) -> Iterator[Table]:
 
 def _of_claim(view: View, sentence: str, claim: Claim, unit: str, own: Sequence[Verdict]) -> Table:
     words = [v.word for v in own]
-    counts = listed([f"{words.count(word)} {word}" for word in WORDS if word in words])
+    counts = spoken([f"{words.count(word)} {word}" for word in WORDS if word in words])
     several = [len({c.label for c in view.comparisons}) > 1, len({c.forgets for c in view.comparisons}) > 1]
     named = [name for name, shown in zip(("comparison", "forget split"), several, strict=True) if shown]
     columns = [*named, "method", "metric", "at", unit or "effect", "interval", "seeds", "p", "word", "note"]

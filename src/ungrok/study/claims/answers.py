@@ -13,15 +13,12 @@ import pandas as pd
 from ungrok.core.errors import spoken
 from ungrok.study.claims.base import Claim, every_claim
 from ungrok.study.claims.headline import resolved
-from ungrok.study.claims.judge import FEWEST
 from ungrok.study.claims.verdicts import Effect, Verdict
+from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Side
 
 AnswerWord = Literal["supported", "refuted", "mixed", "inconclusive", "exploratory"]
-
-NO_DIFFERENCE = ("no_difference", "no_difference_in_most")
-"""Codes of the notes with which a row is refuted because its effect is too small to matter."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ def _phrase(rows: Sequence[Verdict]) -> str:
         if row.word == "supported":
             counts["better"] += 1
         elif row.word == "refuted":
-            counts["alike" if any(map(row.noted, NO_DIFFERENCE)) else "worse"] += 1
+            counts["alike" if row.no_difference else "worse"] += 1
     n, open_rows = len(rows), len(rows) - sum(counts.values())
     settings, median = _settings(rows), _median(known, wording)
     if open_rows == n:
@@ -167,13 +164,13 @@ def _single(row: Verdict, wording: Wording) -> str:
         reason = f" ({row.notes[0].short})" if row.notes else ""
         return f"nothing can be said of {row.method} {tail}{reason}".rstrip()
     size, direction = natural(row.effect), better if row.effect.value > 0 else worse
-    if row.word in ("supported", "refuted") and not any(map(row.noted, NO_DIFFERENCE)):
+    if row.directional:
         return f"{row.method} {wording.verb} {size} {direction} {tail} {_interval(row.effect)}".replace("  ", " ")
-    alike = any(map(row.noted, NO_DIFFERENCE))
-    verdict = "does not differ" if alike else "is open"
+    said = f"({size} {direction} {_interval(row.effect)})"
+    if row.no_difference:
+        return f"{row.method} does not differ {tail} {said}".replace("  ", " ")
     question = f"whether {row.method} {wording.verb} {better} or {worse} {tail}".rstrip()
-    said = f"{size} {direction} {_interval(row.effect)}"
-    return f"{row.method} {verdict} {tail} ({said})".replace("  ", " ") if alike else f"{question} {verdict} ({said})"
+    return f"{question} is open {said}"
 
 
 def natural(effect: Effect) -> str:
@@ -221,7 +218,7 @@ def _seeds(rows: Sequence[Verdict], seeds: int) -> str:
 
 def _overturned(rows: Sequence[Verdict], readings: Sequence[str]) -> str:
     """Return what would change the word."""
-    decided = [row for row in rows if row.word in ("supported", "refuted") and not any(map(row.noted, NO_DIFFERENCE))]
+    decided = [row for row in rows if row.directional]
     known = [row for row in rows if row.effect.value is not None and all(map(math.isfinite, row.effect.interval))]
     said = []
     if decided:

@@ -114,7 +114,7 @@ class Evidence:
     doses: Doses
     claims: Claims
     rates: Mapping[float, Pairs] = field(default_factory=dict)
-    damage: float = 0.02
+    damage: float = 0.0
     from_scratch: bool = False
     self_stopping: bool = False
     _chosen: dict[float, dict[int, tuple[Choice | None, Choice | None]]] = field(default_factory=dict, repr=False)

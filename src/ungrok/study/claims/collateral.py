@@ -14,7 +14,8 @@ from ungrok.study.track import Row, Track
 class Collateral(Claim):
     """Smaller damage: RA as its drop from the start, TA and bystander accuracy as what was lost beyond what retraining loses too.
 
-    A word says that the sides differ beyond the oracle and from the start, in the same direction. The raw drop of TA stands beside them. Where a class is forgotten it counts the forgetting itself: the oracle drops as well.
+    A word says that the sides differ beyond the oracle and from the start, in the same direction. The raw drop of TA stands beside them.
+    Where a class is forgotten it counts the forgetting itself: the oracle drops as well.
     """
 
     kind: Literal["collateral"] = "collateral"
@@ -59,9 +60,10 @@ class Collateral(Claim):
             notes = (*notes, Note("at_least", {"before": mean(least.left), "after": mean(least.right)}))
         margin = evidence.claims.margins.collateral
         values = sides if sides.n else None
-        # Where the sides differ in what retraining loses, they differ beyond it without any damage.
-        falls = evidence.read(lambda track: fall(track, read.row(track), column), read.pairs)
-        also = None if from_start or values is None else falls
+        also = None
+        if values is not None and not from_start:
+            # Where the sides differ in what retraining loses, they differ beyond it without any damage.
+            also = evidence.read(lambda track: fall(track, read.row(track), column), read.pairs)
         return Finding(
             self, evidence.method, metric, read.at, values, "accuracy", margin, notes, read.reading, accuracy=True,
             barred=evidence.unequal(read) if read.at.kind == "end" else None, also=also,

@@ -56,6 +56,14 @@ class Efficiency(Claim):
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield the readings per target."""
+        yield from self.times(evidence)
+        for read in evidence.places():
+            for column, unit in DISTANCES.items():
+                if evidence.has(column):
+                    yield self._distance(evidence, read, column, unit)
+
+    def times(self, evidence: Evidence) -> Iterator[Finding]:
+        """Yield what compares updates or strengths, per target."""
         for target in evidence.claims.targets:
             pairs, notes = evidence.usable(target)
             # Where a method stops by itself, the target is only where its path happens to pass.
@@ -63,10 +71,6 @@ class Efficiency(Claim):
             yield self._same_rate(evidence, target, pairs, notes)
             if evidence.searched(target):
                 yield self._own_rate(evidence, float(target), pairs)
-        for read in evidence.places():
-            for column, unit in DISTANCES.items():
-                if evidence.has(column):
-                    yield self._distance(evidence, read, column, unit)
 
     def _distance(self, evidence: Evidence, read: Reading, column: str, unit: str) -> Finding:
         sides = evidence.read(lambda track: _log(read.row(track), column), read.pairs)

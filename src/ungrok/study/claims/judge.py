@@ -14,7 +14,7 @@ from ungrok.study.claims.base import Claim, Evidence, Finding, Pairs, Sides, eve
 from ungrok.study.claims.headline import judged, resolved
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Doses, Effect, Verdict, Word, decide
-from ungrok.study.inference import Differences, PairedRow, Spreads, family
+from ungrok.study.inference import FEWEST, Differences, PairedRow, Spreads, family
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Headline
@@ -24,9 +24,6 @@ from ungrok.study.track import Track, replicates, tracks
 
 Paths = Mapping[tuple[Place, int], Track]
 """The paths of a study by place and seed."""
-
-FEWEST = 6
-"""With fewer seeds nothing is decided: the smallest two-sided p-value of five is 2/2^5, over 0.05."""
 
 
 def judge(

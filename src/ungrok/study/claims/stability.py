@@ -45,7 +45,7 @@ class Stability(Claim):
                     yield self._spread(
                         evidence, name, read.at, falls, barred, read.notes, read.reading, complete=complete
                     )
-        for finding in Efficiency().findings(evidence):
+        for finding in Efficiency().times(evidence):
             if finding.metric == "updates" and finding.sides is not None:
                 yield self._of_updates(evidence, finding)
 

@@ -23,6 +23,9 @@ Scale = Literal["difference", "log ratio"]
 Target = float | str
 """A level of UA, or ``"oracle"``."""
 
+NO_DIFFERENCE = ("no_difference", "no_difference_in_most")
+"""Codes of the notes with which a row is refuted because its effect is too small to matter."""
+
 RARE = 0.1
 """No difference of accuracies is claimed unless at most this share of seeds can differ by more than the margin."""
 
@@ -180,6 +183,16 @@ class Verdict:
         """All notes as one text."""
         return "; ".join(note.text for note in self.notes)
 
+    @property
+    def no_difference(self) -> bool:
+        """Whether it is refuted because its effect is too small to matter."""
+        return any(map(self.noted, NO_DIFFERENCE))
+
+    @property
+    def directional(self) -> bool:
+        """Whether its word names a direction."""
+        return self.word in ("supported", "refuted") and not self.no_difference
+
     def noted(self, code: str) -> bool:
         """Return whether there is a note of this code."""
         return any(note.code == code for note in self.notes)
@@ -234,7 +247,7 @@ def decide(
     if bounds_only:
         return "inconclusive", Note("within_but_censored", {"margin": margin})
     if larger is None:
-        return "refuted", Note("no_difference", {"margin": margin})
-    code = "no_difference_in_most" if larger <= RARE else "within_but_rare"
+        return "refuted", Note(NO_DIFFERENCE[0], {"margin": margin})
+    code = NO_DIFFERENCE[1] if larger <= RARE else "within_but_rare"
     word: Word = "refuted" if larger <= RARE else "inconclusive"
     return word, Note(code, {"margin": margin, "share": larger})
