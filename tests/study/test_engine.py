@@ -345,7 +345,7 @@ def test_a_diverging_study_is_recorded_not_crashed(tiny, tmp_path):
     assert results.transitions["status"].tolist() == ["diverged"]
     assert results.rows.empty
     verdicts = judge(results.rows, plan.recipe, outputs.doses_of(plan, Store(tmp_path / "store")))
-    assert {v.word for v in verdicts} == {"inconclusive"}
+    assert {v.word for v in verdicts} == {"exploratory"}
 
 
 def test_a_diverging_path_is_recorded_not_crashed(tiny, tmp_path):
