@@ -36,7 +36,10 @@ ACROSS = {
     "test_contributing.py": "CONTRIBUTING.md",
     "test_mirror.py": "this",
     "tools/test_language_metrics.py": "tools/language_metrics.py",
+    "study/claims/test_planted.py": "all claims, on planted truths",
+    "tools/test_planted.py": "benchmarks/planted.py",
     "tools/test_sizes.py": "tools/sizes.py",
+    "tools/test_verdicts.py": "benchmarks/verdicts.py",
     "train/test_images.py": "training on stored images",
 }
 """Files that test more than one module, or something that is no module, and what that is."""

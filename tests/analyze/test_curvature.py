@@ -7,7 +7,8 @@ from torch import nn
 from ungrok.analyze import Subject
 from ungrok.analyze.base import joined
 from ungrok.analyze.curvature import Curvature
-from ungrok.analyze.operators import flat, hessian, parameters, size
+from ungrok.analyze.krylov import hutch_plus_plus
+from ungrok.analyze.operators import flat, gauss_newton, hessian, parameters, size
 from ungrok.core.gradients import diagonal_fisher
 from ungrok.core.objective import Classification
 
@@ -47,6 +48,27 @@ def test_eigenvalues_and_traces_are_those_of_the_dense_hessian(both):
         assert found["fisher_trace", on].value == pytest.approx(trace, rel=1e-9)
         if both.objective.loss == "cross_entropy":
             assert found["ggn_trace", on].value == pytest.approx(trace, rel=1e-7)
+
+
+def test_traces_have_errors_from_their_probes(both):
+    analysis = Curvature(steps=5, products=9, probes=0, draws=0)
+    found = read(analysis, both)
+    made = [*both.sets["forget"], *both.sets["retain"]]
+    trace = hutch_plus_plus(hessian(both.model, made, both.objective), size(both.model), 9, both.seed)
+    assert found["hessian_trace", "forget+retain"].value == pytest.approx(trace.value)
+    assert found["hessian_trace_error", "forget+retain"].value == pytest.approx(trace.error)
+    errors = {measure for measure, _ in found if measure.endswith("_error")}
+    assert errors == {"hessian_trace_error", "adaptive_trace_error", "ggn_trace_error"}
+    assert errors <= analysis.beside()
+
+
+@pytest.mark.parametrize(("activation", "equal"), [(nn.ReLU, True), (nn.Tanh, False)])
+def test_the_trace_is_that_of_gauss_newton_where_layers_are_linear_and_relu(both, activation, equal):
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(4, 5), activation(), nn.Linear(5, 4), activation(), nn.Linear(4, 3)).double()
+    made, eye = both.sets["retain"], torch.eye(size(model)).double()
+    traces = [product(model, made, both.objective)(eye).trace().item() for product in (hessian, gauss_newton)]
+    assert (traces[0] == pytest.approx(traces[1], rel=1e-9)) == equal
 
 
 def test_adaptive_curvature_is_that_of_the_rescaled_matrix(both):

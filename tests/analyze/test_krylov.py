@@ -1,5 +1,7 @@
 """Lanczos, Hutch++ and quadrature on matrices whose spectrum is known."""
 
+import math
+
 import pytest
 import torch
 
@@ -49,12 +51,12 @@ def test_stops_in_an_invariant_space():
 
 def test_hutch_is_exact_for_low_rank():
     a = symmetric([5.0, -2.0, 1.0] + [0.0] * 57)
-    assert hutch_plus_plus(times(a), 60, 9, seed=0) == pytest.approx(4, rel=1e-10)
+    assert hutch_plus_plus(times(a), 60, 9, seed=0).value == pytest.approx(4, rel=1e-10)
 
 
 def test_hutch_is_unbiased_and_better_than_plain_signs():
     a = symmetric([2.0**-k for k in range(40)])
-    found = torch.tensor([hutch_plus_plus(times(a), 40, 12, s) for s in range(300)])
+    found = torch.tensor([hutch_plus_plus(times(a), 40, 12, s).value for s in range(300)])
     signs = [torch.sign(random_start(40 * 12, s, "plain")).view(40, 12) for s in range(300)]
     plain = torch.tensor([(z * (a @ z)).sum().item() / 12 for z in signs])
     assert abs(found.mean() - a.trace()) < 3 * found.std() / 300**0.5
@@ -106,7 +108,7 @@ def test_hutch_multiplies_no_more_vectors_than_it_says(products):
         columns.append(v.shape[1])
         return a @ v
 
-    estimate = hutch_plus_plus(counting, 6, products, seed=0)
+    estimate = hutch_plus_plus(counting, 6, products, seed=0).value
     assert sum(columns) == 3 * min(products // 3, 6)
     if products == 1000:
         assert estimate == pytest.approx(4, rel=1e-9)
@@ -114,6 +116,22 @@ def test_hutch_multiplies_no_more_vectors_than_it_says(products):
 
 def test_hutch_is_unbiased_whatever_the_signs_of_the_eigenvalues():
     a = symmetric([4.0, -3.0, 2.0, 1.0, 0.5, -2.5])
-    estimates = torch.tensor([hutch_plus_plus(times(a), 6, 3, seed) for seed in range(1500)])
+    estimates = torch.tensor([hutch_plus_plus(times(a), 6, 3, seed).value for seed in range(1500)])
     assert abs(estimates.mean() - a.trace()) < 3.5 * estimates.std() / 1500**0.5
     assert estimates.std() > 0.5
+
+
+@pytest.mark.parametrize("products", [30, 6])
+def test_the_error_of_hutch_is_the_spread_of_its_estimates(products):
+    """Over 400 seeds, the mean of the squared standard errors is the mean squared error."""
+    a = symmetric([4.0, -3.0, *torch.linspace(-1, 1.5, 58)])
+    estimates = [hutch_plus_plus(times(a), 60, products, seed) for seed in range(400)]
+    error = torch.tensor([estimate.value for estimate in estimates]) - a.trace()
+    said = torch.tensor([estimate.error for estimate in estimates])
+    assert said.square().mean() == pytest.approx(error.square().mean().item(), rel=0.25)
+
+
+def test_one_probe_knows_no_error_and_an_exact_trace_has_none():
+    a = symmetric([5.0, -2.0, 1.0] + [0.0] * 57)
+    assert hutch_plus_plus(times(a), 60, 9, seed=0).error == pytest.approx(0, abs=1e-9)
+    assert math.isnan(hutch_plus_plus(times(a), 60, 5, seed=0).error)

@@ -29,7 +29,7 @@ def test_every_summary_is_a_sentence_that_fits(ungrok):
     code, out, _ = ungrok("--help")
     summaries = [line for line in out.partition("Commands:\n")[2].splitlines() if line.strip()]
     assert code == 0
-    assert len(summaries) == len(app.registered_commands) == 11
+    assert len(summaries) == len(app.registered_commands) == 13
     assert all(line.endswith(".") and not line.endswith("...") for line in summaries), summaries
 
 
@@ -50,7 +50,7 @@ def test_memory_that_runs_out_outside_a_job_is_one_line(ungrok, tiny, monkeypatc
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
 
-    monkeypatch.setattr("ungrok.study.estimate.estimate", full)
+    monkeypatch.setattr("ungrok.study.estimate.estimates", full)
     code, _, err = ungrok("check", tiny[0])
     assert (code, err.count("\n")) == (2, 1)
     assert "lower the batch sizes" in err
@@ -70,7 +70,7 @@ def test_other_errors_keep_their_traceback(ungrok, tiny, monkeypatch):
     def broken(*_):
         raise RuntimeError("a mistake in the program")
 
-    monkeypatch.setattr("ungrok.study.estimate.estimate", broken)
+    monkeypatch.setattr("ungrok.study.estimate.estimates", broken)
     with pytest.raises(RuntimeError, match="a mistake in the program"):
         ungrok("check", tiny[0])
 

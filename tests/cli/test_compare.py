@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from ungrok.core.files import read_json, write_json
 
 
 def test_compare_prints_the_paper_beside_a_study(after_study):
@@ -23,3 +29,33 @@ def test_mediation_needs_studies_that_measured_something(after_study):
     code, out, err = after_study("mediation", "here/tiny", "here/tiny")
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
+
+
+@pytest.fixture
+def of_eight_seeds(after_study, tmp_path):
+    """Return a function that runs a command beside a finished study whose rows were copied to eight seeds."""
+    shutil.copytree("here/tiny", tmp_path / "eight")
+    recipe = tmp_path / "eight" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("seeds:\n- 0\n", f"seeds: {list(range(8))}\n"))
+    made = read_json(tmp_path / "eight" / "provenance.json")
+    write_json(tmp_path / "eight" / "provenance.json", {key: made[key] for key in ("store", "device", "doses")})
+    rows = pd.read_parquet(tmp_path / "eight" / "results.parquet")
+    pd.concat([rows.assign(seed=seed) for seed in range(8)]).to_parquet(tmp_path / "eight" / "results.parquet")
+    return lambda *words: after_study(words[0], str(tmp_path / "eight"), *words[1:])
+
+
+def test_calibrate_counts_the_words_given_after_swapping(of_eight_seeds):
+    code, out, err = of_eight_seeds("calibrate", "--draws", "200", "--json")
+    assert code == 0, err
+    shares = json.loads(out)
+    # All 2^7 swaps. The seeds are alike, so only the study as it is differs as much as can be: its words are all there are.
+    assert (shares["draws"], shares["any_word"]) == (128, 1 / 128)
+    code, out, _ = of_eight_seeds("calibrate", "--draws", "200")
+    assert (code, out.splitlines()[0]) == (0, "any direction: 1 of 128 draws, 0.8% [0.0%, 4.3%]; claims.alpha is 5.0%")
+    assert out.splitlines()[-1] == "no difference: 128"  # rows in which both sides of every seed are equal
+
+
+def test_calibrate_wants_seeds_enough_for_a_word(after_study):
+    code, out, err = after_study("calibrate", "here/tiny")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: seeds: 1 seeds give no words")

@@ -29,7 +29,8 @@ def test_evaluate_prints_every_place_of_a_path(after_study, tiny):
     code, out, _ = after_study("evaluate", *tiny, *IN_STORE, "--method", "scrub", "--stage", "grokked")
     header, start, *rest = out.splitlines()
     assert code == 0
-    assert header.startswith("dose,updates,forget_passes,retain_passes,UA,RA,TA,bystander_accuracy")
+    assert header.startswith("dose,updates,forget_passes,retain_passes,weight_distance,")
+    assert ",moved_retain,UA,RA,TA,bystander_accuracy" in header
     assert start.startswith("0.0,0,")
     assert rest[-1].startswith("20.0,20,")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def test_report_writes_a_finished_study_again(after_study):
     first = Path("here/tiny/results.parquet").read_bytes()
     code, out, _ = after_study("report", "here/tiny")
     assert (code, out) == (0, "here/tiny/report/index.html\n")
+    assert gc.isenabled(), "garbage is looked for again afterwards"
     assert Path("here/tiny/results.parquet").read_bytes() == first
 
 
@@ -79,6 +81,16 @@ def test_check_prints_the_plan(ungrok, tiny):
     assert "5 train, 4 stage, 6 oracle, 12 unlearn, 12 evaluate jobs)" in out
     assert all(word in out for word in ("checkpoints:", "disk: about", "time: about", "warning: forget split 'class'"))
     assert "not counted" not in out
+
+
+def test_check_counts_the_first_round_of_a_search_and_the_most(ungrok, tiny):
+    """Of two stages: three methods and two further rates, then seven."""
+    code, out, _ = ungrok("check", *tiny, "unlearn.0.lr=auto")
+    assert code == 0
+    assert "tiny: 26 jobs in the first round (2 train, 2 stage, 2 oracle, 10 unlearn, 10 evaluate jobs)\n" in out
+    assert "at most, if searches go on as far as they may: 46 jobs (2 train, 2 stage, 2 oracle, 20 unlearn" in out
+    assert "time in the first round: about" in out
+    assert "\ntime at most: about" in out
 
 
 def test_check_says_that_analyses_are_not_counted(ungrok, tiny):

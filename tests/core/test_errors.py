@@ -10,6 +10,7 @@ from ungrok.core.errors import (
     nearest,
     shown,
     shown_file,
+    spoken,
     unknown,
 )
 
@@ -62,3 +63,7 @@ def test_many_names_are_counted():
     assert listed(["a", "b"]) == "a, b"
     assert listed(f"name{i:03d}" for i in range(100)).endswith("name017 and 82 others")
     assert len(listed(["x" * 1000] * 50)) <= LONGEST_LIST + 20
+
+
+def test_words_are_spoken_with_and_before_the_last():
+    assert [spoken(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]

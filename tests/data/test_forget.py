@@ -138,3 +138,28 @@ def test_labels(rule, label):
 
 def test_all_rules_are_registered():
     assert FORGET_RULES.names() == ["class", "classes", "last", "local_grokking", "mislabeled", "random"]
+
+
+@given(rules, st.lists(st.integers(0, 3), min_size=2, max_size=40), st.integers(0, 10))
+def test_a_class_is_gone_only_where_a_rule_by_class_says_so(rule, targets, seed):
+    data = data_of(targets, 4)
+    try:
+        split = rule.split(data, seed)
+    except NotApplicable:
+        assume(False)
+    gone = set(split.classes) - set(data.train.targets[split.retain].tolist())
+    if gone and rule.kind != "random":
+        assert rule.empties_classes
+    assert AtRandom(size=1).empties_classes is False
+
+
+@pytest.mark.parametrize(("fraction", "empties"), [(0.5, False), (0.51, True), (1.0, True)])
+def test_half_of_a_class_is_never_all_of_it(fraction, empties):
+    rule = SomeClasses(classes=1, fraction=fraction)
+    assert rule.empties_classes is empties
+    data = data_of([0, 1], 2)  # one example a class
+    if empties:
+        assert len(rule.split(data, 0).forget) == 1
+    else:
+        with pytest.raises(NotApplicable, match="rounds to 0"):
+            rule.split(data, 0)

@@ -6,7 +6,7 @@ import torch
 from ungrok.core.scores import ClassScores
 from ungrok.evaluate.distances import distances
 from ungrok.evaluate.membership import ATTACKS, membership
-from ungrok.evaluate.path import oracle_accuracies, path_audits, path_rows
+from ungrok.evaluate.path import BESIDE, path_audits, path_rows, place_accuracies
 
 TARGETS = {"train": [0, 0, 0, 0, 1, 1, 2, 2], "validation": [0, 0, 1, 2], "test": [0, 1, 1, 2]}
 FORGET, RETAIN = [0, 1, 2, 3], [4, 5, 6, 7]
@@ -101,9 +101,18 @@ def test_rewinding_takes_the_reference_of_the_last_finite_place(rows):
     assert column(rows, "rewound") == [False, True, False, False]
 
 
+def test_the_oracle_on_bystanders_and_on_validation_data():
+    """Of the test examples of classes that forget nothing it has two of three right, of the validation examples three of four."""
+    oracle = tensors([place([1, 1, 0, 1, 1, 1, 2, 2], validation=(0, 1, 1, 2), test=(0, 1, 0, 2))])
+    rows = path_rows(PATH, RECORD, [0.75], oracle)
+    assert column(rows, "oracle_bystander_accuracy") == [pytest.approx(2 / 3)] * 4
+    assert column(rows, "oracle_validation_accuracy") == [0.75] * 4
+
+
 def test_without_an_oracle_nothing_is_claimed_about_it():
     rows = path_rows(PATH, RECORD, [0.75, "oracle"], None)
-    for name in ("reached_oracle", "oracle_UA", "oracle_RA", "oracle_TA", "oracle_gap"):
+    beside = [f"oracle_{name}" for name in BESIDE]
+    for name in ("reached_oracle", *beside, "oracle_gap"):
         assert column(rows, name) == [None] * 4
     assert column(rows, "reached_0.75") == [False, True, True, True]
 
@@ -115,8 +124,8 @@ def test_a_diverged_oracle_is_no_target():
     assert column(rows, "oracle_gap") == [None] * 4
 
 
-def test_oracle_accuracies():
-    found = oracle_accuracies(ORACLE, torch.tensor(FORGET), torch.tensor(RETAIN), [0], "class")
+def test_place_accuracies():
+    found = place_accuracies(ORACLE, torch.tensor(FORGET), torch.tensor(RETAIN), [0], "class")
     assert (found.UA, found.RA, found.TA) == (0.25, 1.0, 0.75)
 
 

@@ -6,7 +6,7 @@ import torch
 from ungrok.core.scores import AnswerScores, ClassScores
 from ungrok.evaluate.accuracy import accuracies
 from ungrok.evaluate.answers import Questioned, memorization, said
-from ungrok.evaluate.path import oracle_accuracies, path_audits, path_rows
+from ungrok.evaluate.path import path_audits, path_rows, place_accuracies
 from ungrok.evaluate.places import PLACES, place_of
 from ungrok.evaluate.tofu import FILES
 
@@ -52,7 +52,7 @@ def test_rows_of_a_language_model():
         assert row["oracle_extraction_forget"] == pytest.approx(ORACLE[0]["train"].extraction[FORGET].mean().item())
         assert "oracle_probability_forget" not in row
     assert [row["dose"] for row in rows] == [0.0, 2.0]
-    assert rows[0]["oracle_UA"] == oracle_accuracies(BEST, FORGET, RETAIN, [0], "answer").UA
+    assert rows[0]["oracle_UA"] == place_accuracies(BEST, FORGET, RETAIN, [0], "answer").UA
 
 
 TABLE = {

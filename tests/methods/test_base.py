@@ -200,3 +200,10 @@ def test_a_method_is_handed_the_sets_that_were_given(model):
     (given, _), (bare, _) = Keeping.seen[:2], Keeping.seen[2:]
     assert [given.forget, given.retain, given.validation] == [forget, retain, validation]
     assert [bare.forget, bare.retain, bare.validation] == [forget, (), ()]
+
+
+def test_one_method_stops_by_itself():
+    from ungrok.methods import UNLEARNERS
+
+    own = [name for name in UNLEARNERS.names() if UNLEARNERS.get(name).__module__.startswith("ungrok.")]
+    assert [name for name in own if UNLEARNERS.get(name).self_stopping] == ["nabla_tau"]

@@ -10,7 +10,8 @@ from ungrok.methods import UNLEARNERS, Iterative
 PAGES = Path(__file__).parents[2] / "docs" / "methods"
 INDEX = (PAGES / "index.md").read_text(encoding="utf-8")
 ROWS = {
-    row[0]: row[1:] for row in re.findall(r"^\| \[(\w+)\]\(\w+\.md\) \| ([^|]*) \| ([^|]*) \|", INDEX, re.MULTILINE)
+    row[0]: row[1:]
+    for row in re.findall(r"^\| \[(\w+)\]\(\w+\.md\) \| ([^|]*) \| ([^|]*) \|.*\| ([\w-]+) \|$", INDEX, re.MULTILINE)
 }
 NAMES = [name for name in UNLEARNERS.names() if UNLEARNERS.get(name).__module__.startswith("ungrok.")]
 
@@ -31,9 +32,10 @@ def test_a_page_shows_the_class_and_what_was_run_beside_it(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_row_says_what_the_class_says(name):
-    cls, (reads, batchnorm) = UNLEARNERS.get(name), ROWS[name]
+    cls, (reads, batchnorm, family) = UNLEARNERS.get(name), ROWS[name]
     for need in ("validation", "factory", "base"):
         assert (need in cls.needs) == (need in reads), need
     assert ("retain" in cls.needs) == ("retain" in reads)
     default = cls.model_fields["batchnorm"].default if issubclass(cls, Iterative) else "eval"
     assert re.match(r"\w+", batchnorm).group() == default
+    assert family == cls.family

@@ -16,14 +16,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from ungrok.evaluate.targets import target_column
+from ungrok.report.evidence import Evidence
 from ungrok.report.families import ClassReport
 from ungrok.report.figures.drawing import STYLE
+from ungrok.report.figures.front import front
 from ungrok.report.tables.ends import AUCS, DISTANCES, SHARES
 from ungrok.report.view import View
 from ungrok.study.claims import Doses, judge
 from ungrok.study.loading import load, validate
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.results import KEYS, MECHANISM, Results
+from ungrok.study.verdict_file import FiledVerdict
 
 TINY_TEXT = Path(__file__).parents[1] / "study" / "tiny-text.yaml"
 BUDGET, DOSE = 100.0, 50.0
@@ -49,7 +52,8 @@ def recipe(**changes):
 
 
 def step_of(stage):
-    return STEPS[stage] if stage in STEPS else int(stage[5:])
+    """Return the step of a stage; controls stand at that of the grokked stage."""
+    return int(stage[5:]) if stage.startswith("step-") else STEPS.get(stage, STEPS["grokked"])
 
 
 def path(cell, hit, targets, *, ua0=1.0, diverges=False):
@@ -65,7 +69,8 @@ def path(cell, hit, targets, *, ua0=1.0, diverges=False):
                 "seed": cell.seed, "arm": cell.arm, "stage": cell.stage, "step": step_of(cell.stage),
                 "forget": cell.forget, "method": cell.method, "dose": float(dose),
                 "updates": None if cell.method == "fisher" else int(dose), "UA": ua, "RA": ra, "TA": ta,
-                "bystander_accuracy": ta, "validation_accuracy": ta, "diverged": broken, "rewound": dose == DOSE,
+                "bystander_accuracy": ta, "validation_accuracy": ta, "oracle_bystander_accuracy": 0.85,
+                "oracle_validation_accuracy": 0.85, "moved_retain": dose / 100, "diverged": broken, "rewound": dose == DOSE,
                 "membership_auc": ua / 2 + 0.4, "oracle_UA": 0.2, "oracle_RA": 1.0, "oracle_TA": 0.8, "oracle_gap": abs(ua - 0.2) / 3, **reached,
             }
         )  # fmt: skip
@@ -181,6 +186,34 @@ def study():
 
 
 @pytest.fixture
+def searched():
+    """Return a function that adds paths at other rates to a study of gradient ascent at 0.001.
+
+    ``scale`` says by how much each factor of the rate multiplies the updates (None: the target is never reached), ``lost`` how much
+    validation accuracy is gone there.
+    """
+
+    def made(scale, lost=None):
+        base = view(recipe(unlearn=[{"kind": "gradient_ascent", "lr": 0.001}]), later_is_slower)
+        cells, targets, rows = base.plan.paths, base.recipe.claims.targets, [base.results.rows]
+        for factor, times in scale.items():
+            for cell in cells:
+                hit = None if times is None else times * later_is_slower(cell)
+                here = pd.DataFrame(path(cell, hit, targets))
+                rows.append(here.assign(method=f"gradient_ascent lr={0.001 * factor:g}"))
+        table = pd.concat(rows, ignore_index=True)
+        for factor, drop in (lost or {}).items():
+            label = "gradient_ascent" if factor == 1 else f"gradient_ascent lr={0.001 * factor:g}"
+            own = (table["method"] == label) & (table["UA"] < 0.5)
+            table.loc[own, "validation_accuracy"] = 0.9 - drop
+        for column in [c for c in table if c.startswith("reached")]:
+            table[column] = table[column].astype("boolean")
+        return replace(base, results=replace(base.results, rows=table))
+
+    return made
+
+
+@pytest.fixture
 def from_pre():
     """Return a rule: the target is reached from pre_grok at the given times (None: never), from any other stage at ``later``."""
     return lambda times, later=None: lambda cell: times[cell.seed] if cell.stage == "pre_grok" else later
@@ -220,7 +253,7 @@ def texts():
 @pytest.fixture
 def drawn(style):
     """Return a function that draws every figure of a study on classifiers, by name."""
-    return lambda view: {picture.name: picture.figure for picture in ClassReport().pictures(view)}
+    return lambda view: {p.name: p.figure for p in [*front(view), *ClassReport().pictures(view)]}
 
 
 ARMS = {"slow": {"trajectory": {"batch_size": 32}}}
@@ -342,3 +375,53 @@ def answers_view(*overrides, compare=None, **tables):
 def answers_study():
     """Return a function that makes a study on a language model; see :func:`answers_view`."""
     return answers_view
+
+
+@pytest.fixture
+def filed():
+    """Return a function that makes a verdict as ``verdicts.json`` holds it."""
+
+    def make(method="gradient_ascent", forget="class", metric="updates", **changes):
+        row = {
+            "claim": "efficiency",
+            "reading": "same_rate",
+            "comparison": "pre_grok → grokked",
+            "setting": {"forget": forget, "method": method, "metric": metric, "at": "UA ≤ 0.1"},
+            "headline": True,
+            "effect": -1.7,
+            "unit": "log ratio of updates",
+            "ci_low": -1.9,
+            "ci_high": -1.5,
+            "n_seeds": 10,
+            "p_value": 0.004,
+            "verdict": "refuted",
+            "notes": [],
+        }
+        return FiledVerdict.model_validate(row | changes)
+
+    return make
+
+
+@pytest.fixture
+def evidence():
+    """Return a function that makes the evidence of a study from its verdicts."""
+
+    def make(recipe, *verdicts, **changes):
+        known = {
+            "recipe": recipe,
+            "hash": "0123abcd",
+            "commit": "66bf1ea7decfbcfbcbf4831d1a65b32b05bcb73e",
+            "date": "2026-12-01",
+            "device": "cpu",
+            "hardware": "AMD EPYC, 2 workers",
+            "seeds": [0, 1, 2],
+            "names": {"gradient_ascent": "gradient ascent", "class": "one class"},
+            "families": {"gradient_ascent": "ascent"},
+            "transitions": {"base": {"grokked": 3}},
+            "first": [],
+            "answers": [],
+            "verdicts": list(verdicts),
+        }
+        return Evidence(**known | changes)
+
+    return make

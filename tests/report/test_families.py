@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ungrok.report.families import AnswerReport, ClassReport, family_of, splits
-from ungrok.report.page import statements
+from ungrok.report.families import AnswerReport, ClassReport, family_of
 
 
 def test_the_problem_decides(study, answers_study):
@@ -14,21 +13,14 @@ def test_the_problem_decides(study, answers_study):
 def test_the_question_says_what_is_compared(study, answers_study):
     stages = ClassReport().question(study())
     assert (
-        "mlp models are trained on digits for 1,000 steps with 8 seeds. From pre_grok and grokked, 1 method unlearns"
-        in stages
+        "mlp models are trained on digits for 1,000 steps with 8 seeds. From models before grokking and after grokking, "
+        "1 method unlearns one class; all else is the same" in stages
     )
     groups = AnswerReport().question(answers_study())
     assert (
         "llama models are trained on question-answer pairs of authors for 20 steps with 2 seeds from a base model"
         in groups
     )
-
-
-def test_only_language_models_have_extraction_and_a_second_group():
-    classes, language = dict(statements(ClassReport())), dict(statements(AnswerReport()))
-    assert set(language) - set(classes) == {"extraction"}
-    assert classes["efficiency"].startswith("From the later stage, ")
-    assert language["efficiency"].startswith("From the second group, ")
 
 
 def test_each_has_tables_that_the_other_lacks(study, answers_study):
@@ -43,8 +35,3 @@ def test_each_has_tables_that_the_other_lacks(study, answers_study):
         "Answers at the end",
     ]
     assert list(AnswerReport().ends(answers_study())) == []
-
-
-def test_splits_are_counted():
-    assert splits(["a"]) == "forget split a"
-    assert splits(["a", "b", "c"]) == "forget splits a, b and c"

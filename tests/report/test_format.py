@@ -30,61 +30,29 @@ def test_a_rounded_zero_has_no_sign():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "shown"),
+    ("effect", "value", "ends", "unit"),
     [
-        (-0.1, 0.25, f"[−0.100,{NBSP}0.250]"), (-math.inf, 0.25, f"[−∞,{NBSP}0.250]"), (0.1, math.inf, f"[0.100,{NBSP}∞]"),
-        (-math.inf, math.inf, f"[−∞,{NBSP}∞]"),
-    ],
-)  # fmt: skip
-def test_an_end_without_a_bound_is_infinite(low, high, shown):
-    assert format.interval(Effect(0.1, (low, high), "accuracy")) == shown
-
-
-def test_without_an_effect_there_is_no_interval():
-    assert format.interval(Effect()) == "–"
-
-
-@pytest.mark.parametrize(
-    ("effect", "shown"),
-    [
-        (Effect(-math.log(4.4), unit="updates", scale="log ratio"), "4.4× more updates"),
-        (Effect(math.log(4.4), unit="updates", scale="log ratio"), "4.4× fewer updates"),
-        (Effect(math.log(2), unit="strength", scale="log ratio", cut_at=1e-5), "2× less strength"),
-        (Effect(-math.log(10), unit="standard deviations", scale="log ratio"), "10× more spread"),
-        (Effect(math.log(3), unit="distance", scale="log ratio"), "3× less distance"),
-        (Effect(0.0, unit="updates", scale="log ratio"), "1×"),
-        (Effect(0.2, unit="accuracy"), ""),
-        (Effect(None, unit="updates", scale="log ratio"), ""),
-    ],
-)
-def test_log_ratios_are_also_factors(effect, shown):
-    assert format.factor(effect) == shown
-
-
-@pytest.mark.parametrize(
-    ("effect", "value", "restriction", "measure"),
-    [
-        (Effect(unit="accuracy"), "0.123", "", "accuracy"),
-        (Effect(unit="extraction strength"), "0.123", "", "extraction strength"),
-        (Effect(unit="share of the starting accuracy"), "0.123", "", "share of the starting accuracy"),
-        (Effect(unit="updates", scale="log ratio"), "0.12", "", "log ratio of updates"),
-        (Effect(unit="updates", cut_at=100), "0.123", "restricted to 100", "updates, restricted to 100"),
-        (Effect(unit="1/accuracy"), "0.123", "", "1/accuracy"),
+        (Effect(0.1, (-0.1, 0.25), "accuracy"), "10.0", "[−10.0, 25.0]", "percentage points, above 0 agrees"),
+        (Effect(0.1, (-math.inf, 0.25), "accuracy"), "10.0", "[−∞, 25.0]", "percentage points, above 0 agrees"),
         (
-            Effect(unit="strength", scale="log ratio", cut_at=3e-6), "0.12", "restricted to 3e−06",
-            "log ratio of strength, restricted to 3e−06",
+            Effect(-1.70, (-1.89, -1.50), "updates", "log ratio"), "× 0.18", "[0.15, 0.22]", "updates, earlier ÷ later",
         ),
-        (Effect(), "0.123", "", "–"),
+        (
+            Effect(math.log(2300), (0.0, math.inf), "strength", "log ratio"), "× 2,300", "[1, ∞]", "strength, earlier ÷ later",
+        ),
+        (
+            Effect(math.log(120), (-math.inf, math.log(1000)), "updates", "log ratio"), "× 120", "[0, 1,000]",
+            "updates, earlier ÷ later",
+        ),
+        (Effect(-0.123456, (-1.5, 0.0), "1/accuracy"), "−0.123", "[−1.5, 0]", "1/accuracy, above 0 agrees"),
+        (Effect(), "–", "–", ""),
+        (Effect(None, unit="updates", scale="log ratio"), "–", "–", "updates, earlier ÷ later"),
     ],
 )  # fmt: skip
-def test_scale_and_unit_decide_how_an_effect_is_written(effect, value, restriction, measure):
-    assert format.in_unit(0.12345, effect) == value
-    assert (format.restriction(effect), format.measure(effect)) == (restriction, measure)
-
-
-def test_only_what_has_no_decimals_of_its_own_gets_three_digits():
-    assert format.in_unit(12.3456, Effect(unit="updates")) == "12.3"
-    assert format.in_unit(12.3456, Effect(unit="accuracy")) == "12.346"
+def test_log_ratios_are_shown_as_ratios_and_accuracies_in_points(effect, value, ends, unit):
+    assert format.estimate(effect).replace(NBSP, " ") == value
+    assert format.interval(effect).replace(NBSP, " ") == ends
+    assert format.unit_of(effect) == unit
 
 
 def test_small_p_values_are_bounded():

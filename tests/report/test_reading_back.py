@@ -8,6 +8,7 @@ from ungrok.core.errors import RecipeError
 from ungrok.core.files import read_json
 from ungrok.report.view import View
 from ungrok.study import outputs
+from ungrok.study.claims import judge
 from ungrok.study.folder import StudyFolder
 
 
@@ -27,6 +28,16 @@ def test_verdicts_follow_from_the_rows(folder):
     assert [verdict.to_dict() for verdict in opened.verdicts] == read_json(where / "report" / "verdicts.json")
     assert (opened.doses, opened.recipe) == (view.doses, view.recipe)
     assert set(opened.paths) == set(view.paths)
+
+
+@pytest.mark.parametrize(("alpha", "same"), [(0.005, True), (0.05, False)])
+def test_a_study_is_read_as_it_was_judged(study, tmp_path, alpha, same):
+    view = study()
+    doses = {method: {"budget": own.end, "matched": own.matched} for method, own in view.doses.items()}
+    look = {"alpha": alpha, "number": 2, "seeds_before": [[0, 1, 2, 3, 4, 5]], "first_headline_same": same}
+    verdicts = judge(view.results.rows, view.recipe, view.doses, alpha, exploratory=not same)
+    outputs.write_tables(tmp_path, view.plan, view.results, verdicts, {"doses": doses, "look": look})
+    assert StudyFolder.open(tmp_path).verdicts == verdicts != view.verdicts
 
 
 @pytest.mark.parametrize("name", ["results.parquet", "provenance.json", "recipe.yaml"])

@@ -25,6 +25,7 @@ from ungrok.core.errors import DamagedFile, StoreError, WorkersLost
 from ungrok.core.files import load_tensors
 from ungrok.data.batches import TensorBatches
 from ungrok.evaluate.catalog import metrics
+from ungrok.evaluate.displacement import DISPLACEMENTS
 from ungrok.evaluate.membership import ATTACKS
 from ungrok.evaluate.places import FIGURES
 from ungrok.study import engine, jobs, outputs, problem_data
@@ -86,6 +87,46 @@ def test_workers_do_not_change_a_byte(tiny, undisturbed, tmp_path):
         store = tmp_path / f"store-{workers}"
         assert run(tiny(), store, workers=workers) == len(make_plan(tiny()).jobs)
         assert table(tiny(), store, tmp_path / str(workers)) == expected
+
+
+def in_two_rounds(recipe):
+    """Return the jobs of a study without paths, and those of the paths."""
+    jobs = list(make_plan(recipe).jobs.values())
+    paths = [job for job in jobs if job.kind in ("unlearn", "evaluate")]
+    return [job for job in jobs if job not in paths], paths
+
+
+def test_all_rounds_run_on_one_cluster(tiny, undisturbed, tmp_path, monkeypatch):
+    recipe, started, connected = tiny("seeds=[0]", "noise_seeds=0"), [], engine.connected
+    first, second = in_two_rounds(recipe)
+    monkeypatch.setattr(
+        engine, "connected", lambda *words, **more: started.append(words[0]) or connected(*words, **more)
+    )
+    rounds = [second, []]
+    store = tmp_path / "store"
+    count = engine.run(first, Store(store), workers=1, more=lambda: rounds.pop(0))
+    assert (count, started, rounds) == (len(first) + len(second), [1], [])
+    run(recipe, undisturbed)
+    assert table(recipe, store, tmp_path / "a") == table(recipe, undisturbed, tmp_path / "b")
+
+
+def test_a_file_that_is_damaged_between_rounds_is_made_again(tiny, tmp_path):
+    first, second = in_two_rounds(tiny("seeds=[0]", "noise_seeds=0"))
+    store, said, asked = Store(tmp_path), [], []
+    stage = next(job for job in first if job.kind == "stage")
+
+    def more():
+        asked.append(len(asked))
+        if asked == [0]:
+            path = store.folder(stage.key) / "result.json"
+            path.write_bytes(path.read_bytes()[:-1])
+        return second if asked == [0] else []
+
+    assert engine.run(first, store, workers=0, more=more, say=said.append) == len(first) + len(second)
+    assert engine.pending(store, [*first, *second], said.append) == []
+    (line,) = said
+    assert line.endswith(f"making {stage.label} again")
+    assert asked == [0, 1]
 
 
 def test_an_existing_cluster_gives_the_same_bytes(tiny, undisturbed, tmp_path):
@@ -304,7 +345,7 @@ def test_a_diverging_study_is_recorded_not_crashed(tiny, tmp_path):
     assert results.transitions["status"].tolist() == ["diverged"]
     assert results.rows.empty
     verdicts = judge(results.rows, plan.recipe, outputs.doses_of(plan, Store(tmp_path / "store")))
-    assert {v.word for v in verdicts} == {"inconclusive"}
+    assert {v.word for v in verdicts} == {"exploratory"}
 
 
 def test_a_diverging_path_is_recorded_not_crashed(tiny, tmp_path):
@@ -426,9 +467,11 @@ def test_every_column_is_a_listed_metric(tiny, undisturbed):
         "pairs",
         "forget_passes",
         "retain_passes",
+        *DISPLACEMENTS,
+        "oracle_floor",
     }
     for column in {*results.rows, *results.audits} - of_places - {"oracle_gap"}:
         name = column.removeprefix("oracle_").removesuffix("_forget").removesuffix("_test")
         name = "reached_<target>" if name.startswith("reached_") else of_attacks.get(name, name)
         assert name in listed, column
-    assert {"forget_passes, retain_passes", "oracle_gap"} <= listed.keys()
+    assert {"forget_passes, retain_passes", "oracle_gap", "moved_forget, moved_retain"} <= listed.keys()

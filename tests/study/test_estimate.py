@@ -8,11 +8,12 @@ import pytest
 from ungrok.core.errors import StoreError
 from ungrok.study import estimate as module
 from ungrok.study.bill import Price
-from ungrok.study.estimate import check_disk, estimate
+from ungrok.study.estimate import check_disk, estimate, estimates
 from ungrok.study.jobs import Train
 from ungrok.study.jobs.unlearn import observed
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
+from ungrok.study.search import largest
 from ungrok.study.store import Store
 
 TEXT = str(Path(__file__).with_name("tiny-text.yaml"))
@@ -34,6 +35,15 @@ def test_unlearning_costs_as_much_as_the_training_that_it_leaves_not_the_base(kn
     per_path.append(1000 * len(one_shot.doses()))
     paths = plan.counts()["unlearn"] // len(recipe.unlearn)
     assert estimate(plan).seconds["unlearn"] == paths * sum(per_path)
+
+
+def test_the_most_that_a_search_can_come_to_is_priced_like_its_first_round(known, tiny):
+    """Every further rate costs as much as the method's own, which goes on to its budget."""
+    recipe = tiny("unlearn=[{kind: gradient_ascent, lr: {auto: 0.05}, updates: 40}]", "search.most=5")
+    first, most = estimates([make_plan(recipe), largest(recipe)])
+    assert first.seconds["unlearn"] > 0
+    assert most.seconds["unlearn"] / first.seconds["unlearn"] == pytest.approx(5 / 3)
+    assert most.seconds["train"] == first.seconds["train"]
 
 
 def test_models_to_be_measured_cost_the_updates_to_the_matched_dose(known, tiny):

@@ -139,7 +139,10 @@ def test_the_papers_tables_show_the_means_of_the_rows(study):
     named = {(row[0], row[1]): row[2].lines[0] for row in table.rows}
     ends = results.rows[(results.rows["method"] == "gradient_difference") & (results.rows["dose"] == 3)]
     means = ends.groupby("forget")["ES_forget"].mean()
-    assert named["gradient_difference", "forgotten"] == f"{means['grokked-4']:.3f} / {means['ungrokked-4']:.3f}"
+    assert (
+        named[view.names.method("gradient_difference"), "forgotten"]
+        == f"{means['grokked-4']:.3f} / {means['ungrokked-4']:.3f}"
+    )
     assert ("oracle", "retained") in named
     (hard,) = language.difficulty(view)
     assert hard.rows[0][0] == "4 pairs"
@@ -291,7 +294,9 @@ def test_figures_draw_both_groups_against_the_oracle(study):
     with mpl.rc_context(STYLE):
         pictures_by_name = {picture.name: picture for picture in AnswerReport().pictures(view)}
     picture = pictures_by_name["extraction-final-grokked-4-ungrokked-4"]
-    panel = next(axes for axes in picture.figure.axes if axes.get_title(loc="left") == "gradient_difference")
+    panel = next(
+        axes for axes in picture.figure.axes if axes.get_title(loc="left") == view.names.method("gradient_difference")
+    )
     rows = results.rows[(results.rows["method"] == "gradient_difference") & (results.rows["forget"] == "ungrokked-4")]
     bold = [line for line in panel.lines if line.get_linewidth() == 1.8 and line.get_color() == "#0072B2"]
     for name, line in zip(("extraction_forget", "extraction_retain"), bold, strict=True):

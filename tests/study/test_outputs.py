@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -34,6 +35,7 @@ def test_provenance_counts_jobs_and_their_seconds(finished, results):
     trained = results.timings.loc[results.timings["kind"] == "train", "seconds"].sum()
     assert made["jobs"]["train"]["seconds"] == pytest.approx(trained, abs=1e-3)
     assert (made["workers"], made["scheduler"], made["store"]) == (3, None, str(store.root))
+    assert abs(datetime.now(UTC).date() - date.fromisoformat(made["date"])) <= timedelta(days=1)
 
 
 def test_tables_recipe_and_verdicts_are_read_back(finished, results, tmp_path):
@@ -42,7 +44,10 @@ def test_tables_recipe_and_verdicts_are_read_back(finished, results, tmp_path):
     write_tables(tmp_path, plan, results, verdicts, {"device": "cpu"})
     tables = {*ALWAYS, "mechanism"}
     assert {path.stem for path in tmp_path.glob("*.parquet")} == tables
-    assert {path.stem for path in tmp_path.glob("*.csv")} == tables - {"curves"}
+    assert {path.stem for path in tmp_path.glob("*.csv")} == tables
+    curves = pd.read_csv(tmp_path / "curves.csv")
+    assert curves.columns[:3].tolist() == ["arm", "seed", "step"]
+    pd.testing.assert_frame_equal(curves, results.curves, check_dtype=False)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "results.parquet"), results.rows)
     assert pd.read_csv(tmp_path / "results.csv")["RA"].tolist() == pytest.approx(
         results.rows["RA"].tolist(), nan_ok=True
@@ -52,8 +57,14 @@ def test_tables_recipe_and_verdicts_are_read_back(finished, results, tmp_path):
     assert written == [verdict.to_dict() for verdict in verdicts] != []
     sums = {path.name: checksum(path) for path in tmp_path.glob("*.parquet")}
     made = json.loads((tmp_path / "provenance.json").read_text())
-    assert made == sealed({"device": "cpu", "files": sums})
-    assert made["checksum"] == digest({"device": "cpu", "files": sums})
+    content = {"device": "cpu", "verdicts_schema": 1, "files": sums}
+    assert made == sealed(content)
+    assert made["checksum"] == digest(content)
+    answered = json.loads((tmp_path / "report" / "answers.json").read_text(encoding="utf-8"))
+    assert answered["first"][0] == "One seed cannot decide anything."
+    kinds = {verdict.claim.kind for verdict in verdicts if verdict.headline}
+    assert {claim["claim"] for claim in answered["claims"]} == kinds != set()
+    assert {claim["verdict"] for claim in answered["claims"]} == {"exploratory"}
 
 
 def test_a_folder_that_cannot_be_written_is_named(finished, results, tmp_path):

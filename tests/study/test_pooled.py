@@ -15,6 +15,7 @@ def points(cause, scale=1.0, seeds=10, seed=0):
             place = dict(zip(MEASURE, ("a", "m", "", "model"), strict=True)) | {
                 "seed": s,
                 "arm": arm,
+                "stage": "grokked",
                 "forget": "class",
             }
             damage = hidden + accuracy
@@ -32,7 +33,7 @@ def hidden(h, noise):
 def test_scales_of_studies_do_not_matter():
     answers = pooled({"one": points(hidden), "two": points(hidden, scale=1000, seed=1)}, 0.05)
     again = pooled({"one": points(hidden, scale=7), "two": points(hidden, seed=1)}, 0.05)
-    assert answers["predicts"].tolist() == ["yes", "yes"]
+    assert answers["answer"].tolist() == ["yes", "yes"]
     assert answers["partial"].tolist() == again["partial"].tolist()
     assert (answers["partial"] > 0.8).all()
     assert answers["recipes"].tolist() == [2, 2]
@@ -42,18 +43,18 @@ def test_scales_of_studies_do_not_matter():
 
 def test_opposite_studies_cancel_and_leaving_one_out_shows_it():
     damage = pooled({"one": points(hidden), "two": points(lambda h, n: -hidden(h, n), seed=1)}, 0.05).iloc[0]
-    assert damage["predicts"] == "no"
+    assert damage["answer"] == "no"
     assert damage["without"] == {"one": "yes", "two": "yes"}
     assert damage["recipes_agree"] < 1
 
 
 def test_one_study_has_nothing_to_leave_out():
     damage = pooled({"one": points(hidden)}, 0.05).iloc[0]
-    assert damage["predicts"] == "yes"
+    assert damage["answer"] == "yes"
     assert np.isnan(damage["recipes_agree"])
     assert damage["without"] is None
 
 
 def test_noise_predicts_nothing():
     noise = pooled({"one": points(lambda h, n: n), "two": points(lambda h, n: n, seed=1)}, 0.05)
-    assert noise["predicts"].tolist() == ["no", "no"]
+    assert noise["answer"].tolist() == ["no", "no"]

@@ -59,7 +59,7 @@ def test_recipes_of_the_paper_fit_data_of_their_shape(recipe, monkeypatch):
     if recipe.trajectory.robustness:
         data = Data(split, split.of(torch.arange(1000) % len(split)), split, classes, data.mislabeled)
     _, warnings = preflight(recipe)
-    assert all("seeds with" in text or "forget split" in text for text in warnings)
+    assert all("exploratory" in text or "forget split" in text for text in warnings)
     kinds = make_plan(recipe).counts()
     trained = len(recipe.seeds) * (1 + len(recipe.arms)) * (1 + len(recipe.forget))
     assert kinds["train"] == trained + recipe.noise_seeds * (1 + len(recipe.arms)) * len(recipe.forget)

@@ -13,6 +13,11 @@ def test_a_side_may_be_given_by_its_stage_alone():
     assert (left.arm, left.label, right.label) == (BASE, "pre_grok", "sam/300/class")
 
 
+def test_the_primary_target_is_the_first_number():
+    assert Claims(targets=["oracle", 0.5, 0.1]).primary == 0.5
+    assert Claims(targets=["oracle"]).primary == "oracle"
+
+
 @pytest.mark.parametrize(
     ("block", "message"),
     [

@@ -94,6 +94,23 @@ def test_a_plan_has_a_size(tiny, override, message):
         check_counts(tiny(override))
 
 
+def test_the_rates_that_a_search_may_come_to_count(tiny):
+    """8,000 seeds, two stages, three methods, one of them at 8 rates, are 160,000 paths."""
+    seeds = f"seeds={list(range(8_000))}"
+    check_counts(tiny(seeds))
+    with pytest.raises(RecipeError, match="3 methods, 1 of them at up to 8 rates, make 160,000 paths"):
+        check_counts(tiny(seeds, "unlearn.0.lr=auto"))
+    check_counts(tiny(seeds, "unlearn.0.lr=auto", "search.most=3"))
+    check_counts(tiny(seeds, "unlearn.2.alpha=auto"))
+
+
+def test_draws_and_walks_count(tiny):
+    """Two seeds, two stages, three methods, 100 draws of 100 walks."""
+    with pytest.raises(RecipeError, match="3 methods, each 10000 times, make 120,000 paths"):
+        check_counts(tiny("forget_draws=100", "unlearn_seeds=100"))
+    check_counts(tiny("forget_draws=100", "unlearn_seeds=80"))
+
+
 def test_long_trainings_of_usual_grids_are_planned(tiny):
     check_counts(tiny(f"trajectory.steps={10**15}"))
     assert len(log_grid(10**15, 0.05)) < MOST_STEPS

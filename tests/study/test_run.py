@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 
 from ungrok.core.errors import DamagedFile, RecipeError, StoreError
+from ungrok.core.files import read_sealed
 from ungrok.study.folder import StudyFolder
 from ungrok.study.jobs import Evaluate, Oracle, Unlearn
 from ungrok.study.loading import load
+from ungrok.study.plan import make_plan
 from ungrok.study.run import counted, folders, planned, reopened, run_study
 from ungrok.study.stale import _Earlier
 from ungrok.study.store import Store
@@ -93,7 +95,7 @@ def test_a_study_whose_jobs_are_stale_is_opened_from_its_tables(study, copy):
     said: list[str] = []
     again = reopened(out, store.root, said.append)
     assert len(said) == 1
-    assert "2 oracle jobs of version 1" in said[0]
+    assert "2 oracle jobs that read stale jobs" in said[0]
     assert "6 evaluate jobs that read stale jobs" in said[0]
     assert "running the study makes these jobs again" in said[0]
     assert again.verdicts == made.verdicts
@@ -108,10 +110,18 @@ def test_tables_of_an_earlier_version_are_enough(study, copy):
     make_stale(made.plan, store)
     for name in ("transitions", "oracles", "curves", "timings"):  # then there was only CSV, and no curves
         (out / f"{name}.parquet").unlink()
+    (out / "curves.csv").unlink()
     results = reopened(out, store.root).results
     pd.testing.assert_frame_equal(results.curves, made.results.curves)
     pd.testing.assert_frame_equal(results.transitions, made.results.transitions, check_dtype=False)
     assert results.transitions["grokked_step"].dtype == made.results.transitions["grokked_step"].dtype
+
+
+def test_the_look_is_counted_in_the_store_and_stands_in_the_provenance(study):
+    made, _ = study
+    assert made.provenance["look"] == {"alpha": 0.05, "number": 0, "seeds_before": (), "first_headline_same": True}
+    (ledger,) = (made.store.root / "looks").iterdir()
+    assert read_sealed(ledger)["seeds"] == [[0]]
 
 
 @pytest.fixture
@@ -233,6 +243,84 @@ def test_a_whole_store_gives_the_tables_again(study, copy):
     again = reopened(out, store.root)
     pd.testing.assert_frame_equal(again.results.rows, made.results.rows)
     assert (out / "results.parquet").read_bytes() == (made.path / "results.parquet").read_bytes()
+
+
+SEARCH = ("unlearn=[{kind: gradient_ascent, lr: {auto: 0.01}, updates: 12}]", "search.most=5", "claims.targets=[0.1]")
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    said: list[str] = []
+    out = tmp_path_factory.mktemp("searches") / "tiny"
+    return run_study(load(str(TINY), [*FAST, *SEARCH]), out, workers=0, say=said.append), said
+
+
+def test_a_search_says_its_rounds(searched):
+    made, said = searched
+    first = make_plan(made.recipe)
+    assert said[0] == f"tiny: {counted(first)}, round 1"
+    assert made.plan.round >= 2
+    for number in range(2, made.plan.round + 1):
+        assert any(line.startswith(f"round {number}: ") and "gradient_ascent lr=" in line for line in said)
+    assert f"{len(made.plan.jobs)} jobs ran, 0 were finished already" in said
+    assert set(first.jobs) < set(made.plan.jobs)
+
+
+def test_all_rates_of_a_search_stand_in_the_rows(searched):
+    made, _ = searched
+    assert set(made.results.rows["method"]) == {path.method for path in made.plan.paths}
+    assert len(set(made.results.rows["method"])) > 3
+    assert made.recipe.unlearn_labels() == ["gradient_ascent"]
+    assert set(made.doses) == set(made.results.rows["method"])
+
+
+def test_a_finished_search_is_opened_with_the_same_plan(searched):
+    made, _ = searched
+    table = (made.path / "results.parquet").read_bytes()
+    said: list[str] = []
+    for again in (
+        reopened(made.path),
+        StudyFolder.open(made.path),
+        run_study(made.recipe, made.path, made.store.root, workers=0, say=said.append),
+    ):
+        assert list(again.plan.jobs) == list(made.plan.jobs)
+    assert (made.path / "results.parquet").read_bytes() == table
+    assert f"0 jobs ran, {len(made.plan.jobs)} were finished already" in said
+
+
+def test_a_search_goes_on_where_it_was_interrupted(searched, tmp_path):
+    made, _ = searched
+    shutil.copytree(made.store.root, tmp_path / "store")
+    store = Store(tmp_path / "store")
+    last = next(path.rows for path in made.plan.paths if path.method == "gradient_ascent lr=0.00125")
+    shutil.rmtree(store.folder(last))
+    said: list[str] = []
+    again = run_study(made.recipe, tmp_path / "tiny", store.root, workers=0, say=said.append)
+    assert said[0].endswith(f", round {made.plan.round}")
+    assert f"1 jobs ran, {len(made.plan.jobs) - 1} were finished already" in said
+    assert (again.path / "results.parquet").read_bytes() == (made.path / "results.parquet").read_bytes()
+
+
+def test_a_damaged_job_of_a_search_is_named_by_report_and_made_again_by_study(searched, tmp_path):
+    made, _ = searched
+    shutil.copytree(made.path, tmp_path / "tiny")
+    shutil.copytree(made.store.root, tmp_path / "store")
+    key = next(path.rows for path in made.plan.paths if path.method == "gradient_ascent lr=0.02")
+    damaged = tmp_path / "store" / key / "result.json"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(DamagedFile, match="running the study again makes that job again"):
+        reopened(tmp_path / "tiny", tmp_path / "store")
+    again = run_study(made.recipe, tmp_path / "tiny", tmp_path / "store", workers=0)
+    assert list(again.plan.jobs) == list(made.plan.jobs)
+
+
+def test_a_search_whose_jobs_are_stale_is_opened_from_its_tables(searched, tmp_path):
+    made, _ = searched
+    shutil.copytree(made.path, tmp_path / "tiny")
+    shutil.copytree(made.store.root, tmp_path / "store")
+    make_stale(made.plan, Store(tmp_path / "store"))
+    again = reopened(tmp_path / "tiny", tmp_path / "store")
+    pd.testing.assert_frame_equal(again.results.rows, made.results.rows)
 
 
 def test_a_folder_without_a_study(tmp_path):

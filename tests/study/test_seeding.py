@@ -8,7 +8,7 @@ from ungrok.core.seeds import derive
 from ungrok.study.seeding import Seeds, batch_order, fresh_weights, initial_weights, path_batches
 
 
-@pytest.mark.parametrize("name", ["base", "training", "noise", "forget", "unlearning", "probe", "analysis"])
+@pytest.mark.parametrize("name", ["base", "training", "noise", "forget", "unlearning", "probe", "analysis", "data"])
 def test_each_draw_of_a_seed_has_its_own_name(name):
     assert getattr(Seeds(7), name) == derive(7, name)
 
@@ -18,3 +18,8 @@ def test_seeds_of_jobs_follow_from_those_of_the_study():
     assert batch_order(7) == derive(7, "training")
     assert fresh_weights(7) == derive(7, "factory")
     assert path_batches(7, "retain") == derive(7, "retain")
+
+
+def test_the_first_draw_and_repeat_have_the_seeds_of_the_only_one():
+    assert [Seeds(7).forget_of(draw) for draw in (0, 1)] == [derive(7, "forget"), derive(7, "forget", 1)]
+    assert [Seeds(7).unlearning_of(n) for n in (0, 2)] == [derive(7, "unlearning"), derive(7, "unlearning", 2)]

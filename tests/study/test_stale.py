@@ -21,7 +21,7 @@ MECHANISM = (
 OLD = {
     ("tiny.yaml", "oracle"): ("oracle-ace4bdbf4dcf7e38d23b53f8", ("oracle", 1)),
     ("tiny.yaml", "unlearn"): ("unlearn-39b0cf72a89ce94d66fb89a4", ("unlearn", 3)),
-    ("tiny.yaml", "evaluate"): ("evaluate-f6daa79264cd0ea0bc71f64d", ("evaluate", None)),
+    ("tiny.yaml", "evaluate"): ("evaluate-f6daa79264cd0ea0bc71f64d", ("evaluate", 2)),
     ("tiny.yaml", "snapshot"): ("unlearned-c9ec82daf475abbd67c821ef", ("unlearned", 1)),
     ("tiny-text.yaml", "oracle"): ("oracle-9c74d9996da7d6e325b2f205", ("oracle", 1)),
     ("tiny-text.yaml", "unlearn"): ("unlearn-8c44a9ef5d930c6bb4f98116", ("unlearn", 3)),
@@ -67,13 +67,13 @@ def test_a_store_of_earlier_code_is_told_by_kind_and_version(tmp_path):
         if recipe == "tiny.yaml":
             lay(store, key)
     assert {(each.kind, each.version, each.count) for each in stale_jobs(plan, store)} == {
-        ("oracle", 1, 1), ("unlearn", 3, 1), ("evaluate", None, 1), ("unlearned", 1, 1),
+        ("oracle", 1, 1), ("unlearn", 3, 1), ("evaluate", 2, 1), ("unlearned", 1, 1),
     }  # fmt: skip
     (text,) = stale_warnings(plan, store)
     assert text.startswith(
         f"store {store.root}: an earlier version of the package made 1 oracle job of version 1, 1 unlearn job of version 3, "
     )
-    assert "1 evaluate job that reads stale jobs" in text
+    assert "1 evaluate job of version 2" in text
     assert text.endswith("; they are stale and will be made again")
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from ungrok.core.errors import NotApplicable
 from ungrok.core.seeds import derive
-from ungrok.data.base import Split
+from ungrok.data.base import Data, Split
 from ungrok.data.batches import TensorBatches
 from ungrok.train import Trajectory, materialize
 from ungrok.train.grokfast import GrokfastEMA
@@ -221,3 +221,25 @@ def test_weight_decay_shrinks_the_norm(simple, optimizer):
         run.advance(40)
         norms.append(run.measure()["weight_norm"])
     assert norms[0] < norms[1]
+
+
+def test_accuracies_are_read_on_the_classes_that_are_asked_for():
+    """A model that is right on all but one class has accuracy 1 on the others, also under attack."""
+    targets = torch.arange(12) % 3
+    split = Split(torch.eye(3)[targets], targets)
+    data = Data(split.of(targets < 2), split, split, 3, torch.zeros(0, dtype=torch.int64))
+    model = nn.Linear(3, 3)
+    with torch.no_grad():
+        model.weight.copy_(torch.diag(torch.tensor([1.0, 1.0, 0.0])))
+        model.bias.copy_(torch.tensor([0.0, 0.0, -9.0]))
+    weak = {"attacks": [{"kind": "pgd_linf", "radius": 0.01, "step": 0.01, "box": None}], "examples": 12}
+    run = Run(model, data, Training(steps=1, robustness=weak), 0)
+    whole = run.measure()
+    run.measure_on(data.train.targets)
+    left = run.measure()
+    signals = ["validation_accuracy", "test_accuracy", *(name for name in whole if name.startswith("adversarial"))]
+    assert len(signals) == 3
+    assert [whole[name] for name in signals] == [8 / 12] * 3
+    assert [left[name] for name in signals] == [1.0] * 3
+    assert left["train_accuracy"] == whole["train_accuracy"] == 1.0
+    assert (len(run.data.validation), len(data.validation)) == (8, 12)

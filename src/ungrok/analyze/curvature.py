@@ -18,6 +18,9 @@ from ungrok.core.seeds import generator
 UNIT = "loss"
 """Parameters have no unit, so that second derivatives have the loss's own."""
 
+ERROR = "_error"
+"""What the name of a standard error of an estimate has behind that of the estimate."""
+
 DECADES = range(-6, 3)
 """Powers of ten beyond which eigenvalues are counted."""
 
@@ -32,7 +35,8 @@ class Curvature(Analysis):
     """Eigenvalues, trace and density of the loss Hessian, Gauss-Newton and Fisher traces, on forget, retain and both.
 
     ``hessian_eigenvalue_1…``: the largest, by Lanczos; ``hessian_smallest``; each with the residual that bounds its error
-    (``…_residual``); ``hessian_trace`` and ``ggn_trace`` by Hutch++; ``fisher_trace``: of the predictive distribution,
+    (``…_residual``); ``hessian_trace`` and ``ggn_trace`` by Hutch++, with standard errors (``…_error``); the two are equal in networks of
+    linear layers and ReLU without normalization, whose logits are linear in the weights of each layer; ``fisher_trace``: of the predictive distribution,
     exactly; ``hessian_negative_share``: share of ``Σ|eigenvalue|`` that negative ones have, by quadrature of the spectral density;
     ``hessian_above_1e…`` and ``hessian_below_-1e…``: from the same, the share of eigenvalues beyond each power of ten;
     ``adaptive_…``: of D·H·D, D the diagonal matrix of ``|weights|``: unchanged where one layer is scaled up and the next down.
@@ -53,9 +57,10 @@ class Curvature(Analysis):
     chunk: int = Field(500, ge=1, description="examples per pass")
 
     def beside(self) -> frozenset[str]:
-        """Return the residuals and the counts of eigenvalues."""
+        """Return the residuals, the standard errors and the counts of eigenvalues."""
         largest = (f"hessian_eigenvalue_{rank}_residual" for rank in range(1, self.eigenvalues + 1))
-        return frozenset({"hessian_smallest_residual", *largest, *BEYOND})
+        errors = (f"{name}{ERROR}" for name in ("hessian_trace", "adaptive_trace", "ggn_trace"))
+        return frozenset({"hessian_smallest_residual", *largest, *errors, *BEYOND})
 
     def readings(self, subject: Subject) -> Iterator[Reading]:
         """Yield the readings of forget, then of retain, then of both."""
@@ -83,13 +88,17 @@ class Curvature(Analysis):
         model, seed = subject.model, subject.seed
         matmul, p = hessian(model, parts, subject.objective), size(model)
         values = self._spectrum(matmul, p, seed)
-        values["hessian_trace"] = hutch_plus_plus(matmul, p, self.products, seed)
+        values |= self._trace("hessian_trace", matmul, p, seed)
         if self.adaptive:
             scaled = rescaled(matmul, flat(parameters(model)).abs())
             ritz = lanczos(scaled, random_start(p, seed, "adaptive"), self.steps)
             values["adaptive_eigenvalue"] = ritz.values[-1].item()
-            values["adaptive_trace"] = hutch_plus_plus(scaled, p, self.products, seed)
+            values |= self._trace("adaptive_trace", scaled, p, seed)
         return values
+
+    def _trace(self, name: str, matmul: Matmul, p: int, seed: int) -> dict[str, float]:
+        trace = hutch_plus_plus(matmul, p, self.products, seed)
+        return {name: trace.value, f"{name}{ERROR}": trace.error}
 
     def _spectrum(self, matmul: Matmul, p: int, seed: int) -> dict[str, float]:
         ritz = lanczos(matmul, random_start(p, seed, "lanczos"), self.steps)
@@ -103,8 +112,8 @@ class Curvature(Analysis):
 
     def _more(self, subject: Subject, parts: Sequence[Batch]) -> dict[str, float]:
         model, objective, seed = subject.model, subject.objective, subject.seed
-        p, readings = size(model), {}
-        readings["ggn_trace"] = hutch_plus_plus(gauss_newton(model, parts, objective), p, self.products, seed)
+        p = size(model)
+        readings = self._trace("ggn_trace", gauss_newton(model, parts, objective), p, seed)
         if not objective.draws_predictions:  # where the expectation over predictions is exact
             fisher, _ = diagonal_fisher(model, iter(parts), objective)
             readings["fisher_trace"] = sum(value.double().sum().item() for value in fisher.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import signal
 import sys
 import warnings
@@ -10,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ungrok.cli import compare, listing, single, study
+from ungrok.cli import compare, evidence, listing, single, study
 from ungrok.cli.output import say
 from ungrok.core.errors import StoreError, UngrokError, UngrokWarning, WorkersLost, clipped, first_line
 
@@ -62,6 +64,8 @@ for command in (single.train, single.unlearn, single.evaluate, single.analyze):
     app.command()(command)
 app.command()(compare.compare)
 app.command()(compare.mediation)
+app.command()(compare.calibrate)
+app.command()(evidence.evidence)
 app.command(name="list")(listing.list_)
 
 
@@ -82,6 +86,7 @@ def _warn(message: Warning | str, category: type[Warning], filename: str, lineno
 
 def main() -> None:
     """Run the command line. An error is one line of text; its exit code is 1 for a broken store or lost workers, and 2 for all that a user can mend."""
+    atexit.register(gc.freeze)  # a process that ends leaves its garbage to the system
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Commands that compare finished studies, with the paper or with each other: compare, mediation."""
+"""Commands that set finished studies beside the paper, each other, or themselves with sides swapped: compare, mediation, calibrate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ungrok.cli.options import AsJson, study_folder
+from ungrok.cli.options import AsJson, StoreDir, study_folder
 from ungrok.cli.output import print_table, say
 
 
@@ -67,3 +67,33 @@ def mediation(
         return
     for sentence in mechanism.sentences(correlations):
         typer.echo(sentence)
+
+
+def calibrate(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", callback=study_folder, help="The --out folder of a study.")],
+    draws: Annotated[int, typer.Option(min=1, help="Random swaps.")] = 100,
+    store: StoreDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Swap the sides at random and count the words given.
+
+    Nothing tells sides apart that are swapped within seeds, so every word is a mistake. Their share should be about claims.alpha or less.
+    """
+    from ungrok.study.calibrate import calibrate as swap_and_judge
+    from ungrok.study.claims.judge import all_paths_of
+    from ungrok.study.folder import StudyFolder
+
+    study = StudyFolder.open(folder, store)
+    calibration = swap_and_judge(all_paths_of(study.results.rows), study.recipe, study.doses, draws)
+    shares = calibration.to_dict()
+    if as_json:
+        typer.echo(json.dumps(shares, indent=1))
+        return
+    low, high = calibration.interval
+    typer.echo(
+        f"any direction: {calibration.words} of {calibration.draws} draws, {shares['any_word']:.1%} "
+        f"[{low:.1%}, {high:.1%}]; claims.alpha is {calibration.alpha:.1%}"
+    )
+    for claim, count in calibration.claims.items():
+        typer.echo(f"{claim}: {count}")
+    typer.echo(f"no difference: {calibration.no_difference}")

@@ -95,6 +95,12 @@ StoreDir = Annotated[
 OutDir = Annotated[
     Path | None, typer.Option("--out", callback=_folder, help="Where the study writes; default: runs/<recipe>-<hash>.")
 ]
+PageDir = Annotated[
+    Path | None, typer.Option("--out", callback=_folder, help="Where the page is written; default: runs/evidence.")
+]
+SaveDir = Annotated[
+    Path | None, typer.Option("--save", callback=_folder, help="Write one file of evidence per study to this folder.")
+]
 Workers = Annotated[
     int | None,
     typer.Option(

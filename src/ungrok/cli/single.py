@@ -30,7 +30,9 @@ from ungrok.cli.output import print_rows, say
 from ungrok.core.errors import RecipeError, UngrokError
 
 if TYPE_CHECKING:
-    from ungrok.study.plan import Measurement, PathJobs, Plan
+    from ungrok.study.plan import Plan
+    from ungrok.study.plan_measurements import Measurement
+    from ungrok.study.plan_paths import PathJobs
     from ungrok.study.recipe import Recipe
     from ungrok.study.store import Store
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +15,10 @@ from ungrok.cli.output import say
 from ungrok.core.errors import RecipeError
 
 if TYPE_CHECKING:
+    from ungrok.study.estimate import StudyCost
     from ungrok.study.folder import StudyFolder
+    from ungrok.study.plan import Plan
+    from ungrok.study.recipe import Recipe
 
 
 def study(
@@ -39,12 +45,25 @@ def study(
     typer.echo(_reported(made))
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage among what is loaded and made meanwhile: going through torch's objects takes a fifth of a report's time."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collected:
+            gc.enable()
+
+
 def _reported(made: StudyFolder) -> Path:
     """Write the report of a study and return its path."""
     from ungrok.report import write_report
     from ungrok.study.folder import kept_where_read_only
 
-    with kept_where_read_only(made.path, "its page and figures", say):
+    with _uncollected(), kept_where_read_only(made.path, "its page and figures", say):
         return write_report(made.path, made.plan, made.results, made.verdicts, made.provenance, made.doses)
     return made.path / "report" / "index.html"
 
@@ -53,33 +72,71 @@ def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = Non
     """Validate a recipe and print its plan and its rough cost.
 
     The plan is the number of jobs of each kind; the cost is checkpoints, disk, and time on this machine. Jobs of the store that
-    are stale, because the package has changed, are named.
+    are stale, because the package has changed, are named. A study that searches for rates grows in rounds: its first one is counted,
+    and the most that it can come to.
     """
     content = load_recipe(recipe, overrides)
     from ungrok.study import stale
-    from ungrok.study.engine import default_workers
-    from ungrok.study.estimate import estimate
+    from ungrok.study.estimate import estimates
     from ungrok.study.plan import make_plan
     from ungrok.study.preflight import check_device, preflight
     from ungrok.study.run import counted, folders
+    from ungrok.study.search import largest, regrow
 
     check_device(content)
     data, warnings = preflight(content)
-    plan = make_plan(content)
-    cost = estimate(plan)
-    total, workers = sum(cost.seconds.values()), default_workers()
-    typer.echo(f"{content.name}: {len(plan.jobs)} jobs ({counted(plan)})")
+    plan, most = make_plan(content), largest(content)
+    cost, most_cost = estimates([plan, most])
+    rounds = " in the first round" if content.search else ""
+    typer.echo(f"{content.name}: {len(plan.jobs)} jobs{rounds} ({counted(plan)})")
+    if content.search:
+        typer.echo(f"at most, if searches go on as far as they may: {len(most.jobs)} jobs ({counted(most)})")
     typer.echo(f"data: {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test")
     typer.echo(f"checkpoints: {cost.checkpoints}")
-    typer.echo(f"disk: about {cost.bytes / 1e6:.0f} MB")
+    typer.echo(
+        f"disk: about {cost.bytes / 1e6:.0f} MB" + (f", at most {most_cost.bytes / 1e6:.0f} MB" if rounds else "")
+    )
+    for text in _times(plan, cost, rounds), *([_times(most, most_cost, " at most")] if rounds else []):
+        typer.echo(text)
+    where = folders(content, None, store)[1]
+    regrow(plan, where)
+    _say_power(content)
+    for text in [*warnings, *stale.stale_warnings(plan, where)]:
+        typer.echo(f"warning: {text}")
+
+
+def _times(plan: Plan, cost: StudyCost, what: str) -> str:
+    """Return the line that says how long a plan takes."""
+    from ungrok.study.engine import default_workers
+
+    total, workers = sum(cost.seconds.values()), default_workers()
     parts = ", ".join(f"{kind} {duration(seconds)}" for kind, seconds in cost.seconds.items() if seconds)
     analyses = plan.counts().get("analyze")
-    typer.echo(
-        f"time: about {duration(total)} of one processor ({parts}); {duration(total / workers)} on {workers}"
+    return (
+        f"time{what}: about {duration(total)} of one processor ({parts}); {duration(total / workers)} on {workers}"
         + (f"; not counted: {analyses} analyze jobs" if analyses else "")
     )
-    for text in [*warnings, *stale.stale_warnings(plan, folders(content, None, store)[1])]:
-        typer.echo(f"warning: {text}")
+
+
+def _say_power(recipe: Recipe) -> None:
+    """Print how many rows the headline family has, and what it could find."""
+    from ungrok.study.claims.headline import resolved, rows_of
+    from ungrok.study.looks import share
+    from ungrok.study.power import detectable, smallest_p
+
+    headline, seeds, alpha = resolved(recipe), len(recipe.seeds), recipe.claims.alpha * share(1)
+    if headline is None:
+        return
+    rows = rows_of(recipe, headline)
+    ratio = detectable(rows, seeds, alpha) if rows else float("inf")
+    finds = (
+        f"a ratio of updates of {ratio:.2g} would be found with power 0.8"
+        if ratio < float("inf")
+        else "no word is possible"
+    )
+    typer.echo(
+        f"headline: {rows} rows judged together, smallest p {smallest_p(seeds):.2g}; {finds} (where its logarithm varies by 0.3 over seeds)"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -106,6 +163,8 @@ def report(
 
     Nothing is trained: both are made from the store.
     """
-    from ungrok.study.run import reopened
+    with _uncollected():
+        from ungrok.study.run import reopened
 
-    typer.echo(_reported(reopened(folder, store, say)))
+        page = _reported(reopened(folder, store, say))
+    typer.echo(page)

@@ -44,6 +44,7 @@ class CausalLM(Objective):
     per_sample: ClassVar[bool] = False  # answers are of different lengths
     draws_predictions: ClassVar[bool] = True
     scores_type: ClassVar[type[Scores]] = AnswerScores
+    compared: ClassVar[int] = 16  # a vocabulary is wide
 
     def __init__(self, eos: int | None = None) -> None:
         if eos is not None and (not isinstance(eos, int) or isinstance(eos, bool) or eos < 0):
@@ -209,6 +210,12 @@ class CausalLM(Objective):
         labels = batch["labels"].clone()
         labels[:, 1:][self._answers(batch)] = targets
         return {**batch, "labels": labels}
+
+    @override
+    def moved(self, before: Tensor, now: Tensor) -> Tensor:
+        """Return the mean Kullback-Leibler divergence KL(before ‖ now) per answer token, a float64 scalar in nats."""
+        logs = before.double().log_softmax(dim=1)
+        return F.kl_div(now.double().log_softmax(dim=1), logs, reduction="batchmean", log_target=True)
 
     def scores_of(self, logits: Tensor, losses: Tensor, batch: Batch, *, keep_logits: bool) -> AnswerScores:  # noqa: ARG002
         """Return the scores of one batch; logits are not kept, they would take too much memory."""

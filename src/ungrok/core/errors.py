@@ -72,6 +72,12 @@ def first_line(error: BaseException) -> str:
     return clipped(f"{line} {more[0]}" if more and line.endswith(":") else line, LONGEST_REASON)
 
 
+def spoken(words: Iterable[str]) -> str:
+    """Return ``a, b and c``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def listed(names: Iterable[str]) -> str:
     """Return names with commas between them, and where they are many only the first ones and how many follow."""
     whole, some = [*names], list[str]()

@@ -45,6 +45,8 @@ class Objective(ABC):
     """Whether an expectation over what the model may predict is estimated by one draw: there is too much it may predict."""
     scores_type: ClassVar[type[Scores]] = ClassScores
     """The type that :meth:`score` returns."""
+    compared: ClassVar[int] = 100
+    """Examples of a set on which the outputs of two models are compared, where not all of them are."""
 
     @abstractmethod
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -110,6 +112,18 @@ class Objective(ABC):
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < shape[1]:
             bad = int(targets.min()) if int(targets.min()) < 0 else int(targets.max())
             raise RecipeError(f"targets hold {bad}; allowed: 0 to {shape[1] - 1}, the classes of the model")
+
+    def moved(self, before: Tensor, now: Tensor) -> Tensor:
+        """Return how far the outputs of a model have moved, a float64 scalar: root mean square change over that of the outputs before.
+
+        Args:
+            before: Logits, shape (rows, width).
+            now: Logits of the changed model for the same rows.
+
+        """
+        before = before.double()
+        moved: Tensor = torch.linalg.vector_norm(now.double() - before) / torch.linalg.vector_norm(before)
+        return moved
 
     def index(self, batch: Batch) -> Tensor | None:
         """Return the identities of the examples, shape (n,), int64, or None where the batch carries none."""
@@ -256,13 +270,20 @@ class Classification(Objective):
             return F.cross_entropy(logits, targets, reduction="none")
         # F.one_hot makes the CPU wait for the device, and vmap cannot handle it.
         one_hot = targets.unsqueeze(1) == torch.arange(logits.shape[1], device=targets.device)
-        squares: Tensor = (logits - one_hot.to(logits.dtype)).square()
-        return squares.mean(dim=1)
+        return F.mse_loss(logits, one_hot.to(logits.dtype), reduction="none").mean(dim=1)
 
     @override
     def targets(self, batch: Batch) -> Tensor:
         targets: Tensor = batch[1]
         return targets
+
+    @override
+    def moved(self, before: Tensor, now: Tensor) -> Tensor:
+        if self.loss != "cross_entropy":
+            return super().moved(before, now)
+        # A softmax does not see what all logits of an example have in common.
+        before, now = (logits.double() - logits.double().mean(dim=1, keepdim=True) for logits in (before, now))
+        return super().moved(before, now)
 
 
 def part_losses(logits: Callable[[Batch], Tensor], batch: Batch, objective: Objective, size: int) -> Iterator[Tensor]:

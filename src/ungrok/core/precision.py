@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ def wide_type(dtype: torch.dtype) -> torch.dtype:
 
 def wide(x: Tensor) -> Tensor:
     """Return a tensor in float32 if its floating-point type has fewer bits, else the tensor itself."""
-    return x.to(wide_type(x.dtype))
+    kind = wide_type(x.dtype)
+    return x if kind == x.dtype else x.to(kind)
 
 
 class Masters:
@@ -64,13 +65,16 @@ class Masters:
 
         return add
 
-    @contextmanager
-    def widened(self) -> Iterator[None]:
+    def widened(self) -> AbstractContextManager[None]:
         """Make the parameters and their ``grad`` float32 inside the block, and round the parameters when it ends.
 
         An optimizer that steps inside the block keeps its state in float32. A parameter that something else has moved since the
         last block starts from where it is.
         """
+        return self._widened() if self.low else nullcontext()
+
+    @contextmanager
+    def _widened(self) -> Iterator[None]:
         stored = [p.data for p in self.low]
         for index, (parameter, value) in enumerate(zip(self.low, self.values, strict=True)):
             low, total, gradient = stored[index], self._sums[index], parameter.grad

@@ -26,7 +26,7 @@ class Schema(BaseModel):
     optional: ClassVar[frozenset[str]] = frozenset()
     """Keys added later; left out of the hash at their default, so that older stored jobs stay valid."""
     listed_later: ClassVar[frozenset[str]] = frozenset()
-    """Those of them that are left out in lists of blocks, too; others stand there, since older hashes were made with them."""
+    """Those of them that are left out in lists and mappings of blocks, too; others stand there, since older hashes were made with them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -65,6 +65,8 @@ class Schema(BaseModel):
                     item._as_listed() if isinstance(item, Schema) else given
                     for item, given in zip(value, content[name], strict=True)
                 ]
+            elif isinstance(value, dict):
+                content[name] |= {key: item._as_listed() for key, item in value.items() if isinstance(item, Schema)}
         return content
 
     def _as_listed(self) -> dict[str, Any]:

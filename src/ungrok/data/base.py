@@ -272,12 +272,15 @@ class Data:
 class Problem(Schema):
     """Where the data come from and how they are split.
 
-    The split and the corruption depend on ``data_seed`` alone, so every seed of a study sees the same data.
+    The split and the corruption depend on ``data_seed`` alone, so every seed of a study sees the same data unless the recipe
+    says ``data_seed: per_seed``.
     """
 
     family: ClassVar[Family] = "classifier"
     scores: ClassVar[Literal["class", "answer"]] = "class"
     """The kind of the scores of its models; see :class:`ungrok.core.scores.Scores`."""
+    drawn: ClassVar[bool] = True
+    """Whether ``data_seed`` draws the training examples, so that seeds of a study can each see others."""
 
     kind: str
     data_seed: int = Field(0, ge=0, description="seed of the split and of the label corruption")

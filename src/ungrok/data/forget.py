@@ -72,6 +72,16 @@ class ForgetRule(Schema):
         """Return a label made from the rule's own settings."""
         return self.kind
 
+    @property
+    def drawn(self) -> bool:
+        """Whether another seed may choose other examples."""
+        return True
+
+    @property
+    def empties_classes(self) -> bool:
+        """Whether a split may hold every training example of a class, so that a model trained without it never sees the class."""
+        return False
+
     def group_draw(self) -> GroupDraw | None:
         """Return how the rule draws from one of several groups; None where it knows no groups."""
         return None
@@ -136,6 +146,16 @@ class WholeClass(ForgetRule):
     kind: Literal["class"] = "class"
     label_to_forget: int | None = Field(None, ge=0, description="the class; drawn by the seed when null")
 
+    @property
+    def drawn(self) -> bool:
+        """Whether the class is drawn."""
+        return self.label_to_forget is None
+
+    @property
+    def empties_classes(self) -> bool:
+        """True."""
+        return True
+
     def choose(self, data: Data, draw: torch.Generator) -> Tensor:
         """Return the members of the class."""
         chosen = self.label_to_forget
@@ -155,6 +175,11 @@ class SomeClasses(ForgetRule):
     kind: Literal["classes"] = "classes"
     classes: int = Field(2, ge=1, description="number of classes touched")
     fraction: float = Field(0.5, gt=0, le=1, description="share of each touched class that is forgotten")
+
+    @property
+    def empties_classes(self) -> bool:
+        """Whether the share of a class, rounded, may be all of it: half of one never is."""
+        return self.fraction > 0.5
 
     def default_label(self) -> str:
         """Return for instance ``classes-2-0.5``."""
@@ -199,6 +224,11 @@ class Mislabeled(ForgetRule):
     """The examples whose labels the problem corrupted before training (``problem.label_noise``)."""
 
     kind: Literal["mislabeled"] = "mislabeled"
+
+    @property
+    def drawn(self) -> bool:
+        """False: all of them are chosen."""
+        return False
 
     def choose(self, data: Data, draw: torch.Generator) -> Tensor:  # noqa: ARG002
         """Return the corrupted indices."""

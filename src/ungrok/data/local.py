@@ -222,6 +222,11 @@ class LocalGrokking(ForgetRule):
     matched: bool = Field(False, description="draw both groups alike in question length, answer length and base loss")
     using: LocalRule = LocalRule()
 
+    @property
+    def drawn(self) -> bool:
+        """Whether examples are drawn from the group; those that are matched for difficulty are not."""
+        return not self.matched
+
     def default_label(self) -> str:
         """Return for instance ``grokked-20``."""
         return f"{self.group}-{self.size}{'-matched' if self.matched else ''}"
@@ -270,6 +275,11 @@ class LastAuthors(ForgetRule):
 
     kind: Literal["last"] = "last"
     fraction: float = Field(0.1, gt=0, lt=1, description="share of the training set")
+
+    @property
+    def drawn(self) -> bool:
+        """False: the last ones are chosen."""
+        return False
 
     def default_label(self) -> str:
         """Return for instance ``last-0.1``."""

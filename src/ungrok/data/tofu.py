@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ class Tofu(AnswerProblem):
     Looked up as a folder, then under ``$UNGROK_DATASETS``, then on the Hugging Face hub. A folder holds JSON lines, one file a
     table: ``full.json`` with ``question`` and ``answer``, and the perturbed tables where they exist.
     """
+
+    drawn: ClassVar[bool] = False
 
     kind: Literal["tofu"] = "tofu"
     path: str = Field("locuslab/TOFU", description="hub id, or a folder in TOFU's layout")

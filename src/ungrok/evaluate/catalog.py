@@ -23,6 +23,8 @@ FUNCTIONS = {
     "reached_<target>": ("targets", "target_column"),
     "rewound": ("rewind", "rewind"),
     "forget_passes, retain_passes": ("cost", "Metered.passes"),
+    "weight_distance_relative": ("displacement", "Displacement"),
+    "moved_forget, moved_retain": ("displacement", "Displacement.of"),
     "ues": ("gap", "ues"),
     "membership_auc": ("membership", "loss_auc"),
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError
+from ungrok.core.precision import wide
 from ungrok.core.scores import ClassScores
 from ungrok.evaluate.gap import NAMES
 from ungrok.evaluate.roc import AttackOutcome
@@ -134,7 +135,9 @@ def zrf(model: ClassScores, random: ClassScores) -> float | None:
 
 @torch.no_grad()
 def weight_distance(a: nn.Module, b: nn.Module) -> float | None:
-    """Return the Euclidean distance of two models' parameters in float64, tied ones once; None if one has diverged.
+    """Return the Euclidean distance of two models' parameters, tied ones once; None if one has diverged.
+
+    Differences are taken in the type of the parameters, float32 at least, and their squares summed in float64.
 
     Buffers (batch-norm statistics) are left out.
 
@@ -149,7 +152,17 @@ def weight_distance(a: nn.Module, b: nn.Module) -> float | None:
             raise RecipeError(
                 f"the two models have different parameters: {name} has the shapes {shapes[0]} and {shapes[1]}"
             )
-    distance = math.sqrt(sum((left[n].cpu().double() - right[n].cpu().double()).square().sum().item() for n in left))
+    return distance_between([left[name] for name in left], [right[name] for name in left])
+
+
+def distance_between(left: Iterable[Tensor], right: Iterable[Tensor]) -> float | None:
+    """Return the Euclidean distance of tensors, in order and of the same shapes, as :func:`weight_distance` does; None if it is not finite."""
+    with torch.no_grad():
+        changes = [
+            wide(a) - wide(b if b.device == a.device else b.to(a.device)) for a, b in zip(left, right, strict=True)
+        ]
+        norms = [torch.linalg.vector_norm(change, dtype=torch.float64) for change in changes]
+        distance = math.hypot(*torch.stack(norms).tolist()) if norms else 0.0
     return distance if math.isfinite(distance) else None
 
 

@@ -14,6 +14,9 @@ from ungrok.evaluate.places import PLACES, Places, place_of
 from ungrok.evaluate.rewind import rewind
 from ungrok.evaluate.targets import first_passage, target_column
 
+BESIDE = (*NAMES, "bystander_accuracy", "validation_accuracy")
+"""Accuracies of the oracle that stand in every row of a path, each as ``oracle_<name>``."""
+
 
 def _both(
     path: Mapping[str, Tensor], record: Mapping[str, Any], oracle: Mapping[str, Tensor] | None
@@ -34,20 +37,21 @@ def path_rows(
     Args:
         path: What :meth:`ungrok.core.scores.Scores.stack` made of the scores on train, validation and test, and ``forget``
             and ``retain`` indices.
-        record: ``scores`` (the kind of scores), ``doses``, ``updates``, ``passes``, ``classes`` and ``one_shot`` of the path.
+        record: ``scores`` (the kind of scores), ``doses``, ``updates``, ``passes``, ``classes`` and ``one_shot`` of the path, and
+            maybe ``moved``.
         targets: Levels of UA, or ``"oracle"``.
         oracle: The same tensors of the oracle, one place.
 
     Returns:
-        Passes over the data, accuracies, losses, ``diverged``, ``rewound`` (the place that rewinding selects), ``membership_auc``
+        Passes over the data, :data:`ungrok.evaluate.displacement.DISPLACEMENTS`, accuracies, losses, ``diverged``, ``rewound`` (the place that rewinding selects), ``membership_auc``
         (of the loss attack), ``reached_<target>`` (from the first place that reaches it on; None without an oracle), the oracle's
-        UA, RA, TA, the gap to it, and its own ``oracle_membership_auc``. For language models also
+        :data:`BESIDE`, the gap to it, and its own ``oracle_membership_auc``. For language models also
         :data:`ungrok.evaluate.answers.MEMORIZATION`, and the oracle's extraction strengths; their attacks are made elsewhere.
 
     """
     places, best = _both(path, record, oracle)
     along = [places.accuracies(place) for place in range(len(record["doses"]))]
-    reference = best.accuracies(0).to_dict() if best else dict.fromkeys(NAMES)
+    reference = best.accuracies(0).to_dict() if best else dict.fromkeys(BESIDE)
     oracle_auc, oracle_memory = (best.membership_auc(0), best.memorization(0)) if best else (None, {})
     ua = [place.UA for place in along]
     back_to = rewind(ua, [place.reference_accuracy for place in along])
@@ -56,6 +60,7 @@ def path_rows(
         memory = places.memorization(index)
         row: dict[str, Any] = {
             **place_of(record, index),
+            **{name: values[index] for name, values in record.get("moved", {}).items()},
             **place.to_dict(),
             **memory,
             "diverged": None in (place.UA, place.RA, place.TA),
@@ -66,7 +71,7 @@ def path_rows(
             level = reference["UA"] if isinstance(target, str) else target
             passage = first_passage(ua, level)
             row[target_column(target)] = None if passage is None else passage != "never" and index >= passage
-        row |= {f"oracle_{name}": reference[name] for name in ("UA", "RA", "TA")}
+        row |= {f"oracle_{name}": reference[name] for name in BESIDE}
         row |= {f"oracle_{name}": oracle_memory.get(name) for name in memory if name.startswith(("ES", "extraction"))}
         row["oracle_gap"] = oracle_gap(place.to_dict(), reference)
         row["oracle_membership_auc"] = oracle_auc
@@ -106,8 +111,8 @@ def path_audits(
     return places.audits(record, best, seed, asked, oracle_asked)
 
 
-def oracle_accuracies(
+def place_accuracies(
     scores: Mapping[str, Tensor], forget: Tensor, retain: Tensor, classes: Sequence[int], kind: str
 ) -> Accuracies:
-    """Return the accuracies of an oracle on a forget split, from its stored scores at one place and their kind."""
+    """Return the accuracies at one place on a forget split, of an oracle for instance, from its stored scores and their kind."""
     return PLACES[kind](scores, forget, retain, classes).accuracies(0)

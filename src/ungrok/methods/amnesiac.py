@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.objective import Batch
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material, length
 from ungrok.methods.retaining import Retaining
 
@@ -35,6 +35,7 @@ class Amnesiac(Retaining):
     Cost: one pass over the forget and one over the retain data per epoch.
     """
 
+    family: ClassVar[Family] = "relabeling"
     kind: Literal["amnesiac"] = "amnesiac"
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     lr: float = Field(1e-4, gt=0, description="learning rate")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ungrok.core.objective import Batch
 from ungrok.core.scores import evaluating
 from ungrok.methods.answers import kept_logits, teacher_logits
-from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.base import UNLEARNERS, Family, Iterative
 from ungrok.methods.material import Material, length
 from ungrok.methods.scrub import distillation
 
@@ -35,6 +35,7 @@ class BadTeacher(Iterative):
     Cost: per epoch the chosen share of the retain data and as many forget batches, two forward passes each.
     """
 
+    family: ClassVar[Family] = "distillation"
     needs: ClassVar[tuple[str, ...]] = ("retain", "factory")
     joins: ClassVar[bool] = True
     kind: Literal["bad_teacher"] = "bad_teacher"

@@ -34,6 +34,10 @@ TORCH_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 """The optimizers that a method's setting ``optimizer`` can name."""
 
 
+Family = Literal["ascent", "relabeling", "distillation", "preference", "retain", "one-shot", "other"]
+"""What a method does to the forget data: raise their loss; teach them other labels or answers; teach them a model's predictions; make
+them the losing side of a preference; leave them alone and train on the rest; one jump; anything else."""
+
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
 else:
@@ -72,6 +76,12 @@ class Unlearner(Schema, metaclass=_Explained):
     """Whether a forget and a retain batch pass the model as one."""
     from_scratch: ClassVar[bool] = False
     """Whether the path starts from fresh weights, in whole or in part, so that its first places have forgotten everything."""
+
+    self_stopping: ClassVar[bool] = False
+    """Whether it decides by itself where to stop, so that it is judged at the end of its path."""
+
+    family: ClassVar[Family] = "other"
+    """The methods with which it is counted as one setting where studies are compared."""
 
     kind: str
     name: str | None = Field(None, description="label in tables; the kind when null")
@@ -309,6 +319,8 @@ Strengths = Annotated[
 
 class OneShot(Unlearner):
     """A method that makes one jump, whose strength is the dose; one random draw per seed, scaled along the doses."""
+
+    family: ClassVar[Family] = "one-shot"
 
     @abstractmethod
     def doses(self) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ungrok.core.errors import NotApplicable
-from ungrok.methods.base import Iterative
+from ungrok.methods.base import Family, Iterative
 from ungrok.methods.material import Material, Role, length
 
 NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
@@ -40,6 +40,7 @@ def blocks(model: nn.Module) -> list[list[str]]:
 class LastBlocks(Iterative):
     """Training on the retain set in which everything before the last k blocks stays as it is."""
 
+    family: ClassVar[Family] = "retain"
     inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     reads: ClassVar[tuple[Role, ...]] = ("retain",)
     lr: float = Field(1e-2, gt=0, description="learning rate")

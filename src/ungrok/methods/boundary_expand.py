@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ungrok.core.errors import NotApplicable
-from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.base import UNLEARNERS, Family, Iterative
 from ungrok.methods.material import Material, Role, length
 
 
@@ -56,6 +56,7 @@ class BoundaryExpand(Iterative):
     Cost: one pass over the forget data per epoch, none over the retain data.
     """
 
+    family: ClassVar[Family] = "relabeling"
     inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     needs: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[Role, ...]] = ("forget",)

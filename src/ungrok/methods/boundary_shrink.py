@@ -12,7 +12,7 @@ from torch import Tensor
 from ungrok.core.forms import inputs_of
 from ungrok.core.objective import Batch
 from ungrok.core.scores import evaluating
-from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.base import UNLEARNERS, Family, Iterative
 from ungrok.methods.material import Material, Role, length
 
 
@@ -47,6 +47,7 @@ class BoundaryShrink(Iterative):
     Cost: one pass over the forget data per epoch, and a forward and backward pass of the original on it; none over retain.
     """
 
+    family: ClassVar[Family] = "relabeling"
     inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     needs: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[Role, ...]] = ("forget",)

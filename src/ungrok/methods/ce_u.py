@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, language
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material
 from ungrok.methods.undial import soft_cross_entropy
 
@@ -32,6 +32,7 @@ class CEU(AnswerMethod):
     Cost: per epoch one pass over the forget data.
     """
 
+    family: ClassVar[Family] = "distillation"
     needs: ClassVar[tuple[str, ...]] = ()
     kind: Literal["ce_u"] = "ce_u"
     alpha: float = Field(0.0, ge=0, description="α, weight of the retain term; 0 leaves the retain data unread")

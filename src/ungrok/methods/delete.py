@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.methods.answers import teacher_logits
-from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.base import UNLEARNERS, Family, Iterative
 from ungrok.methods.material import Material, Role, length
 from ungrok.methods.scrub import distillation
 
@@ -36,6 +36,7 @@ class DELETE(Iterative):
     gradient ascent's damage is the unbounded loss.
     """
 
+    family: ClassVar[Family] = "distillation"
     needs: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[Role, ...]] = ("forget",)
     kind: Literal["delete"] = "delete"

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, InParts
+from ungrok.methods.base import UNLEARNERS, Family, InParts
 from ungrok.methods.material import Material, Role, length
 
 
@@ -24,6 +24,7 @@ class Finetune(InParts):
     Cost: one pass over the retain data per epoch, none over the forget data.
     """
 
+    family: ClassVar[Family] = "retain"
     reads: ClassVar[tuple[Role, ...]] = ("retain",)
     kind: Literal["finetune"] = "finetune"
     lr: float = Field(1e-2, gt=0, description="learning rate")

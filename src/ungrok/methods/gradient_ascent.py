@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, InParts
+from ungrok.methods.base import UNLEARNERS, Family, InParts
 from ungrok.methods.material import Material, Role, length
 from ungrok.methods.scheduled import Scheduled
 
@@ -25,6 +25,7 @@ class GradientAscent(InParts, Scheduled):
     Cost: one pass over the forget data per epoch, none over the retain data.
     """
 
+    family: ClassVar[Family] = "ascent"
     optional: ClassVar[frozenset[str]] = frozenset({"micro_batch", "schedule", "warmup_epochs"})
     listed_later: ClassVar[frozenset[str]] = frozenset({"schedule", "warmup_epochs"})
     needs: ClassVar[tuple[str, ...]] = ()

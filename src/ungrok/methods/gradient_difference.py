@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, nll
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material
 
 
@@ -24,6 +24,7 @@ class GradientDifference(AnswerMethod):
     Cost: per epoch one pass over the forget data and as many retain batches.
     """
 
+    family: ClassVar[Family] = "ascent"
     kind: Literal["gradient_difference"] = "gradient_difference"
 
     def forget_values(self, material: Material, batch: Batch) -> Tensor:

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, answer, log_ratio, preference_loss
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material
 
 
 class Preference(AnswerMethod):
     """Prefer another answer to the true one: ``−(2/β)·log σ(β·(Δ_other − Δ_f))`` per forget question."""
 
+    family: ClassVar[Family] = "preference"
     per: ClassVar[Literal["token", "example"]] = "example"
     other: ClassVar[str | None] = "refusal"
     beta: float = Field(0.1, gt=0, description="β, per nat")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, RetainLoss, nll
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material
 
 
@@ -26,6 +26,7 @@ class KLMinimization(AnswerMethod):
     Cost: as gradient_difference; the original runs once over every retain batch that is met.
     """
 
+    family: ClassVar[Family] = "ascent"
     kind: Literal["kl_minimization"] = "kl_minimization"
     retain_loss: RetainLoss = Field("kl", description="the retain term; with nll the method is gradient_difference")
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.precision import wide
-from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.base import UNLEARNERS, Family, Iterative
 from ungrok.methods.material import Material, Role, length
 
 
@@ -31,6 +31,7 @@ class L1Sparse(Iterative):
     Cost: one pass over the retain data per epoch, none over the forget data.
     """
 
+    family: ClassVar[Family] = "retain"
     reads: ClassVar[tuple[Role, ...]] = ("retain",)
     kind: Literal["l1_sparse"] = "l1_sparse"
     lr: float = Field(1e-2, gt=0, description="learning rate")

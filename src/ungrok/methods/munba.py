@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ungrok.core.gradients import flat, gradient
 from ungrok.core.objective import Batch
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material, length
 from ungrok.methods.random_label import random_labels
 from ungrok.methods.retaining import Retaining
@@ -61,6 +61,7 @@ class MUNBA(Retaining):
     arXiv 2512.03437 says grokking changes.
     """
 
+    family: ClassVar[Family] = "ascent"
     kind: Literal["munba"] = "munba"
     lr: float = Field(1e-2, gt=0, description="learning rate")
     default_epochs: ClassVar[int] = 10

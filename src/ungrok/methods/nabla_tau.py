@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material, Role, length
 from ungrok.methods.retaining import Retaining
 
@@ -32,6 +32,8 @@ class NablaTau(Retaining):
     Cost: one pass over the retain data, and as many forget and validation batches (forward only), per epoch.
     """
 
+    family: ClassVar[Family] = "ascent"
+    self_stopping: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("retain", "validation")
     reads: ClassVar[tuple[Role, ...]] = ("forget", "retain", "validation")
     kind: Literal["nabla_tau"] = "nabla_tau"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material, length
 from ungrok.methods.retaining import Retaining
 
@@ -26,6 +26,7 @@ class NegGradPlus(Retaining):
     Cost: one pass over the retain data and as many forget batches per epoch.
     """
 
+    family: ClassVar[Family] = "ascent"
     kind: Literal["neggrad_plus"] = "neggrad_plus"
     lr: float = Field(1e-2, gt=0, description="learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum of SGD; other optimizers ignore it")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, log_ratio, preference_loss
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material
 
 
@@ -25,6 +25,7 @@ class NPO(AnswerMethod):
     Cost: as gradient_difference; the original runs once over the forget data.
     """
 
+    family: ClassVar[Family] = "preference"
     per: ClassVar[Literal["token", "example"]] = "example"
     kind: Literal["npo"] = "npo"
     beta: float = Field(0.1, gt=0, description="β, per nat; towards 0 it becomes gradient ascent")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, language
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material
 
 
@@ -54,6 +54,7 @@ class PDU(AnswerMethod):
     Cost: as gradient_difference.
     """
 
+    family: ClassVar[Family] = "distillation"
     kind: Literal["pdu"] = "pdu"
     alpha: float = Field(100.0, gt=0, description="α, weight λ of the retain term at the start, no unit")
     epsilon: float = Field(0.3, ge=0, description="ε, bound on the retain loss, in nats per token")

@@ -9,7 +9,7 @@ from torch import Tensor
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, answer, nll
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material
 
 
@@ -25,6 +25,7 @@ class PreferenceOptimization(AnswerMethod):
     Cost: as gradient_difference. Forget batches carry a batch of refusals under ``refusal``.
     """
 
+    family: ClassVar[Family] = "relabeling"
     other: ClassVar[str | None] = "refusal"
     kind: Literal["preference_optimization"] = "preference_optimization"
 

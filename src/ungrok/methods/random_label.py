@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material, length
 from ungrok.methods.retaining import Retaining
 
@@ -32,6 +32,7 @@ class RandomLabel(Retaining):
     Cost: one pass over the forget and one over the retain data per epoch.
     """
 
+    family: ClassVar[Family] = "relabeling"
     kind: Literal["random_label"] = "random_label"
     lr: float = Field(1e-2, gt=0, description="learning rate")
     default_epochs: ClassVar[int] = 10

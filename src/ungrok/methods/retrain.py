@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.methods.base import UNLEARNERS, InParts
+from ungrok.methods.base import UNLEARNERS, Family, InParts
 from ungrok.methods.material import Material, Role, length
 
 
@@ -26,6 +26,7 @@ class Retrain(InParts):
     Cost: one pass over the retain data per epoch, none over the forget data.
     """
 
+    family: ClassVar[Family] = "retain"
     needs: ClassVar[tuple[str, ...]] = ("retain", "factory")
     from_scratch: ClassVar[bool] = True
     reads: ClassVar[tuple[Role, ...]] = ("retain",)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, nll
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material
 
 
@@ -31,6 +31,7 @@ class SatImp(AnswerMethod):
     Cost: as gradient_difference.
     """
 
+    family: ClassVar[Family] = "ascent"
     kind: Literal["sat_imp"] = "sat_imp"
     alpha: float = Field(0.1, ge=0, description="α, weight of the retain term; 0 leaves the retain data unread")
     beta1: float = Field(5.0, ge=0, description="β1, no unit")

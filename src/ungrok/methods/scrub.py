@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import teacher_logits
-from ungrok.methods.base import UNLEARNERS, Iterative
+from ungrok.methods.base import UNLEARNERS, Family, Iterative
 from ungrok.methods.material import Material, length
 
 
@@ -55,6 +55,7 @@ class SCRUB(Iterative):
     Cost: per epoch one pass over the retain data (two forward passes); msteps passes over the forget data.
     """
 
+    family: ClassVar[Family] = "ascent"
     kind: Literal["scrub"] = "scrub"
     lr: float = Field(5e-4, gt=0, description="learning rate")
     gamma: float = Field(0.99, ge=0, description="weight of the retain loss, no unit")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, language, nll, preference_loss
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material
 
 
@@ -25,6 +25,7 @@ class SimNPO(AnswerMethod):
     Cost: as gradient_difference.
     """
 
+    family: ClassVar[Family] = "preference"
     per: ClassVar[Literal["token", "example"]] = "example"
     kind: Literal["simnpo"] = "simnpo"
     gamma: float = Field(0.125, ge=0, description="γ, weight of the forget term")

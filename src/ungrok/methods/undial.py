@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, language, teacher_logits
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material
 
 
@@ -43,6 +43,7 @@ class UNDIAL(AnswerMethod):
     Cost: per epoch one pass over the forget data; the original runs once over it.
     """
 
+    family: ClassVar[Family] = "distillation"
     needs: ClassVar[tuple[str, ...]] = ()
     kind: Literal["undial"] = "undial"
     lr: float = Field(1e-4, gt=0, description="learning rate after the warm-up")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from ungrok.core.objective import Batch
 from ungrok.methods.answers import AnswerMethod, nll
-from ungrok.methods.base import UNLEARNERS
+from ungrok.methods.base import UNLEARNERS, Family
 from ungrok.methods.material import Material
 
 
@@ -30,6 +30,7 @@ class WGA(AnswerMethod):
     Cost: as gradient_difference.
     """
 
+    family: ClassVar[Family] = "ascent"
     kind: Literal["wga"] = "wga"
     beta: float = Field(1.0, ge=0, description="β, no unit; 0 is gradient_difference")
 

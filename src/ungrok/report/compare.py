@@ -13,14 +13,14 @@ import pandas as pd
 
 from ungrok.core.errors import unknown
 from ungrok.core.plain import parse_yaml
-from ungrok.report.format import MISSING, bracketed, fixed, in_unit, level, mean_sd, number
+from ungrok.report.format import MISSING, bracketed, fixed, level, mean_sd, number
 from ungrok.report.view import View
 from ungrok.study.claims import At, Effect, Verdict
 from ungrok.study.loading import load
 from ungrok.study.place import Place
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Side
-from ungrok.study.statistics import Estimate, bounded_differences, sign_flip
+from ungrok.study.statistics import FEWEST_FOR_SPREAD, Estimate, bounded_differences, sign_flip, spread_ratio
 from ungrok.train.stages import stage_name
 
 PREFIX = "paper:"
@@ -267,9 +267,19 @@ def _spread(view: View, where: tuple[str, str, str], sides: tuple[Side, Side], s
     seen = [_measured(view, side, *where[1:], "UA") for side in sides]
     shown = [fixed(pd.Series(list(values.values()), dtype=float).std()) if values else MISSING for values in seen]
     places, claimed = _arrow(*(side.label for side in sides)), _sign(said[1] - said[0])
-    verdict = next((v for v in _verdicts(view, "stability", where, places) if v.metric == "UA"), None)
-    judged = _as_paper(verdict, claimed, view.recipe.claims.margins.stability)
+    left, right = (np.array([side[seed] for seed in both]) for both in [_both(*seen)] for side in seen)
+    ends: Ends = (None, None, None)
+    if len(left) >= FEWEST_FOR_SPREAD and np.ptp(left) > 0 and np.ptp(right) > 0:
+        estimate = spread_ratio(left, right, view.recipe.claims.alpha)
+        ends = (-estimate.effect, -estimate.high, -estimate.low)
+    margin = view.recipe.claims.margins.stability
+    judged = _judged(ends, claimed, margin, lambda value: fixed(value, 2), there=all(seen))
     return Line(*where, "UA sd", places, _arrow(*map(fixed, said)), _arrow(*shown), claimed, *judged)
+
+
+def _both(left: Values, right: Values) -> list[int]:
+    """Return the seeds that have a value on both sides."""
+    return [seed for seed in left if left[seed] is not None and right.get(seed) is not None]
 
 
 def _updates(
@@ -282,19 +292,18 @@ def _updates(
     places = [Place(side.arm, stage_name(side.stage), forget, method) for side in sides]
     for target in view.recipe.claims.targets:
         medians = [view.reach(place, target).median() for place in places]
-        verdicts = _verdicts(view, "efficiency", where, compared)
-        verdict = next((v for v in verdicts if v.at == At.target(target)), None)
+        verdict = _verdict(view, where, compared, target)
         judged = _as_paper(verdict, claimed, view.recipe.claims.margins.efficiency)
         yield Line(*where, f"updates to {level(target)}", compared, shown, _arrow(*medians), claimed, *judged)
 
 
-def _verdicts(view: View, claim: str, where: tuple[str, str, str], places: str) -> list[Verdict]:
-    _, forget, method = where
-    return [
-        v
-        for v in view.verdicts
-        if (v.claim.kind, v.comparison.label, v.comparison.forget, v.method) == (claim, places, forget, method)
-    ]
+def _verdict(view: View, where: tuple[str, str, str], places: str, target: float | str) -> Verdict | None:
+    """Return the verdict on updates to a target at identical settings."""
+    wanted = ("same_rate", places, *where[1:], At.target(target))
+    return next(
+        (v for v in view.verdicts if (v.reading, v.comparison.label, v.comparison.forget, v.method, v.at) == wanted),
+        None,
+    )
 
 
 Ends = tuple[float | None, float | None, float | None]
@@ -306,7 +315,7 @@ def _as_paper(verdict: Verdict | None, claimed: str, margin: float) -> tuple[str
     effect = Effect() if verdict is None else verdict.effect
     low, high = effect.interval
     ends = (None, None, None) if effect.value is None else (-effect.value, -high, -low)
-    return _judged(ends, claimed, margin, lambda value: in_unit(value, effect), there=verdict is not None)
+    return _judged(ends, claimed, margin, lambda value: fixed(value, 2), there=verdict is not None)
 
 
 def _judged(ends: Ends, claimed: str, margin: float, show: Callable[[float], str], *, there: bool) -> tuple[str, str]:

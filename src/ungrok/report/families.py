@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import ClassVar
 
+from ungrok.core.errors import spoken
 from ungrok.report.figures.doses import doses
 from ungrok.report.figures.drawing import Picture
 from ungrok.report.figures.extraction import extraction as extraction_against_dose
 from ungrok.report.figures.frontier import frontier
+from ungrok.report.figures.least_damage import least_damage
+from ungrok.report.figures.rates import rate_search
 from ungrok.report.figures.survival import survival
 from ungrok.report.figures.training import training
 from ungrok.report.figures.trajectory import along_trajectory
-from ungrok.report.format import listed, plural
+from ungrok.report.format import plural
 from ungrok.report.tables.ends import ends
 from ungrok.report.tables.language import answers, difficulty, extraction, group_sizes, group_splits
 from ungrok.report.tables.table import Table
@@ -58,18 +61,20 @@ class ClassReport(ReportFamily):
         """Return what the study asks, and what it was run on."""
         recipe = view.recipe
         data = getattr(recipe.problem, "dataset", recipe.problem.kind)
-        arms = f", in the arms {listed(view.arms)}" if recipe.arms else ""
+        arms = f", in the arms {spoken(view.arms)}" if recipe.arms else ""
+        stages = [view.names.stage(stage) for stage in view.stages]
+        forgotten = spoken(view.names.forgets(recipe.forget_labels()))
         unlearn = f"{plural(len(recipe.unlearn), 'method')} {'unlearn' if len(recipe.unlearn) > 1 else 'unlearns'}"
         return (
             f"Is a model easier to make forget when its training went on past grokking, the late jump of {view.signal} that "
             f"follows memorization? Here {recipe.model.kind} models are trained on {data} for {recipe.trajectory.steps:,} steps "
-            f"with {plural(len(recipe.seeds), 'seed')}{arms}. From {listed(view.stages)}, {unlearn} the {splits(recipe.forget_labels())}; "
+            f"with {plural(len(recipe.seeds), 'seed')}{arms}. From models {spoken(stages)}, {unlearn} {forgotten}; "
             "all else is the same, and stages are compared seed by seed. UA, RA and TA are accuracies in [0, 1] on the forget data, "
             "the retained training data and the test data; a larger UA means more is remembered."
         )
 
     def pictures(self, view: View) -> Iterator[Picture]:
-        """Yield the figures of training, doses, survival, frontiers, and places along a trajectory."""
+        """Yield the figures of training, doses, survival, rates, frontiers, and places along a trajectory."""
         yield from training(view)
         yield from along_trajectory(view)
         for arm in view.arms:
@@ -77,6 +82,11 @@ class ClassReport(ReportFamily):
                 yield from doses(view, arm, forget)
         for comparison in view.comparisons:
             yield from survival(view, comparison)
+        for arm in view.arms:
+            for forget in view.recipe.forget_labels():
+                yield from rate_search(view, arm, forget)
+        for comparison in view.comparisons:
+            yield from least_damage(view, comparison)
         for arm in view.arms:
             for forget in view.recipe.forget_labels():
                 yield from frontier(view, arm, forget)
@@ -94,13 +104,13 @@ class AnswerReport(ReportFamily):
 
     def question(self, view: View) -> str:
         """Return what the study asks, and what it was run on."""
-        recipe = view.recipe
+        recipe, stages = view.recipe, [view.names.stage(stage) for stage in view.stages]
         return (
             "Are examples that a language model learned at another time easier to make it forget? Here "
             f"{recipe.model.kind} models are trained on question-answer pairs of {recipe.problem.kind} for {recipe.trajectory.steps:,} steps "
             f"with {plural(len(recipe.seeds), 'seed')}{' from a base model' if recipe.base else ''}; the loss of every pair is followed, and "
             f"forget sets are drawn from groups that were learned early (grokked) and late (ungrokked). {plural(len(recipe.unlearn), 'method')} "
-            f"unlearn the {splits(recipe.forget_labels())} from {listed(view.stages)}; groups are compared seed by seed. UA and RA are the shares "
+            f"unlearn {spoken(view.names.forgets(recipe.forget_labels()))} from models {spoken(stages)}; groups are compared seed by seed. UA and RA are the shares "
             "of answer tokens that are the model's first choice after the true prefix, on forgotten and retained pairs, TA that on real authors "
             "and world facts, which only the base model was taught; a larger UA means more is remembered."
         )
@@ -128,11 +138,6 @@ class AnswerReport(ReportFamily):
         yield from group_sizes(view)
         yield from difficulty(view)
         yield from answers(view)
-
-
-def splits(labels: Sequence[str]) -> str:
-    """Return ``forget splits a and b``."""
-    return f"forget split{'s' if len(labels) > 1 else ''} {listed(labels)}"
 
 
 FAMILIES: dict[str, ReportFamily] = {family.name: family for family in (ClassReport(), AnswerReport())}

@@ -14,15 +14,11 @@ from ungrok.study.claims import At, Effect
 
 MISSING = "–"
 
-DECIMALS = {"accuracy": 3, "extraction strength": 3, "share of the starting accuracy": 3}
-"""Decimals of a difference, by its unit; in a unit that is not here it gets three significant digits."""
+POINTS = "percentage points"
+"""The unit in which differences of accuracies are printed."""
 
-FACTORS = {
-    "updates": ("fewer updates", "more updates"),
-    "strength": ("less strength", "more strength"),
-    "standard deviations": ("less spread", "more spread"),
-}
-"""By the unit of a log ratio, what a positive and a negative effect mean for the later stage."""
+MOST_EXPONENT = 700.0
+"""Beyond it the exponential function overflows."""
 
 
 def missing(value: object) -> bool:
@@ -56,43 +52,49 @@ def _signed(text: str) -> str:
     return re.sub(r"^-(?=[0.]*$)", "", text).replace("-", "−")
 
 
-def in_unit(value: float | None, effect: Effect) -> str:
-    """Return a number with the digits that the scale and unit of an effect deserve."""
+def ratio(value: float | None) -> str:
+    """Return a log ratio as a ratio with two significant digits, from 10 on as an integer, for instance ``0.18`` or ``2,300``."""
+    if missing(value):
+        return MISSING
+    assert value is not None
+    size = math.exp(value) if value < MOST_EXPONENT else math.inf
+    return f"{size:,.0f}" if 10 <= size < math.inf else number(size, 2)
+
+
+def shown(value: float | None, effect: Effect) -> str:
+    """Return an effect, or an end of its interval, as tables print it: log ratios as ratios, accuracies in percentage points."""
+    if missing(value):
+        return MISSING
+    assert value is not None
     if effect.scale == "log ratio":
-        return fixed(value, 2)
-    return fixed(value, DECIMALS[effect.unit]) if effect.unit in DECIMALS else number(value)
+        return ratio(value)
+    return fixed(100 * value, 1) if effect.unit == "accuracy" and math.isfinite(value) else number(value)
+
+
+def estimate(effect: Effect) -> str:
+    """Return the estimate of an effect as tables print it, for instance ``× 0.18``."""
+    times = "×\N{NO-BREAK SPACE}" if effect.scale == "log ratio" and effect.value is not None else ""
+    return times + shown(effect.value, effect)
 
 
 def interval(effect: Effect) -> str:
     """Return the interval of an effect; an end without a bound is infinite, and there is none without an effect."""
     if effect.value is None:
         return MISSING
-    left, right = (number(end) if math.isinf(end) else in_unit(end, effect) for end in effect.interval)
-    return bracketed(left, right)
+    return bracketed(*(shown(end, effect) for end in effect.interval))
+
+
+def unit_of(effect: Effect) -> str:
+    """Return in what a column of effects is counted, and what its direction means."""
+    if effect.scale == "log ratio":
+        return f"{effect.unit}, earlier ÷ later"
+    # Of some accuracies the paper wants more and of others less.
+    return f"{POINTS if effect.unit == 'accuracy' else effect.unit}, above 0 agrees" if effect.unit else ""
 
 
 def bracketed(left: str, right: str) -> str:
     """Return ``[left, right]``, which stays on one line."""
     return f"[{left}, {right}]".replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def factor(effect: Effect) -> str:
-    """Return a log ratio as a factor, for instance ``4.4× more updates``; empty on any other scale."""
-    if effect.value is None or effect.scale != "log ratio":
-        return ""
-    better, worse = FACTORS.get(effect.unit, (f"less {effect.unit}", f"more {effect.unit}"))
-    size = number(math.exp(abs(effect.value)), 2)
-    return "1×" if size == "1" else f"{size}× {better if effect.value > 0 else worse}"
-
-
-def restriction(effect: Effect) -> str:
-    """Return at which dose times were cut off; empty where none were."""
-    return "" if effect.cut_at is None else f"restricted to {_signed(f'{effect.cut_at:g}')}"
-
-
-def measure(effect: Effect) -> str:
-    """Return the scale and unit of an effect."""
-    return _signed(effect.measure) or MISSING
 
 
 def p_value(value: Any) -> str:
@@ -126,11 +128,6 @@ def median_range(values: Sequence[float]) -> str:
         return MISSING
     middle = number(float(pd.Series(values).median()))
     return middle if len(values) == 1 else f"{middle} {bracketed(number(min(values)), number(max(values)))}"
-
-
-def listed(words: Sequence[str]) -> str:
-    """Return ``a, b and c``."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def plural(count: int, word: str) -> str:

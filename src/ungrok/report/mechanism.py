@@ -10,13 +10,18 @@ from typing import Any
 
 import pandas as pd
 
-from ungrok.core.errors import RecipeError
-from ungrok.report.format import bracketed, fixed, listed
+from ungrok.core.errors import RecipeError, spoken
+from ungrok.report.format import MISSING, bracketed, fixed, missing
+from ungrok.report.names import metric_name
 from ungrok.report.view import View
 from ungrok.study.folder import StudyFolder
 from ungrok.study.mediation import MEASURE, changes, headline, mediation, pooled
 
 MEASURE_ALONE = [column for column in MEASURE if column != "on"]
+
+
+IN_WORDS = {name: name for name in ("yes", "no", "unknown")} | {"associated": "associated over these arms"}
+"""What is said of each answer of :func:`ungrok.study.mediation.mediation`."""
 
 
 @dataclass(frozen=True)
@@ -52,30 +57,45 @@ class Mechanism:
             said = [f"{outcome}: {_said(own)}" for outcome, own in group.groupby("outcome", sort=False)]
             name, _ = named([*key[:2], "", key[2]])
             texts.append(f"{name}: does it predict beyond test accuracy? {'; '.join(said)}.")
-        return texts
+        return [*texts, *few_places(self.mediation, self.view.recipe.claims.alpha)]
 
 
 def _said(own: pd.DataFrame) -> str:
     """Return the answer for one measure and outcome, by data set where answers differ."""
     answers: dict[str, list[str]] = {}
     for on, rows in own.groupby("on", sort=False):
-        words = dict.fromkeys(rows["predicts"])
+        words = dict.fromkeys(rows["answer"].map(IN_WORDS))
         if len(words) > 1:
             words.pop("unknown", None)  # too few seeds there, or nothing varies
         answers.setdefault(next(iter(words)) if len(words) == 1 else "depends on the forget split", []).append(str(on))
     if len(answers) == 1:
         return next(iter(answers))
-    return ", ".join(f"{word} on {listed(sets)}" for word, sets in answers.items())
+    return ", ".join(f"{word} on {spoken(sets)}" for word, sets in answers.items())
+
+
+def few_places(answers: pd.DataFrame, alpha: float) -> Iterator[str]:
+    """Yield a sentence where arms and stages are too few for any answer but "associated"."""
+    asked = answers[answers["answer"] != "unknown"] if len(answers) else answers
+    few = asked[asked["smallest_p"] >= alpha] if len(asked) else asked
+    if len(few):
+        which = "any measure" if len(few) == len(asked) else "some measures"
+        yield (
+            f"There are too few arms and stages for {which} to be more than associated with a cost: no permutation of them has a p "
+            f"below {fixed(few['smallest_p'].min(), 2)}."
+        )
 
 
 def named(key: Any) -> list[str]:
     """Return the name of a measure in tables, and its data, given a key in the order of ``MEASURE``."""
     _, measure, on, layer = map(str, key)
-    return [measure if layer == "model" else f"{measure} ({layer})", on]
+    name = metric_name(measure)
+    return [name if layer == "model" else f"{name} ({layer})", on]
 
 
 def partial(row: Any) -> str:
-    """Return a partial correlation with its interval."""
+    """Return a partial correlation with its interval, where there is one."""
+    if missing(row["partial"]):
+        return MISSING
     return f"{fixed(row['partial'], 2)} {bracketed(fixed(row['low'], 2), fixed(row['high'], 2))}"
 
 
@@ -105,12 +125,13 @@ def across(folders: Sequence[Path], alpha: float = 0.05) -> pd.DataFrame:
     return pooled(studies, alpha)
 
 
-def sentences(answers: pd.DataFrame) -> Iterator[str]:
-    """Yield, per measure of :func:`across`, whether it predicts each cost over all studies and without each of them."""
+def sentences(answers: pd.DataFrame, alpha: float = 0.05) -> Iterator[str]:
+    """Yield, per measure of :func:`across`, whether it predicts each cost over all studies and without each of them, and where places are too few."""
     for key, group in answers.groupby(MEASURE, sort=False):
         said = []
         for row in group.to_dict("records"):
             without = row["without"] if isinstance(row["without"], dict) else {}
             left = ", ".join(f"{verdict} without {name}" for name, verdict in without.items())
-            said.append(f"{row['outcome']}: {row['predicts']}{f' ({left})' if left else ''}")
+            said.append(f"{row['outcome']}: {IN_WORDS[row['answer']]}{f' ({left})' if left else ''}")
         yield f"{' on '.join(filter(None, named(key)))}: does it predict beyond test accuracy? {'; '.join(said)}."
+    yield from few_places(answers, alpha)

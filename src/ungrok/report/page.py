@@ -6,38 +6,31 @@ import base64
 import io
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ungrok.core.files import write_text
-from ungrok.report.families import ReportFamily, family_of, splits
+from ungrok.core.files import write_json, write_text
+from ungrok.report.export import LATEX, write_tables
+from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
-from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named
-from ungrok.report.format import level, listed, number, plural
+from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named, light_fonts
+from ungrok.report.figures.front import front
+from ungrok.report.front import first_screen, looks, words
 from ungrok.report.mechanism import Mechanism
-from ungrok.report.tables import costs, oracle, transitions, updates, verdicts
-from ungrok.report.tables import mechanism as mechanism_tables
-from ungrok.report.tables.controls import controls
-from ungrok.report.tables.provenance import provenance
-from ungrok.report.tables.warnings import warnings
+from ungrok.report.sections import Shown, sections
+from ungrok.report.tables import verdicts
+from ungrok.report.tables.table import Table
 from ungrok.report.view import View
-from ungrok.study.claims import Doses, Verdict, Word, every_claim
-from ungrok.study.loading import to_yaml
+from ungrok.study.claims import Doses, Verdict
 from ungrok.study.plan import Plan
 from ungrok.study.results import Results
 from ungrok.study.store import explained
-
-STAGES = {
-    "pre_grok": "what early stopping on validation accuracy would have kept before the jump",
-    "memorized": "the first step at which the training data are memorized",
-    "grokked": "the first step from which {signal} holds its level",
-    "final": "the last step",
-}
 
 
 def write_report(
@@ -48,7 +41,7 @@ def write_report(
     made: dict[str, Any],
     doses: dict[str, Doses],
 ) -> Path:
-    """Write ``report/index.html`` under ``out``, and every figure as PNG and PDF under ``report/figures``.
+    """Write ``report/index.html`` under ``out``, every figure as PNG and PDF under ``report/figures``, and every table under ``report/tables``.
 
     Args:
         out: The study's folder.
@@ -70,19 +63,28 @@ def write_report(
     with explained(out), mpl.rc_context(STYLE), glyphs_named():
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
         (page.parent / "figures").mkdir(parents=True, exist_ok=True)
-        mechanism = Mechanism(view)
-        every = distinct([*family.pictures(view), *mechanism_figures.pictures(mechanism)])
-        shown = [_save(picture, page.parent / "figures") for picture in every]
-        write_text(page, render(view, family, mechanism, shown, made))
+        mechanism, first = Mechanism(view), list(front(view))
+        every = distinct([*first, *family.pictures(view), *mechanism_figures.pictures(mechanism)])
+        shown = [saved(picture, page.parent / "figures") for picture in every]
+        content = contents(view, family, mechanism, shown, made, fronts=len(first))
+        write_text(page, filled(content))
+        write_tables(page.parent / "tables", tables_of(content))
         if plan.recipe.analyze:
             write_text(page.parent / "mediation.csv", mechanism.mediation.to_csv(index=False))
+            write_json(page.parent / "mechanism.json", mechanism.sentences())
     return page
 
 
-def render(
-    view: View, family: ReportFamily, mechanism: Mechanism, shown: list[dict[str, str]], made: dict[str, Any]
-) -> str:
-    """Return the page as text.
+def contents(
+    view: View,
+    family: ReportFamily,
+    mechanism: Mechanism,
+    shown: Sequence[Shown],
+    made: dict[str, Any],
+    *,
+    fronts: int = 0,
+) -> dict[str, Any]:
+    """Return what fills the page of a study.
 
     Args:
         view: The study.
@@ -90,6 +92,29 @@ def render(
         mechanism: What was measured on its models.
         shown: Per figure its ``name``, ``title``, ``how`` and ``image``, a data URI.
         made: What the study was made with.
+        fronts: Figures, counted from the first, that stand on the front.
+
+    """
+    look = made.get("look")
+    looked = looks(look["alpha"], look["number"], look["seeds_before"]) if look else ""
+    return {
+        "name": view.recipe.name,
+        "question": family.question(view),
+        "screen": first_screen(view, looked),
+        "words": list(words(view)),
+        "front": shown[:fronts],
+        "headline": list(verdicts.headline(view)),
+        "sections": sections(view, family, mechanism, shown[fronts:], made),
+    }
+
+
+def filled(content: dict[str, Any]) -> str:
+    """Return a page as text.
+
+    Args:
+        content: ``name`` and ``question``, which open the page; ``screen``, with what stands first, answers and what stands last
+            (:class:`~ungrok.report.front.Screen`); ``front``, figures that do not fold; ``words``, pairs of a word and its meaning;
+            ``headline``, tables that do not fold; ``sections``.
 
     """
     environment = Environment(
@@ -99,101 +124,13 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("template.html.j2").render(
-        name=view.recipe.name,
-        question=family.question(view),
-        answer=answer(view, family.later),
-        words=list(words(view)),
-        claims=dict(statements(family)),
-        headline=list(verdicts.headline(view)),
-        verdicts=list(verdicts.all_verdicts(view)),
-        figures=shown,
-        oracle_gaps=list(oracle.oracle_gaps(view)),
-        ranking=list(oracle.ranking(view)),
-        ends=list(family.ends(view)),
-        language=list(family.own_tables(view)),
-        mechanism=list(mechanism_tables.tables(mechanism)),
-        mechanism_answers=mechanism.sentences(),
-        updates=[*updates.updates_to_target(view), *updates.learning_rates(view)],
-        transitions=[transitions.transitions(view), transitions.grok_rates(view), *controls(view)],
-        costs=[table for table in (costs.training_cost(view), costs.request_cost(view)) if table],
-        warnings=warnings(view),
-        recipe=to_yaml(view.recipe),
-        provenance=provenance(made),
-    )
+    script = (resources.files("ungrok.report") / "page.js").read_text(encoding="utf-8")
+    return environment.get_template("template.html.j2").render(content, script=script, latex=LATEX)
 
 
-def answer(view: View, later: str = "later stage") -> list[str]:
-    """Return the counts of verdicts per claim at the primary setting, in one or two sentences; ``later`` names the later side."""
-    counts = verdicts.answer(view)
-    if not counts:
-        return ["Nothing was compared, so there is no verdict."]
-    pairs = verdicts.stage_pairs(view)
-    between = f"{listed(pairs)}, " if len(pairs) < len(view.recipe.claims.compare) else ""
-    on = f"{between}{plural(len(view.recipe.unlearn), 'method')}, {splits(verdicts.class_like(view))}"
-    sentences = []
-    for at_target, place in ((True, level(view.primary)), (False, "the matched dose")):
-        parts = [
-            f"{claim.advantage} is {_counted(words)}" for claim, words in counts.items() if claim.at_target == at_target
-        ]
-        if parts:
-            sentences.append(f"At {place} ({on}), that the {later} {'; that it '.join(parts)}.")
-    return sentences
-
-
-def _counted(counts: dict[Word, int]) -> str:
-    each = [f"{word} in {count}" for word, count in counts.items()]
-    return f"{listed(each)} of {plural(sum(counts.values()), 'setting')}"
-
-
-def statements(family: ReportFamily) -> Iterator[tuple[str, str]]:
-    """Yield every claim that can be made on models of a family, with its statement."""
-    for claim in every_claim():
-        if claim.family in (None, family.name):
-            yield claim.title, claim.sentence(family.later)
-
-
-def words(view: View) -> Iterator[tuple[str, str]]:
-    """Yield the words that the page uses, with their meaning."""
-    claims = view.recipe.claims
-    known = [f"{stage}: {STAGES[stage].format(signal=view.signal)}" for stage in view.stages if stage in STAGES]
-    known += [
-        f"{name}: {view.recipe.controls[name].described()}" for name in view.stages if name in view.recipe.controls
-    ]
-    yield "stage", f"a place on a training run. {'; '.join(known)}.".replace("run. .", "run.")
-    yield (
-        "target",
-        (
-            f"a level to which UA must fall, here {listed([level(target) for target in claims.targets])}, the first of them that is a "
-            "number in the headline; a path that ends above it has not reached it, and is counted, never dropped."
-        ),
-    )
-    doses = [f"{method} {number(own.matched)} of {number(own.end)}" for method, own in view.doses.items()]
-    yield (
-        "dose",
-        (
-            "how far along an unlearning path: updates, or the strength of a one-shot method. At the matched dose both sides have had the "
-            f"same{': ' + ', '.join(doses) if doses else ''}. Rewinding picks the place where UA is nearest to validation accuracy on the same classes."
-        ),
-    )
-    yield (
-        "oracle",
-        "a model retrained without the forget data under the same recipe, at the same step: what forgetting should lead to.",
-    )
-    yield (
-        "effect",
-        (
-            f"a log ratio of updates or of spread, or a difference of accuracies, positive where it agrees with the paper (arXiv 2512.03437), with an interval that covers {1 - claims.alpha:.0%}. Where "
-            "a target was not always reached, updates are compared after cutting them off at the end of the path (“restricted to”)."
-        ),
-    )
-    yield (
-        "verdict",
-        (
-            f"supported or refuted where the interval lies on one side of zero and p, adjusted over methods (Holm), is below {claims.alpha:g}; "
-            "refuted also where the whole interval is too close to zero to matter; otherwise inconclusive."
-        ),
-    )
+def tables_of(content: dict[str, Any]) -> list[Table]:
+    """Return every table of a page, in its order."""
+    return [*content["headline"], *(table for section in content["sections"] for _, table in section.tables)]
 
 
 def distinct(pictures: list[Picture]) -> list[Picture]:
@@ -207,13 +144,17 @@ def distinct(pictures: list[Picture]) -> list[Picture]:
     return pictures
 
 
-def _save(picture: Picture, folder: Path) -> dict[str, str]:
+def saved(picture: Picture, folder: Path) -> dict[str, str]:
     """Write a figure as PNG and PDF, without dates, and return what the page needs of it."""
-    image = io.BytesIO()
-    picture.figure.savefig(image, format="png", metadata={"Software": None})
+    figure, image = picture.figure, io.BytesIO()
+    figure.set_dpi(STYLE["savefig.dpi"])
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+        figure.set_layout_engine(None)  # With a layout, every file is drawn once more to make it.
+    figure.savefig(image, format="png", metadata={"Software": None})
     (folder / f"{picture.name}.png").write_bytes(image.getvalue())
-    picture.figure.set_layout_engine("none")  # The layout is done; doing it again takes as long as drawing.
-    picture.figure.savefig(folder / f"{picture.name}.pdf", metadata={"CreationDate": None})
+    with light_fonts():
+        figure.savefig(folder / f"{picture.name}.pdf", metadata={"CreationDate": None})
     data = base64.b64encode(image.getvalue()).decode("ascii")
     return {
         "name": picture.name,

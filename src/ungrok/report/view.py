@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from ungrok.report.format import MISSING, bracketed, number
+from ungrok.report.names import Names
 from ungrok.study.claims import Doses, Verdict
 from ungrok.study.folder import StudyFolder
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.plan import Plan
 from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_blocks import BASE, Side
+from ungrok.study.recipe_blocks import BASE
 from ungrok.study.results import Results
 from ungrok.study.statistics import Times
 from ungrok.study.track import Track, tracks
@@ -178,6 +179,11 @@ class View:
         """Every comparison, on every forget split that it is made on."""
         return comparisons(self.recipe)
 
+    @cached_property
+    def names(self) -> Names:
+        """Names for people of what the recipe holds."""
+        return Names(self.recipe)
+
     def label(self, arm: str, stage: str) -> str:
         """Return the name of an arm's stage as tables show it."""
-        return Side(stage=stage, arm=arm).label
+        return self.names.series(arm, stage)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -19,6 +20,9 @@ from ungrok.study.job import AnyJob
 from ungrok.study.jobs import Train
 from ungrok.study.progress import Advance, progress
 from ungrok.study.store import Store, Tick
+
+More = Callable[[], list[AnyJob]]
+"""Returns the jobs of the next round; none where there is none."""
 
 ATTEMPTS = 3
 """How often jobs are run at most, where files turn out to be damaged on the way."""
@@ -63,6 +67,7 @@ def run(
     jobs: list[AnyJob],
     store: Store,
     *,
+    more: More | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     dashboard: bool = False,
@@ -73,6 +78,7 @@ def run(
     Args:
         jobs: In an order in which every job comes after the jobs that it reads.
         store: Where results go.
+        more: Is asked for further jobs whenever all are finished, until it gives none; the same workers run them.
         workers: Number of worker processes of one thread each; 0 runs the jobs in this process; None starts one per processor.
         scheduler: Address, or scheduler file, of an existing dask cluster that sees the store's folder.
         dashboard: Whether dask's dashboard is served on the loopback address; its address is said.
@@ -82,42 +88,82 @@ def run(
         UngrokError: The first error of a job, with the job's name; WorkersLost where no worker process stays alive.
 
     """
-    todo = pending(store, jobs, say)
-    count = len(todo)
-    if todo:
-        store.prepare()
+    every, ran = list(jobs), set[str]()
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _run_all(todo, store, workers, scheduler, say, dashboard=dashboard)
+            with _Hands(store, workers, scheduler, say, dashboard=dashboard, growing=more is not None) as hands:
+                batch = every
+                while batch:
+                    todo = pending(store, batch, say)
+                    ran |= {job.key for job in todo}
+                    hands.run(todo)
+                    batch = more() if more else []
+                    every = every + batch
         except DamagedFile:
             # A job met a damaged file: checking all files again names it and discards its job.
             if attempt == ATTEMPTS:
                 raise
-            todo = pending(store, jobs, say)
         else:
             break
-    return count
+    return len(ran)
 
 
-def _run_all(
-    todo: list[AnyJob], store: Store, workers: int | None, scheduler: str | None, say: Report, *, dashboard: bool
-) -> None:
-    if not todo:
-        return
-    with progress(todo, lambda job: job.cost, say) as advance:
-        if workers == 0 and scheduler is None:
-            for group in alike(todo):
-                train_together(store, group)
-            for job in todo:
-                advance(job, 0.0)
-                _execute_here(store, job, lambda share, job=job: advance(job, share))  # type: ignore[misc]
-                advance(job)
-        else:
-            with connected(workers or min(default_workers(), len(todo)), scheduler, say, dashboard=dashboard) as (
-                client,
-                watch,
-            ):
-                _on_cluster(todo, store, client, watch, advance)
+class _Hands(ExitStack):
+    """Runs jobs in this process, or on a cluster that is there from the first job on until the block ends.
+
+    Args:
+        store: Where results go.
+        workers: As for :func:`run`.
+        scheduler: As for :func:`run`.
+        say: As for :func:`run`.
+        dashboard: As for :func:`run`.
+        growing: Whether there may be more jobs after the first.
+
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        workers: int | None,
+        scheduler: str | None,
+        say: Report,
+        *,
+        dashboard: bool,
+        growing: bool,
+    ) -> None:
+        super().__init__()
+        self.store = store
+        self.workers = workers
+        self.scheduler = scheduler
+        self.say = say
+        self.dashboard = dashboard
+        self.growing = growing
+        self._cluster: tuple[Any, Watch] | None = None
+
+    def run(self, todo: list[AnyJob]) -> None:
+        """Run jobs, none of which is finished."""
+        if not todo:
+            return
+        self.store.prepare()
+        with progress(todo, lambda job: job.cost, self.say) as advance:
+            if self.workers == 0 and self.scheduler is None:
+                for group in alike(todo):
+                    train_together(self.store, group)
+                for job in todo:
+                    advance(job, 0.0)
+                    _execute_here(self.store, job, lambda share, job=job: advance(job, share))  # type: ignore[misc]
+                    advance(job)
+            else:
+                _on_cluster(todo, self.store, *self._connected(len(todo)), advance)
+
+    def _connected(self, count: int) -> tuple[Any, Watch]:
+        """Return the client of the cluster, which is started or found for the first jobs, and what watches over it."""
+        if self._cluster is None:
+            most = default_workers() if self.growing else min(default_workers(), count)
+            self._cluster = self.enter_context(
+                connected(self.workers or most, self.scheduler, self.say, dashboard=self.dashboard)
+            )
+        return self._cluster
 
 
 def _execute_here(store: Store, job: AnyJob, tick: Tick = lambda _: None) -> None:

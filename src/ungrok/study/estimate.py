@@ -49,10 +49,19 @@ class StudyCost:
 
 def estimate(plan: Plan) -> StudyCost:
     """Time an update and an evaluation of each kind of training, and add up what the jobs of the plan cost."""
+    return estimates([plan])[0]
+
+
+def estimates(plans: Sequence[Plan]) -> list[StudyCost]:
+    """Return what the jobs of several plans of one recipe cost, at the same prices.
+
+    A path that ends at a target is taken to go on to its budget.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _add_up(plan)
+        prices = _Prices(plans[0], lambda spec: _price(build_run(spec)))
+        return [_add_up(plan, prices) for plan in plans]
     finally:
         torch.set_num_threads(threads)
 
@@ -75,8 +84,7 @@ def check_disk(plan: Plan, jobs: Sequence[AnyJob], store: Store) -> None:
         )
 
 
-def _add_up(plan: Plan) -> StudyCost:
-    prices = _Prices(plan, lambda spec: _price(build_run(spec)))
+def _add_up(plan: Plan, prices: _Prices) -> StudyCost:
     seconds = dict.fromkeys(plan.counts(), 0.0)
     size = checkpoints = 0
     for job in plan.jobs.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from ungrok.study.outputs import TABLES
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import CONTROLS, MECHANISM, Results, curves, with_whole_steps
+from ungrok.study.search import regrow
 from ungrok.study.store import Store, explained
 
 FORMS = ("parquet", "csv")
@@ -79,8 +80,11 @@ class StudyFolder:
 
     @cached_property
     def plan(self) -> Plan:
-        """The study's plan, without the warnings of a preflight."""
-        return make_plan(self.recipe)
+        """The study's plan, without the warnings of a preflight; searches have come as far in it as the store tells."""
+        plan = make_plan(self.recipe)
+        with suppress(DamagedFile):
+            regrow(plan, self.store)
+        return plan
 
     @cached_property
     def results(self) -> Results:
@@ -131,8 +135,10 @@ class StudyFolder:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """The verdicts, which follow from the rows, the recipe and the doses."""
-        return judge(self.results.rows, self.recipe, self.doses)
+        """The verdicts, which follow from the rows, the recipe, the doses, and which look at the study this was."""
+        look = self.provenance.get("look") or {}
+        exploratory = not look.get("first_headline_same", True)
+        return judge(self.results.rows, self.recipe, self.doses, look.get("alpha"), exploratory=exploratory)
 
     @property
     def doses(self) -> dict[str, Doses]:
@@ -201,7 +207,7 @@ def check_writable(path: Path) -> None:
         StoreError: If it cannot.
 
     """
-    files = ["recipe.yaml", "provenance.json", "report/verdicts.json", "report/index.html"]
+    files = ["recipe.yaml", "provenance.json", "report/verdicts.json", "report/answers.json", "report/index.html"]
     for name in [*files, *(f"{table}.{form}" for table in TABLES for form in FORMS)]:
         if (path / name).is_dir():
             raise StoreError(f"{path / name}: is a folder, and a file is to be written there; remove or rename it")

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ import torch
 
 from ungrok.core.files import checksum, write_json, write_text
 from ungrok.core.schema import digest
-from ungrok.study.claims import Doses, Verdict
+from ungrok.study.claims import Doses, Verdict, answers, first_things
 from ungrok.study.jobs import Unlearn
 from ungrok.study.jobs.paths import matched_dose
 from ungrok.study.loading import to_yaml
 from ungrok.study.plan import Plan, device_of
+from ungrok.study.recipe import Recipe
 from ungrok.study.results import Results
 from ungrok.study.store import Store, explained
+from ungrok.study.verdict_file import VERSION
 
 PACKAGES = ("ungrok", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pydantic", "safetensors", "dask")
 """Packages whose versions are recorded."""
@@ -55,7 +58,7 @@ def doses_of(plan: Plan, store: Store) -> dict[str, Doses]:
     Where paths differ in length (an epoch is longer with more data), the shortest counts.
     """
     pairs: dict[str, list[tuple[float, float]]] = {}
-    for path in plan.paths:
+    for path in [*plan.paths, *plan.replicates]:
         budget, claims = store.open(path.path, Unlearn).result.budget, plan.recipe.claims
         if budget is None:
             continue
@@ -67,11 +70,12 @@ def doses_of(plan: Plan, store: Store) -> dict[str, Doses]:
 def provenance(
     plan: Plan, store: Store, results: Results, workers: int | None, scheduler: str | None = None
 ) -> dict[str, Any]:
-    """Return versions, commit, hardware, device, threads, the store, and seconds per job kind."""
+    """Return versions, commit, day (in UTC), hardware, device, threads, the store, and seconds per job kind."""
     seconds = results.timings.groupby("kind")["seconds"].agg(["count", "sum"])
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "commit": _commit(),
+        "date": datetime.now(UTC).date().isoformat(),
         "platform": platform.platform(),
         "processor": _processor(),
         "processors": os.cpu_count(),
@@ -122,7 +126,7 @@ def _processor() -> str:
 
 
 def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[Verdict], made: dict[str, Any]) -> None:
-    """Write the tables, the recipe, the verdicts and the provenance, which lists the tables' checksums, under ``out``.
+    """Write the tables, the recipe, verdicts, answers and the provenance, which lists the tables' checksums, under ``out``.
 
     Raises:
         StoreError: If the folder cannot be written.
@@ -136,12 +140,26 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[Verdict
             if name in ALWAYS or not table.empty:
                 _parquet(out / f"{name}.parquet", table)
                 sums[f"{name}.parquet"] = checksum(out / f"{name}.parquet")
-                if name != "curves":
-                    write_text(out / f"{name}.csv", _csv(table))
+                write_text(out / f"{name}.csv", _csv(table))
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))
-        write_json(out / "provenance.json", sealed(made | {"files": sums}))
-        listed = [verdict.to_dict() for verdict in verdicts]
-        write_text(out / "report" / "verdicts.json", json.dumps(listed, indent=1, allow_nan=False, ensure_ascii=False))
+        write_json(out / "provenance.json", sealed(made | {"verdicts_schema": VERSION, "files": sums}))
+        _json(out / "report" / "verdicts.json", [verdict.to_dict() for verdict in verdicts])
+        _json(out / "report" / "answers.json", filed_answers(plan.recipe, results.transitions, verdicts))
+
+
+def filed_answers(recipe: Recipe, transitions: pd.DataFrame, verdicts: list[Verdict]) -> dict[str, Any]:
+    """Return what ``answers.json`` holds: first what did not happen, then a word and a sentence per claim."""
+    return {
+        "first": first_things(verdicts, recipe, transitions),
+        "claims": [
+            {"claim": own.claim.kind, "verdict": own.word, "text": own.sentence, "overturned_by": own.overturned_by}
+            for own in answers(verdicts, recipe)
+        ],
+    }
+
+
+def _json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False))
 
 
 def _parquet(path: Path, table: pd.DataFrame) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -11,21 +11,20 @@ import torch
 
 from ungrok.data.base import Problem
 from ungrok.data.forget import ForgetRule
-from ungrok.methods import Unlearner
 from ungrok.models.base import Model
 from ungrok.study import jobs
+from ungrok.study.draws import seen_by
 from ungrok.study.job import AnyJob
-from ungrok.study.jobs.analyze import AnalyzeSpec
-from ungrok.study.jobs.blocks import Asked, Forget, OwnLoss
-from ungrok.study.jobs.evaluate import EvaluateSpec
+from ungrok.study.jobs.blocks import Forget, OwnLoss
 from ungrok.study.jobs.matched import MatchedSpec
 from ungrok.study.jobs.oracle import OracleSpec
 from ungrok.study.jobs.rescaled import RescaledSpec
-from ungrok.study.jobs.snapshot import SnapshotSpec
 from ungrok.study.jobs.split import SplitSpec
 from ungrok.study.jobs.stage import StageSpec
 from ungrok.study.jobs.trained import TrainSpec
-from ungrok.study.jobs.unlearn import UnlearnSpec
+from ungrok.study.plan_measurements import Measurement, add_measurements
+from ungrok.study.plan_paths import PathJobs, add_path, add_paths, asked
+from ungrok.study.rates import Extent
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Rescaled
 from ungrok.study.seeding import Seeds
@@ -33,6 +32,9 @@ from ungrok.train import Training
 from ungrok.train.stages import stage_name
 
 J = TypeVar("J", bound=AnyJob)
+
+Extents = dict[tuple[str, str], Extent]
+"""By method and forget split, how far the search for a rate or for strengths has come."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class ArmSettings:
             training_seed=seed,
             without=without,
             part="base" if training else None,
+            measured="classes left" if without and without.rule.empties_classes else None,
         )
 
 
@@ -84,56 +87,26 @@ class Request:
         arm: The arm.
         seed: A seed of the recipe.
         rule: The forget rule.
+        draw: Which draw of the rule, counted from 0.
+        split: Key of the job that makes the split, for rules that depend on how training went.
 
     """
 
     arm: ArmSettings
     seed: int
     rule: ForgetRule
+    draw: int = 0
+    split: str | None = None
 
     @property
     def forget(self) -> Forget:
         """The rule with the seed of its draw."""
-        return Forget(rule=self.rule, seed=Seeds(self.seed).forget)
+        return Forget(rule=self.rule, seed=Seeds(self.seed).forget_of(self.draw))
 
-
-@dataclass(frozen=True)
-class PathJobs:
-    """One unlearning path: its place in the study, and the keys of the jobs that walk it (``path``) and that evaluate it (``rows``)."""
-
-    seed: int
-    arm: str
-    stage: str
-    forget: str
-    method: str
-    path: str
-    rows: str
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One analysis of one model: of a stage, or at the matched dose of a path.
-
-    Args:
-        seed: A seed of the recipe.
-        arm: The arm.
-        stage: The stage, or that from which the path starts.
-        forget: Label of the forget split.
-        method: Label of the path's method; empty for the model of the stage.
-        analysis: Label of the analysis.
-        model: Key of the job that keeps the model.
-        rows: Key of the job that measures it.
-
-    """
-
-    seed: int
-    arm: str
-    stage: str
-    forget: str
-    method: str
-    analysis: str
-    model: str
-    rows: str
+    @property
+    def split_input(self) -> dict[str, str]:
+        """The input by which jobs are told a split that depends on how training went; empty for other splits."""
+        return {} if self.split is None else {"split": self.split}
 
 
 @dataclass
@@ -150,9 +123,12 @@ class Plan:
         oracles: (arm, seed, forget label, stage) to the key of the oracle job.
         noise: Like ``oracles``, for the second oracle.
         paths: The unlearning paths.
+        replicates: Those of further draws of forget splits, and further walks of the same paths.
         measurements: The analyses.
         warnings: What a reader of the report must know, for instance small forget sets.
         arms: What the trainings of each arm are made of.
+        extents: How far searches have come; those that are not listed are in their first round.
+        round: Counted from 1: a plan that searches for rates grows in rounds.
 
     """
 
@@ -165,9 +141,12 @@ class Plan:
     oracles: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     noise: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     paths: list[PathJobs] = field(default_factory=list)
+    replicates: list[PathJobs] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     arms: dict[str, ArmSettings] = field(default_factory=dict)
+    extents: Extents = field(default_factory=dict)
+    round: int = 1
 
     def add(self, job: AnyJob) -> str:
         """Add a job unless it is there already, and return its key."""
@@ -179,6 +158,21 @@ class Plan:
         job = self.jobs[key]
         assert isinstance(job, kind)
         return job
+
+    def extent(self, method: str, forget: str) -> Extent:
+        """Return how far the search for a method's rate or strengths on a forget split has come."""
+        return self.extents.get((method, forget), Extent())
+
+    def settings(self, arm: str, seed: int) -> ArmSettings:
+        """Return what the trainings of an arm are made of for one seed."""
+        settings = self.arms[arm]
+        return replace(settings, problem=seen_by(self.recipe, settings.problem, seed))
+
+    def grow(self, extents: Extents) -> list[AnyJob]:
+        """Bring searches further, in a new round, and return the jobs that this adds; others may go."""
+        before, grown = self.jobs, make_plan(self.recipe, extents)
+        vars(self).update(vars(grown) | {"warnings": self.warnings, "round": self.round + 1})
+        return [job for key, job in self.jobs.items() if key not in before]
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs by kind."""
@@ -203,9 +197,16 @@ def device_of(recipe: Recipe) -> str:
     return recipe.device
 
 
-def make_plan(recipe: Recipe) -> Plan:
-    """Return the whole job graph of a recipe; nothing is run, and nothing read but the user's own data files."""
-    plan = Plan(recipe, arms={arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)})
+def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
+    """Return the whole job graph of a recipe; nothing is run, and nothing read but the user's own data files.
+
+    Args:
+        recipe: What to do.
+        extents: How far searches have come; by default to their first round.
+
+    """
+    arms = {arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)}
+    plan = Plan(recipe, arms=arms, extents=extents or {})
     for arm in plan.arms:
         for seed in recipe.seeds:
             _add_trajectory(plan, arm, seed)
@@ -214,12 +215,12 @@ def make_plan(recipe: Recipe) -> Plan:
     if recipe.along:
         _add_along(plan)
     if recipe.analyze:
-        _add_measurements(plan)
+        add_measurements(plan)
     return plan
 
 
 def _add_trajectory(plan: Plan, arm: str, seed: int) -> None:
-    settings, base = plan.arms[arm], plan.recipe.base
+    settings, base = plan.settings(arm, seed), plan.recipe.base
     if base is not None:
         spec = settings.spec(Seeds(seed).base, base)
         plan.bases[arm, seed] = plan.add(jobs.Train(spec, {}, f"base, {arm}, seed {seed}"))
@@ -238,27 +239,41 @@ def _add_seed(plan: Plan, arm: str, seed: int) -> None:
     for stage in recipe.stages_of(arm):
         plan.stages[arm, seed, stage] = _add_stage(plan, arm, seed, stage)
     for rule in recipe.forget:
-        request = Request(plan.arms[arm], seed, rule)
-        if rule.from_trajectory:
-            inputs = {"trajectory": plan.trajectories[arm, seed]}
-            split = jobs.ChooseSplit(
-                SplitSpec(forget=request.forget), inputs, f"split {rule.label}, {arm}, seed {seed}"
-            )
-            plan.splits[arm, seed, rule.label] = plan.add(split)
-        trained = _add_without(plan, request, Seeds(seed).training)
-        second = _add_without(plan, request, Seeds(seed).noise) if seed in recipe.seeds[: recipe.noise_seeds] else None
-        for stage in recipe.stages_of(arm):
-            where = (arm, seed, rule.label, stage)
-            plan.oracles[where] = _add_oracle(plan, request, stage, trained)
-            if second:
-                plan.noise[where] = _add_oracle(plan, request, stage, second)
-            for method in recipe.unlearn:
-                _add_path(plan, request, stage, method, plan.oracles[where])
+        for draw in range(recipe.forget_draws):
+            _add_draw(plan, _requested(plan, arm, seed, rule, draw))
+
+
+def _requested(plan: Plan, arm: str, seed: int, rule: ForgetRule, draw: int = 0) -> Request:
+    """Return a request, after adding the job that makes its split where that depends on how training went."""
+    request = Request(plan.settings(arm, seed), seed, rule, draw)
+    if not rule.from_trajectory:
+        return request
+    inputs, label = {"trajectory": plan.trajectories[arm, seed]}, f"split {rule.label}, {arm}, seed {seed}"
+    key = plan.add(jobs.ChooseSplit(SplitSpec(forget=request.forget), inputs, label))
+    plan.splits.setdefault((arm, seed, rule.label), key)
+    return replace(request, split=key)
+
+
+def _add_draw(plan: Plan, request: Request) -> None:
+    """Add what follows from one draw of a forget split: its oracles and its paths, each as often as the recipe says."""
+    recipe, arm, seed, first = plan.recipe, request.arm.name, request.seed, request.draw == 0
+    trained = _add_without(plan, request, Seeds(seed).training)
+    noisy = first and seed in recipe.seeds[: recipe.noise_seeds]
+    second = _add_without(plan, request, Seeds(seed).noise) if noisy else None
+    for stage in recipe.stages_of(arm):
+        where, oracle = (arm, seed, request.rule.label, stage), _add_oracle(plan, request, stage, trained)
+        if first:
+            plan.oracles[where] = oracle
+        if second:
+            plan.noise[where] = _add_oracle(plan, request, stage, second)
+        for method in recipe.unlearn:
+            for repeat in range(recipe.unlearn_seeds):
+                add_paths(plan, request, stage, method, oracle, repeat)
 
 
 def _add_without(plan: Plan, request: Request, seed: int) -> str:
     """Add the training that never sees the forget data."""
-    split = _split_input(plan, request)
+    split = request.split_input
     spec = request.arm.spec(seed, without=None if split else request.forget)
     inputs = _from_base(plan, request.arm.name, request.seed) | split
     return plan.add(jobs.Train(spec, inputs, f"without {request.rule.label}, {request.arm.name}, seed {request.seed}"))
@@ -266,25 +281,15 @@ def _add_without(plan: Plan, request: Request, seed: int) -> str:
 
 def _add_oracle(plan: Plan, request: Request, stage: str, trained: str) -> str:
     arm, seed = request.arm.name, request.seed
-    split = _split_input(plan, request)
+    split = request.split_input
     spec = OracleSpec(
         forget=None if split else request.forget,
         objective=request.arm.loss,
-        probe=_asked(plan.recipe, seed),
+        probe=asked(plan.recipe, seed),
         scores=plan.recipe.problem.scores,
     )
     inputs = {"trajectory": trained, "stage": plan.stages[arm, seed, stage]} | split
     return plan.add(jobs.Oracle(spec, inputs, f"oracle of {arm} {seed} {request.rule.label} {stage}"))
-
-
-def _asked(recipe: Recipe, seed: int) -> Asked | None:
-    return None if recipe.probe is None else Asked(**recipe.probe.to_dict(), seed=Seeds(seed).probe)
-
-
-def _split_input(plan: Plan, request: Request) -> dict[str, str]:
-    if not request.rule.from_trajectory:
-        return {}
-    return {"split": plan.splits[request.arm.name, request.seed, request.rule.label]}
 
 
 def _add_stage(plan: Plan, arm: str, seed: int, stage: str) -> str:
@@ -307,29 +312,6 @@ def _add_stage(plan: Plan, arm: str, seed: int, stage: str) -> str:
     return plan.add(jobs.MatchedCheckpoint(spec, trajectory | other, f"matched {label}"))
 
 
-def _add_path(plan: Plan, request: Request, stage: str, method: Unlearner, oracle: str | None) -> None:
-    recipe, arm, seed, rule = plan.recipe, request.arm.name, request.seed, request.rule
-    label = f"{method.label} from {stage}, {rule.label}, {arm}, seed {seed}"
-    spec = UnlearnSpec(
-        unlearn=method,
-        forget=request.forget,
-        seed=Seeds(seed).unlearning,
-        batches=recipe.batches,
-        speed=recipe.speed,
-        observe=recipe.observe,
-        objective=request.arm.loss,
-        probe=_asked(recipe, seed),
-        scores=recipe.problem.scores,
-    )
-    sources = {"stage": plan.stages[arm, seed, stage], **_split_input(plan, request)}
-    if recipe.problem.family == "language":
-        sources["trajectory"] = plan.trajectories[arm, seed]
-    path = plan.add(jobs.Unlearn(spec, sources, label))
-    inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
-    rows = plan.add(jobs.Evaluate(EvaluateSpec(targets=recipe.claims.targets), inputs, f"scores of {label}"))
-    plan.paths.append(PathJobs(seed, arm, stage, rule.label, method.label, path, rows))
-
-
 def _add_along(plan: Plan) -> None:
     """Add unlearning from many checkpoints along the base arm's trajectories."""
     recipe, along = plan.recipe, plan.recipe.along
@@ -343,58 +325,4 @@ def _add_along(plan: Plan) -> None:
             stage = stage_name(kept[position])
             if (BASE, seed, stage) not in plan.stages:
                 plan.stages[BASE, seed, stage] = _add_stage(plan, BASE, seed, stage)
-                _add_path(plan, Request(plan.arms[BASE], seed, rule), stage, method, None)
-
-
-def _add_measurements(plan: Plan) -> None:
-    """Add the analyses of every stage from which a path starts, and of the models at the matched doses of its paths."""
-    seen: set[tuple[int, str, str, str]] = set()
-    for path in plan.paths:
-        at = (path.seed, path.arm, path.stage, path.forget)
-        stage = plan.stages[path.arm, path.seed, path.stage]
-        oracle = plan.oracles.get((path.arm, path.seed, path.forget, path.stage))
-        beside = {"oracle": oracle} if oracle else {}
-        if at not in seen:
-            _add_analyses(plan, path, "", stage, beside | _earlier(plan, path))
-            seen.add(at)
-        named = path.stage in plan.recipe.stages_of(path.arm)
-        if named and any(analysis.after for analysis in plan.recipe.analyze):
-            _add_analyses(plan, path, path.method, _add_snapshot(plan, path), beside | {"before": stage})
-
-
-def _add_snapshot(plan: Plan, path: PathJobs) -> str:
-    walked, claims = plan.job(path.path, jobs.Unlearn), plan.recipe.claims
-    spec = SnapshotSpec(
-        unlearn=walked.spec.unlearn,
-        forget=walked.spec.forget,
-        seed=walked.spec.seed,
-        batches=walked.spec.batches,
-        speed=walked.spec.speed,
-        objective=walked.spec.objective,
-        dose=claims.dose,
-        strength=claims.strength,
-    )
-    return plan.add(jobs.Snapshot(spec, walked.inputs, f"{path.method} from {path.stage}, seed {path.seed}"))
-
-
-def _add_analyses(plan: Plan, path: PathJobs, method: str, model: str, references: dict[str, str]) -> None:
-    """Add the analyses of one model; ``method`` is empty before unlearning."""
-    walked, seed = plan.job(path.path, jobs.Unlearn), Seeds(path.seed).analysis
-    split = {role: key for role, key in walked.inputs.items() if role == "split"}
-    for analysis in plan.recipe.analyze:
-        if method and not analysis.after:
-            continue
-        spec = AnalyzeSpec(analyze=analysis, forget=walked.spec.forget, seed=seed, objective=walked.spec.objective)
-        inputs = {"model": model} | (references if analysis.compares else {}) | split
-        after = f"after {method} " if method else ""
-        text = f"{analysis.label} {after}at {path.stage}, {path.arm}, seed {path.seed}"
-        rows = plan.add(jobs.Analyze(spec, inputs, text))
-        place = (path.seed, path.arm, path.stage, path.forget, method)
-        plan.measurements.append(Measurement(*place, analysis.label, model, rows))
-
-
-def _earlier(plan: Plan, path: PathJobs) -> dict[str, str]:
-    """Return the stages that come before a path's in its arm, by name: models to compare with."""
-    stages = plan.recipe.stages_of(path.arm)
-    before = stages[: stages.index(path.stage)] if path.stage in stages else stages[:1]
-    return {stage: plan.stages[path.arm, path.seed, stage] for stage in before}
+                add_path(plan, _requested(plan, BASE, seed, rule), stage, method, None)

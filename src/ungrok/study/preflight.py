@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -11,18 +12,20 @@ from ungrok.analyze import ROLES, Subject
 from ungrok.core.errors import NotApplicable, RecipeError, UngrokError, first_line
 from ungrok.core.modules import duplicate
 from ungrok.core.scores import evaluating
-from ungrok.data.base import Data
+from ungrok.data.base import Data, Problem
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import SMALL, ForgetRule
 from ungrok.data.local import LocalGrokking
 from ungrok.methods import Material
 from ungrok.models.rescale import check_equal, rescale
+from ungrok.study.claims.headline import resolved
+from ungrok.study.draws import seen_by
+from ungrok.study.inference import FEWEST
 from ungrok.study.plan import device_of
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Rescaled
 from ungrok.study.room import built, check_counts, check_paths
 from ungrok.study.seeding import Seeds
-from ungrok.study.statistics import smallest_p
 from ungrok.train import Training
 
 
@@ -47,11 +50,9 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
     for arm in reversed((BASE, *recipe.arms)):
         data, of_arm = _try_arm(recipe, arm)
         warnings += of_arm
-    least = min(1.0, smallest_p(len(recipe.seeds)) * len(recipe.unlearn))
-    if recipe.claims.compare and least >= recipe.claims.alpha:
+    if resolved(recipe) is not None and len(recipe.seeds) < FEWEST:
         warnings.append(
-            f"{_counted(len(recipe.seeds), 'seed')} with {_counted(len(recipe.unlearn), 'method')} cannot give a Holm-adjusted p below "
-            f"{recipe.claims.alpha:g}: the smallest is {least:.3g}."
+            f"{_counted(len(recipe.seeds), 'seed')}: under {FEWEST} every row of the report is exploratory."
         )
     return data, list(dict.fromkeys(warnings))
 
@@ -64,7 +65,7 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     """Return an arm's data and warnings about them, after trying everything that the arm needs."""
     problem, model, training = recipe.for_arm(arm)
     training.speed.check(torch.device(device_of(recipe)))
-    data = problem.load()
+    data = seen_by(recipe, problem, recipe.seeds[0]).load()
     warnings = problem.warnings()
     if training.robustness:
         training.robustness.subset(data.validation)
@@ -79,11 +80,19 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
         if rule.from_trajectory:
             _check_local(rule, data, training)
             continue
-        smallest = min(len(rule.split(data, Seeds(seed).forget).forget) for seed in recipe.seeds)
+        smallest = min(_sizes(recipe, problem, rule, data))
         if smallest < SMALL:
             text = f"forget split {rule.label!r} holds only {smallest} examples"
             warnings.append(f"{text}; under {SMALL}, one example moves UA by more than 3 points.")
     return data, warnings
+
+
+def _sizes(recipe: Recipe, problem: Problem, rule: ForgetRule, data: Data) -> Iterator[int]:
+    """Yield the number of forget examples of every draw of every seed; ``data`` are those of the first."""
+    for seed in recipe.seeds:
+        own = data if recipe.data_seed is None or seed == recipe.seeds[0] else seen_by(recipe, problem, seed).load()
+        for draw in range(recipe.forget_draws):
+            yield len(rule.split(own, Seeds(seed).forget_of(draw)).forget)
 
 
 def _check_family(recipe: Recipe, data: Data) -> None:

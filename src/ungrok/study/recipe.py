@@ -16,6 +16,8 @@ from ungrok.data.base import PROBLEMS, Problem
 from ungrok.data.forget import FORGET_RULES, ForgetRule
 from ungrok.methods import UNLEARNERS, Unlearner
 from ungrok.models.base import MODELS, Model
+from ungrok.study.draws import check_draws
+from ungrok.study.grids import with_grids
 from ungrok.study.rates import rated
 from ungrok.study.recipe_blocks import (
     BASE,
@@ -29,6 +31,7 @@ from ungrok.study.recipe_blocks import (
     Probe,
     Rescaled,
 )
+from ungrok.study.recipe_search import Search, check_search, with_search
 from ungrok.train.loop import Training
 from ungrok.train.speed import UnlearningSpeed
 from ungrok.train.stages import STAGES, check_stage, stage_name, step_of
@@ -57,11 +60,17 @@ RESERVED = ("model", "oracle", "before", "reference", "split")
 class Recipe(Schema):
     """Everything that a study does."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"analyze", "controls", "speed"})
+    optional: ClassVar[frozenset[str]] = frozenset(
+        {"analyze", "controls", "search", "speed", "data_seed", "forget_draws", "unlearn_seeds"}
+    )
 
     name: str = Field(pattern=r"^\w[\w./-]*$")
     seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(min_length=1)
     problem: AnyProblem
+    data_seed: Literal["per_seed"] | None = Field(
+        None,
+        description="per_seed: each seed draws its own training, validation and test data; the same for all when null",
+    )
     model: AnyModel
     trajectory: Training = Training()
     base: Training | None = Field(
@@ -72,7 +81,14 @@ class Recipe(Schema):
     controls: dict[str, Control] = Field({}, description="further stages, by name: matched and rescaled checkpoints")
     stages: list[str | int] = Field(["pre_grok", "grokked"], min_length=1)
     forget: list[AnyForgetRule] = Field(min_length=1)
+    forget_draws: int = Field(
+        1, ge=1, description="times that each seed draws each forget split, with an oracle of each"
+    )
     unlearn: list[AnyUnlearner] = Field(min_length=1)
+    unlearn_seeds: int = Field(1, ge=1, description="times that each path is walked, with other batches and noise")
+    search: Search | None = Field(
+        None, description="rates and strengths that the study finds; lr: auto is short for it"
+    )
     analyze: list[AnyAnalysis] = Field([], description="measures at every stage, and at the matched dose of every path")
     batches: BatchSizes = BatchSizes()
     speed: UnlearningSpeed = Field(UnlearningSpeed(), description="how the passes of unlearning are computed")
@@ -88,7 +104,7 @@ class Recipe(Schema):
     @model_validator(mode="before")
     @classmethod
     def _renamed(cls, value: Any) -> Any:
-        return renamed(value) if isinstance(value, dict) else value
+        return with_grids(with_search(renamed(value))) if isinstance(value, dict) else value
 
     @field_validator("seeds")
     @classmethod
@@ -119,6 +135,8 @@ class Recipe(Schema):
             repeated = [label for label, count in Counter(labels).items() if count > 1]
             if repeated:
                 raise ValueError(f"{key}: two entries are called {shown(min(repeated))}; give one a name")
+        check_search(self)
+        check_draws(self)
         if BASE in self.arms:
             raise ValueError(f"arms: {BASE!r} is the recipe itself; give the arm another name")
         arms = [BASE, *self.arms]
@@ -185,6 +203,11 @@ class Recipe(Schema):
     def unlearn_labels(self) -> list[str]:
         """Return the labels of the methods."""
         return [method.label for method in self.unlearn]
+
+    def searched(self) -> frozenset[str]:
+        """Return the labels of the methods whose learning rate is searched for."""
+        settings = self.search.settings if self.search else {}
+        return frozenset(label for label, setting in settings.items() if setting == "lr")
 
     def analyze_labels(self) -> list[str]:
         """Return the labels of the analyses."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from ungrok.core.errors import listed
 from ungrok.core.schema import Schema
 from ungrok.evaluate.targets import target_column
 from ungrok.train.matching import Nuisance, Part
@@ -39,8 +40,34 @@ class Margins(Schema):
     paper: float = Field(0.01, gt=0, description="accuracy in [0, 1]; UES has no margin")
 
 
+HeadlineMetric = Literal["same_rate", "own_rate", "distance", "damage", "oracle_gap", "spread"]
+
+
+def _as_sides(pair: Any) -> Any:
+    """Return a pair whose sides may be given by their stage alone."""
+    if not isinstance(pair, list | tuple):
+        return pair
+    return tuple(side if isinstance(side, Mapping | Side) else {"stage": side} for side in pair)
+
+
+class Headline(Schema):
+    """The rows that are judged together, in which alone words are given; what is left out is chosen by default."""
+
+    compare: tuple[Side, Side] | None = Field(None, description="one of claims.compare; the first when null")
+    target: float | Literal["oracle"] | None = Field(
+        None, description="one of claims.targets; the first that is a number when null"
+    )
+    metrics: list[HeadlineMetric] | None = Field(
+        None, min_length=1, description="per method and forget split; as many as give at most 60 rows when null"
+    )
+
+    _sides = field_validator("compare", mode="before")(staticmethod(_as_sides))
+
+
 class Claims(Schema):
     """What is compared, at which levels of forgetting, and when a difference counts."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"headline"})
 
     compare: list[tuple[Side, Side]] = Field([], description="pairs of sides, the earlier one first")
     targets: list[float | Literal["oracle"]] = Field([0.1, 0.5, "oracle"], min_length=1)
@@ -52,18 +79,17 @@ class Claims(Schema):
     )
     alpha: float = Field(0.05, gt=0, lt=1, description="significance level; intervals cover 1 − alpha")
     margins: Margins = Margins()
+    headline: Headline = Headline()
+
+    @property
+    def primary(self) -> float | Literal["oracle"]:
+        """The first target that is a number, or the first at all."""
+        return next((target for target in self.targets if not isinstance(target, str)), self.targets[0])
 
     @field_validator("compare", mode="before")
     @classmethod
     def _sides(cls, value: Any) -> Any:
-        if not isinstance(value, list):
-            return value
-        return [
-            tuple(side if isinstance(side, Mapping | Side) else {"stage": side} for side in pair)
-            if isinstance(pair, list | tuple)
-            else pair
-            for pair in value
-        ]
+        return [_as_sides(pair) for pair in value] if isinstance(value, list) else value
 
     @field_validator("compare")
     @classmethod
@@ -83,6 +109,17 @@ class Claims(Schema):
             if isinstance(target, float) and not 0 <= target < 1:
                 raise ValueError(f"{target} is not a level of UA; allowed: 0 <= level < 1, or 'oracle'")
         return value
+
+    @model_validator(mode="after")
+    def _listed(self) -> Claims:
+        pair, target = self.headline.compare, self.headline.target
+        if pair is not None and pair not in self.compare:
+            raise ValueError(f"headline.compare: {' → '.join(side.label for side in pair)} is not in claims.compare")
+        if target is not None and target not in self.targets:
+            raise ValueError(
+                f"headline.target: {target} is not in claims.targets; allowed: {listed(map(str, self.targets))}"
+            )
+        return self
 
 
 class BatchSizes(Schema):
@@ -127,12 +164,31 @@ class Probe(Schema):
 
 
 class Arm(Schema):
-    """A trajectory trained differently: overrides of problem, model or trajectory."""
+    """A trajectory trained differently: overrides of problem, model or trajectory.
+
+    With ``grid: {trajectory.sam.rho: [0.02, 0.05]}`` it becomes one arm for each value.
+    """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"grid", "family"})
+    listed_later: ClassVar[frozenset[str]] = frozenset({"grid", "family"})
 
     problem: dict[str, Any] = {}
     model: dict[str, Any] = {}
     trajectory: dict[str, Any] = {}
     stages: list[str | int] | None = Field(None, min_length=1, description="stages of this arm; the recipe's when null")
+    grid: dict[str, float] | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="in a recipe, a key and its values; in each of the arms, its value",
+    )
+    family: str | None = Field(None, description="name of the entry that the arm was one value of; null for others")
+
+    @model_validator(mode="after")
+    def _one_of_a_family(self) -> Arm:
+        if (self.grid is None) != (self.family is None):
+            raise ValueError("grid and family belong together; give a list of values in grid, and no family")
+        return self
 
 
 class Matched(Schema):
@@ -154,9 +210,15 @@ class Matched(Schema):
 class Rescaled(Schema):
     """The model of a stage with its first layer multiplied and its last divided: same function, another norm."""
 
+    optional: ClassVar[frozenset[str]] = frozenset({"family"})
+    listed_later: ClassVar[frozenset[str]] = frozenset({"family"})
+
     kind: Literal["rescaled"] = "rescaled"
     stage: str | int = Field(description="a stage of the same arm")
-    factor: float = Field(2.0, gt=0, description="a power of two leaves the function equal bit for bit")
+    factor: float = Field(
+        2.0, gt=0, description="a power of two leaves the function equal bit for bit; a list makes one control of each"
+    )
+    family: str | None = Field(None, description="name of the entry whose list held the factor; null for others")
 
     def described(self) -> str:
         """Return which model this is, as the report says it."""

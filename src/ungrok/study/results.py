@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from ungrok.evaluate.gap import oracle_gap
 from ungrok.models.rescale import EQUAL
 from ungrok.study.job import Job
 from ungrok.study.jobs import Analyze, Checkpoint, ChooseSplit, Evaluate, Oracle, Train, Trained, Unlearn
@@ -17,8 +19,10 @@ from ungrok.study.jobs.rescaled import RescaledResult
 from ungrok.study.jobs.snapshot import SnapshotResult
 from ungrok.study.jobs.trained import FinishedTraining, trajectory_of
 from ungrok.study.plan import Plan
+from ungrok.study.plan_paths import PathJobs
 from ungrok.study.recipe_blocks import Matched, Rescaled, Side
 from ungrok.study.store import Finished, R, S, Store
+from ungrok.study.track import REPLICATE
 from ungrok.train import Transition
 
 KEYS = ["seed", "arm", "stage", "step", "forget", "method"]
@@ -65,7 +69,8 @@ class Results:
         oracles: One row per oracle and stage: its own transition status, its accuracies, and those of the second oracle.
         curves: The metrics of every trajectory: arm, seed and one row per evaluated step.
         timings: One row per job.
-        audits: One row per unlearning path, on its end: attacks and distances; see :func:`ungrok.evaluate.path.path_audits`.
+        audits: One row per unlearning path but those of a search, on its end: attacks and distances; see
+            :func:`ungrok.evaluate.path.path_audits`.
         mechanism: One row per measured value and per null; empty where the recipe analyzes nothing.
         groups: One row per forget split that depends on how training went: difficulty of its members, sizes of the groups.
         controls: One row per matched or rescaled checkpoint: what was to be equal, and how far from equal it is.
@@ -126,8 +131,19 @@ class _Tables:
         return self.open(self.plan.stages[arm, seed, stage], Checkpoint).result
 
     def rows(self) -> pd.DataFrame:
-        """Return the rows of every path, each with its place in the study."""
-        return self._placed("rows")
+        """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between its two oracles."""
+        table = self._placed("rows", self.plan.replicates)
+        floors = {where: self.floor(where) for where in self.plan.noise}
+        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), strict=True)
+        table["oracle_floor"] = pd.Series([floors.get(place) for place in places], dtype="float64", index=table.index)
+        return table
+
+    def floor(self, where: tuple[str, int, str, str]) -> float | None:
+        """Return the gap of the second oracle to the first; None where either is missing."""
+        first, second = (
+            self.open(keys[where], Oracle).result.accuracies for keys in (self.plan.oracles, self.plan.noise)
+        )
+        return oracle_gap(second.to_dict(), first.to_dict())
 
     def audits(self) -> pd.DataFrame:
         """Return the audits of every path, each with its place in the study."""
@@ -136,19 +152,25 @@ class _Tables:
         table[counts] = table[counts].astype("Int64")
         return table
 
-    def _placed(self, name: str) -> pd.DataFrame:
-        frames = []
-        for path in self.plan.paths:
+    def _placed(self, name: str, more: Sequence[PathJobs] = ()) -> pd.DataFrame:
+        recipe, frames = self.plan.recipe, []
+        several = [
+            name
+            for name, count in zip(REPLICATE, (recipe.forget_draws, recipe.unlearn_seeds), strict=True)
+            if count > 1
+        ]
+        for path in [*self.plan.paths, *more]:
             rows = getattr(self.open(path.rows, Evaluate).result, name)
             if rows:
                 step = self.stage(path.arm, path.seed, path.stage).step
                 place = dict(zip(KEYS, (path.seed, path.arm, path.stage, step, path.forget, path.method), strict=True))
+                place |= {column: getattr(path, column) for column in several if more}
                 frames.append(pd.DataFrame([place | row for row in rows]))
         if not frames:
             return pd.DataFrame(columns=[*KEYS, "dose"])
         table = pd.concat(frames, ignore_index=True)
         flags = [c for c in map(str, table) if c.startswith("reached")]
-        numbers = [c for c in map(str, table) if c not in (*KEYS, *flags, "diverged", "rewound")]
+        numbers = [c for c in map(str, table) if c not in (*KEYS, *REPLICATE, *flags, "diverged", "rewound")]
         table[numbers] = table[numbers].astype("float64")
         table[flags] = table[flags].astype("boolean")
         table["updates"] = table["updates"].astype("Int64")

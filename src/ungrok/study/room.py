@@ -32,11 +32,17 @@ MOST_PATHS = 100_000
 def check_counts(recipe: Recipe) -> None:
     """Raise RecipeError where a recipe asks for more paths, or for more evaluated or kept steps, than can be planned."""
     places = sum(len(recipe.stages_of(arm)) for arm in (BASE, *recipe.arms))
-    paths = len(recipe.seeds) * places * len(recipe.forget) * len(recipe.unlearn)
+    searched = [*recipe.search.settings.values()].count("lr") if recipe.search else 0
+    most = recipe.search.most if recipe.search else 1
+    methods = len(recipe.unlearn) + searched * (most - 1)
+    copies = recipe.forget_draws * recipe.unlearn_seeds
+    paths = len(recipe.seeds) * places * len(recipe.forget) * methods * copies
     if paths > MOST_PATHS:
+        rates = f", {searched} of them at up to {most} rates," if searched else ""
+        rates += f", each {copies} times," if copies > 1 else ""
         raise RecipeError(
             f"seeds: {len(recipe.seeds)}, times {places} stages of all arms, {len(recipe.forget)} forget splits and {len(recipe.unlearn)} "
-            f"methods make {paths:,} paths; allowed: at most {MOST_PATHS:,}"
+            f"methods{rates} make {paths:,} paths; allowed: at most {MOST_PATHS:,}"
         )
     for arm in (BASE, *recipe.arms):
         training = recipe.for_arm(arm)[2]

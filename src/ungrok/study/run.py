@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 from ungrok.core.errors import DamagedFile, StoreError
-from ungrok.study import engine, outputs
-from ungrok.study.claims import WORDS, Verdict, every_claim, judge
+from ungrok.study import engine, outputs, search
+from ungrok.study.claims import Verdict, answers, first_things
 from ungrok.study.cluster import Report, check_dashboard
 from ungrok.study.estimate import check_disk
 from ungrok.study.folder import StudyFolder, check_writable, kept_where_read_only
+from ungrok.study.job import AnyJob
+from ungrok.study.looks import judged
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.preflight import check_device, preflight
 from ungrok.study.recipe import Recipe
@@ -76,18 +78,59 @@ def run_study(
         check_dashboard(workers, scheduler)
     folder, where = folders(recipe, out, store)
     plan = planned(recipe)
-    jobs = list(plan.jobs.values())
-    todo = engine.pending(where, jobs, say)
+    todo = engine.pending(where, list(plan.jobs.values()), say)
+    while not todo and (added := search.grow(plan, where)):
+        todo = engine.pending(where, added, say)
     if todo:
         check_disk(plan, todo, where)
         check_writable(folder)
-    say(f"{recipe.name}: {counted(plan)}")
+    rounds = _Rounds(plan, where, say)
+    say(f"{recipe.name}: {counted(plan)}{rounds.name and f', {rounds.name}'}")
     for text in [*plan.warnings, *stale_warnings(plan, where)]:
         say(f"warning: {text}")
-    ran = engine.run(jobs, where, workers=workers, scheduler=scheduler, dashboard=dashboard, say=say)
-    say(f"{ran} jobs ran, {len(plan.jobs) - ran} were finished already")
+    jobs, more = list(plan.jobs.values()), rounds.more if recipe.search else None
+    ran = engine.run(jobs, where, more=more, workers=workers, scheduler=scheduler, dashboard=dashboard, say=rounds.say)
+    say(f"{ran} jobs ran, {len(rounds.keys) - ran} were finished already")
     used = None if scheduler else engine.default_workers() if workers is None else workers
     return written(folder, plan, where, used, scheduler, say)
+
+
+class _Rounds:
+    """The rounds of a study: one, or as many as its searches take.
+
+    Args:
+        plan: Grows from round to round.
+        store: Holds the jobs.
+        tell: Takes one line of text for the user.
+
+    """
+
+    def __init__(self, plan: Plan, store: Store, tell: Report) -> None:
+        self.plan = plan
+        self.store = store
+        self.keys = set(plan.jobs)
+        """Jobs of all rounds, also those whose place longer lists of strengths have taken since."""
+        self._tell = tell
+
+    @property
+    def name(self) -> str:
+        """The name of the round; empty for a study without a search."""
+        return f"round {self.plan.round}" if self.plan.recipe.search else ""
+
+    def say(self, text: str) -> None:
+        """Say a line, and in which round."""
+        self._tell(f"{self.name}: {text}" if self.name else text)
+
+    def more(self) -> list[AnyJob]:
+        """Return the jobs of the next round; none where no search goes on."""
+        added = search.grow(self.plan, self.store)
+        if added:
+            new = {job.key for job in added}
+            methods = dict.fromkeys(path.method for path in self.plan.paths if path.rows in new)
+            self.keys |= new
+            self.say(f"{len(added)} more jobs, for {', '.join(methods)}")
+            check_disk(self.plan, added, self.store)
+        return added
 
 
 def counted(plan: Plan) -> str:
@@ -104,10 +147,11 @@ def written(
     made = outputs.provenance(plan, store, results, workers, scheduler) | {
         "doses": {method: {"budget": own.end, "matched": own.matched} for method, own in doses.items()}
     }
-    verdicts = judge(results.rows, plan.recipe, doses)
+    verdicts, look = judged(store, plan.recipe, results.rows, doses)
+    made["look"] = None if look is None else asdict(look)
     with kept_where_read_only(out, "its tables", say):
         outputs.write_tables(out, plan, results, verdicts, made)
-    _say_verdicts(verdicts, say)
+    _say_answers(plan.recipe, results, verdicts, say)
     return _study(StudyFolder(out, plan.recipe, made, store), plan, results, verdicts)
 
 
@@ -117,11 +161,12 @@ def _study(folder: StudyFolder, plan: Plan, results: Results, verdicts: list[Ver
     return folder
 
 
-def _say_verdicts(verdicts: list[Verdict], say: Report) -> None:
-    for judged in every_claim():
-        decided = Counter(verdict.word for verdict in verdicts if verdict.claim == judged)
-        if decided:
-            say(f"  {judged.kind}: {', '.join(f'{decided[word]} {word}' for word in WORDS)}")
+def _say_answers(recipe: Recipe, results: Results, verdicts: list[Verdict], say: Report) -> None:
+    """Say what did not happen, and the answer to every claim with its word."""
+    for text in first_things(verdicts, recipe, results.transitions):
+        say(f"  {text}")
+    for answer in answers(verdicts, recipe):
+        say(f"  {answer.claim.kind}: {answer.word}. {answer.sentence}")
 
 
 def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None) -> StudyFolder:
@@ -137,13 +182,14 @@ def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None)
     """
     folder = StudyFolder.open(out, store, mend=True)
     plan = planned(folder.recipe, runs=False)
-    lacking = [job for job in plan.jobs.values() if not folder.store.has(job.key)]
-    if not lacking:
-        made = folder.provenance
-        try:
+    try:
+        search.regrow(plan, folder.store)
+        lacking = [job for job in plan.jobs.values() if not folder.store.has(job.key)]
+        if not lacking:
+            made = folder.provenance
             return written(out, plan, folder.store, made.get("workers"), made.get("scheduler"), say)
-        except DamagedFile as error:
-            raise DamagedFile(f"{error}; running the study again makes that job again") from error
+    except DamagedFile as error:
+        raise DamagedFile(f"{error}; running the study again makes that job again") from error
     stale = stale_jobs(plan, folder.store)
     text = f"store {folder.store.root}: {len(lacking)} of {len(plan.jobs)} jobs are missing"
     if stale:
@@ -152,4 +198,4 @@ def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None)
         raise StoreError(f"{text}; name the store with --store, or run the study again")
     results = folder.results_with_curves(plan)
     say(f"{text}; the report is written from the tables in {out}; running the study makes these jobs again")
-    return _study(folder, plan, results, judge(results.rows, plan.recipe, folder.doses))
+    return _study(folder, plan, results, folder.verdicts)

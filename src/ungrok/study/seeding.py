@@ -35,14 +35,27 @@ class Seeds:
         return derive(self.seed, "noise")
 
     @cached_property
+    def data(self) -> int:
+        """The seed of drawing the data, where each seed of a study has data of its own."""
+        return derive(self.seed, "data")
+
+    @cached_property
     def forget(self) -> int:
         """The seed of drawing forget splits."""
         return derive(self.seed, "forget")
+
+    def forget_of(self, draw: int) -> int:
+        """Return the seed of a draw of forget splits, counted from 0; that of the first is ``forget``."""
+        return derive(self.seed, "forget", draw) if draw else self.forget
 
     @cached_property
     def unlearning(self) -> int:
         """The seed of unlearning paths."""
         return derive(self.seed, "unlearning")
+
+    def unlearning_of(self, repeat: int) -> int:
+        """Return the seed of a repeat of unlearning paths, counted from 0; that of the first is ``unlearning``."""
+        return derive(self.seed, "unlearning", repeat) if repeat else self.unlearning
 
     @cached_property
     def probe(self) -> int:

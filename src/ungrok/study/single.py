@@ -17,7 +17,9 @@ from ungrok.study.jobs.analyze import NOTHING_TO_COMPARE, measure
 from ungrok.study.jobs.paths import Sources
 from ungrok.study.jobs.trained import TrainSpec, fresh_model, split_of, trained_on
 from ungrok.study.jobs.unlearn import walk
-from ungrok.study.plan import Measurement, PathJobs, Plan
+from ungrok.study.plan import Plan
+from ungrok.study.plan_measurements import Measurement
+from ungrok.study.plan_paths import PathJobs
 from ungrok.train.loop import model_state
 
 

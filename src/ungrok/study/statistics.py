@@ -5,7 +5,6 @@ rejects at `alpha`. Nothing is assumed normal; see each function for what is ass
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,26 +123,6 @@ def sign_flip(differences: ArrayLike, alpha: float = 0.05) -> Estimate:
     return Estimate(float(d.mean()), low, high, _p_value(d, np.zeros_like(d)), len(d))
 
 
-def smallest_p(n: int) -> float:
-    """Return the smallest two-sided p-value the exact sign-flip test can give with n seeds, 2/2^n."""
-    return 1.0 if n <= 1 else 2.0 / 2**n
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the step-down adjusted p-values of Holm (1979, Scand. J. Stat. 6:65), in the order given.
-
-    Raises:
-        ValueError: a p-value outside [0, 1], NaN included.
-    """
-    p = np.asarray(p_values, dtype=np.float64)
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("p-values must lie in [0, 1]")
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
-    return [float(value) for value in adjusted]
-
-
 def wilson(successes: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
     """Return the score interval of Wilson (1927, JASA 22:209) for a proportion; (0, 1) for no trials.
 
@@ -226,38 +205,6 @@ def log_rank(a: Times, b: Times) -> float:
     with np.errstate(invalid="ignore"):
         p_value = float(stats.logrank(_censored(a), _censored(b)).pvalue)
     return 1.0 if math.isnan(p_value) else p_value
-
-
-def log_ratio(a: Times, b: Times, budget: float, alpha: float = 0.05) -> tuple[Estimate, str]:
-    """Compare paired updates to target; negative where `a` is the faster side.
-
-    With every target reached within the budget this is `sign_flip` on log(a / b). Otherwise it is `sign_flip` on the
-    differences of the times cut off at the budget, which estimates the difference in restricted mean time (Royston &
-    Parmar 2013) without assuming anything about what would have followed.
-
-    Args:
-        a: (n,) times of one side.
-        b: (n,) times of the other side for the same seeds.
-        budget: the restriction, in updates; a time beyond it counts as censored at it.
-        alpha: one minus the level of the interval.
-
-    Returns:
-        The estimate and its unit, "log ratio" or "restricted updates".
-
-    Raises:
-        ValueError: unequal lengths, a time that is not positive, a run censored before the budget, or no target
-            reached on either side ("everything censored").
-    """
-    x, y = _samples(a.time, b.time)
-    time, reached = np.stack([x, y]), np.stack([a.reached, b.reached])
-    if (time <= 0).any() or (time[~reached] < budget).any():
-        raise ValueError("times must be positive, and at least the budget where the target was not reached")
-    within = reached & (time <= budget)
-    if not within.any():
-        raise ValueError("everything censored")
-    if within.all():
-        return sign_flip(np.log(x / y), alpha), "log ratio"
-    return sign_flip(np.minimum(x, budget) - np.minimum(y, budget), alpha), "restricted updates"
 
 
 def bounded_differences(

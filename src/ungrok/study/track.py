@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -29,11 +30,13 @@ class Track:
     """One unlearning path: its rows by increasing dose, the starting point first."""
 
     rows: pd.DataFrame
+    known: list[Row] | None = field(default=None, repr=False, compare=False)
+    """The rows as dicts, where a table was turned into them as a whole."""
 
     @cached_property
     def places(self) -> list[Row]:
         """The rows as dicts, since a report asks for single rows ten thousand times."""
-        return cast("list[Row]", self.rows.to_dict("records"))
+        return records(self.rows) if self.known is None else self.known
 
     @property
     def start(self) -> Row:
@@ -41,21 +44,47 @@ class Track:
         return self.places[0]
 
     @property
+    def end(self) -> Row:
+        """The last row."""
+        return self.places[-1]
+
+    @property
     def one_shot(self) -> bool:
         """Whether the dose is a strength."""
         return bool(self.rows["updates"].isna().all())
 
+    @cached_property
+    def _reached(self) -> dict[str, tuple[Status, Row | None]]:
+        """By target column that was asked for: the status, and the row at which the target is first reached."""
+        return {}
+
+    def _at(self, target: float | str) -> tuple[Status, Row | None]:
+        column = target_column(target)
+        if column not in self._reached:
+            first = next((row for row in self.places if row[column] == 1), None)  # not 1: False, nan or None
+            undefined = any(pd.isna(row[column]) for row in self.places)
+            started, ended = (bool(row[column] == 1) for row in (self.start, self.end))
+            status: Status = "undefined" if undefined else "nothing" if started else "reached" if ended else "censored"
+            self._reached[column] = status, first
+        return self._reached[column]
+
     def status(self, target: float | str) -> Status:
         """Return ``undefined`` (no oracle), ``nothing`` (at or below from the start), ``reached`` or ``censored``."""
-        flags = self.rows[target_column(target)]
-        if flags.isna().any():
-            return "undefined"
-        return "nothing" if flags.iloc[0] else "reached" if flags.iloc[-1] else "censored"
+        return self._at(target)[0]
 
     def at(self, target: float | str) -> Row | None:
         """Return the row at which the target is first reached."""
-        column = target_column(target)
-        return next((row for row in self.places if row[column] == 1), None)  # not 1: False, nan or None
+        return self._at(target)[1]
+
+    def log_dose(self, target: float | str, end: float) -> float:
+        """Return the log of the dose at which a target is first reached, or of ``end`` where it is not reached by then.
+
+        NaN where there is no such target, or nothing to forget from the start.
+        """
+        if self.status(target) in ("undefined", "nothing"):
+            return math.nan
+        hit = self.at(target)
+        return math.log(end if hit is None else min(float(hit["dose"]), end))
 
     def at_dose(self, dose: float) -> Row:
         """Return the last row whose dose is not beyond ``dose``; a path that diverged earlier ends in its last row."""
@@ -66,8 +95,42 @@ class Track:
         return next((row for row in self.places if row["rewound"]), None)
 
 
+def records(rows: pd.DataFrame) -> list[Row]:
+    """Return the rows of a table as dicts of Python's own values, as ``to_dict("records")`` does in ten times as long."""
+    names, columns = (
+        list(map(str, rows)),
+        [[None if value is pd.NA else value for value in rows[name].tolist()] for name in rows],
+    )
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+REPLICATE = ("draw", "repeat")
+"""Columns, where a recipe asks for more than one: the draw of the forget split within a seed, the repeat of the path within a draw."""
+
+
 def tracks(rows: pd.DataFrame) -> Iterator[tuple[int, Place, Track]]:
-    """Yield the seed, the place and the path of every path in the rows of a study, sorted by seed and place."""
-    for key, path in rows.groupby(PATH, sort=True, dropna=False):
+    """Yield the seed, the place and the path of every path in the rows of a study, sorted by seed and place.
+
+    Of several draws and repeats it is the first of each; see :func:`replicates`.
+    """
+    _, _, first = next(replicates(rows))
+    yield from _tracks(first)
+
+
+def _tracks(rows: pd.DataFrame) -> Iterator[tuple[int, Place, Track]]:
+    ordered = rows.sort_values("dose", kind="stable", ignore_index=True)
+    places = records(ordered)
+    for key, path in ordered.groupby(PATH, sort=True, dropna=False):
         seed, *place = key
-        yield int(str(seed)), Place(*map(str, place)), Track(path.sort_values("dose", kind="stable"))
+        yield int(str(seed)), Place(*map(str, place)), Track(path, [places[i] for i in path.index])
+
+
+def replicates(rows: pd.DataFrame) -> Iterator[tuple[int, int, pd.DataFrame]]:
+    """Yield each draw of forget splits and each repeat of paths with its rows, which no longer have the columns for them."""
+    names = [name for name in REPLICATE if name in rows]
+    if not names or rows.empty:
+        yield 0, 0, rows.drop(columns=names)
+        return
+    for key, part in rows.groupby(names, sort=True):
+        at = dict(zip(names, map(int, map(str, key)), strict=True))
+        yield at.get("draw", 0), at.get("repeat", 0), part.drop(columns=names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -166,6 +167,20 @@ class Run:
         with self.random:
             pass
 
+    def measure_on(self, classes: Tensor) -> None:
+        """Measure validation, test and robust accuracy on the examples of these classes alone; what is trained on stays.
+
+        Args:
+            classes: int64, of any shape.
+
+        """
+
+        def of_classes(split: Split) -> Split:
+            return split.of(torch.isin(split.targets.cpu(), classes.cpu()).nonzero().squeeze(1))
+
+        self.data = replace(self.data, validation=of_classes(self.data.validation), test=of_classes(self.data.test))
+        self.attacked = self.attacked and of_classes(self.attacked)
+
     def state(self) -> dict[str, Tensor]:
         """Return everything that later updates depend on, as named tensors."""
         tensors = {f"model.{name}": value for name, value in kept(self.model).items()}
@@ -237,7 +252,7 @@ class Run:
         """Put the gradients of a batch's training loss, penalty included, into the parameters."""
         penalty, size = self.training.penalty, self.objective.size(batch)
         if self.training.micro_batch is not None:
-            self.optimizer.zero_grad(set_to_none=True)
+            self._clear()
             with self.masters.gathered():
                 backward(part_losses(self._logits, batch, self.objective, self.training.micro_batch))
             return
@@ -251,8 +266,13 @@ class Run:
         if penalty:
             with still_statistics(self.model):
                 loss = loss + penalty.term(lambda inputs: self._logits((inputs, *batch[1:])), batch[0], logits)
-        self.optimizer.zero_grad(set_to_none=True)
+        self._clear()
         loss.backward()
+
+    def _clear(self) -> None:
+        """Drop all gradients, as ``optimizer.zero_grad`` does in ten times as long."""
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def _logits(self, batch: Batch) -> Tensor:
         with self.training.speed.autocast(self.device):
@@ -270,12 +290,12 @@ class Run:
         measured: dict[str, Scores] = {}
         if self.data.gradient_norm:
             count = len(self.data.train)
-            self.optimizer.zero_grad(set_to_none=True)
+            self._clear()
             with self.masters.gathered():
                 measured["train"] = self._score("train", lambda losses: (wide(losses).sum() / count).backward())
             with self.masters.widened():
                 row["gradient_norm"] = norm_of([p.grad for p in self.model.parameters() if p.grad is not None])
-            self.optimizer.zero_grad(set_to_none=True)
+            self._clear()
         row["weight_norm"] = norm_of(self.model.parameters())
         for name in SPLITS:
             scores = measured[name] if name in measured else self._score(name)

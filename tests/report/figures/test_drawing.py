@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 import warnings
 
+import matplotlib as mpl
 import pytest
+from fontTools.ttLib import TTFont
 from matplotlib.figure import Figure
 
 from ungrok.core.errors import UngrokWarning
-from ungrok.report.figures.drawing import COLORS, color, glyphs_named
+from ungrok.report.figures.drawing import COLORS, color, glyphs_named, light_fonts
 
 MANY = [{"kind": "neggrad_plus", "lr": [1e-4, 1e-3]}, *({"kind": "scrub", "name": f"method_{i}"} for i in range(8))]
 
@@ -50,13 +53,16 @@ def test_nothing_is_cut_off_covered_or_too_small(study, changes, drawn, texts):
 
 def test_a_stage_has_one_color_everywhere(study, drawn):
     view, named = study(), set()
+    shades = {view.names.stage(stage): shade for stage, shade in COLORS.items()}
     assert color(view, "grokked") == COLORS["grokked"]
     for name, figure in drawn(view).items():
         for entry in (line for legend in figure.legends for line in legend.get_lines()):
-            if entry.get_label() in COLORS:
+            if entry.get_label() in shades:
                 named.add(name)
-                assert entry.get_color() == COLORS[entry.get_label()], name
-    assert named == {"dose-class", "survival-pre_grok-grokked-class", "frontier-class"}
+                assert entry.get_color() == shades[entry.get_label()], name
+    assert named == {
+        f"{name}-class" for name in ("dose", "survival-pre_grok-grokked", "least-damage-pre_grok-grokked", "frontier")
+    }
     others = study(stages=["pre_grok", "step-200", "step-300"], claims={})
     assert len({color(others, stage) for stage in others.stages}) == 3
 
@@ -94,3 +100,26 @@ def test_characters_that_the_font_lacks_are_named_once():
         drawn()
     assert [warning.category for warning in said] == [RuntimeWarning, UngrokWarning]
     assert str(said[1].message).startswith("figures: the font has no \u6a19, \u76ee, drawn as boxes")
+
+
+def test_light_fonts_hold_the_letters_and_no_rules():
+    def embedded() -> TTFont:
+        figure = Figure(figsize=(2, 1))
+        figure.text(0.1, 0.5, "first difference −1")
+        file = io.BytesIO()
+        with mpl.rc_context({"pdf.fonttype": 42, "pdf.compression": 0}):
+            figure.savefig(file, format="pdf")
+        return TTFont(io.BytesIO(max(re.findall(rb"stream\n(.*?)\nendstream", file.getvalue(), re.DOTALL), key=len)))
+
+    heavy = embedded()
+    with light_fonts():
+        light = embedded()
+    rules = {"GDEF", "GPOS", "GSUB"}
+    assert rules & set(heavy.keys())
+    assert not rules & set(light.keys())
+    shapes = [
+        {name: font["glyf"][name].compile(font["glyf"]) for name in font.getGlyphOrder()} for font in (heavy, light)
+    ]
+    letters = set("first difference".replace(" ", "")) - {"f"}
+    assert letters <= set(shapes[1])
+    assert all(shapes[1][name] == shapes[0][name] for name in letters)

@@ -21,7 +21,11 @@ def test_arms_stand_three_side_by_side(study, drawn):
 def test_labels_of_stages_never_meet(study, drawn, texts):
     view = study(stages=["pre_grok", "memorized", "step-101", "grokked", "final"])
     figure = drawn(view)["training"]
-    stages = [box for text, box in texts(figure) if text.get_text().split()[0] in view.stages]
+    stages = [
+        box
+        for text, box in texts(figure)
+        if any(text.get_text().startswith(view.names.stage(stage)) for stage in view.stages)
+    ]
     assert len(stages) == 5
     assert not any(a.overlaps(b) for a, b in itertools.combinations(stages, 2))
 

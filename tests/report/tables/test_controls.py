@@ -23,7 +23,7 @@ def test_a_row_per_checkpoint_with_means_and_ranges(study, plain):
     (table,) = controls(replace(view, results=results))
     assert [plain(row) for row in table.rows] == [
         ["same", "train_loss", "grokked", "0.05", "2 of 3", "1.5", "1.8", "0.3/[0.1, 0.5]"],
-        ["slow/same", "train_loss", "grokked", "0.05", "0 of 1", "–", "–", "–"],
+        ["slow, same", "train_loss", "grokked", "0.05", "0 of 1", "–", "–", "–"],
     ]
 
 

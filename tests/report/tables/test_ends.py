@@ -12,15 +12,15 @@ def plain(row):
 
 def test_medians_over_seeds_stand_beside_the_oracle_s(study):
     (table,) = ends(study())
-    assert table.title == "At the end of each path, against the oracle, forget split class"
+    assert table.title == "At the end of each path, against the oracle, forgetting one class"
     assert READING in table.how
     oracle, _, start, _, early, late = map(plain, table.rows)
     # Eight seeds, 0 to 7: the median adds 0.035.
-    assert early[:9] == ["gradient_ascent", "pre_grok", "8 of 8", *(f"{k / 100 + 0.035:.3f}" for k in range(6))]
-    assert late[:2] == ["gradient_ascent", "grokked"]
-    assert oracle[:9] == ["oracle", "pre_grok", "–", *(f"{k / 100 + 0.035:.3f}" for k in range(6, 12))]
+    assert early[:9] == ["gradient ascent", "before grokking", "8 of 8", *(f"{k / 100 + 0.035:.3f}" for k in range(6))]
+    assert late[:2] == ["gradient ascent", "after grokking"]
+    assert oracle[:9] == ["oracle", "before grokking", "–", *(f"{k / 100 + 0.035:.3f}" for k in range(6, 12))]
     assert set(oracle[9:]) == {"–"}
-    assert start[:4] == ["none", "pre_grok", "–", "0.900"]
+    assert start[:4] == ["none", "before grokking", "–", "0.900"]
     assert set(start[4:]) == {"–"}
     first, last = len(AUCS) * 2, len(AUCS) * 2 + len(DISTANCES) + len(SHARES)
     assert early[9:] == [f"{k / 100 + 0.035:.3f}" for k in range(first, last)]
@@ -54,8 +54,8 @@ def test_a_number_that_a_finite_path_lacks_is_counted(study):
 def test_stages_without_paths_have_no_rows(study):
     (table,) = ends(study(options={"absent": lambda cell: cell.stage == "grokked"}))
     assert [plain(row)[:2] for row in table.rows] == [
-        ["oracle", "pre_grok"],
-        ["none", "pre_grok"],
-        ["gradient_ascent", "pre_grok"],
+        ["oracle", "before grokking"],
+        ["none", "before grokking"],
+        ["gradient ascent", "before grokking"],
     ]
     assert list(ends(study(options={"absent": lambda cell: True}))) == []

@@ -26,8 +26,8 @@ def test_extraction_strengths_of_both_groups_stand_side_by_side(answers_study, p
     (table,) = language.extraction(answers_study())
     rows = {tuple(plain(row)[:2]): plain(row)[2] for row in table.rows}
     assert rows["none", "forgotten"] == "0.550 / 0.550/± 0.071 / ± 0.071"
-    assert rows["gradient_difference", "forgotten"] == "0.150 / 0.350/± 0.071 / ± 0.071"
-    assert rows["gradient_difference", "retained"] == "0.900 / 0.900/± 0.000 / ± 0.000"
+    assert rows["gradient difference", "forgotten"] == "0.150 / 0.350/± 0.071 / ± 0.071"
+    assert rows["gradient difference", "retained"] == "0.900 / 0.900/± 0.000 / ± 0.000"
     assert rows["oracle", "forgotten"] == "0.100 / 0.200/± 0.000 / ± 0.000"
 
 
@@ -46,11 +46,11 @@ def test_sizes_of_groups_by_rule(answers_study):
 
 def test_answers_at_the_end_stand_beside_the_oracle(answers_study, plain):
     first, second = language.answers(answers_study())
-    assert first.title == "Answers at the end, forget split grokked-4"
+    assert first.title == "Answers at the end, forgetting 4 grokked pairs"
     assert first.columns == ["method", "ROUGE-L forget", "model utility"]
     assert [plain(row) for row in first.rows] == [
         ["oracle", "0.100", "–"],
-        ["gradient_difference", "0.250", "0.700"],
+        ["gradient difference", "0.250", "0.700"],
     ]
     assert second.how == "The same at the end of each path, medians over seeds."
 

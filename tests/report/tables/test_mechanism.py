@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from dataclasses import replace
 
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.tables.mechanism import tables
-from ungrok.report.tables.verdicts import headline_verdicts
 
 ARMS = {"slow": {"trajectory": {"batch_size": 32}}}
+STAGES = ["before grokking", "after grokking"]
 ANALYZE = [{"kind": "gradient_alignment"}, {"kind": "weight_norm"}]
 
 
@@ -20,20 +22,42 @@ def lines(cell):
     return cell if isinstance(cell, str) else list(cell.lines)
 
 
-def headed(view, claim, comparison):
-    return [v for v in headline_verdicts(view) if (v.claim.kind, v.comparison.label) == (claim, comparison)]
+def effects_of(view, comparison):
+    """Return the effects on updates at the headline's target, at the same rate."""
+    rows = [
+        v for v in view.verdicts if (v.reading, v.metric, v.comparison.label) == ("same_rate", "updates", comparison)
+    ]
+    values = [v.effect.value for v in rows if str(v.at) == "UA ≤ 0.1" and v.effect.value is not None]
+    assert values
+    return values
+
+
+def median_and_signs(effects):
+    middle = f"×\N{NO-BREAK SPACE}{math.exp(statistics.median(effects)):.2g}"
+    return [middle, f"agrees in {sum(effect > 0 for effect in effects)} of {len(effects)}"]
 
 
 def test_values_stand_beside_their_nulls_and_changes_have_intervals(measured_study):
     together, values, _ = tables(Mechanism(measured_study))
-    assert values.columns == ["measure", "on", "unit", "pre_grok", "grokked", "slow/pre_grok", "slow/grokked"]
+    assert values.columns == ["measure", "on", "unit", *STAGES, *(f"slow, {stage}" for stage in STAGES)]
     cosine, norm = values.rows
-    assert cosine[:3] == ["gradient_cosine", "forget|retain", "1"]
+    assert cosine[:3] == ["gradient cosine", "forget|retain", "1"]
     assert lines(cosine[3]) == ["0.904 ± 0.00245", "permuted [0.8,\xa00.95], outside in 0 of 8"]
     assert lines(cosine[4])[1] == "permuted [0.8,\xa00.95], outside in 8 of 8"
     assert lines(norm[3]) == ["3 ± 0"]
-    change = next(row for row in together.rows if row[1] == "gradient_cosine")
+    change = next(row for row in together.rows if row[1] == "gradient cosine")
     assert lines(change[3]) == ["−0.4", "[−0.4,\xa0−0.4]"]
+
+
+def test_an_estimate_shows_the_standard_error_of_its_probes(study, measures, with_measures):
+    base = study(analyze=[{"kind": "curvature"}])
+    one = with_measures(
+        base,
+        *(measures(base, name, lambda seed, arm, stage, size=size: size, analysis="curvature") for name, size in
+          (("hessian_trace", 3.0), ("hessian_trace_error", 0.5))),
+    )  # fmt: skip
+    values = next(t for t in tables(Mechanism(one)) if t.title.startswith("Measures of mechanism"))
+    assert [(row[0], lines(row[3])) for row in values.rows] == [("hessian trace", ["3 ± 0", "estimated ± 0.5"])]
 
 
 def test_a_null_of_few_draws_has_no_quantiles(measured_study):
@@ -51,13 +75,17 @@ def test_claims_and_measures_stand_in_one_table_one_column_per_comparison(study,
         base, measures(base, "gradient_cosine", lambda seed, arm, stage: seed + is_late(stage) + 5 * (arm == "slow"))
     )
     table = next(tables(Mechanism(one)))
-    assert table.columns == ["", "what", "on", "pre_grok → grokked", "grokked → slow/grokked"]
+    assert table.columns == [
+        "",
+        "what",
+        "on",
+        "before grokking → after grokking",
+        "after grokking → slow, after grokking",
+    ]
     by_name = {row[1]: row for row in table.rows}
-    assert [lines(cell)[0] for cell in by_name["gradient_cosine"][3:]] == ["1", "5"]
-    words = [v.word for v in headed(one, "efficiency", "grokked → slow/grokked")]
-    assert words
-    assert lines(by_name["efficiency"][4]) == [f"{len(words)} {words[0]}"]
-    assert by_name["efficiency"][4].tone == words[0]
+    assert [lines(cell)[0] for cell in by_name["gradient cosine"][3:]] == ["1", "5"]
+    effects = effects_of(one, "grokked → slow/grokked")
+    assert lines(by_name["efficiency, same rate"][4]) == median_and_signs(effects)
 
 
 def test_measures_of_two_forget_splits_are_compared(study, measures, with_measures):
@@ -70,21 +98,21 @@ def test_measures_of_two_forget_splits_are_compared(study, measures, with_measur
         measures(base, "gradient_cosine", lambda seed, arm, stage: 0.1 * seed + 2 + is_late(stage), forget="late"),
     )
     *_, table = [t for t in tables(Mechanism(one)) if t.title.startswith("Arms, measures and claims")]
-    assert table.columns == ["", "what", "on", "grokked/early → grokked/late"]
+    assert table.columns == ["", "what", "on", "early → late, after grokking"]
     by_name = {row[1]: row for row in table.rows}
-    assert lines(by_name["gradient_cosine"][3]) == ["3", "[3,\xa03]"]
-    words = [v.word for v in headed(one, "efficiency", "grokked/early → grokked/late")]
-    assert sum(int(line.split()[0]) for line in lines(by_name["efficiency"][3])) == len(words) > 0
+    assert lines(by_name["gradient cosine"][3]) == ["3", "[3,\xa03]"]
+    effects = effects_of(one, "grokked/early → grokked/late")
+    assert lines(by_name["efficiency, same rate"][3]) == median_and_signs(effects)
 
 
 def test_what_is_predicted_is_what_was_computed(measured_study):
     part = Mechanism(measured_study)
     table = list(tables(part))[2]
     own = part.mediation[(part.mediation["measure"] == "gradient_cosine") & (part.mediation["outcome"] == "updates")]
-    row = next(r for r in table.rows if r[0] == "gradient_cosine")
-    assert row[8 - 2] == f"{own['rank_correlation'].item():.2f}".replace("-", "−")
-    assert row[8] == own["predicts"].item()
-    assert part.sentences()[0].startswith("gradient_cosine: does it predict beyond test accuracy? damage: ")
+    row = next(r for r in table.rows if r[0] == "gradient cosine")
+    assert row[7] == f"{own['rank_correlation'].item():.2f}".replace("-", "−")
+    assert row[9:11] == [f"{own['permutation_p'].item():.3f}", own["answer"].item()]
+    assert part.sentences()[0].startswith("gradient cosine: does it predict beyond test accuracy? damage: ")
 
 
 def test_texts_hold_no_code(measured_study):

@@ -22,7 +22,7 @@ def test_medians_of_updates_respect_censoring(study, times, median, spread, plai
     (table,) = updates.updates_to_target(study(from_pre(times, 5.0)))
     row = plain(table.rows[0])
     reached = sum(time is not None for time in times)
-    assert row[:2] == ["gradient_ascent", "pre_grok"]
+    assert row[:2] == ["gradient ascent", "before grokking"]
     assert row[2] == "/".join(part for part in (median, spread) if part)
     assert row[3:6] == [f"{reached} of 8", "0", str(8 - reached)]
 
@@ -42,7 +42,7 @@ def test_learning_rates_are_chosen_on_validation_accuracy(study, plain):
     rows.loc[gentle, "validation_accuracy"] = 0.88
     rows.loc[rows["method"] == "gradient_ascent lr=0.1", "validation_accuracy"] = 0.9
     (table,) = updates.learning_rates(view)
-    assert [row[0] for row in table.rows] == ["gradient_ascent"] * 2
+    assert [row[0] for row in table.rows] == ["gradient ascent"] * 2
     assert list(table.columns[2:5]) == ["lr 0.001", "lr 0.01", "lr 0.1"]
     row = plain(table.rows[0])
     # 0.1 costs nothing, but half of the seeds are not most of them; 0.01 costs 0.02 and 0.001 costs 0.1.
@@ -52,4 +52,4 @@ def test_learning_rates_are_chosen_on_validation_accuracy(study, plain):
 
 def test_no_rate_is_chosen_where_none_reaches_the_target(study, plain):
     (table,) = updates.learning_rates(study(lambda cell: None, unlearn=[{"kind": "finetune", "lr": [0.1, 0.01]}]))
-    assert plain(table.rows[0])[4:] == ["none in most seeds", "–", "–", "–", "–"]
+    assert plain(table.rows[0])[4:] == ["none in most seeds"] * 5

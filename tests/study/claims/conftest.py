@@ -14,8 +14,11 @@ from ungrok.study.recipe import Recipe
 
 BUDGET, DOSE = 100.0, 50.0
 KEYS = [
-    "claim", "comparison", "setting", "effect", "unit", "ci_low", "ci_high", "n_seeds", "p_value", "verdict", "note",
+    "claim", "reading", "comparison", "setting", "headline", "effect", "unit", "ci_low", "ci_high", "n_seeds", "p_value", "verdict",
+    "notes",
 ]  # fmt: skip
+
+Key = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,25 @@ class Hand:
         return self.tiny(*own, *overrides)
 
     @staticmethod
-    def path(seed, stage, hit, *, ra=0.9, ta=0.8, ua0=1.0, oracle=0.2, end=None, method="gradient_ascent"):
-        """Return the rows of a path that reaches UA 0 at update ``hit`` (None: never) with the RA and TA given."""
+    def path(
+        seed,
+        stage,
+        hit,
+        *,
+        ra=0.9,
+        ta=0.8,
+        ua0=1.0,
+        oracle=0.2,
+        end=None,
+        method="gradient_ascent",
+        oracle_ta=0.85,
+        moved=None,
+        **more,
+    ):
+        """Return the rows of a path that reaches UA 0 at update ``hit`` (None: never) with the RA and TA given.
+
+        ``moved`` is how far the function has moved at its end, in proportion to the dose; ``more`` are columns that do not change.
+        """
         doses = sorted({0.0, DOSE, BUDGET, *([hit] if hit else [])})
         rows = []
         for dose in doses:
@@ -48,6 +68,9 @@ class Hand:
                     "reached_oracle": None if oracle is None else ua0 <= oracle or done,
                     "rewound": dose == doses[-1], "diverged": False,
                     "oracle_gap": None if oracle is None else abs(ua - oracle) / 3,
+                    "oracle_TA": None if oracle is None else oracle_ta,
+                    "moved_retain": None if moved is None else moved * dose / BUDGET,
+                    **more,
                 }
             )  # fmt: skip
         return rows
@@ -62,15 +85,19 @@ class Hand:
         for flag in ("reached_0.1", "reached_oracle"):
             rows[flag] = rows[flag].astype("boolean")
         doses = dict.fromkeys(recipe.unlearn_labels(), Doses(BUDGET, DOSE))
-        listed = [verdict.to_dict() for verdict in judge(rows, recipe, doses)]
-        assert listed
-        assert all(list(verdict) == KEYS for verdict in listed)
-        names = ("metric", "at", "method")
-        return {(v["claim"], *(v["setting"][name] for name in names)): v for v in listed}
+        judged = judge(rows, recipe, doses)
+        assert judged
+        assert all(list(verdict.to_dict()) == KEYS for verdict in judged)
+        return {
+            (v.claim.kind, v.reading, v.metric, str(v.at), v.method): v.to_dict() | {"note": v.note, "wins": v.wins}
+            for v in judged
+        }
 
     @staticmethod
-    def pick(verdicts: dict[Any, Any], claim, metric, at="UA ≤ 0.1", method="gradient_ascent"):
-        return verdicts[claim, metric, at, method]
+    def pick(verdicts: dict[Key, Any], claim, metric, at="UA ≤ 0.1", method="gradient_ascent", reading=None):
+        if reading is None:
+            reading = {"efficiency": "same_rate"}.get(claim, "")
+        return verdicts[claim, reading, metric, at, method]
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from ungrok.study.claims import Note
             "target not reached",
             "target not reached: 0 → 4 of 8",
         ),
-        (Note("mean_ua", {"before": 0.1, "after": 0.256}), *["mean UA 0.10 → 0.26 at this dose"] * 2),
-        (Note("adjusted_p", {"p": 0.05041}), *["Holm-adjusted p = 0.0504"] * 2),
+        (Note("own_rates", {"before": 0.0004, "after": 0.002}), *["median rates 0.0004 → 0.002"] * 2),
     ],
 )
 def test_a_note_has_a_long_and_a_short_text(note, short, text):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ungrok.study.statistics import sign_flip
+from ungrok.study.claims import Note
+
+CONFOUNDED = Note("confounded").text
 
 
 def test_the_papers_reading_prefers_lower_ua_and_higher_ta(hand):
@@ -25,19 +27,27 @@ def test_ues_says_how_unstable_it_is(hand):
     assert "negative in 1 of 16" in verdict["note"]
 
 
-def test_a_diverged_model_may_have_had_any_accuracy(hand):
+def test_a_diverged_model_is_left_out(hand):
     before = [hand.path(s, "pre_grok", 40, ta=0.5) for s in hand.seeds]
     after = [hand.path(s, "grokked", 40, ta=np.nan if s == 0 else 0.7) for s in hand.seeds]
     verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "TA", "update 50")
-    assert verdict["ci_low"] == pytest.approx(sign_flip([0 - 0.5, *[0.2] * 7]).low)
-    assert verdict["ci_high"] == pytest.approx(sign_flip([1 - 0.5, *[0.2] * 7]).high)
+    assert (verdict["n_seeds"], verdict["effect"]) == (7, pytest.approx(0.2))
+
+
+def test_the_papers_reading_never_comes_without_what_confounds_it(hand):
+    verdicts = hand.verdicts(hand.recipe(), *hand.pairs([40] * 8, [20] * 8))
+    own = [verdict for (claim, *_), verdict in verdicts.items() if claim == "paper"]
+    assert [verdict["setting"]["metric"] for verdict in own] == ["UA", "RA", "TA", "UES"]
+    for verdict in own:
+        assert verdict["verdict"] == "exploratory"
+        assert "not at equal forgetting: the two sides start from different values" in verdict["note"]
 
 
 def test_models_that_all_diverged_have_no_effect(hand):
     judged = hand.verdicts(hand.recipe(), *hand.pairs([40] * 8, [40] * 8, ta=np.nan))
     verdict = hand.pick(judged, "paper", "TA", "update 50")
-    assert (verdict["effect"], verdict["note"]) == (None, "diverged; started from 0.900 → 0.900")
-    assert hand.pick(judged, "paper", "UES", "update 50")["note"] == "defined in 0 of 8 pairs"
+    assert (verdict["effect"], verdict["note"]) == (None, f"diverged; started from 0.900 → 0.900; {CONFOUNDED}")
+    assert hand.pick(judged, "paper", "UES", "update 50")["note"] == f"defined in 0 of 8 pairs; {CONFOUNDED}"
 
 
 def test_no_difference_of_ues_is_too_small_to_matter(hand):
@@ -46,7 +56,7 @@ def test_no_difference_of_ues_is_too_small_to_matter(hand):
     after = [hand.path(s, "grokked", 40, ra=0.5, ta=0.405) for s in hand.seeds]
     verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "paper", "UES", "update 50")
     assert 0 < verdict["effect"] < 0.1
-    assert verdict["verdict"] == "supported"
+    assert verdict["verdict"] == "exploratory"
 
 
 def test_a_small_negative_ues_counts_as_negative(hand):
@@ -66,4 +76,4 @@ def test_a_ues_of_0_is_not_negative(hand):
         for path in paths
     ]
     found = hand.pick(hand.verdicts(hand.recipe(), *moved), "paper", "UES", "update 50")
-    assert found["note"].endswith("defined in 8 of 8 pairs; unstable: from 0 to 0, negative in 0 of 16")
+    assert found["note"].startswith("defined in 8 of 8 pairs; unstable: from 0 to 0, negative in 0 of 16")

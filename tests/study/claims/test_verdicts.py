@@ -6,52 +6,49 @@ import math
 
 import pytest
 
-from ungrok.study.claims import CLAIMS, At, Effect, Note, Verdict, decide
+from ungrok.study.claims import CLAIMS, At, Effect, Note, Verdict, Wins, decide
 from ungrok.study.place import Comparison
 from ungrok.study.recipe_blocks import Side
-from ungrok.study.statistics import Estimate, sign_flip
+from ungrok.study.statistics import Estimate
 
 
-def decided(estimate, p, margin, alpha=0.05):
-    word, note = decide(estimate, p, margin, alpha)
+def judge(low, high, margin=0.1, **how):
+    word, note = decide(Estimate((low + high) / 2, low, high, 0.5, 10), margin, **how)
     return word, note.text if note else ""
 
 
-def judge(low, high, p=0.01, n=10, margin=0.1):
-    return decided(Estimate((low + high) / 2, low, high, p, n), p, margin)
-
-
-def test_verdict_by_direction():
+def test_a_direction_is_named_exactly_where_the_interval_leaves_out_zero():
     assert judge(0.2, 0.6) == ("supported", "")
-    assert judge(0.05, 0.6) == ("supported", "")
+    assert judge(0.01, 0.06) == ("supported", "")
     assert judge(-0.6, -0.2) == ("refuted", "")
+    for low, high in ((-0.2, 0.6), (0.0, 0.6), (-0.6, 0.0)):
+        assert judge(low, high) == ("inconclusive", "interval across zero")
 
 
-def test_verdict_no_difference_takes_precedence_over_a_small_supported_effect():
-    assert judge(-0.05, 0.06, p=0.7) == ("refuted", "no difference: interval within ±0.1")
-    assert judge(0.01, 0.06) == ("refuted", "no difference: interval within ±0.1")
-    assert judge(0.01, 0.1) == ("supported", "")
+def test_an_interval_within_the_margin_is_no_difference():
+    assert judge(-0.05, 0.06) == ("refuted", "no difference: interval within ±0.1")
+    assert judge(-0.1, 0.05) == ("inconclusive", "interval across zero")
+    assert judge(-0.05, 0.1) == ("inconclusive", "interval across zero")
 
 
-def test_verdict_inconclusive_for_too_few_seeds():
-    estimate = sign_flip([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert decided(estimate, estimate.p_value, 0.1) == (
-        "inconclusive",
-        "too few seeds: smallest possible p is 2/2^5 = 1/16",
-    )
-    assert decided(estimate, estimate.p_value, 0.1, alpha=1 / 16)[1].startswith("too few seeds")
+def test_no_difference_is_not_claimed_of_bounds():
+    word, text = judge(-0.05, 0.06, bounds_only=True)
+    assert (word, text) == (
+        "inconclusive", "interval within ±0.1, but some paths did not get there: no difference cannot be claimed"
+    )  # fmt: skip
+    assert judge(0.01, 0.06, bounds_only=True)[0] == "supported"
 
 
-def test_verdict_inconclusive_after_adjustment():
-    assert judge(0.2, 0.6, p=0.08) == ("inconclusive", "Holm-adjusted p = 0.08")
-    assert judge(-0.6, -0.2, p=0.0504) == ("inconclusive", "Holm-adjusted p = 0.0504")
-    assert judge(0.2, 0.6, p=0.05) == ("inconclusive", "Holm-adjusted p = 0.05")
-    assert judge(-0.6, -0.2, p=0.05) == ("inconclusive", "Holm-adjusted p = 0.05")
+def test_no_difference_of_accuracies_needs_seeds_enough_to_exclude_collapses():
+    assert judge(-0.05, 0.06, larger=0.31)[0] == "inconclusive"
+    assert "up to 0.31 of seeds may differ by more" in judge(-0.05, 0.06, larger=0.31)[1]
+    word, text = judge(-0.05, 0.06, larger=0.1)
+    assert word == "refuted"
+    assert text == "no difference: interval within ±0.1, and at most a share 0.10 of seeds differs by more"
 
 
-def test_verdict_inconclusive_across_zero():
-    assert judge(-0.2, 0.6, p=0.3) == ("inconclusive", "interval across zero")
-    assert judge(0.0, 0.6, p=0.3) == ("inconclusive", "interval across zero")
+def test_net_wins_agree_with_the_claim_where_the_later_side_needs_fewer():
+    assert Wins(6, 1, 3).net == 5
 
 
 @pytest.mark.parametrize(
@@ -62,7 +59,8 @@ def test_verdict_inconclusive_across_zero():
         (At.matched(40.0, one_shot=False), "update 40", "dose"),
         (At.matched(3e-6, one_shot=True), "strength 3e-06", "dose"),
         (At("rewind"), "rewind", "rewind"),
-        (At("any"), "any target", "dose"),
+        (At("end"), "end of the path", "end of the path"),
+        (At("any"), "any target", "any target"),
     ],
 )
 def test_places_have_names_and_matched_doses_are_one_family(at, text, family):
@@ -81,13 +79,15 @@ def test_an_effect_knows_its_scale_unit_and_restriction():
 def test_the_stored_form():
     sides = (Side(stage="pre_grok"), Side(stage="grokked", arm="slow"))
     verdict = Verdict(
-        CLAIMS.parse({"kind": "collateral"}), Comparison(*sides, "class", "random"), "scrub", "RA", At.target(0.5),
+        CLAIMS.parse({"kind": "collateral"}), "", Comparison(*sides, "class", "random"), "scrub", "RA", At.target(0.5), True,
         Effect(0.25, (-math.inf, 0.5), "accuracy"), 4, 0.25, "inconclusive", (Note("across_zero"), Note("no_oracle", {"count": 1, "pairs": 5})),
     )  # fmt: skip
     assert verdict.to_dict() == {
         "claim": "collateral",
+        "reading": "",
         "comparison": "pre_grok → slow/grokked",
         "setting": {"forget": "class → random", "method": "scrub", "metric": "RA", "at": "UA ≤ 0.5"},
+        "headline": True,
         "effect": 0.25,
         "unit": "accuracy",
         "ci_low": None,
@@ -95,28 +95,13 @@ def test_the_stored_form():
         "n_seeds": 4,
         "p_value": 0.25,
         "verdict": "inconclusive",
-        "note": "interval across zero; no oracle in 1 of 5 pairs",
+        "notes": [
+            {"code": "across_zero", "text": "interval across zero"},
+            {"code": "no_oracle", "text": "no oracle in 1 of 5 pairs"},
+        ],
     }
     assert verdict.noted("no_oracle")
     assert not verdict.noted("coarse")
-
-
-def test_an_interval_that_ends_on_the_margin_is_not_within_it():
-    assert judge(-0.1, 0.05, p=0.3) == ("inconclusive", "interval across zero")
-    assert judge(-0.05, 0.1, p=0.3) == ("inconclusive", "interval across zero")
-
-
-@pytest.mark.parametrize("p", [0.01, 0.3])
-@pytest.mark.parametrize(("low", "high"), [(-0.2, 0.6), (0.0, 0.6), (-0.6, 0.0), (-0.6, 0.2)])
-def test_an_interval_that_holds_zero_decides_nothing(low, high, p):
-    """Whatever the p-value: that of bounded values does not come from the same test."""
-    assert judge(low, high, p=p) == ("inconclusive", "interval across zero")
-
-
-def test_the_level_is_one_in_twenty_unless_given():
-    estimate = Estimate(0.4, 0.2, 0.6, 0.01, 10)
-    assert decide(estimate, 0.0499, 0.1)[0] == "supported"
-    assert decide(estimate, 0.05, 0.1)[0] == "inconclusive"
 
 
 def test_an_effect_has_no_negative_zero_and_no_bounds_of_its_own():

@@ -33,6 +33,15 @@ def test_without_an_oracle_nothing_is_compared_with_it(study, tmp_path):
     assert [row["UA"] for row in result.rows] == [row["UA"] for row in before.rows]
 
 
+def test_an_end_may_be_left_without_an_audit(study, tmp_path):
+    _, job, before = rows_of(study)
+    spec = job.spec.model_copy(update={"audit": False})
+    result = Evaluate(spec, job.inputs).run(Work(study[1], job.inputs, tmp_path))
+    assert (result.rows, result.audits) == (before.rows, [])
+    assert "audit" not in job.spec.spec()
+    assert spec.spec() == job.spec.spec() | {"audit": False}
+
+
 def test_where_there_is_no_path_there_are_no_rows(study):
     _, _, result = rows_of(study, "impossible", "wide")
     assert (result.rows, result.audits) == ([], [])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ungrok.study.bill import Bill, Price
-from ungrok.study.jobs import Unlearn
+from ungrok.study.jobs import Evaluate, Unlearn
 from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
 from ungrok.study.jobs.unlearn import observed, walk
 from ungrok.study.recipe_blocks import Observation
@@ -51,6 +51,46 @@ def test_where_there_is_no_stage_there_is_no_path(study):
     result = store.open(path.path, Unlearn).result
     assert (result.status, result.doses, result.budget, result.scores) == ("no stage", [], None, None)
     assert "weight_norm is off by" in result.reason
+
+
+def rows_of(study, method):
+    plan, store, _ = study
+    path = next(p for p in plan.paths if (p.arm, p.stage, p.method) == ("base", "grokked", method))
+    return store.open(path.rows, Evaluate).result.rows
+
+
+def walked_until(study, method, level):
+    job, finished = paths(study, method)
+    source = study[1].open(job.inputs["stage"], Checkpoint)
+    return finished, walk(source.result.training, weights_of(source), job.spec.model_copy(update={"until": level}))
+
+
+@pytest.mark.parametrize("method", ["gradient_ascent", "scrub"])
+def test_a_path_ends_at_the_first_observed_place_that_reaches_a_level(study, method):
+    accuracies = [row["UA"] for row in rows_of(study, method)]
+    level = sorted(set(accuracies))[-2]  # below the start, and reached before the end
+    last = next(place for place, ua in enumerate(accuracies) if ua <= level)
+    whole, walked = walked_until(study, method, level)
+    assert 0 < last < len(accuracies) - 1
+    assert walked.record.doses == whole.result.doses[: last + 1]
+    assert walked.record.passes == {role: counts[: last + 1] for role, counts in whole.result.passes.items()}
+    assert (walked.record.status, walked.record.budget) == ("completed", whole.result.budget)
+    tensors = whole.tensors("path.safetensors")
+    for name in ("train.predictions", "train.losses", "test.losses"):
+        assert torch.equal(walked.tensors[name], tensors[name][: last + 1])
+
+
+def test_a_path_that_has_nothing_to_forget_makes_no_update_and_one_that_falls_short_ends_at_its_budget(study):
+    _, walked = walked_until(study, "gradient_ascent", 1.0)
+    assert (walked.record.doses, walked.record.updates, walked.record.budget) == ([0.0], [0], 40)
+    _, walked = walked_until(study, "scrub", -1.0)
+    assert walked.record.doses[-1] == walked.record.budget == 20
+
+
+def test_a_level_changes_the_key_and_no_level_does_not(study):
+    job, _ = paths(study, "scrub")
+    assert "until" not in job.spec.spec()
+    assert job.spec.model_copy(update={"until": 0.1}).spec() == job.spec.spec() | {"until": 0.1}
 
 
 def test_a_bill_counts_updates_and_observed_places(study):

@@ -44,7 +44,7 @@ def doses(view: View, arm: str, forget: str) -> Iterator[Picture]:
                 axes.axhline(target, color=GRAY, linestyle="--", linewidth=0.8, zorder=1)
         for stage in view.stages:
             marks |= _dose_lines(view, axes, Place(arm, stage, forget, method))
-        panel_title(axes, method, _unreached(view, arm, forget, method))
+        panel_title(axes, view.names.method(method), _unreached(view, arm, forget, method))
         accuracy_axis(axes)
         dose_axis(axes, all_doses(view, [arm], [forget], method), view.one_shot(method))
     figure.supylabel("UA")
@@ -59,7 +59,7 @@ def doses(view: View, arm: str, forget: str) -> Iterator[Picture]:
         "The further left a line falls, the less it takes to forget: bold is the median over seeds while at least half are "
         f"finite, faint lines are seeds, and k/n says how many of n seeds never reached {level(view.primary)}."
     )
-    title = f"UA against dose, forget split {forget}{of_arm(view, arm)}"
+    title = f"UA against dose, forgetting {view.names.forget(forget)}{of_arm(view, arm)}"
     yield Picture(slug("dose", *arm_slug(arm), forget), title, how, figure)
 
 

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+from fontTools import subset
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
@@ -102,18 +104,32 @@ def glyphs_named() -> Iterator[None]:
         warnings.warn(text, UngrokWarning, stacklevel=3)
 
 
+@contextmanager
+def light_fonts() -> Iterator[None]:
+    """Embed fonts without their rules for choosing and placing glyphs, most of the time of embedding: a PDF names and places glyphs itself."""
+    made = subset.Options
+
+    def options(**given: Any) -> Any:
+        chosen = made(**given)
+        chosen.drop_tables += ["GDEF", "GPOS", "GSUB"]
+        return chosen
+
+    with patch.object(subset, "Options", options):
+        yield
+
+
 def color(view: View, stage: str) -> str:
     """Return a stage's color: the same in every figure and, for named stages, in every study."""
     others = [name for name in view.stages if name not in COLORS]
     return COLORS.get(stage) or MORE_COLORS[others.index(stage) % len(MORE_COLORS) if stage in others else -1]
 
 
-def panels(count: int, height: float = 1.75) -> tuple[Figure, list[Axes]]:
-    """Return panels that share their vertical axis, three or four to a row."""
-    columns = min(count, 3 if count <= 9 else 4)
+def panels(count: int, height: float = 1.75, *, share: bool = True) -> tuple[Figure, list[Axes]]:
+    """Return panels, three or four to a row, that share their vertical axis; three with axes of their own."""
+    columns = min(count, 3 if count <= 9 or not share else 4)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(WIDTH, 0.7 + height * rows), layout="constrained")
-    grid = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    grid = list(figure.subplots(rows, columns, sharey=share, squeeze=False).flat)
     for empty in grid[count:]:
         empty.set_axis_off()
     return figure, grid[:count]
@@ -128,7 +144,11 @@ def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
 def stage_handles(view: View, arm: str, forget: str) -> list[Line2D]:
     """Return a legend entry for each stage from which there is a path."""
     there = {place.stage for place in view.paths if place.arm == arm and place.forget == forget}
-    return [Line2D([], [], color=color(view, stage), label=stage) for stage in view.stages if stage in there]
+    return [
+        Line2D([], [], color=color(view, stage), label=view.names.stage(stage))
+        for stage in view.stages
+        if stage in there
+    ]
 
 
 def filled(text: str, width: int = 22) -> str:

@@ -42,7 +42,7 @@ def extraction(view: View, stage: str, which: str, pair: dict[str, str]) -> Iter
     for axes, method in zip(grid, methods, strict=True):
         for group in GROUPS:
             _lines(view, axes, group, Place(BASE, stage, pair[group], method))
-        panel_title(axes, method)
+        panel_title(axes, view.names.method(method))
         accuracy_axis(axes)
         dose_axis(axes, all_doses(view, [BASE], list(pair.values()), method), view.one_shot(method))
     figure.supylabel("extraction strength")
@@ -60,7 +60,7 @@ def extraction(view: View, stage: str, which: str, pair: dict[str, str]) -> Iter
         "color while dashed ones stay up."
     )
     name = slug("extraction", stage, *pair.values())
-    yield Picture(name, f"Extraction strength against dose, {which}, stage {stage}", how, figure)
+    yield Picture(name, f"Extraction strength against dose, {which}, {view.names.stage(stage)}", how, figure)
 
 
 def _lines(view: View, axes: Axes, group: str, place: Place) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from ungrok.report.figures.drawing import (
     GRAY,
@@ -27,6 +28,9 @@ from ungrok.report.format import slug
 from ungrok.report.view import View
 from ungrok.study.place import Place
 
+FINEST = 0.05
+"""Least range of accuracies that a panel spans."""
+
 DROPS: tuple[tuple[str, Any], ...] = (("TA", "-"), ("RA", "--"))
 
 
@@ -35,24 +39,32 @@ def frontier(view: View, arm: str, forget: str) -> Iterator[Picture]:
     methods = methods_with_paths(view, arm, forget)
     if not methods:
         return
-    figure, grid = panels(len(methods))
+    figure, grid = panels(len(methods), share=False)
     for axes, method in zip(grid, methods, strict=True):
         for stage in view.stages:
             _damage_lines(view, axes, Place(arm, stage, forget, method))
         axes.axhline(0, color=GRAY, linewidth=0.6, zorder=1)
-        panel_title(axes, method)
+        panel_title(axes, view.names.method(method))
         axes.set_xlim(-0.03, 1.03)
         axes.set_xticks([0, 0.5, 1])
         axes.set_xlabel("forgotten, 1 − UA", labelpad=1)
+        _own_scale(axes)
     figure.supylabel("drop of accuracy")
     kinds = [Line2D([], [], color=GRAY, linestyle=style, label=f"{name} drop") for name, style in DROPS]
     legend(figure, [*stage_handles(view, arm, forget), *kinds])
     how = (
         "Further right is more forgotten and lower is less damage: each line is the median over seeds of how far TA (solid) or RA "
-        "(dashed) has dropped when UA first falls to a level; it ends where fewer than half of the seeds get."
+        "(dashed) has dropped when UA first falls to a level; it ends where fewer than half of the seeds get. Each panel has its own scale."
     )
-    title = f"Forgetting against damage, forget split {forget}{of_arm(view, arm)}"
+    title = f"Forgetting against damage, forgetting {view.names.forget(forget)}{of_arm(view, arm)}"
     yield Picture(slug("frontier", *arm_slug(arm), forget), title, how, figure)
+
+
+def _own_scale(axes: Axes) -> None:
+    """Give a panel the scale of its own lines, but none so fine that single examples fill it."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, max(high, low + FINEST))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=3))
 
 
 def _damage_lines(view: View, axes: Axes, place: Place) -> None:

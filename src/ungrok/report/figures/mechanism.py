@@ -28,6 +28,7 @@ from ungrok.report.figures.drawing import (
 )
 from ungrok.report.format import slug
 from ungrok.report.mechanism import Mechanism, named, partial
+from ungrok.report.names import metric_name
 from ungrok.study.mediation import MEASURE
 from ungrok.study.recipe_blocks import BASE
 
@@ -89,13 +90,13 @@ def _by_step(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
         )
         part = f", part {number} of {len(pages)}" if len(pages) > 1 else ""
         name = slug("mechanism", forget, *([str(number)] if len(pages) > 1 else []))
-        yield Picture(name, f"Measures along training, {forget}{part}", how, figure)
+        yield Picture(name, f"Measures along training, {mechanism.view.names.forget(forget)}{part}", how, figure)
 
 
 def _handles(mechanism: Mechanism, series: list[tuple[str, str]]) -> list[Line2D]:
     """Return a legend entry for each stage, each arm, and the other steps."""
     view, there = mechanism.view, {stage for _, stage in series}
-    marks = [(stage, "o", color(view, stage)) for stage in view.stages if stage in there]
+    marks = [(view.names.stage(stage), "o", color(view, stage)) for stage in view.stages if stage in there]
     if there - set(view.stages):
         marks.append(("other steps", "o", "#000000"))
     if len(view.arms) > 1:
@@ -178,14 +179,20 @@ def _spectra(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[P
     figure.supxlabel("size of the eigenvalue")
     figure.supylabel("share of eigenvalues beyond")
     there = dict.fromkeys(stage for _, stage in series)
-    stages = [Line2D([], [], color=color(mechanism.view, s), label=s) for s in mechanism.view.stages if s in there]
+    stages = [
+        Line2D([], [], color=color(mechanism.view, s), label=mechanism.view.names.stage(s))
+        for s in mechanism.view.stages
+        if s in there
+    ]
     kinds = [Line2D([], [], color=GRAY, linestyle=s, label=n) for n, s in SIGNS.items()]
     legend(figure, [*stages, *kinds])
     how = (
         "Share of the eigenvalues of the loss Hessian that are larger than a positive value (solid) or smaller than a negative one (dotted), by "
         "stochastic Lanczos quadrature before unlearning, mean over seeds; where a line ends there is none beyond."
     )
-    yield Picture(slug("spectra", forget), f"Spectra of the Hessian, {forget}", how, figure)
+    yield Picture(
+        slug("spectra", forget), f"Spectra of the Hessian, {mechanism.view.names.forget(forget)}", how, figure
+    )
 
 
 def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator[Picture]:
@@ -211,7 +218,7 @@ def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator
         grid.pop(1).set_axis_off()
     for place, (axes, ((_, measure, on), wide)) in enumerate(zip(grid, tables.items(), strict=True)):
         shade = axes.imshow(wide.to_numpy(dtype=float), aspect="auto", cmap="cividis")
-        axes.set_title(filled(" on ".join(filter(None, (str(measure), str(on))))), loc="left")
+        axes.set_title(filled(" on ".join(filter(None, (metric_name(str(measure)), str(on))))), loc="left")
         axes.set_yticks(range(len(wide)), [str(layer) for layer in wide.index])
         labels = [mechanism.view.label(*map(str, s)) for s in wide.columns] if place + columns >= len(tables) else []
         axes.set_xticks(range(len(labels)), labels, rotation=90)
@@ -220,7 +227,7 @@ def _heat_maps(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Iterator
         "Rows are layers in the order of the forward pass, columns stages before unlearning; the shade is the mean over seeds. Of each "
         "analysis the first measure is shown; the others are in mechanism.csv."
     )
-    yield Picture(slug("layers", forget), f"Measures by layer, {forget}", how, figure)
+    yield Picture(slug("layers", forget), f"Measures by layer, {mechanism.view.names.forget(forget)}", how, figure)
 
 
 def _mediated(mechanism: Mechanism, here: pd.DataFrame, forget: str) -> Picture:
@@ -244,7 +251,10 @@ def _mediated(mechanism: Mechanism, here: pd.DataFrame, forget: str) -> Picture:
         "stands the rank correlation given test accuracy, with its interval; the strongest come first."
     )
     return Picture(
-        slug("mediation", forget), f"Do changes of measures go with changes of damage? {forget}", how, figure
+        slug("mediation", forget),
+        f"Do changes of measures go with changes of damage? {mechanism.view.names.forget(forget)}",
+        how,
+        figure,
     )
 
 

@@ -42,14 +42,21 @@ def survival(view: View, comparison: Comparison) -> Iterator[Picture]:
                 jumps, shares = (list(values) for values in kaplan_meier(time))
                 steps = [0, *jumps, time.time.max()], [1, *shares, (shares or [1])[-1]]
                 axes.step(*steps, where="post", color=color(view, stage), linestyle=style, linewidth=thick)
-        panel_title(axes, method, _log_rank(*times))
+        panel_title(axes, view.names.method(method), _log_rank(*times))
         accuracy_axis(axes)
         dose_axis(axes, all_doses(view, arms, comparison.forgets, method), view.one_shot(method))
     figure.supylabel("share of seeds short of the target")
     legend(
         figure,
         [
-            Line2D([], [], color=color(view, stage), linestyle=style, linewidth=thick, label=side.label)
+            Line2D(
+                [],
+                [],
+                color=color(view, stage),
+                linestyle=style,
+                linewidth=thick,
+                label=view.names.series(side.arm, side.stage),
+            )
             for stage, side, (style, thick) in zip(stages, comparison.sides, styles, strict=True)
         ],
     )
@@ -57,7 +64,7 @@ def survival(view: View, comparison: Comparison) -> Iterator[Picture]:
         "A curve steps down whenever a seed reaches the target and stays up where seeds never do (Kaplan-Meier); p is that of the "
         "log-rank test, descriptive only: it ignores that seeds are paired."
     )
-    title = f"Seeds short of {level(view.primary)}, {comparison.label}, forget split {comparison.forget}"
+    title = f"Seeds short of {level(view.primary)}, {view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}"
     yield Picture(slug("survival", *(side.label for side in comparison.sides), comparison.forget), title, how, figure)
 
 

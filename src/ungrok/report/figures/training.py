@@ -48,12 +48,12 @@ def training(view: View) -> Iterator[Picture]:
 def _training(view: View, arms: list[str]) -> Figure:
     figure = Figure(figsize=(max(WIDTH, 2.6 * len(arms)), 5.0), layout="constrained")
     grid = figure.subplots(3, len(arms), sharex=True, sharey="row", squeeze=False, height_ratios=[2, 1.1, 1.1])
-    first, last = _first_step(view), max(2.0, float(view.results.curves["step"].max()))
+    first, last = first_step(view), max(2.0, float(view.results.curves["step"].max()))
     for column, arm in zip(grid.T, arms, strict=True):
         curves = view.results.curves[view.results.curves["arm"] == arm]
         _curve_panels(column, curves[curves["step"] >= first], attacks(view))
         steps_axis(column[0], first, last)
-        _stage_marks(view, column, arm)
+        stage_marks(view, column, arm)
         column[-1].set_xlabel("training step")
         if len(arms) > 1:
             column[0].set_title(arm, loc="left", pad=8 + 12 * max(len(view.recipe.stages_of(arm)) for arm in arms))
@@ -78,7 +78,7 @@ def _training(view: View, arms: list[str]) -> Figure:
     return figure
 
 
-def _first_step(view: View) -> float:
+def first_step(view: View) -> float:
     """Return where the axis begins: one decade before the earliest memorized step."""
     earliest = view.results.transitions["memorized_step"].min()
     return 1.0 if pd.isna(earliest) else 10.0 ** max(0, math.floor(math.log10(max(1, earliest))) - 1)
@@ -105,7 +105,8 @@ def attacks(view: View) -> list[str]:
     return [label for label in labels if robust_column(label) in view.results.curves]
 
 
-def _stage_marks(view: View, column: Sequence[Axes], arm: str) -> None:
+def stage_marks(view: View, column: Sequence[Axes], arm: str) -> None:
+    """Mark each stage of an arm at its median step, named over the first panel, and shade the delay."""
     rows = view.results.transitions[view.results.transitions["arm"] == arm]
     steps = {stage: rows[f"stage_{stage}"].median() for stage in view.stages}
     there = sorted((float(step), stage) for stage, step in steps.items() if not pd.isna(step))
@@ -124,7 +125,7 @@ def _stage_marks(view: View, column: Sequence[Axes], arm: str) -> None:
         }
         shade, high = color(view, stage), 3 + 12 * index
         column[0].annotate(
-            stage if step_of(stage) is not None else f"{stage} {number(step)}",
+            view.names.stage(stage) if step_of(stage) is not None else f"{view.names.stage(stage)} {number(step)}",
             (max(step, 1), 1),
             (-3, high),
             color=shade,

@@ -15,6 +15,9 @@ from ungrok.report.view import View
 from ungrok.study.place import Place
 from ungrok.study.recipe_blocks import BASE
 
+BELOW = -0.2
+"""Where checkpoints are marked whose path diverged."""
+
 
 def along_trajectory(view: View) -> Iterator[Picture]:
     """Plot UA, RA and TA after the matched dose against the step at which training stopped (the paper's Figure 1b)."""
@@ -35,14 +38,12 @@ def along_trajectory(view: View) -> Iterator[Picture]:
     handles = [
         Line2D([], [], color="#000000", label="after unlearning"),
         Line2D([], [], color=GRAY, linestyle="--", label="before"),
-        *(Line2D([], [], color=color(view, s), marker="D", linestyle="", markersize=5, label=s) for s in view.stages if (places["stage"] == s).any()),
+        *(Line2D([], [], color=color(view, s), marker="D", linestyle="", markersize=5, label=view.names.stage(s)) for s in view.stages if (places["stage"] == s).any()),
     ]  # fmt: skip
-    if places["diverged"].any():
-        handles.append(Line2D([], [], color="#000000", marker="x", linestyle="", label="diverged"))
     legend(figure, handles)
     unit = f"strength {dose:g}" if view.one_shot(along.unlearn) else plural(round(dose), "update")
     how = (
-        f"Each point is one checkpoint of one seed after {unit} of {along.unlearn} on {along.forget}; lines are medians over seeds, "
+        f"Each point is one checkpoint of one seed after {unit} of {view.names.method(along.unlearn)} on {view.names.forget(along.forget)}; lines are medians over seeds, "
         "diamonds those of the named stages, and the distance from dashed to solid is what unlearning changed."
     )
     yield Picture("trajectory", "Unlearning along the trajectory", how, figure)
@@ -79,7 +80,11 @@ def _panel_along(view: View, axes: Axes, places: pd.DataFrame, name: str) -> Non
         axes.plot(
             [here["step"].median()], [here[name].median()], "D", color=shade, markersize=6, markeredgecolor="white"
         )
+    accuracy_axis(axes)
     broken = places[places["diverged"]]
     if len(broken):
-        axes.plot(broken["step"], [-0.03] * len(broken), "x", color="#000000", markersize=4, clip_on=False)
-    accuracy_axis(axes)
+        # A row of its own below 0, with a name on the axis: marks on the axis would read as accuracies of 0.
+        axes.axhline(BELOW / 2, color=GRAY, linewidth=0.6)
+        axes.plot(broken["step"], [BELOW] * len(broken), "x", color="#000000", markersize=4)
+        axes.set_ylim(1.6 * BELOW, 1.04)
+        axes.set_yticks([BELOW, 0, 0.5, 1], ["diverged", "0.0", "0.5", "1.0"])

@@ -7,15 +7,20 @@ from collections.abc import Iterator
 import pandas as pd
 
 from ungrok.report.format import MISSING, bracketed, number
+from ungrok.report.tables.slopes import slopes
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.view import View
 
 
 def controls(view: View) -> Iterator[Table]:
-    """Yield one table with a row per matched or rescaled checkpoint of an arm; none where the recipe names no control."""
+    """Yield a table with a row per matched or rescaled checkpoint of an arm, where there are any, and the slopes along series."""
+    if not view.results.controls.empty:
+        yield _checkpoints(view)
+    yield from slopes(view)
+
+
+def _checkpoints(view: View) -> Table:
     table = view.results.controls
-    if table.empty:
-        return
     rows = [
         [view.label(str(arm), str(stage)), *_cells(group)]
         for (arm, stage), group in table.groupby(["arm", "stage"], sort=False)
@@ -26,7 +31,7 @@ def controls(view: View) -> Iterator[Table]:
         "Rescaled: the values are weight norms, the mismatch the largest change of a logit relative to the largest logit."
     )
     columns = ["checkpoint", "equal", "to", "tolerance", "seeds", "wanted", "found", "mismatch"]
-    yield Table("Matched and rescaled checkpoints", how, columns, rows, keys=3)
+    return Table("Matched and rescaled checkpoints", how, columns, rows, keys=3)
 
 
 def _cells(group: pd.DataFrame) -> Row:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ungrok.report.format import MISSING, level, median_range, missing, number
-from ungrok.report.tables.table import Table
+from ungrok.report.tables.table import Row, Table, reason
 from ungrok.report.view import View
-from ungrok.study.place import Place
+from ungrok.study.place import Comparison, Place
 from ungrok.study.recipe_blocks import Side
 from ungrok.train.stages import stage_name
 
@@ -51,7 +51,7 @@ def break_even(extra_seconds: float, saved_per_request: float) -> str:
 def training_cost(view: View) -> Table | None:
     """Return what each comparison's later stage cost in training, or None where nothing is compared."""
     rows = []
-    for label, sides in {comparison.label: comparison.sides for comparison in view.comparisons}.items():
+    for label, sides in {view.names.comparison(one): one.sides for one in view.comparisons}.items():
         cost = extra_training(view, *sides)
         rows.append([label, str(len(cost.steps)), median_range(cost.steps), median_range(cost.seconds)])
     how = "Median and range over seeds of how much longer the second stage trained; seconds include evaluating and saving on the way."
@@ -67,14 +67,14 @@ def request_cost(view: View) -> Table | None:
         for method in view.methods:
             places = comparison.places(method)
             if not view.one_shot(method) and all(view.tracks(place) for place in places):
-                rows.append([comparison.label, comparison.forget, method, *_request_cells(view, places, extra)])
+                rows.append([*_named(view, comparison, method), *_request_cells(view, places, extra)])
     how = (
         f"Median updates to {level(view.primary)} over the seeds in which both stages reached it, times the method's seconds per update; "
         "the last column is how many deletion requests earn the extra training back. One-shot methods make no updates and are left out."
     )
     columns = [
         "comparison",
-        "forget split",
+        "forgetting",
         "method",
         "both reached",
         "updates before",
@@ -86,12 +86,16 @@ def request_cost(view: View) -> Table | None:
     return Table("Deletion requests", how, columns, rows, keys=3) if rows else None
 
 
-def _request_cells(view: View, places: Sequence[Place], extra: float) -> list[str]:
+def _named(view: View, comparison: Comparison, method: str) -> list[str]:
+    return [view.names.comparison(comparison), view.names.splits(comparison), view.names.method(method)]
+
+
+def _request_cells(view: View, places: Sequence[Place], extra: float) -> Row:
     before, after = (view.reach(place) for place in places)
     both = [seed for seed in before.times if seed in after.times]
     count = f"{len(both)} of {min(before.n, after.n)}"
     if not both:
-        return [count, *[MISSING] * 4, "never reached from both"]
+        return [count, *reason("never reached from both", 5)]
     times = pd.DataFrame({"left": before.times, "right": after.times}).loc[both]
     per = seconds_per_update(view, places)
     saved = float((times["left"] - times["right"]).median()) * per

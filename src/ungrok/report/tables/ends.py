@@ -70,9 +70,12 @@ def ends(view: View) -> Iterator[Table]:
         rows = [["oracle", view.label(*place), *_oracle_cells(firsts[place])] for place in places]
         rows += [[NOTHING, view.label(*place), *_start_cells(view, *place, forget)] for place in places]
         names = [*AUCS, *DISTANCES, *SHARES]
-        rows += [[method, view.label(*place), *_cells(table, names)] for (method, place), table in tables.items()]
+        rows += [
+            [view.names.method(method), view.label(*place), *_cells(table, names)]
+            for (method, place), table in tables.items()
+        ]
         if rows:
-            title = f"At the end of each path, against the oracle, forget split {forget}"
+            title = f"At the end of each path, against the oracle, forgetting {view.names.forget(forget)}"
             yield Table(title, HOW, COLUMNS, rows, keys=2, groups=GROUPS)
 
 

@@ -71,7 +71,7 @@ def extraction(view: View) -> Iterator[Table]:
             rows = list(_extraction_rows(view, pairs, stage))
             if rows:
                 columns = ["method", "on", *(f"{size} pairs" for size in pairs)]
-                title = f"Extraction strength after unlearning (the paper's Table 2), {name}, stage {stage}"
+                title = f"Extraction strength after unlearning (the paper's Table 2), {name}, {view.names.stage(stage)}"
                 yield Table(title, how, columns, rows, keys=2)
 
 
@@ -90,7 +90,7 @@ def _extraction_rows(view: View, pairs: Pairs, stage: str) -> Iterator[Row]:
     for method, values in sources.items():
         for column, text in (("ES_retain", "retained"), ("ES_forget", "forgotten")):
             cells = [_side_by_side([values(pair[group], column) for group in GROUPS]) for pair in pairs.values()]
-            yield [method, text, *cells]
+            yield [view.names.method(method), text, *cells]
 
 
 def _tracks(view: View, stage: str, label: str, method: str) -> list[Any]:
@@ -164,9 +164,16 @@ def answers(view: View) -> Iterator[Table]:
         here = audits[audits["forget"] == label]
         first = here[here["method"] == here["method"].iloc[0]] if len(here) else here
         rows = [["oracle", *(_median(first.get(f"oracle_{name}")) for name in names)]]
-        rows += [[m, *(_median(here[here["method"] == m][name]) for name in names)] for m in view.methods]
+        rows += [
+            [view.names.method(m), *(_median(here[here["method"] == m][name]) for name in names)] for m in view.methods
+        ]
         if len(here):
-            yield Table(f"Answers at the end, forget split {label}", how, ["method", *(ENDS[n] for n in names)], rows)
+            yield Table(
+                f"Answers at the end, forgetting {view.names.forget(label)}",
+                how,
+                ["method", *(ENDS[n] for n in names)],
+                rows,
+            )
             how = short
 
 

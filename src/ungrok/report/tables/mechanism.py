@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ungrok.report.format import MISSING, bracketed, fixed, number, plural
+from ungrok.analyze.curvature import ERROR
+from ungrok.report.format import MISSING, bracketed, estimate, fixed, number, plural
 from ungrok.report.mechanism import Mechanism, named, partial
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.tables.verdicts import headline_verdicts
-from ungrok.study.claims import WORDS, Claim, Verdict, every_claim
+from ungrok.study.claims import Verdict
 from ungrok.study.mediation import MEASURE, OUTCOMES
 from ungrok.study.place import Comparison
 from ungrok.study.statistics import sign_flip
@@ -26,24 +28,32 @@ def tables(mechanism: Mechanism) -> Iterator[Table]:
     compared = mechanism.view.comparisons
     for forget in mechanism.view.recipe.forget_labels():
         if len(own := mechanism.before[mechanism.before["forget"] == forget]):
-            yield from _together(mechanism, [c for c in compared if c.forgets == (forget, forget)], forget)
+            yield from _together(
+                mechanism, [c for c in compared if c.forgets == (forget, forget)], _of(mechanism, forget)
+            )
             yield _values(mechanism, own, forget)
         if len(mechanism.points) and (mechanism.points["forget"] == forget).any():
             yield _predictions(mechanism, forget)
     if len(mechanism.before):
         yield from _together(
-            mechanism, [c for c in compared if c.left_forget != c.right_forget], "against forget split"
+            mechanism, [c for c in compared if c.left_forget != c.right_forget], "against what is forgotten"
         )
+
+
+def _of(mechanism: Mechanism, forget: str) -> str:
+    return f"forgetting {mechanism.view.names.forget(forget)}"
 
 
 def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> Iterator[Table]:
     if not compared:
         return
-    verdicts = headline_verdicts(mechanism.view)
-    rows: list[Row] = []
-    for claim in sorted(every_claim(), key=lambda claim: not claim.at_target):
-        cells = [_count_cell(verdicts, claim, comparison) for comparison in compared]
-        rows.append(["claim", claim.title, "", *cells])
+    verdicts, rows = mechanism.view.verdicts, list[Row]()
+    judged = {(v.claim, v.reading, v.metric, v.at.family) for v in headline_verdicts(mechanism.view)}
+    alike = [v for v in verdicts if (v.claim, v.reading, v.metric, v.at.family) in judged]
+    for claim, reading in dict.fromkeys((v.claim, v.reading) for v in alike):
+        own = [v for v in alike if (v.claim, v.reading) == (claim, reading)]
+        name = f"{claim.title}, {reading.replace('_', ' ')}" if reading else claim.title
+        rows.append(["claim", name, "", *(_effect_cell(own, comparison) for comparison in compared)])
     here = mechanism.before[mechanism.before["forget"].isin([split for c in compared for split in c.forgets])]
     for key, group in mechanism.headline(here).groupby(MEASURE, sort=False):
         ends = [
@@ -52,12 +62,13 @@ def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> 
         ]
         rows.append(["measure", *named(key), *(_change_cell(*pair) for pair in ends)])
     how = (
-        "One column per comparison. Claims: of the settings in the headline, how many are supported, refuted and inconclusive. Measures: "
+        "One column per comparison. Claims: the median effect over methods at the headline's target, and in how many it agrees with the paper; "
+        "ratios of updates, distances and spreads (earlier ÷ later), differences of accuracies in percentage points. Measures: "
         "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
         "speaks against the measure."
     )
-    columns = ["", "what", "on", *(comparison.label for comparison in compared)]
-    yield Table(f"Arms, measures and claims, forget split {forget}", how, columns, rows, keys=3)
+    columns = ["", "what", "on", *map(mechanism.view.names.comparison, compared)]
+    yield Table(f"Arms, measures and claims, {forget}", how, columns, rows, keys=3)
 
 
 def _values(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Table:
@@ -65,14 +76,15 @@ def _values(mechanism: Mechanism, own: pd.DataFrame, forget: str) -> Table:
     rows: list[Row] = []
     for key, group in mechanism.headline(own).groupby(MEASURE, sort=False):
         nulls = own[(own[MEASURE] == list(key)).all(axis=1) & (own["null"] != "")]
-        cells = [_value_cell(_at(group, s), _at(nulls, s)) for s in series]
+        errors = own[(own[MEASURE] == [key[0], f"{key[1]}{ERROR}", *key[2:]]).all(axis=1) & (own["null"] == "")]
+        cells = [_value_cell(_at(group, s), _at(nulls, s), _at(errors, s)) for s in series]
         rows.append([*named(key), str(group["unit"].iloc[0]), *cells])
     how = (
-        "Mean and standard deviation over seeds before unlearning; below it, per null, the mean 5 % and 95 % quantiles and in how many "
+        "Mean and standard deviation over seeds before unlearning; below it, of estimates, the standard error of one seed's; then, per null, the mean 5 % and 95 % quantiles and in how many "
         "seeds the value lies outside them: inside there is nothing to explain."
     )
     columns = ["measure", "on", "unit", *(mechanism.view.label(*s) for s in series)]
-    return Table(f"Measures of mechanism, forget split {forget}", how, columns, rows, keys=3)
+    return Table(f"Measures of mechanism, {_of(mechanism, forget)}", how, columns, rows, keys=3)
 
 
 def _predictions(mechanism: Mechanism, forget: str) -> Table:
@@ -81,19 +93,26 @@ def _predictions(mechanism: Mechanism, forget: str) -> Table:
     for key, group in own.groupby(MEASURE, sort=False):
         by_outcome = {row["outcome"]: row for row in group.to_dict("records")}
         rows.append([*named(key), *(cell for name in OUTCOMES for cell in _prediction_cells(by_outcome[name]))])
-    tested = int((mechanism.mediation["predicts"] != "unknown").sum())
+    alpha = mechanism.view.recipe.claims.alpha
+    tested = int((mechanism.mediation["answer"] != "unknown").sum())
     how = (
         "Rank correlation of the change of a measure with the change of what unlearning costs, over all arms, stages and seeds, each "
         "against the first stage of the same seed's base arm; then given test accuracy, with a jackknife interval over whole seeds. "
-        f"All {plural(tested, 'interval')} of this study cover together with {1 - mechanism.view.recipe.claims.alpha:.0%} (max-t under flipped seeds). “yes” means that "
-        f"the measure predicts the cost beyond test accuracy: the interval does not hold 0; “no” that it does: a wide one speaks for nothing. What "
-        f"predicts no better than the loss says nothing more than the loss. Damage: {OUTCOMES['damage']}; updates: "
-        f"{OUTCOMES['updates']}; both as ranks within a method, averaged over methods."
+        f"All {plural(tested, 'interval')} of this study cover together with {1 - alpha:.0%} (max-t under flipped seeds). “p over places” compares the same "
+        "correlation within seeds with what it is after the measure's values are moved between arms and stages, the same way in every seed; with "
+        f"all measures counted, the chance that any is below {alpha:g} is {alpha:g} where arms and stages differ for other reasons. “yes” means that the measure predicts "
+        "the cost beyond test accuracy: the interval does not hold 0 and p agrees; “associated” that only the interval says so, over these arms "
+        "and stages; “no” that it holds 0: a wide one speaks for nothing. What predicts no better than the loss says nothing more than the loss. "
+        f"Damage: {OUTCOMES['damage']}; updates: {OUTCOMES['updates']}; both as ranks within a method, averaged over methods."
     )
-    columns = ["measure", "on", *["rank correlation", "given test accuracy", "predicts", "arms agree"] * 2]
+    columns = [
+        "measure",
+        "on",
+        *["rank correlation", "given test accuracy", "p over places", "predicts", "arms agree"] * 2,
+    ]
     return Table(
-        f"What the measures predict, forget split {forget}", how, columns, rows, keys=2,
-        groups=[("", 2), ("damage", 4), ("updates", 4)],
+        f"What the measures predict, {_of(mechanism, forget)}", how, columns, rows, keys=2,
+        groups=[("", 2), ("damage", 5), ("updates", 5)],
     )  # fmt: skip
 
 
@@ -102,12 +121,14 @@ def _at(table: pd.DataFrame, series: tuple[str, str], forget: str | None = None)
     return table[here if forget is None else here & (table["forget"] == forget)]
 
 
-def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
+def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame, errors: pd.DataFrame) -> str | Cell:
     known = values.dropna(subset="value")
     if known.empty:
         return MISSING
     spread = f" ± {number(known['value'].std())}" if len(known) > 1 else ""
     lines = [f"{number(known['value'].mean())}{spread}"]
+    if errors["value"].notna().any():
+        lines.append(f"estimated ± {number(errors['value'].mean())}")
     for name, own in nulls.groupby("null", sort=False):
         draws = own["draws"].max()
         if draws < ENOUGH:
@@ -120,25 +141,28 @@ def _value_cell(values: pd.DataFrame, nulls: pd.DataFrame) -> str | Cell:
     return Cell(tuple(lines))
 
 
-def _count_cell(verdicts: list[Verdict], claim: Claim, comparison: Comparison) -> str | Cell:
-    """Return in how many settings of a comparison a claim is supported, refuted or inconclusive."""
-    words = [v.word for v in verdicts if (v.claim, v.comparison) == (claim, comparison)]
-    if not words:
+def _effect_cell(verdicts: list[Verdict], comparison: Comparison) -> str | Cell:
+    """Return the median effect over the methods of a comparison, and in how many of them it agrees with the paper."""
+    effects = [v.effect for v in verdicts if v.comparison == comparison and v.effect.value is not None]
+    if not effects:
         return MISSING
-    counts = [f"{words.count(word)} {word}" for word in WORDS if word in words]
-    return Cell(tuple(counts), words[0] if len(set(words)) == 1 else "")
+    values = [effect.value for effect in effects]
+    positive = sum(value > 0 for value in values if value is not None)
+    middle = replace(effects[0], value=float(pd.Series(values).median()))
+    return Cell((estimate(middle), f"agrees in {positive} of {len(values)}"))
 
 
 def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
     both = first.merge(last, on="seed", suffixes=("_first", "_last")).dropna(subset=["value_first", "value_last"])
     if both.empty:
         return MISSING
-    estimate = sign_flip((both["value_last"] - both["value_first"]).to_numpy(dtype=float))
-    return Cell((number(estimate.effect), bracketed(number(estimate.low), number(estimate.high))))
+    change = sign_flip((both["value_last"] - both["value_first"]).to_numpy(dtype=float))
+    return Cell((number(change.effect), bracketed(number(change.low), number(change.high))))
 
 
 def _prediction_cells(row: Any) -> Row:
+    raw, word = fixed(row["rank_correlation"], 2), str(row["answer"])
     if not np.isfinite(row["partial"]):
-        return [fixed(row["rank_correlation"], 2), MISSING, str(row["predicts"]), MISSING]
+        return [raw, MISSING, MISSING, word, MISSING]
     agree = MISSING if np.isnan(row["arms_agree"]) else f"{row['arms_agree']:.0%}"
-    return [fixed(row["rank_correlation"], 2), partial(row), str(row["predicts"]), agree]
+    return [raw, partial(row), fixed(row["permutation_p"], 3), word, agree]

@@ -33,7 +33,14 @@ def oracle_gaps(view: View) -> Iterator[Table]:
             ]
         if rows:
             columns = ["method", "stage", "reached", *names, *names, *names]
-            yield Table(f"Distance from the oracle, forget split {forget}", how, columns, rows, keys=2, groups=groups)
+            yield Table(
+                f"Oracle gap, forgetting {view.names.forget(forget)}",
+                how,
+                columns,
+                rows,
+                keys=2,
+                groups=groups,
+            )
 
 
 def _oracle_rows(view: View, arm: str, stage: str, forget: str) -> list[Row]:
@@ -63,7 +70,7 @@ def _gap_row(view: View, place: Place) -> Row:
     rewound = [t.rewound() for t in tracks]
     cells = [_places(hits), _places(matched), _places(rewound)]
     return [
-        place.method,
+        view.names.method(place.method),
         view.label(place.arm, place.stage),
         reached_cell(view.reach(place)),
         *(cell for group in cells for cell in group),
@@ -88,11 +95,18 @@ def ranking(view: View) -> Iterator[Table]:
         if len(methods) > 2:
             ranks = {series: (_ranks(rewound), _ranks(ends)) for series, (rewound, ends) in places.items()}
             methods.sort(key=lambda m: sum(rewound.get(m, len(methods)) for rewound, _ in ranks.values()))
-            rows = [[m, *(c for s in view.series for c in _rank_cells(places[s], ranks[s], m))] for m in methods]
+            rows = [
+                [view.names.method(m), *(c for s in view.series for c in _rank_cells(places[s], ranks[s], m))]
+                for m in methods
+            ]
             groups = [("", 1), *((view.label(*series), 5) for series in view.series)]
             columns = ["method", *["rank rewound", "gap", "UA", "rank at the end", "gap"] * len(view.series)]
             yield Table(
-                f"Methods by distance from the oracle, forget split {forget}", how, columns, rows, groups=groups
+                f"Methods ranked, forgetting {view.names.forget(forget)}",
+                how,
+                columns,
+                rows,
+                groups=groups,
             )
 
 

@@ -22,12 +22,12 @@ def transitions(view: View) -> Table:
         "grokked in",
         "delay",
         "change point (R²)",
-        *view.stages,
+        *map(view.names.stage, view.stages),
         "final TA",
     ]
     rows = [
         [
-            str(row["arm"]), str(row["seed"]), str(row["status"]), _crossing(row, "memorized"), _crossing(row, "grokked"),
+            str(row["arm"]), str(row["seed"]), str(row["status"]).replace("_", " "), _crossing(row, "memorized"), _crossing(row, "grokked"),
             MISSING if missing(row["delay"]) else f"{fixed(row['delay'], 2)}×",
             MISSING if missing(row["change_point"]) else f"{whole(row['change_point'])} ({fixed(row['change_point_r2'], 2)})",
             *(whole(row[f"stage_{stage}"]) for stage in view.stages), fixed(row["final_test_accuracy"]),
@@ -56,11 +56,13 @@ def grok_rates(view: View) -> Table:
         oracles = view.results.oracles.drop_duplicates(["arm", "seed", "forget"])
         for forget in view.recipe.forget_labels():
             here = oracles[(oracles["arm"] == arm) & (oracles["forget"] == forget)]
-            rows.append([arm, f"oracles, without {forget}", *_rate_cells(list(here["oracle_status"]), alpha)])
+            rows.append(
+                [arm, f"oracles, without {view.names.forget(forget)}", *_rate_cells(list(here["oracle_status"]), alpha)]
+            )
     interval_name = f"{1 - alpha:.0%} interval (Wilson)"
     how = (
         f"A trajectory counts as grokked if {view.signal} holds its level, late, to the end; all other ends are "
-        "listed. An oracle that never saw a class cannot hold an absolute level on validation data with that class in it."
+        "listed. An oracle that never saw a class is read on the validation data of the classes that are left."
     )
     return Table(
         "How many grokked", how, ["arm", "trained on", "grokked", "share", interval_name, "others"], rows, keys=2
@@ -71,6 +73,6 @@ def _rate_cells(statuses: Sequence[str], alpha: float) -> list[str]:
     count, n = statuses.count("grokked"), len(statuses)
     low, high = wilson(count, n, alpha)
     others = [status for status in dict.fromkeys(statuses) if status != "grokked"]
-    listed = ", ".join(f"{statuses.count(status)} {status}" for status in others)
+    listed = ", ".join(f"{statuses.count(status)} {status}".replace("_", " ") for status in others)
     share = fixed(count / n, 2) if n else MISSING
     return [f"{count} of {n}", share, f"[{fixed(low, 2)}, {fixed(high, 2)}]", listed or "none"]

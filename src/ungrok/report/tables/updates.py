@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
 from ungrok.report.format import MISSING, fixed, level, missing
-from ungrok.report.tables.table import Cell, Row, Table
+from ungrok.report.tables.table import Cell, Row, Table, reason
 from ungrok.report.view import Reach, View
 from ungrok.study.place import Place
 from ungrok.study.rates import Grid, grids
@@ -17,23 +18,22 @@ from ungrok.study.track import Track
 
 
 def updates_to_target(view: View) -> Iterator[Table]:
-    """Yield one table per forget split: updates (or strength) to each target."""
+    """Yield one table per forget split of updates to each target, and one of strengths for one-shot methods."""
     targets = view.recipe.claims.targets
     columns = ["method", "stage", *["median [range]", "reached", "nothing to forget", "not reached"] * len(targets)]
+    kinds = {"Updates": False, "Strength": True}
     groups = [("", 2), *((level(target), 4) for target in targets)]
-    how = (
-        "Median and range of the updates (for one-shot methods the strength) to each target over the seeds that had something to "
-        "forget; > x means that all that is known is that the median, or the range, goes beyond x."
-    )
-    for forget in view.recipe.forget_labels():
+    how = "Median and range of the {unit} to each target over the seeds that had something to forget; > x means that all that is known is that the median, or the range, goes beyond x."
+    for forget, (unit, one_shot) in product(view.recipe.forget_labels(), kinds.items()):
         rows = []
-        for method in view.methods:
-            for arm, stage in view.series:
-                reaches = [view.reach(Place(arm, stage, forget, method), target) for target in targets]
-                if reaches[0].n:
-                    rows.append([method, view.label(arm, stage), *(cell for r in reaches for cell in _reach_cells(r))])
+        for method, (arm, stage) in product(view.methods, view.series):
+            reaches = [view.reach(Place(arm, stage, forget, method), target) for target in targets]
+            if reaches[0].n and view.one_shot(method) == one_shot:
+                cells = (cell for reach in reaches for cell in _reach_cells(reach))
+                rows.append([view.names.method(method), view.label(arm, stage), *cells])
         if rows:
-            yield Table(f"Updates to target, forget split {forget}", how, columns, rows, keys=2, groups=groups)
+            title = f"{unit} to target, forgetting {view.names.forget(forget)}"
+            yield Table(title, how.format(unit=unit.lower()), columns, rows, keys=2, groups=groups)
 
 
 def _reach_cells(reach: Reach) -> Row:
@@ -103,16 +103,18 @@ def learning_rates(view: View) -> Iterator[Table]:
             if any(view.tracks(Place(*series, forget, label)) for label in grid.values())
         ]
         if rows:
-            yield Table(f"Learning rates, forget split {forget}", how, columns, rows, keys=2, groups=groups)
+            yield Table(
+                f"Learning rates, forgetting {view.names.forget(forget)}", how, columns, rows, keys=2, groups=groups
+            )
 
 
 def _rates_row(view: View, arm: str, stage: str, forget: str, name: str, grid: Grid, rates: Sequence[float]) -> Row:
     reaches = {rate: view.reach(Place(arm, stage, forget, label)) for rate, label in grid.items()}
     same = [f"{reaches[rate].median()} ({reached_cell(reaches[rate])})" if rate in grid else MISSING for rate in rates]
-    row: Row = [name, view.label(arm, stage), *same]
+    row: Row = [view.names.method(name), view.label(arm, stage), *same]
     best = best_rate(view, arm, stage, forget, grid)
     if best is None:
-        return [*row, "none in most seeds", *[MISSING] * 4]
+        return [*row, *reason("none in most seeds", 5)]
     place = Place(arm, stage, forget, grid[best])
     falls = [fixed(fall_at_target(view, place, accuracy)) for accuracy in ("validation_accuracy", "TA")]
     return [*row, f"{best:g}", _median_cell(reaches[best]), reached_cell(reaches[best]), *falls]

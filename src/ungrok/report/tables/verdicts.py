@@ -1,117 +1,147 @@
-"""Tables of verdicts: the headline, and every verdict under its claim."""
+"""Tables of verdicts: the headline family, a row a method, and every verdict under its claim."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ungrok.report.format import MISSING, factor, fixed, in_unit, interval, level, measure, p_value, restriction
-from ungrok.report.tables.table import Cell, Row, Table
+from ungrok.core.errors import spoken
+from ungrok.report.format import MISSING, POINTS, estimate, interval, p_value, plural, unit_of
+from ungrok.report.names import metric_name, place_name
+from ungrok.report.tables.table import Cell, Row, Table, reason
 from ungrok.report.view import View
-from ungrok.study.claims import WORDS, Claim, Verdict, Word, every_claim
+from ungrok.study.claims import WORDS, Claim, Verdict, Wins, every_claim
+from ungrok.study.claims.efficiency import READINGS
+from ungrok.study.place import Comparison
+
+Key = tuple[str, str]
+"""Kind of a claim, and its reading."""
+
+HEADS: dict[Key, tuple[str, str]] = {
+    ("efficiency", "same_rate"): ("updates at the same rate", "updates, same rate"),
+    ("efficiency", "own_rate"): ("updates at its own rate", "updates, own rate"),
+    ("efficiency", "distance"): ("distance moved", "distance moved"),
+    ("collateral", ""): ("damage beyond the oracle", "damage"),
+    ("stability", ""): ("spread of damage over seeds", "spread"),
+    ("oracle_gap", ""): ("change of the oracle gap", "oracle gap"),
+}
+"""What the rows of the headline family are about, by claim and reading: in a head, and where there is little room."""
 
 
 def headline_verdicts(view: View) -> list[Verdict]:
-    """Return the verdicts of the headline matrix: headline metrics at the primary target, or at the matched dose."""
-    return [v for v in view.verdicts if v.claim.in_headline(v.metric, v.at, view.primary)]
+    """Return the verdicts of the headline family."""
+    return [v for v in view.verdicts if v.headline]
 
 
-def class_like(view: View) -> list[str]:
-    """Return the forget splits made of classes, or all where there is none."""
-    labels = [rule.label for rule in view.recipe.forget if rule.of_classes]
-    return labels or view.recipe.forget_labels()
+def briefly(verdict: Verdict) -> str:
+    """Return what a row of the headline family is about, for instance ``updates, same rate``."""
+    if verdict.metric == "strength":
+        return "strength"
+    title = verdict.claim.title
+    return HEADS.get(_key(verdict), (title, title))[1]
 
 
-def stage_pairs(view: View) -> list[str]:
-    """Return the comparisons of two stages of one training, or all where there is none: controls answer another question."""
-    every = {comparison.label: comparison.sides for comparison in view.comparisons}
-    plain = [
-        label
-        for label, (left, right) in every.items()
-        if left.arm == right.arm and not {str(left.stage), str(right.stage)} & view.recipe.controls.keys()
-    ]
-    return plain or list(every)
+def net_wins(wins: Wins) -> str:
+    """Return in how many more pairs the later side needs fewer updates, of all pairs."""
+    return f"net wins {f'{wins.net:+d}'.replace('-', '−') if wins.net else '0'} of {sum(wins)}"
 
 
-def answer(view: View) -> dict[Claim, dict[Word, int]]:
-    """Return, per claim, how many verdicts of stage pairs at the primary setting on class-like splits were of each kind."""
-    splits, pairs = class_like(view), stage_pairs(view)
-    shown = [v for v in headline_verdicts(view) if v.comparison.left_forget in splits and v.comparison.label in pairs]
-    words = {claim: [v.word for v in shown if v.claim == claim] for claim in every_claim()}
-    return {claim: {word: own.count(word) for word in WORDS} for claim, own in words.items() if own}
+def _key(verdict: Verdict) -> Key:
+    return verdict.claim.kind, verdict.reading
 
 
 def headline(view: View) -> Iterator[Table]:
-    """Yield two matrices per comparison and forget split: methods by claims, at the primary target and at the matched dose."""
-    shown = headline_verdicts(view)
-    for comparison in dict.fromkeys(v.comparison for v in shown):
-        here = {(v.method, v.claim, v.column): v for v in shown if v.comparison == comparison}
-        methods = list(dict.fromkeys(method for method, _, _ in here))
-        for at_target, at in ((True, level(view.primary)), (False, "the matched dose")):
-            keys = [
-                (claim, column)
-                for claim in every_claim()
-                if claim.at_target == at_target
-                for column in claim.headline
-                if any((method, claim, column) in here for method in methods)
-            ]
-            rows = [[method, *(_verdict_cell(here.get((method, *key))) for key in keys)] for method in methods]
-            groups = [("", 1), *((claim.title, n) for claim, n in Counter(claim for claim, _ in keys).items())]
-            heads = [claim.head(column) for claim, column in keys]
-            how = (
-                "Each cell holds the verdict, the effect and its interval for one method; a positive effect agrees with "
-                "the paper."
-            )
-            if keys:
-                title = f"{comparison.label}, forget split {comparison.forget}, at {at}"
-                yield Table(title, how, ["method", *heads], rows, groups=groups)
+    """Yield a table per comparison and forget split of the headline family: a row a method."""
+    family = headline_verdicts(view)
+    how = (
+        "Each cell holds the word, the effect and its interval. Above × 1 and above 0 agrees with the paper: the later side needs, "
+        "loses or spreads less. The intervals hold together: the chance that any of them misses is what this look at the study may spend."
+    )
+    for comparison in dict.fromkeys(v.comparison for v in family):
+        yield _headline(view, comparison, [v for v in family if v.comparison == comparison], how)
+        how = "Read as the table above."
 
 
-def _verdict_cell(verdict: Verdict | None) -> str | Cell:
-    if verdict is None:
-        return MISSING
+def _headline(view: View, comparison: Comparison, own: Sequence[Verdict], how: str) -> Table:
+    cells = {(v.method, *_key(v)): v for v in own}
+    order = [claim.kind for claim in every_claim()]
+    keys = sorted(dict.fromkeys(map(_key, own)), key=lambda key: order.index(key[0]))
+    heads = [_head(key, [v for v in own if _key(v) == key]) for key in keys]
+    rows: list[Row] = []
+    for method in dict.fromkeys(v.method for v in own):
+        row: Row = [view.names.method(method)]
+        for key in keys:
+            verdict = cells.get((method, *key))
+            row += [verdict_cell(verdict)] if verdict else _without(view, method, key)
+        seeds = [v.n_seeds for v in own if v.method == method and v.n_seeds] or [0]
+        rows.append([*row, " to ".join(dict.fromkeys(map(str, (min(seeds), max(seeds)))))])
+    title = (
+        f"{view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}, at {place_name(own[0].at)}"
+    )
+    return Table(title, how, ["method", *heads, "seeds"], rows)
+
+
+def _head(key: Key, own: Sequence[Verdict]) -> str:
+    """Return the head of a column, with its unit: ratios have none, so updates and strengths may stand together."""
+    effect, title = own[0].effect, own[0].claim.title
+    text, _ = HEADS.get(key, (title, title))
+    if effect.scale == "log ratio":
+        return f"{text}, earlier ÷ later"
+    return f"{text}, {POINTS}, earlier − later"
+
+
+def _without(view: View, method: str, key: Key) -> Row:
+    """Return the cell of a method that has no row for a column, with the reason where one is known."""
+    unlearner = next(one for one in view.recipe.unlearn if one.label == method)
+    if unlearner.self_stopping and key[0] == "efficiency":
+        return reason("stops by itself")
+    return reason("no rate searched") if key == ("efficiency", "own_rate") else [MISSING]
+
+
+def verdict_cell(verdict: Verdict) -> Cell:
+    """Return the word of a verdict, its effect and interval, and net wins where a target was not always reached."""
     word, effect = verdict.word, verdict.effect
     if effect.value is None:
-        return Cell((word, verdict.notes[0].short if verdict.notes else ""), word)
-    counted = effect.unit if effect.cut_at is not None else ""
-    extra = [text for text in (factor(effect) or counted, restriction(effect), _held_back(verdict)) if text]
-    return Cell((word, in_unit(effect.value, effect), interval(effect), *extra), word)
+        text = verdict.notes[0].short if verdict.notes else ""
+        return Cell((word, text), word, reason=True)
+    return Cell((word, estimate(effect), interval(effect), *_wins(verdict)), word)
 
 
-def _held_back(verdict: Verdict) -> str:
-    """Return the p-value that leaves a verdict open although its interval lies on one side of zero."""
-    low, high = verdict.effect.interval
-    beyond = low > 0 or high < 0
-    return f"adjusted p = {fixed(verdict.p_value, 2)}" if beyond and verdict.word == "inconclusive" else ""
+def _wins(verdict: Verdict) -> list[str]:
+    """Return net wins where a target was not always reached, so that a ratio does not say everything."""
+    return [net_wins(verdict.wins)] if verdict.wins and verdict.effect.cut_at is not None else []
 
 
-COLUMNS = [
-    *("comparison", "forget split", "method", "metric", "at"),
-    *("effect", "interval", "unit", "n", "Holm p", "verdict", "note"),
-]
-
-
-def all_verdicts(view: View) -> Iterator[tuple[str, Table]]:
-    """Yield, per claim, its counts and the table of its verdicts."""
+def all_verdicts(view: View, later: str) -> Iterator[Table]:
+    """Yield, per claim and unit, the table of its verdicts; ``later`` is what the later side is called."""
     for claim in every_claim():
         own = [v for v in view.verdicts if v.claim == claim]
-        if own:
-            words = [v.word for v in own]
-            counts = ", ".join(f"{words.count(word)} {word}" for word in WORDS)
-            yield counts, Table(claim.title, claim.sentence(), COLUMNS, [_verdict_row(v) for v in own], keys=5)
+        for unit in dict.fromkeys(unit_of(v.effect) for v in own):
+            yield _of_claim(view, claim.sentence(later), claim, unit, [v for v in own if unit_of(v.effect) == unit])
 
 
-def _verdict_row(v: Verdict) -> Row:
-    names: list[str] = [v.comparison.label, v.comparison.forget, v.method, v.metric, str(v.at)]
-    factors = (factor(v.effect),) if factor(v.effect) else ()
-    effect = Cell((in_unit(v.effect.value, v.effect), *factors))
+def _of_claim(view: View, sentence: str, claim: Claim, unit: str, own: Sequence[Verdict]) -> Table:
+    words = [v.word for v in own]
+    counts = spoken([f"{words.count(word)} {word}" for word in WORDS if word in words])
+    several = [len({c.label for c in view.comparisons}) > 1, len({c.forgets for c in view.comparisons}) > 1]
+    named = [name for name, shown in zip(("comparison", "forget split"), several, strict=True) if shown]
+    columns = [*named, "method", "metric", "at", unit or "effect", "interval", "seeds", "p", "word", "note"]
+    rows = [_verdict_row(view, v, several) for v in own]
+    title = f"{claim.title}: {unit}" if unit else claim.title
+    return Table(title, f"{sentence} {plural(len(own), 'row')}: {counts}.", columns, rows, keys=len(named) + 3)
+
+
+def _verdict_row(view: View, v: Verdict, several: Sequence[bool]) -> Row:
+    places = (view.names.comparison(v.comparison), view.names.splits(v.comparison))
+    metric = metric_name(v.metric)
     return [
-        *names,
-        effect,
+        *(name for name, shown in zip(places, several, strict=True) if shown),
+        view.names.method(v.method),
+        f"{metric}, {READINGS[v.reading]}" if v.reading in READINGS and v.reading != "distance" else metric,
+        place_name(v.at),
+        estimate(v.effect),
         interval(v.effect),
-        measure(v.effect),
         str(v.n_seeds),
         p_value(v.p_value),
         Cell((v.word,), v.word),
-        v.note,
+        *reason("; ".join(filter(None, [v.note, *_wins(v)])) or MISSING),
     ]

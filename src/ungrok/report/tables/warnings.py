@@ -22,7 +22,7 @@ def _coarse(view: View) -> list[str]:
     coarse = [verdict.method for verdict in view.verdicts if verdict.noted("coarse")]
     if not coarse:
         return []
-    methods = ", ".join(dict.fromkeys(coarse))
+    methods = ", ".join(dict.fromkeys(map(view.names.method, coarse)))
     text = (
         f"In {plural(len(coarse), 'efficiency comparison')} the median to target is below {COARSE} updates ({methods})"
     )
@@ -35,9 +35,9 @@ def _absent(view: View) -> list[str]:
         rows = view.results.transitions[view.results.transitions["arm"] == arm]
         absent = rows[rows[f"stage_{stage}"].isna()]
         if len(absent):
-            statuses = ", ".join(dict.fromkeys(map(str, absent["status"])))
+            statuses = ", ".join(dict.fromkeys(map(str, absent["status"]))).replace("_", " ")
             sentences.append(
-                f"Stage {view.label(arm, stage)} is missing in {len(absent)} of {plural(len(rows), 'seed')} ({statuses}); these seeds are in no comparison with it."
+                f"The stage “{view.label(arm, stage)}” is missing in {len(absent)} of {plural(len(rows), 'seed')} ({statuses}); these seeds are in no comparison with it."
             )
     return sentences
 
@@ -66,5 +66,9 @@ def _paths(view: View, which: Callable[[pd.DataFrame], bool]) -> str:
         if place.stage in view.stages:
             own = [which(track.rows) for track in tracks.values()]
             flags.setdefault((place.method, view.label(place.arm, place.stage)), []).extend(own)
-    texts = [f"{method} from {stage} {sum(own)} of {len(own)}" for (method, stage), own in flags.items() if any(own)]
+    texts = [
+        f"{view.names.method(method)} {stage} {sum(own)} of {len(own)}"
+        for (method, stage), own in flags.items()
+        if any(own)
+    ]
     return "; ".join(sorted(texts))

@@ -1,15 +1,17 @@
-"""Claims: falsifiable statements about two stages, paired by seed, each with an effect, an interval and a verdict.
+"""Claims: falsifiable statements about two stages, paired by seed, each with an effect, an interval and, in the headline, a word.
 
 Every effect is oriented so that a positive value agrees with the paper (arXiv 2512.03437).
 """
 
-from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, every_claim
+from ungrok.study.claims.answers import Answer, answers, first_things
+from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Sides, every_claim
 from ungrok.study.claims.efficiency import COARSE
-from ungrok.study.claims.judge import judge
+from ungrok.study.claims.headline import resolved
+from ungrok.study.claims.judge import judge, judge_paths, paths_of
 from ungrok.study.claims.notes import NOTES, Note
-from ungrok.study.claims.verdicts import WORDS, At, Doses, Effect, Target, Verdict, Word, decide
+from ungrok.study.claims.verdicts import WORDS, At, Doses, Effect, Target, Verdict, Wins, Word, decide
 
 __all__ = [
-    "CLAIMS", "COARSE", "NOTES", "WORDS", "At", "Claim", "Doses", "Effect", "Evidence", "Finding", "Note", "Target", "Verdict", "Word",
-    "decide", "every_claim", "judge",
+    "CLAIMS", "COARSE", "NOTES", "WORDS", "Answer", "At", "Claim", "Doses", "Effect", "Evidence", "Finding", "Note", "Sides", "Target",
+    "Verdict", "Wins", "Word", "answers", "decide", "every_claim", "first_things", "judge", "judge_paths", "paths_of", "resolved",
 ]  # fmt: skip

@@ -3,30 +3,92 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
 from ungrok.study.claims.notes import Note
-from ungrok.study.claims.verdicts import At, Doses, Effect, Target
+from ungrok.study.claims.verdicts import At, Doses, Scale, Target, Wins
 from ungrok.study.recipe_blocks import Claims
-from ungrok.study.statistics import Estimate, bounded_differences
+from ungrok.study.recipe_search import search_target
+from ungrok.study.search import Choice, chosen
 from ungrok.study.track import Row, Track
 
-Pairs = list[tuple[Track, Track]]
-"""The paths of both sides, left first, one pair per seed."""
+Floats = NDArray[np.float64]
 
-Places = Sequence[tuple[Row | None, Row | None]]
-"""A row of either side, left first, one pair per seed; None where a path has no such row."""
+Pair = tuple[Track, Track]
+"""The paths of both sides of one seed, left first."""
 
-Value = float | None
-Bounds = tuple[float, float]
+Pairs = dict[int, Pair]
+"""The paths of both sides by the place of the seed in the recipe; seeds that lack a side are left out."""
+
+Read = Callable[[Track], float | None]
+"""Reads a value from one path; None where there is none."""
+
+UNEQUAL = 0.05
+"""What forgetting costs is not compared where mean UA differs by more."""
+
+GAPS = ("nothing", "undefined")
+"""What a path is at a target where nothing can be compared."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """One value per seed on both sides.
+
+    Args:
+        left: Shape (seeds,), NaN where there is no value.
+        right: The same of the later side.
+
+    """
+
+    left: Floats
+    right: Floats
+
+    @cached_property
+    def both(self) -> NDArray[np.bool_]:
+        """Whether a seed has both values, shape (seeds,)."""
+        return np.isfinite(self.left) & np.isfinite(self.right)
+
+    @property
+    def differences(self) -> Floats:
+        """Left minus right, shape (seeds,), NaN where a value is missing."""
+        return np.where(self.both, self.left - self.right, np.nan)
+
+    @property
+    def n(self) -> int:
+        """Seeds that have both values."""
+        return int(self.both.sum())
+
+
+class Reading(NamedTuple):
+    """A place at which paths are read.
+
+    Args:
+        at: Its name.
+        pairs: The paths.
+        notes: What a reader should know.
+        row: Finds the row of the place on a path.
+        reading: ``same_rate`` where the headline is read at each side's own rate instead.
+
+    """
+
+    at: At
+    pairs: Pairs
+    notes: tuple[Note, ...]
+    row: Callable[[Track], Row | None]
+    reading: str = ""
+
+
+def _at_target(track: Track, target: Target) -> Row | None:
+    return track.at(target)
 
 
 @dataclass(frozen=True)
@@ -35,72 +97,143 @@ class Evidence:
 
     Args:
         pairs: The paths, for the seeds that have both; at least one pair.
+        seeds: Number of seeds of the study.
         method: Label of the method.
         doses: Where its paths end and where doses are matched.
         claims: The recipe's block.
+        rates: By learning rate, the paths of a search, those of the method's own rate among them; empty where none was searched.
+        damage: The largest damage beyond the oracle with which a rate counts as usable.
         from_scratch: Whether the method starts from fresh weights, so that the dose at which it reaches a target tells nothing about the stage.
+        self_stopping: Whether the method decides by itself where to stop, so that it is judged at its end.
 
     """
 
     pairs: Pairs
+    seeds: int
     method: str
     doses: Doses
     claims: Claims
+    rates: Mapping[float, Pairs] = field(default_factory=dict)
+    damage: float = 0.0
     from_scratch: bool = False
+    self_stopping: bool = False
+    _chosen: dict[float, dict[int, tuple[Choice | None, Choice | None]]] = field(default_factory=dict, repr=False)
 
     @property
     def one_shot(self) -> bool:
         """Whether the method's dose is a strength."""
-        return self.pairs[0][0].one_shot
+        return next(iter(self.pairs.values()))[0].one_shot
 
     @property
     def matched(self) -> At:
         """The place at the matched dose."""
         return At.matched(self.doses.matched, one_shot=self.one_shot)
 
-    @cached_property
-    def at_dose(self) -> list[tuple[Row, Row]]:
-        """The rows at the matched dose."""
-        dose = self.doses.matched
-        return [(left.at_dose(dose), right.at_dose(dose)) for left, right in self.pairs]
+    def has(self, name: str) -> bool:
+        """Return whether every path starts with a value of a metric."""
+        return all(number(track.start, name) is not None for pair in self.pairs.values() for track in pair)
+
+    def read(self, read: Read, pairs: Pairs | None = None) -> Sides:
+        """Return what is read from both paths of every seed."""
+        values = np.full((2, self.seeds), np.nan)
+        for seed, pair in (self.pairs if pairs is None else pairs).items():
+            values[:, seed] = [np.nan if value is None else value for value in map(read, pair)]
+        return Sides(*values)
 
     def usable(self, target: Target) -> tuple[Pairs, tuple[Note, ...]]:
         """Return the pairs that can be compared at a target, and notes on the others; pairs that never reach it stay."""
         if self.from_scratch:
-            return [], (Note("fresh_weights"),)
-        pairs, total = self.pairs, len(self.pairs)
-        states = [(left.status(target), right.status(target)) for left, right in pairs]
-        usable = [pair for pair, state in zip(pairs, states, strict=True) if not {"nothing", "undefined"} & set(state)]
+            return {}, (Note("fresh_weights"),)
+        total = len(self.pairs)
+        states = {seed: (left.status(target), right.status(target)) for seed, (left, right) in self.pairs.items()}
+        usable = {seed: pair for seed, pair in self.pairs.items() if not set(GAPS) & set(states[seed])}
         notes = []
-        for state, code in (("nothing", "nothing_to_forget"), ("undefined", "no_oracle")):
-            count = sum(state in both for both in states)
+        for state, code in zip(GAPS, ("nothing_to_forget", "no_oracle"), strict=True):
+            count = sum(state in both for both in states.values())
             if count:
                 notes.append(Note(code, {"count": count, "pairs": total}))
-        before, after = (sum(state[side] == "censored" for state in states) for side in (0, 1))
+        before, after = (sum(state[side] == "censored" for state in states.values()) for side in (0, 1))
         if before or after:
             notes.append(Note("not_reached", {"before": before, "after": after, "pairs": total}))
         return usable, tuple(notes)
 
+    def searched(self, target: Target) -> bool:
+        """Return whether every side has its own rate at a target: paths of a search end at its target, lower ones are beyond them."""
+        return bool(self.rates) and not isinstance(target, str) and target >= search_target(self.claims)
+
+    def own_rates(self, target: float) -> dict[int, tuple[Choice | None, Choice | None]]:
+        """Return, for each seed that has both sides, the rate that is best for either, chosen from its own paths on validation data."""
+        if target not in self._chosen:
+            self._chosen[target] = {
+                seed: (self._own(seed, 0, target), self._own(seed, 1, target)) for seed in self.pairs
+            }
+        return self._chosen[target]
+
+    def _own(self, seed: int, side: int, target: float) -> Choice | None:
+        paths = {rate: pairs[seed][side] for rate, pairs in self.rates.items() if seed in pairs}
+        return chosen(paths, target, self.damage)
+
+    def _at_own_rates(self, pairs: Pairs, target: float) -> Pairs:
+        """Return the pairs with each path replaced by that at its side's own rate, where one reaches the target."""
+        choices = self.own_rates(target)
+
+        def path(seed: int, side: int) -> Track:
+            choice = choices[seed][side]
+            return pairs[seed][side] if choice is None else self.rates[choice.rate][seed][side]
+
+        return {seed: (path(seed, 0), path(seed, 1)) for seed in pairs}
+
+    def places(self) -> Iterator[Reading]:
+        """Yield where distance, damage, gap and spread are read: at each target, or at the end for methods that stop by themselves.
+
+        Where rates were searched, first at each side's own rate and then, as the reading ``same_rate``, at identical settings.
+        """
+        if self.self_stopping:
+            yield Reading(At("end"), self.pairs, (Note("self_stopping"),), lambda track: track.end)
+            return
+        for target in self.claims.targets:
+            pairs, notes = self.usable(target)
+            place = partial(_at_target, target=target)
+            if self.searched(target) and pairs:
+                own = self._at_own_rates(pairs, float(target))
+                yield Reading(At.target(target), own, (Note("own_rate"),), place)
+                yield Reading(At.target(target), pairs, notes, place, "same_rate")
+            else:
+                yield Reading(At.target(target), pairs, notes, place)
+
+    def unequal(self, read: Reading) -> Note | None:
+        """Return the note that says by how much forgetting differs at a place, where it is too much for costs to be compared."""
+        ua = self.read(lambda track: number(read.row(track), "UA"), read.pairs)
+        before, after = mean(ua.left[ua.both]), mean(ua.right[ua.both])
+        return Note("unequal_forgetting", {"before": before, "after": after}) if abs(before - after) > UNEQUAL else None
+
     def started(self, name: str) -> Note:
         """Return the note that says from which mean values of a metric both sides started."""
-        left, right = (mean([track.start for track in side], name) for side in zip(*self.pairs, strict=True))
-        return Note("started", {"before": left, "after": right})
+        starts = self.read(lambda track: number(track.start, name))
+        return Note("started", {"before": mean(starts.left), "after": mean(starts.right)})
 
 
 @dataclass(frozen=True)
 class Finding:
-    """An effect that awaits its verdict.
+    """Values of both sides that await their verdict.
 
     Args:
         claim: What is claimed.
         method: Label of the method.
         metric: What was measured.
         at: Where on the path.
-        effect: The difference, for people.
-        estimate: The same with its p-value; None where none can be given, for the reason in ``notes``.
+        sides: One value per seed on both sides, a larger left one agreeing with the claim; None where nothing could be compared.
+        unit: What is counted.
         margin: The largest effect that does not matter, in the unit of the effect.
         notes: What a reader should know.
-        n: Number of pairs that it comes from.
+        reading: How the claim was read, where there are several ways.
+        compares: Whether means or spreads over seeds are compared.
+        scale: How the effect is to be understood; spreads and logarithms give log ratios.
+        cut_at: The dose at which times were cut off.
+        accuracy: Whether the values are accuracies, which may collapse in single seeds.
+        barred: Why no word may be given, where that is so.
+        wins: Which side took fewer updates, by pairs.
+        also: Values of which the same direction must hold too, or none is named; None where there is no such condition.
 
     """
 
@@ -108,11 +241,23 @@ class Finding:
     method: str
     metric: str
     at: At
-    effect: Effect
-    estimate: Estimate | None
+    sides: Sides | None
+    unit: str
     margin: float
-    notes: tuple[Note, ...]
-    n: int
+    notes: tuple[Note, ...] = ()
+    reading: str = ""
+    compares: Literal["means", "spreads"] = "means"
+    scale: Scale = "difference"
+    cut_at: float | None = None
+    accuracy: bool = False
+    barred: Note | None = None
+    wins: Wins | None = None
+    also: Sides | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """What tells a finding from others of the same comparison."""
+        return self.claim.kind, self.reading, self.method, self.metric, self.at.family
 
 
 class Claim(Schema):
@@ -132,12 +277,6 @@ class Claim(Schema):
     title: ClassVar[str]
     """The claim as prose names it."""
 
-    headline: ClassVar[tuple[str, ...]]
-    """The columns that stand in the headline."""
-
-    at_target: ClassVar[bool] = False
-    """Whether the headline is read where the primary target is reached; otherwise at the matched dose."""
-
     family: ClassVar[str | None] = None
     """The kind of model that the claim is about, ``classifier`` or ``language``; None for both."""
 
@@ -146,29 +285,25 @@ class Claim(Schema):
 
     @abstractmethod
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
-        """Yield an effect per metric and place, for one method; nothing where the paths lack what is measured."""
+        """Yield values per metric and place, for one method; nothing where the paths lack what is measured."""
 
     def without_pairs(self, method: str) -> Iterator[Finding]:  # noqa: ARG002
         """Yield what is said of a method of which no seed has both sides; nothing where another claim says it."""
         yield from ()
 
+    def headline(self, finding: Finding, accuracy: str) -> str | None:  # noqa: ARG002
+        """Return the metric of the headline family that a finding at the headline's place stands for, if any.
+
+        Args:
+            finding: A finding of this claim.
+            accuracy: The accuracy by which damage is judged: bystander accuracy, or TA where there are no bystanders.
+
+        """
+        return None
+
     def sentence(self, later: str = "later stage") -> str:
         """Return the statement, the later side called as given."""
         return self.statement.format(later=later)
-
-    def column(self, metric: str) -> str:
-        """Return the column under which a metric stands: metrics of one column are judged together."""
-        return metric
-
-    def head(self, column: str) -> str:
-        """Return what the head of a column says."""
-        return column
-
-    def in_headline(self, metric: str, at: At, primary: Target) -> bool:
-        """Return whether a verdict on a metric read at some place belongs to the headline; ``primary`` is the main target."""
-        if self.column(metric) not in self.headline:
-            return False
-        return at.kind == "any" or at == At.target(primary) if self.at_target else at.kind == "dose"
 
 
 CLAIMS: Registry[Claim] = Registry("claim", "ungrok.claims", ("ungrok.study.claims", "CLAIMS.register"), Claim)
@@ -180,41 +315,20 @@ def every_claim() -> list[Claim]:
     return [cls.model_validate({}) for cls in sorted(classes, key=lambda cls: cls.rank)]
 
 
-def number(row: Row | None, name: str) -> Value:
+def number(row: Row | None, name: str) -> float | None:
     """Return a value of a row; None for a row that is not there and for a value that is missing."""
-    value = None if row is None else row[name]
+    value = None if row is None else row.get(name)
     return None if value is None or pd.isna(value) else float(value)
 
 
-def mean(rows: Sequence[Row], name: str) -> float:
-    """Return the mean of a metric, a missing value counting as 0."""
-    return float(np.mean([number(row, name) or 0.0 for row in rows]))
+def mean(values: Floats | Sequence[float]) -> float:
+    """Return the mean of the values that are there; NaN where none is."""
+    there = np.asarray(values, dtype=float)
+    there = there[np.isfinite(there)]
+    return float(there.mean()) if len(there) else float("nan")
 
 
-def bounded(
-    values: Sequence[tuple[Value, Value]], unknown: Sequence[tuple[Bounds, Bounds]], alpha: float
-) -> Estimate | None:
-    """Estimate a mean paired difference, left minus right, where some values are only bounded.
-
-    Args:
-        values: One pair per seed; None where a target was not reached or the model has diverged.
-        unknown: The bounds of each value, used where it is None.
-        alpha: One minus the level of the interval.
-
-    Returns:
-        None if no pair is known on both sides.
-
-    """
-    if not any(None not in pair for pair in values):
-        return None
-    bounds = [
-        [limits if value is None else (value, value) for value, limits in zip(pair, limit, strict=True)]
-        for pair, limit in zip(values, unknown, strict=True)
-    ]
-    (a_low, a_high), (b_low, b_high) = np.array(bounds, dtype=float).transpose(1, 2, 0)
-    return bounded_differences(a_low, a_high, b_low, b_high, alpha)
-
-
-def bounded_shares(values: Sequence[tuple[Value, Value]], alpha: float) -> Estimate | None:
-    """Estimate as :func:`bounded` values that lie in [0, 1], for instance accuracies."""
-    return bounded(values, [((0, 1), (0, 1))] * len(values), alpha)
+def fall(track: Track, row: Row | None, name: str) -> float | None:
+    """Return how far an accuracy has fallen from the start of a path to a row; None where either is missing."""
+    start, now = number(track.start, name), number(row, name)
+    return None if start is None or now is None else start - now

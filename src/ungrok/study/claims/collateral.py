@@ -5,68 +5,66 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from ungrok.study.claims.base import CLAIMS, Bounds, Claim, Evidence, Finding, Pairs, Value, bounded, number
+from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Reading, fall, mean, number
 from ungrok.study.claims.notes import Note
-from ungrok.study.claims.verdicts import At, Effect, Target
 from ungrok.study.track import Row, Track
-
-SHORT = {"bystander_accuracy": "bystander"}
 
 
 @CLAIMS.register
 class Collateral(Claim):
-    """Smaller drops of retain, test and bystander accuracy, absolute and as shares of the accuracy at the start."""
+    """Smaller damage: RA as its drop from the start, TA and bystander accuracy as what was lost beyond what retraining loses too.
+
+    A word says that the sides differ beyond the oracle and from the start, in the same direction. The raw drop of TA stands beside them.
+    Where a class is forgotten it counts the forgetting itself: the oracle drops as well.
+    """
 
     kind: Literal["collateral"] = "collateral"
-    statement: ClassVar[str] = "When the target is reached, retain, test and bystander accuracy have fallen less."
+    statement: ClassVar[str] = (
+        "When the target is reached, less is lost beyond what retraining loses too, on test data and bystander classes, "
+        "and less from the start on retained data."
+    )
     advantage: ClassVar[str] = "does less collateral damage"
     title: ClassVar[str] = "collateral damage"
-    headline: ClassVar[tuple[str, ...]] = ("RA", "TA", "bystander_accuracy")
-    at_target: ClassVar[bool] = True
     rank: ClassVar[int] = 1
 
-    def head(self, column: str) -> str:
-        """Return for instance ``RA drop``."""
-        return f"{SHORT.get(column, column)} drop"
+    def headline(self, finding: Finding, accuracy: str) -> str | None:
+        """Return ``damage`` for what is lost beyond the oracle of the accuracy by which damage is judged."""
+        return "damage" if finding.metric == accuracy and not finding.reading else None
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
-        """Yield, per target and accuracy, the difference of drops and that of their shares."""
-        for target in evidence.claims.targets:
-            pairs, notes = evidence.usable(target)
-            for name in self.headline:
-                starts = [number(track.start, name) for pair in pairs for track in pair]
-                if None in starts:
-                    continue
-                for share in (False, True):
-                    if not (share and 0 in starts):
-                        yield self._at(evidence, target, pairs, notes, name, share=share)
+        """Yield one finding per place and accuracy."""
+        for read in evidence.places():
+            for metric, column, from_start in (
+                ("RA", "RA", True),
+                ("TA", "TA", False),
+                ("bystander_accuracy", "bystander_accuracy", False),
+                ("TA drop", "TA", True),
+            ):
+                if evidence.has(column):
+                    yield self._at(evidence, read, metric, column, from_start=from_start)
 
-    def _at(
-        self, evidence: Evidence, target: Target, pairs: Pairs, notes: tuple[Note, ...], name: str, *, share: bool
-    ) -> Finding:
-        values = [
-            (_drop(left, left.at(target), name, share), _drop(right, right.at(target), name, share))
-            for left, right in pairs
-        ]
-        unknown = [(_drop_bounds(left, name, share), _drop_bounds(right, name, share)) for left, right in pairs]
-        estimate = bounded(values, unknown, evidence.claims.alpha)
-        if estimate is None and pairs:
+    def _at(self, evidence: Evidence, read: Reading, metric: str, column: str, *, from_start: bool) -> Finding:
+        def lost(track: Track, row: Row | None) -> float | None:
+            if from_start:
+                return fall(track, row, column)
+            retrained, now = number(track.start, f"oracle_{column}"), number(row, column)
+            return None if retrained is None or now is None else retrained - now
+
+        notes = read.notes
+        sides = evidence.read(lambda track: lost(track, read.row(track)), read.pairs)
+        if not sides.n and read.pairs:
             notes = (Note("never_both"), *notes)
-        metric, unit = (f"{name} share", "share of the starting accuracy") if share else (name, "accuracy")
-        effect, margin = Effect.of(estimate, unit), evidence.claims.margins.collateral
-        return Finding(self, evidence.method, metric, At.target(target), effect, estimate, margin, notes, len(pairs))
-
-
-def _drop(track: Track, row: Row | None, name: str, share: bool) -> Value:
-    """Return how far an accuracy has fallen from the start of the path to ``row``, or its share of the start."""
-    start, now = number(track.start, name), number(row, name)
-    if start is None or now is None:
-        return None
-    return (start - now) / (start if share else 1)
-
-
-def _drop_bounds(track: Track, name: str, share: bool) -> Bounds:
-    """Return the least and the largest possible drop: an accuracy lies in [0, 1]."""
-    start = number(track.start, name) or 0.0
-    scale = start if share else 1.0
-    return (start - 1) / scale, start / scale
+        elif sides.n < len(read.pairs):
+            # Damage can only be larger where a path has not come as far yet, if it grows along the path.
+            least = evidence.read(lambda track: lost(track, read.row(track) or track.end), read.pairs)
+            notes = (*notes, Note("at_least", {"before": mean(least.left), "after": mean(least.right)}))
+        margin = evidence.claims.margins.collateral
+        values = sides if sides.n else None
+        also = None
+        if values is not None and not from_start:
+            # Where the sides differ in what retraining loses, they differ beyond it without any damage.
+            also = evidence.read(lambda track: fall(track, read.row(track), column), read.pairs)
+        return Finding(
+            self, evidence.method, metric, read.at, values, "accuracy", margin, notes, read.reading, accuracy=True,
+            barred=evidence.unequal(read) if read.at.kind == "end" else None, also=also,
+        )  # fmt: skip

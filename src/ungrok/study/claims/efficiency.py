@@ -1,76 +1,173 @@
-"""Efficiency: how much it takes to forget."""
+"""Efficiency: how much it takes to forget, read in three ways."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Pairs
+from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Pairs, Reading, Sides, number
 from ungrok.study.claims.notes import Note
-from ungrok.study.claims.verdicts import At, Effect, Target
-from ungrok.study.statistics import Times, log_ratio
+from ungrok.study.claims.verdicts import At, Target, Wins
+from ungrok.study.search import Choice
 from ungrok.study.track import Row
 
 COARSE = 20
 """Below so many updates to target, one update is more than 5 %: a ratio then says little."""
 
+READINGS = {
+    "same_rate": "at the same rate",
+    "own_rate": "at its own rate",
+    "distance": "in distance moved",
+}
+"""How efficiency is read, as prose says it."""
+
+DISTANCES = {
+    "moved_retain": "function distance on retained data",
+    "weight_distance": "weight distance",
+}
+"""Columns of rows that say how far a model has moved, with their units; the first is the headline's."""
+
 
 @CLAIMS.register
 class Efficiency(Claim):
-    """Fewer updates to target, as a log ratio; restricted to the end of the path where a target was not reached."""
+    """Less is needed to reach a target: updates at the same rate, updates at the side's own rate, or distance moved.
+
+    Each is a log ratio. A path that never reaches its target counts with all the updates it was given: the ratio is that of restricted
+    times, whose sign swaps with the sides.
+    """
 
     kind: Literal["efficiency"] = "efficiency"
     statement: ClassVar[str] = "From the {later}, fewer updates (or less strength) reach a target level of forgetting."
     advantage: ClassVar[str] = "needs fewer updates"
     title: ClassVar[str] = "efficiency"
-    headline: ClassVar[tuple[str, ...]] = ("updates",)
-    at_target: ClassVar[bool] = True
     rank: ClassVar[int] = 0
-
-    def column(self, metric: str) -> str:  # noqa: ARG002
-        """Return ``updates``: strengths stand in the same column."""
-        return "updates"
 
     def without_pairs(self, method: str) -> Iterator[Finding]:
         """Yield one finding, for all claims, that no seed has both sides."""
-        yield Finding(self, method, "updates", At("any"), Effect(), None, 1.0, (Note("no_pairs"),), 0)
+        yield Finding(self, method, "updates", At("any"), None, "updates", 1.0, (Note("no_pairs"),), "same_rate")
+
+    def headline(self, finding: Finding, accuracy: str) -> str | None:  # noqa: ARG002
+        """Return the reading; of distances only that in function counts."""
+        return finding.reading if finding.metric in ("updates", "strength", "moved_retain") else None
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
-        """Yield one finding per target."""
+        """Yield the readings per target."""
+        yield from self.times(evidence)
+        for read in evidence.places():
+            for column, unit in DISTANCES.items():
+                if evidence.has(column):
+                    yield self._distance(evidence, read, column, unit)
+
+    def times(self, evidence: Evidence) -> Iterator[Finding]:
+        """Yield what compares updates or strengths, per target."""
         for target in evidence.claims.targets:
             pairs, notes = evidence.usable(target)
-            yield self._at(evidence, target, pairs, notes)
+            # Where a method stops by itself, the target is only where its path happens to pass.
+            notes = (*notes, Note("self_stopping")) if evidence.self_stopping else notes
+            yield self._same_rate(evidence, target, pairs, notes)
+            if evidence.searched(target):
+                yield self._own_rate(evidence, float(target), pairs)
 
-    def _at(self, evidence: Evidence, target: Target, pairs: Pairs, notes: tuple[Note, ...]) -> Finding:
-        end, alpha, margin = evidence.doses.end, evidence.claims.alpha, evidence.claims.margins.efficiency
-        one_shot = bool(pairs) and evidence.one_shot
-        metric, at = "strength" if one_shot else "updates", At.target(target)
-        if not pairs:
-            return Finding(self, evidence.method, metric, at, Effect(), None, margin, notes, 0)
-        before, after = (_times([pair[side].at(target) for pair in pairs], end) for side in (0, 1))
-        if not (before.reached.any() or after.reached.any()):
-            notes = (Note("all_censored"), *notes)
-            return Finding(self, evidence.method, metric, at, Effect(), None, margin, notes, len(pairs))
-        estimate, kind = log_ratio(before, after, end, alpha)
-        if kind == "log ratio":
-            effect = Effect.of(estimate, metric, "log ratio")
-        elif one_shot:
-            # Strengths span decades: their restricted difference is taken in logs, shifted to be positive.
-            least = min(before.time.min(), after.time.min())
-            left, right = (Times(1 + np.log(times.time / least), times.reached) for times in (before, after))
-            estimate, _ = log_ratio(left, right, float(1 + np.log(end / least)), alpha)
-            effect = Effect.of(estimate, metric, "log ratio", cut_at=end)
-        else:
-            effect, margin = Effect.of(estimate, metric, cut_at=end), margin * float(before.time.mean())
-        median = min(float(np.median(before.time)), float(np.median(after.time)))
-        if not one_shot and median < COARSE:
+    def _distance(self, evidence: Evidence, read: Reading, column: str, unit: str) -> Finding:
+        sides = evidence.read(lambda track: _log(read.row(track), column), read.pairs)
+        notes = read.notes if sides.n or not read.pairs else (Note("never_both"), *read.notes)
+        metric = f"{column} same rate" if read.reading else column
+        ratio = self._ratio(evidence, "distance", metric, read.at, sides if sides.n else None, unit, notes)
+        return replace(ratio, barred=evidence.unequal(read)) if read.at.kind == "end" else ratio
+
+    def _same_rate(self, evidence: Evidence, target: Target, pairs: Pairs, notes: tuple[Note, ...]) -> Finding:
+        end, metric = evidence.doses.end, "strength" if evidence.one_shot else "updates"
+        doses = evidence.read(lambda track: _dose(track.at(target)), pairs)
+        there = np.zeros(evidence.seeds, dtype=bool)
+        there[list(pairs)] = True
+        return self._restricted(evidence, "same_rate", metric, At.target(target), doses, there, end, notes)
+
+    def _own_rate(self, evidence: Evidence, target: float, pairs: Pairs) -> Finding:
+        choices = {seed: both for seed, both in evidence.own_rates(target).items() if seed in pairs}
+        doses = np.full((2, evidence.seeds), np.nan)
+        there = np.zeros(evidence.seeds, dtype=bool)
+        for seed, both in choices.items():
+            doses[:, seed] = [math.nan if choice is None else choice.updates for choice in both]
+            there[seed] = True
+        at, notes = At.target(target), _rate_notes(choices, sorted(evidence.rates))
+        return self._restricted(
+            evidence, "own_rate", "updates", at, Sides(*doses), there, evidence.doses.end, notes
+        )  # fmt: skip
+
+    def _restricted(
+        self,
+        evidence: Evidence,
+        reading: str,
+        metric: str,
+        at: At,
+        doses: Sides,
+        there: np.ndarray,
+        end: float,
+        notes: tuple[Note, ...],
+    ) -> Finding:
+        """Compare doses, NaN where a target was not reached, of the pairs that are ``there``."""
+        left, right = (np.where(there, np.fmin(side, end), np.nan) for side in (doses.left, doses.right))
+        reached = [np.isfinite(side) & (side <= end) for side in (doses.left, doses.right)]
+        any_reached, both = reached[0] | reached[1], reached[0] & reached[1]
+        if not any_reached.any():
+            notes = (Note("all_censored"), *notes) if there.any() else notes
+            return self._ratio(evidence, reading, metric, at, None, metric, notes)
+        with np.errstate(divide="ignore"):
+            sides = Sides(np.log(left), np.log(right))
+        cut = not both[there].all()
+        if cut and both.any():
+            ratio = float(np.exp(np.median(sides.differences[both])))
+            notes = (*notes, Note("both_reached", {"count": int(both.sum()), "ratio": ratio}))
+        median = min(float(np.nanmedian(left)), float(np.nanmedian(right)))
+        if metric == "updates" and median < COARSE:
             notes = (Note("coarse", {"updates": median}), *notes)
-        return Finding(self, evidence.method, metric, at, effect, estimate, margin, notes, len(pairs))
+        fewer, more = int((right < left)[there].sum()), int((right > left)[there].sum())
+        wins = Wins(fewer, more, int(there.sum()) - fewer - more)
+        return self._ratio(evidence, reading, metric, at, sides, metric, notes, end if cut else None, wins)
+
+    def _ratio(
+        self,
+        evidence: Evidence,
+        reading: str,
+        metric: str,
+        at: At,
+        sides: Sides | None,
+        unit: str,
+        notes: tuple[Note, ...],
+        cut_at: float | None = None,
+        wins: Wins | None = None,
+    ) -> Finding:
+        margin = evidence.claims.margins.efficiency
+        return Finding(
+            self, evidence.method, metric, at, sides, unit, margin, notes, reading, "means", "log ratio", cut_at, wins=wins
+        )  # fmt: skip
 
 
-def _times(hits: Sequence[Row | None], end: float) -> Times:
-    """Return the doses at which a target was reached; the end of the path, marked, where it was not reached within it."""
-    doses = np.array([np.inf if hit is None else hit["dose"] for hit in hits], dtype=float)
-    return Times(np.minimum(doses, end), doses <= end)
+def _dose(row: Row | None) -> float | None:
+    return None if row is None else float(row["dose"])
+
+
+def _log(row: Row | None, name: str) -> float | None:
+    value = number(row, name)
+    return None if value is None or value <= 0 else math.log(value)
+
+
+def _rate_notes(choices: Mapping[int, tuple[Choice | None, ...]], rates: list[float]) -> tuple[Note, ...]:
+    """Return which rates were chosen, and for how many paths the best one lies at an end of the grid."""
+    sides = [[both[side].rate for both in choices.values() if both[side] is not None] for side in (0, 1)]  # type: ignore[union-attr]
+    notes = []
+    if all(sides):
+        before, after = (float(np.median(side)) for side in sides)
+        notes.append(Note("own_rates", {"before": before, "after": after}))
+    lost = sum(choice is None for both in choices.values() for choice in both)
+    if lost:
+        before, after = (sum(both[side] is None for both in choices.values()) for side in (0, 1))
+        notes.append(Note("not_reached", {"before": before, "after": after, "pairs": len(choices)}))
+    at_end = sum(rate in (rates[0], rates[-1]) for side in sides for rate in side)
+    if at_end:
+        notes.append(Note("end_of_grid", {"count": at_end, "paths": 2 * len(choices)}))
+    return tuple(notes)

@@ -2,97 +2,297 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ungrok.methods import Unlearner
-from ungrok.study.claims.base import Claim, Evidence, Finding, Pairs, every_claim
-from ungrok.study.claims.verdicts import Doses, Verdict, Word, decide
+from ungrok.study.claims.base import Claim, Evidence, Finding, Pairs, Sides, every_claim
+from ungrok.study.claims.headline import judged, resolved
+from ungrok.study.claims.notes import Note
+from ungrok.study.claims.verdicts import At, Doses, Effect, Verdict, Word, decide
+from ungrok.study.inference import FEWEST, Differences, PairedRow, Spreads, family
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.recipe import Recipe
-from ungrok.study.statistics import holm
-from ungrok.study.track import Track, tracks
+from ungrok.study.recipe_blocks import Headline
+from ungrok.study.search import grid_of
+from ungrok.study.statistics import Estimate
+from ungrok.study.track import Track, replicates, tracks
+
+Paths = Mapping[tuple[Place, int], Track]
+"""The paths of a study by place and seed."""
 
 
-def judge(rows: pd.DataFrame, recipe: Recipe, doses: Mapping[str, Doses]) -> list[Verdict]:
-    """Return one verdict per claim, comparison and setting.
+def judge(
+    rows: pd.DataFrame,
+    recipe: Recipe,
+    doses: Mapping[str, Doses],
+    alpha: float | None = None,
+    *,
+    exploratory: bool = False,
+) -> list[Verdict]:
+    """Return one verdict per claim, reading, comparison and setting.
 
     Args:
         rows: The rows of a study.
         recipe: Its ``claims`` block says what is compared.
         doses: Per method label, where its paths end and where doses are matched.
+        alpha: Level of the headline family; the recipe's when None.
+        exploratory: Whether the headline family was fixed only after results existed, so that no word is given.
 
     Returns:
-        The verdicts, by comparison and claim. P-values are Holm-adjusted over the methods of one claim, metric, comparison,
-        forget split and target.
+        The verdicts, by comparison, method and claim.
 
     """
-    paths = {(place, seed): track for seed, place, track in tracks(rows)}
-    claims, verdicts = every_claim(), []
+    return judge_paths(all_paths_of(rows), recipe, doses, alpha, exploratory=exploratory)
+
+
+def paths_of(rows: pd.DataFrame) -> Paths:
+    """Return the paths in the rows of a study."""
+    return {(place, seed): track for seed, place, track in tracks(rows)}
+
+
+def all_paths_of(rows: pd.DataFrame) -> list[Paths]:
+    """Return the paths in the rows of a study, once per draw of forget splits and walk; see :func:`judge_paths`."""
+    return [paths_of(part) for _, _, part in replicates(rows)]
+
+
+def judge_paths(
+    every_draw: Sequence[Paths],
+    recipe: Recipe,
+    doses: Mapping[str, Doses],
+    alpha: float | None = None,
+    *,
+    exploratory: bool = False,
+    headline_only: bool = False,
+) -> list[Verdict]:
+    """Return the verdicts on paths.
+
+    Args:
+        every_draw: The paths of a study, once per forget draw and unlearning seed; values are averaged over them within a seed.
+        recipe: As for :func:`judge`.
+        doses: As for :func:`judge`.
+        alpha: As for :func:`judge`.
+        exploratory: As for :func:`judge`.
+        headline_only: Whether the verdicts outside the headline family are left out.
+
+    """
+    headline = resolved(recipe)
+    every = [list(_questions(paths, recipe, doses, headline)) for paths in every_draw]
+    questions = [_averaged(group) for group in _alike(every)]
+    family_of = [question for question in questions if question.member]
+    rest = [] if headline_only else [question for question in questions if not question.member]
+    level = recipe.claims.alpha if alpha is None else alpha
+    seeds = len(recipe.seeds)
+    judged_rows = _family(family_of, seeds, level, exploratory=exploratory)
+    alone = {id(question): _alone(question, seeds, recipe.claims.alpha) for question in rest}
+    together = {id(question): verdict for question, verdict in zip(family_of, judged_rows, strict=True)}
+    verdicts = together | alone
+    return [verdicts[id(question)] for question in questions if id(question) in verdicts]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A finding on a comparison.
+
+    Args:
+        comparison: What is compared.
+        finding: The values.
+        member: Whether it belongs to the headline family.
+        seeds: Seeds that have paths from both sides.
+
+    """
+
+    comparison: Comparison
+    finding: Finding
+    member: bool
+    seeds: frozenset[int]
+
+
+def _questions(
+    paths: Paths, recipe: Recipe, doses: Mapping[str, Doses], headline: Headline | None
+) -> Iterator[_Question]:
+    """Yield every finding of every claim, by comparison and method."""
+    claims, labels = every_claim(), sorted({place.method for place, _ in paths})
     for comparison in comparisons(recipe):
-        findings: list[Finding] = []
         for unlearner in recipe.unlearn:
-            pairs = _paired(paths, recipe.seeds, *comparison.places(unlearner.label))
-            findings += _of_method(claims, pairs, unlearner, recipe, doses.get(unlearner.label))
-        verdicts += _verdicts(findings, claims, comparison, recipe.claims.alpha)
-    return verdicts
+            evidence = _evidence(paths, labels, recipe, doses, comparison, unlearner)
+            for finding, claim in _of_method(claims, evidence, unlearner.label):
+                member = evidence is not None and _is_member(finding, claim, evidence, unlearner, comparison, headline)
+                yield _Question(comparison, finding, member, frozenset(evidence.pairs if evidence else ()))
 
 
-def _paired(paths: Mapping[tuple[Place, int], Track], seeds: list[int], left: Place, right: Place) -> Pairs:
-    """Return the paths of both places for the seeds that have both."""
-    both = [seed for seed in seeds if (left, seed) in paths and (right, seed) in paths]
-    return [(paths[left, seed], paths[right, seed]) for seed in both]
+def _evidence(
+    paths: Paths,
+    labels: Sequence[str],
+    recipe: Recipe,
+    doses: Mapping[str, Doses],
+    comparison: Comparison,
+    unlearner: Unlearner,
+) -> Evidence | None:
+    """Return the evidence on a method; None where no seed has both sides."""
+
+    def paired(label: str) -> Pairs:
+        left, right = comparison.places(label)
+        return {
+            place: (paths[left, seed], paths[right, seed])
+            for place, seed in enumerate(recipe.seeds)
+            if (left, seed) in paths and (right, seed) in paths
+        }
+
+    label = unlearner.label
+    pairs = paired(label)
+    if not pairs or label not in doses:
+        return None
+    searched = label in recipe.searched()
+    rates = {rate: paired(name) for rate, name in grid_of(labels, label).items()} if searched else {}
+    return Evidence(
+        pairs, len(recipe.seeds), label, doses[label], recipe.claims, rates,
+        damage=0.0 if recipe.search is None else recipe.search.damage,
+        from_scratch=unlearner.from_scratch, self_stopping=unlearner.self_stopping,
+    )  # fmt: skip
 
 
-def _of_method(
-    claims: list[Claim], pairs: Pairs, unlearner: Unlearner, recipe: Recipe, doses: Doses | None
-) -> Iterator[Finding]:
-    """Yield the findings of every claim on one method; where no seed has both sides, one finding that says so."""
-    method = unlearner.label
-    if not pairs or doses is None:
-        for claim in claims:
-            yield from claim.without_pairs(method)
-        return
-    evidence = Evidence(pairs, method, doses, recipe.claims, unlearner.from_scratch)
+def _of_method(claims: list[Claim], evidence: Evidence | None, method: str) -> Iterator[tuple[Finding, Claim]]:
     for claim in claims:
-        yield from claim.findings(evidence)
+        for finding in claim.without_pairs(method) if evidence is None else claim.findings(evidence):
+            yield finding, claim
 
 
-def _verdicts(findings: list[Finding], claims: list[Claim], comparison: Comparison, alpha: float) -> list[Verdict]:
-    """Adjust p-values within each family and decide."""
-    order = [claim.kind for claim in claims]
+def _is_member(
+    finding: Finding,
+    claim: Claim,
+    evidence: Evidence,
+    unlearner: Unlearner,
+    comparison: Comparison,
+    headline: Headline | None,
+) -> bool:
+    """Return whether a finding belongs to the headline family."""
+    if headline is None or headline.compare != comparison.sides:
+        return False
+    at = At("end") if unlearner.self_stopping else At.target(headline.target)  # type: ignore[arg-type]
+    accuracy = "bystander_accuracy" if evidence.has("bystander_accuracy") else "TA"
+    metric = claim.headline(finding, accuracy) if finding.at == at else None
+    allowed = judged(unlearner, searched=bool(evidence.rates))
+    return metric is not None and metric in (headline.metrics or []) and metric in allowed
 
-    def family(finding: Finding) -> tuple[int, str, str]:
-        column = finding.claim.column(finding.metric)
-        return order.index(finding.claim.kind), column, finding.at.family
 
+def _alike(every: Sequence[Sequence[_Question]]) -> list[list[_Question]]:
+    """Return the findings of all replicates that answer the same question, in the order of the first."""
+    groups: dict[tuple[object, ...], list[_Question]] = {}
+    for questions in every:
+        for question in questions:
+            at = (question.comparison, *question.finding.key)
+            groups.setdefault(at, []).append(question)
+    return list(groups.values())
+
+
+def _averaged(draws: list[_Question]) -> _Question:
+    """Return one finding whose values are the means over the replicates of each seed that have both sides."""
+    first = draws[0]
+    known = [question.finding.sides for question in draws if question.finding.sides is not None]
+    if len(draws) == 1 or not known:
+        return first
+    cuts = [question.finding.cut_at for question in draws if question.finding.cut_at is not None]
+    conditions = [question.finding.also for question in draws if question.finding.also is not None]
+    also = _mean(conditions) if conditions else None
+    return replace(
+        first, finding=replace(first.finding, sides=_mean(known), cut_at=cuts[0] if cuts else None, also=also)
+    )
+
+
+def _mean(draws: list[Sides]) -> Sides:
+    """Return, for each seed, the means over the draws that have both sides."""
+    both = np.stack([sides.both for sides in draws])
+    left, right = (
+        np.where(both, np.stack([getattr(sides, side) for sides in draws]), 0.0).sum(axis=0) for side in ("left", "right")
+    )  # fmt: skip
+    count = np.where(both.any(axis=0), both.sum(axis=0), np.nan)
+    return Sides(left / count, right / count)
+
+
+def _row(finding: Finding) -> PairedRow | None:
+    if finding.sides is None:
+        return None
+    if finding.compares == "spreads":
+        return Spreads(finding.sides.left, finding.sides.right)
+    return Differences(finding.sides.differences)
+
+
+def _family(questions: Sequence[_Question], seeds: int, alpha: float, *, exploratory: bool) -> list[Verdict]:
+    """Judge the headline family by one test; conditions of its rows are tested with them."""
+    rows = [_row(question.finding) for question in questions]
+    also = [
+        None if (sides := question.finding.also) is None else Differences(sides.differences) for question in questions
+    ]
+    tested = iter(family([row for row in (*rows, *also) if row is not None], seeds, alpha))
+    estimates, conditions = ([None if row is None else next(tested) for row in some] for some in (rows, also))
+    units = len(frozenset().union(*(question.seeds for question in questions)))
+    silent = Note("few_seeds", {"seeds": units}) if units < FEWEST else None
+    silent = Note("looked_otherwise") if exploratory else silent
     verdicts = []
-    for _, group in groupby(sorted(findings, key=family), key=family):
-        members = list(group)
-        # A method without an estimate stays in the family, or the others' verdicts would depend on it.
-        adjusted = holm([finding.estimate.p_value if finding.estimate else 1.0 for finding in members])
-        verdicts += [
-            _verdict(finding, p_value, comparison, alpha) for finding, p_value in zip(members, adjusted, strict=True)
-        ]
+    for question, estimate, condition in zip(questions, estimates, conditions, strict=True):
+        word, reason = _word(question.finding, estimate, alpha)
+        if condition is not None and reason is None and not _holds(condition, word):
+            word, reason = "inconclusive", Note("only_beyond_oracle")
+        if silent:
+            word, reason = "exploratory", silent
+        lacking = seeds - len(question.seeds)
+        missing = (Note("seeds_missing", {"count": lacking, "seeds": seeds}),) if lacking else ()
+        verdicts.append(_verdict(question, estimate, word, (*((reason,) if reason else ()), *missing)))
     return verdicts
 
 
-def _verdict(finding: Finding, p_value: float, comparison: Comparison, alpha: float) -> Verdict:
-    word: Word = "inconclusive"
-    reason = None
-    if finding.estimate is not None:
-        word, reason = decide(finding.estimate, p_value, finding.margin, alpha)
+def _holds(condition: Estimate, word: Word) -> bool:
+    """Return whether a condition points the way of a word."""
+    return condition.low > 0 if word == "supported" else condition.high < 0
+
+
+def _word(finding: Finding, estimate: Estimate | None, alpha: float) -> tuple[Word, Note | None]:
+    if estimate is None:
+        return "inconclusive", None
+    if finding.barred:
+        return "inconclusive", finding.barred
+    larger = _share_beyond(finding, alpha) if finding.accuracy else None
+    return decide(estimate, finding.margin, bounds_only=finding.cut_at is not None, larger=larger)
+
+
+def _share_beyond(finding: Finding, alpha: float) -> float:
+    """Return the upper bound, at level 1 − alpha/2, of the share of seeds that differ by more than the margin.
+
+    Clopper & Pearson 1934, Biometrika 26:404.
+    """
+    assert finding.sides is not None
+    beyond = int((np.abs(finding.sides.differences[finding.sides.both]) > finding.margin).sum())
+    n = finding.sides.n
+    return 1.0 if beyond == n else float(stats.beta.ppf(1 - alpha / 2, beyond + 1, n - beyond))
+
+
+def _alone(question: _Question, seeds: int, alpha: float) -> Verdict:
+    """Judge a row outside the headline family: an effect with its own interval, and no word."""
+    row = _row(question.finding)
+    estimate = None if row is None else family([row], seeds, alpha)[0]
+    barred = question.finding.barred
+    return _verdict(question, estimate, "exploratory", (barred,) if barred else ())
+
+
+def _verdict(question: _Question, estimate: Estimate | None, word: Word, reasons: tuple[Note, ...]) -> Verdict:
+    finding = question.finding
     return Verdict(
-        finding.claim,
-        comparison,
-        finding.method,
-        finding.metric,
-        finding.at,
-        finding.effect,
-        finding.n,
-        None if finding.estimate is None else p_value,
-        word,
-        (*((reason,) if reason else ()), *finding.notes),
+        claim=finding.claim,
+        reading=finding.reading,
+        comparison=question.comparison,
+        method=finding.method,
+        metric=finding.metric,
+        at=finding.at,
+        headline=question.member,
+        effect=Effect.of(estimate, finding.unit, finding.scale, finding.cut_at),
+        n_seeds=0 if estimate is None else estimate.n,
+        p_value=None if estimate is None else estimate.p_value,
+        word=word,
+        notes=(*reasons, *finding.notes),
+        wins=finding.wins,
     )

@@ -7,28 +7,51 @@ from typing import Any
 
 NOTES: dict[str, tuple[str, str]] = {
     "no_pairs": ("no seed has both stages", ""),
+    "seeds_missing": ("{count} of {seeds} seeds lack a stage", ": they are not in this row"),
+    "few_seeds": ("under six seeds", ": nothing can be decided with {seeds}"),
+    "looked_otherwise": ("another headline was judged before", ": words belong to the family that was fixed first"),
     "fresh_weights": ("starts from fresh weights, so its first places tell nothing of the stage", ""),
+    "self_stopping": ("stops by itself", ": judged at the end of its path, not at a target"),
     "nothing_to_forget": ("nothing to forget in {count} of {pairs} pairs", ""),
     "no_oracle": ("no oracle in {count} of {pairs} pairs", ""),
     "not_reached": ("target not reached", ": {before} → {after} of {pairs}"),
     "all_censored": ("everything censored", ""),
     "coarse": ("median of only {updates:g} updates", ""),
     "never_both": ("no pair in which both reached the target", ""),
-    "no_gap": ("no pair in which both gaps are known", ""),
+    "both_reached": ("among {count} pairs in which both got there: × {ratio:.3g}", ""),
+    "at_least": ("at least {before:.3f} → {after:.3f}", " with the paths that did not get there read at their end"),
+    "own_rate": ("each side at its own rate", ""),
+    "own_rates": ("median rates {before:g} → {after:g}", ""),
+    "end_of_grid": ("best rate at the end of the grid in {count} of {paths} paths", ""),
     "some_diverged": ("diverged", ": {before} → {after} of {pairs}"),
     "all_diverged": ("diverged", ""),
     "diverged_or_no_oracle": ("diverged, or no oracle", ""),
+    "no_gap": ("no pair in which both gaps are known", ""),
+    "no_floor": ("no second oracle in {count} of {pairs} pairs", ": their gaps are counted from zero"),
     "few_for_spread": ("spread needs at least 3 seeds, got {seeds}", ""),
     "zero_spread": ("a side has zero spread", ": its ratio to the other is undefined"),
-    "mean_ua": ("mean UA {before:.2f} → {after:.2f} at this dose", ""),
+    "not_all_reached": ("not every path reached the target", ": spread is compared where all did"),
+    "unequal_forgetting": ("mean UA {before:.2f} → {after:.2f}", ": forgetting is too unequal for its costs to be compared"),
     "started": ("started from {before:.3f} → {after:.3f}", ""),
+    "confounded": (
+        "not at equal forgetting",
+        ": the two sides start from different values, and after the same number of updates they have forgotten differently much",
+    ),
     "defined": ("defined in {count} of {pairs} pairs", ""),
     "unstable": ("unstable", ": from {low:.3g} to {high:.3g}, negative in {negative} of {values}"),
     "no_difference": ("no difference", ": interval within ±{margin:g}"),
-    "too_few_seeds": ("too few seeds", ": smallest possible p is 2/2^{seeds} = {smallest}"),
-    "adjusted_p": ("Holm-adjusted p = {p:.3g}", ""),
+    "no_difference_in_most": (
+        "no difference", ": interval within ±{margin:g}, and at most a share {share:.2f} of seeds differs by more"
+    ),
+    "within_but_censored": (
+        "interval within ±{margin:g}", ", but some paths did not get there: no difference cannot be claimed"
+    ),
+    "within_but_rare": (
+        "interval within ±{margin:g}", ", but a share of up to {share:.2f} of seeds may differ by more"
+    ),
+    "only_beyond_oracle": ("not so from the start", ": the sides differ in what retraining loses, not in what unlearning does"),
     "across_zero": ("interval across zero", ""),
-}
+}  # fmt: skip
 """By code: the text for a narrow cell, and what follows it where there is room. A plug-in adds its own."""
 
 

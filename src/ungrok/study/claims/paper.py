@@ -8,15 +8,17 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ungrok.evaluate.gap import NAMES, ues
-from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, bounded_shares, number
+from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, number
 from ungrok.study.claims.notes import Note
-from ungrok.study.claims.verdicts import Effect
-from ungrok.study.statistics import sign_flip
+from ungrok.study.track import Track
 
 
 @CLAIMS.register
 class Paper(Claim):
-    """Lower UA, higher RA, TA and UES at the matched dose, whatever they started from (arXiv 2512.03437)."""
+    """Lower UA, higher RA, TA and UES at the matched dose, whatever they started from (arXiv 2512.03437).
+
+    After the same number of updates the two sides have forgotten differently much, so these values say nothing by themselves.
+    """
 
     kind: Literal["paper"] = "paper"
     statement: ClassVar[str] = (
@@ -24,40 +26,39 @@ class Paper(Claim):
     )
     advantage: ClassVar[str] = "looks better by the paper's own reading"
     title: ClassVar[str] = "the paper's reading"
-    headline: ClassVar[tuple[str, ...]] = ("UA", "RA", "TA")
     rank: ClassVar[int] = 4
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per accuracy and one of UES."""
-        claims, n = evidence.claims, len(evidence.pairs)
-        for name in self.headline:
-            values = [(number(left, name), number(right, name)) for left, right in evidence.at_dose]
-            if name != "UA":
-                # Larger RA and TA agree with the paper: right minus left.
-                values = [(right, left) for left, right in values]
-            estimate = bounded_shares(values, claims.alpha)
-            notes = (*(() if estimate else (Note("all_diverged"),)), evidence.started(name))
-            effect = Effect.of(estimate, "accuracy")
+        dose, margin, confounded = evidence.doses.matched, evidence.claims.margins.paper, Note("confounded")
+        for name, sign in zip(NAMES, (1, -1, -1), strict=True):
+            # Larger RA and TA agree with the paper.
+            def value(track: Track, name: str = name, sign: int = sign) -> float | None:
+                accuracy = number(track.at_dose(dose), name)
+                return None if accuracy is None else sign * accuracy
+
+            sides = evidence.read(value)
+            notes = (*(() if sides.n else (Note("all_diverged"),)), evidence.started(name), confounded)
+            values = sides if sides.n else None
             yield Finding(
-                self, evidence.method, name, evidence.matched, effect, estimate, claims.margins.paper, notes, n
-            )
+                self, evidence.method, name, evidence.matched, values, "accuracy", margin, notes, accuracy=True
+            )  # fmt: skip
         yield self._ues(evidence)
 
     def _ues(self, evidence: Evidence) -> Finding:
-        scores = [
-            [
-                ues(*({name: number(row, name) for name in NAMES} for row in (track.start, row)))
-                for track, row in zip(pair, place, strict=True)
-            ]
-            for pair, place in zip(evidence.pairs, evidence.at_dose, strict=True)
-        ]
-        defined = np.array([pair for pair in scores if None not in pair], dtype=float)
-        n, notes = len(defined), [Note("defined", {"count": len(defined), "pairs": len(evidence.pairs)})]
-        estimate = None
-        if n:
-            negative = int((defined < 0).sum())
-            extent = {"low": defined.min(), "high": defined.max(), "negative": negative, "values": defined.size}
-            notes.append(Note("unstable", extent))
-            estimate = sign_flip(defined[:, 1] - defined[:, 0], evidence.claims.alpha)
-        effect = Effect.of(estimate, "1/accuracy")
-        return Finding(self, evidence.method, "UES", evidence.matched, effect, estimate, 0.0, tuple(notes), n)
+        def score(track: Track) -> float | None:
+            rows = (track.start, track.at_dose(evidence.doses.matched))
+            value = ues(*({name: number(row, name) for name in NAMES} for row in rows))
+            return None if value is None else -value
+
+        sides, pairs = evidence.read(score), len(evidence.pairs)
+        notes = [Note("defined", {"count": sides.n, "pairs": pairs})]
+        if sides.n:
+            values = -np.concatenate([sides.left[sides.both], sides.right[sides.both]])
+            extent = {"low": values.min(), "high": values.max(), "negative": int((values < 0).sum())}
+            notes.append(Note("unstable", extent | {"values": values.size}))
+        notes.append(Note("confounded"))
+        compared = sides if sides.n else None
+        return Finding(
+            self, evidence.method, "UES", evidence.matched, compared, "1/accuracy", 0.0, tuple(notes)
+        )  # fmt: skip

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ungrok.study.claims.notes import Note
 from ungrok.study.place import Comparison
-from ungrok.study.statistics import Estimate, smallest_p
+from ungrok.study.statistics import Estimate
 
 if TYPE_CHECKING:
     from ungrok.study.claims.base import Claim
 
-Word = Literal["supported", "refuted", "inconclusive"]
+Word = Literal["supported", "refuted", "inconclusive", "exploratory"]
 
-WORDS: tuple[Word, ...] = ("supported", "refuted", "inconclusive")
+WORDS: tuple[Word, ...] = ("supported", "refuted", "inconclusive", "exploratory")
 
 Scale = Literal["difference", "log ratio"]
 """How two sides are compared: left minus right, or the logarithm of left over right."""
 
 Target = float | str
 """A level of UA, or ``"oracle"``."""
+
+NO_DIFFERENCE = ("no_difference", "no_difference_in_most")
+"""Codes of the notes with which a row is refuted because its effect is too small to matter."""
+
+RARE = 0.1
+"""No difference of accuracies is claimed unless at most this share of seeds can differ by more than the margin."""
 
 
 class Doses(NamedTuple):
@@ -38,20 +43,40 @@ class Doses(NamedTuple):
     matched: float
 
 
+class Wins(NamedTuple):
+    """Pairs by which side took fewer updates; shown beside a ratio of restricted updates, and not tested.
+
+    Args:
+        fewer: Pairs in which the later side took fewer.
+        more: Pairs in which it took more.
+        undecided: Pairs in which both took as many, or neither got there.
+
+    """
+
+    fewer: int
+    more: int
+    undecided: int
+
+    @property
+    def net(self) -> int:
+        """Fewer minus more; positive agrees with the claim."""
+        return self.fewer - self.more
+
+
 @dataclass(frozen=True)
 class At:
     """Where on a path a claim was read.
 
     Args:
         kind: ``target``, where UA first reached ``level``; ``dose``, at the same ``dose`` on both sides; ``rewind``, where rewinding
-            would stop; ``any``, where nothing could be read at all.
+            would stop; ``end``, at the end of the path; ``any``, where nothing could be read at all.
         level: The target of ``target``.
         dose: The dose of ``dose``.
         one_shot: Whether that dose is a strength.
 
     """
 
-    kind: Literal["target", "dose", "rewind", "any"]
+    kind: Literal["target", "dose", "rewind", "end", "any"]
     level: Target | None = None
     dose: float | None = None
     one_shot: bool = False
@@ -72,12 +97,12 @@ class At:
             return f"UA ≤ {self.level if isinstance(self.level, str) else format(self.level, 'g')}"
         if self.kind == "dose":
             return f"{'strength' if self.one_shot else 'update'} {self.dose:g}"
-        return "rewind" if self.kind == "rewind" else "any target"
+        return {"rewind": "rewind", "end": "end of the path", "any": "any target"}[self.kind]
 
     @property
     def family(self) -> str:
         """A name that methods share if they are read alike: matched doses are one setting, whatever their number."""
-        return str(self) if self.kind in ("target", "rewind") else "dose"
+        return "dose" if self.kind == "dose" else str(self)
 
 
 @dataclass(frozen=True)
@@ -124,38 +149,49 @@ class Verdict:
 
     Args:
         claim: What is claimed.
+        reading: How it was read, for instance ``same_rate``; empty where there is one way only.
         comparison: The two sides and their forget splits.
         method: Label of the method.
         metric: What was measured.
         at: Where on the path.
-        effect: How large the difference is.
+        headline: Whether it belongs to the headline family, in which alone words are given.
+        effect: How large the difference is; the intervals of the headline family hold together.
         n_seeds: Number of seeds that it comes from.
-        p_value: Holm-adjusted over the methods judged together; None without an effect.
-        word: ``supported``, ``refuted`` or ``inconclusive``.
+        p_value: Of the headline family adjusted for all its rows, else of the row alone; None without an effect.
+        word: ``supported``, ``refuted`` or ``inconclusive`` in the headline family; else ``exploratory``.
         notes: What a reader should know, the reason for the word first.
+        wins: Where updates are compared: which side took fewer, by pairs.
 
     """
 
     claim: Claim
+    reading: str
     comparison: Comparison
     method: str
     metric: str
     at: At
+    headline: bool
     effect: Effect
     n_seeds: int
     p_value: float | None
     word: Word
     notes: tuple[Note, ...] = ()
-
-    @property
-    def column(self) -> str:
-        """The column of the headline under which the metric stands."""
-        return self.claim.column(self.metric)
+    wins: Wins | None = None
 
     @property
     def note(self) -> str:
         """All notes as one text."""
         return "; ".join(note.text for note in self.notes)
+
+    @property
+    def no_difference(self) -> bool:
+        """Whether it is refuted because its effect is too small to matter."""
+        return any(map(self.noted, NO_DIFFERENCE))
+
+    @property
+    def directional(self) -> bool:
+        """Whether its word names a direction."""
+        return self.word in ("supported", "refuted") and not self.no_difference
 
     def noted(self, code: str) -> bool:
         """Return whether there is a note of this code."""
@@ -166,10 +202,12 @@ class Verdict:
         low, high = self.effect.interval
         return {
             "claim": self.claim.kind,
+            "reading": self.reading,
             "comparison": self.comparison.label,
             "setting": {
                 "forget": self.comparison.forget, "method": self.method, "metric": self.metric, "at": str(self.at)
             },
+            "headline": self.headline,
             "effect": self.effect.value,
             "unit": self.effect.measure,
             "ci_low": low if isfinite(low) else None,
@@ -177,35 +215,39 @@ class Verdict:
             "n_seeds": self.n_seeds,
             "p_value": self.p_value,
             "verdict": self.word,
-            "note": self.note,
+            "notes": [{"code": note.code, "text": note.text} for note in self.notes],
         }  # fmt: skip
 
 
-def decide(estimate: Estimate, p_adjusted: float, margin: float, alpha: float = 0.05) -> tuple[Word, Note | None]:
-    """Judge a claim by its estimate, oriented so that a positive effect agrees with the claim.
+def decide(
+    estimate: Estimate, margin: float, *, bounds_only: bool = False, larger: float | None = None
+) -> tuple[Word, Note | None]:
+    """Judge a claim by its simultaneous interval, oriented so that a positive effect agrees with the claim.
 
-    An interval wholly within the margin refutes the claim whatever its p-value: an effect too small to matter is no
-    effect (two one-sided tests, Schuirmann 1987, here each at alpha / 2).
+    A direction is named exactly where the interval leaves out zero. Where the whole interval lies within the margin, the effect is
+    too small to matter and the claim is refuted, but only where that can be known: a value of which nothing but a bound is known may
+    lie anywhere beyond it, and accuracies may collapse in seeds that were not drawn.
 
     Args:
-        estimate: Effect and interval at level 1 - alpha.
-        p_adjusted: The p-value of the effect, adjusted for the claims judged together.
+        estimate: Effect and simultaneous interval.
         margin: The largest effect that does not matter, in the unit of the effect.
-        alpha: The level of the test.
+        bounds_only: Whether some pair holds a value of which only a bound is known.
+        larger: For accuracies, the upper bound of the share of seeds that differ by more than the margin; None for other units.
 
     Returns:
         The word, and the reason where the direction alone does not give it.
 
     """
-    if -margin < estimate.low and estimate.high < margin:
-        return "refuted", Note("no_difference", {"margin": margin})
-    if p_adjusted < alpha and estimate.low > 0:
+    if estimate.low > 0:
         return "supported", None
-    if p_adjusted < alpha and estimate.high < 0:
+    if estimate.high < 0:
         return "refuted", None
-    if smallest_p(estimate.n) >= alpha:
-        n = estimate.n
-        return "inconclusive", Note("too_few_seeds", {"seeds": n, "smallest": Fraction(2, 2**n)})
-    if estimate.low > 0 or estimate.high < 0:
-        return "inconclusive", Note("adjusted_p", {"p": p_adjusted})
-    return "inconclusive", Note("across_zero")
+    if not (-margin < estimate.low and estimate.high < margin):
+        return "inconclusive", Note("across_zero")
+    if bounds_only:
+        return "inconclusive", Note("within_but_censored", {"margin": margin})
+    if larger is None:
+        return "refuted", Note(NO_DIFFERENCE[0], {"margin": margin})
+    code = NO_DIFFERENCE[1] if larger <= RARE else "within_but_rare"
+    word: Word = "refuted" if larger <= RARE else "inconclusive"
+    return word, Note(code, {"margin": margin, "share": larger})

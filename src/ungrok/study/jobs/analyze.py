@@ -55,7 +55,7 @@ class Analyze(Job[AnalyzeSpec, AnalyzeResult]):
     """Measure one model, alone or beside others."""
 
     kind = "analyze"
-    version = 1
+    version = 2
     spec_type = AnalyzeSpec
     result_type = AnalyzeResult
     cost = 2.0

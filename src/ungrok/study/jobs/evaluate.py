@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ungrok.evaluate.answers import Questioned
 from ungrok.evaluate.path import path_audits, path_rows
@@ -15,9 +15,15 @@ from ungrok.study.store import Finished, Work
 
 
 class EvaluateSpec(Spec):
-    """The levels of UA that the input ``path`` should come down to. It is compared with the input ``oracle``, where there is one."""
+    """The levels of UA that the input ``path`` should come down to. It is compared with the input ``oracle``, where there is one.
+
+    Its end is audited unless ``audit`` is false.
+    """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"audit"})
 
     targets: list[float | Literal["oracle"]]
+    audit: bool = True
 
 
 class EvaluateResult(Result):
@@ -32,7 +38,7 @@ class Evaluate(Job[EvaluateSpec, EvaluateResult]):
     """Turn the scores along a path into rows, and those at its end into an audit."""
 
     kind = "evaluate"
-    version = 2
+    version = 3
     spec_type = EvaluateSpec
     result_type = EvaluateResult
     cost = 0.2
@@ -48,6 +54,8 @@ class Evaluate(Job[EvaluateSpec, EvaluateResult]):
         reference = None if beside is None else beside.tensors(oracle.SCORES)
         scores, record = path.tensors(unlearn.SCORES), path.result.to_dict()
         rows = path_rows(scores, record, self.spec.targets, reference)
+        if not self.spec.audit:
+            return EvaluateResult(rows=rows, audits=[])
         asked = _questioned(path, path.result.attacks)
         oracle_asked = None if beside is None else _questioned(beside, beside.result.attacks)
         ends = path_audits(scores, record, reference, path.spec.seed, asked=asked, oracle_asked=oracle_asked)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from ungrok.core.files import save_tensors
 from ungrok.core.schema import Schema
-from ungrok.evaluate.path import oracle_accuracies
+from ungrok.evaluate.path import place_accuracies
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, Spec, register
 from ungrok.study.jobs.blocks import Asked, Forget, OwnLoss, without_counts
@@ -82,7 +82,7 @@ class Oracle(Job[OracleSpec, OracleResult]):
         places = [data.to(run.device).score(run.model, run.objective, run.training.evaluation_batch)]
         scores = run.objective.scores_type.stack(places)
         save_tensors(work.folder / SCORES, scores)
-        every = oracle_accuracies(scores, split.forget, split.retain, split.classes, run.objective.scores_type.kind)
+        every = place_accuracies(scores, split.forget, split.retain, split.classes, run.objective.scores_type.kind)
         asked = None if spec.probe is None else question(run.model, source.spec, split, spec.probe, work.folder)
         accuracies = OracleAccuracies(**{name: getattr(every, name) for name in OracleAccuracies.model_fields})
         return OracleResult(step=step, reason="", accuracies=accuracies, attacks=asked)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from ungrok.core.weights import whole
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import register
@@ -36,6 +39,12 @@ class Train(Trained):
             run.model.load_state_dict(whole(run.model, weights_at(base, base.result.steps)))
         record = run.record(work.folder, tick=lambda step: work.tick(step / run.training.steps))
         return TrainResult(**record, forget=None if split is None else split.forget.tolist())
+
+    def earlier(self) -> Iterator[tuple[str, int, dict[str, Any], dict[str, str]]]:
+        """Yield the training that was measured on all classes, those that it never sees included."""
+        if self.spec.measured is not None:
+            spec = {key: value for key, value in self.spec.spec().items() if key != "measured"}
+            yield self.kind, self.version, spec, self.inputs
 
     def bill(self, prices: Prices) -> Bill:
         """Return the cost of all updates, evaluations and kept checkpoints."""

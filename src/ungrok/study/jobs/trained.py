@@ -25,7 +25,7 @@ from ungrok.train.record import checkpoint_name
 class TrainSpec(Spec):
     """One training: what is learned, by what model, how, and without what."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"part"})
+    optional: ClassVar[frozenset[str]] = frozenset({"part", "measured"})
 
     problem: AnyProblem
     model: AnyModel
@@ -36,6 +36,8 @@ class TrainSpec(Spec):
     """The forget split that an oracle never sees; None for a trajectory, and where a split job decides."""
     part: Literal["base"] | None = None
     """``base`` for the model that trajectories start from."""
+    measured: Literal["classes left"] | None = None
+    """Which validation and test examples its accuracies, and so its transition, are read on; all of them where None."""
 
     def data(self) -> Data:
         """Return all data of the problem, on the CPU."""
@@ -96,7 +98,10 @@ def build_run(spec: TrainSpec, split: ForgetSplit | None = None) -> Run:
     if spec.part == "base":
         data = data.base_part()
     device = torch.device(spec.device)
-    return Run(network.to(device), data.to(device), spec.trajectory, batch_order(spec.training_seed))
+    run = Run(network.to(device), data.to(device), spec.trajectory, batch_order(spec.training_seed))
+    if spec.measured == "classes left":
+        run.measure_on(data.train.targets.unique())
+    return run
 
 
 def forget_split(data: Data, block: Forget) -> ForgetSplit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from ungrok.core.files import save_tensors
 from ungrok.core.scores import Scores
 from ungrok.evaluate.cost import Metered
+from ungrok.evaluate.displacement import DISPLACEMENTS, Displacement
+from ungrok.evaluate.path import place_accuracies
+from ungrok.evaluate.targets import first_passage
 from ungrok.methods import Iterative, OneShot, Step
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, register
@@ -30,23 +33,28 @@ BYTES = 6
 
 
 class UnlearnSpec(PathSpec):
-    """A path, where it is observed, of which kind its scores are, and what the model at its end is asked."""
+    """A path, where it is observed, of which kind its scores are, and what the model at its end is asked.
 
-    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe", "scores", "speed"})
+    Where ``until`` is given, the path ends at the first observed place with UA at or below it.
+    """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"objective", "probe", "scores", "speed", "until"})
 
     observe: Observation
     probe: Asked | None = None
     scores: Literal["class", "answer"] = "class"
+    until: float | None = None
 
 
 class UnlearnResult(Result):
     """The observed places of a path; none where there is no stage to start from.
 
     ``doses``, ``updates`` and ``passes`` (over the forget and over the retain set) hold one entry per place; ``classes`` are
-    those with forget examples; ``budget`` is the dose at which the path ends; ``scores`` says of which kind the scores are.
+    those with forget examples; ``budget`` is the dose at which the path ends, or would have ended without ``until``; ``scores`` says of which kind the scores are;
+    ``moved`` holds :data:`ungrok.evaluate.displacement.DISPLACEMENTS`.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"attacks"})
+    optional: ClassVar[frozenset[str]] = frozenset({"attacks", "moved"})
 
     status: str
     reason: str = ""
@@ -57,6 +65,7 @@ class UnlearnResult(Result):
     one_shot: bool = False
     budget: int | float | None = None
     scores: Literal["class", "answer"] | None = None
+    moved: dict[str, list[float | None]] = {}
     attacks: Attacks | None = None
 
 
@@ -83,7 +92,7 @@ class Unlearn(Job[UnlearnSpec, UnlearnResult]):
     """Walk one unlearning path from a stage and keep the scores at the observed places."""
 
     kind = "unlearn"
-    version = 4
+    version = 5
     spec_type = UnlearnSpec
     result_type = UnlearnResult
     cost = 4.0
@@ -154,19 +163,26 @@ def walk(
     departure = depart(training, weights, spec, sources)
     run, path, one_shot = departure.run, departure.path, isinstance(spec.unlearn, OneShot)
     size = run.training.evaluation_batch
-    places = _Places(departure.sets, [run.data.score(run.model, run.objective, size)])
+    sets = {"forget": departure.split.forget, "retain": departure.split.retain}
+    scores = run.data.score(run.model, run.objective, size)
+    displacement = Displacement(run.model, run.objective, run.data.train, sets, spec.seed, scores["train"])
+    places = _Places(departure.sets, [scores], [displacement.of(run.model, scores["train"])])
     observed_at = set() if one_shot else observed(int(path.budget), spec.observe)
     status, seconds, end = "completed", 0.0, run.model
+    steps: Iterable[Step] = () if places.reached(departure, spec.until) else path
     started = time.perf_counter()
-    for step in path:
+    for step in steps:
         if not one_shot and step.updates not in observed_at:
             continue
         seconds += time.perf_counter() - started
         end = step.model
-        places.add(step, run.data.score(step.model, run.objective, size))
+        scores = run.data.score(step.model, run.objective, size)
+        places.add(step, scores, displacement.of(step.model, scores["train"]))
         tick(len(places.doses) / (len(observed_at) or len(places.doses) + 1))
-        if any(scores.diverged for scores in places.scores[-1].values()):
+        if any(part.diverged for part in scores.values()):
             status = "diverged"
+            break
+        if places.reached(departure, spec.until):
             break
         started = time.perf_counter()
     return Walk(*places.sealed(departure, status, one_shot), end, seconds)
@@ -178,6 +194,7 @@ class _Places:
 
     sets: dict[str, Metered]
     scores: list[dict[str, Scores]]
+    moved: list[dict[str, float | None]]
     doses: list[float] = field(default_factory=lambda: [0.0])
     updates: list[int] = field(default_factory=lambda: [0])
     passes: dict[str, list[float]] = field(init=False)
@@ -185,13 +202,22 @@ class _Places:
     def __post_init__(self) -> None:
         self.passes = {role: [0.0] for role in self.sets}
 
-    def add(self, step: Step, scores: dict[str, Scores]) -> None:
+    def add(self, step: Step, scores: dict[str, Scores], moved: dict[str, float | None]) -> None:
         """Note a place."""
         self.scores.append(scores)
+        self.moved.append(moved)
         self.doses.append(float(step.dose))
         self.updates.append(step.updates)
         for role, batches in self.sets.items():
             self.passes[role].append(batches.passes)
+
+    def reached(self, departure: Departure, level: float | None) -> bool:
+        """Return whether UA at the last place is at or below a level; never without a level."""
+        if level is None:
+            return False
+        split, kind = departure.split, departure.run.objective.scores_type
+        last = place_accuracies(kind.stack(self.scores[-1:]), split.forget, split.retain, split.classes, kind.kind)
+        return first_passage([last.UA], level) == 0
 
     def sealed(self, departure: Departure, status: str, one_shot: bool) -> tuple[dict[str, Tensor], UnlearnResult]:
         """Return tensors and record of the whole path."""
@@ -205,5 +231,6 @@ class _Places:
             one_shot=one_shot,
             budget=departure.path.budget,
             scores=kind.kind,
+            moved={name: [place[name] for place in self.moved] for name in DISPLACEMENTS},
         )
         return kind.stack(self.scores) | {"forget": split.forget, "retain": split.retain}, record

@@ -1,0 +1,172 @@
+"""What one study says, in one file: its headline verdicts and what they were made with; read from a study's folder or from such a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import Field, ValidationError
+
+from ungrok.core.errors import RecipeError, shown_file
+from ungrok.core.files import read_json, write_text
+from ungrok.core.schema import Schema, explain
+from ungrok.report.names import Names
+from ungrok.study.folder import StudyFolder
+from ungrok.study.loading import load
+from ungrok.study.place import comparisons
+from ungrok.study.recipe import Recipe
+from ungrok.study.store import explained
+from ungrok.study.verdict_file import VERSION, FiledVerdict, read_verdicts
+
+
+class FiledAnswer(Schema):
+    """What a study says of one claim."""
+
+    claim: str = Field(description="kind of the claim")
+    verdict: str = Field(description="supported, refuted, mixed, inconclusive or exploratory")
+    text: str = Field(description="the answer as a sentence, in natural units")
+    overturned_by: str = Field(description="what would change the word")
+
+
+class Evidence(Schema):
+    """What one study says, and what it was made with."""
+
+    version: Literal[1] = 1
+    recipe: str = Field(description="name of the recipe")
+    hash: str = Field(description="hash of the recipe, which differs between recipes that differ in any key")
+    commit: str | None = Field(description="commit of the package that judged it, with + where it was changed since")
+    date: str | None = Field(description="day on which it was judged, in UTC")
+    device: str = Field(description="cpu or cuda")
+    hardware: str = Field(description="name of the processor or GPU")
+    seeds: list[int]
+    names: dict[str, str] = Field(description="names for people, by label of a method, forget split or comparison")
+    families: dict[str, str] = Field(description="family of each method, by label")
+    transitions: dict[str, dict[str, int]] = Field(
+        description="per arm, the number of seeds by status of their training"
+    )
+    first: list[str] = Field(description="what did not happen, in sentences")
+    answers: list[FiledAnswer]
+    mechanism: list[str] = Field(
+        [], description="what goes with the cost of unlearning, in sentences, where it was measured"
+    )
+    verdicts: list[FiledVerdict] = Field(description="those of the headline family, as verdicts.json holds them")
+
+    def called(self, label: str) -> str:
+        """Return the name of a method, forget split or comparison; of two splits with an arrow between them, both names."""
+        return self.names.get(label) or " → ".join(self.names.get(part, part) for part in label.split(" → "))
+
+    def family(self, method: str) -> str:
+        """Return the family of a method."""
+        return self.families.get(method, "other")
+
+
+def read(paths: Sequence[Path]) -> list[Evidence]:
+    """Return the evidence of several studies, by name of their recipes.
+
+    Args:
+        paths: Folders of studies, files that :func:`save` wrote, or folders of such files.
+
+    Raises:
+        RecipeError: If one of them is neither, was written by an earlier version of the package, or two are of one recipe.
+        StoreError: If a file is damaged or cannot be read.
+
+    """
+    every = [evidence for path in paths for evidence in _read(path)]
+    repeated = [name for name, count in Counter(one.recipe for one in every).items() if count > 1]
+    if repeated:
+        raise RecipeError(f"two studies are called {repeated[0]!r}; leave one out, or report it under another name")
+    return sorted(every, key=lambda one: one.recipe)
+
+
+def _read(path: Path) -> Iterator[Evidence]:
+    if (path / "recipe.yaml").is_file():
+        yield of_study(path)
+    elif path.is_file():
+        yield _of_file(path)
+    elif files := sorted(path.glob("*.json")) if path.is_dir() else []:
+        yield from map(_of_file, files)
+    else:
+        raise RecipeError(f"{shown_file(path)} holds no study (no recipe.yaml) and no file of evidence")
+
+
+def _of_file(path: Path) -> Evidence:
+    content = read_json(path)
+    try:
+        return Evidence.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{shown_file(path)}: is no evidence of this version ({explain(error, content)})") from None
+
+
+def of_study(path: Path) -> Evidence:
+    """Return the evidence of a study, from the files in its folder.
+
+    Raises:
+        RecipeError: If there is no study, or an earlier version of the package wrote it.
+        StoreError: If a file is damaged or cannot be read.
+
+    """
+    study = StudyFolder.open(path)
+    made, recipe = study.provenance, study.recipe
+    if made.get("verdicts_schema") != VERSION:
+        raise RecipeError(
+            f"{shown_file(path)}: was judged by another version of the package; `ungrok report {path}` judges it again"
+        )
+    answered = read_json(path / "report" / "answers.json")
+    measured = path / "report" / "mechanism.json"
+    verdicts = [one for one in read_verdicts(path / "report" / "verdicts.json") if one.headline]
+    return Evidence(
+        recipe=recipe.name,
+        hash=load(str(path / "recipe.yaml")).hash,  # a study's own recipe names the device that it ran on
+        commit=made.get("commit"),
+        date=made.get("date"),
+        device=recipe.device,
+        hardware=hardware(made, recipe),
+        seeds=recipe.seeds,
+        names=_names(recipe),
+        families={method.label: method.family for method in recipe.unlearn},
+        transitions=counted(study.results.transitions),
+        first=answered["first"],
+        answers=[FiledAnswer.model_validate(answer) for answer in answered["claims"]],
+        mechanism=read_json(measured) if measured.is_file() else [],
+        verdicts=verdicts,
+    )
+
+
+def _names(recipe: Recipe) -> dict[str, str]:
+    names = Names(recipe)
+    compared = {one.label: names.comparison(one) for one in comparisons(recipe)}
+    splits = {label: names.forget(label) for label in recipe.forget_labels()}
+    return compared | splits | {label: names.method(label) for label in recipe.unlearn_labels()}
+
+
+def hardware(made: dict[str, Any], recipe: Recipe) -> str:
+    """Return the name of what a study ran on, as its provenance knows it."""
+    if recipe.device == "cuda":
+        return str(made.get("gpu") or "GPU")
+    workers = made.get("workers")
+    return f"{made.get('processor') or 'CPU'}{f', {workers} workers' if workers else ''}"
+
+
+def counted(transitions: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Return, per arm, how many seeds have each status of training."""
+    groups = transitions.groupby("arm", sort=False)["status"]
+    return {str(arm): {str(name): int(n) for name, n in own.value_counts().items()} for arm, own in groups}
+
+
+def save(folder: Path, every: Sequence[Evidence]) -> list[Path]:
+    """Write evidence to one file per study, named after its recipe, and return the files.
+
+    Raises:
+        StoreError: If the folder cannot be written.
+
+    """
+    files = []
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in every:
+            files.append(folder / f"{one.recipe.replace('/', '-')}.json")
+            write_text(files[-1], one.model_dump_json(indent=1) + "\n")
+    return files

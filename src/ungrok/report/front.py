@@ -1,0 +1,134 @@
+"""The first screen of a report in words: what did not happen, an answer per claim, and the words that are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ungrok.core.errors import spoken
+from ungrok.report.format import number
+from ungrok.report.names import place_name
+from ungrok.report.view import View
+from ungrok.study.claims import Answer, At, answers, first_things, resolved
+
+STAGES = {
+    "pre_grok": "what early stopping on validation accuracy would have kept before the jump",
+    "memorized": "the first step at which the training data are memorized",
+    "grokked": "the first step from which {signal} holds its level",
+    "final": "the last step",
+}
+
+CALIBRATE = (
+    "ungrok calibrate swaps the two sides within seeds in the raw paths, judges again (rates, rows and medians chosen anew) and counts "
+    "how often any word would have been said: it shows whether any choice leaks past the test."
+)
+
+RATE = (
+    "at the same rate both sides have identical settings; at its own rate each seed and side has the learning rate that suits it best "
+    "on validation data. Distance moved is how far the outputs on retained data have changed when the target is reached."
+)
+
+ORACLE = (
+    "a model retrained without the forget data under the same recipe, at the same step: what forgetting should lead to. Damage beyond "
+    "the oracle is what was lost beyond what retraining loses too."
+)
+
+EFFECT = (
+    "the earlier side against the later one: a ratio (× 2: the earlier side needs twice as much), or a difference in percentage points. "
+    "Above × 1 and above 0 agrees with the paper (arXiv 2512.03437)."
+)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The first screen in words.
+
+    Args:
+        first: What did not happen, which a reader must know before anything else.
+        answers: One answer per claim that has rows in the headline family.
+        last: How far the words can be trusted.
+
+    """
+
+    first: list[str]
+    answers: list[Answer]
+    last: list[str]
+
+
+def first_screen(view: View, looked: str = "") -> Screen:
+    """Return the first screen of a study; ``looked`` says how often it was judged before, see :func:`looks`."""
+    if not view.recipe.claims.compare:
+        return Screen(["Nothing was compared, so there is no verdict."], [], [])
+    named = [replace(verdict, method=view.names.method(verdict.method)) for verdict in view.verdicts]
+    first = first_things(named, view.recipe, view.results.transitions)
+    last = [looked, CALIBRATE] if any(verdict.headline for verdict in named) else []
+    return Screen(first, answers(named, view.recipe), [sentence for sentence in last if sentence])
+
+
+def looks(alpha: float, number_of_look: int, seeds_before: Sequence[Sequence[int]]) -> str:
+    """Return the sentence on looking again: adding seeds is free, so every look spends a part of alpha.
+
+    Args:
+        alpha: What this look may spend.
+        number_of_look: Which look it is, counted from 1; 0 where it spends nothing.
+        seeds_before: The sets of seeds at which the study was judged before.
+
+    """
+    counts = [str(len(seeds)) for seeds in seeds_before]
+    before = f"This study was judged before with {spoken(counts)} seeds. " if counts else ""
+    if not number_of_look:
+        return f"{before}This look spends no alpha, for it says no word.".strip()
+    which = f"look {number_of_look}" if number_of_look > 1 else "the first look"
+    return (
+        f"{before}At {which}, any false word in the headline family has a chance of at most {number(alpha)}; later looks, with more "
+        "seeds, spend half of what is left each."
+    )
+
+
+def words(view: View) -> Iterator[tuple[str, str]]:
+    """Yield the words that the page uses, with their meaning."""
+    claims, headline = view.recipe.claims, resolved(view.recipe)
+    known = [
+        f"{view.names.stage(stage)} ({stage}): {STAGES[stage].format(signal=view.signal)}"
+        for stage in view.stages
+        if stage in STAGES
+    ]
+    known += [
+        f"{name}: {view.recipe.controls[name].described()}" for name in view.stages if name in view.recipe.controls
+    ]
+    yield "stage", f"a place on a training run. {'; '.join(known)}.".replace("run. .", "run.")
+    targets = [place_name(At.target(target)) for target in claims.targets]
+    primary = ""
+    if headline is not None and headline.target is not None:
+        primary = f"; {place_name(At.target(headline.target))} in the headline"
+    yield (
+        "target",
+        (
+            f"a level to which UA must fall, here {spoken(targets)}{primary}. A path that ends above "
+            "it has not reached it, and counts with all the updates it was given; net wins are the pairs in which the later side needs fewer, "
+            "minus those in which it needs more."
+        ),
+    )
+    yield "rate", RATE
+    yield "oracle", ORACLE
+    doses = [
+        f"{view.names.method(method)} {number(view.doses[method].matched)} of {number(view.doses[method].end)}"
+        for method in view.methods
+    ]
+    yield (
+        "dose",
+        (
+            "how far along an unlearning path: updates, or the strength of a one-shot method. At the matched dose both sides have had the "
+            f"same{': ' + ', '.join(doses) if doses else ''}. Rewinding picks the place where UA is nearest to validation accuracy on the same classes."
+        ),
+    )
+    yield "effect", EFFECT
+    yield (
+        "word",
+        (
+            f"supported or refuted where the interval leaves out no difference. The rows of the headline family are tested together by "
+            f"swapping the sides of whole seeds, so that any false word among them has a chance of at most {claims.alpha:g}; words speak of "
+            "sides, not of means. Refuted also where the effect is too small to matter. Rows outside the family are exploratory, and so is "
+            "everything with fewer than six seeds: an effect and its interval, no word."
+        ),
+    )

@@ -1,0 +1,212 @@
+"""Names for people: of forget splits, methods, stages, comparisons and metrics; a name that a recipe gives is kept as it is."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ungrok.data.forget import ForgetRule
+from ungrok.study.claims import At
+from ungrok.study.place import Comparison
+from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE, Side
+from ungrok.train.stages import step_of
+
+STAGES = {
+    "pre_grok": "before grokking",
+    "memorized": "at memorization",
+    "grokked": "after grokking",
+    "final": "at the end",
+}
+"""Words for the stages that every training has; a control keeps its name, and ``step-200`` is ``step 200``."""
+
+METHODS = {
+    "alt_po": "AltPO",
+    "bad_teacher": "bad teacher",
+    "catastrophic_forgetting_k": "CF-k",
+    "ce_u": "CE-U",
+    "delete": "DELETE",
+    "exact_unlearning_k": "EU-k",
+    "finetune": "fine-tuning",
+    "fisher": "Fisher noise",
+    "idk_dpo": "IdkDPO",
+    "influence": "influence",
+    "jit": "JiT",
+    "kl_minimization": "KL minimization",
+    "l1_sparse": "L1-sparse",
+    "munba": "MUNBA",
+    "nabla_tau": "nabla-tau",
+    "neggrad_plus": "NegGrad+",
+    "npo": "NPO",
+    "pdu": "PDU",
+    "random_label": "random labels",
+    "rmu": "RMU",
+    "salun": "SalUn",
+    "sat_imp": "SatImp",
+    "scrub": "SCRUB",
+    "simnpo": "SimNPO",
+    "ssd": "SSD",
+    "undial": "UNDIAL",
+    "unsir": "UNSIR",
+    "wga": "WGA",
+}
+"""By the kind of a method: its name in the literature; of any other kind underscores become spaces."""
+
+METRICS = {
+    "UA": "UA",
+    "RA": "RA",
+    "TA": "TA",
+    "UES": "UES",
+    "bystander_accuracy": "bystander accuracy",
+    "validation_accuracy": "validation accuracy",
+    "ES_forget": "extraction of forgotten pairs",
+    "ES_retain": "extraction of retained pairs",
+    "extraction_forget": "extraction of forgotten pairs",
+    "extraction_retain": "extraction of retained pairs",
+    "moved_forget": "distance moved, forgotten data",
+    "moved_retain": "distance moved, retained data",
+    "oracle_gap": "oracle gap",
+    "weight_distance": "weight distance",
+}
+"""By column of the results: the words for it; of any other column underscores become spaces."""
+
+COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+RATED = re.compile(r"^(?P<method>.+) lr=(?P<rate>\S+)$")
+
+
+def spelled(count: int) -> str:
+    """Return a count of at most ten as a word."""
+    return COUNTS[count] if count < len(COUNTS) else f"{count:,}"
+
+
+def share(fraction: float) -> str:
+    """Return a share as the start of a name, for instance ``half`` or ``15 %``."""
+    return "half" if fraction == 0.5 else f"{100 * fraction:.3g} %"
+
+
+def _class(rule: Any) -> str:
+    return "one class" if rule.label_to_forget is None else f"class {rule.label_to_forget}"
+
+
+def _classes(rule: Any) -> str:
+    which = f"{spelled(rule.classes)} class{'es' if rule.classes > 1 else ''}"
+    return which if rule.fraction == 1 else f"{share(rule.fraction)} of {which}"
+
+
+def _random(rule: Any) -> str:
+    if rule.fraction is not None:
+        return f"a random {share(rule.fraction)}"
+    return f"{rule.size:,} random example{'' if rule.size == 1 else 's'}"
+
+
+def _group(rule: Any) -> str:
+    return f"{rule.size:,} {rule.group} pair{'' if rule.size == 1 else 's'}{', matched' if rule.matched else ''}"
+
+
+RULES: dict[str, Callable[[Any], str]] = {
+    "class": _class,
+    "classes": _classes,
+    "random": _random,
+    "mislabeled": lambda _: "mislabeled examples",
+    "local_grokking": _group,
+    "last": lambda rule: f"the last {share(rule.fraction)}",
+}
+"""By the kind of a forget rule: its name made from its settings; any other kind keeps its label."""
+
+
+def rule_name(rule: ForgetRule) -> str:
+    """Return the name of a forget split, for instance ``half of two classes``."""
+    return rule.label if rule.name or rule.kind not in RULES else RULES[rule.kind](rule)
+
+
+def method_name(label: str, kind: str) -> str:
+    """Return the name of a method, given its label and kind; one rate of several stands after it."""
+    rated = RATED.match(label)
+    if rated:
+        return f"{method_name(rated['method'], kind)}, rate {rated['rate']}"
+    return METHODS.get(kind, kind.replace("_", " ")) if label == kind else label
+
+
+def metric_name(metric: str) -> str:
+    """Return the words for a metric, for instance ``bystander accuracy``."""
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+def place_name(at: At) -> str:
+    """Return the words for a place on a path, for instance ``UA ≤ 0.1`` or ``UA ≤ that of the oracle``."""
+    return "UA ≤ that of the oracle" if at.kind == "target" and at.level == "oracle" else str(at)
+
+
+def distinct(names: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return a name per label; labels whose names are alike keep their labels."""
+    pairs = list(names)
+    seen = Counter(name for _, name in pairs)
+    return {label: name if seen[name] == 1 else label for label, name in pairs}
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of what a recipe holds.
+
+    Args:
+        recipe: The recipe.
+
+    """
+
+    recipe: Recipe
+
+    @cached_property
+    def _forget(self) -> dict[str, str]:
+        return distinct((rule.label, rule_name(rule)) for rule in self.recipe.forget)
+
+    @cached_property
+    def _methods(self) -> dict[str, str]:
+        return distinct((one.label, method_name(one.label, one.kind)) for one in self.recipe.unlearn)
+
+    def forget(self, label: str) -> str:
+        """Return the name of a forget split."""
+        return self._forget.get(label, label)
+
+    def forgets(self, labels: Sequence[str]) -> list[str]:
+        """Return the names of forget splits."""
+        return [self.forget(label) for label in labels]
+
+    def method(self, label: str) -> str:
+        """Return the name of a method; labels of a rate search are named after their method, and kinds that a recipe lacks by their kind."""
+        if label in self._methods:
+            return self._methods[label]
+        rated = RATED.match(label)
+        return f"{self.method(rated['method'])}, rate {rated['rate']}" if rated else method_name(label, label)
+
+    def stage(self, stage: str | int) -> str:
+        """Return the name of a stage."""
+        text = str(stage)
+        if text in self.recipe.controls:
+            return text
+        step = stage if isinstance(stage, int) else step_of(text)
+        return STAGES.get(text, text) if step is None else f"step {step:,}"
+
+    def series(self, arm: str, stage: str | int) -> str:
+        """Return the name of an arm's stage; the base arm goes without saying."""
+        return self.stage(stage) if arm == BASE else f"{arm}, {self.stage(stage)}"
+
+    def side(self, side: Side) -> str:
+        """Return the name of one side of a comparison."""
+        named = [self.forget(side.forget)] if side.forget else []
+        return ", ".join([self.series(side.arm, side.stage), *named])
+
+    def comparison(self, comparison: Comparison) -> str:
+        """Return the name of both sides, for instance ``before grokking → after grokking``."""
+        left, right = comparison.sides
+        if left.forget and right.forget and (left.arm, left.stage) == (right.arm, right.stage):
+            return f"{self.forget(left.forget)} → {self.forget(right.forget)}, {self.series(left.arm, left.stage)}"
+        return f"{self.side(left)} → {self.side(right)}"
+
+    def splits(self, comparison: Comparison) -> str:
+        """Return the name of what is forgotten: one name where both sides forget the same."""
+        return " → ".join(dict.fromkeys(self.forgets(comparison.forgets)))

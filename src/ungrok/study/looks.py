@@ -1,0 +1,148 @@
+"""Looking again: the store makes adding seeds free, so it keeps at which seeds a study was judged, and each look spends a part of alpha.
+
+Testing the same claims whenever seeds were added errs more often than alpha says (Armitage, McPherson & Rowe 1969, J. R. Stat. Soc. A
+132:235). The parts are fixed beforehand and sum to less than alpha, so that by Bonferroni's inequality all looks together err at most
+that often.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ungrok.core.errors import DamagedFile
+from ungrok.core.files import locked, read_sealed, write_sealed
+from ungrok.core.schema import digest
+from ungrok.study.claims import Doses, Verdict, judge, resolved
+from ungrok.study.inference import FEWEST
+from ungrok.study.recipe import Recipe
+from ungrok.study.store import Store, explained
+
+FIRST = 4 / 5
+"""Share of alpha that the first look spends; each later one spends one half of what is left."""
+
+UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the results of a study.
+
+    Args:
+        alpha: What this look may spend: the error rate of all its words together.
+        number: Which look it is, counted from 1; 0 where it spends nothing, because there are too few seeds or the headline is another.
+        seeds_before: The sets of seeds at which the study was judged before, in that order, each sorted.
+        first_headline_same: Whether the headline is the one that was fixed at the first look. If not, nothing but exploratory words may
+            be said.
+
+    """
+
+    alpha: float
+    number: int
+    seeds_before: tuple[tuple[int, ...], ...]
+    first_headline_same: bool
+
+
+def share(number: int) -> float:
+    """Return the share of alpha that a look spends, looks counted from 1; over all looks they sum to 1."""
+    return FIRST if number == 1 else (1 - FIRST) / 2 ** (number - 1)
+
+
+def look(store: Store, recipe: Recipe, headline: Mapping[str, Any]) -> Look:
+    """Return which look at a study this is, and record it in the store.
+
+    The same seeds again are the same look. A look at fewer seeds than decide anything is recorded, but spends nothing. What fixes the headline and
+    alpha is the first look, however few its seeds: a smaller alpha holds later, a larger one does not.
+
+    Args:
+        store: The study's store. One that cannot be written is only read.
+        recipe: The study's recipe. Studies that differ in seeds, claims and name only are one study.
+        headline: The headline family with nothing left open, as plain JSON types.
+
+    Raises:
+        DamagedFile: If the record of earlier looks is damaged.
+        StoreError: If it cannot be read, or, where it is to be written, on a file system without locks.
+
+    """
+    path = store.root / "looks" / f"{study_digest(recipe)}.json"
+    seeds = tuple(sorted(recipe.seeds))
+    now = {"headline": dict(headline), "alpha": recipe.claims.alpha, "seeds": [list(seeds)]}
+    with explained(path):
+        ledger = _read(path) or now
+        if not path.exists() or _adds(ledger, headline, seeds):
+            ledger = _recorded(store, path, now)
+    return _judged(ledger, recipe.claims.alpha, headline, seeds)
+
+
+def judged(
+    store: Store, recipe: Recipe, rows: pd.DataFrame, doses: Mapping[str, Doses]
+) -> tuple[list[Verdict], Look | None]:
+    """Judge a study at what this look may spend; see :func:`look` and :func:`ungrok.study.claims.judge`.
+
+    Returns:
+        The verdicts, and the look; None where nothing is compared.
+
+    """
+    headline = resolved(recipe)
+    if headline is None:
+        return judge(rows, recipe, doses), None
+    own = look(store, recipe, headline.to_dict())
+    return judge(rows, recipe, doses, own.alpha, exploratory=not own.first_headline_same), own
+
+
+def study_digest(recipe: Recipe) -> str:
+    """Return what names a study whatever its seeds, claims and name, as 24 hexadecimal digits."""
+    return digest({key: value for key, value in recipe.spec().items() if key not in ("seeds", "claims", "name")})
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return what is recorded; None where nothing is."""
+    if not path.exists():
+        return None
+    try:
+        ledger: dict[str, Any] = read_sealed(path)
+    except DamagedFile as error:
+        raise DamagedFile(f"{error}; it counts the looks at a study: remove it to count them anew") from error
+    return ledger
+
+
+def _adds(ledger: dict[str, Any], headline: Mapping[str, Any], seeds: tuple[int, ...]) -> bool:
+    return ledger["headline"] == dict(headline) and list(seeds) not in ledger["seeds"]
+
+
+def _recorded(store: Store, path: Path, now: dict[str, Any]) -> dict[str, Any]:
+    """Return the record with a look added, under its lock: another study may look at the same time."""
+    (seeds,) = now["seeds"]
+    ledger = now
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (store.root / ".locks").mkdir(exist_ok=True)
+        with locked(store.root / ".locks" / f"looks-{path.stem}"):
+            known = _read(path)
+            if known is not None:
+                more = [seeds] if _adds(known, now["headline"], tuple(seeds)) else []
+                ledger = known | {"seeds": [*known["seeds"], *more]}
+            if ledger != known:
+                write_sealed(path, ledger)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        return _read(path) or now
+    return ledger
+
+
+def _judged(ledger: dict[str, Any], alpha: float, headline: Mapping[str, Any], seeds: tuple[int, ...]) -> Look:
+    earlier = [tuple(each) for each in ledger["seeds"]]
+    if ledger["headline"] != dict(headline):
+        return Look(alpha, 0, tuple(earlier), first_headline_same=False)
+    before = tuple(earlier[: earlier.index(seeds)] if seeds in earlier else earlier)
+    least = min(alpha, ledger["alpha"])
+    if len(seeds) < FEWEST:
+        return Look(least, 0, before, first_headline_same=True)
+    number = 1 + sum(len(each) >= FEWEST for each in before)
+    return Look(least * share(number), number, before, first_headline_same=True)

@@ -1,0 +1,66 @@
+"""Forest plots over studies."""
+
+from __future__ import annotations
+
+import pytest
+from matplotlib import rc_context
+
+from ungrok.report.across import questions
+from ungrok.report.figures.drawing import STYLE
+from ungrok.report.figures.forest import forest
+
+
+@pytest.fixture
+def drawn(evidence):
+    """Return a function that draws the one question of some studies."""
+
+    def draw(*every):
+        (question,) = questions(every)
+        with rc_context(STYLE):
+            return forest(question, {one.recipe: one for one in every})
+
+    return draw
+
+
+def marks(axes):
+    """Return where the markers stand and which line each interval spans, by row from the top."""
+    points = {
+        int(line.get_ydata()[0]): float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() != "None"
+    }
+    ends = {
+        int(line.get_ydata()[0]): [float(end) for end in line.get_xdata()]
+        for line in axes.lines
+        if line.get_marker() == "None" and len(set(line.get_ydata())) == 1
+    }
+    return points, ends
+
+
+def test_ratios_stand_under_the_names_of_their_settings(drawn, evidence, filed):
+    rows = [filed(effect=0.0, ci_low=-0.6931471805599453, ci_high=0.6931471805599453, verdict="inconclusive"),
+            filed(effect=-1.0, method="scrub", unit="log ratio of updates, restricted to 300")]  # fmt: skip
+    picture = drawn(evidence("digits", *rows))
+    (axes,) = picture.figure.axes
+    points, ends = marks(axes)
+    assert points == {1: 1.0, 3: pytest.approx(0.3679, abs=1e-4)}
+    assert ends[1] == pytest.approx([0.5, 2.0])
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["gradient ascent", "scrub*"]
+    assert [text.get_text() for text in axes.texts] == ["digits, one class, ascent", "digits, one class, other"]
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "updates, earlier ÷ later")
+    assert picture.title == "updates at the same rate"
+
+
+def test_accuracies_are_percentage_points_and_ends_without_a_bound_reach_the_edge(drawn, evidence, filed):
+    rows = [filed(claim="collateral", reading="", unit="accuracy", effect=0.02, ci_low=None, ci_high=0.03)]
+    (axes,) = drawn(evidence("digits", *rows)).figure.axes
+    points, ends = marks(axes)
+    assert points == {1: 2.0}
+    assert ends[1] == pytest.approx([axes.get_xlim()[0], 3.0])
+    assert axes.get_xlabel() == "percentage points, above 0 agrees"
+
+
+def test_rows_without_an_effect_are_counted_and_not_drawn(drawn, evidence, filed):
+    nothing = filed(effect=None, ci_low=None, ci_high=None, p_value=None, verdict="inconclusive", method="scrub")
+    picture = drawn(evidence("digits", filed(), nothing))
+    assert "1 row without an effect stands in the table alone." in picture.how
+    assert len(marks(picture.figure.axes[0])[0]) == 1
+    assert drawn(evidence("digits", nothing)) is None

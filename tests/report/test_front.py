@@ -1,0 +1,55 @@
+"""The first screen in words."""
+
+from __future__ import annotations
+
+from ungrok.report.front import CALIBRATE, first_screen, looks, words
+
+
+def test_answers_name_methods_as_people_do(study):
+    screen = first_screen(study())
+    assert screen.first == []
+    (efficiency,) = [answer for answer in screen.answers if answer.claim.kind == "efficiency"]
+    assert efficiency.word == "refuted"
+    assert efficiency.sentence.startswith(
+        "After grokking, gradient ascent needs 2.51 times more updates at the same rate ["
+    )
+    assert "8 seeds" in efficiency.sentence
+    assert screen.last == [CALIBRATE]
+
+
+def test_what_did_not_happen_comes_first(study):
+    alone = first_screen(study(seeds=[3]))
+    assert alone.first == ["One seed cannot decide anything."]
+    nothing = first_screen(study(options={"absent": lambda cell: cell.stage == "grokked"}))
+    assert nothing.first[0] == "Nothing transitioned in 8 of 8 seeds."
+    assert nothing.first[1] == "No seed has both stages for gradient ascent."
+    assert (nothing.answers, nothing.last) == ([], [])
+    assert first_screen(study(claims={"targets": [0.1]})).first == ["Nothing was compared, so there is no verdict."]
+
+
+def test_looking_again_is_said(study):
+    assert first_screen(study(), looks(0.04, 1, [])).last[0] == (
+        "At the first look, any false word in the headline family has a chance of at most 0.04; later looks, with more seeds, spend half "
+        "of what is left each."
+    )
+    assert looks(0.005, 2, [[0, 1, 2, 3, 4, 5]]).startswith(
+        "This study was judged before with 6 seeds. At look 2, any false word in the headline family has a chance of at most 0.005;"
+    )
+    assert looks(0.05, 0, [[0, 1], [0, 1, 2]]) == (
+        "This study was judged before with 2 and 3 seeds. This look spends no alpha, for it says no word."
+    )
+
+
+def test_words_are_those_of_the_study(study):
+    said = dict(words(study()))
+    assert list(said) == ["stage", "target", "rate", "oracle", "dose", "effect", "word"]
+    assert "before grokking (pre_grok): what early stopping" in said["stage"]
+    assert "here UA ≤ 0.1 and UA ≤ that of the oracle; UA ≤ 0.1 in the headline" in said["target"]
+    assert "gradient ascent 50 of 100" in said["dose"]
+    assert "at most 0.05" in said["word"]
+
+
+def test_the_signal_of_the_transition_is_named(study):
+    robust = {"transition": {"signal": "adversarial"}, "trajectory": {"steps": 1000, "robustness": {}}}
+    assert "from which robust accuracy holds its level" in dict(words(study(**robust)))["stage"]
+    assert "from which validation accuracy holds its level" in dict(words(study()))["stage"]

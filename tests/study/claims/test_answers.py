@@ -1,0 +1,141 @@
+"""Sentences of the headline family, in natural units, and what did not happen."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from ungrok.study.claims import CLAIMS, At, Effect, Note, Verdict, Wins
+from ungrok.study.claims.answers import answers, first_things, natural
+from ungrok.study.place import Comparison
+
+RATIO = {"unit": "updates", "scale": "log ratio"}
+
+
+@pytest.fixture
+def say(hand):
+    recipe = hand.tiny(f"seeds={list(range(10))}", "claims.targets=[0.1]")
+    comparison = Comparison(*recipe.claims.compare[0], "class", "class")
+
+    def row(claim, reading, method, value, low, high, word, notes=(), n=10, metric="updates", **effect):
+        shown = Effect(value, (low, high), **(RATIO | effect))
+        return Verdict(
+            CLAIMS.parse({"kind": claim}), reading, comparison, method, metric, At.target(0.1), True, shown, n, 0.01, word, notes,
+            Wins(0, 0, 0),
+        )  # fmt: skip
+
+    return recipe, row
+
+
+def transitions(*statuses):
+    return pd.DataFrame({"arm": "base", "seed": range(len(statuses)), "status": statuses})
+
+
+def test_one_method_is_named_with_its_interval_in_natural_units(say):
+    recipe, row = say
+    low, high = math.log(4.5), math.log(6.8)
+    (answer,) = answers(
+        [row("efficiency", "same_rate", "scrub", -math.log(5.5), -high, -low, "refuted")], recipe
+    )  # fmt: skip
+    assert (
+        answer.sentence == "After grokking, scrub needs 5.5 times more updates at the same rate [4.5, 6.8]; 10 seeds."
+    )
+    assert answer.word == "refuted"
+    assert "its interval ends at 4.5 times" in answer.overturned_by
+    assert "No learning rate was searched" in answer.overturned_by
+
+
+def test_readings_that_disagree_say_that_the_rate_decides(say):
+    recipe, row = say
+    rows = [
+        row("efficiency", "same_rate", "scrub", -1.7, -1.9, -1.5, "refuted"),
+        row("efficiency", "own_rate", "scrub", math.log(1.7), math.log(1.2), math.log(2.4), "supported"),
+    ]
+    (answer,) = answers(rows, recipe)
+    assert answer.word == "mixed"
+    assert (
+        "scrub needs 1.7 times fewer updates at its own rate [1.2, 2.4]; 10 seeds. The rate decides." in answer.sentence
+    )
+    assert "No learning rate was searched" not in answer.overturned_by
+
+
+def test_several_methods_are_counted_with_their_median(say):
+    recipe, row = say
+    rows = [
+        row("efficiency", "same_rate", "a", -math.log(4), -2, -1, "refuted"),
+        row("efficiency", "same_rate", "b", -math.log(2), -1, -0.2, "refuted"),
+        row("efficiency", "same_rate", "c", math.log(3), 0.5, 2, "supported"),
+        row(
+            "efficiency", "same_rate", "d", 0.0, -0.05, 0.05, "refuted", (Note("no_difference", {"margin": 0.1}),), n=8
+        ),
+        row("efficiency", "same_rate", "e", None, -math.inf, math.inf, "inconclusive"),
+    ]
+    (answer,) = answers(rows, recipe)
+    middle = math.exp(math.log(2) / 2)
+    assert answer.sentence == (
+        "After grokking, 2 of 5 methods need more updates at the same rate, 1 fewer updates, 1 does not differ and 1 is open "
+        f"(median {middle:.3g} times more updates); 8 to 10 of 10 seeds."
+    )
+    assert answer.word == "mixed"
+
+
+def test_damage_is_said_in_percentage_points(say):
+    recipe, row = say
+    shown = {"unit": "accuracy", "scale": "difference", "metric": "TA"}
+    (answer,) = answers([row("collateral", "", "scrub", -0.026, -0.04, -0.01, "refuted", **shown)], recipe)
+    assert answer.sentence == (
+        "After grokking, scrub does 2.6 percentage points more damage beyond what retraining does too [1, 4]; 10 seeds."
+    )
+
+
+def test_what_is_open_is_said_to_be_open(say):
+    recipe, row = say
+    (answer,) = answers([row("efficiency", "same_rate", "scrub", 0.1, -0.5, 0.7, "inconclusive")], recipe)
+    assert answer.word == "inconclusive"
+    assert answer.sentence == (
+        "After grokking, whether scrub needs fewer updates or more updates at the same rate is open "
+        "(1.11 times fewer updates [0.607, 2.01]); 10 seeds."
+    )
+    assert answer.overturned_by.startswith("The intervals reach up to 1.82 times to either side")
+
+
+def test_strengths_are_not_rates(say):
+    recipe, row = say
+    given = row("efficiency", "same_rate", "fisher", 1.0, 0.5, 1.5, "supported", metric="strength", unit="strength")
+    (answer,) = answers([given], recipe)
+    assert answer.sentence == "After grokking, fisher needs 2.72 times less strength [1.65, 4.48]; 10 seeds."
+
+
+def test_no_comparison_has_no_answer(hand):
+    assert answers([], hand.tiny("claims.compare=[]")) == []
+
+
+def test_sizes_have_their_unit():
+    assert natural(Effect(math.log(3), unit="updates", scale="log ratio")) == "3 times"
+    assert natural(Effect(-math.log(3), unit="updates", scale="log ratio")) == "3 times"
+    assert natural(Effect(-0.0255, unit="accuracy")) == "2.5 percentage points"
+
+
+def test_what_did_not_happen_comes_first(say, hand):
+    recipe, row = say
+    assert first_things([], recipe, transitions(*["grokked"] * 10)) == []
+    assert first_things([], recipe, transitions(*["memorized_only"] * 10)) == [
+        "Nothing transitioned in 10 of 10 seeds."
+    ]
+    some = first_things([], recipe, transitions(*["grokked"] * 8, *["none"] * 2))
+    assert some == ["2 of 10 seeds never transitioned; where a stage needs the transition they are in no row."]
+    alone = hand.tiny("seeds=[0]")
+    assert first_things([], alone, transitions("grokked")) == ["One seed cannot decide anything."]
+    few = [row("efficiency", "same_rate", "a", 1.0, 0.5, 2, "exploratory", (Note("few_seeds", {"seeds": 5}),), n=5)]
+    assert first_things(few, recipe, transitions(*["grokked"] * 10)) == [
+        "5 seeds cannot decide anything: under 6 every row is exploratory."
+    ]
+    lost = [
+        row("efficiency", "same_rate", name, None, -math.inf, math.inf, "inconclusive", (Note("all_censored"),))
+        for name in ("scrub", "finetune")
+    ]
+    assert first_things(lost, recipe, transitions(*["grokked"] * 10)) == [
+        "No path of scrub and finetune reached UA ≤ 0.1 from either side."
+    ]
