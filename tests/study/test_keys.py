@@ -22,14 +22,14 @@ PINNED = {
     ("tiny.yaml", "matched"): "matched-19f9bc6e7d1afd28c2be44e0",
     ("tiny.yaml", "rescaled"): "rescaled-e2a9abbcb75e0377f0d94f58",
     ("tiny.yaml", "oracle"): "oracle-342884caf63c651d55eb955e",
-    ("tiny.yaml", "unlearn"): "unlearn-79c7eeb20dc14897527f1dc2",
-    ("tiny.yaml", "evaluate"): "evaluate-6391ebf8839ee2d381ef1183",
+    ("tiny.yaml", "unlearn"): "unlearn-30a4f68620d32ecdd8255664",
+    ("tiny.yaml", "evaluate"): "evaluate-86a939cc114415f66511b5aa",
     ("tiny.yaml", "snapshot"): "snapshot-f1031803989da58ea82cace7",
     ("tiny.yaml", "analyze"): "analyze-88dacafb2d027f07ca5762c0",
     ("tiny-text.yaml", "train"): "train-cc9966c40e332ac585656171",
     ("tiny-text.yaml", "split"): "split-17904fae172debfd8987b89c",
     ("tiny-text.yaml", "oracle"): "oracle-d462a26e56ec3d651ecb19d3",
-    ("tiny-text.yaml", "unlearn"): "unlearn-c5dce1b59b7a6fef59b7882c",
+    ("tiny-text.yaml", "unlearn"): "unlearn-f28abc9a80d9a3aa416f7d44",
     ("tiny-text.yaml", "analyze"): "analyze-2842284d836ba7a6c608f0cc",
 }
 

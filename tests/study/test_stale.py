@@ -34,6 +34,12 @@ COUNTED = {
 }
 """Those of language models from before scores said how many tokens an answer has."""
 
+DISPLACED = {
+    "tiny.yaml": ("unlearn-79c7eeb20dc14897527f1dc2", ("unlearn", 5)),
+    "tiny-text.yaml": ("unlearn-c5dce1b59b7a6fef59b7882c", ("unlearn", 5)),
+}
+"""Those of paths whose displacement was read from passes of its own."""
+
 
 def first(recipe, kind):
     plan = make_plan(load(str(HERE / recipe), MECHANISM if recipe == "tiny.yaml" else ()))
@@ -51,6 +57,13 @@ def test_keys_under_earlier_code_are_known(recipe, kind):
 def test_keys_from_before_answer_tokens_were_counted_are_known(kind):
     plan, job = first("tiny-text.yaml", kind)
     key, what = COUNTED[kind]
+    assert _Earlier(plan).of(job.key)[key] == what
+
+
+@pytest.mark.parametrize("recipe", DISPLACED)
+def test_keys_from_before_displacement_was_read_from_the_scores_are_known(recipe):
+    plan, job = first(recipe, "unlearn")
+    key, what = DISPLACED[recipe]
     assert _Earlier(plan).of(job.key)[key] == what
 
 

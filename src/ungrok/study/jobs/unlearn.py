@@ -92,7 +92,7 @@ class Unlearn(Job[UnlearnSpec, UnlearnResult]):
     """Walk one unlearning path from a stage and keep the scores at the observed places."""
 
     kind = "unlearn"
-    version = 5
+    version = 6
     spec_type = UnlearnSpec
     result_type = UnlearnResult
     cost = 4.0
@@ -120,9 +120,12 @@ class Unlearn(Job[UnlearnSpec, UnlearnResult]):
         return walked.record.model_copy(update={"attacks": attacks})
 
     def earlier(self) -> Iterator[tuple[str, int, dict[str, Any], dict[str, str]]]:
-        """Yield earlier versions; that before this one computed something else for language models only."""
-        for version in range(1, self.version + (self.spec.scores == "answer")):
-            yield self.kind, version, without_counts(self.spec.spec()), self.inputs
+        """Yield earlier versions; those of language models both from before and from after answer tokens were counted."""
+        spec = self.spec.spec()
+        for version in range(1, self.version):
+            yield self.kind, version, without_counts(spec), self.inputs
+            if self.spec.scores == "answer":
+                yield self.kind, version, spec, self.inputs
 
     def bill(self, prices: Prices) -> Bill:
         """Return the cost of all updates and of the observed places."""
