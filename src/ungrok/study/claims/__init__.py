@@ -5,6 +5,7 @@ Every effect is oriented so that a positive value agrees with the paper (arXiv 2
 
 from ungrok.study.claims.answers import Answer, answers, first_things
 from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Sides, every_claim
+from ungrok.study.claims.durability import headline_standings
 from ungrok.study.claims.efficiency import COARSE
 from ungrok.study.claims.headline import resolved
 from ungrok.study.claims.judge import judge, judge_paths, paths_of
@@ -13,5 +14,5 @@ from ungrok.study.claims.verdicts import WORDS, At, Doses, Effect, Target, Verdi
 
 __all__ = [
     "CLAIMS", "COARSE", "NOTES", "WORDS", "Answer", "At", "Claim", "Doses", "Effect", "Evidence", "Finding", "Note", "Sides", "Target",
-    "Verdict", "Wins", "Word", "answers", "decide", "every_claim", "first_things", "judge", "judge_paths", "paths_of", "resolved",
+    "Verdict", "Wins", "Word", "answers", "decide", "every_claim", "first_things", "headline_standings", "judge", "judge_paths", "paths_of", "resolved",
 ]  # fmt: skip
