@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.analyze.activations import Watch
+from ungrok.core.activations import Watch
 from ungrok.analyze.base import ANALYSES, MODEL, Analysis, Null, Reading, Subject, chunks, pool
 from ungrok.analyze.gradients import gradient_gram
 from ungrok.analyze.modules import FIT, fit_modules

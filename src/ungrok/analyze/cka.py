@@ -10,7 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.analyze.activations import OfLayers, features
+from ungrok.analyze.layers import OfLayers
+from ungrok.core.activations import features
 from ungrok.analyze.base import ANALYSES, ROLES, Null, Reading, Subject
 from ungrok.analyze.similarity import (
     Rows,
