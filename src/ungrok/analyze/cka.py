@@ -10,9 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.analyze.layers import OfLayers
-from ungrok.core.activations import features
 from ungrok.analyze.base import ANALYSES, ROLES, Null, Reading, Subject
+from ungrok.analyze.layers import OfLayers
 from ungrok.analyze.similarity import (
     Rows,
     center,
@@ -22,6 +21,7 @@ from ungrok.analyze.similarity import (
     participation_ratio,
     unpaired_expectation,
 )
+from ungrok.core.activations import features
 from ungrok.core.seeds import generator
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from torch import Tensor, nn
 
 from ungrok.core.entrance import check_model, check_seed
@@ -18,6 +18,26 @@ from ungrok.core.objective import Batch, Family, Objective
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Schema
 from ungrok.core.seeds import generator
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, int | float) else value
+
+
+def _distinct(value: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(value)) < len(value):
+        raise ValueError(f"{value}: a value stands more than once; allowed: different ones")
+    return value
+
+
+Several = (BeforeValidator(_several), Field(min_length=1), AfterValidator(_distinct))
+"""What makes a tuple of numbers a grid: one number or several, all different."""
+
+Rates = Annotated[tuple[Annotated[float, Field(ge=0)], ...], *Several]
+"""Numbers from 0."""
+
+Shares = Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], *Several]
+"""Numbers from 0 to below 1."""
 
 Dose = Literal["updates", "bits", "share", "layer", "t", "level"]
 """What a path runs over."""
@@ -158,11 +178,7 @@ class StressTest(Schema):
 
     @abstractmethod
     def steps(self, model: nn.Module, material: StressMaterial, setting: Setting) -> Iterator[StressStep]:
-        """Yield the path after the untouched model; ``model`` is a copy that this may change."""
-
-    def untouched(self, model: nn.Module, material: StressMaterial, setting: Setting) -> StressStep:  # noqa: ARG002
-        """Return the first place of a path."""
-        return StressStep(0, 0, model)
+        """Yield the path, first the untouched model; ``model`` is a copy that this may change, called once all has been checked."""
 
     def check(self, model: nn.Module, material: StressMaterial) -> None:
         """Raise NotApplicable or RecipeError where the test cannot be run; called before any work."""
@@ -189,12 +205,7 @@ class StressTest(Schema):
             if len(getattr(material, role)) == 0:
                 raise RecipeError(f"{role}: holds no examples")
         self.check(bare(model), material)
-        return self._walk(model, material, setting)
-
-    def _walk(self, model: nn.Module, material: StressMaterial, setting: Setting) -> Iterator[StressStep]:
-        live = duplicate(bare(model))
-        yield self.untouched(live, material, setting)
-        yield from self.steps(live, material, setting)
+        return self.steps(duplicate(bare(model)), material, setting)
 
 
 STRESS_TESTS: Registry[StressTest] = Registry(
