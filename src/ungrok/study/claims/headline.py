@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from ungrok.core.errors import RecipeError, shown
 from ungrok.methods import Unlearner
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Headline, HeadlineMetric
+from ungrok.study.recipe_stress import Lasting, Stress
 
 METRICS: tuple[HeadlineMetric, ...] = get_args(HeadlineMetric)
 """What is judged per method and forget split, the most telling first."""
@@ -71,8 +72,8 @@ def rows_of(recipe: Recipe, headline: Headline) -> int:
     )
 
 
-def _block(recipe: Recipe, name: str) -> Any:
-    return getattr(recipe, name, None)
+def _block(recipe: Recipe, name: str) -> Stress | Lasting | None:
+    return {"stress": recipe.stress, "lasting": recipe.lasting}[name]
 
 
 def asked_of(recipe: Recipe, block: str, method: str) -> bool:
@@ -83,10 +84,7 @@ def asked_of(recipe: Recipe, block: str, method: str) -> bool:
 
 def rates_repaired(recipe: Recipe, method: str) -> Literal["", "nominal", "all"]:
     """Return at which of its rates a recipe asks when a method's forgetting lasts; empty where it does not ask."""
-    rates: Literal["", "nominal", "all"] = (
-        _block(recipe, "lasting").rates if asked_of(recipe, "lasting", method) else ""
-    )
-    return rates
+    return recipe.lasting.rates if recipe.lasting and asked_of(recipe, "lasting", method) else ""
 
 
 def _asked(recipe: Recipe, metric: HeadlineMetric, method: str) -> bool:

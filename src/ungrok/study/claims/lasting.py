@@ -154,7 +154,8 @@ def _side(side: Side, every: Sequence[Lasts], recipe: Recipe, name: Callable[[Si
     updates = [one.updates for one in lasting if one.updates is not None and not one.one_shot]
     if updates:
         after = f" after {float(np.median(updates)):.3g} updates (median)"
-    repair, target = recipe.lasting.updates, search_target(recipe.claims)  # type: ignore[attr-defined]
+    assert recipe.lasting is not None
+    repair, target = recipe.lasting.updates, search_target(recipe.claims)
     back = float(np.nanmedian([one.back for one in every])) if any(one.reached for one in every) else None
     returned = (
         ""
