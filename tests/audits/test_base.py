@@ -81,7 +81,7 @@ def test_what_is_missing_is_named():
     ],
 )
 def test_values_that_are_not_allowed(kind, settings):
-    with pytest.raises(ValueError, match=next(iter(settings))):
+    with pytest.raises(RecipeError, match=f"^{kind}: {next(iter(settings))}"):
         STRESS_TESTS.get(kind)(**settings)
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from ungrok.audits.collected import Collected
+from ungrok.audits.collected import Collected, collected
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
@@ -42,3 +43,19 @@ def test_texts_of_different_length():
 def test_none():
     with pytest.raises(RecipeError, match="holds no batches"):
         Collected([], Classification())
+
+
+def test_sets_are_read_once_and_checked():
+    x, y = torch.randn(5, 2), torch.arange(5) % 2
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).train()
+    sets = {"forget": iter([(x, y), (x[:2], y[:2].int())]), "test": [(x, y[:, None])]}
+    kept = collected(Classification(), model, sets)
+    assert {name: len(part) for name, part in kept.items()} == {"forget": 7, "test": 5}
+    assert kept["test"].batch(torch.tensor([4, 3]))[1].tolist() == [0, 1]
+    assert model[1].training
+    with pytest.raises(RecipeError, match=r"^retain: holds no batches"):
+        collected(Classification(), model, {"retain": iter([])})
+    with pytest.raises(RecipeError, match=r"^retain: targets hold 2; allowed: 0 to 1"):
+        collected(Classification(), model, {"retain": [(x, y + 1)]})
+    with pytest.raises(RecipeError, match=r"^retain: inputs hold NaN"):
+        collected(Classification(), model, {"retain": [(x / 0 * 0, y)]})
