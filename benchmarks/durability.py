@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ungrok.study.claims import Doses, Verdict, headline_standings, judge
+from ungrok.study.claims import Doses, Verdict, headline_standings, judge_paths, paths_of
 from ungrok.study.loading import load
 from ungrok.study.recipe import Recipe
 
@@ -49,12 +49,11 @@ class Model:
     crushed: float
 
 
-def oracle(draw: Draw, side: int) -> Model:
+def oracle(draw: Draw, side: int, pace: float = 300.0) -> Model:
     """Draw a model that was retrained: it relearns slowly, sooner on the earlier side, where its accuracies also vary more."""
     noise = (0.03, 0.01)[side]
-    return Model(
-        abs(draw.normal(0.04, noise)), draw.lognormal(math.log((300, 600)[side]), 0.2), abs(draw.normal(0.05, noise))
-    )
+    half = draw.lognormal(math.log(pace * (1 + side)), 0.2)
+    return Model(abs(draw.normal(0.04, noise)), half, abs(draw.normal(0.05, noise)))
 
 
 Truth = Callable[[Draw, int, tuple[Model, Model]], Model]
@@ -132,14 +131,18 @@ def lasting_rows(seed: int, side: int, method: str, hit: float, lasts: float, da
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 
-def study(draw: Draw, seeds: int, truth: Truth, last: tuple[float, float] = (80.0, 80.0)) -> Tables:
+LAST = 80.0
+"""Updates after which forgetting lasts, more or less: some paths never get there within their budget."""
+
+
+def study(draw: Draw, seeds: int, truth: Truth, pace: float = 300.0) -> Tables:
     """Return results, attacks and lasting places of a made-up study.
 
     Args:
         draw: What draws.
         seeds: How many.
         truth: What unlearning makes.
-        last: Updates after which forgetting lasts, on either side, more or less; a tenth to a half of the paths never get there.
+        pace: Updates in which an oracle of the earlier side relearns half; those of the later side take twice as many.
 
     """
     rows: list[Row] = []
@@ -149,7 +152,7 @@ def study(draw: Draw, seeds: int, truth: Truth, last: tuple[float, float] = (80.
         of_seed = draw.lognormal(0.0, 0.2)
         for side in (0, 1):
             where = {"seed": seed, "arm": "base", "stage": SIDES[side], "forget": "class"}
-            oracles = oracle(draw, side), oracle(draw, side)
+            oracles = oracle(draw, side, pace), oracle(draw, side, pace)
             given = {"original": Model(1.0, 1.0, 1.0), "oracle": oracles[0], "oracle_2": oracles[1]}
             by_subject = {subject: list(answers(draw, model)) for subject, model in given.items()}
             for subject, own in by_subject.items():
@@ -158,7 +161,7 @@ def study(draw: Draw, seeds: int, truth: Truth, last: tuple[float, float] = (80.
                 method, hit = f"m{number}", float(round(20 * of_seed * draw.lognormal(0.0, 0.3)))
                 damage = draw.uniform(0.0, 0.3)
                 rows += path(seed, side, method, hit, damage)
-                lasts = float(round(last[side] * of_seed * draw.lognormal(0.0, 0.6) * (1 + 2 * number / METHODS)))
+                lasts = float(round(LAST * of_seed * draw.lognormal(0.0, 0.6) * (1 + 2 * number / METHODS)))
                 tried += lasting_rows(seed, side, method, hit, max(lasts, hit), damage)
                 made = truth(draw, side, oracles)
                 own = by_subject["oracle"] if made is oracles[0] else list(answers(draw, made))
@@ -180,8 +183,7 @@ def judged(tables: Tables, seeds: int) -> list[Verdict]:
     recipe = recipe_of(seeds)
     rows, attacks, tried = tables
     doses = dict.fromkeys(recipe.unlearn_labels(), Doses(BUDGET, BUDGET / 2))
-    verdicts = judge(rows, recipe, doses, stress=attacks, lasting=tried)
-    return [verdict for verdict in verdicts if verdict.headline]
+    return judge_paths([paths_of(rows, attacks, tried)], recipe, doses, headline_only=True)
 
 
 def swapped(draw: Draw, tables: Tables, seeds: int) -> Tables:
@@ -214,10 +216,10 @@ def wrong(studies: int, seeds: int, truth: Truth, *, swap: bool, everything: boo
 
 
 def found(studies: int, seeds: int, ratio: float) -> float:
-    """Return how often a method is found to take more updates to be relearned on the later side, by so much."""
+    """Return how often a method is found to take more updates to be relearned on the later side, by so much, where no oracle relearns."""
     draw, right = np.random.default_rng(1), 0
     for _ in range(studies):
-        verdicts = judged(study(draw, seeds, paced((4.0, 4.0 * ratio))), seeds)
+        verdicts = judged(study(draw, seeds, paced((4.0, 4.0 * ratio)), pace=3000.0), seeds)
         right += sum(v.word == "supported" for v in verdicts if v.reading == "relearning")
     return right / (studies * METHODS)
 

@@ -99,8 +99,9 @@ def _worst(rows: pd.DataFrame, *, by_attack: bool) -> pd.DataFrame:
 def relearned(stress: pd.DataFrame) -> pd.DataFrame:
     """Return after how many updates of relearning UA is back at half of the original's, on forget examples that the attacker lacks.
 
-    The fewest over all settings count, since an attacker may choose: rates, and shares of the forget set. Where no setting gets there, the
-    number is the last that was tried and ``censored`` is true. A model that is there before any update has 0.
+    The fewest over all settings count, since an attacker may choose: rates, and shares of the forget set. Between the observed places UA is
+    read from a straight line, for places lie far apart. Where no setting gets there, the number is the last that was tried and
+    ``censored`` is true. A model that is there before any update has 0; every other has at least 1.
 
     Args:
         stress: A study's table ``stress``.
@@ -115,9 +116,16 @@ def relearned(stress: pd.DataFrame) -> pd.DataFrame:
     starts = table[(table["subject"] == "original") & (table["updates"] == 0)].drop_duplicates(cell)
     halves = starts[[*cell, "UA"]].rename(columns={"UA": "original_UA"})
     rows = table[table["subject"] != "original"].merge(halves, on=cell)
-    back = rows["UA"].astype(float) >= HALF * rows["original_UA"].astype(float) - 1e-9
     keys = [*PLACE, "subject", "method", "place"]
-    rows = rows.assign(hit=rows["updates"].where(back))
+    rows = rows[rows["UA"].notna()].sort_values("updates", kind="stable")
+    half = HALF * rows["original_UA"].astype(float) - 1e-9
+    rows = rows.assign(ua=rows["UA"].astype(float), half=half)
+    before = rows.groupby([*keys, "attack", "setting"], dropna=False)[["updates", "ua"]].shift()
+    share = (half - before["ua"]) / (rows["ua"] - before["ua"])
+    between = before["updates"] + share * (rows["updates"] - before["updates"])
+    # A place after the first that is back does not come from below, and its line means nothing; it lies later in any case.
+    crossed = between.where(before["ua"] < half, rows["updates"]).clip(lower=1.0).where(rows["updates"] > 0, 0.0)
+    rows = rows.assign(hit=crossed.where(rows["ua"] >= half))
     ends = rows.groupby(keys, dropna=False, sort=True).agg(hit=("hit", "min"), last=("updates", "max")).reset_index()
     return ends.assign(updates=ends["hit"].fillna(ends["last"]), censored=ends["hit"].isna())[
         [*keys, "updates", "censored"]
