@@ -147,7 +147,7 @@ def _repaired(view: View, here: pd.DataFrame, methods: Sequence[str]) -> Picture
     updates = block.updates if block else 0
     handles = [
         Line2D([], [], color=GRAY, linestyle="-", label="along the path"),
-        Line2D([], [], color=GRAY, linestyle="--", marker=".", label=f"after {updates} repairing updates"),
+        Line2D([], [], color=GRAY, linestyle="--", marker=".", label="after the repair"),
         Line2D([], [], color=GRAY, linewidth=0.8, linestyle=(0, (1, 2)), label=f"target {number(target)}"),
     ]
     legend(figure, [*_stages(view, here), *handles])
