@@ -258,7 +258,12 @@ def drawn(style):
 
 
 ATTACKS = {
-    "relearn": ("relearn", "updates", {"share 0, lr 0.01": (0.0, 0.01), "share 0.1, lr 0.02": (0.1, 0.02)}, (0, 1, 10, 100)),
+    "relearn": (
+        "relearn",
+        "updates",
+        {"share 0, lr 0.01": (0.0, 0.01), "share 0.1, lr 0.02": (0.1, 0.02)},
+        (0, 1, 10, 100),
+    ),
     "quantize": ("quantize", "bits", {"": (None, None)}, (32, 8, 2)),
     "interpolate_original": ("interpolate", "t", {"": (None, None)}, (0, 0.5, 1)),
     "linear_probe": ("linear_probe", "layer", {"": (0.1, None)}, (0, 1, 2)),
@@ -295,7 +300,14 @@ def stress_rows(view, attacks, *, subjects, places=("0.1",)):
             for (setting, (share, lr)), dose in itertools.product(settings.items(), doses):
                 who = {"seed": seed, "arm": arm, "stage": stage, "forget": forget, "method": method, "subject": subject}
                 where = {"place": place, "place_dose": 20.0 if place else None, "place_updates": 20 if place else None}
-                what = {"attack": attack, "kind": kind, "setting": setting, "share": share, "lr": lr, "dose": float(dose)}
+                what = {
+                    "attack": attack,
+                    "kind": kind,
+                    "setting": setting,
+                    "share": share,
+                    "lr": lr,
+                    "dose": float(dose),
+                }
                 barrier = 0.5 + seed if kind == "interpolate" else None
                 numbers = {"UA": attacked_ua(subject, stage, attack, setting, dose, seed), "RA": 1.0, "TA": 0.9}
                 rows.append(
@@ -324,7 +336,9 @@ def lasting_rows(view, *, oracle, methods):
                 | before | after | {"lasts": lasts, "first": lasts, "monotone": True, "budget": BUDGET}
                 | ({"oracle_UA": 0.2, "oracle_RA": 1.0, "oracle_TA": 0.8, "oracle_bystander_accuracy": 0.85} if oracle else {})
             )  # fmt: skip
-    numbers = [name for name in LASTING if name not in ("arm", "stage", "forget", "method", "lasts", "first", "monotone")]
+    numbers = [
+        name for name in LASTING if name not in ("arm", "stage", "forget", "method", "lasts", "first", "monotone")
+    ]
     return pd.DataFrame(rows, columns=LASTING).astype(dict.fromkeys(numbers, float) | {"seed": int, "updates": "Int64"})
 
 
@@ -333,9 +347,17 @@ def attacked_study(study):
     """Return a function that makes a study with tables of attacks and of places that last; see :func:`attacked_ua` and :func:`lasting_rows`."""
 
     def made(attacks=tuple(ATTACKS), *, oracle=True, floor=True, places=("0.1",), rated=None, **changes):
-        blocks = {"stress": {"attacks": [{"kind": ATTACKS[name][0]} for name in attacks], "places": [0.1]}, "lasting": {}}
+        blocks = {
+            "stress": {"attacks": [{"kind": ATTACKS[name][0]} for name in attacks], "places": [0.1]},
+            "lasting": {},
+        }
         base = study(**blocks | changes)
-        subjects = ["unlearned", "original", *(["oracle"] if oracle else []), *(["oracle_2"] if floor and oracle else [])]
+        subjects = [
+            "unlearned",
+            "original",
+            *(["oracle"] if oracle else []),
+            *(["oracle_2"] if floor and oracle else []),
+        ]
         stress = stress_rows(base, attacks, subjects=subjects, places=places)
         lasting = lasting_rows(base, oracle=oracle, methods=rated)
         tables = replace(base.results, stress=stress, lasting=lasting)

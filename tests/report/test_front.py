@@ -80,7 +80,7 @@ def test_words_under_attack_are_counted(attacked_study):
     few = known[(known["method"] != "finetune") | (known["seed"] < 4)]
     said = stands(replace(view, results=replace(view.results, stress=few)))
     assert said.startswith(
-        "Under attack, before grokking 1 of 3 methods has hidden what it was to forget, 1 has forgotten it and 1 is undecided: the worst gap to the oracle is 0.13"
+        "Under attack, before grokking 1 of 3 methods has hidden what it was to forget, 1 has forgotten and 1 is undecided: the worst gap to the oracle is 0.13"
     )
     assert stands(attacked_study(oracle=False)) == ""
 

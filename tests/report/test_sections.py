@@ -37,7 +37,11 @@ def test_attacks_and_what_lasts_have_sections_with_their_own_figures(attacked_st
     assert {key: there[key].title for key in ("lasting", "stress")} == {
         "lasting": "Forgetting that lasts", "stress": "Attacks after unlearning",
     }  # fmt: skip
-    assert {key: len(there[key].figures) for key in ("figures", "lasting", "stress")} == {"figures": 1, "lasting": 1, "stress": 2}
+    assert {key: len(there[key].figures) for key in ("figures", "lasting", "stress")} == {
+        "figures": 1,
+        "lasting": 1,
+        "stress": 2,
+    }
     assert {key: len(there[key].tables) for key in ("lasting", "stress")} == {"lasting": 1, "stress": 3}
     assert not {"lasting", "stress"} & set(of(study(), figures[:1]))
 

@@ -39,7 +39,9 @@ def test_a_place_counts_at_the_larger_of_its_ua_before_and_after():
 
 
 @settings(max_examples=60, derandomize=True)
-@given(st.lists(st.tuples(*[st.sampled_from([0.0, 0.05, 0.1, 0.5, 1.0])] * 2, st.floats(-1, 1)), min_size=1, max_size=6))
+@given(
+    st.lists(st.tuples(*[st.sampled_from([0.0, 0.05, 0.1, 0.5, 1.0])] * 2, st.floats(-1, 1)), min_size=1, max_size=6)
+)
 def test_the_frontier_is_that_of_the_slow_version(places):
     rows = pd.DataFrame([place[:2] for place in places], columns=["UA", "UA_after"])
     for level in (1.0, 0.5, 0.1, 0.0):
@@ -49,7 +51,9 @@ def test_the_frontier_is_that_of_the_slow_version(places):
 
 
 def test_damage_is_judged_by_bystanders_else_by_test_accuracy():
-    rows = pd.DataFrame({"bystander_accuracy": [0.5], "TA": [0.5], "oracle_bystander_accuracy": [None], "oracle_TA": [0.7]})
+    rows = pd.DataFrame(
+        {"bystander_accuracy": [0.5], "TA": [0.5], "oracle_bystander_accuracy": [None], "oracle_TA": [0.7]}
+    )
     assert judged_by(rows) == ("TA", True)
     assert judged_by(rows.assign(oracle_bystander_accuracy=0.8)) == ("bystander_accuracy", True)
     assert judged_by(rows.assign(oracle_TA=None)) == ("bystander_accuracy", False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -95,11 +97,27 @@ def test_everything_can_be_read(attacked_study, legible, unlearn, stages, oracle
         legible(name, picture.figure)
 
 
+def test_a_side_that_never_reached_the_place_says_so(attacked_study, legible):
+    view = attacked_study(["prune"], unlearn=THREE)
+    table = view.results.stress
+    lacking = (table["method"] == "gradient_ascent") & (table["stage"] == "grokked")
+    (picture,) = drawn(replace(view, results=replace(view.results, stress=table[~lacking]))).values()
+    early, late = picture.figure.axes[0], picture.figure.axes[3]
+    assert [text.get_text() for text in late.texts] == ["never reached"]
+    assert (early.get_xlabel(), late.get_xlabel()) == ("share of weights set to 0", "")
+    assert not late.lines
+    legible("lacking", picture.figure)
+
+
 def test_one_seed_has_lines_without_bands(attacked_study):
     (picture,) = drawn(attacked_study(["relearn"], seeds=[3])).values()
     axes = picture.figure.axes[0]
     assert len(lines(axes)) == 3
-    assert not any(np.isfinite(path.vertices).all() and len(path.vertices) for band in axes.collections for path in band.get_paths())
+    assert not any(
+        np.isfinite(path.vertices).all() and len(path.vertices)
+        for band in axes.collections
+        for path in band.get_paths()
+    )
 
 
 def test_nothing_is_drawn_where_nothing_was_attacked(study):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ from ungrok.study.recipe_stress import lasting_target
 SECTION = "lasting"
 """The section of the page that these figures stand in."""
 
-SIDES = {"": "-", "_after": "--"}
+SIDES: dict[str, Any] = {"": "-", "_after": "--"}
 """How values before and after the repair are drawn, by the ending of their columns."""
 
 

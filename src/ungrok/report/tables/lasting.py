@@ -32,7 +32,19 @@ def lasting_table(view: View, every: list[Lasts]) -> Iterator[Table]:
         f"A path lasts where it has a place with {level(lasting_target(view.recipe.claims))} both before and after a repair: {block.updates} updates on retained data alone, at the "
         "rate that brings most back. Updates: median over the paths that had something to forget. Back: mean UA after the repair where the target is first reached. "
         "Price: means in percentage points at the first place that lasts, before and after the repair.",
-        ["method", "stage", "forgetting", "reached", "back", "lasting", "updates", "before", "after", "before", "after"],
+        [
+            "method",
+            "stage",
+            "forgetting",
+            "reached",
+            "back",
+            "lasting",
+            "updates",
+            "before",
+            "after",
+            "before",
+            "after",
+        ],
         [_row(view, one) for one in every],
         keys=3,
         groups=[("", 3), ("target", 2), ("lasts", 2), (lost, 2), ("RA lost", 2)],
