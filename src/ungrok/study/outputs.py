@@ -40,6 +40,7 @@ TABLES = {
     "mechanism": "mechanism",
     "groups": "groups",
     "controls": "controls",
+    "sequences": "sequences",
 }
 """By the name of a table's file: the attribute of the results that holds it."""
 

@@ -66,6 +66,43 @@ def add_paths(plan: Plan, request: Request, stage: str, method: Unlearner, oracl
                 add_path(plan, request, stage, variant, oracle, search_target(plan.recipe.claims), repeat)
 
 
+def path_spec(
+    plan: Plan, request: Request, method: Unlearner, seed: int, *, until: float | None = None, questioned: bool = False
+) -> UnlearnSpec:
+    """Return the spec of a path.
+
+    Args:
+        plan: The plan.
+        request: What is forgotten.
+        method: At its own rate or another.
+        seed: Of the path.
+        until: Level of UA at which the path ends.
+        questioned: Whether the recipe's questions are put to the model at its end.
+
+    """
+    recipe = plan.recipe
+    return UnlearnSpec(
+        unlearn=at_strengths(plan, method, request.rule.label),
+        forget=request.forget,
+        seed=seed,
+        batches=recipe.batches,
+        speed=recipe.speed,
+        observe=recipe.observe,
+        objective=request.arm.loss,
+        probe=asked(recipe, request.seed) if questioned else None,
+        scores=recipe.problem.scores,
+        until=until,
+    )
+
+
+def path_inputs(plan: Plan, request: Request, stage: str) -> dict[str, str]:
+    """Return the inputs of a path that starts from the model of the job ``stage``."""
+    inputs = {"stage": stage, **request.split_input}
+    if plan.recipe.problem.family == "language":
+        inputs["trajectory"] = plan.trajectories[request.arm.name, request.seed]
+    return inputs
+
+
 def add_path(
     plan: Plan,
     request: Request,
@@ -83,22 +120,10 @@ def add_path(
     first = draw == repeat == 0
     label = f"{method.label} from {stage}, {rule.label}, {arm}, seed {seed}"
     label += "" if first else f", draw {draw + 1}, repeat {repeat + 1}"
-    spec = UnlearnSpec(
-        unlearn=at_strengths(plan, method, rule.label),
-        forget=request.forget,
-        seed=Seeds(seed).unlearning_of(repeat),
-        batches=recipe.batches,
-        speed=recipe.speed,
-        observe=recipe.observe,
-        objective=request.arm.loss,
-        probe=asked(recipe, seed) if first and until is None else None,
-        scores=recipe.problem.scores,
-        until=until,
+    spec = path_spec(
+        plan, request, method, Seeds(seed).unlearning_of(repeat), until=until, questioned=first and until is None
     )
-    sources = {"stage": plan.stages[arm, seed, stage], **request.split_input}
-    if recipe.problem.family == "language":
-        sources["trajectory"] = plan.trajectories[arm, seed]
-    path = plan.add(jobs.Unlearn(spec, sources, label))
+    path = plan.add(jobs.Unlearn(spec, path_inputs(plan, request, plan.stages[arm, seed, stage]), label))
     inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
     scored = EvaluateSpec(targets=recipe.claims.targets, audit=first and until is None)
     rows = plan.add(jobs.Evaluate(scored, inputs, f"scores of {label}"))

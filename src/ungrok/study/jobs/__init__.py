@@ -6,7 +6,9 @@ from ungrok.study.jobs.checkpoint import Checkpoint
 from ungrok.study.jobs.evaluate import Evaluate
 from ungrok.study.jobs.matched import MatchedCheckpoint
 from ungrok.study.jobs.oracle import Oracle
+from ungrok.study.jobs.phase import Phase
 from ungrok.study.jobs.rescaled import RescaledCheckpoint
+from ungrok.study.jobs.sequence import RequestSequence
 from ungrok.study.jobs.snapshot import Snapshot
 from ungrok.study.jobs.split import ChooseSplit
 from ungrok.study.jobs.stage import Stage
@@ -22,6 +24,8 @@ __all__ = [
     "Evaluate",
     "MatchedCheckpoint",
     "Oracle",
+    "Phase",
+    "RequestSequence",
     "RescaledCheckpoint",
     "Snapshot",
     "Stage",
