@@ -41,6 +41,8 @@ TABLES = {
     "groups": "groups",
     "controls": "controls",
     "sequences": "sequences",
+    "stress": "stress",
+    "lasting": "lasting",
 }
 """By the name of a table's file: the attribute of the results that holds it."""
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from ungrok.methods import Unlearner
 from ungrok.study import jobs
 from ungrok.study.jobs.evaluate import EvaluateSpec
-from ungrok.study.jobs.paths import PathSpec
-from ungrok.study.jobs.phase import PhaseSpec, Target
+from ungrok.study.jobs.placed import PlacedSpec
 from ungrok.study.jobs.sequence import SequenceSpec
-from ungrok.study.jobs.unlearn import UnlearnSpec
 from ungrok.study.plan_paths import PathJobs, path_inputs, path_spec
+from ungrok.study.plan_stress import path_settings
 from ungrok.study.seeding import Seeds
 
 if TYPE_CHECKING:
@@ -24,6 +23,10 @@ UNLEARNED, ORACLE, SECOND_ORACLE = "unlearned", "oracle", "oracle_2"
 
 RETRAINED = "retrain from scratch"
 """The method of the rows of oracles."""
+
+
+PhaseEnd = float | Literal["oracle", "end"]
+"""Where a phase ends: at a target of UA, or at the end of its path."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,11 @@ class SequenceJobs:
 
 
 def add_sequences(
-    plan: Plan, requests: Sequence[Request], stage: str, oracles: Mapping[str, Sequence[str]], firsts: dict[str, PathJobs]
+    plan: Plan,
+    requests: Sequence[Request],
+    stage: str,
+    oracles: Mapping[str, Sequence[str]],
+    firsts: Mapping[str, PathJobs],
 ) -> None:
     """Add the sequences of every method from one stage, and those of the oracles.
 
@@ -54,62 +61,43 @@ def add_sequences(
     """
     for subject, keys in oracles.items():
         inputs = {f"oracle_{phase}": key for phase, key in enumerate(keys, start=1)}
-        _add_rows(plan, requests[-1], stage, RETRAINED, subject, None, inputs)
+        _add_rows(plan, requests[-1], stage, RETRAINED, subject, "end", inputs)
     for method in plan.recipe.unlearn:
-        target = target_of(plan, method)
-        inputs = _add_phases(plan, requests, method, target, oracles[ORACLE], firsts[method.label])
-        _add_rows(plan, requests[-1], stage, method.label, UNLEARNED, target, inputs)
+        where, phases = end_of(plan, method), [firsts[method.label]]
+        for request, oracle in zip(requests[1:], oracles[ORACLE][1:], strict=True):
+            phases.append(_after(plan, phases[-1], request, method, where, oracle))
+        paths = {f"path_{number}": phase.path for number, phase in enumerate(phases, start=1)}
+        rows = {f"rows_{number}": phase.rows for number, phase in enumerate(phases, start=1)}
+        _add_rows(plan, requests[-1], stage, method.label, UNLEARNED, where, paths | rows)
 
 
-def target_of(plan: Plan, method: Unlearner) -> Target:
-    """Return the level of UA at which the phases of a method end; None for methods that stop by themselves or start anew."""
-    return None if method.self_stopping or method.from_scratch else plan.recipe.claims.main_target
+def end_of(plan: Plan, method: Unlearner) -> PhaseEnd:
+    """Return where the phases of a method end: at the headline's target or, where it stops by itself or starts anew, at its end."""
+    return "end" if method.self_stopping or method.from_scratch else plan.recipe.claims.main_target
 
 
 def _add_rows(
-    plan: Plan, last: Request, stage: str, method: str, subject: str, target: Target, inputs: dict[str, str]
+    plan: Plan, last: Request, stage: str, method: str, subject: str, where: PhaseEnd, inputs: dict[str, str]
 ) -> None:
+    """Add the job that reads a sequence."""
     arm, seed, split = last.arm.name, last.seed, last.split_input
-    spec = SequenceSpec(forget=None if split else last.forget, phases=last.phase, target=target)
-    inputs = {"stage": plan.stages[arm, seed, stage]} | split | inputs
-    label = f"requests of {subject}, {method} from {stage}, {last.rule.label}, {arm}, seed {seed}"
-    rows = plan.add(jobs.RequestSequence(spec, inputs, label))
+    spec = SequenceSpec(forget=None if split else last.forget, phases=last.phase, where=where)
+    label = f"requests of {method} ({subject}) from {stage}, {last.rule.label}, {arm}, seed {seed}"
+    sources = {"stage": plan.stages[arm, seed, stage]} | split | inputs
+    rows = plan.add(jobs.RequestSequence(spec, sources, label))
     plan.sequences.append(SequenceJobs(seed, arm, stage, last.rule.label, method, subject, rows))
 
 
-def _add_phases(
-    plan: Plan,
-    requests: Sequence[Request],
-    method: Unlearner,
-    target: Target,
-    oracles: Sequence[str],
-    first: PathJobs,
-) -> dict[str, str]:
-    """Add the path of every request but the first, and return the inputs of the job that reads the sequence."""
-    path, rows = first.path, first.rows
-    inputs = {"path_1": path, "rows_1": rows}
-    for request, oracle in zip(requests[1:], oracles[1:], strict=True):
-        before = plan.job(path, jobs.Unlearn)
-        ended = PhaseSpec(**_made_of(before.spec), target=target)
-        label = f"{method.label} from {first.stage}, {first.forget}, {first.arm}, seed {first.seed}"
-        left = plan.add(
-            jobs.Phase(ended, before.inputs | {"rows": rows}, f"end of phase {request.phase - 1} of {label}")
-        )
-        spec = path_spec(
-            plan,
-            request,
-            method,
-            Seeds(request.seed).unlearning_in(request.phase),
-            until=None if isinstance(target, str) else target,
-        )
-        label += f", phase {request.phase}"
-        path = plan.add(jobs.Unlearn(spec, path_inputs(plan, request, left), label))
-        scored = EvaluateSpec(targets=[] if target is None else [target], audit=False)
-        rows = plan.add(jobs.Evaluate(scored, {"path": path, "oracle": oracle}, f"scores of {label}"))
-        inputs |= {f"path_{request.phase}": path, f"rows_{request.phase}": rows}
-    return inputs
-
-
-def _made_of(spec: UnlearnSpec) -> dict[str, object]:
-    """Return what a path is made of, without where it is observed and what is asked at its end."""
-    return {name: getattr(spec, name) for name in PathSpec.model_fields}
+def _after(plan: Plan, before: PathJobs, request: Request, method: Unlearner, where: PhaseEnd, oracle: str) -> PathJobs:
+    """Add the path of a request, which starts where the phase before it ends, and return it."""
+    label = f"{before.method} from {before.stage}, {before.forget}, {before.arm}, seed {before.seed}"
+    kept = PlacedSpec(**path_settings(plan, before), where=where, or_end=where != "end")
+    sources = {**plan.jobs[before.path].inputs, "rows": before.rows}
+    left = plan.add(jobs.Placed(kept, sources, f"end of phase {request.phase - 1} of {label}"))
+    label += f", phase {request.phase}"
+    seed, until = Seeds(request.seed).unlearning_in(request.phase), None if isinstance(where, str) else where
+    spec = path_spec(plan, request, method, seed, until=until)
+    path = plan.add(jobs.Unlearn(spec, path_inputs(plan, request, left), label))
+    scored = EvaluateSpec(targets=[] if where == "end" else [where], audit=False)
+    rows = plan.add(jobs.Evaluate(scored, {"path": path, "oracle": oracle}, f"scores of {label}"))
+    return replace(before, path=path, rows=rows)

@@ -37,7 +37,9 @@ def effects(sequences: pd.DataFrame) -> pd.DataFrame:
     table = sequences.astype({"phase": int, "of": int})
     own = table[table["of"] == table["phase"]]
     first = own[own["phase"] == 1]
-    earlier = table[table["of"] < table["phase"]].merge(own[[*SEQUENCE, "of", "UA"]], on=[*SEQUENCE, "of"], suffixes=("", "_own"))
+    earlier = table[table["of"] < table["phase"]].merge(
+        own[[*SEQUENCE, "of", "UA"]], on=[*SEQUENCE, "of"], suffixes=("", "_own")
+    )
     rise = (earlier["UA"] - earlier["UA_own"]).rename("reversal")
     reversal = pd.concat([earlier[[*SEQUENCE, "phase"]], rise], axis=1).groupby([*SEQUENCE, "phase"], as_index=False)
     later = own[own["phase"] > 1].merge(first[[*SEQUENCE, *ERODED]], on=SEQUENCE, suffixes=("", "_first"))

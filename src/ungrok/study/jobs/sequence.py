@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from ungrok.study.jobs.blocks import Forget
 from ungrok.study.jobs.checkpoint import Checkpoint
 from ungrok.study.jobs.evaluate import Evaluate
 from ungrok.study.jobs.oracle import Oracle
-from ungrok.study.jobs.phase import Target, end_of_phase
+from ungrok.study.jobs.placed import row_at
 from ungrok.study.jobs.split import split_for
 from ungrok.study.jobs.unlearn import Unlearn
 from ungrok.study.store import Work
@@ -31,7 +31,9 @@ ACCURACIES = ("UA", "RA", "TA", "bystander_accuracy")
 
 
 class SequenceSpec(Spec):
-    """The last of the requests, which says what was forgotten before it, and where phases end (:func:`end_of_phase`).
+    """The last of the requests, which says what was forgotten before it, and at which target of UA, or where else, phases end.
+
+    A phase that does not come down to its target ends with its path.
 
     Inputs are ``stage``, from which the sequence starts, and for each phase, counted from 1, ``path_1`` and ``rows_1``, or
     ``oracle_1`` for models trained anew. ``forget`` is left out where an input ``split`` says what was forgotten.
@@ -41,7 +43,7 @@ class SequenceSpec(Spec):
 
     forget: Forget | None = None
     phases: int
-    target: Target
+    where: float | Literal["oracle", "end"]
 
 
 class SequenceResult(Result):
@@ -121,12 +123,12 @@ def _of_path(work: Work, spec: SequenceSpec, phase: int) -> PhaseEnd | None:
     path, rows = work.open(f"path_{phase}", Unlearn), work.open(f"rows_{phase}", Evaluate).result.rows
     if not rows:
         return None
-    place = end_of_phase(rows, spec.target)
-    reached = None if spec.target is None else bool(rows[place][target_column(spec.target)])
-    assert path.result.scores is not None
-    return PhaseEnd(
-        path.tensors(unlearn.SCORES), place, path.result.scores, {name: rows[place][name] for name in COSTS}, reached
-    )
+    last, kind = row_at(rows, spec.where, or_end=True), path.result.scores
+    assert last is not None
+    assert kind is not None
+    reached = None if spec.where == "end" else bool(last[target_column(spec.where)])
+    costs = {name: last[name] for name in COSTS}
+    return PhaseEnd(path.tensors(unlearn.SCORES), rows.index(last), kind, costs, reached)
 
 
 def accuracies_of(end: PhaseEnd, split: ForgetSplit, phase: int, data: Data) -> Iterator[dict[str, Any]]:
