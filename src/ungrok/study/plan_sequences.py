@@ -25,7 +25,7 @@ RETRAINED = "retrain from scratch"
 """The method of the rows of oracles."""
 
 
-PhaseEnd = float | Literal["oracle", "end"]
+Where = float | Literal["oracle", "end"]
 """Where a phase ends: at a target of UA, or at the end of its path."""
 
 
@@ -71,13 +71,13 @@ def add_sequences(
         _add_rows(plan, requests[-1], stage, method.label, UNLEARNED, where, paths | rows)
 
 
-def end_of(plan: Plan, method: Unlearner) -> PhaseEnd:
+def end_of(plan: Plan, method: Unlearner) -> Where:
     """Return where the phases of a method end: at the headline's target or, where it stops by itself or starts anew, at its end."""
     return "end" if method.self_stopping or method.from_scratch else plan.recipe.claims.main_target
 
 
 def _add_rows(
-    plan: Plan, last: Request, stage: str, method: str, subject: str, where: PhaseEnd, inputs: dict[str, str]
+    plan: Plan, last: Request, stage: str, method: str, subject: str, where: Where, inputs: dict[str, str]
 ) -> None:
     """Add the job that reads a sequence."""
     arm, seed, split = last.arm.name, last.seed, last.split_input
@@ -88,7 +88,7 @@ def _add_rows(
     plan.sequences.append(SequenceJobs(seed, arm, stage, last.rule.label, method, subject, rows))
 
 
-def _after(plan: Plan, before: PathJobs, request: Request, method: Unlearner, where: PhaseEnd, oracle: str) -> PathJobs:
+def _after(plan: Plan, before: PathJobs, request: Request, method: Unlearner, where: Where, oracle: str) -> PathJobs:
     """Add the path of a request, which starts where the phase before it ends, and return it."""
     label = f"{before.method} from {before.stage}, {before.forget}, {before.arm}, seed {before.seed}"
     kept = PlacedSpec(**path_settings(plan, before), where=where, or_end=where != "end")
