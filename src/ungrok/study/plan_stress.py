@@ -63,7 +63,7 @@ def add_stress(plan: Plan) -> None:
         if where not in seen:
             seen.add(where)
             stage = plan.stages[path.arm, path.seed, path.stage]
-            references = {"original": stage, "oracle": plan.oracles.get(where), "oracle_2": plan.noise.get(where)}
+            references = {"original": stage, "oracle": plan.oracles[where], "oracle_2": plan.noise.get(where)}
             for subject, model in references.items():
                 if model is not None:
                     _attack(plan, path, subject, model)
@@ -78,12 +78,12 @@ def _attack(plan: Plan, path: PathJobs, subject: str, model: str, place: str | N
     """Add all attacks on one model."""
     stress, walked = plan.recipe.stress, plan.job(path.path, jobs.Unlearn)
     assert stress is not None
-    oracle = plan.oracles.get((path.arm, path.seed, path.forget, path.stage))
+    oracle = plan.oracles[path.arm, path.seed, path.forget, path.stage]
     split = {role: key for role, key in walked.inputs.items() if role == "split"}
     method = path.method if subject == "unlearned" else None
     what = f"{path.method} at {place}" if method else subject
     for test in stress.attacks:
-        beside = {"oracle": oracle} if oracle and "oracle" in test.needs else {}
+        beside = {"oracle": oracle} if "oracle" in test.needs else {}
         spec = StressSpec(
             test=test, forget=walked.spec.forget, seed=Seeds(path.seed).stress, objective=walked.spec.objective
         )

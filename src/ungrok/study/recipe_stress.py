@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from ungrok.audits import STRESS_TESTS, StressTest
+from ungrok.audits.base import Several
 from ungrok.core.errors import shown
 from ungrok.core.plain import check_name
 from ungrok.core.schema import Schema
@@ -61,10 +62,10 @@ class Lasting(Schema):
     """After how many updates of unlearning the forgetting stands a repair: training on retained data alone."""
 
     updates: int = Field(50, ge=1, description="updates of the repair")
-    lr: list[Annotated[float, Field(gt=0)]] = Field(
-        [0.005, 0.01, 0.02], min_length=1, description="learning rates of the repair; the one that brings most back counts"
+    lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], *Several] = Field(
+        (0.005, 0.01, 0.02), description="learning rates of the repair; the one that brings most back counts"
     )
-    batch: int = Field(64, ge=1, description="retained examples per update of the repair")
+    batch: int = Field(64, ge=2, description="retained examples per update of the repair")
     methods: list[str] | None = Field(None, min_length=1, description="labels of methods; all when null")
     rates: Literal["nominal", "all"] = Field(
         "nominal", description="all: also at the rates that a search has tried; nominal: at the recipe's own alone"
@@ -79,7 +80,7 @@ def with_attacks(content: dict[str, Any]) -> dict[str, Any]:
         return content
     family = PROBLEMS.get(kind).family
     tests = [{"kind": name} for name in STRESS_TESTS.names() if family in STRESS_TESTS.get(name).inputs]
-    return content | {"stress": {"attacks": tests, **block}}
+    return content | {"stress": {"attacks": [*tests, {"kind": "interpolate", "to": "oracle"}], **block}}
 
 
 def references(recipe: Recipe) -> Iterator[tuple[str, str, list[str]]]:

@@ -73,10 +73,9 @@ def lasting_table(plan: Plan, store: Store) -> pd.DataFrame:
     for one in plan.lasting:
         searched = store.open(one.rows, Lasting).result
         where: dict[str, Any] = {name: getattr(one, name) for name in PLACE} | {"budget": searched.budget}
-        oracle = plan.oracles.get((one.arm, one.seed, one.forget, one.stage))
-        if oracle is not None:
-            beside = store.open(oracle, Oracle).result.accuracies.to_dict()
-            where |= {f"oracle_{name}": beside[name] for name in BESIDE}
+        oracle = plan.oracles[one.arm, one.seed, one.forget, one.stage]
+        beside = store.open(oracle, Oracle).result.accuracies.to_dict()
+        where |= {f"oracle_{name}": beside[name] for name in BESIDE}
         table += [where | row for row in searched.rows]
     return _typed(pd.DataFrame(table, columns=LASTING), ["updates"], ["lasts", "first", "monotone"])
 

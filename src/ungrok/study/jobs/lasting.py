@@ -41,7 +41,7 @@ class Repair(Schema):
     """Training on retained data alone by SGD with a momentum of 0.9, at each of several rates."""
 
     updates: int
-    lr: list[float]
+    lr: tuple[float, ...]
     batch: int
 
 
@@ -173,7 +173,7 @@ class _Trial:
     @property
     def _relearn(self) -> Relearn:
         repair = self._spec.repair
-        return Relearn(share=[0.0], lr=repair.lr, updates=repair.updates, batch=repair.batch)
+        return Relearn(shares=(0.0,), lr=repair.lr, updates=repair.updates, batch=repair.batch)
 
     def _repaired(self, setting: Setting) -> Mapping[str, float | None]:
         """Return the numbers of the model after the repair at one rate."""

@@ -59,7 +59,7 @@ class Placed(Checkpoint):
         row = None
         if step is not None:
             row = row_at(work.open("rows", Evaluate).result.rows, spec.where, or_end=spec.or_end)
-            reason = _reason(spec.where, row)
+            reason = reason_at(spec.where, row)
         if row is None or reason:
             return PlacedResult(step=None, reason=reason, training=training)
         departure = depart(training, weights_of(source), spec, Sources.of(work, training))
@@ -97,7 +97,7 @@ def row_at(
     return next((row for row in rows if row[column]), last if or_end else None)
 
 
-def _reason(where: float | str, row: Row | None) -> str:
+def reason_at(where: float | str, row: Row | None) -> str:
     """Return why there is no model at a place; empty where there is one."""
     if row is None:
         return f"the path has no place {where if isinstance(where, str) else format(where, 'g')}"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 from torch import Tensor, nn
 
-from ungrok.audits import Score, StressMaterial, StressTest, attacked
+from ungrok.audits import Score, StressMaterial, StressStep, StressTest, attacked
 from ungrok.audits.scoring import NUMBERS
 from ungrok.core.modules import duplicate
 from ungrok.core.weights import whole
@@ -24,8 +24,8 @@ from ungrok.study.recipe_stress import AnyStressTest
 from ungrok.study.store import Work
 from ungrok.train import Run
 
-PLACES = 15
-"""Number of places at which a setting of an attack is taken to be observed when its cost is estimated."""
+PLACES = 10
+"""Number of places at which an attack without updates is taken to be observed when its cost is estimated."""
 
 
 class StressSpec(Spec):
@@ -90,8 +90,11 @@ class Stress(Job[StressSpec, StressResult]):
     def bill(self, prices: Prices) -> Bill:
         """Return the cost of the updates of every setting, and of the observed places."""
         price, test = prices.unlearning, self.spec.test
-        updates = int(getattr(test, "updates", 0))
-        return Bill(len(test.settings()) * (updates * price.update + PLACES * price.evaluation), 0)
+        updates, places = int(getattr(test, "updates", 0)), PLACES if test.moves else 1
+        if updates:
+            untrained = nn.Identity()
+            places = sum(test.observed(StressStep(update, update, untrained)) for update in range(updates + 1))
+        return Bill(len(test.settings()) * (updates * price.update + places * price.evaluation), 0)
 
 
 def _loaded(model: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
