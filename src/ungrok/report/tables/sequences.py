@@ -15,7 +15,7 @@ from ungrok.study.sequences import EFFECTS, effects, floors
 COSTS = ("updates", "forget_passes", "retain_passes")
 
 COLUMNS = [
-    *("method", "stage", "sequences", "own set", "reversal", "RA", "TA", "bystander accuracy"),
+    *("method", "stage", "sequences", "own set", "earlier sets", "RA", "TA", "bystander accuracy"),
     *("updates", "forget", "retain"),
 ]
 
@@ -23,7 +23,7 @@ COLUMNS = [
 def sequences(view: View) -> Iterator[Table]:
     """Yield one table per forget split: reversal and erosion after the last request, beside the oracle's own and the floor."""
     count, rows = view.recipe.requests, view.results.sequences
-    groups = [("", 3), ("UA", 1), ("", 1), (f"erosion, {POINTS}", 3), ("", 1), ("passes", 2)]
+    groups = [("", 3), ("UA", 1), (f"reversal, {POINTS}", 1), (f"erosion, {POINTS}", 3), ("", 1), ("passes", 2)]
     how = (
         f"After request {count}, mean ± standard deviation over the seeds whose sequence came so far. Reversal is how far UA of earlier sets has "
         f"risen since the ends of their own requests, in {POINTS}, the mean over sets; erosion how far an accuracy has fallen since request 1. What "
