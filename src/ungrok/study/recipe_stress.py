@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from ungrok.audits import STRESS_TESTS, StressTest
 from ungrok.audits.base import Several
-from ungrok.core.errors import shown
+from ungrok.core.errors import listed, shown
 from ungrok.core.plain import check_name
 from ungrok.core.schema import Schema
 from ungrok.data.base import PROBLEMS
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     AnyStressTest = StressTest
 else:
     AnyStressTest = STRESS_TESTS.union()
+
+WORDS = ("oracle", "rewound", "end")
+"""Places on a path that have a name instead of a number."""
 
 Where = Annotated[float, Field(ge=0, lt=1)] | Literal["oracle", "rewound", "end"]
 """A place on a path: the first at a target of UA, the one that rewinding selects, or the end."""
@@ -42,12 +45,20 @@ class Stress(Schema):
     methods: list[str] | None = Field(None, min_length=1, description="labels of methods; all when null")
     seeds: int | None = Field(None, ge=1, description="number of seeds, counted from the first; all when null")
 
+    @field_validator("places", mode="before")
+    @classmethod
+    def _places(cls, value: Any) -> Any:
+        for place in value if isinstance(value, list) else []:
+            if isinstance(place, bool) or not (isinstance(place, int | float) or place in WORDS):
+                raise ValueError(f"{shown(place)} is no place; allowed: a target of UA, {listed(WORDS)}")
+        return value
+
     @field_validator("attacks")
     @classmethod
     def _distinct(cls, value: list[StressTest]) -> list[StressTest]:
         labels = [test.label for test in value]
         for label in labels:
-            check_name(label, "attacks")
+            check_name(label, "name")
         repeated = [label for label, count in Counter(labels).items() if count > 1]
         if repeated:
             raise ValueError(f"two entries are called {shown(min(repeated))}; give one a name")
@@ -117,7 +128,7 @@ def lasting_target(claims: Claims) -> float:
 
     """
     target = claims.primary if claims.headline.target is None else claims.headline.target
-    if isinstance(target, str):
-        key = "claims.targets" if claims.headline.target is None else "claims.headline.target"
-        raise ValueError(f"{key}: lasting needs a level of UA, which {target!r} is not; give a number, for instance 0.1")
-    return target
+    if isinstance(target, float):
+        return target
+    key = "claims.targets" if claims.headline.target is None else "claims.headline.target"
+    raise ValueError(f"{key}: lasting needs a level of UA, which {target!r} is not; give a number, for instance 0.1")
