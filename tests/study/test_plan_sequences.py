@@ -42,7 +42,7 @@ def test_one_request_is_the_study_of_today(planned, tiny):
 def test_further_requests_change_no_job_of_those_before(planned, overrides):
     one, two, three = (planned(f"requests={count}", *overrides) for count in (1, 2, 3))
     assert set(one.jobs) < set(two.jobs)
-    assert {key for key in set(two.jobs) - set(three.jobs)} == {one.rows for one in two.sequences}
+    assert set(two.jobs) - set(three.jobs) == {one.rows for one in two.sequences}
     assert one.paths == two.paths == three.paths
     assert one.replicates == three.replicates
 
