@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 import torch
 
 from ungrok.study import engine
+from ungrok.study.folder import StudyFolder
 from ungrok.study.jobs import Checkpoint, Evaluate, Oracle, RequestSequence, Train, Unlearn
 from ungrok.study.jobs.blocks import Forget
 from ungrok.study.jobs.checkpoint import weights_of
 from ungrok.study.jobs.trained import again, build_run, forget_split, trajectory_of
 from ungrok.study.plan import make_plan
 from ungrok.study.plan_sequences import RETRAINED
-from ungrok.study.results import collect
+from ungrok.study.results import SEQUENCES, collect
+from ungrok.study.run import written
 from ungrok.study.seeding import Seeds
 from ungrok.study.sequences import EFFECTS, effects, floors
 from ungrok.study.store import Store
@@ -167,6 +170,22 @@ def test_the_table_holds_every_sequence(sequences):
     own = table[(table["method"] == "fisher") & (table["forget"] == "class")]
     assert own["UA"].tolist() == [row["UA"] for row in opened(sequences, "fisher")[1]]
     assert own["updates"].isna().all()
+
+
+def test_the_table_is_read_back_from_a_studys_folder(sequences, tmp_path):
+    plan, store = sequences
+    study = written(tmp_path / "study", plan, store, 1, None)
+    read = StudyFolder.open(tmp_path / "study", store.root).results.sequences
+    pd.testing.assert_frame_equal(read, study.results.sequences)
+    assert (tmp_path / "study" / "sequences.csv").is_file()
+
+
+def test_a_study_of_one_request_writes_no_table_of_sequences(finished, tmp_path):
+    plan, store = finished
+    written(tmp_path, plan, store, 1, None)
+    assert not list(tmp_path.glob("sequences.*"))
+    read = StudyFolder.open(tmp_path, store.root).results.sequences
+    assert (list(read), len(read)) == (SEQUENCES, 0)
 
 
 def test_without_a_stage_there_are_no_rows(tiny, tmp_path):
