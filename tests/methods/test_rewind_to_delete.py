@@ -93,7 +93,9 @@ def test_a_plain_function_will_do_where_the_number_is_given(small, training):
         rewound=lambda back: training.on(copy.deepcopy(training.models[0]), back),
     )
     assert same(model, training.models[3])
-    with pytest.raises(RecipeError, match="rewound has no attribute updates, of which to go back a share; give updates="):
+    with pytest.raises(
+        RecipeError, match="rewound has no attribute updates, of which to go back a share; give updates="
+    ):
         walk(small, training, lambda back: training(back))
 
 

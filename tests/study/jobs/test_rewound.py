@@ -112,7 +112,9 @@ def test_the_path_of_a_study_ends_at_the_oracle_bit_for_bit(study, controlled, s
 def test_other_methods_do_not_take_the_trajectory(study, controlled):
     """Theirs are the jobs of a plan without it."""
     plan, _, _ = study
-    own = make_plan(controlled("unlearn=[{kind: gradient_ascent, lr: 0.05, updates: 40}, {kind: rewind_to_delete}]", *REWOUND[1:]))
+    own = make_plan(
+        controlled("unlearn=[{kind: gradient_ascent, lr: 0.05, updates: 40}, {kind: rewind_to_delete}]", *REWOUND[1:])
+    )
     roles = {path.method: set(own.job(path.path, Unlearn).inputs) for path in own.paths}
     assert roles == {"gradient_ascent": {"stage"}, "rewind_to_delete": {"stage", "trajectory"}}
     assert {p.path for p in own.paths if p.method == "gradient_ascent"} <= set(plan.jobs)
