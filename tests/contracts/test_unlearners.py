@@ -220,7 +220,13 @@ def iterative(request):
 
 
 def path_of(method, model, data, **inputs):
-    given = {"validation": data["validation"], "factory": factory_of(model), "base": model, "rewound": Rewound(model), **inputs}
+    given = {
+        "validation": data["validation"],
+        "factory": factory_of(model),
+        "base": model,
+        "rewound": Rewound(model),
+        **inputs,
+    }
     return method.path(model, data["forget"], data["retain"], OBJECTIVE, **given)
 
 
@@ -262,7 +268,9 @@ def test_weights_do_change(name, model, data):
 
 def test_weights_change_with_the_defaults(name, data):
     # The default threshold of ssd is for forget sets of under a tenth of the data.
-    assert bool(moved(list(path_of(UNLEARNERS.get(name)(), plain(name), data))[-1].model, plain(name))) == (name != "ssd")
+    assert bool(moved(list(path_of(UNLEARNERS.get(name)(), plain(name), data))[-1].model, plain(name))) == (
+        name != "ssd"
+    )
 
 
 def test_the_same_seed_gives_the_same_bytes(name, model, data):
@@ -274,7 +282,9 @@ def test_the_same_seed_gives_the_same_bytes(name, model, data):
 
 
 def test_another_seed_gives_another_path_where_anything_is_random(name, data):
-    assert same_path(*(walk(unlearner(name), plain(name), data, seed=seed) for seed in (0, 1))) == (not CASES[name].draws)
+    assert same_path(*(walk(unlearner(name), plain(name), data, seed=seed) for seed in (0, 1))) == (
+        not CASES[name].draws
+    )
 
 
 def test_another_seed_gives_other_dropout(iterative, data):
@@ -529,7 +539,13 @@ def test_inputs_that_are_needed_and_missing(name, model, data):
             raise AssertionError("read before the inputs were checked")
 
     method = unlearner(name)
-    full = {"retain": Unread(), "validation": Unread(), "factory": factory_of(model), "base": model, "rewound": Rewound(model)}
+    full = {
+        "retain": Unread(),
+        "validation": Unread(),
+        "factory": factory_of(model),
+        "base": model,
+        "rewound": Rewound(model),
+    }
     for need in method.needs:
         given = {**full, need: None}
         with pytest.raises(RecipeError, match=f"{name} needs {need}="):
@@ -619,7 +635,10 @@ def test_weights_of_few_bits_follow_the_path_of_float32_weights(name, data):
     ends = []
     for model, sets in ((low, few), (copy.deepcopy(low).float(), wide)):
         *_, last = path_of(
-            unlearner(name, **settings), model, sets, factory=lambda m=model: copy.deepcopy(random).to(next(m.parameters()))
+            unlearner(name, **settings),
+            model,
+            sets,
+            factory=lambda m=model: copy.deepcopy(random).to(next(m.parameters())),
         )
         ends.append(last.model)
     assert all(p.dtype == torch.bfloat16 for p in ends[0].parameters())
@@ -655,6 +674,13 @@ def test_parameters_that_no_example_reaches_have_the_gradient_0(name, data):
     *_, last = unlearner(name).path(model, data["forget"], data["retain"], OBJECTIVE, **given)
     assert "head.weight" in moved(last.model, model)
     assert all(torch.isfinite(p).all() for p in last.model.parameters())
-    everywhere = ("fisher", "l1_sparse", "rewind_to_delete", "weight_attenuation", "weight_distortion", "weight_dropout")
+    everywhere = (
+        "fisher",
+        "l1_sparse",
+        "rewind_to_delete",
+        "weight_attenuation",
+        "weight_distortion",
+        "weight_dropout",
+    )
     if name not in everywhere:  # noise, a penalty, and other places to begin reach every parameter
         assert "unused" not in moved(last.model, model)

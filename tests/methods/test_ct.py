@@ -17,7 +17,8 @@ from ungrok.methods.scheduled import Epochs
 def batches(seed, *sizes):
     draw = torch.Generator().manual_seed(seed)
     return [
-        (torch.randn(n, 1, 5, 5, generator=draw, dtype=torch.float64), torch.randint(3, (n,), generator=draw)) for n in sizes
+        (torch.randn(n, 1, 5, 5, generator=draw, dtype=torch.float64), torch.randint(3, (n,), generator=draw))
+        for n in sizes
     ]
 
 
@@ -48,7 +49,9 @@ def test_transposed_twice_it_is_the_original():
 
 
 def test_kernels_shared_by_two_layers_are_transposed_once():
-    model = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1), nn.Flatten(), nn.Linear(25, 3)).double()
+    model = nn.Sequential(
+        nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1), nn.Flatten(), nn.Linear(25, 3)
+    ).double()
     model[1].weight = model[0].weight
     assert len(square_kernels(model)) == 1
     assert torch.equal(first(model)[0].weight, model[0].weight.transpose(2, 3))

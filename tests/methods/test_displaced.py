@@ -41,7 +41,7 @@ def test_the_weights_are_moved_once(linear, close, kind):
 def test_biases_are_moved_and_frozen_parameters_are_not(small, kind):
     start = small.network()
     start[0].weight.requires_grad_(requires_grad=False)
-    first = next(small.path(kind, start, optimizer="sgd", lr=1e-50, **{k: 0.9 for k in NOTHING[kind]})).model
+    first = next(small.path(kind, start, optimizer="sgd", lr=1e-50, **dict.fromkeys(NOTHING[kind], 0.9))).model
     assert torch.equal(first[0].weight, start[0].weight)
     for name in ("0.bias", "2.weight", "2.bias"):
         assert not torch.equal(first.get_parameter(name), start.get_parameter(name))

@@ -25,7 +25,9 @@ def test_the_smallest_share_is_counted_and_of_equal_ones_the_first_is_taken():
 def contrast(linear):
     """Both forget batches beside the first two retain batches."""
     linear.forget = [*linear.forget, *linear.validation]
-    retain, forget = (sum(linear.gradient(linear.weight, b) for b in part) for part in (linear.retain[:2], linear.forget))
+    retain, forget = (
+        sum(linear.gradient(linear.weight, b) for b in part) for part in (linear.retain[:2], linear.forget)
+    )
     return retain - forget
 
 
@@ -57,7 +59,10 @@ def test_the_others_learn_slowly(linear, close):
 
 
 def test_nothing_fresh_and_nothing_slow_is_fine_tuning_bit_for_bit(linear):
-    ends = [linear.walk(m).weights for m in (MSG(share=0, slow=1, layers="all", lr=0.3, epochs=1), Finetune(lr=0.3, epochs=1))]
+    ends = [
+        linear.walk(m).weights
+        for m in (MSG(share=0, slow=1, layers="all", lr=0.3, epochs=1), Finetune(lr=0.3, epochs=1))
+    ]
     assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
 
 
@@ -79,5 +84,7 @@ def test_only_convolutions_unless_it_is_told_otherwise(small):
         settings = STILL | {"lr": 1e-30, "layers": layers}
         first = next(small.path("msg", model, images, [(-x, y) for x, y in images], **settings)).model
         assert {n for n, p in model.named_parameters() if not torch.equal(p, first.get_parameter(n))} == moved
-    with pytest.raises(NotApplicable, match='msg: the model has no convolution; with layers="all" it takes linear layers, too'):
+    with pytest.raises(
+        NotApplicable, match='msg: the model has no convolution; with layers="all" it takes linear layers, too'
+    ):
         small.path("msg")

@@ -93,7 +93,9 @@ def test_a_plain_function_will_do_where_the_number_is_given(small, training):
         rewound=lambda back: training.on(copy.deepcopy(training.models[0]), back),
     )
     assert same(model, training.models[3])
-    with pytest.raises(RecipeError, match="rewound has no attribute updates, of which to go back a share; give updates="):
+    with pytest.raises(
+        RecipeError, match="rewound has no attribute updates, of which to go back a share; give updates="
+    ):
         walk(small, training, lambda back: training(back))
 
 
@@ -120,5 +122,5 @@ def test_functions_that_do_not_go_back(small, training, wrong, message):
 
 
 def test_a_share_and_a_number():
-    with pytest.raises(RecipeError, match="rewind_to_delete: .*give either share or updates"):
+    with pytest.raises(RecipeError, match=r"rewind_to_delete: .*give either share or updates"):
         RewindToDelete(share=0.5, updates=3)

@@ -7,9 +7,9 @@ import torch
 from transformers import get_linear_schedule_with_warmup
 
 from ungrok.methods import UNLEARNERS
+from ungrok.methods.finetune import Finetune
 from ungrok.methods.gradient_ascent import GradientAscent
 from ungrok.methods.npo import NPO
-from ungrok.methods.finetune import Finetune
 from ungrok.methods.scheduled import Epochs, Scheduled
 
 MATERIAL = SimpleNamespace(forget=[0, 1, 2, 3], retain=[0])

@@ -14,7 +14,10 @@ def test_weights_are_zero_with_the_given_probability_and_otherwise_as_they_were(
     model = nn.Linear(100, 100)
     batch = [(torch.randn(2, 100), torch.tensor([0, 1]))]
     method = WeightDropout(optimizer="sgd", lr=1e-50, share=share, updates=1)
-    ends = [next(method.path(model, batch, [(-x, y) for x, y in batch], Classification(), seed=s)).model.weight for s in (0, 1)]
+    ends = [
+        next(method.path(model, batch, [(-x, y) for x, y in batch], Classification(), seed=s)).model.weight
+        for s in (0, 1)
+    ]
     dropped = [w == 0 for w in ends]
     for w, zero in zip(ends, dropped, strict=True):
         assert torch.equal(w[~zero], model.weight[~zero])

@@ -144,7 +144,9 @@ def check_own(role: str, given: object, model: nn.Module, allowed: str) -> nn.Mo
     for name in sorted(shapes[0].keys() | shapes[1].keys()):
         ours, wanted = (side.get(name, "none") for side in shapes)
         if ours != wanted:
-            raise RecipeError(f"{role}: gave a model whose {name} has the shape {ours}; allowed: {wanted}, as in the model")
+            raise RecipeError(
+                f"{role}: gave a model whose {name} has the shape {ours}; allowed: {wanted}, as in the model"
+            )
     return own
 
 

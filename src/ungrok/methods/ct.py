@@ -46,7 +46,9 @@ class CT(Finetune):
     def check(self, material: Material) -> None:
         """Refuse a model without a kernel to transpose."""
         if not square_kernels(material.model):
-            raise NotApplicable("ct: the model has no convolution with a square kernel of more than one pixel to transpose")
+            raise NotApplicable(
+                "ct: the model has no convolution with a square kernel of more than one pixel to transpose"
+            )
 
     @torch.no_grad()
     def begin(self, material: Material) -> Epochs:

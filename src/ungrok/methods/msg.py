@@ -68,10 +68,13 @@ class MSG(Finetune):
 
     inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     reads: ClassVar[tuple[Role, ...]] = ("forget", "retain")
+    from_scratch: ClassVar[bool] = True
     kind: Literal["msg"] = "msg"  # type: ignore[assignment]
     lr: float = Field(1e-3, gt=0, description="highest learning rate, in the middle of the path")
     share: float = Field(0.3, ge=0, le=1, description="share of each layer's weights that start fresh")
-    slow: float = Field(0.1, ge=0, le=1, description="by what the gradients of the layer's other weights are multiplied")
+    slow: float = Field(
+        0.1, ge=0, le=1, description="by what the gradients of the layer's other weights are multiplied"
+    )
     layers: Literal["convolutions", "all"] = Field("convolutions", description="all: linear layers, too")
     default_epochs: ClassVar[int] = 5
 
@@ -85,7 +88,9 @@ class MSG(Finetune):
         """Refuse a model without such layers."""
         if not self.weights(material.model):
             more = ' with layers="all" it takes linear layers, too' if self.layers == "convolutions" else ""
-            raise NotApplicable(f"msg: the model has no {'convolution;' if more else 'layer to give fresh weights'}{more}")
+            raise NotApplicable(
+                f"msg: the model has no {'convolution;' if more else 'layer to give fresh weights'}{more}"
+            )
 
     def begin(self, material: Material) -> Gates:
         """Give fresh weights to the share with the smallest gradients."""

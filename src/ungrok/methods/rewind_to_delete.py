@@ -37,7 +37,9 @@ class RewindToDelete(Unlearner):
     family: ClassVar[Family] = "retain"
     self_stopping: ClassVar[bool] = True
     kind: Literal["rewind_to_delete"] = "rewind_to_delete"
-    share: float | None = Field(None, gt=0, le=1, description="share of the training's updates to go back; give this or updates")
+    share: float | None = Field(
+        None, gt=0, le=1, description="share of the training's updates to go back; give this or updates"
+    )
     updates: int | None = Field(None, ge=1, description="updates to go back")
     default_share: ClassVar[float] = 0.5
 
@@ -78,7 +80,9 @@ class RewindToDelete(Unlearner):
             with random, torch.enable_grad(), entering("rewound", "it cannot go on"):
                 place = next(places, None)
             if place is None:
-                raise RecipeError(f"rewound: ended after {made} models; allowed: {back + 1}, that of {back} updates ago and one per update")
+                raise RecipeError(
+                    f"rewound: ended after {made} models; allowed: {back + 1}, that of {back} updates ago and one per update"
+                )
             earlier = check_own("rewound", place, material.original, "a model of its own, as it was earlier")
             material.renew(material.model, earlier)
             if made:

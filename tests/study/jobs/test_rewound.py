@@ -75,7 +75,7 @@ def test_the_first_place_is_that_of_the_training_and_the_callers_random_state_st
 
 def test_what_the_updates_read_is_counted(going_back):
     """90 examples in batches of 60: an epoch is two updates, 60 and 30 examples, in the order of the oracle's steps."""
-    rewound, end, source = going_back
+    rewound, end, _ = going_back
     split = ForgetSplit(torch.arange(30), torch.arange(30, 120), (0,))
     retain, read = Metered([], 90), []
     for _ in rewound(split, retain)(5):
@@ -112,7 +112,9 @@ def test_the_path_of_a_study_ends_at_the_oracle_bit_for_bit(study, controlled, s
 def test_other_methods_do_not_take_the_trajectory(study, controlled):
     """Theirs are the jobs of a plan without it."""
     plan, _, _ = study
-    own = make_plan(controlled("unlearn=[{kind: gradient_ascent, lr: 0.05, updates: 40}, {kind: rewind_to_delete}]", *REWOUND[1:]))
+    own = make_plan(
+        controlled("unlearn=[{kind: gradient_ascent, lr: 0.05, updates: 40}, {kind: rewind_to_delete}]", *REWOUND[1:])
+    )
     roles = {path.method: set(own.job(path.path, Unlearn).inputs) for path in own.paths}
     assert roles == {"gradient_ascent": {"stage"}, "rewind_to_delete": {"stage", "trajectory"}}
     assert {p.path for p in own.paths if p.method == "gradient_ascent"} <= set(plan.jobs)

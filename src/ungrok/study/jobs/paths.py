@@ -19,7 +19,13 @@ from ungrok.study.jobs.checkpoint import Checkpoint
 from ungrok.study.jobs.rewound import Rewound
 from ungrok.study.jobs.split import made_split
 from ungrok.study.jobs.trained import (
-    FinishedTraining, Trained, TrainSpec, build_run, forget_split, fresh_model, weights_at,
+    FinishedTraining,
+    Trained,
+    TrainSpec,
+    build_run,
+    forget_split,
+    fresh_model,
+    weights_at,
 )  # fmt: skip
 from ungrok.study.recipe import AnyUnlearner
 from ungrok.study.recipe_blocks import BatchSizes
