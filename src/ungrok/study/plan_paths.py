@@ -42,6 +42,18 @@ def asked(recipe: Recipe, seed: int) -> Asked | None:
     return None if recipe.probe is None else Asked(**recipe.probe.to_dict(), seed=Seeds(seed).probe)
 
 
+def path_inputs(plan: Plan, request: Request, start: str, method: Unlearner) -> dict[str, str]:
+    """Return the keys of the jobs from which a path of a method is walked; it starts from the model of the job ``start``.
+
+    The trajectory is among them where the path takes a model of it beside that of the stage: on language models the base model, and
+    with methods that go back along the training.
+    """
+    inputs = {"stage": start, **request.split_input}
+    if plan.recipe.problem.family == "language" or "rewound" in method.needs:
+        inputs["trajectory"] = plan.trajectories[request.arm.name, request.seed]
+    return inputs
+
+
 def at_strengths(plan: Plan, method: Unlearner, forget: str) -> Unlearner:
     """Return a method with the strengths that its search has come to; any other method as it is."""
     search = plan.recipe.search
@@ -95,14 +107,6 @@ def path_spec(
     )
 
 
-def path_inputs(plan: Plan, request: Request, stage: str) -> dict[str, str]:
-    """Return the inputs of a path that starts from the model of the job ``stage``."""
-    inputs = {"stage": stage, **request.split_input}
-    if plan.recipe.problem.family == "language":
-        inputs["trajectory"] = plan.trajectories[request.arm.name, request.seed]
-    return inputs
-
-
 def add_path(
     plan: Plan,
     request: Request,
@@ -123,7 +127,8 @@ def add_path(
     spec = path_spec(
         plan, request, method, Seeds(seed).unlearning_of(repeat), until=until, questioned=first and until is None
     )
-    path = plan.add(jobs.Unlearn(spec, path_inputs(plan, request, plan.stages[arm, seed, stage]), label))
+    start = plan.stages[arm, seed, stage]
+    path = plan.add(jobs.Unlearn(spec, path_inputs(plan, request, start, spec.unlearn), label))
     inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
     scored = EvaluateSpec(targets=recipe.claims.targets, audit=first and until is None)
     rows = plan.add(jobs.Evaluate(scored, inputs, f"scores of {label}"))

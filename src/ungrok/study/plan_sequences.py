@@ -97,7 +97,7 @@ def _after(plan: Plan, before: PathJobs, request: Request, method: Unlearner, wh
     label += f", phase {request.phase}"
     seed, until = Seeds(request.seed).unlearning_in(request.phase), None if isinstance(where, str) else where
     spec = path_spec(plan, request, method, seed, until=until)
-    path = plan.add(jobs.Unlearn(spec, path_inputs(plan, request, left), label))
+    path = plan.add(jobs.Unlearn(spec, path_inputs(plan, request, left, spec.unlearn), label))
     scored = EvaluateSpec(targets=[] if where == "end" else [where], audit=False)
     rows = plan.add(jobs.Evaluate(scored, {"path": path, "oracle": oracle}, f"scores of {label}"))
     return replace(before, path=path, rows=rows)

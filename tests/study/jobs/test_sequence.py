@@ -25,7 +25,7 @@ SMALL = ("seeds=[0]", "trajectory.steps=100", "stages=[grokked]", "claims.compar
 METHODS = (
     "unlearn=[{kind: gradient_ascent, lr: 0.05, updates: 40}, {kind: gradient_ascent, lr: 1.0e-6, updates: 3, name: weak}, "
     "{kind: gradient_ascent, lr: 1.0e+30, updates: 3, name: wild}, {kind: fisher, alpha: [1.0e-6, 1.0e-3]}, "
-    "{kind: retrain, updates: 5, lr: 0.01}]"
+    "{kind: retrain, updates: 5, lr: 0.01}, {kind: rewind_to_delete, share: 1.0}]"
 )
 SPLITS = "forget=[{kind: class}, {kind: random, size: 12}]"
 
@@ -119,6 +119,17 @@ def test_oracles_never_saw_any_set_so_far_and_stand_at_the_same_step(sequences, 
     assert [row["updates"] for row in rows if row["of"] == 1] == [stage.step, 2 * stage.step, 3 * stage.step]
 
 
+@pytest.mark.parametrize("forget", ["class", "random-12"])
+def test_going_all_the_way_back_is_the_oracle_in_every_phase(sequences, forget):
+    own, oracle = (
+        pd.DataFrame(opened(sequences, *which, forget)[1])
+        for which in (("rewind_to_delete", "unlearned"), (RETRAINED, "oracle"))
+    )
+    names = ["phase", "of", "UA", "RA", "TA", "bystander_accuracy", "updates"]
+    assert len(own) == 6
+    pd.testing.assert_frame_equal(own[names], oracle[names])
+
+
 @pytest.mark.parametrize(
     ("method", "reached"), [("gradient_ascent", True), ("weak", False), ("retrain", None), ("fisher", True)]
 )
@@ -165,7 +176,7 @@ def test_a_sequence_ends_where_a_request_breaks_the_model(sequences):
 
 def test_the_table_holds_every_sequence(sequences):
     table = collect(*sequences).sequences
-    assert len(table) == 2 * (4 * 6 + 1 + 2 * 6)
+    assert len(table) == 2 * (5 * 6 + 1 + 2 * 6)
     assert set(table["subject"]) == {"unlearned", "oracle", "oracle_2"}
     own = table[(table["method"] == "fisher") & (table["forget"] == "class")]
     assert own["UA"].tolist() == [row["UA"] for row in opened(sequences, "fisher")[1]]
