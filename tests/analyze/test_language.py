@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ungrok.analyze import ANALYSES, Subject
-from ungrok.analyze.activations import features
+from ungrok.core.activations import features
 from ungrok.analyze.gradients import gradient_gram, mean_gradient
 from ungrok.analyze.local_complexity import directions, sign_changes
 from ungrok.analyze.operators import hessian
