@@ -16,7 +16,7 @@ from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.modules import bare, duplicate
 from ungrok.core.objective import Batch, Family, Objective
 from ungrok.core.registry import Registry
-from ungrok.core.schema import Schema
+from ungrok.core.schema import Explained, Schema
 from ungrok.core.seeds import generator
 
 
@@ -132,9 +132,10 @@ class StressMaterial:
         return max(0, min(len(self.forget) - 1, max(1, round(share * len(self.forget)))))
 
 
-class StressTest(Schema):
+class StressTest(Schema, metaclass=Explained):
     """An attack on a model after unlearning, with its settings.
 
+    Making one raises RecipeError if a setting is not known, or its value not allowed.
     :meth:`path` is a generator that yields the *live* model at every place, first the untouched one. The model handed in is never
     changed, the caller's random state never moves, and all randomness comes from the material's seed.
     """
@@ -191,6 +192,11 @@ class StressTest(Schema):
             NotApplicable: If the test does not apply to this model.
 
         """
+        self.refuse(model, material)
+        return self.steps(duplicate(bare(model)), material, setting)
+
+    def refuse(self, model: nn.Module, material: StressMaterial) -> None:
+        """Raise RecipeError or NotApplicable, as :meth:`path` does, where there can be no path."""
         check_model("model", model)
         check_seed(material.seed)
         family = material.objective.family
@@ -205,7 +211,6 @@ class StressTest(Schema):
             if len(getattr(material, role)) == 0:
                 raise RecipeError(f"{role}: holds no examples")
         self.check(bare(model), material)
-        return self.steps(duplicate(bare(model)), material, setting)
 
 
 STRESS_TESTS: Registry[StressTest] = Registry(

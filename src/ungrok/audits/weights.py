@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -20,16 +20,25 @@ def merge(model: nn.Module) -> None:
 
     An attack on weights is one on those that the model computes with.
     """
-    merging: Any = getattr(model, "merge_adapter", None)
-    if callable(merging):
+    merging = _merging(model)
+    if merging is not None:
         merging()
 
 
+def _merging(model: nn.Module) -> Callable[[], None] | None:
+    method: Any = getattr(model, "merge_adapter", None)
+    return method if callable(method) else None
+
+
 def tensors(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the weights and biases that a model computes with, frozen ones too, each once, by name; adapters have been merged."""
-    return {
-        name: p for name, p in model.named_parameters() if p.is_floating_point() and ADAPTER not in name and p.numel()
-    }
+    """Return the weights and biases that a model computes with, frozen ones too, each once, by name.
+
+    Those of adapters that :func:`merge` has added to others are left out.
+    """
+    named = {name: p for name, p in model.named_parameters() if p.is_floating_point() and p.numel()}
+    if _merging(model) is None:
+        return named
+    return {name: p for name, p in named.items() if ADAPTER not in name}
 
 
 def matrices(model: nn.Module) -> dict[str, nn.Parameter]:
