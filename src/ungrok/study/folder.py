@@ -140,7 +140,10 @@ class StudyFolder:
         """The verdicts, which follow from the rows, the recipe, the doses, and which look at the study this was."""
         look = self.provenance.get("look") or {}
         exploratory = not look.get("first_headline_same", True)
-        return judge(self.results.rows, self.recipe, self.doses, look.get("alpha"), exploratory=exploratory)
+        results, alpha = self.results, look.get("alpha")
+        return judge(
+            results.rows, self.recipe, self.doses, alpha, exploratory=exploratory, stress=results.stress, lasting=results.lasting
+        )  # fmt: skip
 
     @property
     def doses(self) -> dict[str, Doses]:
