@@ -18,6 +18,7 @@ from ungrok.core.seeds import seeded
 from ungrok.core.sets import check_batches
 from ungrok.methods.base import UNLEARNERS, Unlearner
 from ungrok.methods.change import Change
+from ungrok.methods.material import Rewound
 from ungrok.methods.path import Step, UnlearningPath
 
 P = ParamSpec("P")
@@ -52,6 +53,7 @@ def unlearning_path(
     validation: Batches | None = None,
     factory: Callable[[], nn.Module] | None = None,
     base: nn.Module | None = None,
+    rewound: Rewound | None = None,
     seed: int = 0,
     bfloat16: bool = False,
     **settings: Any,
@@ -70,6 +72,8 @@ def unlearning_path(
         validation: Re-iterable of held-out batches, for methods that need them.
         factory: Returns a freshly initialized model of the same shape, for methods that need one.
         base: The model before it saw the data, for methods that need it.
+        rewound: A function that goes back along the training that gave the model, for methods that need it: called with a number k,
+            it gives the model of k updates ago, then the same again after each of k updates on ``retain``.
         seed: The only source of randomness.
         bfloat16: Autocast the model's passes to bfloat16, as ``trajectory.speed`` does in training; weights and losses stay as
             they are.
@@ -98,7 +102,8 @@ def unlearning_path(
         with seeded(seed):
             objective, _ = recognized(model, forget)
     run = autocast(objective, device_of(model)) if bfloat16 else objective
-    path = made.path(model, forget, retain, run, validation=validation, factory=factory, base=base, seed=seed)
+    more: dict[str, Any] = {"validation": validation, "factory": factory, "base": base, "rewound": rewound}
+    path = made.path(model, forget, retain, run, **more, seed=seed)
     return UnlearningPath(_watched(path, made.label, Change(model, forget, objective, seed)), path.budget)
 
 

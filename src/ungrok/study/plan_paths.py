@@ -42,6 +42,19 @@ def asked(recipe: Recipe, seed: int) -> Asked | None:
     return None if recipe.probe is None else Asked(**recipe.probe.to_dict(), seed=Seeds(seed).probe)
 
 
+def path_inputs(plan: Plan, request: Request, stage: str, method: Unlearner) -> dict[str, str]:
+    """Return the keys of the jobs from which a path of a method is walked.
+
+    The trajectory is among them where the path takes a model of it beside that of the stage: on language models the base model, and
+    with methods that go back along the training.
+    """
+    arm, seed = request.arm.name, request.seed
+    inputs = {"stage": plan.stages[arm, seed, stage], **request.split_input}
+    if plan.recipe.problem.family == "language" or "rewound" in method.needs:
+        inputs["trajectory"] = plan.trajectories[arm, seed]
+    return inputs
+
+
 def at_strengths(plan: Plan, method: Unlearner, forget: str) -> Unlearner:
     """Return a method with the strengths that its search has come to; any other method as it is."""
     search = plan.recipe.search
@@ -95,10 +108,7 @@ def add_path(
         scores=recipe.problem.scores,
         until=until,
     )
-    sources = {"stage": plan.stages[arm, seed, stage], **request.split_input}
-    if recipe.problem.family == "language":
-        sources["trajectory"] = plan.trajectories[arm, seed]
-    path = plan.add(jobs.Unlearn(spec, sources, label))
+    path = plan.add(jobs.Unlearn(spec, path_inputs(plan, request, stage, spec.unlearn), label))
     inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
     scored = EvaluateSpec(targets=recipe.claims.targets, audit=first and until is None)
     rows = plan.add(jobs.Evaluate(scored, inputs, f"scores of {label}"))

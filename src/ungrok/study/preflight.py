@@ -79,6 +79,7 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     _check_analyses(recipe, network, data)
     _check_attacks(recipe, network, data)
     _check_rescaled(recipe, arm, network, data)
+    _check_rewound(recipe, arm)
     for rule in recipe.forget:
         if rule.from_trajectory:
             _check_local(rule, data, training)
@@ -191,6 +192,17 @@ def _check_attacks(recipe: Recipe, network: nn.Module, data: Data) -> None:
             test.check(network, own)
         except (NotApplicable, RecipeError) as error:
             raise RecipeError(f"stress.attacks.{place}: {error}") from None
+
+
+def _check_rewound(recipe: Recipe, arm: str) -> None:
+    """Raise RecipeError where a method goes back along a training that never passed the model of a stage."""
+    rescaled = [name for name in recipe.stages_of(arm) if isinstance(recipe.controls.get(name), Rescaled)]
+    for number, method in enumerate(recipe.unlearn):
+        if "rewound" in method.needs and rescaled:
+            raise RecipeError(
+                f"unlearn.{number}: {method.kind!r} goes back along the training of a model, and stage {rescaled[0]!r} is of a rescaled one, "
+                "which no training gave; leave one of them out"
+            )
 
 
 def _check_rescaled(recipe: Recipe, arm: str, network: nn.Module, data: Data) -> None:

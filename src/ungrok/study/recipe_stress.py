@@ -76,6 +76,7 @@ class Lasting(Schema):
     lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], *Several] = Field(
         (0.005, 0.01, 0.02), description="learning rates of the repair; the one that brings most back counts"
     )
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="of the repair; SGD with a momentum of 0.9")
     batch: int = Field(64, ge=2, description="retained examples per update of the repair")
     methods: list[str] | None = Field(None, min_length=1, description="labels of methods; all when null")
     rates: Literal["nominal", "all"] = Field(
@@ -128,7 +129,7 @@ def lasting_target(claims: Claims) -> float:
 
     """
     target = claims.primary if claims.headline.target is None else claims.headline.target
-    if isinstance(target, str):
-        key = "claims.targets" if claims.headline.target is None else "claims.headline.target"
-        raise ValueError(f"{key}: lasting needs a level of UA, which {target!r} is not; give a number, for instance 0.1")
-    return target
+    if isinstance(target, float):
+        return target
+    key = "claims.targets" if claims.headline.target is None else "claims.headline.target"
+    raise ValueError(f"{key}: lasting needs a level of UA, which {target!r} is not; give a number, for instance 0.1")

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,11 +38,12 @@ BEFORE = ("UA", "RA", "TA", "validation_accuracy", "bystander_accuracy")
 
 
 class Repair(Schema):
-    """Training on retained data alone by SGD with a momentum of 0.9, at each of several rates."""
+    """Training on retained data alone, at each of several rates; SGD has a momentum of 0.9."""
 
     updates: int
     lr: tuple[float, ...]
     batch: int
+    optimizer: Literal["sgd", "adamw"] = "sgd"
 
 
 class LastingSpec(PathSpec):
@@ -60,8 +61,8 @@ class LastingResult(Result):
     """One row per tried place in the order of the path, or the ``reason`` why there are none.
 
     ``dose``, ``updates`` (None on one-shot paths), :data:`BEFORE`, and the same with ``_after`` at the rate of the repair that brings
-    most back; ``lasts``: UA is at or below the target before and after; ``first``: the first such place; ``monotone``: no place that
-    was tried after it fails. ``budget`` is the dose at which the path ends.
+    most back, None where none leaves finite numbers; ``lasts``: UA is at or below the target before and after; ``first``: the first
+    such place; ``monotone``: no place with finite numbers that was tried after it fails. ``budget`` is the dose at which the path ends.
     """
 
     rows: list[dict[str, Any]] = []
@@ -96,7 +97,8 @@ class Lasting(Job[LastingSpec, LastingResult]):
         trial = _Trial(departure, spec, places)
         outcome = tried([place.dose for place in places], trial.lasts)
         first = next((index for index, stays in outcome.items() if stays), None)
-        monotone = all(stays for index, stays in outcome.items() if first is not None and index >= first)
+        later = [index for index in outcome if first is not None and index > first]
+        monotone = all(outcome[index] for index in later if trial.rows[index]["UA_after"] is not None)
         rows = [
             trial.rows[index] | {"lasts": stays, "first": index == first, "monotone": monotone}
             for index, stays in outcome.items()
@@ -172,8 +174,7 @@ class _Trial:
 
     @property
     def _relearn(self) -> Relearn:
-        repair = self._spec.repair
-        return Relearn(shares=(0.0,), lr=repair.lr, updates=repair.updates, batch=repair.batch)
+        return Relearn(shares=(0.0,), **self._spec.repair.to_dict())
 
     def _repaired(self, setting: Setting) -> Mapping[str, float | None]:
         """Return the numbers of the model after the repair at one rate."""
