@@ -49,7 +49,7 @@ LENGTHS = {
 }
 """Epochs of a path by default, and its updates where forget has two batches and retain three."""
 
-FRESH = ("retrain", "exact_unlearning_k")
+FRESH = ("retrain", "exact_unlearning_k", "msg")
 
 
 @pytest.mark.parametrize("kind", KINDS)

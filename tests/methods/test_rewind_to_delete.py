@@ -122,5 +122,5 @@ def test_functions_that_do_not_go_back(small, training, wrong, message):
 
 
 def test_a_share_and_a_number():
-    with pytest.raises(RecipeError, match="rewind_to_delete: .*give either share or updates"):
+    with pytest.raises(RecipeError, match=r"rewind_to_delete: .*give either share or updates"):
         RewindToDelete(share=0.5, updates=3)

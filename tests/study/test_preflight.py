@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.data import Data, Split
 from ungrok.data.vision import Vision
 from ungrok.study.loading import load, shipped
@@ -63,3 +63,26 @@ def test_recipes_of_the_paper_fit_data_of_their_shape(recipe, monkeypatch):
     kinds = make_plan(recipe).counts()
     trained = len(recipe.seeds) * (1 + len(recipe.arms)) * (1 + len(recipe.forget))
     assert kinds["train"] == trained + recipe.noise_seeds * (1 + len(recipe.arms)) * len(recipe.forget)
+
+
+def test_a_method_that_goes_back_along_a_training_and_a_model_that_no_training_gave(tiny):
+    overrides = [
+        "unlearn=[{kind: finetune}, {kind: rewind_to_delete}]",
+        "controls.louder={kind: rescaled, stage: grokked, factor: 4}",
+        "stages=[pre_grok, louder]",
+        "claims.compare=[[pre_grok, louder]]",
+    ]
+    with pytest.raises(
+        RecipeError, match=r"^unlearn\.1: 'rewind_to_delete' goes back .* stage 'louder' is of a rescaled one"
+    ):
+        preflight(tiny(*overrides))
+    preflight(tiny(overrides[0]))
+    preflight(tiny(*overrides[1:]))
+
+
+def test_a_method_of_convolutions_and_a_model_without_them(tiny):
+    with pytest.raises(NotApplicable, match=r"^ct: the model has no convolution with a square kernel"):
+        preflight(tiny("unlearn=[{kind: ct}]"))
+    with pytest.raises(NotApplicable, match=r'^msg: the model has no convolution; with layers="all"'):
+        preflight(tiny("unlearn=[{kind: msg}]"))
+    preflight(tiny("unlearn=[{kind: msg, layers: all}]"))

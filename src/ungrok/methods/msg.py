@@ -68,6 +68,7 @@ class MSG(Finetune):
 
     inputs: ClassVar[tuple[str, ...]] = ("classifier",)
     reads: ClassVar[tuple[Role, ...]] = ("forget", "retain")
+    from_scratch: ClassVar[bool] = True
     kind: Literal["msg"] = "msg"  # type: ignore[assignment]
     lr: float = Field(1e-3, gt=0, description="highest learning rate, in the middle of the path")
     share: float = Field(0.3, ge=0, le=1, description="share of each layer's weights that start fresh")

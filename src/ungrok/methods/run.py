@@ -72,8 +72,7 @@ def unlearning_path(
         validation: Re-iterable of held-out batches, for methods that need them.
         factory: Returns a freshly initialized model of the same shape, for methods that need one.
         base: The model before it saw the data, for methods that need it.
-        rewound: A function that goes back along the training that gave the model, for methods that need it: called with a number k,
-            it gives the model of k updates ago, then the same again after each of k updates on ``retain``.
+        rewound: Goes back along the training, for methods that need it; see :data:`ungrok.methods.material.Rewound`.
         seed: The only source of randomness.
         bfloat16: Autocast the model's passes to bfloat16, as ``trajectory.speed`` does in training; weights and losses stay as
             they are.
@@ -102,8 +101,14 @@ def unlearning_path(
         with seeded(seed):
             objective, _ = recognized(model, forget)
     run = autocast(objective, device_of(model)) if bfloat16 else objective
-    more: dict[str, Any] = {"validation": validation, "factory": factory, "base": base, "rewound": rewound}
-    path = made.path(model, forget, retain, run, **more, seed=seed)
+    more: dict[str, Any] = {
+        "validation": validation,
+        "factory": factory,
+        "base": base,
+        "rewound": rewound,
+        "seed": seed,
+    }
+    path = made.path(model, forget, retain, run, **more)
     return UnlearningPath(_watched(path, made.label, Change(model, forget, objective, seed)), path.budget)
 
 

@@ -75,7 +75,7 @@ def test_the_first_place_is_that_of_the_training_and_the_callers_random_state_st
 
 def test_what_the_updates_read_is_counted(going_back):
     """90 examples in batches of 60: an epoch is two updates, 60 and 30 examples, in the order of the oracle's steps."""
-    rewound, end, source = going_back
+    rewound, end, _ = going_back
     split = ForgetSplit(torch.arange(30), torch.arange(30, 120), (0,))
     retain, read = Metered([], 90), []
     for _ in rewound(split, retain)(5):
