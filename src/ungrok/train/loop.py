@@ -262,7 +262,11 @@ class Run:
         logits = self._logits(batch)
         losses = self.objective.losses(logits, batch)
         # Gradients are averaged over ranks, whose shares may differ by one example.
-        loss = self.objective.mean(losses, batch) if self.ranks.world == 1 else losses.sum() * (self.ranks.world / self.objective.size(whole))
+        loss = (
+            self.objective.mean(losses, batch)
+            if self.ranks.world == 1
+            else losses.sum() * (self.ranks.world / self.objective.size(whole))
+        )
         if penalty:
             with still_statistics(self.model):
                 loss = loss + penalty.term(lambda inputs: self._logits((inputs, *batch[1:])), batch[0], logits)
