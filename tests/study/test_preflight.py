@@ -1,10 +1,12 @@
 """Models that do not fit the data are found before any training."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, UngrokError
 from ungrok.data import Data, Split
 from ungrok.data.vision import Vision
 from ungrok.study.loading import load, shipped
@@ -86,3 +88,33 @@ def test_a_method_of_convolutions_and_a_model_without_them(tiny):
     with pytest.raises(NotApplicable, match=r'^msg: the model has no convolution; with layers="all"'):
         preflight(tiny("unlearn=[{kind: msg}]"))
     preflight(tiny("unlearn=[{kind: msg, layers: all}]"))
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("requests=11",), "^requests: forget split 'class' is asked for 1 more, and earlier requests leave 0"),
+        (("requests=10",), "after 9 earlier requests; each needs at least one"),
+        (
+            ("forget=[{kind: random, size: 50}]", "requests=3"),
+            "^requests: forget split 'random-50' is asked for 50 more",
+        ),
+    ],
+)
+def test_requests_that_the_data_cannot_give_are_refused_before_any_work(tiny, overrides, message):
+    with pytest.raises(UngrokError, match=message):
+        preflight(tiny(*overrides))
+
+
+def test_a_group_must_be_large_enough_for_all_requests():
+    text = str(Path(__file__).with_name("tiny-text.yaml"))
+    only = "forget=[{kind: local_grokking, size: 4, using: {by: quantile, quantile: 0.3, candidate: 1}}]"
+    compare = "claims.compare=[]"
+    preflight(load(text, (only, compare, "requests=3")))
+    with pytest.raises(RecipeError, match="16 examples asked of a group of 12"):
+        preflight(load(text, (only, compare, "requests=4")))
+
+
+def test_small_sets_of_later_requests_are_warned_of(tiny):
+    data, _ = preflight(tiny())
+    sizes = data.train.targets.bincount().sort().values.tolist()
+    _, warnings = preflight(tiny("seeds=[0]", "requests=9"))
+    assert any(f"holds only {size} examples" in text for text in warnings for size in sizes[:2])

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ungrok.report.families import ReportFamily
+from ungrok.report.figures.sequences import NAME as SEQUENCES
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.tables import costs, oracle, transitions, updates, verdicts
 from ungrok.report.tables import mechanism as mechanism_tables
 from ungrok.report.tables.components import components
 from ungrok.report.tables.controls import controls
 from ungrok.report.tables.provenance import provenance
+from ungrok.report.tables.sequences import sequences
 from ungrok.report.tables.table import Table
 from ungrok.report.tables.warnings import warnings
 from ungrok.report.view import View
@@ -59,9 +61,11 @@ def sections(
         made: What the study was made with.
 
     """
+    own = [figure for figure in figures if figure["name"].startswith(SEQUENCES)]
     return [
         *_of_verdicts(view, family.later),
-        Section("figures", "Figures", figures=figures),
+        Section("figures", "Figures", figures=[figure for figure in figures if figure not in own]),
+        *_of_sequences(view, own),
         *_optional("language", "Language", family.own_tables(view)),
         Section(
             "oracle", "Oracle gap",
@@ -108,6 +112,12 @@ def _of_mechanism(mechanism: Mechanism) -> Iterator[Section]:
     tables = [("mechanism", table) for table in mechanism_tables.tables(mechanism)]
     if tables:
         yield Section("mechanism", "Mechanism", tables, sentences=mechanism.sentences())
+
+
+def _of_sequences(view: View, figures: Sequence[Shown]) -> Iterator[Section]:
+    tables = _plain(sequences(view))
+    if tables:
+        yield Section(SEQUENCES, "Requests in sequence", tables, figures)
 
 
 def _of_costs(view: View) -> Section:
