@@ -88,6 +88,8 @@ def test_a_method_of_convolutions_and_a_model_without_them(tiny):
     with pytest.raises(NotApplicable, match=r'^msg: the model has no convolution; with layers="all"'):
         preflight(tiny("unlearn=[{kind: msg}]"))
     preflight(tiny("unlearn=[{kind: msg, layers: all}]"))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -179,7 +179,7 @@ class _Tables:
         return table
 
     def _placed(self, name: str, more: Sequence[PathJobs] = ()) -> pd.DataFrame:
-        recipe, frames = self.plan.recipe, []
+        recipe, places = self.plan.recipe, []
         several = [
             name
             for name, count in zip(REPLICATE, (recipe.forget_draws, recipe.unlearn_seeds), strict=True)
@@ -191,10 +191,10 @@ class _Tables:
                 step = self.stage(path.arm, path.seed, path.stage).step
                 place = dict(zip(KEYS, (path.seed, path.arm, path.stage, step, path.forget, path.method), strict=True))
                 place |= {column: getattr(path, column) for column in several if more}
-                frames.append(pd.DataFrame([place | row for row in rows]))
-        if not frames:
+                places += [place | row for row in rows]
+        if not places:
             return pd.DataFrame(columns=[*KEYS, "dose"])
-        table = pd.concat(frames, ignore_index=True)
+        table = pd.DataFrame(places)
         flags = [c for c in map(str, table) if c.startswith("reached")]
         numbers = [c for c in map(str, table) if c not in (*KEYS, *REPLICATE, *flags, "diverged", "rewound")]
         table[numbers] = table[numbers].astype("float64")
