@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ungrok.analyze import Subject
-from ungrok.analyze.activations import features
+from ungrok.core.activations import features
 from ungrok.analyze.alignment import set_cosines
 from ungrok.analyze.cka import CKA
 from ungrok.analyze.gradients import gradient_gram

@@ -1,6 +1,16 @@
 """Written by ``python -m ungrok._exports``."""
 
+from ungrok.api import attack as attack
 from ungrok.api import audit as audit
+from ungrok.audits.base import StressTest as StressTest
+from ungrok.audits.extract import Extract as Extract
+from ungrok.audits.interpolate import Interpolate as Interpolate
+from ungrok.audits.linear_probe import LinearProbe as LinearProbe
+from ungrok.audits.prune import Prune as Prune
+from ungrok.audits.quantize import Quantize as Quantize
+from ungrok.audits.relearn import Relearn as Relearn
+from ungrok.audits.report import StressReport as StressReport
+from ungrok.audits.weight_noise import WeightNoise as WeightNoise
 from ungrok.core.causal_lm import CausalLM as CausalLM
 from ungrok.core.errors import NotApplicable as NotApplicable
 from ungrok.core.errors import RecipeError as RecipeError

@@ -17,19 +17,25 @@ PLACES = {
     "Objective": "ungrok.core.objective",
     "RecipeError": "ungrok.core.errors",
     "Step": "ungrok.methods.path",
+    "StressReport": "ungrok.audits.report",
+    "StressTest": "ungrok.audits.base",
     "Unlearner": "ungrok.methods.base",
     "UnlearningWarning": "ungrok.core.errors",
+    "attack": "ungrok.api",
     "audit": "ungrok.api",
     "unlearn": "ungrok.methods.run",
     "unlearning_path": "ungrok.methods.run",
 }
-"""Names and their modules; the classes of the methods come on top."""
+"""Names and their modules; the classes of the methods and of the stress tests come on top."""
+
+REGISTERED = (("ungrok.methods", "UNLEARNERS.register"), ("ungrok.audits", "STRESS_TESTS.register"))
+"""Packages whose registered classes are offered, with the decorators that register them."""
 
 
 def places() -> dict[str, str]:
     """Return the module of every name, in alphabetical order."""
-    methods = {entry.class_name: entry.module for entry in entries("ungrok.methods", "UNLEARNERS.register").values()}
-    return dict(sorted((PLACES | methods).items()))
+    classes = {entry.class_name: entry.module for where in REGISTERED for entry in entries(*where).values()}
+    return dict(sorted((PLACES | classes).items()))
 
 
 def load(name: str) -> Any:

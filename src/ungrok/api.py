@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
+from ungrok.audits.base import StressTest
+from ungrok.audits.beside import configured, side_by_side
+from ungrok.audits.collected import collected
+from ungrok.audits.report import StressReport
 from ungrok.core.entrance import check_lists, check_model, check_objective, check_seed, made_by, recognized
 from ungrok.core.errors import RecipeError
 from ungrok.core.modules import bare
@@ -17,6 +22,56 @@ from ungrok.evaluate.audit import Audit
 from ungrok.evaluate.distances import relative_forgetting, tug_of_war, tug_of_war_membership, weight_distance
 from ungrok.evaluate.examination import EXAMINATIONS, RANDOM, UNLEARNED, Examination
 from ungrok.evaluate.gap import oracle_gap
+
+
+def attack(
+    unlearned: nn.Module,
+    *,
+    original: nn.Module,
+    oracle: nn.Module | None = None,
+    forget: Batches,
+    retain: Batches,
+    test: Batches,
+    attacks: Iterable[str | StressTest] | None = None,
+    objective: Objective | None = None,
+    seed: int = 0,
+) -> StressReport:
+    """Attack an unlearned model, and beside it the oracle and the original: is what was to be forgotten gone, or hidden?
+
+    Every set is read once and kept in memory. Of the forget examples the attacker holds a share that is drawn by ``seed``; UA is read on
+    the others. All models are attacked in the same way: same batches, same rates, same draws.
+
+    Args:
+        unlearned: The model after unlearning; not changed.
+        original: The model before it.
+        oracle: A model retrained without ``forget``. Without one the report says what cannot be known.
+        forget: Batches that were to be forgotten.
+        retain: Batches that were to be kept.
+        test: Batches that no model has seen.
+        attacks: Names or configured attacks, for instance ``["quantize", ungrok.Relearn(lr=(0.01, 0.02), updates=100)]``; those of
+            :data:`ungrok.audits.beside.DEFAULTS` by default.
+        objective: How a batch becomes logits and losses. By default ``CausalLM`` for a causal language model of transformers
+            or batches with a label for every token, cross-entropy classification for all else.
+        seed: The only source of randomness.
+
+    Returns:
+        Rows for every model, attack, setting and place, the worst gap to the oracle by attack and over all, and a table.
+
+    Raises:
+        RecipeError: If a set is empty, two sets share examples, a batch cannot be taken, an attack is not known, or the models
+            have different parameters.
+        NotApplicable: If an attack does not apply to these models.
+
+    """
+    models = _bare({"unlearned": unlearned, "oracle": oracle, "original": original})
+    check_seed(seed)
+    batches = _apart({"forget": forget, "retain": retain, "test": test})
+    with seeded(seed):
+        objective = _objective_of(objective, original, batches)
+        tests = configured(attacks, objective.family, "oracle" in models)
+        check_lists(objective, models[UNLEARNED], batches)
+        sets = collected(objective, models[UNLEARNED], batches)
+    return side_by_side(tests, models, objective, sets, seed)
 
 
 def audit(
@@ -30,6 +85,7 @@ def audit(
     factory: Callable[[], nn.Module] | None = None,
     objective: Objective | None = None,
     tokenizer: Any = None,
+    attacks: Iterable[str | StressTest] | None = (),
     seed: int = 0,
 ) -> Audit:
     """Measure what an unlearned model still knows, what it has lost, and how far it is from retraining.
@@ -53,6 +109,7 @@ def audit(
         objective: How a batch becomes logits and losses. By default ``CausalLM`` for a causal language model of transformers
             or batches with a label for every token, cross-entropy classification for all else.
         tokenizer: That of language models, one of transformers; gives the zlib attack.
+        attacks: Attempts to bring back what was forgotten, as :func:`attack` takes them, every set being kept in memory; none by default.
         seed: Seed of the attackers' draws, of the factory, and of loaders that shuffle.
 
     Returns:
@@ -68,17 +125,39 @@ def audit(
     batches = _apart({"forget": forget, "retain": retain, "test": test})
     weights = {name: weight_distance(models[UNLEARNED], model) for name, model in models.items() if name != UNLEARNED}
     with seeded(seed):
-        if objective is None:
-            objective, batches["forget"] = recognized(original, forget)
-        check_objective(objective)
+        objective = _objective_of(objective, original, batches)
         _check_tokenizer(tokenizer, objective)
+        tests = configured(attacks, objective.family, "oracle" in models) if attacks is None or attacks else []
+        batches = {role: list(part) for role, part in batches.items()} if tests else batches  # they are passed twice
         check_lists(objective, models[UNLEARNED], batches)
-        random = {RANDOM: made_by(factory, unlearned)} if factory else {}
-        examination = EXAMINATIONS[objective.family](objective, models | random)
-        examination.tokenizer = tokenizer
-        for role, part in batches.items():
-            examination.read(role, part)
-    return _audit_of(examination, weights, seed)
+        examination = _examined(objective, models, batches, factory, tokenizer)
+        sets = collected(objective, models[UNLEARNED], batches) if tests else {}
+    stress = side_by_side(tests, models, objective, sets, seed) if tests else None
+    return replace(_audit_of(examination, weights, seed), stress=stress)
+
+
+def _objective_of(objective: Objective | None, original: nn.Module, batches: dict[str, Batches]) -> Objective:
+    """Return the objective that was given, or is recognized from the forget set, which may be looked into."""
+    if objective is None:
+        objective, batches["forget"] = recognized(original, batches["forget"])
+    check_objective(objective)
+    return objective
+
+
+def _examined(
+    objective: Objective,
+    models: Mapping[str, nn.Module],
+    batches: Mapping[str, Batches],
+    factory: Callable[[], nn.Module] | None,
+    tokenizer: Any,
+) -> Examination:
+    """Return what all models, and a fresh one where there is a factory, make of every set."""
+    random = {RANDOM: made_by(factory, models[UNLEARNED])} if factory else {}
+    examination = EXAMINATIONS[objective.family](objective, dict(models) | random)
+    examination.tokenizer = tokenizer
+    for role, part in batches.items():
+        examination.read(role, part)
+    return examination
 
 
 def _apart(batches: dict[str, Batches]) -> dict[str, Batches]:

@@ -14,9 +14,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from ungrok import Prune, Relearn, unlearning_path
+from ungrok import attack as run_attack
 from ungrok import audit as run_audit
 from ungrok import unlearn as run_unlearn
-from ungrok import unlearning_path
 from ungrok.analyze import ANALYSES, Subject
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import NotApplicable, RecipeError
@@ -152,6 +153,15 @@ def audit(model, sets):
     return [torch.tensor(value) for value in (*numbers, *found.distances["original"].values())]
 
 
+TESTS = [Relearn(updates=2, lr=0.1, shares=0.3, batch=8), Prune(shares=0.5)]
+
+
+def attack(model, sets):
+    report = run_attack(model, **sets, original=network(1, next(model.parameters()).dtype), attacks=TESTS)
+    numbers = ("UA", "RA", "TA", "forget_loss", "retain_loss")
+    return [torch.tensor(row[name]) for row in report.rows for name in numbers]
+
+
 def analyze(model, sets):
     readings = ANALYSES.parse({"kind": "gradient_alignment", "draws": 2}).measure(
         Subject(model, Classification(), sets)
@@ -159,7 +169,7 @@ def analyze(model, sets):
     return [torch.tensor(float("nan") if one.value is None else one.value) for one in readings]
 
 
-ENTRANCES = {"unlearn": unlearn, "walk": walk, "audit": audit, "analyze": analyze}
+ENTRANCES = {"unlearn": unlearn, "walk": walk, "audit": audit, "attack": attack, "analyze": analyze}
 
 
 def is_legitimate(entrance, case):
@@ -170,7 +180,7 @@ def is_legitimate(entrance, case):
         and case["inputs"] == case["weights"]
         and case["output"] != "tuple"
         and case["container"] not in {"bare", "nothing"}
-        and (case["container"] != "iterator" or entrance == "audit")
+        and (case["container"] != "iterator" or entrance in {"audit", "attack"})
         and not case["broken"]
     )
 
@@ -339,13 +349,18 @@ def audit_texts(model, sets, objective):
     return [torch.tensor(value) for value in numbers]
 
 
+def attack_texts(model, sets, objective):
+    report = run_attack(model, **sets, original=language_model(1), objective=objective, attacks=[*TESTS, "extract"])
+    return [torch.tensor(row["RA"]) for row in report.rows]
+
+
 def analyze_texts(model, sets, objective):
     made = ANALYSES.parse({"kind": "gradient_alignment", "draws": 2})
     readings = made.measure(Subject(model, objective or CausalLM(), sets))
     return [torch.tensor(float("nan") if one.value is None else one.value) for one in readings]
 
 
-@pytest.mark.parametrize("entrance", [unlearn_texts, audit_texts, analyze_texts])
+@pytest.mark.parametrize("entrance", [unlearn_texts, audit_texts, attack_texts, analyze_texts])
 @settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     side=st.sampled_from(["left", "right"]),

@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.analyze.activations import Watch
 from ungrok.analyze.base import ANALYSES, MODEL, Analysis, Null, Reading, Subject, chunks, pool
 from ungrok.analyze.gradients import gradient_gram
 from ungrok.analyze.modules import FIT, fit_modules
 from ungrok.analyze.nulls import NULLS, NullDraw, compared, null_draws, permuted
+from ungrok.core.activations import Watch
 from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch
 from ungrok.core.seeds import generator

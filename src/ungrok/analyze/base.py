@@ -27,8 +27,8 @@ from ungrok.core.sets import check_batches
 
 ROLES = ("forget", "retain", "test")
 
-MODEL, ROOT = "model", "root"
-"""Layer names of the whole model, and of what belongs to no submodule."""
+MODEL = "model"
+"""Layer name of the whole model."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.analyze.activations import OfLayers, features
 from ungrok.analyze.base import ANALYSES, ROLES, Null, Reading, Subject
+from ungrok.analyze.layers import OfLayers
 from ungrok.analyze.similarity import (
     Rows,
     center,
@@ -21,6 +21,7 @@ from ungrok.analyze.similarity import (
     participation_ratio,
     unpaired_expectation,
 )
+from ungrok.core.activations import features
 from ungrok.core.seeds import generator
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 from torch.utils._pytree import tree_map
 
-from ungrok.analyze.base import MODEL, ROOT, chunks
+from ungrok.analyze.base import MODEL, chunks
+from ungrok.core.activations import ROOT
 from ungrok.core.closed_forms import Tape, plain
 from ungrok.core.gradients import attributes_kept, example_gradients, gradient, trainable, with_parameters
 from ungrok.core.objective import Batch, Objective

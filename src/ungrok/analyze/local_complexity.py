@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from ungrok.analyze.activations import Watch
 from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, chunks, select
+from ungrok.core.activations import Watch
 from ungrok.core.errors import NotApplicable, RecipeError, unknown
 from ungrok.core.forms import inputs_of
 from ungrok.core.objective import Batch, Objective

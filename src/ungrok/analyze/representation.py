@@ -9,10 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ungrok.analyze.activations import OfLayers, features
 from ungrok.analyze.base import ANALYSES, MODEL, ROLES, Analysis, Null, Reading, Subject, pool
 from ungrok.analyze.gradients import layer_of
+from ungrok.analyze.layers import OfLayers
 from ungrok.analyze.similarity import center, isometric, participation_ratio
+from ungrok.core.activations import features
 from ungrok.core.seeds import generator
 
 

@@ -10,10 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ungrok.analyze.activations import OfLayers, features
 from ungrok.analyze.base import ANALYSES, Reading, Subject, pool
+from ungrok.analyze.layers import OfLayers
 from ungrok.analyze.nulls import compared, null_draws
 from ungrok.analyze.similarity import center, covariance_overlap, isometric, principal_angles
+from ungrok.core.activations import features
 
 
 def probe_auc(x: Tensor, y: Tensor, folds: int = 5, seed: int = 0) -> float:

@@ -84,7 +84,9 @@ def calibrate(
     from ungrok.study.folder import StudyFolder
 
     study = StudyFolder.open(folder, store)
-    calibration = swap_and_judge(all_paths_of(study.results.rows), study.recipe, study.doses, draws, alpha=study.alpha)
+    results = study.results
+    paths = all_paths_of(results.rows, results.stress, results.lasting)
+    calibration = swap_and_judge(paths, study.recipe, study.doses, draws, alpha=study.alpha)
     shares = calibration.to_dict()
     if as_json:
         typer.echo(json.dumps(shares, indent=1))

@@ -81,17 +81,24 @@ def check_model(name: str, model: object) -> None:
         raise NotApplicable(f"{name}: is wrapped for several processes; give the module inside, {name}.module")
 
 
-def check_base(base: object, model: nn.Module) -> None:
-    """Raise RecipeError unless the parameters of the model before training have the names, shapes and types of the model's."""
-    check_model("base", base)
+def check_base(base: object, model: nn.Module, name: str = "base") -> None:
+    """Raise RecipeError unless another model's parameters have the names, shapes and types of the model's.
+
+    Args:
+        base: The other model, for instance the one before training.
+        model: The model.
+        name: What messages call the other one.
+
+    """
+    check_model(name, base)
     assert isinstance(base, nn.Module)
     sides = [
         {name: f"{p.dtype} of shape {tuple(p.shape)}" for name, p in bare(m).named_parameters()} for m in (base, model)
     ]
-    for name in sorted(sides[0].keys() | sides[1].keys()):
-        ours, wanted = (side.get(name, "missing") for side in sides)
+    for key in sorted(sides[0].keys() | sides[1].keys()):
+        ours, wanted = (side.get(key, "missing") for side in sides)
         if ours != wanted:
-            raise RecipeError(f"base: has other parameters than the model: {name} is {ours}; allowed: {wanted}")
+            raise RecipeError(f"{name}: has other parameters than the model: {key} is {ours}; allowed: {wanted}")
 
 
 def check_objective(objective: object) -> None:

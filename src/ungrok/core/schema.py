@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from ungrok.core.errors import LONGEST_VALUE, clipped, listed, nearest, shown
+from ungrok.core.errors import LONGEST_VALUE, RecipeError, clipped, listed, nearest, shown
 
 LONGEST_SENTENCE = 225
 """Characters of a message that what a validator says may take."""
@@ -147,3 +147,21 @@ def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
             text = f"{shown(first['input'])} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{key}: {text}{more}" if key else f"{text}{more}"
+
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(Schema)  # pydantic gives it no public name
+
+
+class Explained(ModelMetaclass):
+    """Makes a wrong setting of a class that users name in their code one sentence, which begins with its kind."""
+
+    def __call__(cls, *args: Any, **settings: Any) -> Any:
+        """Make an instance."""
+        try:
+            return super().__call__(*args, **settings)
+        except ValidationError as error:
+            kind = getattr(cls, "model_fields")["kind"].default  # noqa: B009 (mypy does not see it)
+            raise RecipeError(f"{kind}: {explain(error, settings)}") from None

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ungrok.evaluate.examination import ACCURACIES
 from ungrok.evaluate.membership import READING
 from ungrok.evaluate.roc import AttackOutcome
+
+
+class Shown(Protocol):
+    """Results of another kind that stand beside those of an audit."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types, ready for JSON."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class Audit:
         relative_forgetting: Share of the starting UA that is lost.
         zrf: Zero-retrain-forgetting score on the forget set; None without a factory.
         reading: Which direction of the attack's AUC is better, in a sentence.
+        stress: What attacks brought back, a :class:`ungrok.audits.report.StressReport`; None where none was asked for.
 
     """
 
@@ -42,6 +50,7 @@ class Audit:
     relative_forgetting: float | None
     zrf: float | None
     reading: str = READING
+    stress: Shown | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON."""
@@ -49,7 +58,8 @@ class Audit:
             model: {name: outcome.to_dict() for name, outcome in outcomes.items()} if outcomes else None
             for model, outcomes in self.membership.items()
         }
-        return {**vars(self), "membership": attacks}
+        stress = {"stress": self.stress.to_dict()} if self.stress else {}
+        return {**vars(self), "membership": attacks} | stress
 
     def __str__(self) -> str:
         more = list(next(iter(self.memorization.values()), {}))
@@ -65,7 +75,7 @@ class Audit:
         for name in dict.fromkeys(name for attacks in self.membership.values() for name in attacks or {}):
             outcomes = [attacks.get(name) if attacks else None for attacks in self.membership.values()]
             lines.append(f"{name:>18}{''.join(f'{_interval(outcome):>22}' for outcome in outcomes)}")
-        return "\n".join([*lines, self.reading])
+        return "\n".join([*lines, self.reading, *([str(self.stress)] if self.stress else [])])
 
     def to_json(self) -> str:
         """Return :meth:`to_dict` as JSON."""

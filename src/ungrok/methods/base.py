@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -19,7 +19,7 @@ from ungrok.core.modules import bare, duplicate
 from ungrok.core.objective import Batch, Batches, Objective, backward, part_losses
 from ungrok.core.precision import Masters
 from ungrok.core.registry import Registry
-from ungrok.core.schema import Schema, explain
+from ungrok.core.schema import Explained, Schema
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import PrivateRandomState, derive, seeded
 from ungrok.core.sets import check_batches, check_overlap, counted, draws_from_torch
@@ -38,24 +38,8 @@ Family = Literal["ascent", "relabeling", "distillation", "preference", "retain",
 """What a method does to the forget data: raise their loss; teach them other labels or answers; teach them a model's predictions; make
 them the losing side of a preference; leave them alone and train on the rest; one jump; anything else."""
 
-if TYPE_CHECKING:
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(Schema)  # pydantic gives it no public name
 
-
-class _Explained(ModelMetaclass):
-    """Makes a wrong setting of a method, given to its class, one sentence."""
-
-    def __call__(cls, *args: Any, **settings: Any) -> Any:
-        try:
-            return super().__call__(*args, **settings)
-        except ValidationError as error:
-            kind = getattr(cls, "model_fields")["kind"].default  # noqa: B009 (mypy does not see it)
-            raise RecipeError(f"{kind}: {explain(error, settings)}") from None
-
-
-class Unlearner(Schema, metaclass=_Explained):
+class Unlearner(Schema, metaclass=Explained):
     """An unlearning algorithm with its hyper-parameters.
 
     Making one raises RecipeError if a setting is not known, or its value not allowed.

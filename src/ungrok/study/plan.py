@@ -24,6 +24,7 @@ from ungrok.study.jobs.stage import StageSpec
 from ungrok.study.jobs.trained import TrainSpec
 from ungrok.study.plan_measurements import Measurement, add_measurements
 from ungrok.study.plan_paths import PathJobs, add_path, add_paths, asked
+from ungrok.study.plan_stress import StressJobs, add_lasting, add_stress
 from ungrok.study.rates import Extent
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Rescaled
@@ -126,6 +127,8 @@ class Plan:
         paths: The unlearning paths.
         replicates: Those of further draws of forget splits, and further walks of the same paths.
         measurements: The analyses.
+        stress: The attacks after unlearning.
+        lasting: The searches for the first place of a path that lasts; ``rows`` is the key of the search.
         warnings: What a reader of the report must know, for instance small forget sets.
         arms: What the trainings of each arm are made of.
         extents: How far searches have come; those that are not listed are in their first round.
@@ -145,6 +148,8 @@ class Plan:
     paths: list[PathJobs] = field(default_factory=list)
     replicates: list[PathJobs] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
+    stress: list[StressJobs] = field(default_factory=list)
+    lasting: list[PathJobs] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     arms: dict[str, ArmSettings] = field(default_factory=dict)
     extents: Extents = field(default_factory=dict)
@@ -218,6 +223,10 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
         _add_along(plan)
     if recipe.analyze:
         add_measurements(plan)
+    if recipe.stress:
+        add_stress(plan)
+    if recipe.lasting:
+        add_lasting(plan)
     return plan
 
 

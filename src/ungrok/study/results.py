@@ -21,6 +21,7 @@ from ungrok.study.jobs.trained import FinishedTraining, trajectory_of
 from ungrok.study.plan import Plan
 from ungrok.study.plan_paths import PathJobs
 from ungrok.study.recipe_blocks import Matched, Rescaled, Side
+from ungrok.study.results_stress import LASTING, STRESS, lasting_table, stress_table
 from ungrok.study.store import Finished, R, S, Store
 from ungrok.study.track import REPLICATE
 from ungrok.train import Transition
@@ -74,6 +75,8 @@ class Results:
         mechanism: One row per measured value and per null; empty where the recipe analyzes nothing.
         groups: One row per forget split that depends on how training went: difficulty of its members, sizes of the groups.
         controls: One row per matched or rescaled checkpoint: what was to be equal, and how far from equal it is.
+        stress: One row per setting and observed place of every attack after unlearning; empty where the recipe has none.
+        lasting: One row per place of a path that was put to a repair; empty where the recipe asks for none.
 
     """
 
@@ -86,6 +89,8 @@ class Results:
     mechanism: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MECHANISM))
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     controls: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CONTROLS))
+    stress: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=STRESS))
+    lasting: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LASTING))
 
 
 def collect(plan: Plan, store: Store) -> Results:
@@ -124,6 +129,8 @@ class _Tables:
             mechanism=self.mechanism(),
             groups=self.groups(),
             controls=self.controls(),
+            stress=stress_table(self.plan, self.store),
+            lasting=lasting_table(self.plan, self.store),
         )
 
     def stage(self, arm: str, seed: int, stage: str) -> CheckpointResult:

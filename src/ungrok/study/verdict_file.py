@@ -57,7 +57,7 @@ class FiledVerdict(Schema):
 
     claim: str = Field(description="kind of the claim, for instance efficiency")
     reading: str = Field(
-        description="how it was read: same_rate, own_rate or distance for efficiency; empty where there is one way"
+        description="how it was read: same_rate, own_rate, distance or lasting for efficiency, for instance; empty where there is one way"
     )
     comparison: str = Field(description="the earlier and the later side, with an arrow between them")
     setting: FiledSetting

@@ -18,6 +18,8 @@ NOTES: dict[str, tuple[str, str]] = {
     "all_censored": ("everything censored", ""),
     "coarse": ("median of only {updates:g} updates", ""),
     "never_both": ("no pair in which both reached the target", ""),
+    "not_lasting": ("never lasts", ": {before} → {after} of {pairs}"),
+    "not_monotone": ("not monotone", ": in {count} of {paths} paths a later place fails where the first that lasts does not"),
     "both_reached": ("among {count} pairs in which both got there: × {ratio:.3g}", ""),
     "at_least": ("at least {before:.3f} → {after:.3f}", " with the paths that did not get there read at their end"),
     "own_rate": ("each side at its own rate", ""),
@@ -28,6 +30,14 @@ NOTES: dict[str, tuple[str, str]] = {
     "diverged_or_no_oracle": ("diverged, or no oracle", ""),
     "no_gap": ("no pair in which both gaps are known", ""),
     "no_floor": ("no second oracle in {count} of {pairs} pairs", ": their gaps are counted from zero"),
+    "gap_started": ("gap starts at {before:.3f} → {after:.3f}", ": one that always ends at the oracle changes by just that"),
+    "worst_gaps": ("R {before:.3f} → {after:.3f}", ""),
+    "floors": ("floors {before:.3f} → {after:.3f}", " between two oracles, computed as R is"),
+    "few_floors": ("floor of {seeds} seeds", ": under six nothing can be said to lie above it"),
+    "within_floor": ("neither side is hidden", ": no R lies above the floor of two oracles"),
+    "oracle_at_once": ("the oracle is at half from the start in {count} of {pairs} pairs", ": there is nothing to relearn"),
+    "not_relearned": ("not relearned", ": {before} → {after} of {pairs} within {updates:g} updates"),
+    "never_relearned": ("relearned by neither side", ""),
     "few_for_spread": ("spread needs at least 3 seeds, got {seeds}", ""),
     "zero_spread": ("a side has zero spread", ": its ratio to the other is undefined"),
     "not_all_reached": ("not every path reached the target", ": spread is compared where all did"),
@@ -50,6 +60,7 @@ NOTES: dict[str, tuple[str, str]] = {
         "interval within ±{margin:g}", ", but a share of up to {share:.2f} of seeds may differ by more"
     ),
     "only_beyond_oracle": ("not so from the start", ": the sides differ in what retraining loses, not in what unlearning does"),
+    "only_against_oracle": ("not so by itself", ": the sides differ in what attacks get from the oracle, not in what they get from the model"),
     "across_zero": ("interval across zero", ""),
 }  # fmt: skip
 """By code: the text for a narrow cell, and what follows it where there is room. A plug-in adds its own."""

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ungrok.analyze.base import ROOT, Analysis, Subject, chunks, select
-from ungrok.core.errors import NotApplicable
 from ungrok.core.objective import Batch, Family, Objective
 
 RECTIFIERS: set[Any] = {
@@ -25,6 +21,9 @@ RECTIFIERS: set[Any] = {
 
 WRITTEN_OUT = ("NewGELUActivation", "FastGELUActivation", "QuickGELUActivation", "GELUTanh")
 """Modules that write a GELU as a formula, by class name."""
+
+ROOT = "root"
+"""Layer name of what belongs to no submodule."""
 
 Visit = Callable[[str, Tensor], None]
 
@@ -142,7 +141,7 @@ def features(
     hooks = last_linear_input(model, lambda value: last.__setitem__(slice(None), [value]))
     try:
         with Watch(model, after=keep if layers else None):
-            for part in chunks(batch, objective.size(batch), chunk):
+            for part in objective.split(batch, chunk):
                 now[:] = [part]
                 logits = objective.logits(model, part)
                 if last:
@@ -152,17 +151,3 @@ def features(
         for hook in hooks:
             hook.remove()
     return {layer: torch.cat(values) for layer, values in parts.items()}
-
-
-class OfLayers(Analysis):
-    """An analysis that reads :func:`features`."""
-
-    layers: bool = Field(True, description="every activation; otherwise penultimate layer and logits only")
-
-    def check(self, subject: Subject) -> None:
-        """Raise NotApplicable if a layer does not keep the examples apart."""
-        for batch in islice((batch for role in subject.sets for batch in subject.batches(role)), 1):
-            try:
-                features(subject.model, select(batch, slice(2)), subject.objective, layers=self.layers)
-            except NotApplicable as error:
-                raise NotApplicable(f"{self.kind}: {error}; layers: false leaves such layers out") from None

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ungrok.analyze.activations import Watch, features
+from ungrok.core.activations import Watch, features
 from ungrok.core.objective import Classification
 
 

@@ -1,0 +1,93 @@
+"""Several models under the same attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from torch import nn
+
+from ungrok.audits.attacked import attacked
+from ungrok.audits.base import STRESS_TESTS, Examples, StressMaterial, StressTest
+from ungrok.audits.report import SUBJECTS, StressReport
+from ungrok.audits.scoring import Scorer
+from ungrok.core.errors import RecipeError, shown
+from ungrok.core.objective import Family, Objective
+
+DEFAULTS: dict[Family, tuple[str, ...]] = {
+    "classifier": ("relearn", "quantize", "interpolate", "linear_probe", "prune", "weight_noise"),
+    "language": ("relearn", "quantize", "extract"),
+}
+"""The attacks that are made where none are named; classifiers are also led to the oracle, where there is one."""
+
+
+def configured(attacks: Iterable[str | StressTest] | None, family: Family, has_oracle: bool) -> list[StressTest]:
+    """Return attacks ready to be made.
+
+    Args:
+        attacks: Names or configured attacks; those of :data:`DEFAULTS` when None.
+        family: Of the models.
+        has_oracle: Whether an oracle stands beside the unlearned model.
+
+    Raises:
+        RecipeError: If one is not known, two have the same label, or there are none.
+
+    """
+    if attacks is None:
+        line = {"kind": "interpolate", "to": "oracle"}
+        beside = [STRESS_TESTS.parse(line)] if has_oracle and family == "classifier" else []
+        return [*(STRESS_TESTS.get(kind).model_validate({"kind": kind}) for kind in DEFAULTS[family]), *beside]
+    tests = [_one(attack) for attack in ([attacks] if isinstance(attacks, str | StressTest) else attacks)]
+    labels = [test.label for test in tests]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise RecipeError(f"attacks: two are called {label!r}; give one of them a name=")
+    if not tests:
+        raise RecipeError(f"attacks: there are none; allowed: {', '.join(STRESS_TESTS.names())}")
+    return tests
+
+
+def _one(attack: object) -> StressTest:
+    if isinstance(attack, StressTest):
+        return attack
+    if isinstance(attack, str):
+        return STRESS_TESTS.get(attack).model_validate({"kind": attack})
+    raise RecipeError(
+        f"attacks: {shown(attack)} is neither a name nor a configured attack; give for instance Relearn()"
+    )
+
+
+def side_by_side(
+    tests: Iterable[StressTest],
+    models: Mapping[str, nn.Module],
+    objective: Objective,
+    sets: Mapping[str, Examples],
+    seed: int,
+) -> StressReport:
+    """Return the rows of all models under all attacks; what cannot be done is refused before any work.
+
+    Args:
+        tests: The attacks.
+        models: By the names of :data:`ungrok.audits.report.SUBJECTS`; ``oracle`` may be missing.
+        objective: How a batch becomes logits and losses.
+        sets: ``forget``, ``retain`` and ``test``.
+        seed: The only source of randomness.
+
+    Raises:
+        RecipeError: If a model that an attack needs is missing or has other parameters.
+        NotApplicable: If an attack does not apply to one of the models.
+
+    """
+    tests, names = list(tests), [name for name in SUBJECTS if name in models]
+    material = StressMaterial(objective, **sets, original=models["original"], oracle=models.get("oracle"), seed=seed)
+    for test in tests:
+        for name in names:
+            test.refuse(models[name], material)
+    score = Scorer(material)
+    return StressReport(
+        [
+            {"subject": name} | row
+            for test in tests
+            for name in names
+            for row in attacked(test, models[name], material, score)
+        ]
+    )
