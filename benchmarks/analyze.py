@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ungrok.analyze import Subject
-from ungrok.core.activations import features
 from ungrok.analyze.alignment import set_cosines
 from ungrok.analyze.cka import CKA
 from ungrok.analyze.gradients import gradient_gram
 from ungrok.analyze.local_complexity import LocalComplexity, directions, sign_changes
 from ungrok.analyze.operators import hessian, parameters, size
 from ungrok.analyze.similarity import linear_cka
+from ungrok.core.activations import features
 from ungrok.core.objective import Classification
 from ungrok.models import MODELS
 

@@ -192,4 +192,7 @@ def test_stress_attacks_as_the_recipe_says(ungrok, tiny):
 
 def test_stress_refuses_an_empty_scheduler(ungrok, tiny):
     code, _, err = ungrok("stress", *tiny, "--scheduler", " ")
-    assert (code, err) == (2, "error: --scheduler: is empty; name an address, as tcp://host:8786, or a scheduler file\n")
+    assert (code, err) == (
+        2,
+        "error: --scheduler: is empty; name an address, as tcp://host:8786, or a scheduler file\n",
+    )

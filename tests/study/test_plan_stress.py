@@ -84,7 +84,10 @@ def test_every_path_is_searched_at_the_rate_of_the_recipe(tiny):
     assert len(plan.lasting) == 2 * 2 * 3
     for one in plan.lasting:
         job = plan.job(one.rows, Lasting)
-        assert job.inputs == {**plan.jobs[one.path].inputs, "rows": next(p.rows for p in plan.paths if p.path == one.path)}
+        assert job.inputs == {
+            **plan.jobs[one.path].inputs,
+            "rows": next(p.rows for p in plan.paths if p.path == one.path),
+        }
         assert (job.spec.target, job.spec.repair.lr, job.spec.repair.updates) == (0.1, (0.02,), 7)
         assert repair_of(job.spec.seed) not in (job.spec.seed, Seeds(one.seed).stress)
 

@@ -87,7 +87,9 @@ def test_the_weights_that_the_search_for_a_place_that_lasts_keeps_must_fit(tiny,
     check_paths(tiny(*FORTY, "lasting={}"), data, 10**9)
     check_paths(plain, data, 2 * 10**9)
     check_paths(tiny(*FORTY, "lasting={methods: [fisher]}"), data, 2 * 10**9)
-    with pytest.raises(RecipeError, match=r"among lasting\.methods.*: the weights at 40 observed places need about 80 GB"):
+    with pytest.raises(
+        RecipeError, match=r"among lasting\.methods.*: the weights at 40 observed places need about 80 GB"
+    ):
         check_paths(tiny(*FORTY, "lasting={methods: [scrub]}"), data, 2 * 10**9)
 
 

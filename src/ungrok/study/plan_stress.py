@@ -55,7 +55,7 @@ def add_stress(plan: Plan) -> None:
     recipe, stress = plan.recipe, plan.recipe.stress
     assert stress is not None
     seeds, methods = recipe.seeds[: stress.seeds], stress.methods or recipe.unlearn_labels()
-    seen: set[tuple[int, str, str, str]] = set()
+    seen: set[tuple[str, int, str, str]] = set()
     for path in plan.paths:
         if path.seed not in seeds or path.method not in methods or not _of_a_stage(plan, path):
             continue
@@ -105,9 +105,7 @@ def add_lasting(plan: Plan) -> None:
         if path.method not in labels or not _of_a_stage(plan, path):
             continue
         settings = path_settings(plan, path)
-        spec = LastingSpec(
-            **settings, target=lasting_target(recipe.claims), observe=recipe.observe, repair=repair
-        )
+        spec = LastingSpec(**settings, target=lasting_target(recipe.claims), observe=recipe.observe, repair=repair)
         inputs = {**plan.jobs[path.path].inputs, "rows": path.rows}
         label = f"lasting of {path.method} from {path.stage}, {path.forget}, {path.arm}, seed {path.seed}"
         where = (path.seed, path.arm, path.stage, path.forget, path.method)

@@ -128,7 +128,7 @@ def lasting_target(claims: Claims) -> float:
 
     """
     target = claims.primary if claims.headline.target is None else claims.headline.target
-    if isinstance(target, str):
-        key = "claims.targets" if claims.headline.target is None else "claims.headline.target"
-        raise ValueError(f"{key}: lasting needs a level of UA, which {target!r} is not; give a number, for instance 0.1")
-    return target
+    if isinstance(target, float):
+        return target
+    key = "claims.targets" if claims.headline.target is None else "claims.headline.target"
+    raise ValueError(f"{key}: lasting needs a level of UA, which {target!r} is not; give a number, for instance 0.1")

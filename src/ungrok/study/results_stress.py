@@ -8,6 +8,7 @@ import pandas as pd
 
 from ungrok.evaluate.path import BESIDE
 from ungrok.study.jobs import Lasting, Oracle, Placed, Stress
+from ungrok.study.jobs.placed import PlacedResult
 from ungrok.study.plan import Plan
 from ungrok.study.store import Store
 
@@ -62,6 +63,7 @@ def stress_table(plan: Plan, store: Store) -> pd.DataFrame:
         where |= dict.fromkeys(("place_dose", "place_updates"))
         if one.place is not None:
             placed = store.open(one.model, Placed).result
+            assert isinstance(placed, PlacedResult)
             where |= {"place_dose": placed.dose, "place_updates": placed.updates}
         table += [where | {"attack": one.attack} | row for row in store.open(one.rows, Stress).result.rows]
     return _typed(pd.DataFrame(table, columns=STRESS), ["place_updates", "updates"], ["diverged"])

@@ -10,7 +10,7 @@ from ungrok.audits.relearn import Relearn
 from ungrok.data import TensorBatches
 from ungrok.study import engine
 from ungrok.study.bill import Bill, Price
-from ungrok.study.jobs import Evaluate, Lasting, Unlearn
+from ungrok.study.jobs import Evaluate, Lasting
 from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
 from ungrok.study.jobs.lasting import HANDFUL, handful, tried
 from ungrok.study.jobs.paths import Sources, depart
@@ -84,7 +84,7 @@ def test_it_is_the_first_of_all_observed_places_that_lasts(planned):
 
 
 def test_a_path_that_is_too_short_never_lasts(planned):
-    plan, store, one = planned("unlearn.0.updates=30")
+    _, store, one = planned("unlearn.0.updates=30")
     result = store.open(one.rows, Lasting).result
     assert result.rows[0]["UA"] <= 0.5 < result.rows[-1]["UA_after"]
     assert result.rows[-1]["dose"] == result.budget == 30
@@ -168,3 +168,20 @@ def test_the_bill_counts_the_path_and_the_repairs_of_the_longest_search(planned)
     assert places == 51
     tries = HANDFUL + 6  # 2 ** 6 is above 51
     assert plan.job(one.rows, Lasting).bill(Prices()) == Bill(60 + tries * (2 * (30 + 100) + 100), 0)
+
+
+def test_a_place_whose_repairs_all_diverge_does_not_last_and_says_nothing_of_those_before(planned):
+    _, store, one = planned("lasting={updates: 30, lr: [1.0e+30]}")
+    rows = store.open(one.rows, Lasting).result.rows
+    assert len(rows) == HANDFUL
+    for row in rows:
+        assert row["UA"] <= 0.5
+        assert (row["UA_after"], row["RA_after"], row["lasts"], row["monotone"]) == (None, None, False, True)
+
+
+def test_of_several_repairs_the_one_that_diverges_does_not_count(planned):
+    """Its rate is too large by far; what the other brings back is what it would bring back alone."""
+    alone, both = (planned(f"lasting={{updates: 30, lr: {rates}}}") for rates in ([0.05], [0.05, 1e30]))
+    expected, actual = (store.open(one.rows, Lasting).result.rows for _, store, one in (alone, both))
+    assert actual == expected
+    assert max(row["UA_after"] for row in actual) > 0.5

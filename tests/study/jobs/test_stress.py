@@ -11,7 +11,7 @@ from ungrok.core.modules import duplicate
 from ungrok.core.weights import whole
 from ungrok.study import engine
 from ungrok.study.bill import Bill, Price
-from ungrok.study.jobs import Checkpoint, Evaluate, Oracle, Placed, Stress
+from ungrok.study.jobs import Checkpoint, Evaluate, Placed, Stress
 from ungrok.study.jobs.checkpoint import weights_of
 from ungrok.study.jobs.stress import StressSpec, material, scorer
 from ungrok.study.jobs.trained import build_run, forget_split
@@ -23,7 +23,7 @@ TINY = Path(__file__).parents[1] / "tiny.yaml"
 RELEARN = "{kind: relearn, shares: [0, 0.2], lr: [0.01, 0.02], updates: 4, observe: [1, 4]}"
 ATTACKED = (
     "seeds=[0]", "unlearn=[{kind: gradient_ascent, lr: 0.05, updates: 40}]",
-    "stress={attacks: [%s, {kind: interpolate, to: oracle, parts: 2}, {kind: quantize}], places: [0.1, end]}" % RELEARN,
+    f"stress.attacks=[{RELEARN}, {{kind: interpolate, to: oracle, parts: 2}}, {{kind: quantize}}]", "stress.places=[0.1, end]",
 )  # fmt: skip
 
 
@@ -38,7 +38,9 @@ def attacks(tmp_path_factory):
 def rows_of(attacks, attack, subject, place=None, stage="grokked"):
     plan, store = attacks
     (one,) = (
-        each for each in plan.stress if (each.attack, each.subject, each.place, each.stage) == (attack, subject, place, stage)
+        each
+        for each in plan.stress
+        if (each.attack, each.subject, each.place, each.stage) == (attack, subject, place, stage)
     )
     return store.open(one.rows, Stress).result.rows
 
@@ -58,7 +60,6 @@ def test_before_the_first_update_an_attacked_place_has_the_numbers_of_the_path(a
 
 
 def test_the_oracle_and_the_second_oracle_are_attacked_and_the_oracle_is_no_further_than_itself(attacks):
-    plan, store = attacks
     for attack in ("relearn", "quantize", "interpolate_oracle"):
         oracle, second = (rows_of(attacks, attack, subject) for subject in ("oracle", "oracle_2"))
         places = ("setting", "share", "lr", "dose", "updates")
@@ -68,7 +69,9 @@ def test_the_oracle_and_the_second_oracle_are_attacked_and_the_oracle_is_no_furt
     assert {tuple(row[name] for name in NUMBERS) for row in ends} == {tuple(ends[0][name] for name in NUMBERS)}
     assert [row["dose"] for row in ends] == [0, 0.5, 1]
     far = rows_of(attacks, "interpolate_oracle", "unlearned", "end")
-    assert [far[-1][name] for name in NUMBERS] == [ends[0][name] for name in NUMBERS] != [far[0][name] for name in NUMBERS]
+    assert (
+        [far[-1][name] for name in NUMBERS] == [ends[0][name] for name in NUMBERS] != [far[0][name] for name in NUMBERS]
+    )
 
 
 def test_it_is_the_attack_on_the_model_itself(attacks):
@@ -85,7 +88,19 @@ def test_it_is_the_attack_on_the_model_itself(attacks):
     rows = store.open(one.rows, Stress).result.rows
     assert len(rows) == len(expected) == 2 * 2 * 3
     for row, other in zip(rows, expected, strict=True):
-        exact = ("kind", "setting", "share", "lr", "dose", "dose_name", "updates", "UA", "RA", "TA", "bystander_accuracy")
+        exact = (
+            "kind",
+            "setting",
+            "share",
+            "lr",
+            "dose",
+            "dose_name",
+            "updates",
+            "UA",
+            "RA",
+            "TA",
+            "bystander_accuracy",
+        )
         assert [row[name] for name in exact] == [other[name] for name in exact]
         assert row["forget_loss"] == pytest.approx(other["forget_loss"], rel=1e-5)
         assert "attack" not in row
@@ -131,7 +146,9 @@ def test_equal_specs_give_equal_bytes_whoever_runs_them(attacks, tmp_path):
     engine.run(list(plan.jobs.values()), there, workers=2)
     assert len({one.rows for one in plan.stress}) == len(plan.stress) == 2 * 5 * 3
     for one in plan.stress:
-        assert (here.folder(one.rows) / "result.json").read_bytes() == (there.folder(one.rows) / "result.json").read_bytes()
+        assert (here.folder(one.rows) / "result.json").read_bytes() == (
+            there.folder(one.rows) / "result.json"
+        ).read_bytes()
     assert engine.run(list(plan.jobs.values()), there, workers=0) == 0
 
 

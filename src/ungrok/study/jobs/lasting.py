@@ -60,8 +60,8 @@ class LastingResult(Result):
     """One row per tried place in the order of the path, or the ``reason`` why there are none.
 
     ``dose``, ``updates`` (None on one-shot paths), :data:`BEFORE`, and the same with ``_after`` at the rate of the repair that brings
-    most back; ``lasts``: UA is at or below the target before and after; ``first``: the first such place; ``monotone``: no place that
-    was tried after it fails. ``budget`` is the dose at which the path ends.
+    most back, None where none leaves finite numbers; ``lasts``: UA is at or below the target before and after; ``first``: the first
+    such place; ``monotone``: no place with finite numbers that was tried after it fails. ``budget`` is the dose at which the path ends.
     """
 
     rows: list[dict[str, Any]] = []
@@ -96,7 +96,8 @@ class Lasting(Job[LastingSpec, LastingResult]):
         trial = _Trial(departure, spec, places)
         outcome = tried([place.dose for place in places], trial.lasts)
         first = next((index for index, stays in outcome.items() if stays), None)
-        monotone = all(stays for index, stays in outcome.items() if first is not None and index >= first)
+        later = [index for index in outcome if first is not None and index > first]
+        monotone = all(outcome[index] for index in later if trial.rows[index]["UA_after"] is not None)
         rows = [
             trial.rows[index] | {"lasts": stays, "first": index == first, "monotone": monotone}
             for index, stays in outcome.items()
