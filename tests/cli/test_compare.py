@@ -38,7 +38,10 @@ def of_eight_seeds(after_study, tmp_path):
     recipe = tmp_path / "eight" / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("seeds:\n- 0\n", f"seeds: {list(range(8))}\n"))
     made = read_json(tmp_path / "eight" / "provenance.json")
-    write_json(tmp_path / "eight" / "provenance.json", {key: made[key] for key in ("store", "device", "doses")} | {"look": {"alpha": 0.04}})
+    write_json(
+        tmp_path / "eight" / "provenance.json",
+        {key: made[key] for key in ("store", "device", "doses")} | {"look": {"alpha": 0.04}},
+    )
     rows = pd.read_parquet(tmp_path / "eight" / "results.parquet")
     pd.concat([rows.assign(seed=seed) for seed in range(8)]).to_parquet(tmp_path / "eight" / "results.parquet")
     return lambda *words: after_study(words[0], str(tmp_path / "eight"), *words[1:])
@@ -51,7 +54,10 @@ def test_calibrate_counts_the_words_given_after_swapping(of_eight_seeds):
     # All 2^7 swaps. The seeds are alike, so only the study as it is differs as much as can be: its words are all there are.
     assert (shares["draws"], shares["any_word"]) == (128, 1 / 128)
     code, out, _ = of_eight_seeds("calibrate", "--draws", "200")
-    assert (code, out.splitlines()[0]) == (0, "any direction: 1 of 128 draws, 0.8% [0.0%, 4.3%]; the report was judged at 4.00%")
+    assert (code, out.splitlines()[0]) == (
+        0,
+        "any direction: 1 of 128 draws, 0.8% [0.0%, 4.3%]; the report was judged at 4.00%",
+    )
     assert out.splitlines()[-1] == "no difference: 128"  # rows in which both sides of every seed are equal
 
 

@@ -98,7 +98,9 @@ def test_every_draw_of_a_seed_with_two_oracles_has_a_floor_of_its_own(several):
     gaps = []
     for (*_, draw), keys in sorted(plan.twins.items()):
         first, second = (store.open(key, Oracle) for key in keys)
-        assert first.spec.forget == second.spec.forget == Forget(rule=plan.recipe.forget[0], seed=Seeds(0).forget_of(draw))
+        assert (
+            first.spec.forget == second.spec.forget == Forget(rule=plan.recipe.forget[0], seed=Seeds(0).forget_of(draw))
+        )
         seeds = [plan.job(oracle.inputs["trajectory"], Train).spec.training_seed for oracle in (first, second)]
         assert seeds == [Seeds(0).training, Seeds(0).noise]
         one, other = first.result.accuracies, second.result.accuracies
