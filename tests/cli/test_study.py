@@ -6,6 +6,7 @@ import gc
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -163,3 +164,35 @@ def test_a_study_in_which_everything_diverges_has_a_report(ungrok, tiny):
     code, _, err = ungrok("study", *tiny, "trajectory.optimizer.lr=1e30", "--workers", "0", "--out", "o")
     assert code == 0, err
     assert "diverged" in Path("o/report/index.html").read_text()
+
+
+def test_stress_attacks_a_study_whose_recipe_does_not(ungrok, tiny):
+    words = ("unlearn=[{kind: gradient_ascent, updates: 2}]", "--workers", "0", "--store", "store", "--out")
+    code, _, err = ungrok("study", *tiny, *words, "plain")
+    assert code == 0, err
+    code, out, err = ungrok("stress", *tiny, *words, "out")
+    assert (code, out) == (0, "out/report/index.html\n"), err
+    recipe = yaml.safe_load(Path("out/recipe.yaml").read_text())
+    assert {"relearn", "quantize"} < {attack["kind"] for attack in recipe["stress"]["attacks"]}
+    assert recipe["lasting"] is None
+    table = pd.read_parquet("out/stress.parquet")
+    assert set(table["place"].dropna()) == {"0.1", "0.5", "oracle", "rewound", "end"} & set(table["place"])
+    assert {"end"} < set(table["place"].dropna())
+    assert "10 were finished already" in err, "all of the study without attacks"
+
+
+def test_stress_attacks_as_the_recipe_says(ungrok, tiny):
+    words = ("unlearn=[{kind: gradient_ascent, updates: 2}]", "stress={attacks: [{kind: quantize}], places: [end]}")
+    code, _, err = ungrok("stress", *tiny, *words, "--workers", "0", "--out", "out")
+    assert code == 0, err
+    table = pd.read_parquet("out/stress.parquet")
+    assert set(table["kind"]) == {"quantize"}
+    assert set(table["place"].dropna()) == {"end"}
+
+
+def test_stress_refuses_an_empty_scheduler(ungrok, tiny):
+    code, _, err = ungrok("stress", *tiny, "--scheduler", " ")
+    assert (code, err) == (
+        2,
+        "error: --scheduler: is empty; name an address, as tcp://host:8786, or a scheduler file\n",
+    )

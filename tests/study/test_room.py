@@ -72,12 +72,28 @@ def test_the_scores_at_all_places_of_a_path_must_fit(tiny, monkeypatch):
     data = recipe.problem.load()
     examples = len(data.train) + len(data.validation) + len(data.test)
     monkeypatch.setattr(memory, "memory", lambda: 40 * examples * 52)
-    check_paths(recipe, data)
+    check_paths(recipe, data, 0)
     monkeypatch.setattr(memory, "memory", lambda: 39 * examples * 52)
     with pytest.raises(
         RecipeError, match=r"unlearn\.0 \('scrub'\), or observe\.every_until: the scores at 40 observed places"
     ):
-        check_paths(recipe, data)
+        check_paths(recipe, data, 0)
+
+
+def test_the_weights_that_the_search_for_a_place_that_lasts_keeps_must_fit(tiny, monkeypatch):
+    plain = tiny(*FORTY)
+    data = plain.problem.load()
+    monkeypatch.setattr(memory, "memory", lambda: 40 * 10**9)
+    check_paths(tiny(*FORTY, "lasting={}"), data, 10**9)
+    check_paths(plain, data, 2 * 10**9)
+    check_paths(tiny(*FORTY, "lasting={methods: [fisher]}"), data, 2 * 10**9)
+    with pytest.raises(
+        RecipeError, match=r"among lasting\.methods.*: the weights at 40 observed places need about 80 GB"
+    ):
+        check_paths(tiny(*FORTY, "lasting={methods: [scrub]}"), data, 2 * 10**9)
+
+
+FORTY = ("unlearn=[{kind: scrub, updates: 40}, {kind: fisher}]", "observe.every_until=40")
 
 
 @pytest.mark.parametrize(

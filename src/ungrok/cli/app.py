@@ -58,7 +58,7 @@ def _root(
     pass
 
 
-for command in (study.study, study.check, study.show, study.report):
+for command in (study.study, study.stress, study.check, study.show, study.report):
     app.command()(command)
 for command in (single.train, single.unlearn, single.evaluate, single.analyze):
     app.command()(command)

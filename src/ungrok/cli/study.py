@@ -36,9 +36,40 @@ def study(
 
     Jobs that are finished already are not run again.
     """
+    _run(load_recipe(recipe, overrides), out, store, workers, scheduler, dashboard=dashboard)
+
+
+def stress(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    out: OutDir = None,
+    store: StoreDir = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+) -> None:
+    """Run a study that attacks its models after unlearning, and write its report.
+
+    A recipe that has no block stress gets the default one: all attacks that run on its models, at every target, the rewound place and
+    the end of each path. Jobs that are finished already, of the study without attacks for instance, are not run again.
+    """
+    content = load_recipe(recipe, overrides)
+    if content.stress is None:
+        content = load_recipe(recipe, [*(overrides or ()), "stress={}"])
+    _run(content, out, store, workers, scheduler)
+
+
+def _run(
+    content: Recipe,
+    out: Path | None,
+    store: Path | None,
+    workers: int | None,
+    scheduler: str | None,
+    *,
+    dashboard: bool = False,
+) -> None:
+    """Run the study of a recipe, and print where its report is."""
     if scheduler is not None and not scheduler.strip():
         raise RecipeError("--scheduler: is empty; name an address, as tcp://host:8786, or a scheduler file")
-    content = load_recipe(recipe, overrides)
     from ungrok.study.run import run_study
 
     made = run_study(content, out, store, workers=workers, scheduler=scheduler, dashboard=dashboard, say=say)

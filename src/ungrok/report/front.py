@@ -62,7 +62,7 @@ def first_screen(view: View, looked: str = "") -> Screen:
     named = [replace(verdict, method=view.names.method(verdict.method)) for verdict in view.verdicts]
     first = first_things(named, view.recipe, view.results.transitions)
     last = [looked, CALIBRATE] if any(verdict.headline for verdict in named) else []
-    return Screen(first, answers(named, view.recipe), [sentence for sentence in last if sentence])
+    return Screen(first, answers(named, view.recipe, view.names.side), [sentence for sentence in last if sentence])
 
 
 def looks(alpha: float, number_of_look: int, seeds_before: Sequence[Sequence[int]]) -> str:

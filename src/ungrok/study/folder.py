@@ -21,6 +21,7 @@ from ungrok.study.outputs import TABLES
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import CONTROLS, MECHANISM, Results, curves, with_whole_steps
+from ungrok.study.results_stress import LASTING, STRESS
 from ungrok.study.search import regrow
 from ungrok.study.store import Store, explained
 
@@ -99,7 +100,8 @@ class StudyFolder:
         tables = {
             name: self._table(name) for name in ("transitions", "oracles", "curves", "timings", "audits", "groups")
         }
-        for name, columns in (("mechanism", MECHANISM), ("controls", CONTROLS)):
+        optional = {"mechanism": MECHANISM, "controls": CONTROLS, "stress": STRESS, "lasting": LASTING}
+        for name, columns in optional.items():
             table = self._table(name)
             tables[name] = pd.DataFrame(columns=columns) if table.empty else table
         return Results(self._table("results"), **tables)
@@ -138,7 +140,16 @@ class StudyFolder:
         """The verdicts, which follow from the rows, the recipe, the doses, and which look at the study this was."""
         look = self.provenance.get("look") or {}
         exploratory = not look.get("first_headline_same", True)
-        return judge(self.results.rows, self.recipe, self.doses, look.get("alpha"), exploratory=exploratory)
+        results = self.results
+        return judge(
+            results.rows, self.recipe, self.doses, self.alpha, exploratory=exploratory, stress=results.stress, lasting=results.lasting
+        )  # fmt: skip
+
+    @property
+    def alpha(self) -> float:
+        """What the look at the study may spend: the level of its headline family; the recipe's where no look is recorded."""
+        look = self.provenance.get("look") or {}
+        return float(look.get("alpha", self.recipe.claims.alpha))
 
     @property
     def doses(self) -> dict[str, Doses]:

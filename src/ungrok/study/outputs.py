@@ -40,6 +40,8 @@ TABLES = {
     "mechanism": "mechanism",
     "groups": "groups",
     "controls": "controls",
+    "stress": "stress",
+    "lasting": "lasting",
 }
 """By the name of a table's file: the attribute of the results that holds it."""
 

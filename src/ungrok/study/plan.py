@@ -24,6 +24,7 @@ from ungrok.study.jobs.stage import StageSpec
 from ungrok.study.jobs.trained import TrainSpec
 from ungrok.study.plan_measurements import Measurement, add_measurements
 from ungrok.study.plan_paths import PathJobs, add_path, add_paths, asked
+from ungrok.study.plan_stress import StressJobs, add_lasting, add_stress
 from ungrok.study.rates import Extent
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Rescaled
@@ -122,9 +123,12 @@ class Plan:
         stages: (arm, seed, stage) to the key of the stage job.
         oracles: (arm, seed, forget label, stage) to the key of the oracle job.
         noise: Like ``oracles``, for the second oracle.
+        twins: (arm, seed, forget label, stage, draw) to the keys of both oracles, where there are two.
         paths: The unlearning paths.
         replicates: Those of further draws of forget splits, and further walks of the same paths.
         measurements: The analyses.
+        stress: The attacks after unlearning.
+        lasting: The searches for the first place of a path that lasts; ``rows`` is the key of the search.
         warnings: What a reader of the report must know, for instance small forget sets.
         arms: What the trainings of each arm are made of.
         extents: How far searches have come; those that are not listed are in their first round.
@@ -140,9 +144,12 @@ class Plan:
     stages: dict[tuple[str, int, str], str] = field(default_factory=dict)
     oracles: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     noise: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
+    twins: dict[tuple[str, int, str, str, int], tuple[str, str]] = field(default_factory=dict)
     paths: list[PathJobs] = field(default_factory=list)
     replicates: list[PathJobs] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
+    stress: list[StressJobs] = field(default_factory=list)
+    lasting: list[PathJobs] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     arms: dict[str, ArmSettings] = field(default_factory=dict)
     extents: Extents = field(default_factory=dict)
@@ -216,6 +223,10 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
         _add_along(plan)
     if recipe.analyze:
         add_measurements(plan)
+    if recipe.stress:
+        add_stress(plan)
+    if recipe.lasting:
+        add_lasting(plan)
     return plan
 
 
@@ -258,14 +269,17 @@ def _add_draw(plan: Plan, request: Request) -> None:
     """Add what follows from one draw of a forget split: its oracles and its paths, each as often as the recipe says."""
     recipe, arm, seed, first = plan.recipe, request.arm.name, request.seed, request.draw == 0
     trained = _add_without(plan, request, Seeds(seed).training)
-    noisy = first and seed in recipe.seeds[: recipe.noise_seeds]
-    second = _add_without(plan, request, Seeds(seed).noise) if noisy else None
+    noisy = seed in recipe.seeds[: recipe.noise_seeds]
+    retrained = _add_without(plan, request, Seeds(seed).noise) if noisy else None
     for stage in recipe.stages_of(arm):
         where, oracle = (arm, seed, request.rule.label, stage), _add_oracle(plan, request, stage, trained)
         if first:
             plan.oracles[where] = oracle
-        if second:
-            plan.noise[where] = _add_oracle(plan, request, stage, second)
+        if retrained:
+            second = _add_oracle(plan, request, stage, retrained)
+            plan.twins[(*where, request.draw)] = oracle, second
+            if first:
+                plan.noise[where] = second
         for method in recipe.unlearn:
             for repeat in range(recipe.unlearn_seeds):
                 add_paths(plan, request, stage, method, oracle, repeat)

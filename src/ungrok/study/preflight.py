@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from ungrok.analyze import ROLES, Subject
+from ungrok.audits import StressMaterial
 from ungrok.core.errors import NotApplicable, RecipeError, UngrokError, first_line
 from ungrok.core.modules import duplicate
 from ungrok.core.scores import evaluating
+from ungrok.core.weights import kept
 from ungrok.data.base import Data, Problem
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import SMALL, ForgetRule
@@ -70,11 +72,12 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     if training.robustness:
         training.robustness.subset(data.validation)
     network = built(model, training, data)
-    check_paths(recipe, data)
+    check_paths(recipe, data, sum(tensor.nbytes for tensor in kept(network).values()))
     _try(network, model.kind, data, training)
     _check_family(recipe, data)
     _check_methods(recipe, network, data, training)
     _check_analyses(recipe, network, data)
+    _check_attacks(recipe, network, data)
     _check_rescaled(recipe, arm, network, data)
     for rule in recipe.forget:
         if rule.from_trajectory:
@@ -178,6 +181,16 @@ def _check_analyses(recipe: Recipe, network: nn.Module, data: Data) -> None:
                 analysis.check(Subject(network, recipe.trajectory.objective(data), sets))
             except (NotApplicable, RecipeError) as error:
                 raise RecipeError(f"analyze.{place}: {error}") from None
+
+
+def _check_attacks(recipe: Recipe, network: nn.Module, data: Data) -> None:
+    few = data.train.of(torch.arange(2))
+    own = StressMaterial(recipe.trajectory.objective(data), few, few, few, None, network, network)
+    for place, test in enumerate(recipe.stress.attacks if recipe.stress else []):
+        try:
+            test.check(network, own)
+        except (NotApplicable, RecipeError) as error:
+            raise RecipeError(f"stress.attacks.{place}: {error}") from None
 
 
 def _check_rescaled(recipe: Recipe, arm: str, network: nn.Module, data: Data) -> None:

@@ -32,6 +32,7 @@ from ungrok.study.recipe_blocks import (
     Rescaled,
 )
 from ungrok.study.recipe_search import Search, check_search, with_search
+from ungrok.study.recipe_stress import Lasting, Stress, check_stress, references, with_attacks
 from ungrok.train.loop import Training
 from ungrok.train.speed import UnlearningSpeed
 from ungrok.train.stages import STAGES, check_stage, stage_name, step_of
@@ -61,7 +62,7 @@ class Recipe(Schema):
     """Everything that a study does."""
 
     optional: ClassVar[frozenset[str]] = frozenset(
-        {"analyze", "controls", "search", "speed", "data_seed", "forget_draws", "unlearn_seeds"}
+        {"analyze", "controls", "search", "speed", "data_seed", "forget_draws", "unlearn_seeds", "stress", "lasting"}
     )
 
     name: str = Field(pattern=r"^\w[\w./-]*$")
@@ -98,13 +99,15 @@ class Recipe(Schema):
     )
     along: Along | None = Field(None, description="unlearning from many checkpoints along the trajectory")
     probe: Probe | None = Field(None, description="language models only: generations, truth ratios, attacks")
+    stress: Stress | None = Field(None, description="attacks after unlearning: is it forgotten, or hidden?")
+    lasting: Lasting | None = Field(None, description="how far unlearning must go for its forgetting to last")
     claims: Claims = Claims()
     device: Literal["auto", "cpu", "cuda"] = "cpu"
 
     @model_validator(mode="before")
     @classmethod
     def _renamed(cls, value: Any) -> Any:
-        return with_grids(with_search(renamed(value))) if isinstance(value, dict) else value
+        return with_attacks(with_grids(with_search(renamed(value)))) if isinstance(value, dict) else value
 
     @field_validator("seeds")
     @classmethod
@@ -137,6 +140,7 @@ class Recipe(Schema):
                 raise ValueError(f"{key}: two entries are called {shown(min(repeated))}; give one a name")
         check_search(self)
         check_draws(self)
+        check_stress(self)
         if BASE in self.arms:
             raise ValueError(f"arms: {BASE!r} is the recipe itself; give the arm another name")
         arms = [BASE, *self.arms]
@@ -186,6 +190,7 @@ class Recipe(Schema):
         if self.along:
             yield "along.unlearn", self.along.unlearn, self.unlearn_labels()
             yield "along.forget", self.along.forget, self.forget_labels()
+        yield from references(self)
 
     def stages_of(self, arm: str) -> list[str]:
         """Return the names of an arm's stages."""

@@ -21,6 +21,7 @@ from ungrok.study.jobs.trained import FinishedTraining, trajectory_of
 from ungrok.study.plan import Plan
 from ungrok.study.plan_paths import PathJobs
 from ungrok.study.recipe_blocks import Matched, Rescaled, Side
+from ungrok.study.results_stress import LASTING, STRESS, lasting_table, stress_table
 from ungrok.study.store import Finished, R, S, Store
 from ungrok.study.track import REPLICATE
 from ungrok.train import Transition
@@ -74,6 +75,8 @@ class Results:
         mechanism: One row per measured value and per null; empty where the recipe analyzes nothing.
         groups: One row per forget split that depends on how training went: difficulty of its members, sizes of the groups.
         controls: One row per matched or rescaled checkpoint: what was to be equal, and how far from equal it is.
+        stress: One row per setting and observed place of every attack after unlearning; empty where the recipe has none.
+        lasting: One row per place of a path that was put to a repair; empty where the recipe asks for none.
 
     """
 
@@ -86,6 +89,8 @@ class Results:
     mechanism: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MECHANISM))
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     controls: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CONTROLS))
+    stress: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=STRESS))
+    lasting: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LASTING))
 
 
 def collect(plan: Plan, store: Store) -> Results:
@@ -124,6 +129,8 @@ class _Tables:
             mechanism=self.mechanism(),
             groups=self.groups(),
             controls=self.controls(),
+            stress=stress_table(self.plan, self.store),
+            lasting=lasting_table(self.plan, self.store),
         )
 
     def stage(self, arm: str, seed: int, stage: str) -> CheckpointResult:
@@ -131,19 +138,18 @@ class _Tables:
         return self.open(self.plan.stages[arm, seed, stage], Checkpoint).result
 
     def rows(self) -> pd.DataFrame:
-        """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between its two oracles."""
+        """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between the two oracles of its draw."""
         table = self._placed("rows", self.plan.replicates)
-        floors = {where: self.floor(where) for where in self.plan.noise}
-        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), strict=True)
+        floors = {where: self.floor(*twins) for where, twins in self.plan.twins.items()}
+        draws = table["draw"] if "draw" in table else [0] * len(table)
+        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), draws, strict=True)
         table["oracle_floor"] = pd.Series([floors.get(place) for place in places], dtype="float64", index=table.index)
         return table
 
-    def floor(self, where: tuple[str, int, str, str]) -> float | None:
-        """Return the gap of the second oracle to the first; None where either is missing."""
-        first, second = (
-            self.open(keys[where], Oracle).result.accuracies for keys in (self.plan.oracles, self.plan.noise)
-        )
-        return oracle_gap(second.to_dict(), first.to_dict())
+    def floor(self, first: str, second: str) -> float | None:
+        """Return the gap of a second oracle to the first, by their keys; None where either has no accuracies."""
+        one, other = (self.open(key, Oracle).result.accuracies.to_dict() for key in (first, second))
+        return oracle_gap(other, one)
 
     def audits(self) -> pd.DataFrame:
         """Return the audits of every path, each with its place in the study."""

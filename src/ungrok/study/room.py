@@ -135,8 +135,15 @@ def built(model: Model, training: Training, data: Data) -> nn.Module:
         ) from error
 
 
-def check_paths(recipe: Recipe, data: Data) -> None:
-    """Raise RecipeError where an unlearning path has more observed places than can be planned, or than memory can hold."""
+def check_paths(recipe: Recipe, data: Data, weights: int) -> None:
+    """Raise RecipeError where an unlearning path has more observed places than can be planned, or than memory can hold.
+
+    Args:
+        recipe: The recipe.
+        data: Are scored at every observed place.
+        weights: Bytes of the model's weights, which the search for a place that lasts keeps of every observed place.
+
+    """
     rule, examples = recipe.observe, len(data.train) + len(data.validation) + len(data.test)
     per_place = examples * data.score_bytes
     per_epoch = math.ceil(len(data.train) / min(recipe.batches.forget, recipe.batches.retain))
@@ -152,3 +159,6 @@ def check_paths(recipe: Recipe, data: Data) -> None:
                 "observe fewer of them, or make fewer updates"
             )
         check_fits(per_place * places, f"{key}, or observe.every_until", f"the scores at {places:,.0f} observed places")
+        if recipe.lasting and method.label in (recipe.lasting.methods or [method.label]):
+            what = f"the weights at {places:,.0f} observed places"
+            check_fits(weights * places, f"{key} among lasting.methods, or observe.every_until", what)

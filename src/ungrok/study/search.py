@@ -62,10 +62,15 @@ def chosen(paths: Tracks, target: float, damage: float) -> Choice | None:
         damage: Largest damage that is accepted, as an accuracy.
 
     """
+    return best({rate: (path, path.at(target)) for rate, path in paths.items()}, damage)
+
+
+def best(places: Mapping[float, tuple[Track, Row | None]], damage: float) -> Choice | None:
+    """Choose a rate as :func:`chosen` does, given by rate the path and the row at which it got where it should; None where it did not."""
     reached = [
         Choice(rate, float(row["dose"]), _damage(path, row))
-        for rate, path in sorted(paths.items())
-        if (row := path.at(target)) is not None
+        for rate, (path, row) in sorted(places.items())
+        if row is not None
     ]
     harmless = [choice for choice in reached if choice.damage <= damage + ROUNDING]
     if harmless:

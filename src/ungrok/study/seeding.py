@@ -67,6 +67,11 @@ class Seeds:
         """The seed of the draws of measures and of their nulls."""
         return derive(self.seed, "analysis")
 
+    @cached_property
+    def stress(self) -> int:
+        """The seed of the attacks after unlearning, the same for all models that are attacked."""
+        return derive(self.seed, "stress")
+
 
 def initial_weights(training_seed: int) -> int:
     """Return the seed of a model's first weights."""
@@ -86,3 +91,8 @@ def path_batches(path_seed: int, role: str) -> int:
 def fresh_weights(path_seed: int) -> int:
     """Return the seed of the fresh model that some methods start from."""
     return derive(path_seed, "factory")
+
+
+def repair_of(path_seed: int) -> int:
+    """Return the seed of the repairs that an unlearning path's places must stand."""
+    return derive(path_seed, "repair")

@@ -4,12 +4,15 @@ from ungrok.study.job import KINDS
 from ungrok.study.jobs.analyze import Analyze
 from ungrok.study.jobs.checkpoint import Checkpoint
 from ungrok.study.jobs.evaluate import Evaluate
+from ungrok.study.jobs.lasting import Lasting
 from ungrok.study.jobs.matched import MatchedCheckpoint
 from ungrok.study.jobs.oracle import Oracle
+from ungrok.study.jobs.placed import Placed
 from ungrok.study.jobs.rescaled import RescaledCheckpoint
 from ungrok.study.jobs.snapshot import Snapshot
 from ungrok.study.jobs.split import ChooseSplit
 from ungrok.study.jobs.stage import Stage
+from ungrok.study.jobs.stress import Stress
 from ungrok.study.jobs.train import Train
 from ungrok.study.jobs.trained import Trained
 from ungrok.study.jobs.unlearn import Unlearn
@@ -20,11 +23,14 @@ __all__ = [
     "Checkpoint",
     "ChooseSplit",
     "Evaluate",
+    "Lasting",
     "MatchedCheckpoint",
     "Oracle",
+    "Placed",
     "RescaledCheckpoint",
     "Snapshot",
     "Stage",
+    "Stress",
     "Train",
     "Trained",
     "Unlearn",

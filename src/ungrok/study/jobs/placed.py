@@ -1,0 +1,94 @@
+"""The model at a place of an unlearning path: the first at a target, the rewound one, or the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from ungrok.evaluate.targets import target_column
+from ungrok.study.bill import Bill, Prices
+from ungrok.study.job import register
+from ungrok.study.jobs.checkpoint import Checkpoint, CheckpointResult, keep, weights_of
+from ungrok.study.jobs.evaluate import Evaluate
+from ungrok.study.jobs.paths import PathSpec, Sources, depart
+from ungrok.study.recipe_stress import Where
+from ungrok.study.store import Work
+
+Row = dict[str, Any]
+"""One observed place of a path, by column."""
+
+
+class PlacedSpec(PathSpec):
+    """A path, and where on it: a target of UA (the first observed place at or below it), the rewound place, or the end."""
+
+    where: Where
+
+
+class PlacedResult(CheckpointResult):
+    """The stage from which the path starts, and ``dose`` and ``updates`` at the place; None where there is none.
+
+    ``updates`` is also None on the path of a one-shot method.
+    """
+
+    dose: float | None = None
+    updates: int | None = None
+
+
+@register
+class Placed(Checkpoint):
+    """Walk a path to a place that its evaluated ``rows`` name, without scoring any place on the way, and keep the model there."""
+
+    kind = "placed"
+    version = 1
+    spec_type = PlacedSpec
+    result_type = PlacedResult
+    cost = 2.0
+
+    spec: PlacedSpec
+
+    def run(self, work: Work) -> PlacedResult:
+        """Walk the path."""
+        source, spec = work.open("stage", Checkpoint), self.spec
+        step, reason, training = source.result.step, source.result.reason, source.result.training
+        row = None
+        if step is not None:
+            row = row_at(work.open("rows", Evaluate).result.rows, spec.where)
+            reason = reason_at(spec.where, row)
+        if row is None or reason:
+            return PlacedResult(step=None, reason=reason, training=training)
+        departure = depart(training, weights_of(source), spec, Sources.of(work, training))
+        model, dose = departure.run.model, float(row["dose"])
+        if dose > 0:
+            for place in departure.path:
+                model = place.model
+                work.tick(place.dose / dose)
+                if place.dose >= dose * (1 - 1e-9):
+                    break
+        keep(model, work.folder, training)
+        return PlacedResult(step=step, reason="", training=training, dose=dose, updates=row["updates"])
+
+    def bill(self, prices: Prices) -> Bill:
+        """Return the cost of all updates of the path; where on it the place lies is not known before."""
+        price = prices.unlearning
+        return Bill(self.spec.updates() * price.update, price.weights)
+
+
+def row_at(rows: Sequence[Row], where: float | Literal["oracle", "rewound", "end"]) -> Row | None:
+    """Return the row of a place on a path; None where the path never gets there.
+
+    Args:
+        rows: Of :class:`~ungrok.study.jobs.evaluate.Evaluate`, the starting point first.
+        where: As in :class:`PlacedSpec`.
+
+    """
+    if where == "end":
+        return rows[-1] if rows else None
+    column = "rewound" if where == "rewound" else target_column(where)
+    return next((row for row in rows if row[column]), None)
+
+
+def reason_at(where: float | str, row: Row | None) -> str:
+    """Return why there is no model at a place; empty where there is one."""
+    if row is None:
+        return f"the path has no place {where if isinstance(where, str) else format(where, 'g')}"
+    return "the path has diverged there" if row["diverged"] else ""
