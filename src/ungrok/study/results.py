@@ -157,19 +157,18 @@ class _Tables:
         return self.open(self.plan.stages[arm, seed, stage], Checkpoint).result
 
     def rows(self) -> pd.DataFrame:
-        """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between its two oracles."""
+        """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between the two oracles of its draw."""
         table = self._placed("rows", self.plan.replicates)
-        floors = {where: self.floor(where) for where in self.plan.noise}
-        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), strict=True)
+        floors = {where: self.floor(*twins) for where, twins in self.plan.twins.items()}
+        draws = table["draw"] if "draw" in table else [0] * len(table)
+        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), draws, strict=True)
         table["oracle_floor"] = pd.Series([floors.get(place) for place in places], dtype="float64", index=table.index)
         return table
 
-    def floor(self, where: tuple[str, int, str, str]) -> float | None:
-        """Return the gap of the second oracle to the first; None where either is missing."""
-        first, second = (
-            self.open(keys[where], Oracle).result.accuracies for keys in (self.plan.oracles, self.plan.noise)
-        )
-        return oracle_gap(second.to_dict(), first.to_dict())
+    def floor(self, first: str, second: str) -> float | None:
+        """Return the gap of a second oracle to the first, by their keys; None where either has no accuracies."""
+        one, other = (self.open(key, Oracle).result.accuracies.to_dict() for key in (first, second))
+        return oracle_gap(other, one)
 
     def audits(self) -> pd.DataFrame:
         """Return the audits of every path, each with its place in the study."""
