@@ -148,7 +148,7 @@ class Attacks:
         return Curve(rows["dose"].to_numpy(dtype=np.float64), mean, *ends)
 
     @cached_property
-    def _strongest(self) -> dict[tuple[str, ...], Mapping[str, Any]]:
+    def _strongest(self) -> dict[tuple[str, ...], Mapping[Any, Any]]:
         rows = gaps(self.table)
         rows = rows[rows["subject"] == "unlearned"].astype({"UA": "float64"})
         keys = [*SERIES, "method", "place", "attack"]
@@ -191,7 +191,7 @@ class Attacks:
         return pd.concat(parts, ignore_index=True)
 
 
-def setting_name(row: Mapping[str, Any]) -> str:
+def setting_name(row: Mapping[Any, Any]) -> str:
     """Return the setting of a row for people: the share of forgotten data that the attacker holds and the learning rate, else its label."""
     parts = [] if missing(row["share"]) else [f"share {100 * row['share']:.3g} %"]
     parts += [] if missing(row["lr"]) else [f"rate {row['lr']:g}"]

@@ -59,7 +59,7 @@ EFFECT = (
 
 STANDINGS = (
     ("hidden", "has hidden what it was to forget", "have hidden what they were to forget"),
-    ("forgotten", "has forgotten it", "have forgotten it"),
+    ("forgotten", "has forgotten", "have forgotten"),
     ("undecided", "is undecided", "are undecided"),
 )
 """By the word for R: what is said of one method and of several; see :func:`ungrok.study.stress.standings`."""
@@ -119,7 +119,7 @@ def _standing(rows: pd.DataFrame) -> str:
     """Return how many methods have hidden, and how many forgotten, with the mean worst gap and the floor."""
     counts, methods = rows["word"].value_counts(), rows["method"].nunique()
     of = f" of {plural(methods, 'method')}" if methods == len(rows) else f" of {plural(len(rows), 'setting')}"
-    parts = []
+    parts: list[str] = []
     for word, one, several in STANDINGS:
         if word in counts.index:
             parts.append(f"{counts[word]}{'' if parts else of} {one if counts[word] == 1 else several}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -93,6 +95,18 @@ def test_everything_can_be_read(attacked_study, legible, unlearn, stages, oracle
     assert len(figures) == (1 if len(unlearn) == 1 else 2)
     for name, picture in figures.items():
         legible(name, picture.figure)
+
+
+def test_a_side_that_never_reached_the_place_says_so(attacked_study, legible):
+    view = attacked_study(["prune"], unlearn=THREE)
+    table = view.results.stress
+    lacking = (table["method"] == "gradient_ascent") & (table["stage"] == "grokked")
+    (picture,) = drawn(replace(view, results=replace(view.results, stress=table[~lacking]))).values()
+    early, late = picture.figure.axes[0], picture.figure.axes[3]
+    assert [text.get_text() for text in late.texts] == ["never reached"]
+    assert (early.get_xlabel(), late.get_xlabel()) == ("share of weights set to 0", "")
+    assert not late.lines
+    legible("lacking", picture.figure)
 
 
 def test_one_seed_has_lines_without_bands(attacked_study):

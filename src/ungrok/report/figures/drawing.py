@@ -6,7 +6,7 @@ import math
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -239,7 +239,7 @@ def by_dose(tracks: Tracks, name: str) -> pd.DataFrame:
     return held({seed: track.rows.set_index("dose")[name].astype(float) for seed, track in tracks.items()})
 
 
-def held(columns: Mapping[int, pd.Series[float]]) -> pd.DataFrame:
+def held(columns: dict[int, pd.Series[float]]) -> pd.DataFrame:
     """Return values of several seeds over all their doses; a value holds until the next dose, and there is none after the last finite value."""
     table = pd.DataFrame(columns).sort_index()
     ends = {seed: values.last_valid_index() for seed, values in columns.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ from ungrok.study.recipe_stress import lasting_target
 SECTION = "lasting"
 """The section of the page that these figures stand in."""
 
-SIDES = {"": "-", "_after": "--"}
+SIDES: dict[str, Any] = {"": "-", "_after": "--"}
 """How values before and after the repair are drawn, by the ending of their columns."""
 
 
@@ -147,7 +148,7 @@ def _repaired(view: View, here: pd.DataFrame, methods: Sequence[str]) -> Picture
     updates = block.updates if block else 0
     handles = [
         Line2D([], [], color=GRAY, linestyle="-", label="along the path"),
-        Line2D([], [], color=GRAY, linestyle="--", marker=".", label=f"after {updates} repairing updates"),
+        Line2D([], [], color=GRAY, linestyle="--", marker=".", label="after the repair"),
         Line2D([], [], color=GRAY, linewidth=0.8, linestyle=(0, (1, 2)), label=f"target {number(target)}"),
     ]
     legend(figure, [*_stages(view, here), *handles])

@@ -90,13 +90,13 @@ def _picture(attacks: Attacks, series: Sequence[Series], panels: Sequence[Panel]
     for place, (method, attack) in enumerate(panels):
         block, column = divmod(place, columns)
         rows = grid[block * len(series) : (block + 1) * len(series), column]
+        drawn = [axes for axes, one in zip(rows, series, strict=True) if _panel(attacks, axes, one, method, attack)]
         for axes, one in zip(rows, series, strict=True):
-            _panel(attacks, axes, one, method, attack)
             accuracy_axis(axes, "" if column else f"UA, {names.stage(one[1])}")
-            axes.tick_params(labelbottom=axes is rows[-1])
+            axes.tick_params(labelbottom=axes is drawn[-1])
         title = attacks.name(attack) if len({own for own, _ in panels}) == 1 else names.method(method)
         rows[0].set_title(filled(title), loc="left", pad=15 if named else 4)
-        rows[-1].set_xlabel(_under_axis(attacks, attack), labelpad=1)
+        drawn[-1].set_xlabel(_under_axis(attacks, attack), labelpad=1)
     for axes in grid[-len(series) :, len(panels) - (blocks - 1) * columns :].flat:
         axes.set_axis_off()
     legend(figure, _handles(attacks, series, panels))
@@ -105,12 +105,13 @@ def _picture(attacks: Attacks, series: Sequence[Series], panels: Sequence[Panel]
     return Picture(slug(SECTION, key, *arm_slug(arm), forget), title, _how(attacks, panels), figure, SECTION)
 
 
-def _panel(attacks: Attacks, axes: Axes, series: Series, method: str, attack: str) -> None:
-    """Draw the three curves at the strongest setting, its name, and a mark where most comes back."""
+def _panel(attacks: Attacks, axes: Axes, series: Series, method: str, attack: str) -> bool:
+    """Draw the three curves at the strongest setting, its name, and a mark where most comes back; return whether there was a model to attack."""
     worst, shade = attacks.strongest(series, method, attack), color(attacks.view, series[1])
     if worst is None:
-        axes.text(0.5, 0.5, "not attacked", transform=axes.transAxes, ha="center", va="center")
-        return
+        axes.text(0.5, 0.5, "never reached", transform=axes.transAxes, ha="center", va="center")
+        axes.set_xticks([])
+        return False
     curves = {one: attacks.curve(series, one, method, attack, worst.setting) for one in (*REFERENCES, "unlearned")}
     kind, mark = attacks.dose_name(attack), None
     doses: list[float] = []
@@ -127,6 +128,7 @@ def _panel(attacks: Attacks, axes: Axes, series: Series, method: str, attack: st
         axes.plot(*mark, "o", color=shade, markersize=4, zorder=4)
     _dose_axis(axes, kind, doses)
     axes.annotate(worst.name, (1, 1), (0, 3), axes.transAxes, "offset points", ha="right", fontsize=8, color=shade)
+    return True
 
 
 def _dose_axis(axes: Axes, kind: str, doses: Sequence[float]) -> None:

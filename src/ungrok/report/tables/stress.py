@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ungrok.core.errors import spoken
-from ungrok.report.attacks import Attacks, Series
+from ungrok.report.attacks import SERIES, Attacks, Series
 from ungrok.report.format import MISSING, bracketed, fixed, mean_sd, median_range, missing, number
 from ungrok.report.names import where_name
 from ungrok.report.tables.table import Cell, Row, Table, reason
@@ -65,7 +65,7 @@ def _places(attacks: Attacks) -> str:
     return spoken(dict.fromkeys(where_name(names[0]) for names in attacks.places.values()))
 
 
-def _standing(row: Mapping[str, Any] | None) -> str | Cell:
+def _standing(row: Mapping[Any, Any] | None) -> str | Cell:
     """Return the word, R with its interval, and the floor with its own."""
     if row is None:
         return MISSING
@@ -77,6 +77,11 @@ def _standing(row: Mapping[str, Any] | None) -> str | Cell:
 def _interval(low: float, high: float) -> str:
     """Return an interval of accuracies; ends without a bound are infinite."""
     return bracketed(*(fixed(end, 2) if np.isfinite(end) else number(end) for end in (low, high)))
+
+
+def _where(rows: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows that have these values, by column."""
+    return rows[np.logical_and.reduce([rows[name] == value for name, value in values.items()])]
 
 
 def relearning(attacks: Attacks) -> Iterator[Table]:
@@ -105,10 +110,9 @@ def relearning(attacks: Attacks) -> Iterator[Table]:
 
 def _times(times: pd.DataFrame, series: Series, subject: str, method: str, place: str) -> Reach:
     """Return when the models of one side were relearned."""
-    where = dict(
-        zip(("arm", "stage", "forget", "subject", "method", "place"), (*series, subject, method, place), strict=True)
+    own = _where(
+        times, dict(zip([*SERIES, "subject", "method", "place"], (*series, subject, method, place), strict=True))
     )
-    own = times[np.logical_and.reduce([times[name] == value for name, value in where.items()])]
     reached = own[~own["censored"].astype(bool)]
     by_seed = dict(zip(reached["seed"].astype(int), reached["updates"].astype(float), strict=True))
     return Reach(by_seed, len(own) - len(reached), 0, 0, float(own["updates"].max()))
@@ -124,16 +128,12 @@ def _relearned(times: Reach) -> Row:
 def barriers(attacks: Attacks) -> Iterator[Table]:
     """Yield one table: barriers of the loss on the way to the original and to the oracle; none without such walks."""
     walks = [label for label, kind in attacks.attacks.items() if kind == BRINGS_BACK]
-    names, rows = attacks.view.names, []
+    names, rows = attacks.view.names, list[Row]()
     table = attacks.table[attacks.table["attack"].isin(walks) & (attacks.table["subject"] == "unlearned")]
     for method in attacks.methods:
         own = table[(table["method"] == method) & (table["place"] == attacks.places[method][0])]
         for series in attacks.series:
-            here = own[
-                np.logical_and.reduce(
-                    [own[name] == value for name, value in zip(("arm", "stage", "forget"), series, strict=True)]
-                )
-            ]
+            here = _where(own, dict(zip(SERIES, series, strict=True)))
             if len(here):
                 cells = [Cell(mean_sd(_barrier(here, walk, on))) for walk in walks for on in ("forget", "retain")]
                 rows.append([names.method(method), names.series(*series[:2]), names.forget(series[2]), *cells])
@@ -165,7 +165,7 @@ def costs(attacks: Attacks) -> Table:
     for attack in attacks.attacks:
         own = attacks.table[attacks.table["attack"] == attack]
         longest = own.groupby("setting")["updates"].max().fillna(0).astype(int)
-        taken = [value for key in jobs.get(attack, []) if not missing(value := seconds.get(key))]
+        taken = seconds.reindex(jobs.get(attack, [])).dropna().tolist()
         places = own.drop_duplicates(["setting", "dose"])
         updates = [f"{longest.max():,}", f"{longest.sum():,}"] if longest.max() else ["none", "none"]
         rows.append(
