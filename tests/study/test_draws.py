@@ -236,3 +236,11 @@ def test_fixed_data_cannot_be_drawn_for_each_seed():
     ):
         load(str(text), ["data_seed=per_seed", "problem.kind=tofu"])
     assert load(str(text), ["data_seed=per_seed"]).data_seed == "per_seed"
+
+
+@pytest.mark.parametrize("rule", ["{kind: class, label_to_forget: 3}", "{kind: mislabeled}"])
+def test_a_rule_of_one_set_takes_one_request(tiny, rule):
+    forget = f"forget=[{rule}]"
+    assert tiny(forget, "problem.label_noise=0.1").requests == 1
+    with pytest.raises(RecipeError, match=r"requests: 3 sets of '\w+(-3)?' cannot be had: it knows one set only"):
+        tiny(forget, "problem.label_noise=0.1", "requests=3")

@@ -29,6 +29,11 @@ def test_swapped_sides_are_given_a_word_no_more_often_than_allowed(bench):
     assert bench.wrong(STUDIES, 8, bench.paced((4.0, 20.0)), swap=True, everything=True) <= ALLOWED
 
 
+def test_over_all_swaps_of_one_study_words_are_exactly_as_rare_as_promised(bench):
+    """The sides differ fivefold in updates to be relearned: one of 32 swaps may say so, that which is the study itself."""
+    assert bench.leaked(6, bench.paced((4.0, 20.0))) <= 1 / 32
+
+
 def test_the_family_holds_the_new_rows_of_every_method(bench):
     verdicts = bench.judged(bench.study(np.random.default_rng(0), 8, bench.hides), 8)
     for method in ("m0", "m3"):

@@ -9,6 +9,7 @@ import pytest
 
 from ungrok.study.claims import At, Doses, headline_standings, judge
 from ungrok.study.claims.durability import place_label, places_of
+from ungrok.study.rates import rated
 
 STRESS = "stress={attacks: [{kind: relearn}, {kind: quantize}]}"
 SIDES = ("pre_grok", "grokked")
@@ -159,3 +160,27 @@ def test_standings_are_those_of_the_headline(hand):
     other = elsewhere.assign(stage="final")
     words = headline_standings(pd.concat([table, elsewhere, other]), recipe).set_index("stage")["word"]
     assert words.to_dict() == {"pre_grok": "hidden", "grokked": "forgotten"}
+
+
+def test_attacks_at_the_recipes_rate_change_nothing_at_own_rates(hand):
+    """Where a rate was searched, rows at identical settings are tested after the others, which do not depend on them."""
+    recipe = hand.recipe("unlearn=[{kind: gradient_ascent, lr: {auto: 0.01}}]", "claims.targets=[0.1]", STRESS)
+    names = {rate: rated("gradient_ascent", rate) for rate in (0.005, 0.02)} | {0.01: "gradient_ascent"}
+    rows = pd.DataFrame([
+        row
+        for seed in hand.seeds for stage, needed in zip(SIDES, (40 + seed, 30 + seed % 3), strict=True) for rate, name in names.items()
+        for row in hand.path(seed, stage, round(needed * 0.01 / rate), method=name, oracle_validation_accuracy=0.9)
+    ]).astype({"reached_0.1": "boolean"})  # fmt: skip
+
+    def family_of(table):
+        verdicts = judge(rows, recipe, {"gradient_ascent": Doses(100.0, 50.0)}, stress=table)
+        return {(v.claim.kind, v.reading): v for v in verdicts if v.headline}
+
+    nothing, much = (
+        family_of(attacks(hand, (lambda s: 4 + s % 2, back))) for back in (lambda s: 5 - s % 2, lambda s: 40 + s % 3)
+    )
+    assert nothing["durability", "relearning"].word == "inconclusive"
+    assert much["durability", "relearning"].word == "supported"
+    for key in (("efficiency", "own_rate"), ("collateral", ""), ("oracle_gap", "")):
+        assert (nothing[key].effect, nothing[key].p_value) == (much[key].effect, much[key].p_value)
+    assert nothing["efficiency", "own_rate"].word == "supported"

@@ -49,6 +49,16 @@ def test_a_split_by_index_is_that_of_the_rule(trained, study):
     assert again.classes == split.classes
 
 
+def test_a_split_by_index_retains_nothing_of_earlier_requests(trained, study):
+    plan, _, _ = study
+    data = trained.spec.data()
+    split = forget_split(data, Forget(rule=plan.recipe.forget[0], seed=3, before=(1, 2)))
+    again = split_of(split.forget.tolist(), data, [part.tolist() for part in split.before])
+    assert len(split.before) == 2
+    assert [part.tolist() for part in again.requests] == [part.tolist() for part in split.requests]
+    assert torch.equal(again.retain, split.retain)
+
+
 def test_a_rule_that_looks_at_a_trajectory_is_refused_where_there_is_none(trained):
     with pytest.raises(RecipeError, match="depends on a trajectory, which weights of your own do not have"):
         forget_split(trained.spec.data(), Forget(rule=LocalGrokking(size=4), seed=0))

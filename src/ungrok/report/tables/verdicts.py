@@ -20,9 +20,13 @@ HEADS: dict[Key, tuple[str, str]] = {
     ("efficiency", "same_rate"): ("updates at the same rate", "updates, same rate"),
     ("efficiency", "own_rate"): ("updates at its own rate", "updates, own rate"),
     ("efficiency", "distance"): ("distance moved", "distance moved"),
+    ("efficiency", "lasting"): ("updates until forgetting lasts", "updates, lasting"),
     ("collateral", ""): ("damage beyond the oracle", "damage"),
+    ("collateral", "lasting"): ("price of lasting forgetting", "price of lasting"),
     ("stability", ""): ("spread of damage over seeds", "spread"),
     ("oracle_gap", ""): ("change of the oracle gap", "oracle gap"),
+    ("durability", "relearning"): ("speed of relearning, the oracle's divided out", "relearning"),
+    ("durability", "attacks"): ("worst gap under attack", "worst gap"),
 }
 """What the rows of the headline family are about, by claim and reading: in a head, and where there is little room."""
 
@@ -59,7 +63,7 @@ def headline(view: View) -> Iterator[Table]:
     family = headline_verdicts(view)
     how = (
         "Each cell holds the word, the effect and its interval. Above × 1 and above 0 agrees with the paper: the later side needs, "
-        "loses or spreads less. The intervals hold together: the chance that any of them misses is what this look at the study may spend."
+        "loses, spreads or gives back less. The intervals hold together: the chance that any of them misses is what this look at the study may spend."
     )
     for comparison in dict.fromkeys(v.comparison for v in family):
         yield _headline(view, comparison, [v for v in family if v.comparison == comparison], how)

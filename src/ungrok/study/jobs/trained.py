@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -120,22 +121,24 @@ def forget_split(data: Data, block: Forget) -> ForgetSplit:
         raise RecipeError(
             f"forget split {block.rule.label!r} depends on a trajectory, which weights of your own do not have; name another with --forget"
         )
-    return block.rule.split(data, block.seed)
+    return block.rule.split(data, block.seed, block.before)
 
 
-def split_of(forget: list[int], data: Data) -> ForgetSplit:
+def split_of(forget: list[int], data: Data, before: Sequence[list[int]] = ()) -> ForgetSplit:
     """Return the forget split that a split job made.
 
     Args:
         forget: Indices into the training data.
         data: All data of the problem.
+        before: Indices that earlier requests had forgotten already.
 
     """
-    index = torch.tensor(forget)
+    index, earlier = torch.tensor(forget), tuple(map(torch.tensor, before))
     mask = torch.ones(len(data.train), dtype=torch.bool)
-    mask[index] = False
+    for part in (*earlier, index):
+        mask[part] = False
     touched = data.train.targets.cpu()[index].unique().tolist()
-    return ForgetSplit(index, mask.nonzero().squeeze(1), tuple(touched))
+    return ForgetSplit(index, mask.nonzero().squeeze(1), tuple(touched), earlier)
 
 
 def again(source: FinishedTraining) -> Run:
