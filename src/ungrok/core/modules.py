@@ -13,7 +13,6 @@ from torch.utils._pytree import tree_leaves
 
 from ungrok.core.errors import NotApplicable, first_line
 
-
 OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 """What says nothing of a module, but of the machine."""
 
