@@ -40,6 +40,9 @@ NOISES: dict[str, Noise] = {
     "lognormal": lambda draw, size: draw.lognormal(size=size),
     "ties": lambda draw, size: draw.integers(-1, 2, size).astype(float),
 }
+LAST = 10
+"""Rows of a table that come last, where some do."""
+
 LATER = ((6, 0.8), (8, 0.1), (10, 0.05))
 """Seeds at each look, and its share of alpha: four fifths, then half of what is left."""
 
@@ -70,16 +73,19 @@ def rows_of(sides: Floats, spreads: int = SPREADS) -> list[PairedRow]:
     return rows
 
 
-def any_word(rows: Sequence[PairedRow], seeds: int, alpha: float) -> bool:
-    """Return whether a direction is named: exactly where an interval leaves out zero."""
-    return any(not row.low <= 0 <= row.high for row in family(rows, seeds, alpha))
+def any_word(rows: Sequence[PairedRow], seeds: int, alpha: float, last: int = 0) -> bool:
+    """Return whether a direction is named: exactly where an interval leaves out zero; the first so many rows come ``last``."""
+    late = [place < last for place in range(len(rows))]
+    return any(not row.low <= 0 <= row.high for row in family(rows, seeds, alpha, late))
 
 
-def error(noise: Noise, seeds: int, tables: int, censored: float = 0.6, rows: int = ROWS, alpha: float = 0.05) -> float:
-    """Return the share of null tables in which any direction is named."""
+def error(
+    noise: Noise, seeds: int, tables: int, censored: float = 0.6, rows: int = ROWS, alpha: float = 0.05, last: int = 0
+) -> float:
+    """Return the share of null tables in which any direction is named; see :func:`any_word`."""
     draw = np.random.default_rng(seeds)
     made = (rows_of(null_sides(draw, noise, seeds, rows, censored)) for _ in range(tables))
-    return sum(any_word(table, seeds, alpha) for table in made) / tables
+    return sum(any_word(table, seeds, alpha, last) for table in made) / tables
 
 
 def looks(noise: Noise, tables: int, rows: int = ROWS, alpha: float = 0.05) -> float:
@@ -92,11 +98,18 @@ def looks(noise: Noise, tables: int, rows: int = ROWS, alpha: float = 0.05) -> f
 
 
 def power(
-    tables: int, censored: float = 0.0, sd: float = 0.3, seeds: int = 10, alpha: float = 0.05, rows: int = ROWS
+    tables: int,
+    censored: float = 0.0,
+    sd: float = 0.3,
+    seeds: int = 10,
+    alpha: float = 0.05,
+    rows: int = ROWS,
+    last: int = 0,
 ) -> float:
     """Return how often a ratio of 2 is found among null rows, of which 30 % have times cut; ``censored`` is that of its own times.
 
-    Its budget is where that share of the times of both sides lies beyond; each side's times have an equal part in its spread.
+    Its budget is where that share of the times of both sides lies beyond; each side's times have an equal part in its spread. So many rows
+    at the end come ``last``, as those at identical settings do in a search; where the number is negative, the sought one is among them.
     """
     draw, found = np.random.default_rng(2), 0
     for _ in range(tables):
@@ -105,7 +118,8 @@ def power(
             sides[:, row] = np.minimum(sides[:, row], np.quantile(sides[:, row], 1 - 0.6 * draw.random()))
         sides[0, 0] += math.log(2)
         sides[:, 0] = np.minimum(sides[:, 0], np.quantile(sides[:, 0], 1 - censored))
-        found += family([Differences(d) for d in sides[0] - sides[1]], seeds, alpha)[0].low > 0
+        late = [place == 0 if last < 0 and place < 1 else place > rows - abs(last) for place in range(rows + 1)]
+        found += family([Differences(d) for d in sides[0] - sides[1]], seeds, alpha, late)[0].low > 0
     return found / tables
 
 
@@ -145,6 +159,14 @@ def made_up(tables: int) -> None:
     for name, noise in NOISES.items():
         shares = ", ".join(f"{seeds} seeds {error(noise, seeds, tables):.4f}" for seeds in (6, 8, 10))
         print(f"  {name}: {shares}; looks at 6, 8 and 10 seeds {looks(noise, tables):.4f}", flush=True)
+    print(f"  the same where {LAST} rows come last")
+    for name, noise in NOISES.items():
+        shares = ", ".join(f"{seeds} seeds {error(noise, seeds, tables, last=LAST):.4f}" for seeds in (6, 8, 10))
+        print(f"  {name}: {shares}", flush=True)
+    print(f"a ratio of 2 found at 10 seeds, {LAST} rows last, and itself among them: sd 0.3 and 0.5")
+    for alpha in (0.05, 0.04):
+        found = [power(tables, 0.0, sd, alpha=alpha, last=last) for last in (LAST, -LAST) for sd in (0.3, 0.5)]
+        print(f"  alpha {alpha}: {found[0]:.3f}, {found[1]:.3f}; among them {found[2]:.3f}, {found[3]:.3f}", flush=True)
     print("a ratio of 2 found at 10 seeds: not cut, 20 % cut")
     for sd in (0.3, 0.5):
         for alpha in (0.05, 0.04):

@@ -37,6 +37,7 @@ ACROSS = {
     "test_api_page.py": "docs/api.md",
     "test_contributing.py": "CONTRIBUTING.md",
     "test_mirror.py": "this",
+    "tools/test_durability.py": "benchmarks/durability.py",
     "tools/test_language_metrics.py": "tools/language_metrics.py",
     "study/claims/test_planted.py": "all claims, on planted truths",
     "tools/test_planted.py": "benchmarks/planted.py",

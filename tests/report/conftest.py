@@ -26,6 +26,7 @@ from ungrok.study.claims import Doses, judge
 from ungrok.study.loading import load, validate
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.results import KEYS, MECHANISM, Results
+from ungrok.study.results_stress import LASTING, STRESS
 from ungrok.study.verdict_file import FiledVerdict
 
 TINY_TEXT = Path(__file__).parents[1] / "study" / "tiny-text.yaml"
@@ -254,6 +255,141 @@ def texts():
 def drawn(style):
     """Return a function that draws every figure of a study on classifiers, by name."""
     return lambda view: {p.name: p.figure for p in [*front(view), *ClassReport().pictures(view)]}
+
+
+ATTACKS = {
+    "relearn": (
+        "relearn",
+        "updates",
+        {"share 0, lr 0.01": (0.0, 0.01), "share 0.1, lr 0.02": (0.1, 0.02)},
+        (0, 1, 10, 100),
+    ),
+    "quantize": ("quantize", "bits", {"": (None, None)}, (32, 8, 2)),
+    "interpolate_original": ("interpolate", "t", {"": (None, None)}, (0, 0.5, 1)),
+    "linear_probe": ("linear_probe", "layer", {"": (0.1, None)}, (0, 1, 2)),
+    "prune": ("prune", "share", {"": (None, None)}, (0, 0.5)),
+    "weight_noise": ("weight_noise", "level", {"": (None, None)}, (0, 0.4)),
+}
+"""By label: kind, what the path runs over, settings with share and rate, and doses."""
+
+
+def attacked_ua(subject, stage, attack, setting, dose, seed):
+    """Return UA under attack: an oracle has a hundredth per seed and, relearned with forgotten data to the end, 0.1 more; a second one 0.05 more.
+
+    Relearning brings back 0.3 more than the oracle has from 10 updates on, with forgotten data 0.6 before and 0.8 after grokking; the
+    linear probe nothing; everything else 0.2 at its last dose.
+    """
+    oracle = seed / 100 + (0.1 if attack == "relearn" and "0.1" in setting and dose == 100 else 0.0)
+    if subject == "original":
+        return 0.9
+    if subject != "unlearned":
+        return oracle + (0.05 if subject == "oracle_2" else 0.0)
+    if attack == "relearn":
+        return seed / 100 + ((0.8 if stage == "grokked" else 0.6) if "0.1" in setting else 0.3) * (dose >= 10)
+    last = {name: doses[-1] for name, (_, _, _, doses) in ATTACKS.items()}[attack]
+    return oracle + 0.2 * (dose == last and attack != "linear_probe")
+
+
+def stress_rows(view, attacks, *, subjects, places=("0.1",)):
+    rows = []
+    for arm, seed, stage in view.plan.stages:
+        models = [(subject, None, None) for subject in subjects if subject != "unlearned"]
+        models += [("unlearned", method, place) for method in view.methods for place in places]
+        for (subject, method, place), forget, attack in itertools.product(models, view.recipe.forget_labels(), attacks):
+            kind, dose_name, settings, doses = ATTACKS[attack]
+            for (setting, (share, lr)), dose in itertools.product(settings.items(), doses):
+                who = {"seed": seed, "arm": arm, "stage": stage, "forget": forget, "method": method, "subject": subject}
+                where = {"place": place, "place_dose": 20.0 if place else None, "place_updates": 20 if place else None}
+                what = {
+                    "attack": attack,
+                    "kind": kind,
+                    "setting": setting,
+                    "share": share,
+                    "lr": lr,
+                    "dose": float(dose),
+                }
+                barrier = 0.5 + seed if kind == "interpolate" else None
+                numbers = {"UA": attacked_ua(subject, stage, attack, setting, dose, seed), "RA": 1.0, "TA": 0.9}
+                rows.append(
+                    who | where | what | numbers
+                    | {"dose_name": dose_name, "updates": dose if kind == "relearn" else 0, "diverged": False}
+                    | {"barrier_forget": barrier, "barrier_retain": barrier}
+                )  # fmt: skip
+    return pd.DataFrame(rows, columns=STRESS).astype({"updates": "Int64", "share": float, "lr": float})
+
+
+TRIED = (20.0, 50.0, BUDGET)
+"""Doses of the places that are tried for whether forgetting lasts."""
+
+
+def lasting_rows(view, *, oracle, methods):
+    """Return places at which UA is 0; a repair brings back 0.9, 0.5 and, before grokking alone, 0.05; each costs a tenth more."""
+    rows = []
+    for (arm, seed, stage), forget in itertools.product(view.plan.stages, view.recipe.forget_labels()):
+        for method, (place, dose) in itertools.product(methods or view.methods, enumerate(TRIED)):
+            back = (0.9, 0.5, 0.4 if stage == "grokked" else 0.05)[place]
+            before = {"UA": 0.0, "RA": 0.8 - place / 10, "TA": 0.7 - place / 10, "bystander_accuracy": 0.7 - place / 10}
+            after = {"UA_after": back, "RA_after": 1.0, "TA_after": 0.8, "bystander_accuracy_after": 0.8}
+            lasts = back <= 0.1
+            rows.append(
+                {"seed": seed, "arm": arm, "stage": stage, "forget": forget, "method": method, "dose": dose, "updates": int(dose)}
+                | before | after | {"lasts": lasts, "first": lasts, "monotone": True, "budget": BUDGET}
+                | ({"oracle_UA": 0.2, "oracle_RA": 1.0, "oracle_TA": 0.8, "oracle_bystander_accuracy": 0.85} if oracle else {})
+            )  # fmt: skip
+    numbers = [
+        name for name in LASTING if name not in ("arm", "stage", "forget", "method", "lasts", "first", "monotone")
+    ]
+    return pd.DataFrame(rows, columns=LASTING).astype(dict.fromkeys(numbers, float) | {"seed": int, "updates": "Int64"})
+
+
+@pytest.fixture
+def attacked_study(study):
+    """Return a function that makes a study with tables of attacks and of places that last; see :func:`attacked_ua` and :func:`lasting_rows`."""
+
+    def made(attacks=tuple(ATTACKS), *, oracle=True, floor=True, places=("0.1",), rated=None, **changes):
+        blocks = {
+            "stress": {"attacks": [{"kind": ATTACKS[name][0]} for name in attacks], "places": [0.1]},
+            "lasting": {},
+        }
+        base = study(**blocks | changes)
+        subjects = [
+            "unlearned",
+            "original",
+            *(["oracle"] if oracle else []),
+            *(["oracle_2"] if floor and oracle else []),
+        ]
+        stress = stress_rows(base, attacks, subjects=subjects, places=places)
+        lasting = lasting_rows(base, oracle=oracle, methods=rated)
+        tables = replace(base.results, stress=stress, lasting=lasting)
+        judged = judge(tables.rows, base.recipe, base.doses, stress=stress, lasting=lasting)
+        return View(base.plan, tables, judged, base.doses)
+
+    return made
+
+
+@pytest.fixture
+def legible(texts):
+    """Return a function that makes sure that in no figure anything is cut off, covered or too small."""
+
+    def check(name, figure):
+        assert all(text.get_fontsize() >= 8 for text, _ in texts(figure)), name
+        ticks = {
+            text
+            for axes in figure.axes
+            for axis in (axes.xaxis, axes.yaxis)
+            for text in axis.get_ticklabels(which="both")
+        }
+        labels = [box.padded(-1) for text, box in texts(figure) if text not in ticks]
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(labels, 2)), name
+        parts = [*figure.axes, *figure.legends]
+        boxes = [box.padded(-2) for box in (part.get_tightbbox() for part in parts) if box is not None]
+        for box in boxes:
+            assert min(box.x0, box.y0) >= -2, name
+            assert box.x1 <= figure.bbox.x1 + 2, name
+            assert box.y1 <= figure.bbox.y1 + 2, name
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2)), name
+
+    return check
 
 
 ARMS = {"slow": {"trajectory": {"batch_size": 32}}}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
+import subprocess
 
 import pytest
 
+from ungrok.report.attacks import Attacks
 from ungrok.report.export import FORMS, as_csv, heads, in_latex, latex, markdown, text_of, write_tables
+from ungrok.report.tables.lasting import lasting_table, lasts_of
+from ungrok.report.tables.stress import stress_tables
 from ungrok.report.tables.table import Cell, Table
+from ungrok.report.tables.verdicts import all_verdicts, headline
 
 TABLE = Table(
     "Headline, at UA ≤ 0.1", "Each cell holds 95 % of a_b.", ["method", "updates", "RA", "TA"],
@@ -88,3 +94,29 @@ def test_files_are_named_after_titles_and_old_ones_go(tmp_path):
               "tex": "% needs \\usepackage{booktabs}\n% Headline, at UA ≤ 0.1. Each cell holds 95 % of a_b.\n"}  # fmt: skip
     for form, made in FORMS.items():
         assert (folder / f"{names[0]}.{form}").read_text(encoding="utf-8") == intros[form] + made(TABLE)
+
+
+TEX = shutil.which("pdflatex")
+
+
+@pytest.mark.skipif(
+    TEX is None, reason="needs LaTeX: Debian's packages texlive-latex-base and texlive-latex-recommended"
+)
+def test_tables_are_set_by_latex(attacked_study, tmp_path):
+    view = attacked_study(unlearn=[{"kind": "gradient_ascent", "name": r"100 % a_b & {c} \\ #1 ~^ $x"}])
+    tables = [
+        *stress_tables(Attacks(view)),
+        *lasting_table(view, lasts_of(view)),
+        *headline(view),
+        *all_verdicts(view, "later stage"),
+    ]
+    write_tables(tmp_path / "tables", tables)
+    files = sorted(path.name for path in (tmp_path / "tables").glob("*.tex"))
+    assert len(files) == len(tables) > 8
+    body = "".join(f"\\noindent\\resizebox{{\\linewidth}}{{!}}{{\\input{{tables/{name}}}}}\n\n" for name in files)
+    text = f"\\documentclass{{article}}\\usepackage{{booktabs,graphicx}}\\begin{{document}}\n{body}\\end{{document}}\n"
+    (tmp_path / "all.tex").write_text(text, encoding="utf-8")
+    command = [TEX, "-halt-on-error", "-interaction=nonstopmode", "all.tex"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    assert said.returncode == 0, said.stdout[-2000:].decode(errors="replace")
+    assert (tmp_path / "all.pdf").stat().st_size > 20_000

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ungrok.report.front import CALIBRATE, first_screen, looks, words
+from dataclasses import replace
+
+from ungrok.report.front import CALIBRATE, first_screen, looks, stands, words
 
 
 def test_answers_name_methods_as_people_do(study):
@@ -53,3 +55,37 @@ def test_the_signal_of_the_transition_is_named(study):
     robust = {"transition": {"signal": "adversarial"}, "trajectory": {"steps": 1000, "robustness": {}}}
     assert "from which robust accuracy holds its level" in dict(words(study(**robust)))["stage"]
     assert "from which validation accuracy holds its level" in dict(words(study()))["stage"]
+
+
+def test_whether_forgetting_lasts_is_answered_with_its_numbers(attacked_study, study):
+    """Before grokking the third place lasts, 35 points of bystander accuracy and 20 of RA below; the first comes back to 0.9."""
+    lasting, attacked = first_screen(attacked_study()).durable
+    assert lasting.startswith("Before grokking it lasts for 1 of 1 method after 100 updates (median)")
+    assert "35 percentage points of bystander accuracy" in lasting
+    assert "After grokking it lasts for none of 1 method" in lasting
+    assert lasting.count("bring it back to 0.90") == 2
+    assert attacked == (
+        "Under attack, before grokking 1 of 1 method has hidden what it was to forget: the worst gap to the oracle is 0.60 on average "
+        "(two oracles differ by 0.05); after grokking 1 of 1 method has hidden what it was to forget: the worst gap to the oracle is 0.80 "
+        "on average (two oracles differ by 0.05)."
+    )
+    assert first_screen(study()).durable == []
+
+
+def test_words_under_attack_are_counted(attacked_study):
+    three = [{"kind": kind} for kind in ("gradient_ascent", "scrub", "finetune")]
+    view = attacked_study(["linear_probe", "prune"], unlearn=three)
+    table = view.results.stress
+    known = table[(table["method"] != "scrub") | (table["attack"] != "prune")]
+    few = known[(known["method"] != "finetune") | (known["seed"] < 4)]
+    said = stands(replace(view, results=replace(view.results, stress=few)))
+    assert said.startswith(
+        "Under attack, before grokking 1 of 3 methods has hidden what it was to forget, 1 has forgotten and 1 is undecided: the worst gap to the oracle is 0.13"
+    )
+    assert stands(attacked_study(oracle=False)) == ""
+
+
+def test_words_of_attacks_are_explained_where_there_are_any(attacked_study):
+    said = dict(words(attacked_study()))
+    assert "R is the worst gap" in said["attack"]
+    assert "through a repair" in said["lasting"]

@@ -182,6 +182,36 @@ def test_the_signal_of_the_transition_is_named(study, tmp_path):
     assert "jump of validation" not in text
 
 
+def test_attacks_have_a_section_of_figures_and_tables_and_an_answer_on_the_front(attacked_study, tmp_path):
+    text = written(attacked_study(["relearn", "prune"]), tmp_path)
+    page = Page(text)
+    assert page.sections[:4] == ["verdicts", "figures", "lasting", "stress"]
+    assert "Does forgetting last? Before grokking it lasts for 1 of 1 method" in page.text
+    assert page.text.index("Under attack, before grokking") < page.text.index("All verdicts")
+    stress, figures = (text.split(f'<section id="{key}">')[1].split("</section>")[0] for key in ("stress", "figures"))
+    assert re.findall(r'<figure id="([^"]+)">', stress) == ["stress-all-class"]
+    assert "stress-all-class" not in figures
+    assert '<td class="hidden"><b>hidden</b>' in stress
+    assert (tmp_path / "report" / "figures" / "stress-all-class.pdf").read_bytes().startswith(b"%PDF")
+    rows = (tmp_path / "report" / "tables" / "Cost-of-each-attack.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[1].startswith("relearning,2,8,100,200,")
+
+
+FIVE = [{"kind": kind} for kind in ("gradient_ascent", "neggrad_plus", "scrub", "nabla_tau", "fisher")]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs a browser: Debian's package chromium")
+def test_a_study_of_five_methods_prints_on_eight_pages(attacked_study, tmp_path):
+    """On A4, as the style sheet asks; what folds is printed as its title."""
+    written(attacked_study(unlearn=FIVE, lasting={}), tmp_path)
+    page, printed = tmp_path / "report" / "index.html", tmp_path / "page.pdf"
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--print-to-pdf={printed}", str(page)]
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    sheets = re.findall(rb"/MediaBox ?\[0 0 ([\d.]+) ([\d.]+)\]", printed.read_bytes())
+    assert 1 < len(sheets) <= 8
+    assert {tuple(round(float(side)) for side in sheet) for sheet in sheets} == {(842, 595)}  # A4 across, in points
+
+
 def test_figures_whose_names_differ_in_case_only_have_files_of_their_own():
     pictures = [Picture(name, "", "", Figure()) for name in ("dose-a", "dose-A", "other", "dose-a")]
     assert [picture.name for picture in distinct(pictures)] == ["dose-a", "dose-A-2", "other", "dose-a-3"]

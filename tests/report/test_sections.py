@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 from tests.report.tables.test_sequences import ROWS
 
+from ungrok.report.attacks import Attacks
 from ungrok.report.families import AnswerReport, ClassReport
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.sections import sections
@@ -16,8 +17,8 @@ from ungrok.study.results import SEQUENCES
 MADE = {"versions": {"torch": "2.13"}}
 
 
-def of(view):
-    return {one.key: one for one in sections(view, ClassReport(), Mechanism(view), [], MADE)}
+def of(view, figures=()):
+    return {one.key: one for one in sections(view, ClassReport(), Mechanism(view), Attacks(view), figures, MADE)}
 
 
 def test_sections_of_a_study_stand_in_order(study):
@@ -33,6 +34,22 @@ def test_several_methods_are_ranked_and_measures_have_a_section(study, measured_
     mechanism = of(measured_study)["mechanism"]
     assert mechanism.tables
     assert mechanism.sentences == Mechanism(measured_study).sentences()
+
+
+def test_attacks_and_what_lasts_have_sections_with_their_own_figures(attacked_study, study):
+    figures = [{"name": name, "section": name} for name in ("figures", "stress", "lasting", "stress")]
+    there = of(attacked_study(["relearn"]), figures)
+    assert list(there)[:4] == ["verdicts", "figures", "lasting", "stress"]
+    assert {key: there[key].title for key in ("lasting", "stress")} == {
+        "lasting": "Forgetting that lasts", "stress": "Attacks after unlearning",
+    }  # fmt: skip
+    assert {key: len(there[key].figures) for key in ("figures", "lasting", "stress")} == {
+        "figures": 1,
+        "lasting": 1,
+        "stress": 2,
+    }
+    assert {key: len(there[key].tables) for key in ("lasting", "stress")} == {"lasting": 1, "stress": 3}
+    assert not {"lasting", "stress"} & set(of(study(), figures[:1]))
 
 
 def test_claims_are_said_of_the_later_side_as_the_family_calls_it(study, answers_study):

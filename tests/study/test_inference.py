@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ungrok.study.inference import Differences, Spreads, family, flips
+from ungrok.study.inference import OTHERS_FIRST, Differences, Spreads, family, flips
 
 eighths = st.integers(-24, 24).map(lambda k: k / 8)
 tables = st.integers(3, 6).flatmap(
@@ -105,3 +105,51 @@ def test_an_effect_is_named_among_many_rows_without_one():
         rows = [draw.normal(0, 0.3, 10) for _ in range(59)] + [draw.normal(np.log(2), 0.3, 10)]
         named += family([Differences(d) for d in rows], 10)[-1].low > 0
     assert named >= 90
+
+
+def slow_in_two_steps(table, last, alpha, share):
+    """Return which rows are named: the others at a share of alpha, the last ones with the flips that this leaves."""
+    every = np.array(list(itertools.product((1, -1), repeat=len(table[0]))))
+    statistics = np.array([[slow_statistic(list(signs * np.array(row))) for signs in every] for row in table])
+    first, rest = statistics[~last].max(axis=0), statistics[last].max(axis=0)
+    spent = [np.mean(first >= own - 1e-9) <= share * alpha + 1e-12 for own in first]
+    return [
+        np.mean((rest >= own[0] - 1e-9) | spent) <= alpha + 1e-12
+        if is_last
+        else np.mean(first >= own[0] - 1e-9) <= share * alpha + 1e-12
+        for own, is_last in zip(statistics, last, strict=True)
+    ]
+
+
+@settings(deadline=None, derandomize=True, max_examples=80)
+@given(tables, st.sampled_from([0.1, 0.25, 0.5]), st.integers(0, 15))
+def test_rows_that_come_last_have_what_the_others_leave(table, alpha, chosen):
+    last = np.array([(chosen >> place) % 2 == 1 for place in range(len(table))])
+    rows = family([Differences(d) for d in table], len(table[0]), alpha, last)
+    if last.any() and not last.all():
+        expected = slow_in_two_steps(table, last, alpha, OTHERS_FIRST)
+    else:
+        expected = [slow_p(table, place, 0.0) <= alpha for place in range(len(table))]
+    assert [row.p_value <= alpha + 1e-12 for row in rows] == expected
+    assert [not row.low <= 0 <= row.high for row in rows] == expected
+
+
+def test_rows_that_come_last_change_nothing_in_the_others():
+    draw = np.random.default_rng(0)
+    others = [Differences(d) for d in draw.normal(0.5, 1.0, (4, 8))]
+    weak, strong = (Differences(draw.normal(effect, 1.0, 8)) for effect in (0.0, 9.0))
+    one, other = (family([*others, row], 8, 0.1, [False] * 4 + [True])[:4] for row in (weak, strong))
+    assert one == other
+    together = family([*others, strong], 8, 0.1)[:4]
+    assert [row.low for row in together] != [row.low for row in one]
+
+
+def test_in_two_steps_a_family_errs_as_rarely():
+    """Under every flip of one table, as if it had been the observed one: the share in which any row is named is at most alpha, exactly."""
+    draw = np.random.default_rng(3)
+    table, last = draw.normal(size=(6, 8)), [False] * 4 + [True] * 2
+    named = 0
+    for signs in flips(8):
+        rows = family([Differences(signs * d) for d in table], 8, 0.1, last)
+        named += any(row.p_value <= 0.1 for row in rows)
+    assert 0.09 < named / len(flips(8)) <= 0.1

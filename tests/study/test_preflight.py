@@ -67,6 +67,29 @@ def test_recipes_of_the_paper_fit_data_of_their_shape(recipe, monkeypatch):
     assert kinds["train"] == trained + recipe.noise_seeds * (1 + len(recipe.arms)) * len(recipe.forget)
 
 
+def test_a_method_that_goes_back_along_a_training_and_a_model_that_no_training_gave(tiny):
+    overrides = [
+        "unlearn=[{kind: finetune}, {kind: rewind_to_delete}]",
+        "controls.louder={kind: rescaled, stage: grokked, factor: 4}",
+        "stages=[pre_grok, louder]",
+        "claims.compare=[[pre_grok, louder]]",
+    ]
+    with pytest.raises(
+        RecipeError, match=r"^unlearn\.1: 'rewind_to_delete' goes back .* stage 'louder' is of a rescaled one"
+    ):
+        preflight(tiny(*overrides))
+    preflight(tiny(overrides[0]))
+    preflight(tiny(*overrides[1:]))
+
+
+def test_a_method_of_convolutions_and_a_model_without_them(tiny):
+    with pytest.raises(NotApplicable, match=r"^ct: the model has no convolution with a square kernel"):
+        preflight(tiny("unlearn=[{kind: ct}]"))
+    with pytest.raises(NotApplicable, match=r'^msg: the model has no convolution; with layers="all"'):
+        preflight(tiny("unlearn=[{kind: msg}]"))
+    preflight(tiny("unlearn=[{kind: msg, layers: all}]"))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -97,26 +120,3 @@ def test_small_sets_of_later_requests_are_warned_of(tiny):
     sizes = data.train.targets.bincount().sort().values.tolist()
     _, warnings = preflight(tiny("seeds=[0]", "requests=9"))
     assert any(f"holds only {size} examples" in text for text in warnings for size in sizes[:2])
-
-
-def test_a_method_that_goes_back_along_a_training_and_a_model_that_no_training_gave(tiny):
-    overrides = [
-        "unlearn=[{kind: finetune}, {kind: rewind_to_delete}]",
-        "controls.louder={kind: rescaled, stage: grokked, factor: 4}",
-        "stages=[pre_grok, louder]",
-        "claims.compare=[[pre_grok, louder]]",
-    ]
-    with pytest.raises(
-        RecipeError, match=r"^unlearn\.1: 'rewind_to_delete' goes back .* stage 'louder' is of a rescaled one"
-    ):
-        preflight(tiny(*overrides))
-    preflight(tiny(overrides[0]))
-    preflight(tiny(*overrides[1:]))
-
-
-def test_a_method_of_convolutions_and_a_model_without_them(tiny):
-    with pytest.raises(NotApplicable, match=r"^ct: the model has no convolution with a square kernel"):
-        preflight(tiny("unlearn=[{kind: ct}]"))
-    with pytest.raises(NotApplicable, match=r'^msg: the model has no convolution; with layers="all"'):
-        preflight(tiny("unlearn=[{kind: msg}]"))
-    preflight(tiny("unlearn=[{kind: msg, layers: all}]"))

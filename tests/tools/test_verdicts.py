@@ -30,6 +30,16 @@ def test_a_null_table_is_given_a_direction_no_more_often_than_allowed(bench, nam
     assert bench.error(bench.NOISES[name], 8, TABLES, rows=20) <= ALLOWED
 
 
+@pytest.mark.parametrize("name", ["normal", "ties"])
+def test_rows_that_come_last_do_not_make_it_more(bench, name):
+    assert bench.error(bench.NOISES[name], 8, TABLES, rows=20, last=5) <= ALLOWED
+
+
+def test_rows_that_come_last_cost_little(bench):
+    assert bench.power(100, last=10) >= 0.9
+    assert bench.power(100, last=-10) >= 0.8
+
+
 def test_looking_again_as_seeds_are_added_errs_no_more_often(bench):
     assert bench.looks(bench.NOISES["t with 2 df"], TABLES, rows=20) <= ALLOWED
 

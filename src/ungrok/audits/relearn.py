@@ -100,8 +100,10 @@ class Relearn(StressTest):
         optimizer = OPTIMIZERS[self.optimizer](parameters, setting.lr, self.momentum, self.weight_decay)
         masters, random = Masters(parameters), PrivateRandomState(derive(material.seed, "relearn"), torch_only=True)
         signal = islice(self.signal(material, setting.share, device_of(model)), self.updates)
+        modules = list(model.modules())
         for update, batch in enumerate(signal, start=1):
-            model.train()
+            if not all(module.training for module in modules):  # asking is faster than telling
+                model.train()
             with random, torch.enable_grad(), masters.gathered():
                 optimizer.zero_grad(set_to_none=True)
                 objective.mean(objective.losses(objective.logits(model, batch), batch), batch).backward()

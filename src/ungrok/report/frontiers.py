@@ -96,6 +96,14 @@ def frontier(view: View, comparison: Comparison, method: str) -> Frontier | None
     return Frontier(left, right, *band(left - right, view.recipe.claims.alpha))
 
 
+def median_of_seeds(values: Floats) -> Floats:
+    """Return the median over seeds, shape (levels,), where at least half of them get to a level; values of shape (seeds, levels), NaN elsewhere."""
+    enough = np.isfinite(values).sum(axis=0) * 2 >= len(values)
+    middle = np.full(values.shape[1], np.nan)
+    middle[enough] = np.nanmedian(values[:, enough], axis=0)
+    return middle
+
+
 def band(differences: Floats, alpha: float) -> tuple[Floats, Floats, Floats]:
     """Return the mean difference at each level, and the ends of a band that covers all levels together.
 

@@ -15,7 +15,7 @@ from ungrok.report.format import MISSING, bracketed, fixed, missing
 from ungrok.report.names import metric_name
 from ungrok.report.view import View
 from ungrok.study.folder import StudyFolder
-from ungrok.study.mediation import MEASURE, changes, headline, mediation, pooled
+from ungrok.study.mediation import CHANGES, MEASURE, changes, headline, mediation, pooled
 
 MEASURE_ALONE = [column for column in MEASURE if column != "on"]
 
@@ -43,6 +43,8 @@ class Mechanism:
     @cached_property
     def points(self) -> pd.DataFrame:
         """Changes of measures and of costs from the first stage of the base arm."""
+        if self.before.empty:  # without measures, costs need not be ranked
+            return pd.DataFrame(columns=CHANGES)
         return changes(self.view.results.rows, self.before, self.view.recipe, self.view.doses)
 
     @cached_property

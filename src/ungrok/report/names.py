@@ -59,6 +59,18 @@ METHODS = {
 }
 """By the kind of a method: its name in the literature; of any other kind underscores become spaces."""
 
+ATTACKS = {
+    "relearn": "relearning",
+    "quantize": "quantization",
+    "interpolate_original": "interpolation to the original",
+    "interpolate_oracle": "interpolation to the oracle",
+    "linear_probe": "linear probe",
+    "prune": "pruning",
+    "weight_noise": "weight noise",
+    "extract": "extraction by prefix",
+}
+"""By the label that an attack after unlearning has unless a recipe names it: the words for it."""
+
 METRICS = {
     "UA": "UA",
     "RA": "RA",
@@ -73,7 +85,9 @@ METRICS = {
     "moved_forget": "distance moved, forgotten data",
     "moved_retain": "distance moved, retained data",
     "oracle_gap": "oracle gap",
+    "relearn_updates": "updates to relearn half",
     "weight_distance": "weight distance",
+    "worst_gap": "worst gap to the oracle",
 }
 """By column of the results: the words for it; of any other column underscores become spaces."""
 
@@ -135,6 +149,11 @@ def method_name(label: str, kind: str) -> str:
     return METHODS.get(kind, kind.replace("_", " ")) if label == kind else label
 
 
+def attack_name(label: str, kind: str) -> str:
+    """Return the name of an attack after unlearning, given its label and kind; a name that a recipe gives is kept."""
+    return ATTACKS.get(label, label.replace("_", " ")) if label.startswith(kind) else label
+
+
 def metric_name(metric: str) -> str:
     """Return the words for a metric, for instance ``bystander accuracy``."""
     return METRICS.get(metric, metric.replace("_", " "))
@@ -143,6 +162,12 @@ def metric_name(metric: str) -> str:
 def place_name(at: At) -> str:
     """Return the words for a place on a path, for instance ``UA ≤ 0.1`` or ``UA ≤ that of the oracle``."""
     return "UA ≤ that of the oracle" if at.kind == "target" and at.level == "oracle" else str(at)
+
+
+def where_name(where: str) -> str:
+    """Return the words for an attacked place on a path, for instance ``UA ≤ 0.1`` or ``the end``."""
+    words = {"oracle": place_name(At.target("oracle")), "rewound": "the rewound place", "end": "the end"}
+    return words.get(where, f"UA ≤ {where}")
 
 
 def distinct(names: Iterable[tuple[str, str]]) -> dict[str, str]:

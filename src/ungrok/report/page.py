@@ -16,11 +16,14 @@ import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ungrok.core.files import write_json, write_text
+from ungrok.report.attacks import Attacks
 from ungrok.report.export import LATEX, write_tables
 from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
 from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named, light_fonts
 from ungrok.report.figures.front import front
+from ungrok.report.figures.lasting import lasting
+from ungrok.report.figures.stress import stress
 from ungrok.report.front import first_screen, looks, words
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.sections import Shown, sections
@@ -63,10 +66,11 @@ def write_report(
     with explained(out), mpl.rc_context(STYLE), glyphs_named():
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
         (page.parent / "figures").mkdir(parents=True, exist_ok=True)
-        mechanism, first = Mechanism(view), list(front(view))
-        every = distinct([*first, *family.pictures(view), *mechanism_figures.pictures(mechanism)])
+        mechanism, attacks, first = Mechanism(view), Attacks(view), list(front(view))
+        more = [*mechanism_figures.pictures(mechanism), *stress(attacks), *lasting(view)]
+        every = distinct([*first, *family.pictures(view), *more])
         shown = [saved(picture, page.parent / "figures") for picture in every]
-        content = contents(view, family, mechanism, shown, made, fronts=len(first))
+        content = contents(view, family, mechanism, attacks, shown, made, fronts=len(first))
         write_text(page, filled(content))
         write_tables(page.parent / "tables", tables_of(content))
         if plan.recipe.analyze:
@@ -79,6 +83,7 @@ def contents(
     view: View,
     family: ReportFamily,
     mechanism: Mechanism,
+    attacks: Attacks,
     shown: Sequence[Shown],
     made: dict[str, Any],
     *,
@@ -90,7 +95,8 @@ def contents(
         view: The study.
         family: What its report is made of.
         mechanism: What was measured on its models.
-        shown: Per figure its ``name``, ``title``, ``how`` and ``image``, a data URI.
+        attacks: What was done to them after unlearning.
+        shown: Per figure what :func:`saved` returns.
         made: What the study was made with.
         fronts: Figures, counted from the first, that stand on the front.
 
@@ -104,7 +110,7 @@ def contents(
         "words": list(words(view)),
         "front": shown[:fronts],
         "headline": list(verdicts.headline(view)),
-        "sections": sections(view, family, mechanism, shown[fronts:], made),
+        "sections": sections(view, family, mechanism, attacks, shown[fronts:], made),
     }
 
 
@@ -160,5 +166,6 @@ def saved(picture: Picture, folder: Path) -> dict[str, str]:
         "name": picture.name,
         "title": picture.title,
         "how": picture.how,
+        "section": picture.section,
         "image": f"data:image/png;base64,{data}",
     }

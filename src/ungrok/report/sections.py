@@ -6,22 +6,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ungrok.report.attacks import Attacks
 from ungrok.report.families import ReportFamily
-from ungrok.report.figures.sequences import NAME as SEQUENCES
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.tables import costs, oracle, transitions, updates, verdicts
 from ungrok.report.tables import mechanism as mechanism_tables
 from ungrok.report.tables.components import components
 from ungrok.report.tables.controls import controls
+from ungrok.report.tables.lasting import lasting_table, lasts_of
 from ungrok.report.tables.provenance import provenance
 from ungrok.report.tables.sequences import sequences
+from ungrok.report.tables.stress import stress_tables
 from ungrok.report.tables.table import Table
 from ungrok.report.tables.warnings import warnings
 from ungrok.report.view import View
 from ungrok.study.loading import to_yaml
 
 Shown = dict[str, str]
-"""A figure as the page holds it: its ``name``, ``title``, ``how`` and ``image``, a data URI."""
+"""A figure as the page holds it: its ``name``, ``title``, ``how``, the ``section`` that it stands in, and ``image``, a data URI."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,12 @@ class Section:
 
 
 def sections(
-    view: View, family: ReportFamily, mechanism: Mechanism, figures: Sequence[Shown], made: dict[str, Any]
+    view: View,
+    family: ReportFamily,
+    mechanism: Mechanism,
+    attacks: Attacks,
+    figures: Sequence[Shown],
+    made: dict[str, Any],
 ) -> list[Section]:
     """Return the sections of a page.
 
@@ -57,15 +64,17 @@ def sections(
         view: The study.
         family: What its report is made of.
         mechanism: What was measured on its models.
+        attacks: What was done to them after unlearning.
         figures: Its figures but for the front's.
         made: What the study was made with.
 
     """
-    own = [figure for figure in figures if figure["name"].startswith(SEQUENCES)]
     return [
         *_of_verdicts(view, family.later),
-        Section("figures", "Figures", figures=[figure for figure in figures if figure not in own]),
-        *_of_sequences(view, own),
+        Section("figures", "Figures", figures=_of("figures", figures)),
+        *_optional("lasting", "Forgetting that lasts", lasting_table(view, lasts_of(view)), _of("lasting", figures)),
+        *_optional("stress", "Attacks after unlearning", stress_tables(attacks), _of("stress", figures)),
+        *_optional("sequences", "Requests in sequence", sequences(view), _of("sequences", figures)),
         *_optional("language", "Language", family.own_tables(view)),
         Section(
             "oracle", "Oracle gap",
@@ -92,11 +101,15 @@ def _plain(tables: Iterator[Table] | Sequence[Table]) -> list[tuple[str, Table]]
     return [("", table) for table in tables]
 
 
-def _optional(key: str, title: str, tables: Iterator[Table]) -> Iterator[Section]:
+def _of(section: str, figures: Sequence[Shown]) -> list[Shown]:
+    return [figure for figure in figures if figure["section"] == section]
+
+
+def _optional(key: str, title: str, tables: Iterator[Table], figures: Sequence[Shown] = ()) -> Iterator[Section]:
     """Yield a section unless it would be empty."""
     there = _plain(tables)
-    if there:
-        yield Section(key, title, there)
+    if there or figures:
+        yield Section(key, title, there, figures)
 
 
 def _of_verdicts(view: View, later: str) -> Iterator[Section]:
@@ -112,12 +125,6 @@ def _of_mechanism(mechanism: Mechanism) -> Iterator[Section]:
     tables = [("mechanism", table) for table in mechanism_tables.tables(mechanism)]
     if tables:
         yield Section("mechanism", "Mechanism", tables, sentences=mechanism.sentences())
-
-
-def _of_sequences(view: View, figures: Sequence[Shown]) -> Iterator[Section]:
-    tables = _plain(sequences(view))
-    if tables:
-        yield Section(SEQUENCES, "Requests in sequence", tables, figures)
 
 
 def _of_costs(view: View) -> Section:

@@ -146,7 +146,16 @@ class StudyFolder:
         """The verdicts, which follow from the rows, the recipe, the doses, and which look at the study this was."""
         look = self.provenance.get("look") or {}
         exploratory = not look.get("first_headline_same", True)
-        return judge(self.results.rows, self.recipe, self.doses, look.get("alpha"), exploratory=exploratory)
+        results = self.results
+        return judge(
+            results.rows, self.recipe, self.doses, self.alpha, exploratory=exploratory, stress=results.stress, lasting=results.lasting
+        )  # fmt: skip
+
+    @property
+    def alpha(self) -> float:
+        """What the look at the study may spend: the level of its headline family; the recipe's where no look is recorded."""
+        look = self.provenance.get("look") or {}
+        return float(look.get("alpha", self.recipe.claims.alpha))
 
     @property
     def doses(self) -> dict[str, Doses]:

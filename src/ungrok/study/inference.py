@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -196,26 +197,68 @@ def _end(accepted: Callable[[float], bool], effect: float, side: int) -> float:
     return float(effect + side * low)
 
 
-def family(rows: Sequence[PairedRow], seeds: int, alpha: float = 0.05) -> list[Estimate]:
-    """Test all rows of a family at once.
+OTHERS_FIRST = 4 / 5
+"""Share of alpha that the first test may spend where some rows are tested after the others."""
+
+
+def family(
+    rows: Sequence[PairedRow], seeds: int, alpha: float = 0.05, last: Sequence[bool] | None = None
+) -> list[Estimate]:
+    """Test all rows of a family at once, or some of them after the others, so that the others do not depend on them.
+
+    Where some rows come last, the others are tested by themselves at :data:`OTHERS_FIRST` of alpha. The last ones may then spend what is
+    left: a flip under which the others would have named a row is spent, and the spent flips and those under which a last row would be
+    named are together at most alpha of all. So any row of the family is named falsely with a chance of at most alpha, as before.
 
     Args:
         rows: The rows, with values of the same ``seeds`` seeds in the same order.
         seeds: Seeds of the study.
         alpha: Chance that any row is named where no side differs; one minus the level of the simultaneous intervals.
+        last: Per row, whether it is tested after the others; none when None. Where it is all or none, there is one test.
 
     Returns:
-        Per row its effect, its simultaneous interval, and the adjusted p-value, at least ``1 / len(flips(seeds))``.
+        Per row its effect, its simultaneous interval, and the adjusted p-value, at least ``1 / len(flips(seeds))``: at most alpha exactly
+        where the interval leaves out zero.
 
     """
     signs = flips(seeds)
-    rank = math.floor(alpha * len(signs) * (1 + 1e-12))
     table = np.stack([row.statistics(signs) for row in rows]) if rows else np.zeros((0, len(signs)))
-    first, second = _largest(table)
+    later = np.zeros(len(rows), dtype=bool) if last is None else np.asarray(last, dtype=bool)
+    if later.all() or not later.any():
+        return _tested(rows, table, signs, _rank(alpha, signs))
+    first = [row for row, is_last in zip(rows, later, strict=True) if not is_last]
+    rank = _rank(OTHERS_FIRST * alpha, signs)
+    estimates = iter(_tested(first, table[~later], signs, rank))
+    spent = _named(table[~later].max(axis=0), rank)
+    rest = [row for row, is_last in zip(rows, later, strict=True) if is_last]
+    after = iter(_tested(rest, table[later], signs, _rank(alpha, signs), spent))
     return [
-        _estimate(row, own, np.where(own == first, second, first), signs, rank)
-        for row, own in zip(rows, table, strict=True)
+        next(after) if is_last else replace(own := next(estimates), p_value=min(1.0, own.p_value / OTHERS_FIRST))
+        for is_last in later
     ]
+
+
+def _rank(alpha: float, signs: Floats) -> int:
+    """Return how many flips may reach the observed statistic where it is rejected."""
+    return math.floor(alpha * len(signs) * (1 + 1e-12))
+
+
+def _named(largest: Floats, rank: int) -> NDArray[np.bool_]:
+    """Return under which flips a row would have been named, given the largest statistic under each, shape (flips,)."""
+    below = np.searchsorted(np.sort(largest), largest - _TIE)
+    return np.asarray(len(largest) - below <= rank)
+
+
+def _tested(
+    rows: Sequence[PairedRow], table: Floats, signs: Floats, rank: int, spent: NDArray[np.bool_] | None = None
+) -> list[Estimate]:
+    """Return the estimates of one test; ``spent`` flips count as if another row had reached whatever was observed."""
+    first, second = _largest(table)
+    estimates = []
+    for row, own in zip(rows, table, strict=True):
+        others = np.where(own == first, second, first)
+        estimates.append(_estimate(row, own, others if spent is None else np.where(spent, np.inf, others), signs, rank))
+    return estimates
 
 
 def _largest(table: Floats) -> tuple[Floats, Floats]:

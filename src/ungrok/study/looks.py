@@ -80,7 +80,13 @@ def look(store: Store, recipe: Recipe, headline: Mapping[str, Any]) -> Look:
 
 
 def judged(
-    store: Store, recipe: Recipe, rows: pd.DataFrame, doses: Mapping[str, Doses]
+    store: Store,
+    recipe: Recipe,
+    rows: pd.DataFrame,
+    doses: Mapping[str, Doses],
+    *,
+    stress: pd.DataFrame | None = None,
+    lasting: pd.DataFrame | None = None,
 ) -> tuple[list[Verdict], Look | None]:
     """Judge a study at what this look may spend; see :func:`look` and :func:`ungrok.study.claims.judge`.
 
@@ -90,9 +96,10 @@ def judged(
     """
     headline = resolved(recipe)
     if headline is None:
-        return judge(rows, recipe, doses), None
+        return judge(rows, recipe, doses, stress=stress, lasting=lasting), None
     own = look(store, recipe, headline.to_dict())
-    return judge(rows, recipe, doses, own.alpha, exploratory=not own.first_headline_same), own
+    exploratory = not own.first_headline_same
+    return judge(rows, recipe, doses, own.alpha, exploratory=exploratory, stress=stress, lasting=lasting), own
 
 
 def study_digest(recipe: Recipe) -> str:

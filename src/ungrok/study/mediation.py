@@ -34,6 +34,9 @@ MEASURE = ["analysis", "measure", "on", "layer"]
 
 RANKED = ["change", "accuracy", *OUTCOMES]
 
+CHANGES = [*PLACE, *MEASURE, *RANKED]
+"""Columns of :func:`changes`."""
+
 
 def headline(mechanism: pd.DataFrame, analyses: Sequence[Analysis]) -> pd.DataFrame:
     """Return the measured values of whole models and penultimate layers, without error bounds and diagnostics.
@@ -118,11 +121,11 @@ def changes(rows: pd.DataFrame, mechanism: pd.DataFrame, recipe: Recipe, doses: 
     values = pd.concat([values, losses(rows, values)], ignore_index=True)
     whole = values.merge(outcomes(rows, recipe, doses), on=PLACE)
     first = (whole["arm"] == BASE) & (whole["stage"] == str(recipe.stages[0]))
-    same, names = ["seed", "forget", *MEASURE], ["change", "accuracy", *OUTCOMES]
+    same = ["seed", "forget", *MEASURE]
     joined = whole[~first].merge(whole[first], on=same, suffixes=("", "_first"))
-    for name in names:
+    for name in RANKED:
         joined[name] = joined[name] - joined[f"{name}_first"]
-    kept: pd.DataFrame = joined[[*PLACE, *MEASURE, *names]]
+    kept: pd.DataFrame = joined[CHANGES]
     return kept
 
 

@@ -129,6 +129,7 @@ class Plan:
         stages: (arm, seed, stage) to the key of the stage job.
         oracles: (arm, seed, forget label, stage) to the key of the oracle job.
         noise: Like ``oracles``, for the second oracle.
+        twins: (arm, seed, forget label, stage, draw) to the keys of both oracles, where there are two.
         paths: The unlearning paths.
         sequences: Those of several requests, one after another.
         replicates: Those of further draws of forget splits, and further walks of the same paths.
@@ -150,6 +151,7 @@ class Plan:
     stages: dict[tuple[str, int, str], str] = field(default_factory=dict)
     oracles: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     noise: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
+    twins: dict[tuple[str, int, str, str, int], tuple[str, str]] = field(default_factory=dict)
     paths: list[PathJobs] = field(default_factory=list)
     replicates: list[PathJobs] = field(default_factory=list)
     sequences: list[SequenceJobs] = field(default_factory=list)
@@ -278,14 +280,17 @@ def _add_draw(plan: Plan, request: Request) -> None:
     """Add what follows from one draw of a forget split: its oracles and its paths, each as often as the recipe says."""
     recipe, arm, seed, first = plan.recipe, request.arm.name, request.seed, request.draw == 0
     trained = _add_without(plan, request, Seeds(seed).training)
-    noisy = first and seed in recipe.seeds[: recipe.noise_seeds]
-    second = _add_without(plan, request, Seeds(seed).noise) if noisy else None
+    noisy = seed in recipe.seeds[: recipe.noise_seeds]
+    retrained = _add_without(plan, request, Seeds(seed).noise) if noisy else None
     for stage in recipe.stages_of(arm):
         where, oracle = (arm, seed, request.rule.label, stage), _add_oracle(plan, request, stage, trained)
         if first:
             plan.oracles[where] = oracle
-        if second:
-            plan.noise[where] = _add_oracle(plan, request, stage, second)
+        if retrained:
+            second = _add_oracle(plan, request, stage, retrained)
+            plan.twins[(*where, request.draw)] = oracle, second
+            if first:
+                plan.noise[where] = second
         for method in recipe.unlearn:
             for repeat in range(recipe.unlearn_seeds):
                 add_paths(plan, request, stage, method, oracle, repeat)

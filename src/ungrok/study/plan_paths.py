@@ -42,13 +42,13 @@ def asked(recipe: Recipe, seed: int) -> Asked | None:
     return None if recipe.probe is None else Asked(**recipe.probe.to_dict(), seed=Seeds(seed).probe)
 
 
-def path_inputs(plan: Plan, request: Request, start: str, method: Unlearner) -> dict[str, str]:
-    """Return the keys of the jobs from which a path of a method is walked; it starts from the model of the job ``start``.
+def path_inputs(plan: Plan, request: Request, stage: str, method: Unlearner) -> dict[str, str]:
+    """Return the keys of the jobs from which a path of a method is walked, which starts from the model of the job ``stage``.
 
     The trajectory is among them where the path takes a model of it beside that of the stage: on language models the base model, and
     with methods that go back along the training.
     """
-    inputs = {"stage": start, **request.split_input}
+    inputs = {"stage": stage, **request.split_input}
     if plan.recipe.problem.family == "language" or "rewound" in method.needs:
         inputs["trajectory"] = plan.trajectories[request.arm.name, request.seed]
     return inputs
@@ -127,8 +127,7 @@ def add_path(
     spec = path_spec(
         plan, request, method, Seeds(seed).unlearning_of(repeat), until=until, questioned=first and until is None
     )
-    start = plan.stages[arm, seed, stage]
-    path = plan.add(jobs.Unlearn(spec, path_inputs(plan, request, start, spec.unlearn), label))
+    path = plan.add(jobs.Unlearn(spec, path_inputs(plan, request, plan.stages[arm, seed, stage], spec.unlearn), label))
     inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
     scored = EvaluateSpec(targets=recipe.claims.targets, audit=first and until is None)
     rows = plan.add(jobs.Evaluate(scored, inputs, f"scores of {label}"))

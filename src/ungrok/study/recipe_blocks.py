@@ -40,7 +40,9 @@ class Margins(Schema):
     paper: float = Field(0.01, gt=0, description="accuracy in [0, 1]; UES has no margin")
 
 
-HeadlineMetric = Literal["same_rate", "own_rate", "distance", "damage", "oracle_gap", "spread"]
+HeadlineMetric = Literal[
+    "same_rate", "own_rate", "distance", "damage", "lasting", "price", "durability", "oracle_gap", "spread"
+]
 
 
 def _as_sides(pair: Any) -> Any:

@@ -157,19 +157,18 @@ class _Tables:
         return self.open(self.plan.stages[arm, seed, stage], Checkpoint).result
 
     def rows(self) -> pd.DataFrame:
-        """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between its two oracles."""
+        """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between the two oracles of its draw."""
         table = self._placed("rows", self.plan.replicates)
-        floors = {where: self.floor(where) for where in self.plan.noise}
-        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), strict=True)
+        floors = {where: self.floor(*twins) for where, twins in self.plan.twins.items()}
+        draws = table["draw"] if "draw" in table else [0] * len(table)
+        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), draws, strict=True)
         table["oracle_floor"] = pd.Series([floors.get(place) for place in places], dtype="float64", index=table.index)
         return table
 
-    def floor(self, where: tuple[str, int, str, str]) -> float | None:
-        """Return the gap of the second oracle to the first; None where either is missing."""
-        first, second = (
-            self.open(keys[where], Oracle).result.accuracies for keys in (self.plan.oracles, self.plan.noise)
-        )
-        return oracle_gap(second.to_dict(), first.to_dict())
+    def floor(self, first: str, second: str) -> float | None:
+        """Return the gap of a second oracle to the first, by their keys; None where either has no accuracies."""
+        one, other = (self.open(key, Oracle).result.accuracies.to_dict() for key in (first, second))
+        return oracle_gap(other, one)
 
     def audits(self) -> pd.DataFrame:
         """Return the audits of every path, each with its place in the study."""
@@ -179,7 +178,7 @@ class _Tables:
         return table
 
     def _placed(self, name: str, more: Sequence[PathJobs] = ()) -> pd.DataFrame:
-        recipe, frames = self.plan.recipe, []
+        recipe, places = self.plan.recipe, []
         several = [
             name
             for name, count in zip(REPLICATE, (recipe.forget_draws, recipe.unlearn_seeds), strict=True)
@@ -191,10 +190,10 @@ class _Tables:
                 step = self.stage(path.arm, path.seed, path.stage).step
                 place = dict(zip(KEYS, (path.seed, path.arm, path.stage, step, path.forget, path.method), strict=True))
                 place |= {column: getattr(path, column) for column in several if more}
-                frames.append(pd.DataFrame([place | row for row in rows]))
-        if not frames:
+                places += [place | row for row in rows]
+        if not places:
             return pd.DataFrame(columns=[*KEYS, "dose"])
-        table = pd.concat(frames, ignore_index=True)
+        table = pd.DataFrame(places)
         flags = [c for c in map(str, table) if c.startswith("reached")]
         numbers = [c for c in map(str, table) if c not in (*KEYS, *REPLICATE, *flags, "diverged", "rewound")]
         table[numbers] = table[numbers].astype("float64")

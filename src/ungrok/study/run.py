@@ -147,7 +147,8 @@ def written(
     made = outputs.provenance(plan, store, results, workers, scheduler) | {
         "doses": {method: {"budget": own.end, "matched": own.matched} for method, own in doses.items()}
     }
-    verdicts, look = judged(store, plan.recipe, results.rows, doses)
+    tables = {"stress": results.stress, "lasting": results.lasting}
+    verdicts, look = judged(store, plan.recipe, results.rows, doses, **tables)
     made["look"] = None if look is None else asdict(look)
     with kept_where_read_only(out, "its tables", say):
         outputs.write_tables(out, plan, results, verdicts, made)

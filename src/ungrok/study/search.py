@@ -62,10 +62,15 @@ def chosen(paths: Tracks, target: float, damage: float) -> Choice | None:
         damage: Largest damage that is accepted, as an accuracy.
 
     """
+    return best({rate: (path, path.at(target)) for rate, path in paths.items()}, damage)
+
+
+def best(places: Mapping[float, tuple[Track, Row | None]], damage: float) -> Choice | None:
+    """Choose a rate as :func:`chosen` does, given by rate the path and the row at which it got where it should; None where it did not."""
     reached = [
         Choice(rate, float(row["dose"]), _damage(path, row))
-        for rate, path in sorted(paths.items())
-        if (row := path.at(target)) is not None
+        for rate, (path, row) in sorted(places.items())
+        if row is not None
     ]
     harmless = [choice for choice in reached if choice.damage <= damage + ROUNDING]
     if harmless:
@@ -105,7 +110,11 @@ def _rate_in(name: str, label: str) -> float | None:
     return rate if rated(label, rate) == name else None
 
 
-def grow(plan: Plan, store: Store) -> list[AnyJob]:
+Walked = dict[str, Track | None]
+"""The paths that were read from a store, by key of the job; None for one without rows."""
+
+
+def grow(plan: Plan, store: Store, walked: Walked | None = None) -> list[AnyJob]:
     """Take the searches of a plan one round further, and return the jobs that this adds.
 
     None are added where no search goes on, or where jobs that it depends on are not finished. A longer list of strengths takes
@@ -114,6 +123,7 @@ def grow(plan: Plan, store: Store) -> list[AnyJob]:
     Args:
         plan: Is changed.
         store: Holds the finished jobs.
+        walked: Paths of earlier rounds, which are not read again; those of this round are added.
 
     Raises:
         DamagedFile: If a file of a finished job is damaged.
@@ -122,7 +132,8 @@ def grow(plan: Plan, store: Store) -> list[AnyJob]:
     search = plan.recipe.search
     if search is None:
         return []
-    sides, target, extents = _Sides(plan, store), search_target(plan.recipe.claims), dict(plan.extents)
+    sides = _Sides(plan, store, {} if walked is None else walked)
+    target, extents = search_target(plan.recipe.claims), dict(plan.extents)
     places = [(label, forget) for label in search.settings for forget in plan.recipe.forget_labels()]
     if not all(sides.finished(*place) for place in places):
         return []
@@ -147,7 +158,8 @@ def regrow(plan: Plan, store: Store) -> None:
         DamagedFile: If a file of a finished job is damaged.
 
     """
-    while grow(plan, store):
+    walked: Walked = {}
+    while grow(plan, store, walked):
         pass
 
 
@@ -211,12 +223,14 @@ class _Sides:
     Args:
         plan: The plan.
         store: Holds its jobs.
+        walked: Paths that were read before; those that are read here are added.
 
     """
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: Plan, store: Store, walked: Walked) -> None:
         self._plan = plan
         self._store = store
+        self._walked = walked
         self._keys: dict[tuple[str, str], dict[tuple[int, str, str], str]] = {}
         for path in plan.paths:
             if path.stage in plan.recipe.stages_of(path.arm):  # and is not a step that only ``along`` unlearns from
@@ -240,13 +254,17 @@ class _Sides:
         grid = self._grid(label, forget)
         sides = []
         for side in self._keys[label, forget]:
-            rows = {
-                rate: self._store.open(self._keys[name, forget][side], Evaluate).result.rows
-                for rate, name in grid.items()
-            }
-            if all(rows.values()):
-                sides.append({rate: Track(pd.DataFrame(places)) for rate, places in rows.items()})
+            paths = {rate: self._path(self._keys[name, forget][side]) for rate, name in grid.items()}
+            there = {rate: path for rate, path in paths.items() if path is not None}
+            if len(there) == len(paths):
+                sides.append(there)
         return sides
+
+    def _path(self, key: str) -> Track | None:
+        if key not in self._walked:
+            rows = self._store.open(key, Evaluate).result.rows
+            self._walked[key] = Track(pd.DataFrame(rows), rows) if rows else None
+        return self._walked[key]
 
 
 def _together(recipe: Recipe, setting: str) -> list[list[str]]:

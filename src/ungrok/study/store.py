@@ -140,7 +140,7 @@ class Store:
             DamagedFile: If a file is missing, differs, or belongs to another job; the message names it.
 
         """
-        folder = self.folder(key)
+        folder, described = self.folder(key), False
         with explained(folder):
             for name, known in _manifest(folder / MANIFEST).items():
                 path = folder / name
@@ -150,7 +150,8 @@ class Store:
                 if not seen or not matches(path, known):
                     raise DamagedFile(f"{path}: {'does not match its checksum' if seen else 'missing, or no file'}")
                 self._checked[str(path)] = seen
-            if not _belongs(key, read_json(folder / JOB)):
+                described |= name == JOB
+            if described and not _belongs(key, read_json(folder / JOB)):
                 raise DamagedFile(f"{folder / JOB}: describes another job")
 
     def discard(self, key: str) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from ungrok.evaluate.targets import target_column
 from ungrok.study.place import Place
+
+if TYPE_CHECKING:
+    from ungrok.study.stress import Attacked
 
 PLACE = ["seed", "arm", "stage", "forget"]
 """Columns that say which model is made to forget what."""
@@ -32,6 +35,10 @@ class Track:
     rows: pd.DataFrame
     known: list[Row] | None = field(default=None, repr=False, compare=False)
     """The rows as dicts, where a table was turned into them as a whole."""
+    attacked: Mapping[str, Attacked] = field(default_factory=dict, repr=False, compare=False)
+    """By the name of an attacked place: what the attacks on the model there gave."""
+    repaired: Sequence[Row] = field(default=(), repr=False, compare=False)
+    """Places that were tried for whether their forgetting stands a repair, by increasing dose: rows of the table ``lasting``."""
 
     @cached_property
     def places(self) -> list[Row]:
@@ -90,6 +97,10 @@ class Track:
         """Return the last row whose dose is not beyond ``dose``; a path that diverged earlier ends in its last row."""
         return [row for row in self.places if row["dose"] <= dose * (1 + 1e-9)][-1]
 
+    def lasting(self) -> Row | None:
+        """Return the first tried place whose forgetting stood the repair."""
+        return next((row for row in self.repaired if row["lasts"]), None)
+
     def rewound(self) -> Row | None:
         """Return the row that rewinding selects."""
         return next((row for row in self.places if row["rewound"]), None)
@@ -102,6 +113,16 @@ def records(rows: pd.DataFrame) -> list[Row]:
         [[None if value is pd.NA else value for value in rows[name].tolist()] for name in rows],
     )
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def repaired(lasting: pd.DataFrame) -> dict[tuple[int, Place], list[Row]]:
+    """Return the rows of the table ``lasting`` by seed and path, each path's by increasing dose."""
+    ordered = lasting[lasting["dose"].notna()].sort_values("dose", kind="stable", ignore_index=True)
+    rows: dict[tuple[int, Place], list[Row]] = {}
+    for row in records(ordered):
+        seed, *place = (row[name] for name in PATH)
+        rows.setdefault((int(seed), Place(*map(str, place))), []).append(row)
+    return rows
 
 
 REPLICATE = ("draw", "repeat")

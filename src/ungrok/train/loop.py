@@ -250,7 +250,7 @@ class Run:
 
     def _gradients(self, batch: Batch) -> None:
         """Put the gradients of a batch's training loss, penalty included, into the parameters."""
-        penalty, whole = self.training.penalty, batch
+        penalty, size = self.training.penalty, self.objective.size(batch)
         if self.training.micro_batch is not None:
             self._clear()
             with self.masters.gathered():
@@ -262,7 +262,7 @@ class Run:
         logits = self._logits(batch)
         losses = self.objective.losses(logits, batch)
         # Gradients are averaged over ranks, whose shares may differ by one example.
-        loss = self.objective.mean(losses, batch) if self.ranks.world == 1 else losses.sum() * (self.ranks.world / self.objective.size(whole))
+        loss = self.objective.mean(losses, batch) if self.ranks.world == 1 else losses.sum() * (self.ranks.world / size)
         if penalty:
             with still_statistics(self.model):
                 loss = loss + penalty.term(lambda inputs: self._logits((inputs, *batch[1:])), batch[0], logits)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import re
 import warnings
 
@@ -29,26 +28,11 @@ MANY = [{"kind": "neggrad_plus", "lr": [1e-4, 1e-3]}, *({"kind": "scrub", "name"
     ],
     ids=["plain", "many-methods", "many-stages", "arms", "sweep"],
 )
-def test_nothing_is_cut_off_covered_or_too_small(study, changes, drawn, texts):
+def test_nothing_is_cut_off_covered_or_too_small(study, changes, drawn, legible):
     figures = drawn(study(lambda cell: 40.0 if cell.seed else None, **changes))
     assert len(figures) >= 4
     for name, figure in figures.items():
-        assert all(text.get_fontsize() >= 8 for text, _ in texts(figure)), name
-        ticks = {
-            text
-            for axes in figure.axes
-            for axis in (axes.xaxis, axes.yaxis)
-            for text in axis.get_ticklabels(which="both")
-        }
-        labels = [box.padded(-1) for text, box in texts(figure) if text not in ticks]
-        assert not any(a.overlaps(b) for a, b in itertools.combinations(labels, 2)), name
-        parts = [*figure.axes, *figure.legends]
-        boxes = [box.padded(-2) for box in (part.get_tightbbox() for part in parts) if box is not None]
-        for box in boxes:
-            assert min(box.x0, box.y0) >= -2, name
-            assert box.x1 <= figure.bbox.x1 + 2, name
-            assert box.y1 <= figure.bbox.y1 + 2, name
-        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2)), name
+        legible(name, figure)
 
 
 def test_a_stage_has_one_color_everywhere(study, drawn):

@@ -101,6 +101,59 @@ def test_what_is_open_is_said_to_be_open(say):
     assert answer.overturned_by.startswith("The intervals reach up to 1.82 times to either side")
 
 
+def test_an_interval_without_bounds_says_so(say):
+    recipe, row = say
+    never, upper = (
+        answers([row("efficiency", "same_rate", "scrub", math.log(2), -math.inf, high, "inconclusive")], recipe)[
+            0
+        ].sentence
+        for high in (math.inf, math.log(3))
+    )
+    assert "(2 times fewer updates [no bound])" in never
+    assert "(2 times fewer updates [no bound, 3])" in upper
+
+
+def test_sides_have_the_names_that_the_reader_is_given(say, hand):
+    _, row = say
+    recipe = hand.tiny(
+        "claims.compare=[[grokked, {stage: grokked, arm: fast}]]", "arms={fast: {trajectory: {steps: 100}}}"
+    )
+    rows = [row("efficiency", "same_rate", "scrub", math.log(2), 0.1, 1.0, "supported")]
+    (plain,), (named,) = answers(rows, recipe), answers(rows, recipe, lambda side: f"arm {side.arm}")
+    assert plain.sentence.startswith("From fast/grokked, compared with grokked, scrub needs")
+    assert named.sentence.startswith("From arm fast, compared with arm base, scrub needs")
+
+
+def test_one_seed_is_not_several(hand, say):
+    _, row = say
+    alone = hand.tiny("seeds=[0]", "claims.targets=[0.1]")
+    (answer,) = answers([row("efficiency", "same_rate", "scrub", 0.1, -1.0, 1.0, "exploratory", n=1)], alone)
+    assert answer.sentence.endswith("; 1 seed.")
+    assert first_things([], alone, transitions("none"))[0] == "Nothing transitioned in 1 of 1 seed."
+
+
+def test_where_parts_of_the_data_grok_by_themselves_the_whole_need_not(hand):
+    local = hand.tiny("forget=[{kind: local_grokking, group: grokked, size: 5}]")
+    assert first_things([], local, transitions(*["none"] * 10)) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "reading", "metric", "effect", "said"),
+    [
+        ("efficiency", "lasting", "updates", RATIO, "scrub needs 2 times fewer updates until forgetting lasts [1.11, 2.72]"),
+        ("collateral", "lasting", "TA", {"unit": "accuracy", "scale": "difference"}, "scrub pays 69 percentage points less for forgetting that lasts"),
+        ("durability", "relearning", "relearn_updates", RATIO, "scrub needs 2 times more updates to be relearned, beyond the oracle's"),
+        ("durability", "attacks", "worst_gap", {"unit": "accuracy", "scale": "difference"}, "scrub gives 69 percentage points less back under the worst attack"),
+    ],
+)  # fmt: skip
+def test_durability_is_said_in_its_own_words(say, claim, reading, metric, effect, said):
+    recipe, row = say
+    (answer,) = answers(
+        [row(claim, reading, "scrub", math.log(2), 0.1, 1.0, "supported", metric=metric, **effect)], recipe
+    )
+    assert said in answer.sentence
+
+
 def test_strengths_are_not_rates(say):
     recipe, row = say
     given = row("efficiency", "same_rate", "fisher", 1.0, 0.5, 1.5, "supported", metric="strength", unit="strength")

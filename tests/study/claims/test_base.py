@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from ungrok.study.claims.verdicts import Doses
 from ungrok.study.recipe_blocks import Claims
 from ungrok.study.track import Track
 
-NAMES = ["efficiency", "collateral", "stability", "oracle_gap", "paper", "extraction"]
+NAMES = ["efficiency", "collateral", "stability", "oracle_gap", "durability", "paper", "extraction"]
 
 
 class Point:
@@ -82,12 +83,22 @@ def test_a_claim_of_a_plug_in_is_judged_and_stands_last(hand, monkeypatch):
         ("oracle_gap", "gap", "TA", "oracle_gap"),
         ("paper", "UA", "TA", None),
         ("extraction", "extraction_forget", "TA", None),
+        ("durability", "worst_gap", "TA", "durability"),
+        ("durability", "relearn_updates", "TA", "durability"),
     ],
 )
 def test_what_stands_in_the_headline(kind, metric, accuracy, headline):
     claim = CLAIMS.parse({"kind": kind})
     finding = Finding(claim, "scrub", metric, At.target(0.1), None, "", 0.0)
     assert claim.headline(finding, accuracy) == headline
+
+
+@pytest.mark.parametrize(("metric", "headline"), [("TA", "price"), ("TA after repair", None), ("RA", None)])
+def test_the_price_of_lasting_is_a_row_of_its_own(metric, headline):
+    claim = CLAIMS.parse({"kind": "collateral"})
+    finding = Finding(claim, "scrub", metric, At.target(0.1), None, "", 0.0, reading="lasting")
+    assert claim.headline(finding, "TA") == headline
+    assert CLAIMS.parse({"kind": "efficiency"}).headline(replace(finding, metric="updates"), "TA") == "lasting"
 
 
 def test_sides_are_compared_where_both_are_known():

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from ungrok.core.errors import RecipeError
-from ungrok.study.claims.headline import METRICS, MOST, judged, resolved, rows_of
+from ungrok.study.claims.headline import METRICS, MOST, NEEDS, judged, rates_repaired, resolved, rows_of
 from ungrok.study.loading import load
 from ungrok.study.recipe_blocks import Headline
 
-WITHOUT_SEARCH = tuple(metric for metric in METRICS if metric != "own_rate")
+EVERYWHERE = tuple(metric for metric in METRICS if metric not in NEEDS)
+"""What needs no block of its own."""
+
+WITHOUT_SEARCH = tuple(metric for metric in EVERYWHERE if metric != "own_rate")
 
 
 def methods(hand, *kinds, splits=1):
@@ -35,7 +38,7 @@ def test_metrics_are_left_out_from_the_end_until_the_family_is_small_enough(hand
 def test_metrics_that_give_too_many_rows_are_refused(hand):
     recipe = methods(hand, *range(22))
     named = recipe.model_copy(
-        update={"claims": recipe.claims.model_copy(update={"headline": Headline(metrics=list(METRICS))})}
+        update={"claims": recipe.claims.model_copy(update={"headline": Headline(metrics=list(EVERYWHERE))})}
     )
     with pytest.raises(RecipeError, match=r"claims\.headline\.metrics: .* give 110 rows; at most 60"):
         resolved(named)
@@ -56,8 +59,8 @@ def test_a_comparison_that_names_a_forget_split_has_one(hand):
     ("kind", "searched", "metrics"),
     [
         ("gradient_ascent", True, METRICS),
-        ("gradient_ascent", False, WITHOUT_SEARCH),
-        ("nabla_tau", False, ("distance", "damage", "oracle_gap", "spread")),
+        ("gradient_ascent", False, tuple(metric for metric in METRICS if metric != "own_rate")),
+        ("nabla_tau", False, ("distance", "damage", "durability", "oracle_gap", "spread")),
         ("retrain", False, ()),
     ],
 )
@@ -84,3 +87,41 @@ def test_the_headline_is_hashed_where_it_is_given(hand):
     plain, named = hand.tiny(), hand.tiny("claims.headline={metrics: [damage]}")
     assert plain.hash != named.hash
     assert "headline" not in plain.spec()["claims"]
+
+
+BLOCKS = ("stress={attacks: [{kind: relearn}]}", "lasting={updates: 50}")
+
+
+def test_metrics_of_attacks_belong_to_recipes_that_attack(hand):
+    plain = hand.tiny("unlearn=[{kind: gradient_ascent}]")
+    assert resolved(plain).metrics == list(EVERYWHERE)
+    own = "unlearn=[{kind: gradient_ascent}]"
+    stress, lasting, both = (hand.tiny(own, *blocks) for blocks in (BLOCKS[:1], BLOCKS[1:], BLOCKS))
+    assert set(resolved(stress).metrics) - set(EVERYWHERE) == {"durability"}
+    assert set(resolved(lasting).metrics) - set(EVERYWHERE) == {"lasting", "price"}
+    assert resolved(both).metrics == list(METRICS)
+    # Durability has two rows: updates to be relearned, and the worst gap.
+    counts = [rows_of(recipe, resolved(recipe)) for recipe in (plain, stress, lasting, both)]
+    assert counts == [5, 7, 7, 9]
+
+
+def test_rows_of_attacks_are_counted_for_the_methods_that_are_attacked(hand):
+    two = "unlearn=[{kind: gradient_ascent}, {kind: finetune}]"
+    recipe = hand.tiny(two, "stress={attacks: [{kind: relearn}], methods: [finetune]}", "lasting={methods: [finetune], rates: all}")  # fmt: skip
+    assert rows_of(recipe, resolved(recipe)) == 2 * 5 + 2 + 2
+    assert (rates_repaired(recipe, "finetune"), rates_repaired(recipe, "gradient_ascent")) == ("all", "")
+
+
+def test_a_large_family_keeps_the_rows_of_attacks_and_loses_gap_and_spread(hand):
+    eight = ", ".join(f"{{kind: gradient_ascent, name: m{i}}}" for i in range(8))
+    recipe = hand.tiny(f"unlearn=[{eight}]", *BLOCKS)
+    assert resolved(recipe).metrics == ["same_rate", "own_rate", "distance", "damage", "lasting", "price", "durability"]
+    assert rows_of(recipe, resolved(recipe)) == 56
+
+
+def test_a_metric_without_its_block_is_refused(hand):
+    recipe = hand.tiny("unlearn=[{kind: gradient_ascent}]", "claims.headline={metrics: [durability]}")
+    with pytest.raises(
+        RecipeError, match=r"claims\.headline\.metrics: durability needs the block stress, which this recipe lacks"
+    ):
+        resolved(recipe)

@@ -39,6 +39,14 @@ def test_only_what_lies_beyond_the_floor_counts(hand):
     assert "no second oracle" not in verdict["note"]
 
 
+def test_both_starts_are_said(hand):
+    """An unlearner that always ends at its oracle changes by just its start: (0.9 − 0.5) / 3 and (0.7 − 0.4) / 3."""
+    before = [hand.path(s, "pre_grok", 30, oracle=0.5, ua0=0.9) for s in hand.seeds]
+    after = [hand.path(s, "grokked", 30, oracle=0.4, ua0=0.7) for s in hand.seeds]
+    verdict = hand.pick(hand.verdicts(hand.recipe(), *before, *after), "oracle_gap", "gap")
+    assert "gap starts at 0.133 → 0.100: one that always ends at the oracle changes by just that" in verdict["note"]
+
+
 def test_pairs_without_a_second_oracle_are_counted(hand):
     paths = hand.pairs([30] * 8, [30] * 8)
     verdict = hand.pick(hand.verdicts(hand.recipe(), *paths), "oracle_gap", "gap")

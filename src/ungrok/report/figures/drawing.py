@@ -21,7 +21,15 @@ from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from ungrok.core.errors import UngrokWarning, listed
 from ungrok.report.format import number
@@ -79,12 +87,13 @@ GRAY = "#888888"
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its file name, its title and one sentence on how to read it."""
+    """A figure with its file name, its title, one sentence on how to read it, and the section of the page that it stands in."""
 
     name: str
     title: str
     how: str
     figure: Figure
+    section: str = "figures"
 
 
 @contextmanager
@@ -211,6 +220,13 @@ def dose_axis(axes: Axes, doses: Sequence[float], one_shot: bool) -> None:
     axes.set_xlabel("strength" if one_shot else "updates", labelpad=1)
 
 
+def own_scale(axes: Axes, finest: float) -> None:
+    """Give a panel the vertical scale of its own lines, but one that spans at least ``finest``, so that single examples do not fill it."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, max(high, low + finest))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=3))
+
+
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -219,10 +235,12 @@ def _power(value: float) -> str:
 
 
 def by_dose(tracks: Tracks, name: str) -> pd.DataFrame:
-    """Return one column per seed over all doses; a value holds until the next dose, and there is none after the last finite value."""
-    columns = {}
-    for seed, track in tracks.items():
-        columns[seed] = track.rows.set_index("dose")[name].astype(float)
+    """Return one column per seed over all doses; see :func:`held`."""
+    return held({seed: track.rows.set_index("dose")[name].astype(float) for seed, track in tracks.items()})
+
+
+def held(columns: dict[int, pd.Series[float]]) -> pd.DataFrame:
+    """Return values of several seeds over all their doses; a value holds until the next dose, and there is none after the last finite value."""
     table = pd.DataFrame(columns).sort_index()
     ends = {seed: values.last_valid_index() for seed, values in columns.items()}
     filled = table.ffill()

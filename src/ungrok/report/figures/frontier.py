@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from ungrok.report.figures.drawing import (
     GRAY,
@@ -20,6 +19,7 @@ from ungrok.report.figures.drawing import (
     median,
     methods_with_paths,
     of_arm,
+    own_scale,
     panel_title,
     panels,
     stage_handles,
@@ -48,7 +48,7 @@ def frontier(view: View, arm: str, forget: str) -> Iterator[Picture]:
         axes.set_xlim(-0.03, 1.03)
         axes.set_xticks([0, 0.5, 1])
         axes.set_xlabel("forgotten, 1 − UA", labelpad=1)
-        _own_scale(axes)
+        own_scale(axes, FINEST)
     figure.supylabel("drop of accuracy")
     kinds = [Line2D([], [], color=GRAY, linestyle=style, label=f"{name} drop") for name, style in DROPS]
     legend(figure, [*stage_handles(view, arm, forget), *kinds])
@@ -58,13 +58,6 @@ def frontier(view: View, arm: str, forget: str) -> Iterator[Picture]:
     )
     title = f"Forgetting against damage, forgetting {view.names.forget(forget)}{of_arm(view, arm)}"
     yield Picture(slug("frontier", *arm_slug(arm), forget), title, how, figure)
-
-
-def _own_scale(axes: Axes) -> None:
-    """Give a panel the scale of its own lines, but none so fine that single examples fill it."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, max(high, low + FINEST))
-    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=3))
 
 
 def _damage_lines(view: View, axes: Axes, place: Place) -> None:

@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
-from ungrok.report.figures.drawing import GRAY, WIDTH, Picture, color, panel_title
+from ungrok.report.figures.drawing import GRAY, WIDTH, Picture, color, own_scale, panel_title
 from ungrok.report.format import slug
-from ungrok.report.frontiers import LEVELS, Floats, Frontier, frontier
+from ungrok.report.frontiers import LEVELS, Frontier, frontier, median_of_seeds
 from ungrok.report.view import View
 from ungrok.study.place import Comparison
 from ungrok.train.stages import stage_name
@@ -79,9 +78,9 @@ def least_damage(view: View, comparison: Comparison) -> Iterator[Picture]:
 
 def _sides(view: View, axes: Axes, comparison: Comparison, one: Frontier) -> None:
     for side, values, style in zip(comparison.sides, (one.left, one.right), STYLES, strict=True):
-        axes.plot(1 - LEVELS, 100 * _median(values), color=color(view, stage_name(side.stage)), linestyle=style)
+        axes.plot(1 - LEVELS, 100 * median_of_seeds(values), color=color(view, stage_name(side.stage)), linestyle=style)
     axes.axhline(0, color=GRAY, linewidth=0.6, zorder=1)
-    _own_scale(axes)
+    own_scale(axes, 100 * FEWEST)
 
 
 def _difference(axes: Axes, one: Frontier) -> None:
@@ -89,18 +88,4 @@ def _difference(axes: Axes, one: Frontier) -> None:
     axes.fill_between(1 - LEVELS, low, high, color=GRAY, alpha=0.4, linewidth=0)
     axes.plot(1 - LEVELS, 100 * one.difference, color="#000000", linewidth=1.2)
     axes.axhline(0, color=GRAY, linewidth=0.6, zorder=1)
-    _own_scale(axes)
-
-
-def _own_scale(axes: Axes) -> None:
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, max(high, low + 100 * FEWEST))
-    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=3))
-
-
-def _median(values: Floats) -> Floats:
-    """Return the median over seeds where at least half of them get."""
-    enough = np.isfinite(values).sum(axis=0) * 2 >= len(values)
-    middle = np.full(values.shape[1], np.nan)
-    middle[enough] = np.nanmedian(values[:, enough], axis=0)
-    return middle
+    own_scale(axes, 100 * FEWEST)

@@ -57,7 +57,7 @@ def sequences(view: View, arm: str, forget: str) -> Iterator[Picture]:
         "retrained without all sets so far, its band the range over seeds."
     )
     title = f"Requests in sequence, forgetting {view.names.forget(forget)}{of_arm(view, arm)}"
-    yield Picture(slug(NAME, *arm_slug(arm), forget), title, how, figure)
+    yield Picture(slug(NAME, *arm_slug(arm), forget), title, how, figure, NAME)
 
 
 def _panels(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from ungrok.report.format import plural
+from ungrok.report.format import missing, plural
 from ungrok.report.view import View
 from ungrok.study.claims import COARSE
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ungrok.study.track import Track
 
 
 def warnings(view: View) -> list[str]:
@@ -47,24 +44,28 @@ def _diverged(view: View) -> list[str]:
     for arm, statuses in view.results.transitions.groupby("arm")["status"]:
         if count := int((statuses == "diverged").sum()):
             sentences.append(f"Training diverged in {count} of {plural(len(statuses), 'seed')} (arm {arm}).")
-    paths = _paths(view, lambda rows: bool(rows["diverged"].any()))
+    paths = _paths(view, lambda track: any(row["diverged"] for row in track.places))
     return [*sentences, f"Unlearning paths that ended in non-finite numbers: {paths}."] if paths else sentences
 
 
 def _unmoved(view: View) -> list[str]:
     """Name the methods that leave models as they were: no accuracy on any set differs between two places of a path."""
-    paths = _paths(
-        view, lambda rows: len(rows) > 1 and bool((rows[["UA", "RA", "TA"]].nunique(dropna=False) == 1).all())
-    )
+    paths = _paths(view, _stays)
     return [f"Unlearning paths along which UA, RA and TA never change: {paths}."] if paths else []
 
 
-def _paths(view: View, which: Callable[[pd.DataFrame], bool]) -> str:
-    """Return how many paths of each method and stage have rows of a kind, in words."""
+def _stays(track: Track) -> bool:
+    """Return whether a path has several places that all have the same accuracies."""
+    seen = {tuple(None if missing(row[name]) else row[name] for name in ("UA", "RA", "TA")) for row in track.places}
+    return len(track.places) > 1 and len(seen) == 1
+
+
+def _paths(view: View, which: Callable[[Track], bool]) -> str:
+    """Return how many paths of each method and stage are of a kind, in words."""
     flags: dict[tuple[str, str], list[bool]] = {}
     for place, tracks in view.paths.items():
         if place.stage in view.stages:
-            own = [which(track.rows) for track in tracks.values()]
+            own = [which(track) for track in tracks.values()]
             flags.setdefault((place.method, view.label(place.arm, place.stage)), []).extend(own)
     texts = [
         f"{view.names.method(method)} {stage} {sum(own)} of {len(own)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,7 @@ from ungrok.study.claims.headline import resolved
 from ungrok.study.claims.verdicts import Effect, Verdict
 from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_blocks import Side
+from ungrok.study.recipe_blocks import BASE, Side
 
 AnswerWord = Literal["supported", "refuted", "mixed", "inconclusive", "exploratory"]
 
@@ -45,7 +45,11 @@ WORDINGS = {
     ("efficiency", "same_rate"): Wording("needs", "need", "fewer updates", "more updates", "at the same rate"),
     ("efficiency", "own_rate"): Wording("needs", "need", "fewer updates", "more updates", "at its own rate"),
     ("efficiency", "distance"): Wording("moves", "move", "less far", "farther", "on retained data to get there"),
+    ("efficiency", "lasting"): Wording("needs", "need", "fewer updates", "more updates", "until forgetting lasts"),
     ("collateral", ""): Wording("does", "do", "less damage", "more damage", "beyond what retraining does too"),
+    ("collateral", "lasting"): Wording("pays", "pay", "less", "more", "for forgetting that lasts"),
+    ("durability", "relearning"): Wording("needs", "need", "more updates", "fewer updates", "to be relearned, beyond the oracle's"),
+    ("durability", "attacks"): Wording("gives", "give", "less", "more", "back under the worst attack, beyond the oracle"),
     ("stability", ""): Wording("spreads", "spread", "less", "more", "over seeds"),
     ("oracle_gap", ""): Wording("ends", "end", "nearer to retraining", "farther from retraining", "compared with its start"),
 }  # fmt: skip
@@ -71,12 +75,19 @@ class Answer:
     overturned_by: str
 
 
-def answers(verdicts: Sequence[Verdict], recipe: Recipe) -> list[Answer]:
-    """Return an answer per claim that has rows in the headline family, in the order of reports."""
+def answers(verdicts: Sequence[Verdict], recipe: Recipe, name: Callable[[Side], str] | None = None) -> list[Answer]:
+    """Return an answer per claim that has rows in the headline family, in the order of reports.
+
+    Args:
+        verdicts: The verdicts of the study.
+        recipe: Its recipe.
+        name: Names a side; its label when None.
+
+    """
     headline = resolved(recipe)
     if headline is None or headline.compare is None:
         return []
-    opening, every = _opening(*headline.compare), []
+    opening, every = _opening(*headline.compare, name), []
     for claim in every_claim():
         own = [verdict for verdict in verdicts if verdict.headline and verdict.claim.kind == claim.kind]
         readings = list(dict.fromkeys(verdict.reading for verdict in own))
@@ -91,12 +102,25 @@ def answers(verdicts: Sequence[Verdict], recipe: Recipe) -> list[Answer]:
     return every
 
 
-def _opening(left: Side, right: Side) -> str:
+def opened(side: Side, name: Callable[[Side], str] | None) -> str:
+    """Return how a sentence on one side opens, for instance ``before grokking`` or ``from final``."""
+    known = {"pre_grok": "before grokking", "grokked": "after grokking"}
+    if side.arm == BASE and not side.forget and str(side.stage) in known:
+        return known[str(side.stage)]
+    return f"from {(name or _label)(side)}"
+
+
+def _label(side: Side) -> str:
+    return side.label
+
+
+def _opening(left: Side, right: Side, name: Callable[[Side], str] | None) -> str:
     """Return how a sentence on the later side opens."""
     same = left.arm == right.arm and not (left.forget or right.forget)
     if same and str(right.stage) == "grokked" and str(left.stage) in ("pre_grok", "memorized"):
         return "After grokking"
-    return f"From {right.label}, compared with {left.label}"
+    own = name or _label
+    return f"From {own(right)}, compared with {own(left)}"
 
 
 def _word(rows: Sequence[Verdict]) -> AnswerWord:
@@ -189,11 +213,19 @@ def _interval(effect: Effect) -> str:
     """Return the interval in the direction of the effect."""
     assert effect.value is not None
     low, high = effect.interval
+    if not (math.isfinite(low) or math.isfinite(high)):
+        return "[no bound]"
     ends = (low, high) if effect.value > 0 else (-high, -low)
+    return f"[{', '.join(_end(effect, end) for end in ends)}]"
+
+
+def _end(effect: Effect, end: float) -> str:
+    """Return one end of an interval in natural units."""
+    if not math.isfinite(end):
+        return "no bound"
     if effect.scale == "log ratio":
-        return f"[{math.exp(ends[0]):.3g}, {math.exp(ends[1]):.3g}]"
-    scale = 100 if effect.unit == "accuracy" else 1
-    return f"[{scale * ends[0]:.2g}, {scale * ends[1]:.2g}]"
+        return f"{math.exp(end):.3g}"
+    return f"{(100 if effect.unit == 'accuracy' else 1) * end:.2g}"
 
 
 def _median(known: Sequence[Verdict], wording: Wording) -> str:
@@ -209,11 +241,15 @@ def _median(known: Sequence[Verdict], wording: Wording) -> str:
 def _seeds(rows: Sequence[Verdict], seeds: int) -> str:
     counts = {row.n_seeds for row in rows if row.n_seeds}
     if not counts:
-        return f"0 of {seeds} seeds"
+        return f"0 of {_counted(seeds)}"
     if counts == {seeds}:
-        return f"{seeds} seeds"
+        return _counted(seeds)
     least, most = min(counts), max(counts)
-    return f"{least} of {seeds} seeds" if least == most else f"{least} to {most} of {seeds} seeds"
+    return f"{least} of {_counted(seeds)}" if least == most else f"{least} to {most} of {_counted(seeds)}"
+
+
+def _counted(seeds: int) -> str:
+    return f"{seeds} seed{'' if seeds == 1 else 's'}"
 
 
 def _overturned(rows: Sequence[Verdict], readings: Sequence[str]) -> str:
@@ -259,15 +295,25 @@ def first_things(verdicts: Sequence[Verdict], recipe: Recipe, transitions: pd.Da
 
 def _transitions(recipe: Recipe, transitions: pd.DataFrame) -> Iterator[str]:
     headline = resolved(recipe)
+    if _local(recipe):
+        return
     arms = {side.arm for side in headline.compare} if headline and headline.compare else set(transitions["arm"])
     for arm in sorted(arms):
         statuses = list(transitions.loc[transitions["arm"] == arm, "status"])
         never = sum(status != "grokked" for status in statuses)
         of = "" if len(arms) == 1 else f" of arm {arm}"
         if never and never == len(statuses):
-            yield f"Nothing transitioned in {never} of {never} seeds{of}."
+            yield f"Nothing transitioned in {never} of {_counted(never)}{of}."
         elif never:
-            yield f"{never} of {len(statuses)} seeds{of} never transitioned; where a stage needs the transition they are in no row."
+            yield f"{never} of {_counted(len(statuses))}{of} never transitioned; where a stage needs the transition they are in no row."
+
+
+def _local(recipe: Recipe) -> bool:
+    """Return whether what is compared are parts of the data that grokked on their own, whatever the model did as a whole."""
+    headline = resolved(recipe)
+    named = {side.forget for side in headline.compare} if headline and headline.compare else {None}
+    rules = [rule for rule in recipe.forget if None in named or rule.label in named]
+    return bool(rules) and all(rule.from_trajectory for rule in rules)
 
 
 def _seed_counts(verdicts: Sequence[Verdict], recipe: Recipe) -> Iterator[str]:
@@ -276,7 +322,7 @@ def _seed_counts(verdicts: Sequence[Verdict], recipe: Recipe) -> Iterator[str]:
         yield "One seed cannot decide anything."
     elif any(verdict.noted("few_seeds") for verdict in family):
         units = max(verdict.n_seeds for verdict in family)
-        yield f"{units} seeds cannot decide anything: under {FEWEST} every row is exploratory."
+        yield f"{_counted(units)} cannot decide anything: under {FEWEST} every row is exploratory."
     if any(verdict.noted("looked_otherwise") for verdict in family):
         yield "Another headline family was judged on these results before, so every row of this one is exploratory."
 

@@ -18,7 +18,7 @@ from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Doses, Scale, Target, Wins
 from ungrok.study.recipe_blocks import Claims
 from ungrok.study.recipe_search import search_target
-from ungrok.study.search import Choice, chosen
+from ungrok.study.search import Choice, best, chosen
 from ungrok.study.track import Row, Track
 
 Floats = NDArray[np.float64]
@@ -34,6 +34,9 @@ Read = Callable[[Track], float | None]
 
 UNEQUAL = 0.05
 """What forgetting costs is not compared where mean UA differs by more."""
+
+ONLY_BEYOND_ORACLE = Note("only_beyond_oracle")
+"""What is said of a difference from the oracle that models by themselves do not show."""
 
 GAPS = ("nothing", "undefined")
 """What a path is at a target where nothing can be compared."""
@@ -105,6 +108,7 @@ class Evidence:
         damage: The largest damage beyond the oracle with which a rate counts as usable.
         from_scratch: Whether the method starts from fresh weights, so that the dose at which it reaches a target tells nothing about the stage.
         self_stopping: Whether the method decides by itself where to stop, so that it is judged at its end.
+        repaired: At which of its rates it was tried where forgetting lasts: its own alone, or all of a search; empty where it was not.
 
     """
 
@@ -117,6 +121,7 @@ class Evidence:
     damage: float = 0.0
     from_scratch: bool = False
     self_stopping: bool = False
+    repaired: Literal["", "nominal", "all"] = ""
     _chosen: dict[float, dict[int, tuple[Choice | None, Choice | None]]] = field(default_factory=dict, repr=False)
 
     @property
@@ -201,6 +206,38 @@ class Evidence:
             else:
                 yield Reading(At.target(target), pairs, notes, place)
 
+    def lasting(self) -> Reading | None:
+        """Return where forgetting lasts: the first place that stands the repair, of the level of UA that the repair was tried for.
+
+        Where the rates of a search were tried too, it is read at each side's own rate: the one that is best for lasting, chosen by the
+        rule of :func:`~ungrok.study.search.chosen`. None where no path was tried.
+        """
+        if not self.repaired or not any(track.repaired for pair in self._every_pair() for track in pair):
+            return None
+        target = search_target(self.claims)
+        pairs, notes = self.usable(target)
+        own = self.repaired == "all" and self.searched(target) and bool(pairs)
+        if own:
+            pairs = {seed: (self._best_lasting(seed, 0), self._best_lasting(seed, 1)) for seed in pairs}
+            notes = (Note("own_rate"), *notes)
+        lost = [sum(pair[side].lasting() is None for pair in pairs.values()) for side in (0, 1)]
+        if any(lost):
+            notes = (*notes, Note("not_lasting", {"before": lost[0], "after": lost[1], "pairs": len(pairs)}))
+        fails = sum(not all(row["monotone"] for row in track.repaired) for pair in pairs.values() for track in pair)
+        if fails:
+            notes = (*notes, Note("not_monotone", {"count": fails, "paths": 2 * len(pairs)}))
+        return Reading(At.target(target), pairs, notes, Track.lasting, "" if own else "same_rate")
+
+    def _every_pair(self) -> Iterator[Pair]:
+        yield from self.pairs.values()
+        for pairs in self.rates.values():
+            yield from pairs.values()
+
+    def _best_lasting(self, seed: int, side: int) -> Track:
+        paths = {rate: pairs[seed][side] for rate, pairs in self.rates.items() if seed in pairs}
+        choice = best({rate: (path, path.lasting()) for rate, path in paths.items()}, self.damage)
+        return self.pairs[seed][side] if choice is None else paths[choice.rate]
+
     def unequal(self, read: Reading) -> Note | None:
         """Return the note that says by how much forgetting differs at a place, where it is too much for costs to be compared."""
         ua = self.read(lambda track: number(read.row(track), "UA"), read.pairs)
@@ -234,6 +271,9 @@ class Finding:
         barred: Why no word may be given, where that is so.
         wins: Which side took fewer updates, by pairs.
         also: Values of which the same direction must hold too, or none is named; None where there is no such condition.
+        otherwise: What is said where these have another.
+        identical: Whether both sides have identical settings although each has a rate of its own elsewhere. Such a row is tested after the
+            others, which then do not depend on the rates of the recipe.
 
     """
 
@@ -253,6 +293,8 @@ class Finding:
     barred: Note | None = None
     wins: Wins | None = None
     also: Sides | None = None
+    otherwise: Note = ONLY_BEYOND_ORACLE
+    identical: bool = False
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
@@ -328,7 +370,7 @@ def mean(values: Floats | Sequence[float]) -> float:
     return float(there.mean()) if len(there) else float("nan")
 
 
-def fall(track: Track, row: Row | None, name: str) -> float | None:
-    """Return how far an accuracy has fallen from the start of a path to a row; None where either is missing."""
-    start, now = number(track.start, name), number(row, name)
+def fall(track: Track, row: Row | None, name: str, suffix: str = "") -> float | None:
+    """Return how far an accuracy has fallen from the start of a path to a row, whose column has a suffix; None where either is missing."""
+    start, now = number(track.start, name), number(row, name + suffix)
     return None if start is None or now is None else start - now

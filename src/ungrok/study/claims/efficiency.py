@@ -1,9 +1,9 @@
-"""Efficiency: how much it takes to forget, read in three ways."""
+"""Efficiency: how much it takes to forget, read in four ways."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -22,6 +22,7 @@ READINGS = {
     "same_rate": "at the same rate",
     "own_rate": "at its own rate",
     "distance": "in distance moved",
+    "lasting": "until it lasts",
 }
 """How efficiency is read, as prose says it."""
 
@@ -34,9 +35,10 @@ DISTANCES = {
 
 @CLAIMS.register
 class Efficiency(Claim):
-    """Less is needed to reach a target: updates at the same rate, updates at the side's own rate, or distance moved.
+    """Less is needed to reach a target: updates at the same rate, updates at the side's own rate, distance moved, or updates until it lasts.
 
-    Each is a log ratio. A path that never reaches its target counts with all the updates it was given: the ratio is that of restricted
+    Forgetting lasts at the first place whose UA is at or below the target also after a repair, a training on retained data alone. Each is a
+    log ratio. A path that never reaches its target counts with all the updates it was given: the ratio is that of restricted
     times, whose sign swaps with the sides.
     """
 
@@ -57,6 +59,9 @@ class Efficiency(Claim):
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield the readings per target."""
         yield from self.times(evidence)
+        lasting = evidence.lasting()
+        if lasting is not None:
+            yield self._lasting(evidence, lasting)
         for read in evidence.places():
             for column, unit in DISTANCES.items():
                 if evidence.has(column):
@@ -68,8 +73,9 @@ class Efficiency(Claim):
             pairs, notes = evidence.usable(target)
             # Where a method stops by itself, the target is only where its path happens to pass.
             notes = (*notes, Note("self_stopping")) if evidence.self_stopping else notes
-            yield self._same_rate(evidence, target, pairs, notes)
-            if evidence.searched(target):
+            searched = evidence.searched(target)
+            yield replace(self._same_rate(evidence, target, pairs, notes), identical=searched)
+            if searched:
                 yield self._own_rate(evidence, float(target), pairs)
 
     def _distance(self, evidence: Evidence, read: Reading, column: str, unit: str) -> Finding:
@@ -79,20 +85,26 @@ class Efficiency(Claim):
         ratio = self._ratio(evidence, "distance", metric, read.at, sides if sides.n else None, unit, notes)
         return replace(ratio, barred=evidence.unequal(read)) if read.at.kind == "end" else ratio
 
+    def _lasting(self, evidence: Evidence, read: Reading) -> Finding:
+        metric = "strength" if evidence.one_shot else "updates"
+        doses = evidence.read(lambda track: _dose(read.row(track)), read.pairs)
+        there = _there(evidence, read.pairs)
+        end = evidence.doses.end
+        lasting = self._restricted(evidence, "lasting", metric, read.at, doses, there, end, read.notes)
+        return replace(lasting, identical=bool(evidence.rates and read.reading))
+
     def _same_rate(self, evidence: Evidence, target: Target, pairs: Pairs, notes: tuple[Note, ...]) -> Finding:
         end, metric = evidence.doses.end, "strength" if evidence.one_shot else "updates"
         doses = evidence.read(lambda track: _dose(track.at(target)), pairs)
-        there = np.zeros(evidence.seeds, dtype=bool)
-        there[list(pairs)] = True
+        there = _there(evidence, pairs)
         return self._restricted(evidence, "same_rate", metric, At.target(target), doses, there, end, notes)
 
     def _own_rate(self, evidence: Evidence, target: float, pairs: Pairs) -> Finding:
         choices = {seed: both for seed, both in evidence.own_rates(target).items() if seed in pairs}
         doses = np.full((2, evidence.seeds), np.nan)
-        there = np.zeros(evidence.seeds, dtype=bool)
         for seed, both in choices.items():
             doses[:, seed] = [math.nan if choice is None else choice.updates for choice in both]
-            there[seed] = True
+        there = _there(evidence, choices)
         at, notes = At.target(target), _rate_notes(choices, sorted(evidence.rates))
         return self._restricted(
             evidence, "own_rate", "updates", at, Sides(*doses), there, evidence.doses.end, notes
@@ -145,6 +157,12 @@ class Efficiency(Claim):
         return Finding(
             self, evidence.method, metric, at, sides, unit, margin, notes, reading, "means", "log ratio", cut_at, wins=wins
         )  # fmt: skip
+
+
+def _there(evidence: Evidence, seeds: Collection[int]) -> np.ndarray:
+    there = np.zeros(evidence.seeds, dtype=bool)
+    there[list(seeds)] = True
+    return there
 
 
 def _dose(row: Row | None) -> float | None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Literal, get_args
 
 from ungrok.core.errors import RecipeError, shown
 from ungrok.methods import Unlearner
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Headline, HeadlineMetric
+from ungrok.study.recipe_stress import Lasting, Stress
 
 METRICS: tuple[HeadlineMetric, ...] = get_args(HeadlineMetric)
 """What is judged per method and forget split, the most telling first."""
+
+NEEDS: dict[HeadlineMetric, str] = {"lasting": "lasting", "price": "lasting", "durability": "stress"}
+"""Metrics that a recipe has only with a block of its own, and the block."""
+
+ROWS: dict[HeadlineMetric, int] = {"durability": 2}
+"""Rows of a metric per method and forget split, where they are not one."""
 
 MOST = 60
 """Rows that a family has at most: with more, ten seeds find nothing but large effects."""
@@ -23,7 +30,7 @@ def resolved(recipe: Recipe) -> Headline | None:
     :data:`MOST` rows.
 
     Raises:
-        RecipeError: If the metrics that the recipe names give more.
+        RecipeError: If the metrics that the recipe names give more, or if one needs a block that the recipe lacks.
 
     """
     claims = recipe.claims
@@ -33,7 +40,13 @@ def resolved(recipe: Recipe) -> Headline | None:
     compare = own.compare or claims.compare[0]
     numbers = [target for target in claims.targets if not isinstance(target, str)]
     target = (numbers or claims.targets)[0] if own.target is None else own.target
-    metrics = METRICS if own.metrics is None else tuple(own.metrics)
+    offered = tuple(metric for metric in METRICS if metric not in NEEDS or _block(recipe, NEEDS[metric]) is not None)
+    metrics = offered if own.metrics is None else tuple(own.metrics)
+    lacking = next((metric for metric in metrics if metric not in offered), None)
+    if lacking is not None:
+        raise RecipeError(
+            f"claims.headline.metrics: {lacking} needs the block {NEEDS[lacking]}, which this recipe lacks"
+        )
     asked = Headline(compare=compare, target=target, metrics=list(metrics))
     if own.metrics is not None and rows_of(recipe, asked) > MOST:
         raise RecipeError(
@@ -52,10 +65,30 @@ def rows_of(recipe: Recipe, headline: Headline) -> int:
     splits = 1 if any(side.forget for side in headline.compare) else len(recipe.forget)
     searched = recipe.searched()
     return splits * sum(
-        metric in judged(method, searched=method.label in searched)
+        ROWS.get(metric, 1)
         for method in recipe.unlearn
         for metric in headline.metrics
+        if metric in judged(method, searched=method.label in searched) and _asked(recipe, metric, method.label)
     )
+
+
+def _block(recipe: Recipe, name: str) -> Stress | Lasting | None:
+    return {"stress": recipe.stress, "lasting": recipe.lasting}[name]
+
+
+def asked_of(recipe: Recipe, block: str, method: str) -> bool:
+    """Return whether a recipe has a block, ``stress`` or ``lasting``, and asks it of a method."""
+    own = _block(recipe, block)
+    return own is not None and (own.methods is None or method in own.methods)
+
+
+def rates_repaired(recipe: Recipe, method: str) -> Literal["", "nominal", "all"]:
+    """Return at which of its rates a recipe asks when a method's forgetting lasts; empty where it does not ask."""
+    return recipe.lasting.rates if recipe.lasting and asked_of(recipe, "lasting", method) else ""
+
+
+def _asked(recipe: Recipe, metric: HeadlineMetric, method: str) -> bool:
+    return metric not in NEEDS or asked_of(recipe, NEEDS[metric], method)
 
 
 def judged(method: Unlearner, *, searched: bool) -> tuple[HeadlineMetric, ...]:
@@ -68,5 +101,7 @@ def judged(method: Unlearner, *, searched: bool) -> tuple[HeadlineMetric, ...]:
     """
     if method.from_scratch:
         return ()
-    without = {"same_rate", "own_rate"} if method.self_stopping else set() if searched else {"own_rate"}
+    without = (
+        {"same_rate", "own_rate", "lasting", "price"} if method.self_stopping else set() if searched else {"own_rate"}
+    )
     return tuple(metric for metric in METRICS if metric not in without)

@@ -11,7 +11,7 @@ from scipy import stats
 
 from ungrok.methods import Unlearner
 from ungrok.study.claims.base import Claim, Evidence, Finding, Pairs, Sides, every_claim
-from ungrok.study.claims.headline import judged, resolved
+from ungrok.study.claims.headline import judged, rates_repaired, resolved
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Doses, Effect, Verdict, Word, decide
 from ungrok.study.inference import FEWEST, Differences, PairedRow, Spreads, family
@@ -20,7 +20,8 @@ from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Headline
 from ungrok.study.search import grid_of
 from ungrok.study.statistics import Estimate
-from ungrok.study.track import Track, replicates, tracks
+from ungrok.study.stress import attacked
+from ungrok.study.track import Track, repaired, replicates, tracks
 
 Paths = Mapping[tuple[Place, int], Track]
 """The paths of a study by place and seed."""
@@ -33,6 +34,8 @@ def judge(
     alpha: float | None = None,
     *,
     exploratory: bool = False,
+    stress: pd.DataFrame | None = None,
+    lasting: pd.DataFrame | None = None,
 ) -> list[Verdict]:
     """Return one verdict per claim, reading, comparison and setting.
 
@@ -42,22 +45,37 @@ def judge(
         doses: Per method label, where its paths end and where doses are matched.
         alpha: Level of the headline family; the recipe's when None.
         exploratory: Whether the headline family was fixed only after results existed, so that no word is given.
+        stress: The study's table of attacks after unlearning; None, or empty, where there were none.
+        lasting: Its table of places that were tried for whether forgetting lasts; the same.
 
     Returns:
         The verdicts, by comparison, method and claim.
 
     """
-    return judge_paths(all_paths_of(rows), recipe, doses, alpha, exploratory=exploratory)
+    return judge_paths(all_paths_of(rows, stress, lasting), recipe, doses, alpha, exploratory=exploratory)
 
 
-def paths_of(rows: pd.DataFrame) -> Paths:
-    """Return the paths in the rows of a study."""
-    return {(place, seed): track for seed, place, track in tracks(rows)}
+def paths_of(rows: pd.DataFrame, stress: pd.DataFrame | None = None, lasting: pd.DataFrame | None = None) -> Paths:
+    """Return the paths in the rows of a study, with what the other tables say of them; see :func:`judge`."""
+    hit = {} if stress is None or stress.empty else attacked(stress)
+    tried = {} if lasting is None or lasting.empty else repaired(lasting)
+    if not (hit or tried):
+        return {(place, seed): track for seed, place, track in tracks(rows)}
+    return {
+        (place, seed): replace(track, attacked=hit.get((seed, place), {}), repaired=tried.get((seed, place), ()))
+        for seed, place, track in tracks(rows)
+    }
 
 
-def all_paths_of(rows: pd.DataFrame) -> list[Paths]:
-    """Return the paths in the rows of a study, once per draw of forget splits and walk; see :func:`judge_paths`."""
-    return [paths_of(part) for _, _, part in replicates(rows)]
+def all_paths_of(
+    rows: pd.DataFrame, stress: pd.DataFrame | None = None, lasting: pd.DataFrame | None = None
+) -> list[Paths]:
+    """Return the paths in the rows of a study, once per draw of forget splits and walk; see :func:`judge_paths`.
+
+    The other tables speak of the first draw and walk alone.
+    """
+    first, *others = [part for _, _, part in replicates(rows)]
+    return [paths_of(first, stress, lasting), *map(paths_of, others)]
 
 
 def judge_paths(
@@ -153,6 +171,7 @@ def _evidence(
         pairs, len(recipe.seeds), label, doses[label], recipe.claims, rates,
         damage=0.0 if recipe.search is None else recipe.search.damage,
         from_scratch=unlearner.from_scratch, self_stopping=unlearner.self_stopping,
+        repaired=rates_repaired(recipe, label),
     )  # fmt: skip
 
 
@@ -222,13 +241,18 @@ def _row(finding: Finding) -> PairedRow | None:
     return Differences(finding.sides.differences)
 
 
-def _family(questions: Sequence[_Question], seeds: int, alpha: float, *, exploratory: bool) -> list[Verdict]:
-    """Judge the headline family by one test; conditions of its rows are tested with them."""
+def _family(questions: list[_Question], seeds: int, alpha: float, *, exploratory: bool) -> list[Verdict]:
+    """Judge the headline family: rows at identical settings of a search after the others, conditions of rows with them."""
     rows = [_row(question.finding) for question in questions]
     also = [
         None if (sides := question.finding.also) is None else Differences(sides.differences) for question in questions
     ]
-    tested = iter(family([row for row in (*rows, *also) if row is not None], seeds, alpha))
+    last = [
+        question.finding.identical
+        for question, row in zip(questions * 2, (*rows, *also), strict=True)
+        if row is not None
+    ]
+    tested = iter(family([row for row in (*rows, *also) if row is not None], seeds, alpha, last))
     estimates, conditions = ([None if row is None else next(tested) for row in some] for some in (rows, also))
     units = len(frozenset().union(*(question.seeds for question in questions)))
     silent = Note("few_seeds", {"seeds": units}) if units < FEWEST else None
@@ -237,7 +261,7 @@ def _family(questions: Sequence[_Question], seeds: int, alpha: float, *, explora
     for question, estimate, condition in zip(questions, estimates, conditions, strict=True):
         word, reason = _word(question.finding, estimate, alpha)
         if condition is not None and reason is None and not _holds(condition, word):
-            word, reason = "inconclusive", Note("only_beyond_oracle")
+            word, reason = "inconclusive", question.finding.otherwise
         if silent:
             word, reason = "exploratory", silent
         lacking = seeds - len(question.seeds)

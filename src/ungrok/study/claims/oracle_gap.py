@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Reading, number
+from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Reading, mean, number
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At
 from ungrok.study.track import Row, Track
@@ -54,6 +54,10 @@ class OracleGap(Claim):
         bare = sum(any(number(track.start, FLOOR) is None for track in pair) for pair in pairs.values())
         if bare and sides.n:
             notes = (*notes, Note("no_floor", {"count": bare, "pairs": len(pairs)}))
+        if sides.n:
+            first = evidence.read(lambda track: _beyond(track.start), pairs)
+            starts = {"before": mean(first.left[sides.both]), "after": mean(first.right[sides.both])}
+            notes = (*notes, Note("gap_started", starts))
         margin, values = evidence.claims.margins.oracle_gap, sides if sides.n else None
         return Finding(
             self, evidence.method, "gap", read.at, values, "accuracy", margin, notes, read.reading, accuracy=True

@@ -38,7 +38,7 @@ class TrainSpec(Spec):
     part: Literal["base"] | None = None
     """``base`` for the model that trajectories start from."""
     measured: Literal["classes left"] | None = None
-    """Which validation and test examples its accuracies, and so its transition, are read on; all of them where None."""
+    """That its accuracies, and so its transition, are read on the classes that are left; where None, they are so only if a class is gone."""
 
     def data(self) -> Data:
         """Return all data of the problem, on the CPU."""
@@ -100,9 +100,14 @@ def build_run(spec: TrainSpec, split: ForgetSplit | None = None) -> Run:
         data = data.base_part()
     device = torch.device(spec.device)
     run = Run(network.to(device), data.to(device), spec.trajectory, batch_order(spec.training_seed))
-    if spec.measured == "classes left":
+    if spec.measured == "classes left" or (split is not None and _empties_class(split, data)):
         run.measure_on(data.train.targets.unique())
     return run
+
+
+def _empties_class(split: ForgetSplit, left: Data) -> bool:
+    """Return whether a split has left no training example of a class that a classifier is measured on."""
+    return left.family == "classifier" and not set(split.classes) <= set(left.train.targets.unique().tolist())
 
 
 def forget_split(data: Data, block: Forget) -> ForgetSplit:

@@ -1,0 +1,215 @@
+"""Durability: how much attacks after unlearning bring back of what was forgotten."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+
+from ungrok.methods import Unlearner
+from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Pairs, Reading, Sides, mean
+from ungrok.study.claims.headline import resolved
+from ungrok.study.claims.notes import Note
+from ungrok.study.claims.verdicts import At
+from ungrok.study.inference import FEWEST
+from ungrok.study.recipe import Recipe
+from ungrok.study.stress import Attacked, Relearning, floor, interval_of, standings, word, worst_gap
+from ungrok.study.track import Track
+from ungrok.train.stages import stage_name
+
+
+def place_label(at: At) -> str:
+    """Return the name of a place in the table ``stress``: ``0.1``, ``oracle``, ``rewound`` or ``end``."""
+    if at.kind == "target":
+        return at.level if isinstance(at.level, str) else format(at.level, "g")
+    return {"rewind": "rewound"}.get(at.kind, at.kind)
+
+
+@CLAIMS.register
+class Durability(Claim):
+    """Forgetting stands more: more updates of relearning, and a smaller worst gap to the oracle over all attacks.
+
+    Both are read beyond the oracle of the same side, which answers an attack with what it has from elsewhere. A word says that the
+    sides differ beyond their oracles and by themselves, in the same direction.
+    """
+
+    kind: Literal["durability"] = "durability"
+    statement: ClassVar[str] = (
+        "From the {later}, forgetting stands more: relearning takes more updates beyond the oracle's, and attacks bring back less."
+    )
+    advantage: ClassVar[str] = "forgets more durably"
+    title: ClassVar[str] = "durability"
+    rank: ClassVar[int] = 4
+
+    def headline(self, finding: Finding, accuracy: str) -> str | None:  # noqa: ARG002
+        """Return ``durability``."""
+        return "durability"
+
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
+        """Yield both numbers at each place that was attacked."""
+        targets = {place_label(at): at for at in map(At.target, evidence.claims.targets)}
+        there = {name for pair in evidence.pairs.values() for track in pair for name in track.attacked}
+        for name, at in {**targets, "rewound": At("rewind"), "end": At("end")}.items():
+            if name not in there:
+                continue
+            pairs, notes = evidence.usable(at.level) if at.level is not None else (evidence.pairs, ())
+            yield self._relearned(evidence, name, Reading(at, pairs, notes, lambda track: track.end))
+            yield self._gap(evidence, name, Reading(at, pairs, notes, lambda track: track.end))
+
+    def _relearned(self, evidence: Evidence, name: str, read: Reading) -> Finding:
+        """Compare updates of relearning, as a log ratio to those of the oracle of the same side."""
+        at_once = sum(_at_once(_of(track, name).oracle) for pair in read.pairs.values() for track in pair)
+        own = evidence.read(lambda track: _log(_of(track, name).relearned), read.pairs)
+        sooner = evidence.read(lambda track: _sooner(_of(track, name)), read.pairs)
+        cuts = _censored(read.pairs, name)
+        notes = read.notes
+        if at_once:
+            notes = (Note("oracle_at_once", {"count": at_once, "pairs": 2 * len(read.pairs)}), *notes)
+        lost = [sum(side) for side in cuts.values()]
+        if any(lost):
+            last = _last(read.pairs, name)
+            notes = (
+                *notes,
+                Note("not_relearned", {"before": lost[0], "after": lost[1], "pairs": len(read.pairs), "updates": last}),
+            )
+        own = Sides(np.where(sooner.both, own.left, np.nan), np.where(sooner.both, own.right, np.nan))
+        if sooner.n and all(map(all, cuts.values())):
+            sooner, notes = Sides(sooner.left * np.nan, sooner.right * np.nan), (Note("never_relearned"), *notes)
+        return Finding(
+            self, evidence.method, "relearn_updates", read.at, sooner if sooner.n else None, "updates", evidence.claims.margins.efficiency,
+            notes, "relearning", scale="log ratio", cut_at=_cut(read.pairs, name), barred=_unequal(evidence, read),
+            also=Sides(-own.left, -own.right) if sooner.n else None, otherwise=Note("only_against_oracle"), identical=bool(evidence.rates),
+        )  # fmt: skip
+
+    def _gap(self, evidence: Evidence, name: str, read: Reading) -> Finding:
+        """Compare how far R lies beyond the floor of two oracles."""
+        worst, floors = (
+            evidence.read(read_of, read.pairs)
+            for read_of in (lambda track: _of(track, name).gap, lambda track: _of(track, name).floor)
+        )
+        beyond = evidence.read(lambda track: _beyond(_of(track, name)), read.pairs)
+        notes = read.notes
+        if beyond.n:
+            notes = (*notes, Note("worst_gaps", {"before": mean(worst.left), "after": mean(worst.right)}))
+        if floors.n:
+            notes = (*notes, Note("floors", {"before": mean(floors.left), "after": mean(floors.right)}))
+        bare = beyond.n - int((floors.both & beyond.both).sum())
+        if bare:
+            notes = (*notes, Note("no_floor", {"count": bare, "pairs": len(read.pairs)}))
+        also = evidence.read(lambda track: _of(track, name).accuracy, read.pairs)
+        barred = _unequal(evidence, read) or _within(worst, floors, evidence.claims.alpha)
+        return Finding(
+            self, evidence.method, "worst_gap", read.at, beyond if beyond.n else None, "accuracy", evidence.claims.margins.oracle_gap,
+            notes if beyond.n else (Note("no_gap"), *notes), "attacks", accuracy=True, barred=barred,
+            also=also if beyond.n else None, otherwise=Note("only_against_oracle"), identical=bool(evidence.rates),
+        )  # fmt: skip
+
+
+NOTHING = Attacked()
+"""What stands for a place that was not attacked."""
+
+
+def _of(track: Track, name: str) -> Attacked:
+    return track.attacked.get(name, NOTHING)
+
+
+def _at_once(relearned: Relearning | None) -> bool:
+    return relearned is not None and relearned.updates == 0
+
+
+def _log(relearned: Relearning | None) -> float | None:
+    """Return the log of updates; what is there before any counts as relearned by the first."""
+    return None if relearned is None else math.log(max(1.0, relearned.updates))
+
+
+def _sooner(here: Attacked) -> float | None:
+    """Return by which log ratio the oracle takes longer to relearn; None where it knows half from the start."""
+    own, oracle = _log(here.relearned), _log(here.oracle)
+    return None if own is None or oracle is None or _at_once(here.oracle) else oracle - own
+
+
+def _beyond(here: Attacked) -> float | None:
+    return None if here.gap is None else max(0.0, here.gap - (here.floor or 0.0))
+
+
+def _known(pairs: Pairs, name: str) -> dict[int, list[Attacked]]:
+    """Return, by side, what is known of the pairs that are compared in updates of relearning."""
+    kept = [pair for pair in pairs.values() if all(_sooner(_of(track, name)) is not None for track in pair)]
+    return {side: [_of(pair[side], name) for pair in kept] for side in (0, 1)}
+
+
+def _censored(pairs: Pairs, name: str) -> dict[int, list[bool]]:
+    """Return, by side and pair, whether the model was not relearned."""
+    return {
+        side: [here.relearned.censored for here in all_of if here.relearned]
+        for side, all_of in _known(pairs, name).items()
+    }
+
+
+def _times(pairs: Pairs, name: str) -> list[Relearning]:
+    both = [(here.relearned, here.oracle) for all_of in _known(pairs, name).values() for here in all_of]
+    return [time for pair in both for time in pair if time is not None]
+
+
+def _last(pairs: Pairs, name: str) -> float:
+    return max((time.updates for time in _times(pairs, name)), default=0.0)
+
+
+def _cut(pairs: Pairs, name: str) -> float | None:
+    """Return the last update that was tried, where a model or an oracle was not relearned by then."""
+    return _last(pairs, name) if any(time.censored for time in _times(pairs, name)) else None
+
+
+def _unequal(evidence: Evidence, read: Reading) -> Note | None:
+    return evidence.unequal(read) if read.at.kind == "end" else None
+
+
+def _within(worst: Sides, floors: Sides, alpha: float) -> Note | None:
+    """Return why no difference of R may be given a direction: the floor is not known well enough, or no R lies above it."""
+    if not worst.n:
+        return None
+    if floors.n < FEWEST:
+        return Note("few_floors", {"seeds": floors.n})
+    for gap, two in ((worst.left, floors.left), (worst.right, floors.right)):
+        (own,), (between,) = (interval_of([side], alpha) for side in (gap, two))
+        if word(own, between) == "hidden":
+            return None
+    return Note("within_floor")
+
+
+def places_of(recipe: Recipe) -> dict[str, str]:
+    """Return, by the label of a method, the name of the place at which the headline reads it; empty where nothing is compared."""
+    headline = resolved(recipe)
+    if headline is None or headline.target is None:
+        return {}
+
+    def place(method: Unlearner) -> str:
+        return place_label(At("end") if method.self_stopping else At.target(headline.target))  # type: ignore[arg-type]
+
+    return {method.label: place(method) for method in recipe.unlearn if not method.from_scratch}
+
+
+def headline_standings(stress: pd.DataFrame, recipe: Recipe, alpha: float | None = None) -> pd.DataFrame:
+    """Return which methods have forgotten and which have hidden, at the headline's place and on both of its sides; see :func:`standings`.
+
+    Args:
+        stress: The study's table ``stress``.
+        recipe: Its recipe.
+        alpha: One minus the level of the intervals, which hold together; the recipe's when None.
+
+    """
+    headline, places = resolved(recipe), places_of(recipe)
+    worst, two = worst_gap(stress), floor(stress)
+    sides = headline.compare if headline and headline.compare else ()
+    of_side: list[Any] = [
+        (worst["arm"] == side.arm)
+        & (worst["stage"] == stage_name(side.stage))
+        & (not side.forget or worst["forget"] == side.forget)
+        for side in sides
+    ]
+    at_place = worst["place"] == worst["method"].map(places)
+    chosen = worst[np.logical_or.reduce([*of_side, np.zeros(len(worst), dtype=bool)]) & at_place]
+    return standings(chosen, two, recipe.claims.alpha if alpha is None else alpha)

@@ -1,0 +1,245 @@
+"""What stress tests say of a study's models: gaps to the oracle, the worst of them, the floor, and how soon forgetting is undone.
+
+Everything is computed from the table ``stress`` of a study alone. An attacked accuracy says nothing by itself: the oracle, which never saw
+the forget set, answers the same attack with what it has from elsewhere. So each number is a difference to the oracle of the same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ungrok.study.inference import FEWEST, Differences, family
+from ungrok.study.place import Place
+from ungrok.study.statistics import Estimate
+from ungrok.study.track import PLACE
+
+CELL = ["attack", "setting", "dose"]
+"""Columns that say how a model was attacked, and how far."""
+
+ATTACKED = [*PLACE, "method", "place"]
+"""Columns that name one attacked place of a path."""
+
+SIDE = ["arm", "stage", "forget", "method", "place"]
+"""The same without the seed."""
+
+BRINGS_BACK = "interpolate"
+"""The kind of attack that is no part of the worst gap: it mixes in a model that knows what was forgotten, or one that never did."""
+
+HALF = 0.5
+"""Share of the original's UA at which forgetting counts as undone."""
+
+Word = Literal["forgotten", "hidden", "undecided"]
+
+
+def gaps(stress: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of all models but the oracles, with ``oracle_UA`` and ``gap``: UA minus that of the oracle under the same attack.
+
+    Args:
+        stress: A study's table ``stress``. The oracle of a row is that of the same seed, arm, stage and forget split, under the
+            same attack, setting and dose; rows without one have no gap.
+
+    """
+    table = stress.assign(setting=stress["setting"].fillna(""))
+    known = [*PLACE, *CELL]
+    oracles = table[table["subject"] == "oracle"].drop_duplicates(known)[[*known, "UA"]]
+    others = table[table["subject"] != "oracle"]
+    both = others.merge(oracles.rename(columns={"UA": "oracle_UA"}), on=known, how="left")
+    return both.assign(gap=both["UA"].astype(float) - both["oracle_UA"].astype(float))
+
+
+def worst_gap(stress: pd.DataFrame, *, by_attack: bool = False) -> pd.DataFrame:
+    """Return R: the largest gap to the oracle over all attacks, settings and doses.
+
+    Args:
+        stress: A study's table ``stress``.
+        by_attack: Whether there is one number per attack instead, interpolation included.
+
+    Returns:
+        Per seed, arm, stage, forget split, method and place: ``gap``, and of the place where it is largest UA, attack, kind, setting and dose.
+
+    """
+    rows = gaps(stress)
+    return _worst(rows[rows["subject"] == "unlearned"], by_attack=by_attack)
+
+
+def floor(stress: pd.DataFrame, *, by_attack: bool = False) -> pd.DataFrame:
+    """Return the worst gap between two oracles: the largest distance of their UA over the same attacks, settings and doses.
+
+    R is a largest value, and so lies above zero by chance alone. The floor is computed in the same way, over the same attacks; it is the
+    larger of what either oracle would score against the other. Only seeds with a second oracle have one.
+
+    Args:
+        stress: A study's table ``stress``.
+        by_attack: As for :func:`worst_gap`.
+
+    Returns:
+        Per seed, arm, stage and forget split: ``floor``.
+
+    """
+    rows = gaps(stress)
+    second = rows[rows["subject"] == "oracle_2"]
+    worst = _worst(second.assign(gap=second["gap"].abs()), by_attack=by_attack)
+    kept = [*PLACE, *(["attack"] if by_attack else [])]
+    return worst.rename(columns={"gap": "floor"})[[*kept, "floor"]]
+
+
+def _worst(rows: pd.DataFrame, *, by_attack: bool) -> pd.DataFrame:
+    keys = [*ATTACKED, *(["attack"] if by_attack else [])]
+    known = rows[rows["gap"].notna() & (by_attack | (rows["kind"] != BRINGS_BACK))]
+    first = known.sort_values("gap", ascending=False, kind="stable").drop_duplicates(keys)
+    kept = [*keys, "gap", "UA", *(name for name in ("attack", "kind", "setting", "dose") if name not in keys)]
+    return first[kept].sort_values(keys, kind="stable", ignore_index=True)
+
+
+def relearned(stress: pd.DataFrame) -> pd.DataFrame:
+    """Return after how many updates of relearning UA is back at half of the original's, on forget examples that the attacker lacks.
+
+    The fewest over all settings count, since an attacker may choose: rates, and shares of the forget set. Between the observed places UA is
+    read from a straight line, for places lie far apart. Where no setting gets there, the number is the last that was tried and
+    ``censored`` is true. A model that is there before any update has 0; every other has at least 1.
+
+    Args:
+        stress: A study's table ``stress``.
+
+    Returns:
+        Per seed, arm, stage, forget split, subject, and for unlearned models method and place: ``updates`` and ``censored``.
+
+    """
+    table = stress[stress["kind"] == "relearn"]
+    table = table.assign(setting=table["setting"].fillna(""), updates=table["updates"].astype(float))
+    cell = [*PLACE, "attack", "setting"]
+    starts = table[(table["subject"] == "original") & (table["updates"] == 0)].drop_duplicates(cell)
+    halves = starts[[*cell, "UA"]].rename(columns={"UA": "original_UA"})
+    rows = table[table["subject"] != "original"].merge(halves, on=cell)
+    keys = [*PLACE, "subject", "method", "place"]
+    rows = rows[rows["UA"].notna()].sort_values("updates", kind="stable")
+    half = HALF * rows["original_UA"].astype(float) - 1e-9
+    rows = rows.assign(ua=rows["UA"].astype(float), half=half)
+    before = rows.groupby([*keys, "attack", "setting"], dropna=False)[["updates", "ua"]].shift()
+    share = (half - before["ua"]) / (rows["ua"] - before["ua"])
+    between = before["updates"] + share * (rows["updates"] - before["updates"])
+    # A place after the first that is back does not come from below, and its line means nothing; it lies later in any case.
+    crossed = between.where(before["ua"] < half, rows["updates"]).clip(lower=1.0).where(rows["updates"] > 0, 0.0)
+    rows = rows.assign(hit=crossed.where(rows["ua"] >= half))
+    ends = rows.groupby(keys, dropna=False, sort=True).agg(hit=("hit", "min"), last=("updates", "max")).reset_index()
+    return ends.assign(updates=ends["hit"].fillna(ends["last"]), censored=ends["hit"].isna())[
+        [*keys, "updates", "censored"]
+    ]
+
+
+@dataclass(frozen=True)
+class Relearning:
+    """Updates until forgetting is half undone.
+
+    Args:
+        updates: Their number; 0 where it is so from the start; where ``censored``, the last that was tried.
+        censored: Whether no setting got there.
+
+    """
+
+    updates: float
+    censored: bool
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What the attacks on one place of a path gave.
+
+    Args:
+        gap: R, the worst gap to the oracle; None without an oracle.
+        accuracy: UA where that gap is worst.
+        floor: The worst gap between two oracles; None for seeds without a second one.
+        relearned: Of the model; None where nothing was relearned.
+        oracle: The same of the oracle.
+
+    """
+
+    gap: float | None = None
+    accuracy: float | None = None
+    floor: float | None = None
+    relearned: Relearning | None = None
+    oracle: Relearning | None = None
+
+
+def attacked(stress: pd.DataFrame) -> dict[tuple[int, Place], dict[str, Attacked]]:
+    """Return what the attacks gave, by seed and path, and then by the name of the place on the path as it stands in the table."""
+    floors = {_key(row, PLACE): float(row["floor"]) for row in floor(stress).to_dict("records")}
+    gap_of = {_key(row, ATTACKED): row for row in worst_gap(stress).to_dict("records")}
+    models: dict[tuple[str, ...], Relearning] = {}
+    oracles: dict[tuple[str, ...], Relearning] = {}
+    for row in relearned(stress).to_dict("records"):
+        own = Relearning(float(row["updates"]), bool(row["censored"]))
+        if row["subject"] == "unlearned":
+            models[_key(row, ATTACKED)] = own
+        elif row["subject"] == "oracle":
+            oracles[_key(row, PLACE)] = own
+    every: dict[tuple[int, Place], dict[str, Attacked]] = {}
+    for key in dict.fromkeys([*gap_of, *models]):
+        worst, side = gap_of.get(key), key[: len(PLACE)]
+        gap, accuracy = (None, None) if worst is None else (float(worst["gap"]), float(worst["UA"]))
+        here = Attacked(gap, accuracy, floors.get(side), models.get(key), oracles.get(side))
+        seed, *place, where = key
+        every.setdefault((int(seed), Place(*place)), {})[where] = here
+    return every
+
+
+def _key(row: Mapping[Any, Any], names: list[str]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in names)
+
+
+def standings(worst: pd.DataFrame, floors: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
+    """Return, per method and side, the mean of R beside that of the floor, each with its interval over seeds, and a word.
+
+    The intervals of R hold together, over all rows that are given. *forgotten*: R's interval ends at or below the upper end of the floor's;
+    *hidden*: it begins above that; else *undecided*, and wherever fewer than six seeds have an R or fewer than six a floor.
+
+    Args:
+        worst: Rows of :func:`worst_gap`.
+        floors: Of :func:`floor`.
+        alpha: One minus the level of the intervals.
+
+    Returns:
+        Per arm, stage, forget split, method and place: ``seeds``, ``gap``, ``low``, ``high``, ``floor_seeds``, ``floor``, ``floor_low``,
+        ``floor_high``, ``word``.
+
+    """
+    seeds = sorted(set(worst["seed"]) | set(floors["seed"]))
+    sides = list(worst.groupby(SIDE, sort=True))
+    rows = [_by_seed(side, "gap", seeds) for _, side in sides]
+    table = []
+    for (key, _), own in zip(sides, interval_of(rows, alpha), strict=True):
+        where = dict(zip(SIDE, key, strict=True))
+        here = floors[np.logical_and.reduce([floors[name] == where[name] for name in SIDE[:3]])]
+        (two,) = interval_of([_by_seed(here, "floor", seeds)], alpha) if len(here) else (None,)
+        table.append(
+            where
+            | {"seeds": own.n, "gap": own.effect, "low": own.low, "high": own.high}
+            | {"floor_seeds": two.n if two else 0, "floor": two.effect if two else np.nan}
+            | {"floor_low": two.low if two else np.nan, "floor_high": two.high if two else np.nan}
+            | {"word": word(own, two)}
+        )
+    names = [*SIDE, "seeds", "gap", "low", "high", "floor_seeds", "floor", "floor_low", "floor_high", "word"]
+    return pd.DataFrame(table, columns=names)
+
+
+def _by_seed(rows: pd.DataFrame, name: str, seeds: list[int]) -> np.ndarray:
+    return rows.set_index("seed")[name].reindex(seeds).to_numpy(dtype=float)
+
+
+def interval_of(rows: list[np.ndarray], alpha: float) -> list[Estimate]:
+    """Return the mean of each row over seeds with simultaneous intervals; values by seed of the study, NaN where there is none."""
+    return family([Differences(row) for row in rows], len(rows[0]), alpha) if rows else []
+
+
+def word(worst: Estimate | None, two: Estimate | None) -> Word:
+    """Return the word for R, given the floor between two oracles; see :func:`standings`."""
+    if worst is None or two is None or min(worst.n, two.n) < FEWEST:
+        return "undecided"
+    if worst.high <= two.high:
+        return "forgotten"
+    return "hidden" if worst.low > two.high else "undecided"

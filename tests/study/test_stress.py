@@ -1,0 +1,167 @@
+"""What attacks brought back, on tables made by hand: gaps, the worst of them, floors, relearning, and the words for it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ungrok.study.inference import Differences, family
+from ungrok.study.place import Place
+from ungrok.study.stress import Relearning, attacked, floor, gaps, relearned, standings, word, worst_gap
+
+WHERE = {"seed": 0, "arm": "base", "stage": "grokked", "forget": "class"}
+
+
+def curve(subject, values, *, setting="lr 0.01", kind="relearn", attack=None, place=None, method=None, **where):
+    """Return the rows of one attack: UA by dose."""
+    method = "scrub" if subject == "unlearned" and method is None else method
+    place = "0.1" if subject == "unlearned" and place is None else place
+    return [
+        WHERE | where
+        | {"subject": subject, "method": method, "place": place, "attack": attack or kind, "kind": kind, "setting": setting}
+        | {"dose": float(dose), "updates": int(dose) if kind == "relearn" else 0, "UA": ua}
+        for dose, ua in values.items()
+    ]  # fmt: skip
+
+
+def table(*curves):
+    return pd.DataFrame([row for rows in curves for row in rows])
+
+
+ORIGINAL = curve("original", {0: 0.8, 5: 1.0, 50: 1.0})
+ORACLE = curve("oracle", {0: 0.1, 5: 0.15, 50: 0.5})
+
+
+def test_a_gap_is_to_the_oracle_under_the_same_attack_setting_and_dose():
+    other = curve("oracle", {0: 0.3, 5: 0.4}, setting="lr 0.02")
+    rows = gaps(table(ORACLE, other, curve("unlearned", {0: 0.1, 5: 0.9, 7: 0.9}), ORIGINAL))
+    own = rows[rows["subject"] == "unlearned"].set_index("dose")["gap"]
+    assert own[0.0] == 0.0
+    assert own[5.0] == pytest.approx(0.75)
+    assert math.isnan(own[7.0])
+    assert set(rows["subject"]) == {"unlearned", "original"}
+    assert rows.loc[(rows["subject"] == "original") & (rows["dose"] == 0), "gap"].item() == pytest.approx(0.7)
+
+
+def test_an_attack_without_a_grid_has_one_setting_whether_it_is_empty_or_missing():
+    rows = table(curve("oracle", {4: 0.2}, kind="quantize", setting=""), curve("unlearned", {4: 0.5}, kind="quantize", setting=None))  # fmt: skip
+    assert gaps(rows)["gap"].tolist() == [pytest.approx(0.3)]
+
+
+def test_r_is_the_largest_gap_over_attacks_settings_and_doses():
+    quantized = [
+        curve("oracle", {4: 0.1, 2: 0.3}, kind="quantize"),
+        curve("unlearned", {4: 0.95, 2: 0.9}, kind="quantize"),
+    ]
+    (row,) = worst_gap(table(ORACLE, curve("unlearned", {0: 0.1, 5: 0.9, 50: 1.0}), *quantized)).to_dict("records")
+    assert row["gap"] == pytest.approx(0.85)
+    assert (row["UA"], row["attack"], row["dose"], row["method"], row["place"]) == (
+        0.95,
+        "quantize",
+        4.0,
+        "scrub",
+        "0.1",
+    )
+
+
+def test_a_mixture_with_another_model_is_no_part_of_r():
+    mixed = [curve("oracle", {0.5: 0.1}, kind="interpolate"), curve("unlearned", {0.5: 1.0}, kind="interpolate")]
+    rows = table(ORACLE, curve("unlearned", {0: 0.1, 5: 0.2, 50: 0.5}), *mixed)
+    assert worst_gap(rows)["gap"].tolist() == [pytest.approx(0.05)]
+    by_attack = worst_gap(rows, by_attack=True).set_index("attack")["gap"]
+    assert by_attack.to_dict() == {"interpolate": pytest.approx(0.9), "relearn": pytest.approx(0.05)}
+
+
+def test_the_floor_is_the_worst_gap_of_either_oracle_against_the_other():
+    second = curve("oracle_2", {0: 0.12, 5: 0.05, 50: 0.44})
+    assert floor(table(ORACLE, second))["floor"].tolist() == [pytest.approx(0.1)]
+    assert floor(table(ORACLE, curve("unlearned", {0: 0.1}))).empty
+
+
+def test_an_oracle_taken_as_an_unlearner_lies_within_its_floor_whichever_of_the_two():
+    values = {0: 0.12, 5: 0.05, 50: 0.44}
+    rows = table(ORACLE, curve("oracle_2", values), curve("unlearned", values), curve("unlearned", {0: 0.1, 5: 0.15, 50: 0.5}, method="first"))  # fmt: skip
+    worst = worst_gap(rows).set_index("method")["gap"]
+    assert worst["first"] == 0.0
+    assert worst["scrub"] == pytest.approx(0.02)
+    assert worst["scrub"] <= floor(rows)["floor"].item()
+
+
+def test_relearning_takes_the_fewest_updates_over_all_settings_to_half_of_the_original():
+    slow, fast = (
+        curve("unlearned", {0: 0.0, 5: 0.39, 50: 0.9}),
+        curve("unlearned", {0: 0.0, 5: 0.4, 50: 0.3}, setting="lr 0.02"),
+    )
+    starts = curve("original", {0: 0.8}, setting="lr 0.02")
+    rows = relearned(table(ORIGINAL, starts, ORACLE, slow, fast)).set_index("subject")
+    assert (rows.loc["unlearned", "updates"], rows.loc["unlearned", "censored"]) == (pytest.approx(5), False)
+    # From 0.15 after 5 updates to 0.5 after 50; half of the original is 0.4.
+    assert rows.loc["oracle", "updates"] == pytest.approx(5 + 45 * 0.25 / 0.35)
+    assert not rows.loc["oracle", "censored"]
+    soon = relearned(table(ORIGINAL, curve("unlearned", {0: 0.39, 1: 0.9, 5: 0.2})))
+    assert soon["updates"].item() == 1
+    never = relearned(table(ORIGINAL, curve("unlearned", {0: 0.0, 5: 0.1, 50: 0.39})))
+    assert (never["updates"].item(), never["censored"].item()) == (50, True)
+    at_once = relearned(table(ORIGINAL, curve("unlearned", {0: 0.5, 5: 0.1})))
+    assert (at_once["updates"].item(), at_once["censored"].item()) == (0, False)
+
+
+def test_what_attacks_gave_is_known_by_path_and_place():
+    end = curve("unlearned", {0: 0.0, 5: 0.1, 50: 0.2}, place="end")
+    second = curve("oracle_2", {0: 0.1, 5: 0.2, 50: 0.5})
+    rows = table(ORIGINAL, ORACLE, second, curve("unlearned", {0: 0.1, 5: 0.9, 50: 1.0}), end)
+    (key,) = attacked(rows)
+    assert key == (0, Place("base", "grokked", "class", "scrub"))
+    here, there = (attacked(rows)[key][place] for place in ("0.1", "end"))
+    assert (here.gap, here.accuracy, here.floor) == (pytest.approx(0.75), 0.9, pytest.approx(0.05))
+    assert here.relearned == Relearning(pytest.approx(5 * 0.3 / 0.8), censored=False)
+    assert here.oracle == Relearning(pytest.approx(5 + 45 * 0.25 / 0.35), censored=False)
+    assert (there.gap, there.relearned) == (pytest.approx(-0.05), Relearning(50, censored=True))
+
+
+def frames(gap, two, seeds=range(8)):
+    where = {"arm": "base", "stage": "grokked", "forget": "class"}
+    worst = [where | {"seed": s, "method": "scrub", "place": "0.1", "gap": gap(s)} for s in seeds]
+    return pd.DataFrame(worst), pd.DataFrame([where | {"seed": s, "floor": two(s)} for s in seeds])
+
+
+@pytest.mark.parametrize(
+    ("gap", "two", "expected"),
+    [
+        (lambda _: 0.0, lambda s: 0.01 * s, "forgotten"),
+        (lambda s: 0.01 * s, lambda s: 0.01 * s, "forgotten"),
+        (lambda s: 0.5 + 0.01 * s, lambda s: 0.01 * s, "hidden"),
+        (lambda s: 0.02 * s, lambda s: 0.01 * s, "undecided"),
+    ],
+)
+def test_the_word_compares_the_interval_of_r_with_the_upper_end_of_the_floor(gap, two, expected):
+    (row,) = standings(*frames(gap, two)).to_dict("records")
+    (own,) = family([Differences([gap(s) for s in range(8)])], 8)
+    assert (row["gap"], row["low"], row["high"]) == pytest.approx((own.effect, own.low, own.high))
+    assert (row["word"], row["seeds"], row["floor_seeds"]) == (expected, 8, 8)
+
+
+@pytest.mark.parametrize("floors", [0, 1, 5])
+def test_a_floor_of_too_few_seeds_decides_nothing(floors):
+    """The interval of a few floors has no upper end, which everything would lie below."""
+    worst, two = frames(lambda _: 0.9, lambda _: 0.01)
+    (row,) = standings(worst, two[:floors]).to_dict("records")
+    assert (row["word"], row["floor_seeds"]) == ("undecided", floors)
+    few = standings(worst[:5], two).to_dict("records")
+    assert few[0]["word"] == "undecided"
+
+
+def test_intervals_of_several_methods_hold_together():
+    draw = np.random.default_rng(0)
+    worst, two = frames(lambda _: draw.normal(0.2, 0.05), lambda _: 0.01)
+    several = pd.concat([worst.assign(method=name, gap=draw.normal(0.2, 0.05, 8)) for name in "abcdef"] + [worst])
+    (alone,) = standings(worst, two).to_dict("records")
+    together = standings(several, two).set_index("method").loc["scrub"]
+    assert together["low"] < alone["low"] < alone["high"] < together["high"]
+
+
+def test_no_r_has_no_word():
+    assert word(None, None) == "undecided"
