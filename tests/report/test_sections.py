@@ -79,10 +79,8 @@ def test_requests_in_sequence_have_a_section_with_their_figures_where_they_were_
     assert "sequences" not in of(study())
     view = study(requests=2)
     results = replace(view.results, sequences=pd.DataFrame(ROWS, columns=SEQUENCES))
-    figures = [{"name": name} for name in ("dose-class", "sequences-class")]
-    every = {
-        one.key: one for one in sections(replace(view, results=results), ClassReport(), Mechanism(view), figures, MADE)
-    }
+    figures = [{"name": name, "section": name} for name in ("figures", "sequences")]
+    every = of(replace(view, results=results), figures)
     assert every["sequences"].title == "Requests in sequence"
     assert len(every["sequences"].tables) == 1
     assert (every["figures"].figures, every["sequences"].figures) == (figures[:1], figures[1:])
