@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 from transformers import ViTConfig, ViTForImageClassification
 
-from ungrok import audit, unlearn
+from ungrok import Prune, Quantize, Relearn, attack, audit, unlearn
+from ungrok.audits.report import READING, WITHOUT
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
@@ -321,3 +322,102 @@ def test_whole_numbers_are_targets(found, kind, shape):
 def test_a_factory_of_an_audit_gives_a_fresh_model():
     with pytest.raises(RecipeError, match="factory: gave the model itself"):
         audit(**MODELS, **SETS, factory=lambda: MODELS["unlearned"])
+
+
+FEW = (Relearn(updates=3, lr=(0.05, 0.1), shares=(0.0, 0.2), batch=8), Quantize(bits=(4, 2)), Prune(shares=(0.5,)))
+
+
+@pytest.fixture(scope="module")
+def attacked():
+    return attack(MODELS["unlearned"], original=MODELS["original"], oracle=MODELS["oracle"], **SETS, attacks=FEW)
+
+
+def test_an_attack_begins_with_the_accuracies_of_the_models(attacked):
+    for name, network in MODELS.items():
+        rows = [row for row in attacked.rows if row["subject"] == name]
+        first = next(row for row in rows if row["attack"] == "relearn" and row["share"] == 0)
+        expected = [accuracy(network, SETS[role]) for role in ("forget", "retain", "test")]
+        assert [first[key] for key in ("UA", "RA", "TA")] == pytest.approx(expected)
+        assert len(rows) == 4 * 4 + 3 + 2
+
+
+def test_the_worst_gap_is_that_of_the_rows(attacked):
+    for label in ("relearn", "quantize", "prune"):
+        sides = {
+            name: [row["UA"] for row in attacked.rows if row["subject"] == name and row["attack"] == label]
+            for name in ("unlearned", "oracle")
+        }
+        largest = max(a - b for a, b in zip(sides["unlearned"], sides["oracle"], strict=True))
+        assert attacked.worst_gaps[label] == pytest.approx(largest)
+    assert attacked.worst_gap == max(attacked.worst_gaps.values())
+    assert attacked.table().endswith(READING)
+
+
+def test_an_attack_can_be_repeated_and_leaves_everything_alone(attacked):
+    kept = {name: copy.deepcopy(network.state_dict()) for name, network in MODELS.items()}
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    loaders = {
+        role: DataLoader(TensorDataset(*(torch.cat(part) for part in zip(*batches, strict=True))), 7)
+        for role, batches in SETS.items()
+    }
+    given = {"original": MODELS["original"], "oracle": MODELS["oracle"], "attacks": FEW}
+    again = attack(MODELS["unlearned"], **given, **loaders)
+    assert torch.equal(torch.get_rng_state(), before)
+    for row, other in zip(again.rows, attacked.rows, strict=True):
+        assert row == pytest.approx(other, abs=1e-5)  # batches of another size add up in another order
+    for name, network in MODELS.items():
+        assert all(torch.equal(value, kept[name][key]) for key, value in network.state_dict().items())
+    other = attack(MODELS["unlearned"], **given, **SETS, seed=1)
+    assert [row["UA"] for row in other.rows] != [row["UA"] for row in attacked.rows]
+
+
+def test_an_attack_without_an_oracle_says_what_that_cannot_show(attacked):
+    report = attack(MODELS["unlearned"], original=MODELS["original"], **SETS, attacks=FEW)
+    assert report.rows == [row for row in attacked.rows if row["subject"] != "oracle"]
+    assert report.worst_gap is None
+    assert str(report).endswith(WITHOUT)
+
+
+def test_an_attack_by_default_makes_all_of_them():
+    report = attack(MODELS["unlearned"], original=MODELS["original"], oracle=MODELS["oracle"], **SETS)
+    labels = "relearn quantize interpolate_original linear_probe prune weight_noise interpolate_oracle"
+    assert report.attacks == labels.split()
+    last = [row for row in report.rows if row["attack"] == "interpolate_oracle" and row["dose"] == 1]
+    assert len({(row["UA"], row["RA"], row["TA"]) for row in last}) == 1  # all three models have become the oracle
+    line = {row["subject"]: row["barrier_retain"] for row in last}
+    assert line["oracle"] == 0
+    json.loads(report.to_json())
+
+
+def test_an_audit_with_attacks_is_an_audit_and_an_attack(found, attacked):
+    both = audit(
+        MODELS["original"],
+        MODELS["unlearned"],
+        **{role: iter(batches) for role, batches in SETS.items()},
+        oracle=MODELS["oracle"],
+        factory=lambda: model(3),
+        attacks=FEW,
+    )
+    assert both.stress.rows == attacked.rows
+    alone, whole = found.to_dict(), both.to_dict()
+    assert alone["stress"] is None
+    assert whole["stress"]["worst_gap"] == attacked.worst_gap
+    assert {key: value for key, value in whole.items() if key != "stress"} == {
+        key: value for key, value in alone.items() if key != "stress"
+    }
+    assert str(both) == f"{found}\n{attacked}"
+
+
+def test_an_attack_refuses_what_it_cannot_read():
+    given = {"original": MODELS["original"], **SETS}
+    with pytest.raises(RecipeError, match="forget and retain are the same object"):
+        attack(MODELS["unlearned"], **given | {"retain": SETS["forget"]})
+    with pytest.raises(RecipeError, match="stress test: 'quantise' is not known"):
+        attack(MODELS["unlearned"], **given, attacks=["quantise"])
+    with pytest.raises(RecipeError, match="test: holds no batches"):
+        attack(MODELS["unlearned"], **given | {"test": []})
+    with pytest.raises(RecipeError, match="original: has other parameters than the model"):
+        attack(MODELS["unlearned"], **given | {"original": nn.Linear(4, 3)}, attacks="interpolate")
+    with pytest.raises(RecipeError, match="relearn: lr: -1 is not allowed"):
+        Relearn(lr=(-1,))

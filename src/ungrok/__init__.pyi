@@ -26,6 +26,7 @@ from ungrok.methods.boundary_expand import BoundaryExpand as BoundaryExpand
 from ungrok.methods.boundary_shrink import BoundaryShrink as BoundaryShrink
 from ungrok.methods.catastrophic_forgetting_k import CatastrophicForgettingK as CatastrophicForgettingK
 from ungrok.methods.ce_u import CEU as CEU
+from ungrok.methods.ct import CT as CT
 from ungrok.methods.delete import DELETE as DELETE
 from ungrok.methods.exact_unlearning_k import ExactUnlearningK as ExactUnlearningK
 from ungrok.methods.finetune import Finetune as Finetune
@@ -37,6 +38,7 @@ from ungrok.methods.influence import Influence as Influence
 from ungrok.methods.jit import JiT as JiT
 from ungrok.methods.kl_minimization import KLMinimization as KLMinimization
 from ungrok.methods.l1_sparse import L1Sparse as L1Sparse
+from ungrok.methods.msg import MSG as MSG
 from ungrok.methods.munba import MUNBA as MUNBA
 from ungrok.methods.nabla_tau import NablaTau as NablaTau
 from ungrok.methods.neggrad_plus import NegGradPlus as NegGradPlus
@@ -46,6 +48,7 @@ from ungrok.methods.pdu import PDU as PDU
 from ungrok.methods.preference_optimization import PreferenceOptimization as PreferenceOptimization
 from ungrok.methods.random_label import RandomLabel as RandomLabel
 from ungrok.methods.retrain import Retrain as Retrain
+from ungrok.methods.rewind_to_delete import RewindToDelete as RewindToDelete
 from ungrok.methods.rmu import RMU as RMU
 from ungrok.methods.run import unlearn as unlearn
 from ungrok.methods.run import unlearning_path as unlearning_path
@@ -57,6 +60,9 @@ from ungrok.methods.ssd import SSD as SSD
 from ungrok.methods.task_vector import TaskVector as TaskVector
 from ungrok.methods.undial import UNDIAL as UNDIAL
 from ungrok.methods.unsir import UNSIR as UNSIR
+from ungrok.methods.weight_attenuation import WeightAttenuation as WeightAttenuation
+from ungrok.methods.weight_distortion import WeightDistortion as WeightDistortion
+from ungrok.methods.weight_dropout import WeightDropout as WeightDropout
 from ungrok.methods.wga import WGA as WGA
 
 __version__: str

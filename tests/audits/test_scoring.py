@@ -11,6 +11,7 @@ from ungrok.audits.scoring import CHUNK, NUMBERS, batches
 from .conftest import examples, material, network
 
 
+@torch.no_grad()
 def slow(model, part, index=None, keep=lambda y: True):
     right, losses = [], []
     for number in range(len(part)) if index is None else index:

@@ -38,7 +38,10 @@ def of_eight_seeds(after_study, tmp_path):
     recipe = tmp_path / "eight" / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("seeds:\n- 0\n", f"seeds: {list(range(8))}\n"))
     made = read_json(tmp_path / "eight" / "provenance.json")
-    write_json(tmp_path / "eight" / "provenance.json", {key: made[key] for key in ("store", "device", "doses")})
+    write_json(
+        tmp_path / "eight" / "provenance.json",
+        {key: made[key] for key in ("store", "device", "doses")} | {"look": {"alpha": 0.04}},
+    )
     rows = pd.read_parquet(tmp_path / "eight" / "results.parquet")
     pd.concat([rows.assign(seed=seed) for seed in range(8)]).to_parquet(tmp_path / "eight" / "results.parquet")
     return lambda *words: after_study(words[0], str(tmp_path / "eight"), *words[1:])
@@ -51,8 +54,20 @@ def test_calibrate_counts_the_words_given_after_swapping(of_eight_seeds):
     # All 2^7 swaps. The seeds are alike, so only the study as it is differs as much as can be: its words are all there are.
     assert (shares["draws"], shares["any_word"]) == (128, 1 / 128)
     code, out, _ = of_eight_seeds("calibrate", "--draws", "200")
-    assert (code, out.splitlines()[0]) == (0, "any direction: 1 of 128 draws, 0.8% [0.0%, 4.3%]; claims.alpha is 5.0%")
+    assert (code, out.splitlines()[0]) == (
+        0,
+        "any direction: 1 of 128 draws, 0.8% [0.0%, 4.3%]; the report was judged at 4.00%",
+    )
     assert out.splitlines()[-1] == "no difference: 128"  # rows in which both sides of every seed are equal
+
+
+def test_calibrate_judges_at_what_the_look_may_spend(of_eight_seeds, tmp_path):
+    made = read_json(tmp_path / "eight" / "provenance.json")
+    write_json(tmp_path / "eight" / "provenance.json", made | {"look": {"alpha": 0.005}})
+    code, out, err = of_eight_seeds("calibrate", "--draws", "200", "--json")
+    assert code == 0, err
+    # The smallest p of eight seeds is 1/128, so a second look gives no word at all, and none after swapping.
+    assert (json.loads(out)["alpha"], json.loads(out)["any_word"]) == (0.005, 0)
 
 
 def test_calibrate_wants_seeds_enough_for_a_word(after_study):

@@ -16,6 +16,7 @@ LENGTHS = {
     "boundary_shrink": (10, 20),
     "catastrophic_forgetting_k": (10, 30),
     "ce_u": (5, 10),
+    "ct": (3, 9),
     "delete": (20, 40),
     "exact_unlearning_k": (10, 30),
     "finetune": (10, 30),
@@ -25,6 +26,7 @@ LENGTHS = {
     "jit": (1, 2),
     "kl_minimization": (5, 10),
     "l1_sparse": (10, 30),
+    "msg": (5, 15),
     "munba": (10, 30),
     "nabla_tau": (5, 15),
     "neggrad_plus": (5, 15),
@@ -40,11 +42,14 @@ LENGTHS = {
     "simnpo": (5, 10),
     "undial": (5, 10),
     "unsir": (2, 6),
+    "weight_attenuation": (100, 300),
+    "weight_distortion": (100, 300),
+    "weight_dropout": (100, 300),
     "wga": (5, 10),
 }
 """Epochs of a path by default, and its updates where forget has two batches and retain three."""
 
-FRESH = ("retrain", "exact_unlearning_k")
+FRESH = ("retrain", "exact_unlearning_k", "msg")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -48,6 +48,7 @@ CASES = {
     "preference_optimization": Case(BOTH),
     "random_label": Case(BOTH),
     "retrain": Case(RETAIN),
+    "rewind_to_delete": Case(set(), {"updates": 4}),
     "rmu": Case(BOTH),
     "salun": Case(BOTH),
     "sat_imp": Case(BOTH),
@@ -56,6 +57,9 @@ CASES = {
     "ssd": Case(BOTH, {"alpha": (1.5, 0.7)}),
     "task_vector": Case(FORGET, {"alpha": (0.5, 1.0), "lr": 0.01, "epochs": 2}),
     "undial": Case(FORGET),
+    "weight_attenuation": Case(RETAIN),
+    "weight_distortion": Case(RETAIN),
+    "weight_dropout": Case(RETAIN),
     "wga": Case(BOTH),
 }
 
@@ -103,8 +107,20 @@ def unlearner(name, **changes):
     return cls(**small | CASES[name].settings | changes)
 
 
+def rewound(back):
+    """Go back to the fresh model, and train it on retained data of its own."""
+    model = llama()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    yield model
+    for _ in range(back):
+        for batch in batches(2, 100, (3, 3)):
+            OBJECTIVE.mean(OBJECTIVE.losses(OBJECTIVE.logits(model, batch), batch), batch).backward()
+        optimizer.step()
+        yield model
+
+
 def path_of(method, model, sets, seed=0):
-    given = {"validation": sets["validation"], "factory": llama, "base": llama()}
+    given = {"validation": sets["validation"], "factory": llama, "base": llama(), "rewound": rewound}
     return method.path(model, sets["forget"], sets["retain"], OBJECTIVE, **given, seed=seed)
 
 

@@ -29,6 +29,7 @@ class Case:
         draws: Whether it draws something; the others follow one path from a model without dropout.
         partial: Whether it leaves whole parameters alone; the last bias drops out of a difference of outputs.
         spares: Whether retained data suffer clearly less than forgotten data.
+        plain: The plainest of the models on which it runs.
 
     """
 
@@ -38,7 +39,11 @@ class Case:
     draws: bool = False
     partial: bool = False
     spares: bool = False
+    plain: str = "mlp"
 
+
+CONVOLUTIONAL = {"ct"}
+"""Methods that a model without convolutions makes no sense to; it is refused."""
 
 BOTH, FORGET, RETAIN = {"forget", "retain"}, {"forget"}, {"retain"}
 CASES = {
@@ -49,6 +54,7 @@ CASES = {
     "catastrophic_forgetting_k": Case(
         RETAIN, {"epochs": 4}, strong={"lr": 0.5, "epochs": 20, "weight_decay": 0.05}, partial=True
     ),
+    "ct": Case(RETAIN, {"lr": 0.05, "epochs": 4}, plain="conv"),
     "delete": Case(FORGET, {"lr": 0.05, "epochs": 4, "weight_decay": 0.01}, spares=True),
     "exact_unlearning_k": Case(RETAIN, {"epochs": 4}, draws=True, partial=True),
     "finetune": Case(RETAIN, {"epochs": 4}, strong={"lr": 0.5, "epochs": 20, "weight_decay": 0.05}),
@@ -57,11 +63,13 @@ CASES = {
     "influence": Case(BOTH, {"alpha": (1.0, 20.0, 200.0)}),
     "jit": Case(FORGET, {"lr": 0.05, "epochs": 5, "draws": 3}, draws=True, partial=True),
     "l1_sparse": Case(RETAIN, {"epochs": 4}, strong={"lr": 0.1, "epochs": 20, "alpha": 0.05}),
+    "msg": Case(BOTH, {"lr": 0.05, "epochs": 4, "layers": "all"}, draws=True, plain="conv"),
     "munba": Case(BOTH, {"lr": 0.01}, draws=True, spares=True),
     "nabla_tau": Case(BOTH | {"validation"}, {"lr": 0.05}, strong={"lr": 0.5, "epochs": 20}),
     "neggrad_plus": Case(BOTH, {"lr": 0.05, "alpha": 0.3}, strong={"epochs": 20, "momentum": 0.9}, spares=True),
     "random_label": Case(BOTH, {"lr": 0.05, "epochs": 4}, draws=True, spares=True),
     "retrain": Case(RETAIN, {"epochs": 3}, draws=True),
+    "rewind_to_delete": Case(set(), {"updates": 6}),
     "salun": Case(BOTH, {"lr": 0.05, "epochs": 4}, draws=True, spares=True),
     "scrub": Case(
         BOTH,
@@ -79,6 +87,9 @@ CASES = {
         strong={"lr": 0.02, "noise_batch": 64, "noise_steps": 40, "epochs": 20, "impair_epochs": 4},
         draws=True,
     ),
+    "weight_attenuation": Case(RETAIN, {"lr": 0.01, "epochs": 4}),
+    "weight_distortion": Case(RETAIN, {"lr": 0.01, "epochs": 4}, strong={"sigma": 1.0}, draws=True),
+    "weight_dropout": Case(RETAIN, {"lr": 0.01, "epochs": 4}, strong={"share": 0.8}, draws=True),
 }
 
 CLASSES = 3
@@ -144,22 +155,57 @@ class Transformer(nn.Module):
         return self.head(self.block(self.embed(x.squeeze(1))).mean(1))
 
 
+def conv():
+    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64, CLASSES))
+
+
 MODELS = {"mlp": mlp, "cnn": cnn, "transformer": Transformer}
 
 
 def build(kind="mlp"):
     torch.manual_seed(0)
-    return MODELS[kind]()
+    return {**MODELS, "conv": conv}[kind]()
+
+
+def plain(name):
+    return build(CASES[name].plain)
 
 
 def factory_of(model):
     """Return a factory of fresh models of the same shape, which draws from the global random state."""
-    kind = "transformer" if isinstance(model, Transformer) else "cnn" if len(model) > 4 else "mlp"
-    return MODELS[kind]
+    if isinstance(model, Transformer):
+        return Transformer
+    return cnn if len(model) > 4 else conv if isinstance(model[0], nn.Conv2d) else mlp
+
+
+class Rewound:
+    """Goes back to a model of smaller weights, and trains it on retained data of its own."""
+
+    updates = 6
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, back):
+        model = copy.deepcopy(self.model).train().requires_grad_()
+        with torch.no_grad():
+            for parameter in {id(p): p for p in model.parameters()}.values():
+                parameter.mul_(1 - 0.15 * back)
+        optimizer = torch.optim.SGD(model.parameters(), 0.05)
+        yield model
+        for place in range(back):
+            inputs, targets = in_batches(*ROLES["retain"])[place % 3]
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(inputs.to(next(model.parameters()))), targets).backward()
+            optimizer.step()
+            yield model
 
 
 @pytest.fixture(params=list(MODELS))
 def model(request):
+    methods = {request.getfixturevalue(fixture) for fixture in ("name", "iterative") if fixture in request.fixturenames}
+    if request.param != "cnn" and methods & CONVOLUTIONAL:
+        pytest.skip("has no convolution")
     return build(request.param)
 
 
@@ -174,7 +220,13 @@ def iterative(request):
 
 
 def path_of(method, model, data, **inputs):
-    given = {"validation": data["validation"], "factory": factory_of(model), "base": model, **inputs}
+    given = {
+        "validation": data["validation"],
+        "factory": factory_of(model),
+        "base": model,
+        "rewound": Rewound(model),
+        **inputs,
+    }
     return method.path(model, data["forget"], data["retain"], OBJECTIVE, **given)
 
 
@@ -216,7 +268,9 @@ def test_weights_do_change(name, model, data):
 
 def test_weights_change_with_the_defaults(name, data):
     # The default threshold of ssd is for forget sets of under a tenth of the data.
-    assert bool(moved(list(path_of(UNLEARNERS.get(name)(), build(), data))[-1].model, build())) == (name != "ssd")
+    assert bool(moved(list(path_of(UNLEARNERS.get(name)(), plain(name), data))[-1].model, plain(name))) == (
+        name != "ssd"
+    )
 
 
 def test_the_same_seed_gives_the_same_bytes(name, model, data):
@@ -228,7 +282,9 @@ def test_the_same_seed_gives_the_same_bytes(name, model, data):
 
 
 def test_another_seed_gives_another_path_where_anything_is_random(name, data):
-    assert same_path(*(walk(unlearner(name), build(), data, seed=seed) for seed in (0, 1))) == (not CASES[name].draws)
+    assert same_path(*(walk(unlearner(name), plain(name), data, seed=seed) for seed in (0, 1))) == (
+        not CASES[name].draws
+    )
 
 
 def test_another_seed_gives_other_dropout(iterative, data):
@@ -259,7 +315,7 @@ def test_asking_for_a_path_draws_nothing_from_the_callers_state(name, model):
 
 def test_a_loader_gives_the_path_of_a_list(name, data):
     """Up to rounding: slices of a tensor are aligned differently from fresh ones."""
-    loaded, listed = (walk(unlearner(name), build(), given) for given in (loaders(shuffle=False), data))
+    loaded, listed = (walk(unlearner(name), plain(name), given) for given in (loaders(shuffle=False), data))
     assert loaded
     for one, other in zip(loaded, listed, strict=True):
         assert all(torch.allclose(one[key], other[key], atol=1e-6) for key in one)
@@ -273,12 +329,21 @@ def test_a_shuffled_loader_gives_a_path_that_can_be_repeated(name, model):
     assert same_path(*paths)
 
 
+def test_a_method_of_convolutions_refuses_models_without_them(data):
+    for name in sorted(CONVOLUTIONAL):
+        for kind in ("mlp", "transformer"):
+            with pytest.raises(NotApplicable, match=f"{name}: the model has no convolution"):
+                path_of(unlearner(name), build(kind), data)
+
+
 FROZEN = {"mlp": ["1.weight", "3.bias"], "cnn": ["0.weight", "5.bias"], "transformer": ["embed.weight", "head.bias"]}
 
 
 @pytest.mark.parametrize("kind", list(MODELS))
 def test_frozen_parameters_do_not_move(name, kind, data):
     """Neither gradients, nor weight decay, nor momentum, nor noise."""
+    if kind != "cnn" and name in CONVOLUTIONAL:
+        pytest.skip("has no convolution")
     model = build(kind)
     for key in FROZEN[kind]:
         model.get_parameter(key).requires_grad_(requires_grad=False)
@@ -341,7 +406,7 @@ def tied():
     return model
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if not CASES[n].partial])
+@pytest.mark.parametrize("name", [n for n in NAMES if not CASES[n].partial and n not in CONVOLUTIONAL])
 def test_tied_weights_stay_tied(name, data):
     torch.manual_seed(0)
     model = tied()
@@ -354,7 +419,7 @@ def test_tied_weights_stay_tied(name, data):
 def test_which_data_move_the_weights(name, data, role):
     """Swapped arguments would show: a method must read the sets of its formula, and only those."""
     scaled = {**data, role: [(2 * inputs, targets) for inputs, targets in data[role]]}
-    same = same_path(walk(unlearner(name), trained(8), scaled), walk(unlearner(name), trained(8), data))
+    same = same_path(walk(unlearner(name), trained(name, 8), scaled), walk(unlearner(name), trained(name, 8), data))
     assert same == (role not in CASES[name].reads)
 
 
@@ -375,7 +440,7 @@ def test_batches_that_cannot_be_learned_from(name, data, spoil, message):
         if "does not take" in message:
             spoiled[role] = [spoil(*batch) for batch in data[role]]
         with pytest.raises(RecipeError, match=f"{role}: .*{message}"):
-            walk(unlearner(name), build(), spoiled)
+            walk(unlearner(name), plain(name), spoiled)
 
 
 def test_forget_and_retain_that_overlap(name, model, data):
@@ -400,7 +465,7 @@ def test_an_index_in_the_batches_changes_nothing(name, data):
         role: [(x, y, torch.arange(len(y)) + 100 * first + 6 * i) for i, (x, y) in enumerate(data[role])]
         for first, role in enumerate(data)
     }
-    assert same_path(walk(unlearner(name), build(), indexed), walk(unlearner(name), build(), data))
+    assert same_path(walk(unlearner(name), plain(name), indexed), walk(unlearner(name), plain(name), data))
 
 
 @pytest.mark.parametrize("name", sorted(n for n in NAMES if CASES[n].reads >= BOTH and n != "influence"))
@@ -420,11 +485,11 @@ def test_overlap_that_shows_only_on_reading(name, data):
         for role in ("forget", "retain")
     }
     with pytest.raises(RecipeError, match="forget and retain share"):
-        walk(unlearner(name), build(), {**data, **given})
+        walk(unlearner(name), plain(name), {**data, **given})
 
 
-def trained(updates):
-    model = build()
+def trained(name, updates):
+    model = plain(name)
     optimizer = torch.optim.Adam(model.parameters(), 0.05)
     everything = [torch.cat([ROLES[role][i] for role in ("forget", "retain")]) for i in (0, 1)]
     for _ in range(updates):
@@ -435,7 +500,7 @@ def trained(updates):
 
 
 def test_the_forget_loss_rises(name, data):
-    model = trained(8)
+    model = trained(name, 8)
     before = OBJECTIVE.score(model, data["forget"]).loss
     *_, last = path_of(unlearner(name, **CASES[name].strong), model, data)
     assert OBJECTIVE.score(last.model, data["forget"]).loss > before + 0.05
@@ -443,7 +508,7 @@ def test_the_forget_loss_rises(name, data):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if CASES[n].spares])
 def test_retained_data_suffer_less(name, data):
-    model = trained(8)
+    model = trained(name, 8)
     before = {role: OBJECTIVE.score(model, data[role]).loss for role in ("forget", "retain")}
     *_, last = path_of(unlearner(name), model, data)
     rise = {role: OBJECTIVE.score(last.model, data[role]).loss - before[role] for role in before}
@@ -474,7 +539,13 @@ def test_inputs_that_are_needed_and_missing(name, model, data):
             raise AssertionError("read before the inputs were checked")
 
     method = unlearner(name)
-    full = {"retain": Unread(), "validation": Unread(), "factory": factory_of(model), "base": model}
+    full = {
+        "retain": Unread(),
+        "validation": Unread(),
+        "factory": factory_of(model),
+        "base": model,
+        "rewound": Rewound(model),
+    }
     for need in method.needs:
         given = {**full, need: None}
         with pytest.raises(RecipeError, match=f"{name} needs {need}="):
@@ -503,10 +574,10 @@ def test_batch_normalization_moves_only_in_training_mode(iterative, data, batchn
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_every_optimizer(iterative, data, optimizer):
-    walks = [walk(unlearner(iterative, optimizer=optimizer, lr=0.01), build(), data) for _ in range(2)]
+    walks = [walk(unlearner(iterative, optimizer=optimizer, lr=0.01), plain(iterative), data) for _ in range(2)]
     assert same_path(*walks)
     assert all(torch.isfinite(value).all() for value in walks[0][-1].values())
-    assert not equal(walks[0][-1], content(build()))
+    assert not equal(walks[0][-1], content(plain(iterative)))
 
 
 def test_settings_round_trip_and_reject_what_they_do_not_know(name):
@@ -550,7 +621,7 @@ def test_the_weight_of_a_term_may_be_zero_and_not_less(name, weight):
 
 def test_weights_of_few_bits_follow_the_path_of_float32_weights(name, data):
     """At a low rate most updates are below the rounding of bfloat16; rounded one by one they would be lost or biased."""
-    low = build().bfloat16()
+    low = plain(name).bfloat16()
     few = {role: [(x.bfloat16(), y) for x, y in batches] for role, batches in data.items()}
     wide = {role: [(x.float(), y) for x, y in batches] for role, batches in few.items()}
     settings = {}
@@ -560,11 +631,14 @@ def test_weights_of_few_bits_follow_the_path_of_float32_weights(name, data):
         lr = CASES[name].settings.get("lr", 0.05) / 20
         settings = {"lr": lr, "optimizer": "sgd", "momentum": 0.0, "epochs": None, "updates": 200}
     torch.manual_seed(1)
-    random = mlp().bfloat16()
+    random = factory_of(low)().bfloat16()
     ends = []
     for model, sets in ((low, few), (copy.deepcopy(low).float(), wide)):
         *_, last = path_of(
-            unlearner(name, **settings), model, sets, factory=lambda m=model: copy.deepcopy(random).to(m[1].weight)
+            unlearner(name, **settings),
+            model,
+            sets,
+            factory=lambda m=model: copy.deepcopy(random).to(next(m.parameters())),
         )
         ends.append(last.model)
     assert all(p.dtype == torch.bfloat16 for p in ends[0].parameters())
@@ -592,12 +666,21 @@ class Spare(nn.Module):
         return self.head(h)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in CONVOLUTIONAL])
 def test_parameters_that_no_example_reaches_have_the_gradient_0(name, data):
     torch.manual_seed(0)
     model = Spare()
-    given = {"validation": data["validation"], "factory": Spare, "base": model}
+    given = {"validation": data["validation"], "factory": Spare, "base": model, "rewound": Rewound(model)}
     *_, last = unlearner(name).path(model, data["forget"], data["retain"], OBJECTIVE, **given)
     assert "head.weight" in moved(last.model, model)
     assert all(torch.isfinite(p).all() for p in last.model.parameters())
-    if name not in ("fisher", "l1_sparse"):  # noise and a penalty reach every parameter
+    everywhere = (
+        "fisher",
+        "l1_sparse",
+        "rewind_to_delete",
+        "weight_attenuation",
+        "weight_distortion",
+        "weight_dropout",
+    )
+    if name not in everywhere:  # noise, a penalty, and other places to begin reach every parameter
         assert "unused" not in moved(last.model, model)

@@ -115,3 +115,13 @@ def test_what_cannot_be_copied_is_named():
     model[1].lock = threading.Lock()
     with pytest.raises(NotApplicable, match=r"^the model cannot be copied: attribute '1.lock', a lock \("):
         duplicate(model)
+
+
+class Full(nn.Module):
+    def __deepcopy__(self, memo):
+        raise MemoryError("no room")
+
+
+def test_a_machine_without_room_is_no_fault_of_the_model():
+    with pytest.raises(MemoryError, match="no room"):
+        duplicate(nn.Sequential(nn.Linear(4, 3), Full()))

@@ -39,6 +39,23 @@ def test_mse_is_that_of_torch():
     assert mean.item() == pytest.approx(torch.nn.MSELoss()(LOGITS, one_hot).item(), rel=1e-6)
 
 
+def test_mse_of_single_examples_is_that_of_their_batch():
+    logits, targets = torch.randn(5, 4), torch.tensor([3, 0, 1, 2, 2])
+    objective = Classification("mse")
+    one = lambda row, target: objective.losses(row.unsqueeze(0), (None, target.unsqueeze(0)))[0]  # noqa: E731
+    assert torch.equal(torch.vmap(one)(logits, targets), objective.losses(logits, (None, targets)))
+    every = torch.vmap(lambda target: one(logits[0], target))(targets)  # one row of logits, whatever the target
+    assert torch.equal(every, objective.losses(logits[:1].expand(5, 4), (None, targets)))
+
+
+def test_predictions_of_rows_that_are_not_finite_are_none_and_large_numbers_are_finite():
+    largest = torch.finfo(torch.float32).max
+    rows = [[1.0, 2.0], [math.inf, 0.0], [0.0, -math.inf], [math.inf, -math.inf], [math.nan, 0.0], [largest, largest]]
+    batch = (None, torch.zeros(len(rows), dtype=torch.int64))
+    scores = Classification().scores_of(torch.tensor(rows), torch.zeros(len(rows)), batch, keep_logits=False)
+    assert scores.predictions.tolist() == [1, -1, -1, -1, -1, 0]
+
+
 def test_stablemax_by_its_formula():
     """s(x) = x + 1 where x ≥ 0 and 1/(1 − x) below; −log(s(z_y) / Σ s(z)), and its derivative, at 0 too."""
 

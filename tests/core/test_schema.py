@@ -158,3 +158,24 @@ def explained(content, prefix=""):
 def test_the_first_error_in_a_sentence(content, sentence):
     assert explained(content) == sentence
     assert explained(content, "picture").startswith(f"picture.{sentence.split(':')[0]}: ")
+
+
+class Worded(Schema):
+    when: Literal["now or later", "first, then second", "never"] = "never"
+    bits: Literal[8, 4, 2] = 8
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"when": "now or latter"},
+            "when: 'now or latter' is not allowed; allowed: now or later, first, then second, never (did you mean 'now or later'?)",
+        ),
+        ({"bits": 3}, "bits: 3 is not allowed; allowed: 8, 4, 2"),
+    ],
+)
+def test_names_of_several_words_are_one_name(content, message):
+    with pytest.raises(ValidationError) as caught:
+        Worded.model_validate(content)
+    assert explain(caught.value, content) == message

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.data.base import Data, Split
-from ungrok.data.forget import FORGET_RULES, AtRandom, Mislabeled, SomeClasses, WholeClass
+from ungrok.data.forget import FORGET_RULES, AtRandom, ForgetRule, Mislabeled, SomeClasses, WholeClass
 
 NONE = torch.zeros(0, dtype=torch.int64)
 
@@ -163,3 +163,75 @@ def test_half_of_a_class_is_never_all_of_it(fraction, empties):
     else:
         with pytest.raises(NotApplicable, match="rounds to 0"):
             rule.split(data, 0)
+
+
+@given(rules, st.lists(st.integers(0, 3), min_size=8, max_size=40), st.integers(2, 4), st.integers(0, 10))
+def test_requests_in_sequence_are_disjoint_as_large_as_alone_and_never_retained(rule, targets, count, seed):
+    data = data_of(targets, 4)
+    seeds = range(seed, seed + count)
+    try:
+        split = rule.split(data, seeds[-1], seeds[:-1])
+    except (NotApplicable, RecipeError):
+        assume(False)
+    assert len(split.requests) == count
+    every = torch.cat([*split.requests, split.retain])
+    assert torch.equal(every.sort().values, torch.arange(len(targets)))
+    assert torch.equal(split.gone, torch.cat(split.requests).sort().values)
+    if rule.of_classes:
+        touched = [set(data.train.targets[part].tolist()) for part in split.requests]
+        assert sum(map(len, touched)) == len(set.union(*touched))
+        assert {len(classes) for classes in touched} == {getattr(rule, "classes", 1)}
+    else:
+        assert len({len(part) for part in split.requests}) == 1
+    assert split.classes == tuple(sorted(set(data.train.targets[split.forget].tolist())))
+
+
+@pytest.mark.parametrize("rule", [WholeClass(), SomeClasses(), AtRandom(size=5)], ids=lambda rule: rule.label)
+def test_earlier_requests_are_what_they_were_and_the_last_has_a_seed_of_its_own(rule):
+    one, two = rule.split(BALANCED, 1), rule.split(BALANCED, 2, [1])
+    assert one.before == ()
+    assert torch.equal(two.before[0], one.forget)
+    assert len({tuple(rule.split(BALANCED, seed, [1]).forget.tolist()) for seed in range(2, 10)}) > 1
+
+
+def test_every_class_left_may_come_next():
+    chosen = {rule_classes for seed in range(40) for rule_classes in WholeClass().split(BALANCED, seed, [0]).classes}
+    (first,) = WholeClass().split(BALANCED, 0).classes
+    assert chosen == set(range(5)) - {first}
+
+
+@pytest.mark.parametrize(
+    ("rule", "count", "error", "message"),
+    [
+        (WholeClass(label_to_forget=1), 2, RecipeError, "'class' knows one set only"),
+        (Mislabeled(), 2, RecipeError, "'mislabeled' knows one set only"),
+        (SomeClasses(classes=2), 3, RecipeError, "asked for 2 more, and earlier requests leave 1 to choose from"),
+        (AtRandom(fraction=0.4), 3, RecipeError, "asked for 22 more, and earlier requests leave 11 to choose from"),
+        (WholeClass(), 5, NotApplicable, "leaves 11 to forget and 0 to retain after 4 earlier requests"),
+        (WholeClass(), 6, RecipeError, "asked for 1 more, and earlier requests leave 0"),
+    ],
+    ids=lambda value: getattr(value, "label", None),
+)
+def test_a_rule_that_cannot_give_so_many_sets_says_so(rule, count, error, message):
+    data = replace(BALANCED, mislabeled=torch.arange(4))
+    with pytest.raises(error, match=message):
+        rule.split(data, count, range(1, count))
+
+
+class Evens(ForgetRule):
+    """The rule of a plug-in that chooses again what it chose before."""
+
+    kind: str = "evens"
+
+    def choose(self, data, draw):
+        return torch.arange(0, len(data.train), 2)
+
+
+def test_a_rule_that_repeats_itself_is_refused():
+    class Again(Evens):
+        def choose_next(self, data, draw, left):
+            return self.choose(data, draw)
+
+    assert (Evens().single, Again().single) == (True, False)
+    with pytest.raises(NotApplicable, match="'evens': request 2 asks again for what is forgotten"):
+        Again().split(BALANCED, 1, [0])

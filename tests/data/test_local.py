@@ -241,3 +241,32 @@ def test_a_repeated_question_is_left_out_of_groups_and_refused_elsewhere(data):
 def test_a_group_is_asked_of_question_answer_pairs_alone():
     with pytest.raises(NotApplicable, match="needs question-answer pairs, which this problem does not have"):
         LocalGrokking(size=2).split(Digits().load(), 0)
+
+
+def test_the_last_authors_are_followed_by_those_before_them(data):
+    split = LastAuthors(fraction=0.2).split(data, 0, [1, 2])
+    size, n = len(split.forget), len(data.train)
+    assert size == round(0.2 * n)
+    assert [part.tolist() for part in split.requests] == [
+        list(range(n - k * size, n - (k - 1) * size)) for k in (1, 2, 3)
+    ]
+
+
+def test_a_further_request_draws_from_what_is_left_of_the_group(data):
+    known = with_history(data, [0.0] * 8 + [1.0] * (len(data.train) - 8))
+    rule = LocalGrokking(size=3, using={"candidate": 1})
+    split = rule.split(known, 2, [1])
+    assert torch.equal(split.before[0], rule.split(known, 1).forget)
+    assert len(split.forget) == 3
+    assert set(torch.cat(split.requests).tolist()) <= set(range(8))
+    with pytest.raises(
+        NotApplicable, match="'grokked-3': 3 more examples asked, and earlier requests leave 2 of the group"
+    ):
+        rule.split(known, 3, [1, 2])
+
+
+def test_matched_pairs_are_one_set(data):
+    rule = LocalGrokking(size=2, matched=True, using={"candidate": 1})
+    assert rule.single
+    with pytest.raises(RecipeError, match="'grokked-2-matched' knows one set only"):
+        rule.split(with_history(data, [0.0] * 8 + [1.0] * (len(data.train) - 8)), 1, [0])

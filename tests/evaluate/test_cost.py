@@ -38,6 +38,11 @@ COST = {
     "scrub": ({"epochs": 3, "msteps": 2}, (2, 3)),
     # Three forget batches an epoch: 6, 4 and again 6 of 10 examples.
     "neggrad_plus": ({"epochs": 2}, (3.2, 2)),
+    "weight_attenuation": ({"epochs": 2}, (0, 2)),
+    "weight_dropout": ({"epochs": 2}, (0, 2)),
+    "weight_distortion": ({"epochs": 2}, (0, 2)),
+    # Before its epochs both forget batches and two retain batches, 16 of 20 examples.
+    "msg": ({"epochs": 2, "layers": "all"}, (1, 2.8)),
     "fisher": ({}, (0, 1)),
     "ssd": ({}, (1, 1)),
 }

@@ -202,8 +202,8 @@ def test_a_method_is_handed_the_sets_that_were_given(model):
     assert [bare.forget, bare.retain, bare.validation] == [forget, (), ()]
 
 
-def test_one_method_stops_by_itself():
+def test_two_methods_stop_by_themselves():
     from ungrok.methods import UNLEARNERS
 
     own = [name for name in UNLEARNERS.names() if UNLEARNERS.get(name).__module__.startswith("ungrok.")]
-    assert [name for name in own if UNLEARNERS.get(name).self_stopping] == ["nabla_tau"]
+    assert [name for name in own if UNLEARNERS.get(name).self_stopping] == ["nabla_tau", "rewind_to_delete"]

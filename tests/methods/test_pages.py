@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ungrok.methods import UNLEARNERS, Iterative
+from ungrok.methods import UNLEARNERS, Iterative, OneShot
 
 PAGES = Path(__file__).parents[2] / "docs" / "methods"
 INDEX = (PAGES / "index.md").read_text(encoding="utf-8")
@@ -33,9 +33,10 @@ def test_a_page_shows_the_class_and_what_was_run_beside_it(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_row_says_what_the_class_says(name):
     cls, (reads, batchnorm, family) = UNLEARNERS.get(name), ROWS[name]
-    for need in ("validation", "factory", "base"):
+    for need in ("validation", "factory", "base", "rewound"):
         assert (need in cls.needs) == (need in reads), need
     assert ("retain" in cls.needs) == ("retain" in reads)
-    default = cls.model_fields["batchnorm"].default if issubclass(cls, Iterative) else "eval"
+    own = cls.model_fields["batchnorm"].default if issubclass(cls, Iterative) else "training"
+    default = "eval" if issubclass(cls, OneShot) else own
     assert re.match(r"\w+", batchnorm).group() == default
     assert family == cls.family

@@ -7,9 +7,10 @@ import torch
 from transformers import get_linear_schedule_with_warmup
 
 from ungrok.methods import UNLEARNERS
+from ungrok.methods.finetune import Finetune
 from ungrok.methods.gradient_ascent import GradientAscent
 from ungrok.methods.npo import NPO
-from ungrok.methods.scheduled import Scheduled
+from ungrok.methods.scheduled import Epochs, Scheduled
 
 MATERIAL = SimpleNamespace(forget=[0, 1, 2, 3], retain=[0])
 
@@ -52,3 +53,12 @@ def test_the_setting_does_not_change_the_key_of_a_job_at_its_default(name):
     cls = UNLEARNERS.get(name)
     assert "schedule" not in cls().spec()
     assert cls(schedule="linear").spec()["schedule"] == "linear"
+
+
+@pytest.mark.parametrize(
+    ("settings", "total", "epochs"), [({"epochs": 2}, 2, [1, 1, 1, 2, 2, 2]), ({"updates": 4}, 2, [1, 1, 1, 2])]
+)
+def test_epochs_are_counted_from_one_and_the_last_may_be_cut_short(settings, total, epochs):
+    cut = Epochs.of(Finetune(**settings), SimpleNamespace(retain=[0, 1, 2]))
+    assert (cut.updates, cut.total) == (3, total)
+    assert [cut.at(update) for update in range(1, len(epochs) + 1)] == epochs

@@ -22,6 +22,7 @@ LR, MOMENTUM, DECAY, EPOCHS = 0.05, 0.9, 1e-2, 3
 T, GAMMA, PULL, MSTEPS = 3.0, 0.9, 0.3, 2
 ALPHA, PENALTY, EPSILON, K = 0.6, 0.01, 0.4, 0.3
 DRAWS, SIGMA = 3, 0.5
+SHARE, SLOW = 0.3, 0.1
 NOISE_LR, NOISE_STEPS, NOISE_BATCH, REPAIR_LR = 0.1, 4, 6, 0.02
 CLASSES = 4
 DRAW_SEED = 11
@@ -113,13 +114,13 @@ class Slow:
             total = total + (p * (p.log() - log_q)).sum()
         return temperature**2 * total / len(wanted)
 
-    def update(self, loss_of):
-        """Make one SGD update on the sum of weighted terms, ``v ← μ·v + g + λ·θ``, ``θ ← θ − rate·v``."""
+    def update(self, loss_of, factors=None):
+        """Make one SGD update on the sum of weighted terms, ``v ← μ·v + g + λ·θ``, ``θ ← θ − rate·v``; factors multiply g."""
         leaves = {name: w.clone().requires_grad_() for name, w in self.weights.items()}
         total = {name: DECAY * w for name, w in self.weights.items()}
         for factor, term in loss_of(leaves):
             for name, g in zip(leaves, torch.autograd.grad(term, list(leaves.values())), strict=True):
-                total[name] = total[name] + float(factor) * g
+                total[name] = total[name] + float(factor) * g * (factors or {}).get(name, 1.0)
         for name, g in total.items():
             self.velocity[name] = self.mask[name] * (MOMENTUM * self.velocity[name] + g)
             self.weights[name] = self.weights[name] - self.rate * self.velocity[name]
@@ -340,6 +341,59 @@ def unsir(slow):
         slow.update(lambda w, r=batch: [(1, slow.mean(w, r))])
 
 
+def weight_attenuation(slow):
+    slow.weights = {name: w - SHARE * w for name, w in slow.weights.items()}
+    finetune(slow)
+
+
+def weight_dropout(slow):
+    draw = draws()
+    for name, w in slow.weights.items():
+        u = torch.rand(w.shape, generator=draw, dtype=w.dtype)
+        slow.weights[name] = torch.where(u < SHARE, torch.zeros_like(w), w)
+    finetune(slow)
+
+
+def weight_distortion(slow):
+    draw = draws()
+    for name, w in slow.weights.items():
+        slow.weights[name] = w + SIGMA * torch.randn(w.shape, generator=draw, dtype=w.dtype)
+    finetune(slow)
+
+
+def ct(slow):
+    """Kernel by kernel and pixel by pixel."""
+    for name in ("0.weight", "3.weight"):
+        kernels = slow.weights[name]
+        slow.weights[name] = torch.stack([torch.stack([kernel.T for kernel in row]) for row in kernels])
+    for epoch in range(EPOCHS):
+        slow.rate = LR * (1 + math.cos(math.pi * epoch / EPOCHS)) / 2
+        for batch in RETAIN:
+            slow.update(lambda w, r=batch: [(1, slow.mean(w, r))])
+
+
+def msg(slow):
+    """By sorting everything; the factor enters before weight decay and momentum, which are whole."""
+    slow.model.eval()
+    leaves = {name: slow.weights[name].clone().requires_grad_() for name in ("0.weight", "3.weight")}
+    value = sum(slow.mean(slow.weights | leaves, r) for r in RETAIN[:2]) - sum(
+        slow.mean(slow.weights | leaves, f) for f in FORGET
+    )
+    draw, factors = draws(), {}
+    for (name, w), g in zip(leaves.items(), torch.autograd.grad(value, list(leaves.values())), strict=True):
+        fresh = torch.zeros(w.numel(), dtype=torch.bool)
+        fresh[g.abs().flatten().sort().indices[: round(SHARE * w.numel())]] = True
+        fresh = fresh.view(w.shape)
+        normal = torch.empty(w.shape, dtype=torch.float64).normal_(generator=draw)
+        slow.weights[name] = torch.where(fresh, math.sqrt(2 / (w.shape[0] * 9)) * normal, w.detach())
+        factors[name] = torch.where(fresh, 1.0, 0.0).double() + torch.where(fresh, 0.0, 1.0).double() * SLOW
+    slow.restore_mode()
+    for rate in (1 / 2, 1, 1 / 2):
+        slow.rate = LR * rate
+        for batch in RETAIN:
+            slow.update(lambda w, r=batch: [(1, slow.mean(w, r))], factors)
+
+
 def retrain(slow):
     slow.weights = {name: p.detach().clone() for name, p in network(5).named_parameters()}
     slow.buffers = {name: b.clone() for name, b in network(5).named_buffers()}
@@ -383,6 +437,11 @@ CASES = {
         "noise_steps": NOISE_STEPS,
         "noise_batch": NOISE_BATCH,
     },
+    weight_attenuation: {"optimizer": "sgd", "share": SHARE},
+    weight_dropout: {"optimizer": "sgd", "share": SHARE},
+    weight_distortion: {"optimizer": "sgd", "sigma": SIGMA},
+    ct: {},
+    msg: {"share": SHARE, "slow": SLOW},
     retrain: {},
     catastrophic_forgetting_k: {},
     exact_unlearning_k: {},

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pandas as pd
+from tests.report.tables.test_sequences import ROWS
+
 from ungrok.report.attacks import Attacks
 from ungrok.report.families import AnswerReport, ClassReport
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.sections import sections
 from ungrok.report.tables.verdicts import all_verdicts
+from ungrok.study.results import SEQUENCES
 
 MADE = {"versions": {"torch": "2.13"}}
 
@@ -67,3 +73,14 @@ def test_warnings_are_counted_in_their_title(study):
     one = of(study(options={"diverges": True}))["warnings"]
     assert one.title == f"Warnings ({len(one.sentences)})"
     assert len(one.sentences) > 0
+
+
+def test_requests_in_sequence_have_a_section_with_their_figures_where_they_were_asked_for(study):
+    assert "sequences" not in of(study())
+    view = study(requests=2)
+    results = replace(view.results, sequences=pd.DataFrame(ROWS, columns=SEQUENCES))
+    figures = [{"name": name, "section": name} for name in ("figures", "sequences")]
+    every = of(replace(view, results=results), figures)
+    assert every["sequences"].title == "Requests in sequence"
+    assert len(every["sequences"].tables) == 1
+    assert (every["figures"].figures, every["sequences"].figures) == (figures[:1], figures[1:])

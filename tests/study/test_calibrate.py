@@ -60,6 +60,13 @@ def test_a_planted_effect_is_found_as_it_is_and_hardly_ever_after_swapping(recip
     assert set(outcome.claims) == {"efficiency", "collateral", "oracle_gap", "stability"}
 
 
+@pytest.mark.parametrize(("alpha", "words"), [(None, True), (1 / 128, True), (0.9 / 128, False)])
+def test_words_are_those_at_the_level_of_the_look(recipe, alpha, words):
+    # No p of eight seeds is smaller than 1/128, which the study as it is has.
+    outcome = calibrate([paths_of(rows(80, 40))], recipe, DOSES, draws=128, alpha=alpha)
+    assert (outcome.words > 0, outcome.alpha) == (words, 0.05 if alpha is None else alpha)
+
+
 def test_a_judge_that_looks_past_the_swap_is_caught(recipe, monkeypatch):
     # The larger value of each pair is taken for the earlier side's, as a choice might that knows which is which.
     leak = lambda finding: finding.sides and Differences(np.abs(finding.sides.differences))  # noqa: E731

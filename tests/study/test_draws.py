@@ -13,11 +13,13 @@ from ungrok.core.seeds import derive
 from ungrok.study import engine
 from ungrok.study.claims import judge
 from ungrok.study.draws import seen_by
-from ungrok.study.jobs import Evaluate, Train, Unlearn
+from ungrok.study.jobs import Evaluate, Oracle, Train, Unlearn
+from ungrok.study.jobs.blocks import Forget
 from ungrok.study.outputs import doses_of
 from ungrok.study.plan import make_plan
 from ungrok.study.preflight import preflight
 from ungrok.study.results import collect
+from ungrok.study.seeding import Seeds
 from ungrok.study.store import Store
 from ungrok.study.track import tracks
 
@@ -87,6 +89,28 @@ def test_every_draw_has_its_own_examples_and_oracle_and_every_walk_its_own_batch
         assert starts[seed, 0, 0][0] != starts[seed, 1, 0][0]
     ends = results.rows[results.rows["dose"] == 8].set_index(["seed", "draw", "repeat"])["RA"]
     assert ends.nunique() > 4  # draws alone would make four
+
+
+def test_every_draw_of_a_seed_with_two_oracles_has_a_floor_of_its_own(several):
+    plan, store, results = several
+    assert sorted(plan.twins) == [("base", 0, "random-40", "grokked", draw) for draw in (0, 1)]
+    assert {where: plan.twins[(*where, 0)][1] for where in plan.noise} == plan.noise
+    gaps = []
+    for (*_, draw), keys in sorted(plan.twins.items()):
+        first, second = (store.open(key, Oracle) for key in keys)
+        assert (
+            first.spec.forget == second.spec.forget == Forget(rule=plan.recipe.forget[0], seed=Seeds(0).forget_of(draw))
+        )
+        seeds = [plan.job(oracle.inputs["trajectory"], Train).spec.training_seed for oracle in (first, second)]
+        assert seeds == [Seeds(0).training, Seeds(0).noise]
+        one, other = first.result.accuracies, second.result.accuracies
+        gaps.append((abs(one.UA - other.UA) + abs(one.RA - other.RA) + abs(one.TA - other.TA)) / 3)
+    assert gaps[0] != gaps[1]
+    for draw, gap in enumerate(gaps):
+        rows = results.rows[(results.rows["seed"] == 0) & (results.rows["draw"] == draw)]
+        assert rows["oracle_floor"].tolist() == pytest.approx([gap] * len(rows))
+        assert len(rows) > 1
+    assert results.rows.loc[results.rows["seed"] == 1, "oracle_floor"].isna().all()
 
 
 def test_every_walk_of_every_draw_is_made_at_every_rate_of_a_search(tiny):
@@ -212,3 +236,11 @@ def test_fixed_data_cannot_be_drawn_for_each_seed():
     ):
         load(str(text), ["data_seed=per_seed", "problem.kind=tofu"])
     assert load(str(text), ["data_seed=per_seed"]).data_seed == "per_seed"
+
+
+@pytest.mark.parametrize("rule", ["{kind: class, label_to_forget: 3}", "{kind: mislabeled}"])
+def test_a_rule_of_one_set_takes_one_request(tiny, rule):
+    forget = f"forget=[{rule}]"
+    assert tiny(forget, "problem.label_noise=0.1").requests == 1
+    with pytest.raises(RecipeError, match=r"requests: 3 sets of '\w+(-3)?' cannot be had: it knows one set only"):
+        tiny(forget, "problem.label_noise=0.1", "requests=3")

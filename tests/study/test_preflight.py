@@ -1,10 +1,12 @@
 """Models that do not fit the data are found before any training."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError, UngrokError
 from ungrok.data import Data, Split
 from ungrok.data.vision import Vision
 from ungrok.study.loading import load, shipped
@@ -63,3 +65,58 @@ def test_recipes_of_the_paper_fit_data_of_their_shape(recipe, monkeypatch):
     kinds = make_plan(recipe).counts()
     trained = len(recipe.seeds) * (1 + len(recipe.arms)) * (1 + len(recipe.forget))
     assert kinds["train"] == trained + recipe.noise_seeds * (1 + len(recipe.arms)) * len(recipe.forget)
+
+
+def test_a_method_that_goes_back_along_a_training_and_a_model_that_no_training_gave(tiny):
+    overrides = [
+        "unlearn=[{kind: finetune}, {kind: rewind_to_delete}]",
+        "controls.louder={kind: rescaled, stage: grokked, factor: 4}",
+        "stages=[pre_grok, louder]",
+        "claims.compare=[[pre_grok, louder]]",
+    ]
+    with pytest.raises(
+        RecipeError, match=r"^unlearn\.1: 'rewind_to_delete' goes back .* stage 'louder' is of a rescaled one"
+    ):
+        preflight(tiny(*overrides))
+    preflight(tiny(overrides[0]))
+    preflight(tiny(*overrides[1:]))
+
+
+def test_a_method_of_convolutions_and_a_model_without_them(tiny):
+    with pytest.raises(NotApplicable, match=r"^ct: the model has no convolution with a square kernel"):
+        preflight(tiny("unlearn=[{kind: ct}]"))
+    with pytest.raises(NotApplicable, match=r'^msg: the model has no convolution; with layers="all"'):
+        preflight(tiny("unlearn=[{kind: msg}]"))
+    preflight(tiny("unlearn=[{kind: msg, layers: all}]"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("requests=11",), "^requests: forget split 'class' is asked for 1 more, and earlier requests leave 0"),
+        (("requests=10",), "after 9 earlier requests; each needs at least one"),
+        (
+            ("forget=[{kind: random, size: 50}]", "requests=3"),
+            "^requests: forget split 'random-50' is asked for 50 more",
+        ),
+    ],
+)
+def test_requests_that_the_data_cannot_give_are_refused_before_any_work(tiny, overrides, message):
+    with pytest.raises(UngrokError, match=message):
+        preflight(tiny(*overrides))
+
+
+def test_a_group_must_be_large_enough_for_all_requests():
+    text = str(Path(__file__).with_name("tiny-text.yaml"))
+    only = "forget=[{kind: local_grokking, size: 4, using: {by: quantile, quantile: 0.3, candidate: 1}}]"
+    compare = "claims.compare=[]"
+    preflight(load(text, (only, compare, "requests=3")))
+    with pytest.raises(RecipeError, match="16 examples asked of a group of 12"):
+        preflight(load(text, (only, compare, "requests=4")))
+
+
+def test_small_sets_of_later_requests_are_warned_of(tiny):
+    data, _ = preflight(tiny())
+    sizes = data.train.targets.bincount().sort().values.tolist()
+    _, warnings = preflight(tiny("seeds=[0]", "requests=9"))
+    assert any(f"holds only {size} examples" in text for text in warnings for size in sizes[:2])

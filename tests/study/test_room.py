@@ -130,3 +130,10 @@ def test_draws_and_walks_count(tiny):
 def test_long_trainings_of_usual_grids_are_planned(tiny):
     check_counts(tiny(f"trajectory.steps={10**15}"))
     assert len(log_grid(10**15, 0.05)) < MOST_STEPS
+
+
+def test_requests_in_sequence_are_paths_as_well(tiny):
+    many = ("seeds=" + str(list(range(4000))), "requests=9")
+    check_counts(tiny(many[0]))
+    with pytest.raises(RecipeError, match="for 9 requests in sequence make 216,000 paths"):
+        check_counts(tiny(*many))

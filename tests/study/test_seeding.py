@@ -23,3 +23,13 @@ def test_seeds_of_jobs_follow_from_those_of_the_study():
 def test_the_first_draw_and_repeat_have_the_seeds_of_the_only_one():
     assert [Seeds(7).forget_of(draw) for draw in (0, 1)] == [derive(7, "forget"), derive(7, "forget", 1)]
     assert [Seeds(7).unlearning_of(n) for n in (0, 2)] == [derive(7, "unlearning"), derive(7, "unlearning", 2)]
+
+
+def test_requests_and_phases_have_seeds_of_their_own_and_the_first_that_of_the_only_one():
+    assert Seeds(7).requests_of(1) == (derive(7, "forget"),)
+    assert Seeds(7).requests_of(3) == (
+        derive(7, "forget"),
+        derive(7, "forget", "request", 2),
+        derive(7, "forget", "request", 3),
+    )
+    assert [Seeds(7).unlearning_in(n) for n in (1, 2)] == [derive(7, "unlearning"), derive(7, "unlearning", "phase", 2)]

@@ -67,6 +67,17 @@ def test_keys_from_before_displacement_was_read_from_the_scores_are_known(recipe
     assert _Earlier(plan).of(job.key)[key] == what
 
 
+def test_jobs_of_a_kind_were_all_made_by_one_form_of_the_code():
+    plan = make_plan(load(str(HERE / "tiny.yaml"), ["requests=6", "seeds=[0]"]))
+    earlier = _Earlier(plan)
+    last = next(job for job in plan.jobs.values() if job.kind == "sequence" and "path_6" in job.inputs)
+    forms = len(earlier.of(plan.paths[0].path)) + 1  # of the code of paths
+    assert forms == 6
+    # The code of evaluations, oracles and trainings without a class has changed as well, the last two once.
+    assert len(earlier.of(last.key)) == forms * 3 * 2 * 2 - 1
+    assert set(earlier.of(last.key).values()) == {("sequence", None)}
+
+
 def lay(store, key):
     store.folder(key).mkdir(parents=True)
     (store.folder(key) / MANIFEST).write_text("{}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ungrok.core.errors import DamagedFile, RecipeError
-from ungrok.study.claims import NOTES, Effect, judge
+from ungrok.study.claims import NOTES, Effect, Wins, judge
 from ungrok.study.outputs import doses_of
 from ungrok.study.results import collect
 from ungrok.study.verdict_file import (
@@ -62,7 +62,15 @@ def test_what_a_study_writes_is_read_back(real, tmp_path):
     rows = read_verdicts(path)
     assert [row.to_dict() for row in rows] == [verdict.to_dict() for verdict in real] != []
     assert [row.as_effect for row in rows] == [verdict.effect for verdict in real]
+    assert [row.as_wins for row in rows] == [verdict.wins for verdict in real]
+    assert {row.as_wins is None for row in rows} == {True, False}
     assert {row.headline for row in rows} == {True, False}
+
+
+def test_wins_are_named_and_absent_in_earlier_files():
+    row = FiledVerdict.model_validate(filed(wins={"fewer": 6, "more": 1, "undecided": 3}))
+    assert (row.as_wins, row.as_wins.net) == (Wins(6, 1, 3), 5)
+    assert FiledVerdict.model_validate(filed()).as_wins is None
 
 
 def test_an_effect_is_that_of_the_study():
@@ -101,7 +109,18 @@ def test_words_stand_in_the_headline_only_in_the_schema_too():
 
 
 def test_the_page_names_every_field_and_note():
-    fields = [*FiledVerdict.model_fields, "forget", "method", "metric", "at", "code", "text"]
+    fields = [
+        *FiledVerdict.model_fields,
+        "forget",
+        "method",
+        "metric",
+        "at",
+        "code",
+        "text",
+        "fewer",
+        "more",
+        "undecided",
+    ]
     assert [name for name in fields if f"`{name}`" not in PAGE] == []
     assert [code for code in NOTES if f"| `{code}` |" not in PAGE] == []
     assert f"version {VERSION}" in PAGE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, repeat
 from typing import ClassVar, Literal
 
 import torch
@@ -39,10 +39,9 @@ def stream(count: int, size: int, seed: int, name: str) -> Iterator[Tensor]:
     """
     draw, left = generator(seed, "relearn", name), torch.zeros(0, dtype=torch.int64)
     while True:
-        while len(left) < size:
-            left = torch.cat([left, torch.randperm(count, generator=draw)])
-        yield left[:size]
-        left = left[size:]
+        left = torch.cat([left, torch.randperm(count, generator=draw)])
+        *whole, left = left.tensor_split(tuple(range(size, len(left) + 1, size)))
+        yield from whole
 
 
 def log_spaced(last: int) -> tuple[int, ...]:
@@ -101,8 +100,10 @@ class Relearn(StressTest):
         optimizer = OPTIMIZERS[self.optimizer](parameters, setting.lr, self.momentum, self.weight_decay)
         masters, random = Masters(parameters), PrivateRandomState(derive(material.seed, "relearn"), torch_only=True)
         signal = islice(self.signal(material, setting.share, device_of(model)), self.updates)
+        modules = list(model.modules())
         for update, batch in enumerate(signal, start=1):
-            model.train()
+            if not all(module.training for module in modules):  # asking is faster than telling
+                model.train()
             with random, torch.enable_grad(), masters.gathered():
                 optimizer.zero_grad(set_to_none=True)
                 objective.mean(objective.losses(objective.logits(model, batch), batch), batch).backward()
@@ -115,12 +116,14 @@ class Relearn(StressTest):
         objective, held = material.objective, material.held(share)
         ours = min(len(held), self.batch // 2)
         size = min(self.batch - ours, len(material.retain))
-        retained, forgotten = (
-            stream(len(material.retain), size, material.seed, "retain"),
-            stream(len(held), ours, material.seed, "forget"),
-        )
-        for index in retained:
+        forgotten = self._forgotten(material, held, ours, device)
+        for index in stream(len(material.retain), size, material.seed, "retain"):
             batch = objective.move(material.retain.batch(index), device)
-            if ours:
-                batch = objective.join(batch, objective.move(material.forget.batch(held[next(forgotten)]), device))
-            yield batch
+            yield objective.join(batch, next(forgotten)) if ours else batch
+
+    def _forgotten(self, material: StressMaterial, held: Tensor, count: int, device: torch.device) -> Iterator[Batch]:
+        """Yield ``count`` of the forget examples that are held, in turn, without end; the same batch where that is all of them."""
+        if count == len(held):
+            yield from repeat(material.objective.move(material.forget.batch(held), device))
+        for index in stream(len(held), count, material.seed, "forget"):
+            yield material.objective.move(material.forget.batch(held[index]), device)

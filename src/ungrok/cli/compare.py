@@ -77,7 +77,7 @@ def calibrate(
 ) -> None:
     """Swap the sides at random and count the words given.
 
-    Nothing tells sides apart that are swapped within seeds, so every word is a mistake. Their share should be about claims.alpha or less.
+    Nothing tells sides apart that are swapped within seeds, so every word is a mistake. Their share should be about the level at which the report was judged, or less.
     """
     from ungrok.study.calibrate import calibrate as swap_and_judge
     from ungrok.study.claims.judge import all_paths_of
@@ -86,7 +86,7 @@ def calibrate(
     study = StudyFolder.open(folder, store)
     results = study.results
     paths = all_paths_of(results.rows, results.stress, results.lasting)
-    calibration = swap_and_judge(paths, study.recipe, study.doses, draws)
+    calibration = swap_and_judge(paths, study.recipe, study.doses, draws, alpha=study.alpha)
     shares = calibration.to_dict()
     if as_json:
         typer.echo(json.dumps(shares, indent=1))
@@ -94,7 +94,7 @@ def calibrate(
     low, high = calibration.interval
     typer.echo(
         f"any direction: {calibration.words} of {calibration.draws} draws, {shares['any_word']:.1%} "
-        f"[{low:.1%}, {high:.1%}]; claims.alpha is {calibration.alpha:.1%}"
+        f"[{low:.1%}, {high:.1%}]; the report was judged at {calibration.alpha:.2%}"
     )
     for claim, count in calibration.claims.items():
         typer.echo(f"{claim}: {count}")

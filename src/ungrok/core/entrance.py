@@ -125,20 +125,36 @@ def made_by(factory: Callable[[], nn.Module], model: nn.Module) -> nn.Module:
     """
     with entering("factory", "it cannot be called"):
         fresh = factory()
-    if not isinstance(fresh, nn.Module):
-        raise RecipeError(f"factory: returned a {type(fresh).__name__}; allowed: a freshly initialized model")
-    fresh, model = bare(fresh), bare(model)
+    return check_own("factory", fresh, model, "a freshly initialized model").to(device_of(model))
+
+
+def check_own(role: str, given: object, model: nn.Module, allowed: str) -> nn.Module:
+    """Return, bare, a model that a user's function gave beside the model at hand.
+
+    Args:
+        role: The name of the function's argument.
+        given: What it gave.
+        model: The model at hand.
+        allowed: What the function should give, in words.
+
+    Raises:
+        RecipeError: If it is no model, the model itself, shares a weight with it, or has other weights and buffers.
+
+    """
+    if not isinstance(given, nn.Module):
+        raise RecipeError(f"{role}: returned a {type(given).__name__}; allowed: {allowed}")
+    own, model = bare(given), bare(model)
     theirs = {t.untyped_storage().data_ptr() for t in tensors_of(model).values() if t.numel()}
-    if fresh is model or any(t.untyped_storage().data_ptr() in theirs for t in tensors_of(fresh).values() if t.numel()):
-        raise RecipeError("factory: gave the model itself; allowed: a freshly initialized model of the same shape")
-    shapes = [{name: tuple(t.shape) for name, t in tensors_of(side).items()} for side in (fresh, model)]
+    if own is model or any(t.untyped_storage().data_ptr() in theirs for t in tensors_of(own).values() if t.numel()):
+        raise RecipeError(f"{role}: gave the model itself; allowed: {allowed} of the same shape")
+    shapes = [{name: tuple(t.shape) for name, t in tensors_of(side).items()} for side in (own, model)]
     for name in sorted(shapes[0].keys() | shapes[1].keys()):
         ours, wanted = (side.get(name, "none") for side in shapes)
         if ours != wanted:
             raise RecipeError(
-                f"factory: gave a model whose {name} has the shape {ours}; allowed: {wanted}, as in the model"
+                f"{role}: gave a model whose {name} has the shape {ours}; allowed: {wanted}, as in the model"
             )
-    return fresh.to(device_of(model))
+    return own
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:

@@ -13,6 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 from ungrok.core.errors import NotApplicable, first_line
 
+OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
+"""What says nothing of a module, but of the machine."""
+
 
 def bare(model: nn.Module) -> nn.Module:
     """Return the module under ``nn.DataParallel`` and ``torch.compile``, in whatever order they stand.
@@ -65,6 +68,8 @@ def duplicate(model: nn.Module) -> nn.Module:
         )
     try:
         return copy.deepcopy(model, _values(model))
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:  # whatever an attribute raises when it is copied
         raise NotApplicable(f"the model cannot be copied: {_culprit(model)} ({first_line(error)})") from None
 
@@ -83,6 +88,8 @@ def _culprit(model: nn.Module) -> str:
                 continue
             try:
                 copy.deepcopy(value, _values(module))
+            except OUT_OF_MEMORY:
+                raise
             except Exception:
                 return f"attribute {'.'.join(filter(None, [name, attribute]))!r}, a {type(value).__name__}"
     return type(model).__name__

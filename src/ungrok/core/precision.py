@@ -45,9 +45,12 @@ class Masters:
         for mine, value in zip(self.values, values, strict=True):
             mine.copy_(value)
 
-    @contextmanager
-    def gathered(self) -> Iterator[None]:
+    def gathered(self) -> AbstractContextManager[None]:
         """Add up in float32 the gradients of all backward passes of the block; :meth:`widened` puts them into ``grad``."""
+        return self._gathered() if self.low else nullcontext()
+
+    @contextmanager
+    def _gathered(self) -> Iterator[None]:
         self._sums = [None] * len(self.low)
         handles = [p.register_post_accumulate_grad_hook(self._gather(i)) for i, p in enumerate(self.low)]
         try:

@@ -124,7 +124,7 @@ def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
             text = f"the plug-in {shown(context['tag'])} cannot be used ({UNUSABLE[context['tag']]})"
             key += ".kind"
         case "union_tag_invalid":
-            names = [name.strip().strip("'") for name in allowed.split(",")]
+            names = _names(allowed)
             text = (
                 f"{shown(context['tag'])} is not known; allowed: {listed(names)}{nearest(str(context['tag']), names)}"
             )
@@ -139,7 +139,7 @@ def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
         case "model_attributes_type" | "model_type":
             text = f"{shown(first['input'])} is not a block of keys, for instance {{kind: ...}}"
         case "literal_error":
-            names = [name.strip(" '") for name in re.split(r",| or ", allowed)]
+            names = _names(allowed)
             text = (
                 f"{shown(first['input'])} is not allowed; allowed: {listed(names)}{nearest(str(first['input']), names)}"
             )
@@ -147,6 +147,11 @@ def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
             text = f"{shown(first['input'])} is not allowed: {first['msg'][0].lower()}{first['msg'][1:]}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{key}: {text}{more}" if key else f"{text}{more}"
+
+
+def _names(allowed: str) -> list[str]:
+    """Return what pydantic says is allowed, which it gives as text only: names in quotes, or numbers without."""
+    return re.findall(r"'([^']*)'", allowed) or re.split(r", | or ", allowed)
 
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -28,12 +29,24 @@ class ForgetSplit:
         forget: What is to be forgotten.
         retain: Everything else.
         classes: Classes with at least one forget example, sorted.
+        before: What earlier requests had forgotten already, one tensor per request in their order.
 
     """
 
     forget: Tensor
     retain: Tensor
     classes: tuple[int, ...]
+    before: tuple[Tensor, ...] = ()
+
+    @property
+    def requests(self) -> tuple[Tensor, ...]:
+        """The sets of all requests so far, in their order."""
+        return *self.before, self.forget
+
+    @property
+    def gone(self) -> Tensor:
+        """All that is not retained, sorted."""
+        return torch.cat(self.requests).sort().values
 
 
 class GroupDraw(NamedTuple):
@@ -78,6 +91,11 @@ class ForgetRule(Schema):
         return True
 
     @property
+    def single(self) -> bool:
+        """Whether the rule knows one set only, so that a further one without any of its examples cannot be asked for."""
+        return type(self).choose_next is ForgetRule.choose_next
+
+    @property
     def empties_classes(self) -> bool:
         """Whether a split may hold every training example of a class, so that a model trained without it never sees the class."""
         return False
@@ -90,25 +108,54 @@ class ForgetRule(Schema):
     def choose(self, data: Data, draw: torch.Generator) -> Tensor:
         """Return the int64 indices of the forget examples, in any order."""
 
-    def split(self, data: Data, seed: int) -> ForgetSplit:
-        """Return forget and retain indices; all randomness comes from ``seed``.
+    def choose_next(self, data: Data, draw: torch.Generator, left: Tensor) -> Tensor:
+        """Return the int64 indices of a further forget set, in any order; a rule that can be asked for several has this.
+
+        Args:
+            data: All data; nothing is left out of them.
+            draw: As for :meth:`choose`.
+            left: Sorted int64 indices of what no earlier request has forgotten: all that may be chosen from.
+
+        """
+        del data, draw, left
+        raise RecipeError(f"requests: forget split {self.label!r} knows one set only; leave that split or requests out")
+
+    def split(self, data: Data, seed: int, before: Sequence[int] = ()) -> ForgetSplit:
+        """Return forget and retain indices; all randomness comes from ``seed`` and ``before``.
+
+        Args:
+            data: All data.
+            seed: Of the draw.
+            before: Seeds of earlier requests, the first one first. What they drew is neither drawn again nor retained.
 
         Raises:
             NotApplicable: If forget or retain would be empty, or the examples cannot be forgotten on their own.
 
         """
-        forget = self.choose(data, generator(seed, "forget", self.kind)).unique()
-        mask = torch.ones(len(data.train), dtype=torch.bool)
-        mask[forget] = False
-        retain = mask.nonzero().squeeze(1)
+        sets, retained = list[Tensor](), torch.ones(len(data.train), dtype=torch.bool)
+        for each in (*before, seed):
+            draw = generator(each, "forget", self.kind)
+            further = self.choose_next(data, draw, retained.nonzero().squeeze(1)) if sets else self.choose(data, draw)
+            if not retained[further].all():
+                raise NotApplicable(
+                    f"forget split {self.label!r}: request {len(sets) + 1} asks again for what is forgotten"
+                )
+            sets.append(further.unique())
+            retained[further] = False
+        *earlier, forget = sets
+        return self._checked(data, forget, retained.nonzero().squeeze(1), tuple(earlier))
+
+    def _checked(self, data: Data, forget: Tensor, retain: Tensor, before: tuple[Tensor, ...]) -> ForgetSplit:
+        """Return a split, unless it leaves nothing to forget or to retain."""
         if len(forget) == 0 or len(retain) == 0:
+            after = f" after {len(before)} earlier request{'' if len(before) == 1 else 's'}" if before else ""
             raise NotApplicable(
                 f"forget split {self.label!r} of {len(data.train)} training examples leaves "
-                f"{len(forget)} to forget and {len(retain)} to retain; each needs at least one"
+                f"{len(forget)} to forget and {len(retain)} to retain{after}; each needs at least one"
             )
         data.check_forget(forget, self.label)
         touched = data.train.targets.cpu()[forget].unique().tolist()
-        return ForgetSplit(forget, retain, tuple(touched))
+        return ForgetSplit(forget, retain, tuple(touched), before)
 
 
 FORGET_RULES: Registry[ForgetRule] = Registry(
@@ -137,6 +184,29 @@ def _of_class(data: Data, label: int, fraction: float, draw: torch.Generator) ->
     return members[torch.randperm(len(members), generator=draw)[:count]]
 
 
+def _untouched(data: Data, left: Tensor) -> Tensor:
+    """Return the sorted classes, int64, of which every training example is still ``left``."""
+    targets = data.train.targets.cpu()
+    there, kept = (torch.bincount(part, minlength=data.classes) for part in (targets, targets[left]))
+    return ((there == kept) & (there > 0)).nonzero().squeeze(1)
+
+
+def _further(candidates: Tensor, count: int, label: str, draw: torch.Generator) -> list[int]:
+    """Return ``count`` of the candidates for a further request, drawn and sorted.
+
+    Raises:
+        RecipeError: If there are not so many.
+
+    """
+    if count > len(candidates):
+        raise RecipeError(
+            f"requests: forget split {label!r} is asked for {count} more, and earlier requests leave {len(candidates)} to choose "
+            "from; lower requests, or forget less at a time"
+        )
+    chosen: list[int] = candidates[torch.randperm(len(candidates), generator=draw)[:count]].sort().values.tolist()
+    return chosen
+
+
 @FORGET_RULES.register
 class WholeClass(ForgetRule):
     """All training examples of one class; the retrained oracle then knows nothing of it (UA* = 0)."""
@@ -152,6 +222,11 @@ class WholeClass(ForgetRule):
         return self.label_to_forget is None
 
     @property
+    def single(self) -> bool:
+        """Whether the class is named."""
+        return self.label_to_forget is not None
+
+    @property
     def empties_classes(self) -> bool:
         """True."""
         return True
@@ -163,6 +238,13 @@ class WholeClass(ForgetRule):
             chosen = int(torch.randint(data.classes, (1,), generator=draw))
         elif chosen >= data.classes:
             raise RecipeError(f"forget.label_to_forget: {chosen} is not a class; allowed: 0 to {data.classes - 1}")
+        return _of_class(data, chosen, 1.0, draw)
+
+    def choose_next(self, data: Data, draw: torch.Generator, left: Tensor) -> Tensor:
+        """Return the members of a class that no earlier request has touched."""
+        if self.single:
+            return super().choose_next(data, draw, left)
+        (chosen,) = _further(_untouched(data, left), 1, self.label, draw)
         return _of_class(data, chosen, 1.0, draw)
 
 
@@ -194,6 +276,11 @@ class SomeClasses(ForgetRule):
         chosen = torch.randperm(data.classes, generator=draw)[: self.classes].sort().values
         return torch.cat([_of_class(data, int(c), self.fraction, draw) for c in chosen])
 
+    def choose_next(self, data: Data, draw: torch.Generator, left: Tensor) -> Tensor:
+        """Return drawn members of classes that no earlier request has touched."""
+        chosen = _further(_untouched(data, left), self.classes, self.label, draw)
+        return torch.cat([_of_class(data, c, self.fraction, draw) for c in chosen])
+
 
 @FORGET_RULES.register
 class AtRandom(ForgetRule):
@@ -215,8 +302,14 @@ class AtRandom(ForgetRule):
 
     def choose(self, data: Data, draw: torch.Generator) -> Tensor:
         """Return the drawn indices."""
-        count = self.size if self.fraction is None else round(self.fraction * len(data.train))
-        return torch.randperm(len(data.train), generator=draw)[:count]
+        return torch.randperm(len(data.train), generator=draw)[: self._count(data)]
+
+    def choose_next(self, data: Data, draw: torch.Generator, left: Tensor) -> Tensor:
+        """Return as many drawn indices as the first request has."""
+        return torch.tensor(_further(left, self._count(data), self.label, draw), dtype=torch.int64)
+
+    def _count(self, data: Data) -> int:
+        return round(self.fraction * len(data.train)) if self.fraction is not None else self.size or 0
 
 
 @FORGET_RULES.register

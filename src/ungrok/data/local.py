@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.schema import Schema
 from ungrok.data.answers import AnswerData, repeated
 from ungrok.data.base import Data
@@ -227,6 +227,11 @@ class LocalGrokking(ForgetRule):
         """Whether examples are drawn from the group; those that are matched for difficulty are not."""
         return not self.matched
 
+    @property
+    def single(self) -> bool:
+        """Whether both groups are matched: the pairs that are most alike can be chosen once."""
+        return self.matched
+
     def default_label(self) -> str:
         """Return for instance ``grokked-20``."""
         return f"{self.group}-{self.size}{'-matched' if self.matched else ''}"
@@ -260,6 +265,24 @@ class LocalGrokking(ForgetRule):
         members = torch.from_numpy(np.flatnonzero(groups[self.group]))
         return members[torch.randperm(len(members), generator=draw)[: self.size]]
 
+    def choose_next(self, data: Data, draw: torch.Generator, left: Tensor) -> Tensor:
+        """Return drawn indices of the group that no earlier request has forgotten.
+
+        Raises:
+            NotApplicable: If there are fewer than are to be forgotten.
+            RecipeError: If both groups are matched.
+
+        """
+        if self.single:
+            return super().choose_next(data, draw, left)
+        members = left[torch.from_numpy(eligible(data.pairs(), self.using)[self.group])[left]]
+        if len(members) < self.size:
+            raise NotApplicable(
+                f"forget split {self.label!r}: {self.size} more examples asked, and earlier requests leave {len(members)} of the group; "
+                "lower requests or size"
+            )
+        return members[torch.randperm(len(members), generator=draw)[: self.size]]
+
 
 def eligible(data: AnswerData, rule: LocalRule) -> dict[str, Bools]:
     """Return the groups without examples whose question stands in several rows: forgetting one would contradict another."""
@@ -285,7 +308,10 @@ class LastAuthors(ForgetRule):
         """Return for instance ``last-0.1``."""
         return f"last-{self.fraction:g}"
 
-    def choose(self, data: Data, draw: torch.Generator) -> Tensor:  # noqa: ARG002
+    def choose(self, data: Data, draw: torch.Generator) -> Tensor:
         """Return the last indices."""
-        count = max(1, round(self.fraction * len(data.train)))
-        return torch.arange(len(data.train) - count, len(data.train))
+        return self.choose_next(data, draw, torch.arange(len(data.train)))
+
+    def choose_next(self, data: Data, draw: torch.Generator, left: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the last of the indices that are left, as many as the first request has."""
+        return left[-max(1, round(self.fraction * len(data.train))) :]

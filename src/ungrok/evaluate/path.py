@@ -112,7 +112,7 @@ def path_audits(
 
 
 def place_accuracies(
-    scores: Mapping[str, Tensor], forget: Tensor, retain: Tensor, classes: Sequence[int], kind: str
+    scores: Mapping[str, Tensor], forget: Tensor, retain: Tensor, classes: Sequence[int], kind: str, place: int = 0
 ) -> Accuracies:
-    """Return the accuracies at one place on a forget split, of an oracle for instance, from its stored scores and their kind."""
-    return PLACES[kind](scores, forget, retain, classes).accuracies(0)
+    """Return the accuracies at one place on a forget split, of an oracle for instance, from stored scores and their kind."""
+    return PLACES[kind](scores, forget, retain, classes).accuracies(place)

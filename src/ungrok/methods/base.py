@@ -23,7 +23,7 @@ from ungrok.core.schema import Explained, Schema
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import PrivateRandomState, derive, seeded
 from ungrok.core.sets import check_batches, check_overlap, counted, draws_from_torch
-from ungrok.methods.material import Material, Role
+from ungrok.methods.material import Material, Rewound, Role
 from ungrok.methods.path import Step, UnlearningPath
 
 TORCH_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -48,7 +48,7 @@ class Unlearner(Schema, metaclass=Explained):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("retain",)
-    """Optional inputs the method cannot do without: retain, validation, factory, base."""
+    """Optional inputs the method cannot do without: retain, validation, factory, base, rewound."""
     inputs: ClassVar[tuple[str, ...]] = ("classifier", "language")
     """Families of models the method runs on."""
     other: ClassVar[str | None] = None
@@ -100,6 +100,7 @@ class Unlearner(Schema, metaclass=Explained):
         validation: Batches | None = None,
         factory: Callable[[], nn.Module] | None = None,
         base: nn.Module | None = None,
+        rewound: Rewound | None = None,
         seed: int = 0,
     ) -> UnlearningPath:
         """Return the path that leaves ``model``; its ``budget`` is the dose at which it ends.
@@ -112,6 +113,7 @@ class Unlearner(Schema, metaclass=Explained):
             validation: Re-iterable of held-out batches.
             factory: Returns a freshly initialized model of the same shape.
             base: The model before it saw the data.
+            rewound: Goes back along the training that gave the model; see :data:`ungrok.methods.material.Rewound`.
             seed: The only source of randomness.
 
         Raises:
@@ -124,7 +126,7 @@ class Unlearner(Schema, metaclass=Explained):
         check_objective(objective)
         check_seed(seed)
         self._check_model(model, objective)
-        given = {"retain": retain, "validation": validation, "factory": factory, "base": base}
+        given = {"retain": retain, "validation": validation, "factory": factory, "base": base, "rewound": rewound}
         for need in self.needs:
             if given[need] is None:
                 raise RecipeError(f"{self.kind} needs {need}=, which was not given")
@@ -136,7 +138,7 @@ class Unlearner(Schema, metaclass=Explained):
             check_overlap(forget, retain, objective)
             whole, own = duplicate(model), derive(seed, self.kind)
             sets = (counted(forget), counted(retain), counted(validation))
-            material: Material = Material(bare(whole), bare(model), *sets, objective, factory, base, own)
+            material: Material = Material(bare(whole), bare(model), *sets, objective, factory, base, own, rewound)
             self._inspect(material)
             self.check(material)
             if not self.trainable(material.model):

@@ -23,6 +23,11 @@ from ungrok.methods.path import ONE, SINGLE
 
 Role = Literal["forget", "retain", "validation"]
 
+Rewound = Callable[[int], Iterator[nn.Module]]
+"""Goes back along the training that gave the model: takes the number of updates, and gives the model of that many updates ago, then
+the same again after each of as many updates of the training's own loop on the retain set. Its attribute ``updates``, if it has one,
+says how many there have been in all."""
+
 State = TypeVar("State", default=Any)
 """What a method keeps from one hook to the next, of a type of its own."""
 
@@ -55,6 +60,7 @@ class Material(Generic[State]):
         factory: Returns a freshly initialized model of the same shape.
         base: The model before it saw the data.
         seed: The only source of randomness.
+        rewound: Goes back along the training that gave the model; see :data:`Rewound`.
 
     """
 
@@ -67,6 +73,7 @@ class Material(Generic[State]):
     factory: Callable[[], nn.Module] | None
     base: nn.Module | None
     seed: int
+    rewound: Rewound | None = None
     state: State = field(init=False, repr=False)
     """What the method's ``begin`` returned; not there before."""
     passes: ReferencePasses = field(default_factory=ReferencePasses)

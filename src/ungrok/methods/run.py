@@ -18,6 +18,7 @@ from ungrok.core.seeds import seeded
 from ungrok.core.sets import check_batches
 from ungrok.methods.base import UNLEARNERS, Unlearner
 from ungrok.methods.change import Change
+from ungrok.methods.material import Rewound
 from ungrok.methods.path import Step, UnlearningPath
 
 P = ParamSpec("P")
@@ -52,6 +53,7 @@ def unlearning_path(
     validation: Batches | None = None,
     factory: Callable[[], nn.Module] | None = None,
     base: nn.Module | None = None,
+    rewound: Rewound | None = None,
     seed: int = 0,
     bfloat16: bool = False,
     **settings: Any,
@@ -70,9 +72,9 @@ def unlearning_path(
         validation: Re-iterable of held-out batches, for methods that need them.
         factory: Returns a freshly initialized model of the same shape, for methods that need one.
         base: The model before it saw the data, for methods that need it.
+        rewound: Goes back along the training, for methods that need it; see :data:`ungrok.methods.material.Rewound`.
         seed: The only source of randomness.
-        bfloat16: Autocast the model's passes to bfloat16, as ``trajectory.speed`` does in training; weights and losses stay as
-            they are.
+        bfloat16: Autocast the model's passes to bfloat16; weights and losses stay as they are.
         **settings: Beside a name, the method's hyper-parameters, for instance ``lr=5e-4, epochs=3``.
 
     Returns:
@@ -84,8 +86,7 @@ def unlearning_path(
         NotApplicable: If the method does not apply to this model or these data.
 
     Warns:
-        UnlearningWarning: Where the path ends, if a weight is no longer finite, or if it has moved nothing that can be measured on
-            the forget set. That is asked with one pass over the set.
+        UnlearningWarning: Where the path ends, if a weight is no longer finite, or if a pass over the forget set shows no change.
 
     """
     made = make_method(method, settings)
@@ -98,7 +99,9 @@ def unlearning_path(
         with seeded(seed):
             objective, _ = recognized(model, forget)
     run = autocast(objective, device_of(model)) if bfloat16 else objective
-    path = made.path(model, forget, retain, run, validation=validation, factory=factory, base=base, seed=seed)
+    path = made.path(
+        model, forget, retain, run, validation=validation, factory=factory, base=base, rewound=rewound, seed=seed
+    )
     return UnlearningPath(_watched(path, made.label, Change(model, forget, objective, seed)), path.budget)
 
 

@@ -1,13 +1,38 @@
-"""A learning rate that rises at the start of a path and may fall towards its end."""
+"""Learning rates that change along a path."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
 from ungrok.methods.base import Iterative
 from ungrok.methods.material import Material
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """The epochs of a path, for learning rates that change from one to the next.
+
+    Args:
+        updates: Updates in an epoch.
+        total: Number of epochs, the last of which may be cut short.
+
+    """
+
+    updates: int
+    total: int
+
+    @classmethod
+    def of(cls, method: Iterative, material: Material) -> Epochs:
+        """Return the epochs of a method's path."""
+        updates = method.updates_per_epoch(material)
+        return cls(updates, -(-method.budget(material) // updates))
+
+    def at(self, update: int) -> int:
+        """Return the epoch of an update, both counted from 1."""
+        return -(-update // self.updates)
 
 
 class Scheduled(Iterative):

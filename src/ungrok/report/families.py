@@ -13,6 +13,7 @@ from ungrok.report.figures.extraction import extraction as extraction_against_do
 from ungrok.report.figures.frontier import frontier
 from ungrok.report.figures.least_damage import least_damage
 from ungrok.report.figures.rates import rate_search
+from ungrok.report.figures.sequences import sequences
 from ungrok.report.figures.survival import survival
 from ungrok.report.figures.training import training
 from ungrok.report.figures.trajectory import along_trajectory
@@ -90,6 +91,7 @@ class ClassReport(ReportFamily):
         for arm in view.arms:
             for forget in view.recipe.forget_labels():
                 yield from frontier(view, arm, forget)
+                yield from sequences(view, arm, forget)
 
     def ends(self, view: View) -> Iterator[Table]:
         """Yield attacks on the models at the ends of paths, and their distances from the oracle."""
@@ -131,6 +133,8 @@ class AnswerReport(ReportFamily):
             yield from survival(view, comparison)
         for forget in alone:
             yield from frontier(view, BASE, forget)
+        for forget in view.recipe.forget_labels():
+            yield from sequences(view, BASE, forget)
 
     def own_tables(self, view: View) -> Iterator[Table]:
         """Yield extraction strengths, the groups, and what models answer at the ends of paths."""

@@ -46,6 +46,7 @@ METHODS = {
     "npo": "NPO",
     "pdu": "PDU",
     "random_label": "random labels",
+    "rewind_to_delete": "rewind-to-delete",
     "rmu": "RMU",
     "salun": "SalUn",
     "sat_imp": "SatImp",

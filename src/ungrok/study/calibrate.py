@@ -33,7 +33,7 @@ class Calibration:
         words: Draws in which any row was given a direction.
         no_difference: Draws in which any row was refuted because its effect is too small to matter.
         claims: By claim of the headline family, the draws in which one of its rows was given a direction.
-        alpha: The level of the family.
+        alpha: The level at which the family was judged.
 
     """
 
@@ -62,7 +62,13 @@ class Calibration:
 
 
 def calibrate(
-    replicates: Sequence[Paths], recipe: Recipe, doses: Mapping[str, Doses], draws: int = 100, seed: int = 0
+    replicates: Sequence[Paths],
+    recipe: Recipe,
+    doses: Mapping[str, Doses],
+    draws: int = 100,
+    seed: int = 0,
+    *,
+    alpha: float | None = None,
 ) -> Calibration:
     """Judge a study again and again with the sides of its headline comparison swapped in random seeds.
 
@@ -73,12 +79,14 @@ def calibrate(
         draws: Random swaps, at least one, all different; where there are no more than these, each is judged once, and the share of
             draws with a word is exact. It is then at most alpha unless a choice leaks.
         seed: Seed of the draws.
+        alpha: What the look at the study may spend, so that the words tried are those that its report gives; the recipe's when None.
 
     Raises:
         RecipeError: If the study cannot be given a word at all: nothing is compared, or it has too few seeds.
 
     """
     recipe = _headline_alone(recipe)
+    level = recipe.claims.alpha if alpha is None else alpha
     if draws < 1:
         raise RecipeError(f"draws: {draws} is not at least 1")
     if len(recipe.seeds) < FEWEST:
@@ -90,12 +98,12 @@ def calibrate(
     for signs in drawn:
         flipped = {seed for seed, sign in zip(recipe.seeds, signs, strict=True) if sign < 0}
         verdicts = judge_paths(
-            [swapped(paths, recipe, flipped) for paths in replicates], recipe, doses, headline_only=True
+            [swapped(paths, recipe, flipped) for paths in replicates], recipe, doses, level, headline_only=True
         )
         claims = tuple(dict.fromkeys(verdict.claim.kind for verdict in verdicts))
         counts.update(_said(verdicts))
     by_claim = {claim: counts[claim] for claim in claims}
-    return Calibration(len(drawn), counts["any word"], counts["no difference"], by_claim, recipe.claims.alpha)
+    return Calibration(len(drawn), counts["any word"], counts["no difference"], by_claim, level)
 
 
 def _headline_alone(recipe: Recipe) -> Recipe:

@@ -31,6 +31,11 @@ def check_draws(recipe: Recipe) -> None:
             f"forget_draws: {recipe.forget_draws} draws of {shown(fixed[0])} would all be the same examples; "
             "leave that split or forget_draws out"
         )
+    lone = [rule.label for rule in recipe.forget if rule.single]
+    if recipe.requests > 1 and lone:
+        raise ValueError(
+            f"requests: {recipe.requests} sets of {shown(lone[0])} cannot be had: it knows one set only; leave that split or requests out"
+        )
 
 
 def _check_drawn(problem: Problem) -> None:

@@ -20,7 +20,7 @@ from ungrok.study.loading import load
 from ungrok.study.outputs import TABLES
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.recipe import Recipe
-from ungrok.study.results import CONTROLS, MECHANISM, Results, curves, with_whole_steps
+from ungrok.study.results import CONTROLS, MECHANISM, SEQUENCES, Results, curves, with_whole_steps
 from ungrok.study.results_stress import LASTING, STRESS
 from ungrok.study.search import regrow
 from ungrok.study.store import Store, explained
@@ -100,7 +100,13 @@ class StudyFolder:
         tables = {
             name: self._table(name) for name in ("transitions", "oracles", "curves", "timings", "audits", "groups")
         }
-        optional = {"mechanism": MECHANISM, "controls": CONTROLS, "stress": STRESS, "lasting": LASTING}
+        optional = {
+            "mechanism": MECHANISM,
+            "controls": CONTROLS,
+            "stress": STRESS,
+            "lasting": LASTING,
+            "sequences": SEQUENCES,
+        }
         for name, columns in optional.items():
             table = self._table(name)
             tables[name] = pd.DataFrame(columns=columns) if table.empty else table
@@ -140,10 +146,16 @@ class StudyFolder:
         """The verdicts, which follow from the rows, the recipe, the doses, and which look at the study this was."""
         look = self.provenance.get("look") or {}
         exploratory = not look.get("first_headline_same", True)
-        results, alpha = self.results, look.get("alpha")
+        results = self.results
         return judge(
-            results.rows, self.recipe, self.doses, alpha, exploratory=exploratory, stress=results.stress, lasting=results.lasting
+            results.rows, self.recipe, self.doses, self.alpha, exploratory=exploratory, stress=results.stress, lasting=results.lasting
         )  # fmt: skip
+
+    @property
+    def alpha(self) -> float:
+        """What the look at the study may spend: the level of its headline family; the recipe's where no look is recorded."""
+        look = self.provenance.get("look") or {}
+        return float(look.get("alpha", self.recipe.claims.alpha))
 
     @property
     def doses(self) -> dict[str, Doses]:

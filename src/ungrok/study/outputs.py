@@ -40,6 +40,7 @@ TABLES = {
     "mechanism": "mechanism",
     "groups": "groups",
     "controls": "controls",
+    "sequences": "sequences",
     "stress": "stress",
     "lasting": "lasting",
 }

@@ -24,6 +24,7 @@ from ungrok.study.jobs.stage import StageSpec
 from ungrok.study.jobs.trained import TrainSpec
 from ungrok.study.plan_measurements import Measurement, add_measurements
 from ungrok.study.plan_paths import PathJobs, add_path, add_paths, asked
+from ungrok.study.plan_sequences import ORACLE, SECOND_ORACLE, SequenceJobs, add_sequences
 from ungrok.study.plan_stress import StressJobs, add_lasting, add_stress
 from ungrok.study.rates import Extent
 from ungrok.study.recipe import Recipe
@@ -90,6 +91,7 @@ class Request:
         rule: The forget rule.
         draw: Which draw of the rule, counted from 0.
         split: Key of the job that makes the split, for rules that depend on how training went.
+        phase: Which of several requests in sequence, counted from 1.
 
     """
 
@@ -98,10 +100,14 @@ class Request:
     rule: ForgetRule
     draw: int = 0
     split: str | None = None
+    phase: int = 1
 
     @property
     def forget(self) -> Forget:
-        """The rule with the seed of its draw."""
+        """The rule with the seed of its draw, and those of the requests before it."""
+        if self.phase > 1:
+            *before, own = Seeds(self.seed).requests_of(self.phase)
+            return Forget(rule=self.rule, seed=own, before=tuple(before))
         return Forget(rule=self.rule, seed=Seeds(self.seed).forget_of(self.draw))
 
     @property
@@ -123,7 +129,9 @@ class Plan:
         stages: (arm, seed, stage) to the key of the stage job.
         oracles: (arm, seed, forget label, stage) to the key of the oracle job.
         noise: Like ``oracles``, for the second oracle.
+        twins: (arm, seed, forget label, stage, draw) to the keys of both oracles, where there are two.
         paths: The unlearning paths.
+        sequences: Those of several requests, one after another.
         replicates: Those of further draws of forget splits, and further walks of the same paths.
         measurements: The analyses.
         stress: The attacks after unlearning.
@@ -143,8 +151,10 @@ class Plan:
     stages: dict[tuple[str, int, str], str] = field(default_factory=dict)
     oracles: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
     noise: dict[tuple[str, int, str, str], str] = field(default_factory=dict)
+    twins: dict[tuple[str, int, str, str, int], tuple[str, str]] = field(default_factory=dict)
     paths: list[PathJobs] = field(default_factory=list)
     replicates: list[PathJobs] = field(default_factory=list)
+    sequences: list[SequenceJobs] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
     stress: list[StressJobs] = field(default_factory=list)
     lasting: list[PathJobs] = field(default_factory=list)
@@ -217,6 +227,8 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
             _add_trajectory(plan, arm, seed)
     for arm, seed in plan.trajectories:
         _add_seed(plan, arm, seed)
+    if recipe.requests > 1:
+        _add_sequences(plan)
     if recipe.along:
         _add_along(plan)
     if recipe.analyze:
@@ -252,12 +264,13 @@ def _add_seed(plan: Plan, arm: str, seed: int) -> None:
             _add_draw(plan, _requested(plan, arm, seed, rule, draw))
 
 
-def _requested(plan: Plan, arm: str, seed: int, rule: ForgetRule, draw: int = 0) -> Request:
+def _requested(plan: Plan, arm: str, seed: int, rule: ForgetRule, draw: int = 0, phase: int = 1) -> Request:
     """Return a request, after adding the job that makes its split where that depends on how training went."""
-    request = Request(plan.settings(arm, seed), seed, rule, draw)
+    request = Request(plan.settings(arm, seed), seed, rule, draw, phase=phase)
     if not rule.from_trajectory:
         return request
     inputs, label = {"trajectory": plan.trajectories[arm, seed]}, f"split {rule.label}, {arm}, seed {seed}"
+    label += _nth(request)
     key = plan.add(jobs.ChooseSplit(SplitSpec(forget=request.forget), inputs, label))
     plan.splits.setdefault((arm, seed, rule.label), key)
     return replace(request, split=key)
@@ -267,14 +280,17 @@ def _add_draw(plan: Plan, request: Request) -> None:
     """Add what follows from one draw of a forget split: its oracles and its paths, each as often as the recipe says."""
     recipe, arm, seed, first = plan.recipe, request.arm.name, request.seed, request.draw == 0
     trained = _add_without(plan, request, Seeds(seed).training)
-    noisy = first and seed in recipe.seeds[: recipe.noise_seeds]
-    second = _add_without(plan, request, Seeds(seed).noise) if noisy else None
+    noisy = seed in recipe.seeds[: recipe.noise_seeds]
+    retrained = _add_without(plan, request, Seeds(seed).noise) if noisy else None
     for stage in recipe.stages_of(arm):
         where, oracle = (arm, seed, request.rule.label, stage), _add_oracle(plan, request, stage, trained)
         if first:
             plan.oracles[where] = oracle
-        if second:
-            plan.noise[where] = _add_oracle(plan, request, stage, second)
+        if retrained:
+            second = _add_oracle(plan, request, stage, retrained)
+            plan.twins[(*where, request.draw)] = oracle, second
+            if first:
+                plan.noise[where] = second
         for method in recipe.unlearn:
             for repeat in range(recipe.unlearn_seeds):
                 add_paths(plan, request, stage, method, oracle, repeat)
@@ -285,7 +301,12 @@ def _add_without(plan: Plan, request: Request, seed: int) -> str:
     split = request.split_input
     spec = request.arm.spec(seed, without=None if split else request.forget)
     inputs = _from_base(plan, request.arm.name, request.seed) | split
-    return plan.add(jobs.Train(spec, inputs, f"without {request.rule.label}, {request.arm.name}, seed {request.seed}"))
+    label = f"without {request.rule.label}, {request.arm.name}, seed {request.seed}{_nth(request)}"
+    return plan.add(jobs.Train(spec, inputs, label))
+
+
+def _nth(request: Request) -> str:
+    return f", request {request.phase}" if request.phase > 1 else ""
 
 
 def _add_oracle(plan: Plan, request: Request, stage: str, trained: str) -> str:
@@ -294,11 +315,30 @@ def _add_oracle(plan: Plan, request: Request, stage: str, trained: str) -> str:
     spec = OracleSpec(
         forget=None if split else request.forget,
         objective=request.arm.loss,
-        probe=asked(plan.recipe, seed),
+        probe=asked(plan.recipe, seed) if request.phase == 1 else None,
         scores=plan.recipe.problem.scores,
     )
     inputs = {"trajectory": trained, "stage": plan.stages[arm, seed, stage]} | split
-    return plan.add(jobs.Oracle(spec, inputs, f"oracle of {arm} {seed} {request.rule.label} {stage}"))
+    return plan.add(jobs.Oracle(spec, inputs, f"oracle of {arm} {seed} {request.rule.label} {stage}{_nth(request)}"))
+
+
+def _add_sequences(plan: Plan) -> None:
+    """Add the requests after the first of every split, with the oracles of each, and what is read of all of them."""
+    recipe = plan.recipe
+    firsts: dict[tuple[str, int, str, str], dict[str, PathJobs]] = {}
+    for path in plan.paths:
+        firsts.setdefault((path.arm, path.seed, path.forget, path.stage), {})[path.method] = path
+    for arm, seed, forget, stage in plan.oracles:
+        rule = recipe.forget[recipe.forget_labels().index(forget)]
+        requests = [_requested(plan, arm, seed, rule, phase=phase) for phase in range(1, recipe.requests + 1)]
+        seeds = {ORACLE: Seeds(seed).training}
+        if (arm, seed, forget, stage) in plan.noise:
+            seeds[SECOND_ORACLE] = Seeds(seed).noise
+        oracles = {
+            subject: [_add_oracle(plan, request, stage, _add_without(plan, request, own)) for request in requests]
+            for subject, own in seeds.items()
+        }
+        add_sequences(plan, requests, stage, oracles, firsts[arm, seed, forget, stage])
 
 
 def _add_stage(plan: Plan, arm: str, seed: int, stage: str) -> str:

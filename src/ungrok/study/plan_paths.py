@@ -42,6 +42,18 @@ def asked(recipe: Recipe, seed: int) -> Asked | None:
     return None if recipe.probe is None else Asked(**recipe.probe.to_dict(), seed=Seeds(seed).probe)
 
 
+def path_inputs(plan: Plan, request: Request, stage: str, method: Unlearner) -> dict[str, str]:
+    """Return the keys of the jobs from which a path of a method is walked, which starts from the model of the job ``stage``.
+
+    The trajectory is among them where the path takes a model of it beside that of the stage: on language models the base model, and
+    with methods that go back along the training.
+    """
+    inputs = {"stage": stage, **request.split_input}
+    if plan.recipe.problem.family == "language" or "rewound" in method.needs:
+        inputs["trajectory"] = plan.trajectories[request.arm.name, request.seed]
+    return inputs
+
+
 def at_strengths(plan: Plan, method: Unlearner, forget: str) -> Unlearner:
     """Return a method with the strengths that its search has come to; any other method as it is."""
     search = plan.recipe.search
@@ -66,6 +78,35 @@ def add_paths(plan: Plan, request: Request, stage: str, method: Unlearner, oracl
                 add_path(plan, request, stage, variant, oracle, search_target(plan.recipe.claims), repeat)
 
 
+def path_spec(
+    plan: Plan, request: Request, method: Unlearner, seed: int, *, until: float | None = None, questioned: bool = False
+) -> UnlearnSpec:
+    """Return the spec of a path.
+
+    Args:
+        plan: The plan.
+        request: What is forgotten.
+        method: At its own rate or another.
+        seed: Of the path.
+        until: Level of UA at which the path ends.
+        questioned: Whether the recipe's questions are put to the model at its end.
+
+    """
+    recipe = plan.recipe
+    return UnlearnSpec(
+        unlearn=at_strengths(plan, method, request.rule.label),
+        forget=request.forget,
+        seed=seed,
+        batches=recipe.batches,
+        speed=recipe.speed,
+        observe=recipe.observe,
+        objective=request.arm.loss,
+        probe=asked(recipe, request.seed) if questioned else None,
+        scores=recipe.problem.scores,
+        until=until,
+    )
+
+
 def add_path(
     plan: Plan,
     request: Request,
@@ -83,22 +124,10 @@ def add_path(
     first = draw == repeat == 0
     label = f"{method.label} from {stage}, {rule.label}, {arm}, seed {seed}"
     label += "" if first else f", draw {draw + 1}, repeat {repeat + 1}"
-    spec = UnlearnSpec(
-        unlearn=at_strengths(plan, method, rule.label),
-        forget=request.forget,
-        seed=Seeds(seed).unlearning_of(repeat),
-        batches=recipe.batches,
-        speed=recipe.speed,
-        observe=recipe.observe,
-        objective=request.arm.loss,
-        probe=asked(recipe, seed) if first and until is None else None,
-        scores=recipe.problem.scores,
-        until=until,
+    spec = path_spec(
+        plan, request, method, Seeds(seed).unlearning_of(repeat), until=until, questioned=first and until is None
     )
-    sources = {"stage": plan.stages[arm, seed, stage], **request.split_input}
-    if recipe.problem.family == "language":
-        sources["trajectory"] = plan.trajectories[arm, seed]
-    path = plan.add(jobs.Unlearn(spec, sources, label))
+    path = plan.add(jobs.Unlearn(spec, path_inputs(plan, request, plan.stages[arm, seed, stage], spec.unlearn), label))
     inputs = {"path": path} | ({"oracle": oracle} if oracle else {})
     scored = EvaluateSpec(targets=recipe.claims.targets, audit=first and until is None)
     rows = plan.add(jobs.Evaluate(scored, inputs, f"scores of {label}"))

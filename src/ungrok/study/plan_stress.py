@@ -99,7 +99,7 @@ def add_lasting(plan: Plan) -> None:
     recipe, lasting = plan.recipe, plan.recipe.lasting
     assert lasting is not None
     named = lasting.methods or recipe.unlearn_labels()
-    repair = Repair(updates=lasting.updates, lr=lasting.lr, batch=lasting.batch)
+    repair = Repair(**{name: getattr(lasting, name) for name in Repair.model_fields})
     for path in plan.paths:
         labels = {label for name in named for label in _labels(plan, name, path.forget)}
         if path.method not in labels or not _of_a_stage(plan, path):

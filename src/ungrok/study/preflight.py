@@ -79,9 +79,10 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     _check_analyses(recipe, network, data)
     _check_attacks(recipe, network, data)
     _check_rescaled(recipe, arm, network, data)
+    _check_rewound(recipe, arm)
     for rule in recipe.forget:
         if rule.from_trajectory:
-            _check_local(rule, data, training)
+            _check_local(rule, data, training, recipe.requests)
             continue
         smallest = min(_sizes(recipe, problem, rule, data))
         if smallest < SMALL:
@@ -91,11 +92,14 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
 
 
 def _sizes(recipe: Recipe, problem: Problem, rule: ForgetRule, data: Data) -> Iterator[int]:
-    """Yield the number of forget examples of every draw of every seed; ``data`` are those of the first."""
+    """Yield the number of forget examples of every draw and request of every seed; ``data`` are those of the first."""
     for seed in recipe.seeds:
         own = data if recipe.data_seed is None or seed == recipe.seeds[0] else seen_by(recipe, problem, seed).load()
         for draw in range(recipe.forget_draws):
             yield len(rule.split(own, Seeds(seed).forget_of(draw)).forget)
+        if recipe.requests > 1:
+            *before, last = Seeds(seed).requests_of(recipe.requests)
+            yield from map(len, rule.split(own, last, before).requests)
 
 
 def _check_family(recipe: Recipe, data: Data) -> None:
@@ -132,7 +136,7 @@ def _check_methods(recipe: Recipe, network: nn.Module, data: Data, training: Tra
             method.check(Material(network, network, ours, theirs, (), objective, None, None, 0))
 
 
-def _check_local(rule: ForgetRule, data: Data, training: Training) -> None:
+def _check_local(rule: ForgetRule, data: Data, training: Training, requests: int) -> None:
     """Raise RecipeError where it can be told before training that a split by groups of local grokking will fail."""
     try:
         data.pairs()
@@ -140,10 +144,11 @@ def _check_local(rule: ForgetRule, data: Data, training: Training) -> None:
         raise RecipeError(
             f"forget: kind {rule.kind!r} reads losses of question-answer pairs, which this problem does not have"
         ) from None
-    size: int = getattr(rule, "size", 0)
+    size: int = getattr(rule, "size", 0) * requests
     if size >= len(data.train):
+        asked = f"size {size}" if requests == 1 else f"{requests} requests forget {size}"
         raise RecipeError(
-            f"forget split {rule.label!r}: size {size} of {len(data.train)} training examples; nothing would be left"
+            f"forget split {rule.label!r}: {asked} of {len(data.train)} training examples; nothing would be left"
         )
     if isinstance(rule, LocalGrokking):
         per_epoch = math.ceil(len(data.train) / (training.batch_size or len(data.train)))
@@ -191,6 +196,17 @@ def _check_attacks(recipe: Recipe, network: nn.Module, data: Data) -> None:
             test.check(network, own)
         except (NotApplicable, RecipeError) as error:
             raise RecipeError(f"stress.attacks.{place}: {error}") from None
+
+
+def _check_rewound(recipe: Recipe, arm: str) -> None:
+    """Raise RecipeError where a method goes back along a training that never passed the model of a stage."""
+    rescaled = [name for name in recipe.stages_of(arm) if isinstance(recipe.controls.get(name), Rescaled)]
+    for number, method in enumerate(recipe.unlearn):
+        if "rewound" in method.needs and rescaled:
+            raise RecipeError(
+                f"unlearn.{number}: {method.kind!r} goes back along the training of a model, and stage {rescaled[0]!r} is of a rescaled one, "
+                "which no training gave; leave one of them out"
+            )
 
 
 def _check_rescaled(recipe: Recipe, arm: str, network: nn.Module, data: Data) -> None:

@@ -62,7 +62,18 @@ class Recipe(Schema):
     """Everything that a study does."""
 
     optional: ClassVar[frozenset[str]] = frozenset(
-        {"analyze", "controls", "search", "speed", "data_seed", "forget_draws", "unlearn_seeds", "stress", "lasting"}
+        {
+            "analyze",
+            "controls",
+            "search",
+            "speed",
+            "data_seed",
+            "forget_draws",
+            "requests",
+            "unlearn_seeds",
+            "stress",
+            "lasting",
+        }
     )
 
     name: str = Field(pattern=r"^\w[\w./-]*$")
@@ -84,6 +95,9 @@ class Recipe(Schema):
     forget: list[AnyForgetRule] = Field(min_length=1)
     forget_draws: int = Field(
         1, ge=1, description="times that each seed draws each forget split, with an oracle of each"
+    )
+    requests: int = Field(
+        1, ge=1, description="forget sets of each split, without common examples, that are unlearned one after another"
     )
     unlearn: list[AnyUnlearner] = Field(min_length=1)
     unlearn_seeds: int = Field(1, ge=1, description="times that each path is walked, with other batches and noise")

@@ -88,6 +88,11 @@ class Claims(Schema):
         """The first target that is a number, or the first at all."""
         return next((target for target in self.targets if not isinstance(target, str)), self.targets[0])
 
+    @property
+    def main_target(self) -> float | Literal["oracle"]:
+        """The target of the headline family."""
+        return self.primary if self.headline.target is None else self.headline.target
+
     @field_validator("compare", mode="before")
     @classmethod
     def _sides(cls, value: Any) -> Any:

@@ -76,6 +76,7 @@ class Lasting(Schema):
     lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], *Several] = Field(
         (0.005, 0.01, 0.02), description="learning rates of the repair; the one that brings most back counts"
     )
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="of the repair; SGD with a momentum of 0.9")
     batch: int = Field(64, ge=2, description="retained examples per update of the repair")
     methods: list[str] | None = Field(None, min_length=1, description="labels of methods; all when null")
     rates: Literal["nominal", "all"] = Field(

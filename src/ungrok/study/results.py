@@ -11,7 +11,17 @@ import pandas as pd
 from ungrok.evaluate.gap import oracle_gap
 from ungrok.models.rescale import EQUAL
 from ungrok.study.job import Job
-from ungrok.study.jobs import Analyze, Checkpoint, ChooseSplit, Evaluate, Oracle, Train, Trained, Unlearn
+from ungrok.study.jobs import (
+    Analyze,
+    Checkpoint,
+    ChooseSplit,
+    Evaluate,
+    Oracle,
+    RequestSequence,
+    Train,
+    Trained,
+    Unlearn,
+)
 from ungrok.study.jobs.checkpoint import CheckpointResult
 from ungrok.study.jobs.matched import MatchedResult, MatchValues
 from ungrok.study.jobs.oracle import OracleAccuracies
@@ -49,6 +59,12 @@ MECHANISM = [
 CONTROLS = ["seed", "arm", "stage", "step", "reason", "equal", "to", "tolerance", "wanted", "found", "mismatch"]
 """Columns of the table of controls. Rescaled: ``wanted`` and ``found`` are weight norms, ``mismatch`` the change of logits."""
 
+SEQUENCES = [
+    *("seed", "arm", "stage", "forget", "method", "subject", "phase", "of", "UA", "RA", "TA", "bystander_accuracy"),
+    *("updates", "forget_passes", "retain_passes", "reached"),
+]
+"""Columns of the table of requests in sequence; see :class:`ungrok.study.jobs.sequence.SequenceResult`."""
+
 
 def with_whole_steps(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table whose columns of steps are integers, which may be missing, as pandas makes them floats otherwise."""
@@ -75,6 +91,7 @@ class Results:
         mechanism: One row per measured value and per null; empty where the recipe analyzes nothing.
         groups: One row per forget split that depends on how training went: difficulty of its members, sizes of the groups.
         controls: One row per matched or rescaled checkpoint: what was to be equal, and how far from equal it is.
+        sequences: One row per phase of requests in sequence and set forgotten so far; empty where the recipe asks for one request.
         stress: One row per setting and observed place of every attack after unlearning; empty where the recipe has none.
         lasting: One row per place of a path that was put to a repair; empty where the recipe asks for none.
 
@@ -89,6 +106,7 @@ class Results:
     mechanism: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MECHANISM))
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     controls: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CONTROLS))
+    sequences: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SEQUENCES))
     stress: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=STRESS))
     lasting: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LASTING))
 
@@ -129,6 +147,7 @@ class _Tables:
             mechanism=self.mechanism(),
             groups=self.groups(),
             controls=self.controls(),
+            sequences=self.sequences(),
             stress=stress_table(self.plan, self.store),
             lasting=lasting_table(self.plan, self.store),
         )
@@ -138,19 +157,18 @@ class _Tables:
         return self.open(self.plan.stages[arm, seed, stage], Checkpoint).result
 
     def rows(self) -> pd.DataFrame:
-        """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between its two oracles."""
+        """Return the rows of every path, each with its place in the study and ``oracle_floor``, the gap between the two oracles of its draw."""
         table = self._placed("rows", self.plan.replicates)
-        floors = {where: self.floor(where) for where in self.plan.noise}
-        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), strict=True)
+        floors = {where: self.floor(*twins) for where, twins in self.plan.twins.items()}
+        draws = table["draw"] if "draw" in table else [0] * len(table)
+        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), draws, strict=True)
         table["oracle_floor"] = pd.Series([floors.get(place) for place in places], dtype="float64", index=table.index)
         return table
 
-    def floor(self, where: tuple[str, int, str, str]) -> float | None:
-        """Return the gap of the second oracle to the first; None where either is missing."""
-        first, second = (
-            self.open(keys[where], Oracle).result.accuracies for keys in (self.plan.oracles, self.plan.noise)
-        )
-        return oracle_gap(second.to_dict(), first.to_dict())
+    def floor(self, first: str, second: str) -> float | None:
+        """Return the gap of a second oracle to the first, by their keys; None where either has no accuracies."""
+        one, other = (self.open(key, Oracle).result.accuracies.to_dict() for key in (first, second))
+        return oracle_gap(other, one)
 
     def audits(self) -> pd.DataFrame:
         """Return the audits of every path, each with its place in the study."""
@@ -220,6 +238,17 @@ class _Tables:
             table.append(row | _control(control, arm, made))
         frame = pd.DataFrame(table, columns=CONTROLS).astype(dict.fromkeys(CONTROLS[7:], "float64"))
         return frame.astype({"step": "Int64"})
+
+    def sequences(self) -> pd.DataFrame:
+        """Return one row per phase and set of every sequence of requests."""
+        table = []
+        for one in self.plan.sequences:
+            place = {name: getattr(one, name) for name in SEQUENCES[:6]}
+            table += [place | row for row in self.open(one.rows, RequestSequence).result.rows]
+        frame = pd.DataFrame(table, columns=SEQUENCES)
+        numbers = ["UA", "RA", "TA", "bystander_accuracy", "forget_passes", "retain_passes"]
+        types = dict.fromkeys(numbers, "float64") | dict.fromkeys(("phase", "of", "updates"), "Int64")
+        return frame.astype(types | {"reached": "boolean"})
 
     def transitions(self) -> pd.DataFrame:
         """Return one row per trajectory."""

@@ -36,10 +36,12 @@ def check_counts(recipe: Recipe) -> None:
     most = recipe.search.most if recipe.search else 1
     methods = len(recipe.unlearn) + searched * (most - 1)
     copies = recipe.forget_draws * recipe.unlearn_seeds
-    paths = len(recipe.seeds) * places * len(recipe.forget) * methods * copies
+    copies_and_phases = copies * methods + (recipe.requests - 1) * len(recipe.unlearn)
+    paths = len(recipe.seeds) * places * len(recipe.forget) * copies_and_phases
     if paths > MOST_PATHS:
         rates = f", {searched} of them at up to {most} rates," if searched else ""
         rates += f", each {copies} times," if copies > 1 else ""
+        rates += f" for {recipe.requests} requests in sequence" if recipe.requests > 1 else ""
         raise RecipeError(
             f"seeds: {len(recipe.seeds)}, times {places} stages of all arms, {len(recipe.forget)} forget splits and {len(recipe.unlearn)} "
             f"methods{rates} make {paths:,} paths; allowed: at most {MOST_PATHS:,}"

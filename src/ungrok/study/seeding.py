@@ -48,6 +48,10 @@ class Seeds:
         """Return the seed of a draw of forget splits, counted from 0; that of the first is ``forget``."""
         return derive(self.seed, "forget", draw) if draw else self.forget
 
+    def requests_of(self, count: int) -> tuple[int, ...]:
+        """Return the seeds of so many requests in sequence, each of which draws a forget split; that of the first is ``forget``."""
+        return (self.forget, *(derive(self.seed, "forget", "request", number) for number in range(2, count + 1)))
+
     @cached_property
     def unlearning(self) -> int:
         """The seed of unlearning paths."""
@@ -56,6 +60,10 @@ class Seeds:
     def unlearning_of(self, repeat: int) -> int:
         """Return the seed of a repeat of unlearning paths, counted from 0; that of the first is ``unlearning``."""
         return derive(self.seed, "unlearning", repeat) if repeat else self.unlearning
+
+    def unlearning_in(self, phase: int) -> int:
+        """Return the seed of the path of a request in a sequence, counted from 1; that of the first is ``unlearning``."""
+        return derive(self.seed, "unlearning", "phase", phase) if phase > 1 else self.unlearning
 
     @cached_property
     def probe(self) -> int:

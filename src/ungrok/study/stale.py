@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 from ungrok.study.job import key_of
 from ungrok.study.plan import Plan
@@ -61,24 +60,57 @@ def stale_warnings(plan: Plan, store: Store) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class _Form:
+    """A key that a job has or had.
+
+    Args:
+        key: The key.
+        what: Kind and version under which earlier code made it, as in :class:`Stale`; None for the key of today.
+        code: By kind, which of its forms the code had then; kinds that never changed are not listed.
+
+    """
+
+    key: str
+    what: tuple[str, int | None] | None
+    code: dict[str, int]
+
+
 class _Earlier:
     """Keys that the jobs of a plan had under earlier code."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._known: dict[str, dict[str, tuple[str, int | None]]] = {}
+        self._known: dict[str, list[_Form]] = {}
 
     def of(self, key: str) -> dict[str, tuple[str, int | None]]:
         """Return earlier keys of a job, each with kind and version; newest last."""
+        return {form.key: form.what for form in self._forms(key) if form.what is not None}
+
+    def _forms(self, key: str) -> list[_Form]:
+        """Return the keys of a job, that of today first."""
         if key not in self._known:
-            self._known[key] = dict(self._keys(key))
+            made = {form.key: form for form in self._made(key)}
+            self._known[key] = [made.pop(key), *made.values()]
         return self._known[key]
 
-    def _keys(self, key: str) -> Iterator[tuple[str, tuple[str, int | None]]]:
+    def _made(self, key: str) -> Iterator[_Form]:
         job = self.plan.jobs[key]
-        forms = [(kind, version, version, spec, inputs) for kind, version, spec, inputs in job.earlier()]
-        for kind, version, said, spec, inputs in [*forms, (job.kind, job.version, None, job.spec.spec(), job.inputs)]:
-            for keys in product(*([old, *self.of(old)] for old in inputs.values())):
-                made = key_of(kind, version, spec, dict(zip(inputs, keys, strict=True)))
-                if made != key:
-                    yield made, (kind, said)
+        earlier = [(kind, version, version, spec, inputs) for kind, version, spec, inputs in job.earlier()]
+        today = (job.kind, job.version, None, job.spec.spec(), job.inputs)
+        for number, (kind, version, said, spec, inputs) in enumerate([*earlier, today]):
+            for keys, code in self._read(inputs, {job.kind: number} if earlier else {}):
+                made = key_of(kind, version, spec, keys)
+                yield _Form(made, None if made == key else (kind, said), code)
+
+    def _read(self, inputs: dict[str, str], code: dict[str, int]) -> list[tuple[dict[str, str], dict[str, int]]]:
+        """Return the keys that inputs had together: at any time, all jobs of a kind were made by one form of the code."""
+        together = [(dict[str, str](), code)]
+        for role, key in inputs.items():
+            together = [
+                (keys | {role: form.key}, known | form.code)
+                for keys, known in together
+                for form in self._forms(key)
+                if all(known.get(kind, number) == number for kind, number in form.code.items())
+            ]
+        return together

@@ -15,9 +15,9 @@ from pydantic.config import JsonDict
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import read_json
 from ungrok.core.schema import Schema, explain
-from ungrok.study.claims import Effect, Word
+from ungrok.study.claims import Effect, Wins, Word
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of what the fields are called or mean."""
 
 SCHEMA = Path(__file__).with_name("verdicts.schema.json")
@@ -50,6 +50,14 @@ class FiledSetting(Schema):
     at: str = Field(description="where on the path, for instance UA ≤ 0.1")
 
 
+class FiledWins(Schema):
+    """Pairs of paths by which side took fewer updates; shown beside a ratio, and not tested."""
+
+    fewer: int = Field(ge=0, description="pairs in which the later side took fewer")
+    more: int = Field(ge=0, description="pairs in which it took more")
+    undecided: int = Field(ge=0, description="pairs in which both took as many, or neither reached the target")
+
+
 class FiledVerdict(Schema):
     """A claim judged for one comparison and setting. A positive effect agrees with the paper (arXiv 2512.03437)."""
 
@@ -75,6 +83,9 @@ class FiledVerdict(Schema):
         ge=0, le=1, description="two-sided, adjusted over the headline family; null without an effect"
     )
     verdict: Word
+    wins: FiledWins | None = Field(
+        None, description="where updates or strengths are compared; null elsewhere, and absent in version 1"
+    )
     notes: list[FiledNote] = Field(description="what a reader should know, the reason for the word first")
 
     @model_validator(mode="after")
@@ -99,6 +110,11 @@ class FiledVerdict(Schema):
         return Effect(
             self.effect, (low, high), unit.removeprefix(RATIO), "log ratio" if ratio else "difference", cut_at
         )
+
+    @property
+    def as_wins(self) -> Wins | None:
+        """The wins as the study counted them."""
+        return None if self.wins is None else Wins(**self.wins.to_dict())
 
 
 class VerdictFile(RootModel[list[FiledVerdict]]):

@@ -25,7 +25,9 @@ def drawn(evidence):
 def marks(axes):
     """Return where the markers stand and which line each interval spans, by row from the top."""
     points = {
-        int(line.get_ydata()[0]): float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() != "None"
+        int(line.get_ydata()[0]): float(line.get_xdata()[0])
+        for line in axes.lines
+        if line.get_marker() not in ("None", "<", ">")
     }
     ends = {
         int(line.get_ydata()[0]): [float(end) for end in line.get_xdata()]
@@ -56,6 +58,17 @@ def test_accuracies_are_percentage_points_and_ends_without_a_bound_reach_the_edg
     assert points == {1: 2.0}
     assert ends[1] == pytest.approx([axes.get_xlim()[0], 3.0])
     assert axes.get_xlabel() == "percentage points, above 0 agrees"
+
+
+def test_an_interval_without_a_bound_goes_on_in_an_arrow_and_net_wins_stand_beside_what_was_cut_off(
+    drawn, evidence, filed
+):
+    wins = {"fewer": 6, "more": 1, "undecided": 3}
+    cut = filed(unit="log ratio of updates, restricted to 300", ci_low=None, wins=wins)
+    (axes,) = drawn(evidence("digits", cut, filed(method="scrub", wins=wins))).figure.axes
+    arrows = [(line.get_marker(), line.get_ydata()[0]) for line in axes.lines if line.get_marker() in ("<", ">")]
+    assert arrows == [("<", 1)]
+    assert [text.get_text() for text in axes.texts if "wins" in text.get_text()] == ["net wins +5 of 10"]
 
 
 def test_rows_without_an_effect_are_counted_and_not_drawn(drawn, evidence, filed):

@@ -112,6 +112,6 @@ def test_a_study_is_a_table_per_split_with_a_column_per_question(two_splits):
             Cell(("refuted", f"×{SPACE}0.18", f"[0.15,{SPACE}0.22]"), "refuted"),
             Cell(("refuted", f"−2.0{SPACE}pp", f"[−3.0,{SPACE}∞]"), "refuted"),
         ],
-        ["scrub", Cell(("inconclusive", "no seed has both stages"), "inconclusive"), "–"],
+        ["scrub", Cell(("inconclusive", "no seed has both stages"), "inconclusive", reason=True), "–"],
     ]
     assert second.columns == ["method", "updates at the same rate"]

@@ -61,10 +61,10 @@ def test_net_wins_stand_where_a_target_was_not_always_reached(study, plain, from
     """40 updates before; after grokking all 100 are spent in vain."""
     (table,) = verdicts.headline(study(from_pre([40.0] * 8)))
     assert plain(table.rows[0])[column(table, "updates at the same")] == "refuted/× 0.4/[0.4, 0.4]/net wins −8 of 8"
-    assert [verdicts.net_wins(Wins(*counts)) for counts in ((3, 1, 4), (2, 2, 0))] == [
-        "net wins +2 of 8",
-        "net wins 0 of 4",
-    ]
+    cut = Effect(-1.0, unit="updates", scale="log ratio", cut_at=100.0)
+    assert verdicts.net_wins(cut, Wins(3, 1, 4)) == ["net wins +2 of 8"]
+    assert verdicts.net_wins(cut, Wins(2, 2, 0)) == ["net wins 0 of 4"]
+    assert verdicts.net_wins(replace(cut, cut_at=None), Wins(3, 1, 4)) == verdicts.net_wins(cut, None) == []
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,11 @@ def test_net_wins_stand_where_a_target_was_not_always_reached(study, plain, from
 )
 def test_without_an_effect_the_first_reason_stands_in_the_cell(study, code, short):
     notes = (Note(code, {"before": 0, "after": 1, "pairs": 2}), Note("across_zero"))
-    given = replace(study().verdicts[0], word="inconclusive", effect=Effect(), notes=notes)
-    assert verdicts.verdict_cell(given).lines == ("inconclusive", short)
+    view = study()
+    given = [replace(v, word="inconclusive", effect=replace(v.effect, value=None), notes=notes) for v in view.verdicts]
+    (table,) = verdicts.headline(replace(view, verdicts=given))
+    assert [cell.lines for cell in table.rows[0][1:-1]] == [("inconclusive", short)] * (len(table.columns) - 2)
+    assert len(table.columns) > 2
 
 
 def test_every_verdict_stands_under_its_claim_in_a_table_of_one_unit(study):

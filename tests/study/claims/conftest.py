@@ -15,7 +15,7 @@ from ungrok.study.recipe import Recipe
 BUDGET, DOSE = 100.0, 50.0
 KEYS = [
     "claim", "reading", "comparison", "setting", "headline", "effect", "unit", "ci_low", "ci_high", "n_seeds", "p_value", "verdict",
-    "notes",
+    "wins", "notes",
 ]  # fmt: skip
 
 Key = tuple[str, str, str, str, str]

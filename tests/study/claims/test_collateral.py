@@ -36,6 +36,14 @@ def test_bystanders_stand_in_the_headline_where_there_are_some(hand):
     assert not hand.pick(verdicts, "collateral", "TA")["headline"]
 
 
+@pytest.mark.parametrize(("hit", "code"), [(30, "oracle_lacks"), (None, "never_both")])
+def test_an_oracle_without_the_accuracy_is_said_to_lack_it(hand, hit, code):
+    """Rows of earlier versions hold bystander accuracy, but not that of the oracle."""
+    paths = hand.pairs([hit] * 8, [hit] * 8, bystander_accuracy=0.8)
+    damage = hand.pick(hand.verdicts(hand.recipe(), *paths), "collateral", "bystander_accuracy")
+    assert (damage["effect"], damage["headline"], damage["notes"][0]["code"]) == (None, True, code)
+
+
 def test_retained_accuracy_is_read_from_the_start(hand):
     before = [hand.path(s, "pre_grok", 30, ra=0.8 - s / 100) for s in hand.seeds]
     after = [hand.path(s, "grokked", 30, ra=0.9) for s in hand.seeds]

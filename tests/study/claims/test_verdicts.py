@@ -76,6 +76,14 @@ def test_an_effect_knows_its_scale_unit_and_restriction():
     assert Effect().measure == ""
 
 
+def test_wins_are_stored_by_name():
+    verdict = Verdict(
+        CLAIMS.parse({"kind": "efficiency"}), "same_rate", Comparison(Side(stage="pre_grok"), Side(stage="grokked"), "class", "class"),
+        "scrub", "updates", At.target(0.5), True, Effect(), 0, None, "inconclusive", (), Wins(6, 1, 3),
+    )  # fmt: skip
+    assert verdict.to_dict()["wins"] == {"fewer": 6, "more": 1, "undecided": 3}
+
+
 def test_the_stored_form():
     sides = (Side(stage="pre_grok"), Side(stage="grokked", arm="slow"))
     verdict = Verdict(
@@ -95,6 +103,7 @@ def test_the_stored_form():
         "n_seeds": 4,
         "p_value": 0.25,
         "verdict": "inconclusive",
+        "wins": None,
         "notes": [
             {"code": "across_zero", "text": "interval across zero"},
             {"code": "no_oracle", "text": "no oracle in 1 of 5 pairs"},

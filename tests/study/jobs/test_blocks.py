@@ -35,3 +35,11 @@ def test_what_is_asked_is_the_probe_with_a_seed():
         "last_token": False,
         "seed": 3,
     }
+
+
+def test_earlier_requests_stand_in_the_block_and_none_leave_it_as_it_was():
+    rule = SomeClasses(classes=3)
+    alone, third = Forget(rule=rule, seed=5), Forget(rule=rule, seed=7, before=(5, 6))
+    assert "before" not in alone.spec()
+    assert third.spec() == alone.spec() | {"seed": 7, "before": [5, 6]}
+    assert Forget.model_validate(third.spec()) == third

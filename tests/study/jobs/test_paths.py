@@ -28,6 +28,8 @@ def test_that_of_a_one_shot_method_is_a_share_of_its_strengths(share, dose):
         ({"kind": "gradient_ascent", "updates": 7}, 7),
         ({"kind": "gradient_ascent", "epochs": 2}, 20),
         ({"kind": "fisher"}, 0),
+        ({"kind": "rewind_to_delete", "updates": 8}, 8),
+        ({"kind": "rewind_to_delete", "share": 0.5}, 0),
     ],
 )
 def test_updates_are_guessed_from_epochs(settings, updates):

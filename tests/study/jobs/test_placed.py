@@ -78,6 +78,10 @@ def test_a_place_that_the_path_does_not_have_and_one_where_it_has_diverged_say_s
     assert row_at(rows, "end") == rows[1]
     assert row_at(rows, "rewound") == rows[0]
     assert row_at([], "end") is None
+    never = [row | {"reached_0.1": False} for row in rows]
+    assert row_at(never, 0.1) is None
+    assert row_at(never, 0.1, or_end=True) == never[1]
+    assert row_at([], 0.1, or_end=True) is None
     assert reason_at(0.1, None) == "the path has no place 0.1"
     assert reason_at("end", rows[1]) == "the path has diverged there"
     assert reason_at("rewound", rows[0]) == ""

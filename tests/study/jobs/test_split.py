@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from ungrok.study import engine
-from ungrok.study.jobs import ChooseSplit, Train
+from ungrok.study.jobs import ChooseSplit, Train, Unlearn
 from ungrok.study.jobs.split import split_for
+from ungrok.study.jobs.trained import again
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 from ungrok.study.store import Store, Work
@@ -45,3 +46,31 @@ def test_a_job_takes_the_split_that_was_made_or_draws_that_of_its_spec(splits, t
     )
     drawn = split_for(Work(store, {}, tmp_path), data, block)
     assert drawn.forget.tolist() == list(range(20, 40))
+
+
+def test_a_further_request_is_told_what_was_chosen_before_and_neither_is_trained_on_again(tmp_path):
+    only = "forget=[{kind: local_grokking, size: 4, using: {by: quantile, candidate: 1}}]"
+    small = ("seeds=[0]", "claims.compare=[]", "requests=2", "noise_seeds=0", "analyze=[]", "probe=null")
+    plan = make_plan(load(str(TEXT), [only, *small, "unlearn=[{kind: gradient_difference, lr: 0.01, updates: 2}]"]))
+    store = Store(tmp_path)
+    engine.run(list(plan.jobs.values()), store, workers=0)
+    first, second = (store.open(key, ChooseSplit) for key, job in plan.jobs.items() if isinstance(job, ChooseSplit))
+    assert (first.result.before, second.result.before) == ([], [first.result.forget])
+    gone = {*first.result.forget, *second.result.forget}
+    assert len(gone) == 8
+    assert "before" not in first.result.spec()
+    (trained,) = (
+        store.open(key, Train)
+        for key, job in plan.jobs.items()
+        if job.inputs.get("split") == second.path.name and isinstance(job, Train)
+    )
+    assert trained.result.forget == sorted(gone)
+    assert len(again(trained).data.train) == 32
+    (path,) = (
+        store.open(key, Unlearn)
+        for key, job in plan.jobs.items()
+        if job.inputs.get("split") == second.path.name and isinstance(job, Unlearn)
+    )
+    tensors = path.tensors("path.safetensors")
+    assert tensors["forget"].tolist() == second.result.forget
+    assert tensors["retain"].tolist() == [i for i in range(40) if i not in gone]

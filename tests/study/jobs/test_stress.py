@@ -11,7 +11,7 @@ from ungrok.core.modules import duplicate
 from ungrok.core.weights import whole
 from ungrok.study import engine
 from ungrok.study.bill import Bill, Price
-from ungrok.study.jobs import Checkpoint, Evaluate, Placed, Stress
+from ungrok.study.jobs import Checkpoint, Evaluate, Lasting, Placed, Stress, Unlearn
 from ungrok.study.jobs.checkpoint import weights_of
 from ungrok.study.jobs.stress import StressSpec, material, scorer
 from ungrok.study.jobs.trained import build_run, forget_split
@@ -150,6 +150,28 @@ def test_equal_specs_give_equal_bytes_whoever_runs_them(attacks, tmp_path):
             there.folder(one.rows) / "result.json"
         ).read_bytes()
     assert engine.run(list(plan.jobs.values()), there, workers=0) == 0
+
+
+def test_a_method_that_goes_back_along_the_training_is_walked_again_and_searched(tmp_path):
+    """Its place and its search take the trajectory from which the path was walked."""
+    overrides = (
+        "seeds=[0]",
+        "noise_seeds=0",
+        "unlearn=[{kind: rewind_to_delete, share: 0.5}]",
+        "lasting={updates: 2, lr: 0.02}",
+    )
+    attack = ("stress={attacks: [{kind: quantize, bits: 8}], places: [end]}",)
+    plan, store = make_plan(load(str(TINY), [*overrides, *attack])), Store(tmp_path)
+    engine.run(list(plan.jobs.values()), store, workers=0)
+    ends = {one.stage: store.open(one.rows, Stress).result.rows[0] for one in plan.stress if one.place == "end"}
+    assert ends.keys() == {"pre_grok", "grokked"}
+    for path in plan.paths:
+        last = store.open(path.rows, Evaluate).result.rows[-1]
+        assert {name: ends[path.stage][name] for name in NUMBERS} == {name: last[name] for name in NUMBERS}
+    searched = [store.open(one.rows, Lasting).result for one in plan.lasting]
+    assert [result.budget for result in searched] == [
+        store.open(path.path, Unlearn).result.budget for path in plan.paths
+    ]
 
 
 class Prices:

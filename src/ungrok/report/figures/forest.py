@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -13,7 +11,7 @@ from matplotlib.lines import Line2D
 from ungrok.report.across import Question
 from ungrok.report.evidence import Evidence
 from ungrok.report.figures.drawing import WIDTH, Picture
-from ungrok.report.figures.front import LINE, MARKS, PLATE, effect_axis, natural
+from ungrok.report.figures.front import LINE, MARKS, PLATE, effect_axis, extent, row
 from ungrok.report.format import plural, slug, unit_of
 from ungrok.report.tables.across import title
 from ungrok.study.claims import Effect
@@ -34,17 +32,17 @@ def forest(question: Question, studies: Mapping[str, Evidence]) -> Picture | Non
     lines = _lines(question, studies)
     if not lines:
         return None
-    absent = sum(row.effect is None for setting in question.settings for row in setting.rows)
+    absent = sum(verdict.effect is None for setting in question.settings for verdict in setting.rows)
     figure = Figure(figsize=(WIDTH, 1.1 + LINE * len(lines)), layout="constrained")
     axes = figure.subplots()
     _draw(axes, lines, question.settings[0].rows[0].as_effect)
-    words = [word for word in MARKS if any(row and row.verdict == word for _, row in lines)]
+    words = [word for word in MARKS if any(verdict and verdict.verdict == word for _, verdict in lines)]
     handles = [Line2D([], [], linestyle="-", markersize=4.5, label=word, **MARKS[word]) for word in words]
     figure.legend(handles=handles, loc="outside lower center", ncols=max(len(handles), 1))
     how = (
         "A row a method, under the recipe, what is forgotten and the family of the method. Intervals hold together within a study, not over "
-        "studies. Right of the line the later side does better, as the paper says. A star marks updates that were counted up to the end of "
-        "the paths, because some never reached the target."
+        "studies. Right of the line the later side does better, as the paper says, and an arrow is an interval that goes on. A star marks updates "
+        "that were counted up to the end of the paths, because some never reached the target; net wins of the later side stand beside."
     )
     if absent:
         how += f" {plural(absent, 'row')} without an effect {'stands' if absent == 1 else 'stand'} in the table alone."
@@ -55,52 +53,36 @@ def _lines(question: Question, studies: Mapping[str, Evidence]) -> list[Line]:
     """Return the rows that have an effect from top to bottom, those of a setting under its name."""
     lines: list[Line] = []
     for setting in question.settings:
-        study, known = studies[setting.recipe], [row for row in setting.rows if row.effect is not None]
+        study, known = studies[setting.recipe], [verdict for verdict in setting.rows if verdict.effect is not None]
         if known:
             lines.append((f"{setting.recipe}, {study.called(setting.forget)}, {setting.family}", None))
-        for row in known:
-            mark = "*" if row.as_effect.cut_at is not None else ""
-            lines.append((study.called(row.setting.method) + mark, row))
+        for verdict in known:
+            mark = "*" if verdict.as_effect.cut_at is not None else ""
+            lines.append((study.called(verdict.setting.method) + mark, verdict))
     return lines
 
 
 def _draw(axes: Axes, lines: Sequence[Line], like: Effect) -> None:
     ratios = like.scale == "log ratio"
-    rows = [(place, row) for place, (_, row) in enumerate(lines) if row is not None]
-    finite = [0.0, *(end for _, row in rows for end in _ends(row) if math.isfinite(end))]
-    room = max(0.06 * (max(finite) - min(finite)), 0.05 if ratios else 0.002)
-    low, high = (_shown(end, like) for end in (min(finite) - room, max(finite) + room))
+    rows = [(place, verdict) for place, (_, verdict) in enumerate(lines) if verdict is not None]
+    ends = extent([verdict.as_effect for _, verdict in rows])
     axes.axvline(1 if ratios else 0, color="#000000", linewidth=0.8, zorder=1)
-    for place, row in rows:
-        style, (at, *ends) = MARKS[row.verdict], [_shown(end, like) for end in _ends(row)]
-        axes.plot(np.clip(ends, low, high), [place, place], color=style["color"], linewidth=1.4, zorder=2)
-        axes.plot([at], [place], markersize=4.5, zorder=3, linestyle="", **style)
+    for place, verdict in rows:
+        row(axes, place, verdict.verdict, verdict.as_effect, verdict.as_wins, ends)
     _labels(axes, lines)
-    effect_axis(axes, low, high, ratios=ratios, ticks=6)
+    effect_axis(axes, *ends, ratios=ratios, ticks=6)
     axes.set_xlabel(unit_of(like))
-
-
-def _ends(row: FiledVerdict) -> tuple[float, float, float]:
-    """Return the effect and the ends of its interval."""
-    assert row.effect is not None
-    return (row.effect, *row.as_effect.interval)
-
-
-def _shown(value: float, like: Effect) -> float:
-    """Return a value as the axis shows it: ratios, percentage points, or as it is."""
-    ratios = like.scale == "log ratio"
-    return natural(value, ratios) if ratios or like.unit == "accuracy" else value
 
 
 def _labels(axes: Axes, lines: Sequence[Line]) -> None:
     """Name the rows on the left, and settings inside, above their rows."""
-    for place, (text, row) in enumerate(lines):
-        if row is None:
+    for place, (text, verdict) in enumerate(lines):
+        if verdict is None:
             axes.annotate(
                 text, (0, place), xycoords=axes.get_yaxis_transform(), va="center", fontweight="bold", **PLATE
             )
     axes.set_ylim(len(lines) - 0.5, -0.5)
-    named = [(place, text) for place, (text, row) in enumerate(lines) if row is not None]
+    named = [(place, text) for place, (text, verdict) in enumerate(lines) if verdict is not None]
     axes.set_yticks([place for place, _ in named], [text for _, text in named])
     axes.tick_params("y", length=0)
     axes.spines["left"].set_visible(False)

@@ -17,7 +17,7 @@ from ungrok.report.figures.training import first_step, stage_marks
 from ungrok.report.format import number
 from ungrok.report.tables.verdicts import briefly, headline_verdicts, net_wins
 from ungrok.report.view import View
-from ungrok.study.claims import Verdict
+from ungrok.study.claims import Effect, Verdict, Wins, Word
 
 WIDTH = 10.4
 """Width of the figure in inches."""
@@ -105,10 +105,10 @@ def _forest(axes: Axes, lines: Sequence[Line], most: int) -> None:
     """Draw rows from top to bottom, with room for ``most`` of them; all of one panel have one scale."""
     rows = [(place, line) for place, line in enumerate(lines) if isinstance(line, Verdict)]
     ratios = rows[0][1].effect.scale == "log ratio"
-    low, high = _extent([line for _, line in rows], ratios)
+    low, high = extent([line.effect for _, line in rows])
     axes.axvline(1 if ratios else 0, color="#000000", linewidth=0.8, zorder=1)
     for place, verdict in rows:
-        _row(axes, place, verdict, (low, high), ratios)
+        row(axes, place, verdict.word, verdict.effect, verdict.wins, (low, high))
     for place, line in enumerate(lines):
         if isinstance(line, str):
             axes.annotate(
@@ -146,32 +146,35 @@ def ratio_ticks(axes: Axes, low: float, high: float) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def natural(value: float, ratios: bool) -> float:
-    """Return an effect as axes show it: a log ratio as a ratio, a share in percentage points."""
-    return math.exp(min(max(value, -700.0), 700.0)) if ratios else 100 * value
+def natural(value: float, like: Effect) -> float:
+    """Return an effect as axes show it: a log ratio as a ratio, accuracies in percentage points, anything else as it is."""
+    if like.scale == "log ratio":
+        return math.exp(min(max(value, -700.0), 700.0))
+    return 100 * value if like.unit == "accuracy" else value
 
 
-def _extent(rows: Sequence[Verdict], ratios: bool) -> tuple[float, float]:
-    """Return the ends of the axis: it holds no difference, all estimates, and the intervals but for those much wider than most."""
-    effects = [v.effect for v in rows]
+def extent(effects: Sequence[Effect]) -> tuple[float, float]:
+    """Return the ends of an axis: it holds no difference, all estimates, and the intervals but for those much wider than most."""
     values = [effect.value for effect in effects if effect.value is not None]
     ends = [end for effect in effects for end in effect.interval if math.isfinite(end)]
     farthest = max(1.2 * max(map(abs, values)), WIDEST * float(np.median(np.abs(ends))) if ends else 0.0)
     held = [0.0, *values, *(end for end in ends if abs(end) <= farthest)]
-    room = max(0.06 * (max(held) - min(held)), 0.05 if ratios else 0.002)
-    return natural(min(held) - room, ratios), natural(max(held) + room, ratios)
+    room = max(0.06 * (max(held) - min(held)), 0.05 if effects[0].scale == "log ratio" else 0.002)
+    return natural(min(held) - room, effects[0]), natural(max(held) + room, effects[0])
 
 
-def _row(axes: Axes, place: int, verdict: Verdict, extent: tuple[float, float], ratios: bool) -> None:
+def row(
+    axes: Axes, place: int, word: Word, effect: Effect, wins: Wins | None, ends_of_axis: tuple[float, float]
+) -> None:
     """Draw an estimate with its interval, cut at the ends of the axis, and net wins where a target was not always reached."""
-    effect, style = verdict.effect, MARKS[verdict.word]
+    style = MARKS[word]
     assert effect.value is not None
-    ends = np.clip([natural(end, ratios) for end in effect.interval], *extent)
+    ends = np.clip([natural(end, effect) for end in effect.interval], *ends_of_axis)
     axes.plot(ends, [place, place], color=style["color"], linewidth=1.4, zorder=2)
     for end, whole, arrow in zip(ends, effect.interval, "<>", strict=True):
-        if not math.isclose(end, natural(whole, ratios)):
+        if not math.isclose(end, natural(whole, effect)):
             axes.plot([end], [place], arrow, color=style["color"], markersize=4, clip_on=False)
-    axes.plot([natural(effect.value, ratios)], [place], markersize=4.5, zorder=3, linestyle="", **style)
-    if verdict.wins and effect.cut_at is not None:
-        beside: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
-        axes.annotate(net_wins(verdict.wins), (1, place), (4, 0), va="center", color="#666666", fontsize=8, **beside)
+    axes.plot([natural(effect.value, effect)], [place], markersize=4.5, zorder=3, linestyle="", **style)
+    beside: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+    for text in net_wins(effect, wins):
+        axes.annotate(text, (1, place), (4, 0), va="center", color="#666666", fontsize=8, **beside)

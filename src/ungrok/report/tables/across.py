@@ -9,7 +9,7 @@ from ungrok.report.across import Question, Tally
 from ungrok.report.evidence import Evidence
 from ungrok.report.format import MISSING, estimate, fixed, interval, number, unit_of
 from ungrok.report.tables.table import Cell, Row, Table, reason
-from ungrok.report.tables.verdicts import HEADS
+from ungrok.report.tables.verdicts import HEADS, net_wins, verdict_cell
 from ungrok.study.claims import Effect
 from ungrok.study.verdict_file import FiledVerdict
 
@@ -105,7 +105,8 @@ def rows_of(question: Question, every: Mapping[str, Evidence]) -> Table:
         study = every[setting.recipe]
         for row in setting.rows:
             names = [study.called(setting.forget), setting.family, study.called(row.setting.method)]
-            effect, notes = row.as_effect, "; ".join(note.text for note in row.notes)
+            effect = row.as_effect
+            notes = "; ".join([*(note.text for note in row.notes), *net_wins(effect, row.as_wins)])
             rows.append([
                 setting.recipe, *names, study.called(row.comparison), estimate(effect), interval(effect), str(row.n_seeds),
                 Cell((row.verdict,), row.verdict), *reason(notes or MISSING),
@@ -138,8 +139,6 @@ def _order(row: FiledVerdict) -> int:
 def _cell(row: FiledVerdict | None) -> str | Cell:
     if row is None:
         return MISSING
-    if row.effect is None:
-        return Cell((row.verdict, row.notes[0].text if row.notes else ""), row.verdict)
     effect = row.as_effect
     unit = "\N{NO-BREAK SPACE}pp" if effect.scale == "difference" and effect.unit == "accuracy" else ""
-    return Cell((row.verdict, estimate(effect) + unit, interval(effect)), row.verdict)
+    return verdict_cell(row.verdict, effect, row.as_wins, row.notes[0].text if row.notes else "", unit)

@@ -9,7 +9,7 @@ from ungrok.report.format import MISSING, POINTS, estimate, interval, p_value, p
 from ungrok.report.names import metric_name, place_name
 from ungrok.report.tables.table import Cell, Row, Table, reason
 from ungrok.report.view import View
-from ungrok.study.claims import WORDS, Claim, Verdict, Wins, every_claim
+from ungrok.study.claims import WORDS, Claim, Effect, Verdict, Wins, Word, every_claim
 from ungrok.study.claims.efficiency import READINGS
 from ungrok.study.place import Comparison
 
@@ -44,9 +44,14 @@ def briefly(verdict: Verdict) -> str:
     return HEADS.get(_key(verdict), (title, title))[1]
 
 
-def net_wins(wins: Wins) -> str:
-    """Return in how many more pairs the later side needs fewer updates, of all pairs."""
-    return f"net wins {f'{wins.net:+d}'.replace('-', '−') if wins.net else '0'} of {sum(wins)}"
+def net_wins(effect: Effect, wins: Wins | None) -> list[str]:
+    """Return in how many more pairs the later side needs fewer updates, of all pairs.
+
+    Nothing where every path reached its target: a ratio then says everything.
+    """
+    if wins is None or effect.cut_at is None:
+        return []
+    return [f"net wins {f'{wins.net:+d}'.replace('-', '−') if wins.net else '0'} of {sum(wins)}"]
 
 
 def _key(verdict: Verdict) -> Key:
@@ -75,13 +80,18 @@ def _headline(view: View, comparison: Comparison, own: Sequence[Verdict], how: s
         row: Row = [view.names.method(method)]
         for key in keys:
             verdict = cells.get((method, *key))
-            row += [verdict_cell(verdict)] if verdict else _without(view, method, key)
+            row += [_cell(verdict)] if verdict else _without(view, method, key)
         seeds = [v.n_seeds for v in own if v.method == method and v.n_seeds] or [0]
         rows.append([*row, " to ".join(dict.fromkeys(map(str, (min(seeds), max(seeds)))))])
     title = (
         f"{view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}, at {place_name(own[0].at)}"
     )
     return Table(title, how, ["method", *heads, "seeds"], rows)
+
+
+def _cell(verdict: Verdict) -> Cell:
+    short = verdict.notes[0].short if verdict.notes else ""
+    return verdict_cell(verdict.word, verdict.effect, verdict.wins, short)
 
 
 def _head(key: Key, own: Sequence[Verdict]) -> str:
@@ -101,18 +111,11 @@ def _without(view: View, method: str, key: Key) -> Row:
     return reason("no rate searched") if key == ("efficiency", "own_rate") else [MISSING]
 
 
-def verdict_cell(verdict: Verdict) -> Cell:
-    """Return the word of a verdict, its effect and interval, and net wins where a target was not always reached."""
-    word, effect = verdict.word, verdict.effect
+def verdict_cell(word: Word, effect: Effect, wins: Wins | None, reason_for_none: str, unit: str = "") -> Cell:
+    """Return the cell of a verdict: its word, effect with what follows it, interval, and net wins; without an effect the reason."""
     if effect.value is None:
-        text = verdict.notes[0].short if verdict.notes else ""
-        return Cell((word, text), word, reason=True)
-    return Cell((word, estimate(effect), interval(effect), *_wins(verdict)), word)
-
-
-def _wins(verdict: Verdict) -> list[str]:
-    """Return net wins where a target was not always reached, so that a ratio does not say everything."""
-    return [net_wins(verdict.wins)] if verdict.wins and verdict.effect.cut_at is not None else []
+        return Cell((word, reason_for_none), word, reason=True)
+    return Cell((word, estimate(effect) + unit, interval(effect), *net_wins(effect, wins)), word)
 
 
 def all_verdicts(view: View, later: str) -> Iterator[Table]:
@@ -147,5 +150,5 @@ def _verdict_row(view: View, v: Verdict, several: Sequence[bool]) -> Row:
         str(v.n_seeds),
         p_value(v.p_value),
         Cell((v.word,), v.word),
-        *reason("; ".join(filter(None, [v.note, *_wins(v)])) or MISSING),
+        *reason("; ".join(filter(None, [v.note, *net_wins(v.effect, v.wins)])) or MISSING),
     ]

@@ -76,7 +76,8 @@ class Collateral(Claim):
         notes = read.notes
         sides = evidence.read(lambda track: lost(track, read.row(track)), read.pairs)
         if not sides.n and read.pairs:
-            notes = (Note("never_both"), *notes)
+            reached = evidence.read(lambda track: number(read.row(track), column + suffix), read.pairs)
+            notes = (Note("oracle_lacks", {"accuracy": column}) if reached.n else Note("never_both"), *notes)
         elif sides.n < len(read.pairs) and not suffix:
             # Damage can only be larger where a path has not come as far yet, if it grows along the path.
             least = evidence.read(lambda track: lost(track, read.row(track) or track.end), read.pairs)

@@ -28,6 +28,7 @@ NOTES: dict[str, tuple[str, str]] = {
     "some_diverged": ("diverged", ": {before} → {after} of {pairs}"),
     "all_diverged": ("diverged", ""),
     "diverged_or_no_oracle": ("diverged, or no oracle", ""),
+    "oracle_lacks": ("no {accuracy} of the oracle", ": there is no oracle, or an earlier version wrote these results without it"),
     "no_gap": ("no pair in which both gaps are known", ""),
     "no_floor": ("no second oracle in {count} of {pairs} pairs", ": their gaps are counted from zero"),
     "gap_started": ("gap starts at {before:.3f} → {after:.3f}", ": one that always ends at the oracle changes by just that"),

@@ -215,6 +215,7 @@ class Verdict:
             "n_seeds": self.n_seeds,
             "p_value": self.p_value,
             "verdict": self.word,
+            "wins": None if self.wins is None else self.wins._asdict(),
             "notes": [{"code": note.code, "text": note.text} for note in self.notes],
         }  # fmt: skip
 

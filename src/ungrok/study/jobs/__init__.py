@@ -9,6 +9,7 @@ from ungrok.study.jobs.matched import MatchedCheckpoint
 from ungrok.study.jobs.oracle import Oracle
 from ungrok.study.jobs.placed import Placed
 from ungrok.study.jobs.rescaled import RescaledCheckpoint
+from ungrok.study.jobs.sequence import RequestSequence
 from ungrok.study.jobs.snapshot import Snapshot
 from ungrok.study.jobs.split import ChooseSplit
 from ungrok.study.jobs.stage import Stage
@@ -27,6 +28,7 @@ __all__ = [
     "MatchedCheckpoint",
     "Oracle",
     "Placed",
+    "RequestSequence",
     "RescaledCheckpoint",
     "Snapshot",
     "Stage",

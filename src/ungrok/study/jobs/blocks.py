@@ -17,16 +17,21 @@ from ungrok.train import Training
 
 
 class Forget(Schema):
-    """A forget rule and the seed of its draw; flat where it is stored, and without the rule's label."""
+    """A forget rule and the seed of its draw; flat where it is stored, and without the rule's label.
+
+    ``before`` holds the seeds of earlier requests to the same rule, whose sets are forgotten already.
+    """
 
     rule: AnyForgetRule
     seed: int
+    before: tuple[int, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _from_flat(cls, value: Any) -> Any:
         if isinstance(value, dict) and not isinstance(value.get("rule"), ForgetRule) and "seed" in value:
-            return {"rule": {key: setting for key, setting in value.items() if key != "seed"}, "seed": value["seed"]}
+            own = {key: value[key] for key in ("seed", "before") if key in value}
+            return own | {"rule": {key: setting for key, setting in value.items() if key not in own}}
         return value
 
     @field_validator("rule")
@@ -35,8 +40,9 @@ class Forget(Schema):
         return value.model_copy(update={"name": None})
 
     def spec(self) -> dict[str, Any]:
-        """Return the rule's settings and the seed beside each other."""
-        return anonymous(self.rule) | {"seed": self.seed}
+        """Return the rule's settings and the seed beside each other, and the seeds of earlier requests where there were some."""
+        earlier = {"before": list(self.before)} if self.before else {}
+        return anonymous(self.rule) | {"seed": self.seed} | earlier
 
 
 class OwnLoss(Schema):

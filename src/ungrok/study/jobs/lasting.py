@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,11 +38,12 @@ BEFORE = ("UA", "RA", "TA", "validation_accuracy", "bystander_accuracy")
 
 
 class Repair(Schema):
-    """Training on retained data alone by SGD with a momentum of 0.9, at each of several rates."""
+    """Training on retained data alone, at each of several rates; SGD has a momentum of 0.9."""
 
     updates: int
     lr: tuple[float, ...]
     batch: int
+    optimizer: Literal["sgd", "adamw"] = "sgd"
 
 
 class LastingSpec(PathSpec):
@@ -173,8 +174,7 @@ class _Trial:
 
     @property
     def _relearn(self) -> Relearn:
-        repair = self._spec.repair
-        return Relearn(shares=(0.0,), lr=repair.lr, updates=repair.updates, batch=repair.batch)
+        return Relearn(shares=(0.0,), **self._spec.repair.to_dict())
 
     def _repaired(self, setting: Setting) -> Mapping[str, float | None]:
         """Return the numbers of the model after the repair at one rate."""

@@ -15,8 +15,18 @@ from ungrok.evaluate.cost import Metered
 from ungrok.methods import Iterative, OneShot, Unlearner, UnlearningPath
 from ungrok.study.job import Spec
 from ungrok.study.jobs.blocks import Forget, OwnLoss
+from ungrok.study.jobs.checkpoint import Checkpoint
+from ungrok.study.jobs.rewound import Rewound
 from ungrok.study.jobs.split import made_split
-from ungrok.study.jobs.trained import Trained, TrainSpec, build_run, forget_split, fresh_model, weights_at
+from ungrok.study.jobs.trained import (
+    FinishedTraining,
+    Trained,
+    TrainSpec,
+    build_run,
+    forget_split,
+    fresh_model,
+    weights_at,
+)  # fmt: skip
 from ungrok.study.recipe import AnyUnlearner
 from ungrok.study.recipe_blocks import BatchSizes
 from ungrok.study.seeding import fresh_weights, path_batches
@@ -47,10 +57,10 @@ class PathSpec(Spec):
         return value.model_copy(update={"name": None})
 
     def updates(self) -> int:
-        """Return about how many updates the path makes; 0 for a one-shot method."""
+        """Return about how many updates the path makes; 0 for a one-shot method, and where only the training can tell."""
         method = self.unlearn
         if not isinstance(method, Iterative):
-            return 0
+            return getattr(method, "updates", None) or 0
         return method.updates or EPOCH * (method.epochs or method.default_epochs)
 
 
@@ -61,17 +71,36 @@ class Sources:
     Args:
         split: What is forgotten, where a split job decided that instead of the spec.
         start: What was kept of the model before the first update of training: the base model, from which an oracle starts.
+        trajectory: The training that gave the model from which the path starts.
+        step: The step of that training at which the model stands.
 
     """
 
     split: ForgetSplit | None = None
     start: dict[str, Tensor] | None = None
+    trajectory: FinishedTraining | None = None
+    step: int | None = None
 
     @classmethod
     def of(cls, work: Work, training: TrainSpec) -> Sources:
         """Return what the inputs of a job hold."""
-        start = weights_at(work.open("trajectory", Trained), 0) if work.has("trajectory") else None
-        return cls(made_split(work, training.data()), start)
+        split = made_split(work, training.data())
+        if not work.has("trajectory"):
+            return cls(split)
+        trajectory, step = work.open("trajectory", Trained), work.open("stage", Checkpoint).result.step
+        return cls(split, weights_at(trajectory, 0), trajectory, step)
+
+    def rewound(self, split: ForgetSplit, retain: Metered) -> Rewound | None:
+        """Return what goes back along the training; None without one.
+
+        Args:
+            split: What is forgotten and retained.
+            retain: The retain set, which counts the passes over it.
+
+        """
+        if self.trajectory is None or self.step is None:
+            return None
+        return Rewound(self.trajectory, self.step, split, retain)
 
 
 @dataclass(frozen=True)
@@ -130,6 +159,7 @@ def depart(training: TrainSpec, weights: dict[str, Tensor], spec: PathSpec, sour
         validation=held_out if len(data.validation) else None,
         factory=fresh,
         base=fresh() if "base" in method.needs and start is not None else None,
+        rewound=sources.rewound(split, sets["retain"]),
         seed=seed,
     )
     return Departure(run, split, path, sets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ungrok.evaluate.targets import target_column
 from ungrok.study.bill import Bill, Prices
@@ -19,9 +19,15 @@ Row = dict[str, Any]
 
 
 class PlacedSpec(PathSpec):
-    """A path, and where on it: a target of UA (the first observed place at or below it), the rewound place, or the end."""
+    """A path, and where on it: a target of UA (the first observed place at or below it), the rewound place, or the end.
+
+    With ``or_end`` the end stands in for a place that the path does not have.
+    """
+
+    optional: ClassVar[frozenset[str]] = PathSpec.optional | {"or_end"}
 
     where: Where
+    or_end: bool = False
 
 
 class PlacedResult(CheckpointResult):
@@ -52,7 +58,7 @@ class Placed(Checkpoint):
         step, reason, training = source.result.step, source.result.reason, source.result.training
         row = None
         if step is not None:
-            row = row_at(work.open("rows", Evaluate).result.rows, spec.where)
+            row = row_at(work.open("rows", Evaluate).result.rows, spec.where, or_end=spec.or_end)
             reason = reason_at(spec.where, row)
         if row is None or reason:
             return PlacedResult(step=None, reason=reason, training=training)
@@ -73,18 +79,22 @@ class Placed(Checkpoint):
         return Bill(self.spec.updates() * price.update, price.weights)
 
 
-def row_at(rows: Sequence[Row], where: float | Literal["oracle", "rewound", "end"]) -> Row | None:
-    """Return the row of a place on a path; None where the path never gets there.
+def row_at(
+    rows: Sequence[Row], where: float | Literal["oracle", "rewound", "end"], *, or_end: bool = False
+) -> Row | None:
+    """Return the row of a place on a path; None where the path has no such place.
 
     Args:
         rows: Of :class:`~ungrok.study.jobs.evaluate.Evaluate`, the starting point first.
         where: As in :class:`PlacedSpec`.
+        or_end: As in :class:`PlacedSpec`.
 
     """
+    last = rows[-1] if rows else None
     if where == "end":
-        return rows[-1] if rows else None
+        return last
     column = "rewound" if where == "rewound" else target_column(where)
-    return next((row for row in rows if row[column]), None)
+    return next((row for row in rows if row[column]), last if or_end else None)
 
 
 def reason_at(where: float | str, row: Row | None) -> str:

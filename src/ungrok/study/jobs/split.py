@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
+from typing import ClassVar, get_args
 
 from ungrok.core.errors import UngrokError
 from ungrok.data.base import Data
@@ -28,9 +28,13 @@ class SplitResult(Result):
     """The chosen examples, the sizes of the groups by rule, and how hard the chosen ones are.
 
     ``sizes`` counts members by rule and group, ``used`` being the recipe's own rule; ``members`` holds one value per chosen example.
+    ``before`` holds what earlier requests had chosen, where there were some.
     """
 
+    optional: ClassVar[frozenset[str]] = frozenset({"before"})
+
     forget: list[int]
+    before: list[list[int]] = []
     group: str
     matched: bool
     examples: int
@@ -64,17 +68,19 @@ class ChooseSplit(Job[SplitSpec, SplitResult]):
             )
         history = loss_history(trajectory, data, per_epoch)
         seen = replace(data, history=history)
-        forget = rule.split(seen, self.spec.forget.seed).forget.tolist()
+        block = self.spec.forget
+        split = rule.split(seen, block.seed, block.before)
+        forget, before = split.forget.tolist(), [part.tolist() for part in split.before]
         if not isinstance(rule, LocalGrokking):  # of a plug-in, which may choose in any other way
-            return SplitResult(
-                forget=forget, group=rule.kind, matched=False, examples=len(data.train), sizes={}, members={}
-            )
+            other = {"group": rule.kind, "matched": False, "sizes": {}, "members": {}}
+            return SplitResult(forget=forget, before=before, examples=len(data.train), **other)
         hard = difficulty(seen)
         columns = {name: getattr(hard, name) for name in HARDNESS} | {"final_loss": history.own[-1]}
         rules = {name: rule.using.model_copy(update={"rule": name, "by": "absolute"}) for name in get_args(RuleName)}
         groups = {name: eligible(seen, other) for name, other in rules.items()} | {"used": eligible(seen, rule.using)}
         return SplitResult(
             forget=forget,
+            before=before,
             group=rule.group,
             matched=rule.matched,
             examples=len(data.train),
@@ -85,7 +91,10 @@ class ChooseSplit(Job[SplitSpec, SplitResult]):
 
 def made_split(work: Work, data: Data) -> ForgetSplit | None:
     """Return the forget split that a split job among the inputs made; None where there is none."""
-    return split_of(work.open("split", ChooseSplit).result.forget, data) if work.has("split") else None
+    if not work.has("split"):
+        return None
+    made = work.open("split", ChooseSplit).result
+    return split_of(made.forget, data, made.before)
 
 
 def split_for(work: Work, data: Data, block: Forget | None) -> ForgetSplit:

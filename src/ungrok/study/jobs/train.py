@@ -38,7 +38,7 @@ class Train(Trained):
             base = work.open("base", Trained)
             run.model.load_state_dict(whole(run.model, weights_at(base, base.result.steps)))
         record = run.record(work.folder, tick=lambda step: work.tick(step / run.training.steps))
-        return TrainResult(**record, forget=None if split is None else split.forget.tolist())
+        return TrainResult(**record, forget=None if split is None else split.gone.tolist())
 
     def earlier(self) -> Iterator[tuple[str, int, dict[str, Any], dict[str, str]]]:
         """Yield the training that was measured on all classes, those that it never sees included."""

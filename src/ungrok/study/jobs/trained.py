@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -37,7 +38,7 @@ class TrainSpec(Spec):
     part: Literal["base"] | None = None
     """``base`` for the model that trajectories start from."""
     measured: Literal["classes left"] | None = None
-    """Which validation and test examples its accuracies, and so its transition, are read on; all of them where None."""
+    """That its accuracies, and so its transition, are read on the classes that are left; where None, they are so only if a class is gone."""
 
     def data(self) -> Data:
         """Return all data of the problem, on the CPU."""
@@ -99,9 +100,14 @@ def build_run(spec: TrainSpec, split: ForgetSplit | None = None) -> Run:
         data = data.base_part()
     device = torch.device(spec.device)
     run = Run(network.to(device), data.to(device), spec.trajectory, batch_order(spec.training_seed))
-    if spec.measured == "classes left":
+    if spec.measured == "classes left" or (split is not None and _empties_class(split, data)):
         run.measure_on(data.train.targets.unique())
     return run
+
+
+def _empties_class(split: ForgetSplit, left: Data) -> bool:
+    """Return whether a split has left no training example of a class that a classifier is measured on."""
+    return left.family == "classifier" and not set(split.classes) <= set(left.train.targets.unique().tolist())
 
 
 def forget_split(data: Data, block: Forget) -> ForgetSplit:
@@ -115,22 +121,24 @@ def forget_split(data: Data, block: Forget) -> ForgetSplit:
         raise RecipeError(
             f"forget split {block.rule.label!r} depends on a trajectory, which weights of your own do not have; name another with --forget"
         )
-    return block.rule.split(data, block.seed)
+    return block.rule.split(data, block.seed, block.before)
 
 
-def split_of(forget: list[int], data: Data) -> ForgetSplit:
+def split_of(forget: list[int], data: Data, before: Sequence[list[int]] = ()) -> ForgetSplit:
     """Return the forget split that a split job made.
 
     Args:
         forget: Indices into the training data.
         data: All data of the problem.
+        before: Indices that earlier requests had forgotten already.
 
     """
-    index = torch.tensor(forget)
+    index, earlier = torch.tensor(forget), tuple(map(torch.tensor, before))
     mask = torch.ones(len(data.train), dtype=torch.bool)
-    mask[index] = False
+    for part in (*earlier, index):
+        mask[part] = False
     touched = data.train.targets.cpu()[index].unique().tolist()
-    return ForgetSplit(index, mask.nonzero().squeeze(1), tuple(touched))
+    return ForgetSplit(index, mask.nonzero().squeeze(1), tuple(touched), earlier)
 
 
 def again(source: FinishedTraining) -> Run:
