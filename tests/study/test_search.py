@@ -292,6 +292,17 @@ def test_neither_the_order_of_jobs_nor_an_interruption_changes_a_byte(trained, u
     assert finished(plan, store, tmp_path / "out") == table
 
 
+def test_a_path_is_read_once_in_all_rounds(undisturbed, monkeypatch):
+    plan, store, _ = undisturbed
+    opened = []
+    plain = Store.open
+    monkeypatch.setattr(Store, "open", lambda self, key, kind: opened.append(key) or plain(self, key, kind))
+    again = make_plan(plan.recipe)
+    regrow(again, store)
+    assert again.round > 2
+    assert len(opened) == len(set(opened)) > len(again.recipe.seeds)
+
+
 def test_nothing_is_added_before_all_paths_are_finished(undisturbed, tmp_path):
     plan, store, _ = undisturbed
     shutil.copytree(store.root, tmp_path / "store")
