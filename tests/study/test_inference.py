@@ -152,9 +152,7 @@ def named_falsely(rows, last, true, alpha):
     for signs in flips(seeds):
         swapped = [d if effect else signs * d for d, effect in zip(rows, true, strict=True)]
         estimates = family([Differences(d) for d in swapped], seeds, alpha, last)
-        named += any(
-            row.p_value <= alpha + 1e-12 for row, effect in zip(estimates, true, strict=True) if not effect
-        )
+        named += any(row.p_value <= alpha + 1e-12 for row, effect in zip(estimates, true, strict=True) if not effect)
     return named / len(flips(seeds))
 
 
