@@ -151,7 +151,7 @@ def recipe_of(rows: pd.DataFrame) -> Recipe:
     own = (
         f"seeds={sorted(rows['seed'].unique().tolist())}",
         f"unlearn=[{{kind: {ITERATIVE}, lr: {lr}, updates: {BUDGET:g}}}{stopping}]",
-        "claims.targets=[0.1]", "forget=[{kind: class}]", "along=null", *([] if searched else ["search=null"]),
+        "claims.targets=[0.1]", "forget=[{kind: class}]", "along=null", "stress=null", "lasting=null", *([] if searched else ["search=null"]),
     )  # fmt: skip
     return load("digits", own)
 

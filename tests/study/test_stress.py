@@ -109,6 +109,15 @@ def test_relearning_takes_the_fewest_updates_over_all_settings_to_half_of_the_or
     assert (at_once["updates"].item(), at_once["censored"].item()) == (0, False)
 
 
+def test_where_relearning_diverges_it_counts_with_the_last_update_that_was_tried():
+    """A path whose numbers are no longer finite was not relearned by where they end."""
+    never = curve("unlearned", {0: 0.0, 5: 0.1, 50: None})
+    own = relearned(table(ORIGINAL, never))
+    assert (own["updates"].item(), own["censored"].item()) == (50, True)
+    back = relearned(table(ORIGINAL, curve("unlearned", {0: 0.0, 5: 0.4, 50: None})))
+    assert (back["updates"].item(), back["censored"].item()) == (pytest.approx(5), False)
+
+
 def test_what_attacks_gave_is_known_by_path_and_place():
     end = curve("unlearned", {0: 0.0, 5: 0.1, 50: 0.2}, place="end")
     second = curve("oracle_2", {0: 0.1, 5: 0.2, 50: 0.5})
@@ -152,6 +161,13 @@ def test_a_floor_of_too_few_seeds_decides_nothing(floors):
     assert (row["word"], row["floor_seeds"]) == ("undecided", floors)
     few = standings(worst[:5], two).to_dict("records")
     assert few[0]["word"] == "undecided"
+
+
+def test_a_floor_without_an_upper_end_decides_nothing():
+    """Everything would lie below it."""
+    (row,) = standings(*frames(lambda s: 0.9 - 0.01 * s, lambda s: 0.01 * s, range(6)), alpha=0.02).to_dict("records")
+    assert math.isinf(row["floor_high"])
+    assert row["word"] == "undecided"
 
 
 def test_intervals_of_several_methods_hold_together():

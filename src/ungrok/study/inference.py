@@ -206,9 +206,9 @@ def family(
 ) -> list[Estimate]:
     """Test all rows of a family at once, or some of them after the others, so that the others do not depend on them.
 
-    Where some rows come last, the others are tested by themselves at :data:`OTHERS_FIRST` of alpha. The last ones may then spend what is
-    left: a flip under which the others would have named a row is spent, and the spent flips and those under which a last row would be
-    named are together at most alpha of all. So any row of the family is named falsely with a chance of at most alpha, as before.
+    Where some rows come last, the others are tested by themselves at :data:`OTHERS_FIRST` of alpha, and the last ones by themselves at what
+    is left, whatever was found before. So any row of the family is named falsely with a chance of at most alpha, as before, whichever
+    rows have an effect. With few seeds nothing may be left for the last ones.
 
     Args:
         rows: The rows, with values of the same ``seeds`` seeds in the same order.
@@ -227,13 +227,14 @@ def family(
     if later.all() or not later.any():
         return _tested(rows, table, signs, _rank(alpha, signs))
     first = [row for row, is_last in zip(rows, later, strict=True) if not is_last]
-    rank = _rank(OTHERS_FIRST * alpha, signs)
-    estimates = iter(_tested(first, table[~later], signs, rank))
-    spent = _named(table[~later].max(axis=0), rank)
     rest = [row for row, is_last in zip(rows, later, strict=True) if is_last]
-    after = iter(_tested(rest, table[later], signs, _rank(alpha, signs), spent))
+    own, every = _rank(OTHERS_FIRST * alpha, signs), _rank(alpha, signs)
+    estimates = iter(_tested(first, table[~later], signs, own))
+    after = iter(_tested(rest, table[later], signs, every - own))
     return [
-        next(after) if is_last else replace(own := next(estimates), p_value=min(1.0, own.p_value / OTHERS_FIRST))
+        replace(one := next(after), p_value=min(1.0, one.p_value + own / len(signs)))
+        if is_last
+        else replace(one := next(estimates), p_value=min(1.0, one.p_value / OTHERS_FIRST))
         for is_last in later
     ]
 
@@ -243,22 +244,13 @@ def _rank(alpha: float, signs: Floats) -> int:
     return math.floor(alpha * len(signs) * (1 + 1e-12))
 
 
-def _named(largest: Floats, rank: int) -> NDArray[np.bool_]:
-    """Return under which flips a row would have been named, given the largest statistic under each, shape (flips,)."""
-    below = np.searchsorted(np.sort(largest), largest - _TIE)
-    return np.asarray(len(largest) - below <= rank)
-
-
-def _tested(
-    rows: Sequence[PairedRow], table: Floats, signs: Floats, rank: int, spent: NDArray[np.bool_] | None = None
-) -> list[Estimate]:
-    """Return the estimates of one test; ``spent`` flips count as if another row had reached whatever was observed."""
+def _tested(rows: Sequence[PairedRow], table: Floats, signs: Floats, rank: int) -> list[Estimate]:
+    """Return the estimates of one test."""
     first, second = _largest(table)
-    estimates = []
-    for row, own in zip(rows, table, strict=True):
-        others = np.where(own == first, second, first)
-        estimates.append(_estimate(row, own, others if spent is None else np.where(spent, np.inf, others), signs, rank))
-    return estimates
+    return [
+        _estimate(row, own, np.where(own == first, second, first), signs, rank)
+        for row, own in zip(rows, table, strict=True)
+    ]
 
 
 def _largest(table: Floats) -> tuple[Floats, Floats]:

@@ -100,8 +100,8 @@ def relearned(stress: pd.DataFrame) -> pd.DataFrame:
     """Return after how many updates of relearning UA is back at half of the original's, on forget examples that the attacker lacks.
 
     The fewest over all settings count, since an attacker may choose: rates, and shares of the forget set. Between the observed places UA is
-    read from a straight line, for places lie far apart. Where no setting gets there, the number is the last that was tried and
-    ``censored`` is true. A model that is there before any update has 0; every other has at least 1.
+    read from a straight line, for places lie far apart. Where no setting gets there, the number is the last that was tried, with finite
+    numbers or without, and ``censored`` is true. A model that is there before any update has 0; every other has at least 1.
 
     Args:
         stress: A study's table ``stress``.
@@ -117,6 +117,7 @@ def relearned(stress: pd.DataFrame) -> pd.DataFrame:
     halves = starts[[*cell, "UA"]].rename(columns={"UA": "original_UA"})
     rows = table[table["subject"] != "original"].merge(halves, on=cell)
     keys = [*PLACE, "subject", "method", "place"]
+    rows = rows.assign(last=rows.groupby(keys, dropna=False)["updates"].transform("max"))
     rows = rows[rows["UA"].notna()].sort_values("updates", kind="stable")
     half = HALF * rows["original_UA"].astype(float) - 1e-9
     rows = rows.assign(ua=rows["UA"].astype(float), half=half)
@@ -126,7 +127,7 @@ def relearned(stress: pd.DataFrame) -> pd.DataFrame:
     # A place after the first that is back does not come from below, and its line means nothing; it lies later in any case.
     crossed = between.where(before["ua"] < half, rows["updates"]).clip(lower=1.0).where(rows["updates"] > 0, 0.0)
     rows = rows.assign(hit=crossed.where(rows["ua"] >= half))
-    ends = rows.groupby(keys, dropna=False, sort=True).agg(hit=("hit", "min"), last=("updates", "max")).reset_index()
+    ends = rows.groupby(keys, dropna=False, sort=True).agg(hit=("hit", "min"), last=("last", "max")).reset_index()
     return ends.assign(updates=ends["hit"].fillna(ends["last"]), censored=ends["hit"].isna())[
         [*keys, "updates", "censored"]
     ]
@@ -196,7 +197,8 @@ def standings(worst: pd.DataFrame, floors: pd.DataFrame, alpha: float = 0.05) ->
     """Return, per method and side, the mean of R beside that of the floor, each with its interval over seeds, and a word.
 
     The intervals of R hold together, over all rows that are given. *forgotten*: R's interval ends at or below the upper end of the floor's;
-    *hidden*: it begins above that; else *undecided*, and wherever fewer than six seeds have an R or fewer than six a floor.
+    *hidden*: it begins above that; else *undecided*, and wherever fewer than six seeds have an R or a floor, or the
+    floor's interval has no upper end.
 
     Args:
         worst: Rows of :func:`worst_gap`.
@@ -238,7 +240,7 @@ def interval_of(rows: list[np.ndarray], alpha: float) -> list[Estimate]:
 
 def word(worst: Estimate | None, two: Estimate | None) -> Word:
     """Return the word for R, given the floor between two oracles; see :func:`standings`."""
-    if worst is None or two is None or min(worst.n, two.n) < FEWEST:
+    if worst is None or two is None or min(worst.n, two.n) < FEWEST or two.high == np.inf:
         return "undecided"
     if worst.high <= two.high:
         return "forgotten"

@@ -95,7 +95,7 @@ def test_an_oracle_that_knows_half_from_the_start_leaves_nothing_to_relearn(hand
     table.loc[(table["subject"] == "oracle") & (table["stage"] == "grokked") & (table["kind"] == "relearn"), "UA"] = 0.7
     verdict = rows_of(hand, table)["relearn_updates", "UA ≤ 0.1"]
     assert (verdict.effect.value, verdict.n_seeds) == (None, 0)
-    assert verdict.note.startswith("the oracle is at half from the start in 8 of 16 pairs")
+    assert verdict.note.startswith("the oracle is at half from the start in 8 of 8 pairs")
 
 
 def test_the_worst_gap_is_compared_beyond_its_floor(hand):
@@ -125,6 +125,32 @@ def test_without_six_floors_nothing_lies_above_them(hand):
     assert verdict.word == "inconclusive"
     assert verdict.note.startswith("floor of 5 seeds")
     assert "no second oracle in 3 of 8 pairs" in verdict.note
+
+
+def test_a_floor_of_one_side_alone_is_subtracted_from_neither(hand):
+    """Else the side without a floor would seem to give more back."""
+    table = attacks(hand, (None, None), crushed=(0.6, 0.6), oracle=(None, None), floors=0.2)
+    bare = (table["subject"] == "oracle_2") & (table["stage"] == "pre_grok") & (table["seed"] >= 6)
+    verdict = rows_of(hand, table[~bare])["worst_gap", "UA ≤ 0.1"]
+    assert verdict.effect.value == pytest.approx(0.0)
+    assert "no second oracle in 2 of 8 pairs" in verdict.note
+
+
+def test_pairs_that_attacks_say_nothing_of_are_counted(hand):
+    """The later model of one seed has diverged at its end, so that it was not attacked there."""
+    table = attacks(hand, (4, 8), place="end")
+    gone = (table["subject"] == "unlearned") & (table["stage"] == "grokked") & (table["seed"] == 3)
+    verdicts = rows_of(hand, table[~gone])
+    for metric in ("relearn_updates", "worst_gap"):
+        assert verdicts[metric, "end of the path"].n_seeds == 7
+        assert "defined in 7 of 8 pairs" in verdicts[metric, "end of the path"].note
+
+
+def test_oracles_that_are_not_relearned_are_counted(hand):
+    """Of the later side nothing is known but that its oracle takes longer than was tried."""
+    verdict = rows_of(hand, attacks(hand, (lambda s: 4 + s % 2, 8), oracle=(50, None)))["relearn_updates", "UA ≤ 0.1"]
+    assert "oracle not relearned: 0 → 8 of 8 within 200 updates" in verdict.note
+    assert verdict.effect.measure == "log ratio of updates, restricted to 200"
 
 
 def test_a_gap_that_is_the_oracles_alone_is_given_no_word(hand):

@@ -125,3 +125,27 @@ def test_a_metric_without_its_block_is_refused(hand):
         RecipeError, match=r"claims\.headline\.metrics: durability needs the block stress, which this recipe lacks"
     ):
         resolved(recipe)
+
+
+def test_what_is_attacked_elsewhere_alone_has_no_row_of_durability(hand):
+    """The family reads at its target, and at the end where a method stops by itself."""
+    own = "unlearn=[{kind: gradient_ascent}, {kind: nabla_tau}]"
+    at_target, at_end, nowhere = (
+        hand.tiny(own, f"stress={{attacks: [{{kind: relearn}}], places: [{place}]}}", "claims.headline={target: 0.1}")
+        for place in ("0.1", "end", "rewound")
+    )
+    without = Headline(compare=resolved(at_target).compare, metrics=list(EVERYWHERE))
+    counts = [rows_of(recipe, resolved(recipe)) - rows_of(recipe, without) for recipe in (at_target, at_end, nowhere)]
+    assert counts == [2, 2, 0]
+    assert "durability" not in resolved(nowhere).metrics
+
+
+def test_durability_where_nothing_is_attacked_at_the_place_of_the_family_is_refused(hand):
+    recipe = hand.tiny(
+        "unlearn=[{kind: gradient_ascent}]", "stress={attacks: [{kind: relearn}], places: [end]}",
+        "claims.headline={target: 0.1, metrics: [durability]}",
+    )  # fmt: skip
+    with pytest.raises(
+        RecipeError, match=r"claims\.headline\.metrics: durability needs an attack at 0\.1; add it to stress\.places"
+    ):
+        resolved(recipe)

@@ -185,3 +185,19 @@ def test_of_several_repairs_the_one_that_diverges_does_not_count(planned):
     expected, actual = (store.open(one.rows, Lasting).result.rows for _, store, one in (alone, both))
     assert actual == expected
     assert max(row["UA_after"] for row in actual) > 0.5
+
+
+@pytest.mark.parametrize(("first", "diverged"), [(7, 10), (8, 9), (12, 20), (30, 33), (58, 59)])
+def test_what_lasts_before_the_path_diverges_is_found(first, diverged):
+    """None of the first handful lasts: the late ones say nothing, since their numbers are not finite."""
+    outcome = tried(range(1, 61), lambda index: None if index >= diverged else index >= first)
+    assert [index for index in handful(range(1, 61)) if outcome[index]] == []
+    assert next(index for index, stays in outcome.items() if stays) == first
+    assert outcome[first - 1] is False
+    assert len(outcome) <= HANDFUL + 6
+
+
+def test_a_path_that_diverges_before_it_lasts_has_no_such_place():
+    outcome = tried(range(1, 61), lambda index: None if index >= 20 else False)
+    assert (outcome[19], outcome[20]) == (False, None)
+    assert not any(outcome.values())

@@ -218,8 +218,14 @@ class Evidence:
         pairs, notes = self.usable(target)
         own = self.repaired == "all" and self.searched(target) and bool(pairs)
         if own:
-            pairs = {seed: (self._best_lasting(seed, 0), self._best_lasting(seed, 1)) for seed in pairs}
-            notes = (Note("own_rate"), *notes)
+            rates = {(seed, side): self._rate_to_last(seed, side) for seed in pairs for side in (0, 1)}
+            paths = {
+                at: self.pairs[at[0]][at[1]] if r is None else self.rates[r][at[0]][at[1]] for at, r in rates.items()
+            }
+            pairs = {seed: (paths[seed, 0], paths[seed, 1]) for seed in pairs}
+            at_end = sum(rate in (min(self.rates), max(self.rates)) for rate in rates.values())
+            ends = (Note("end_of_grid", {"count": at_end, "paths": len(paths)}),) if at_end else ()
+            notes = (Note("own_rate"), *ends, *notes)
         lost = [sum(pair[side].lasting() is None for pair in pairs.values()) for side in (0, 1)]
         if any(lost):
             notes = (*notes, Note("not_lasting", {"before": lost[0], "after": lost[1], "pairs": len(pairs)}))
@@ -233,10 +239,11 @@ class Evidence:
         for pairs in self.rates.values():
             yield from pairs.values()
 
-    def _best_lasting(self, seed: int, side: int) -> Track:
+    def _rate_to_last(self, seed: int, side: int) -> float | None:
+        """Return the rate that is best for lasting; None where it lasts at none."""
         paths = {rate: pairs[seed][side] for rate, pairs in self.rates.items() if seed in pairs}
         choice = best({rate: (path, path.lasting()) for rate, path in paths.items()}, self.damage)
-        return self.pairs[seed][side] if choice is None else paths[choice.rate]
+        return None if choice is None else choice.rate
 
     def unequal(self, read: Reading) -> Note | None:
         """Return the note that says by how much forgetting differs at a place, where it is too much for costs to be compared."""

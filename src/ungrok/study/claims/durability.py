@@ -61,22 +61,20 @@ class Durability(Claim):
 
     def _relearned(self, evidence: Evidence, name: str, read: Reading) -> Finding:
         """Compare updates of relearning, as a log ratio to those of the oracle of the same side."""
-        at_once = sum(_at_once(_of(track, name).oracle) for pair in read.pairs.values() for track in pair)
+        at_once = sum(any(_at_once(_of(track, name).oracle) for track in pair) for pair in read.pairs.values())
         own = evidence.read(lambda track: _log(_of(track, name).relearned), read.pairs)
         sooner = evidence.read(lambda track: _sooner(_of(track, name)), read.pairs)
-        cuts = _censored(read.pairs, name)
-        notes = read.notes
+        cuts, of_oracles = (_censored(read.pairs, name, whose) for whose in WHOSE)
+        notes = (*read.notes, *_known_in(read, sooner))
         if at_once:
-            notes = (Note("oracle_at_once", {"count": at_once, "pairs": 2 * len(read.pairs)}), *notes)
-        lost = [sum(side) for side in cuts.values()]
-        if any(lost):
-            last = _last(read.pairs, name)
-            notes = (
-                *notes,
-                Note("not_relearned", {"before": lost[0], "after": lost[1], "pairs": len(read.pairs), "updates": last}),
-            )
+            notes = (Note("oracle_at_once", {"count": at_once, "pairs": len(read.pairs)}), *notes)
+        for code, sides in (("not_relearned", cuts), ("oracle_not_relearned", of_oracles)):
+            before, after = map(sum, sides)
+            if before or after:
+                tried = {"pairs": len(read.pairs), "updates": _last(read.pairs, name)}
+                notes = (*notes, Note(code, {"before": before, "after": after, **tried}))
         own = Sides(np.where(sooner.both, own.left, np.nan), np.where(sooner.both, own.right, np.nan))
-        if sooner.n and all(map(all, cuts.values())):
+        if sooner.n and all(map(all, cuts)):
             sooner, notes = Sides(sooner.left * np.nan, sooner.right * np.nan), (Note("never_relearned"), *notes)
         return Finding(
             self, evidence.method, "relearn_updates", read.at, sooner if sooner.n else None, "updates", evidence.claims.margins.efficiency,
@@ -90,8 +88,12 @@ class Durability(Claim):
             evidence.read(read_of, read.pairs)
             for read_of in (lambda track: _of(track, name).gap, lambda track: _of(track, name).floor)
         )
-        beyond = evidence.read(lambda track: _beyond(_of(track, name)), read.pairs)
-        notes = read.notes
+        # Where one side alone has a floor, it is subtracted from neither: else the other would seem to give more back.
+        beyond = Sides(
+            np.maximum(0.0, worst.left - np.where(floors.both, floors.left, 0.0)),
+            np.maximum(0.0, worst.right - np.where(floors.both, floors.right, 0.0)),
+        )
+        notes = (*read.notes, *_known_in(read, beyond)) if beyond.n else read.notes
         if beyond.n:
             notes = (*notes, Note("worst_gaps", {"before": mean(worst.left), "after": mean(worst.right)}))
         if floors.n:
@@ -110,6 +112,10 @@ class Durability(Claim):
 
 NOTHING = Attacked()
 """What stands for a place that was not attacked."""
+
+
+WHOSE: tuple[Literal["relearned", "oracle"], ...] = ("relearned", "oracle")
+"""The two whose updates of relearning are compared."""
 
 
 def _of(track: Track, name: str) -> Attacked:
@@ -131,8 +137,10 @@ def _sooner(here: Attacked) -> float | None:
     return None if own is None or oracle is None or _at_once(here.oracle) else oracle - own
 
 
-def _beyond(here: Attacked) -> float | None:
-    return None if here.gap is None else max(0.0, here.gap - (here.floor or 0.0))
+def _known_in(read: Reading, sides: Sides) -> tuple[Note, ...]:
+    """Return the note that says in how many pairs both sides have a value, where it is not all."""
+    pairs = len(read.pairs)
+    return (Note("defined", {"count": sides.n, "pairs": pairs}),) if sides.n < pairs else ()
 
 
 def _known(pairs: Pairs, name: str) -> dict[int, list[Attacked]]:
@@ -141,12 +149,9 @@ def _known(pairs: Pairs, name: str) -> dict[int, list[Attacked]]:
     return {side: [_of(pair[side], name) for pair in kept] for side in (0, 1)}
 
 
-def _censored(pairs: Pairs, name: str) -> dict[int, list[bool]]:
-    """Return, by side and pair, whether the model was not relearned."""
-    return {
-        side: [here.relearned.censored for here in all_of if here.relearned]
-        for side, all_of in _known(pairs, name).items()
-    }
+def _censored(pairs: Pairs, name: str, whose: Literal["relearned", "oracle"]) -> list[list[bool]]:
+    """Return, by side and pair, whether the model, or its oracle, was not relearned."""
+    return [[getattr(here, whose).censored for here in all_of] for all_of in _known(pairs, name).values()]
 
 
 def _times(pairs: Pairs, name: str) -> list[Relearning]:

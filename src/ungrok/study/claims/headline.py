@@ -6,9 +6,10 @@ from typing import Literal, get_args
 
 from ungrok.core.errors import RecipeError, shown
 from ungrok.methods import Unlearner
+from ungrok.study.claims.verdicts import Target
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Headline, HeadlineMetric
-from ungrok.study.recipe_stress import Lasting, Stress
+from ungrok.study.recipe_stress import Lasting, Stress, where_label
 
 METRICS: tuple[HeadlineMetric, ...] = get_args(HeadlineMetric)
 """What is judged per method and forget split, the most telling first."""
@@ -40,13 +41,13 @@ def resolved(recipe: Recipe) -> Headline | None:
     compare = own.compare or claims.compare[0]
     numbers = [target for target in claims.targets if not isinstance(target, str)]
     target = (numbers or claims.targets)[0] if own.target is None else own.target
-    offered = tuple(metric for metric in METRICS if metric not in NEEDS or _block(recipe, NEEDS[metric]) is not None)
+    offered = tuple(
+        metric for metric in METRICS if any(_asked(recipe, metric, each, target) for each in recipe.unlearn)
+    )
     metrics = offered if own.metrics is None else tuple(own.metrics)
     lacking = next((metric for metric in metrics if metric not in offered), None)
     if lacking is not None:
-        raise RecipeError(
-            f"claims.headline.metrics: {lacking} needs the block {NEEDS[lacking]}, which this recipe lacks"
-        )
+        raise RecipeError(f"claims.headline.metrics: {lacking} needs {_lacking(recipe, lacking, target)}")
     asked = Headline(compare=compare, target=target, metrics=list(metrics))
     if own.metrics is not None and rows_of(recipe, asked) > MOST:
         raise RecipeError(
@@ -68,7 +69,8 @@ def rows_of(recipe: Recipe, headline: Headline) -> int:
         ROWS.get(metric, 1)
         for method in recipe.unlearn
         for metric in headline.metrics
-        if metric in judged(method, searched=method.label in searched) and _asked(recipe, metric, method.label)
+        if metric in judged(method, searched=method.label in searched)
+        and _asked(recipe, metric, method, headline.target)
     )
 
 
@@ -87,8 +89,21 @@ def rates_repaired(recipe: Recipe, method: str) -> Literal["", "nominal", "all"]
     return recipe.lasting.rates if recipe.lasting and asked_of(recipe, "lasting", method) else ""
 
 
-def _asked(recipe: Recipe, metric: HeadlineMetric, method: str) -> bool:
-    return metric not in NEEDS or asked_of(recipe, NEEDS[metric], method)
+def _asked(recipe: Recipe, metric: HeadlineMetric, method: Unlearner, target: Target | None) -> bool:
+    """Return whether a recipe asks what a metric needs of a method, and for attacks, where the family reads it."""
+    if metric not in NEEDS:
+        return True
+    if not asked_of(recipe, NEEDS[metric], method.label):
+        return False
+    place = "end" if method.self_stopping else target
+    return recipe.stress is None or NEEDS[metric] != "stress" or place in recipe.stress.at(recipe.claims)
+
+
+def _lacking(recipe: Recipe, metric: HeadlineMetric, target: Target) -> str:
+    """Return what a recipe lacks for a metric."""
+    if _block(recipe, NEEDS[metric]) is None:
+        return f"the block {NEEDS[metric]}, which this recipe lacks"
+    return f"an attack at {where_label(target)}; add it to {NEEDS[metric]}.places"
 
 
 def judged(method: Unlearner, *, searched: bool) -> tuple[HeadlineMetric, ...]:

@@ -94,13 +94,17 @@ class Lasting(Job[LastingSpec, LastingResult]):
         if hit["dose"] == 0:
             return LastingResult(reason="nothing to forget", budget=budget)
         places = list(_candidates(departure, spec, float(hit["dose"]), work))
+        if not places:
+            return LastingResult(
+                reason=f"no place with UA at or below {spec.target:g} has finite weights", budget=budget
+            )
         trial = _Trial(departure, spec, places)
         outcome = tried([place.dose for place in places], trial.lasts)
         first = next((index for index, stays in outcome.items() if stays), None)
         later = [index for index in outcome if first is not None and index > first]
-        monotone = all(outcome[index] for index in later if trial.rows[index]["UA_after"] is not None)
+        monotone = not any(outcome[index] is False for index in later)
         rows = [
-            trial.rows[index] | {"lasts": stays, "first": index == first, "monotone": monotone}
+            trial.rows[index] | {"lasts": bool(stays), "first": index == first, "monotone": monotone}
             for index, stays in outcome.items()
         ]
         return LastingResult(rows=rows, budget=budget)
@@ -158,8 +162,11 @@ class _Trial:
         self._material = material(departure.run, departure.split, repair_of(spec.seed))
         self._all = torch.arange(len(departure.split.forget))
 
-    def lasts(self, index: int) -> bool:
-        """Repair the model of a place at every rate, note its row, and return whether UA stays at or below the target."""
+    def lasts(self, index: int) -> bool | None:
+        """Repair the model of a place at every rate, note its row, and return whether UA stays at or below the target.
+
+        None where that cannot be said: the numbers are not finite, before the repair or, at all rates, after it.
+        """
         place, target = self._places[index], self._spec.target
         self._model.load_state_dict(whole(self._model, place.weights))
         before = self._score(self._model, self._all)
@@ -170,7 +177,8 @@ class _Trial:
             **{name: before[name] for name in BEFORE},
             **{f"{name}_after": after[name] for name in BEFORE},
         }
-        return all(first_passage([each["UA"]], target) == 0 for each in (before, after))
+        below = [None if each["UA"] is None else first_passage([each["UA"]], target) == 0 for each in (before, after)]
+        return False if False in below else None if None in below else True
 
     @property
     def _relearn(self) -> Relearn:
@@ -187,29 +195,33 @@ def _ua(numbers: Mapping[str, float | None]) -> float:
     return -1.0 if numbers["UA"] is None else numbers["UA"]
 
 
-def tried(doses: Sequence[float], lasts: Callable[[int], bool]) -> dict[int, bool]:
-    """Try places of a path until the first that lasts is known, taking it that all after it last, too.
+def tried(doses: Sequence[float], lasts: Callable[[int], bool | None]) -> dict[int, bool | None]:
+    """Try places of a path until the first that lasts is known, taking it that all after it last, too, or say nothing.
 
     First a handful, spaced evenly by the logarithm of the dose, the first and the last place among them; then halves between the
-    first of these that lasts and the one before it.
+    first of these that lasts and the one before it. Where none of them lasts, but some after the last that fails say nothing, what lasts
+    may lie before these.
 
     Args:
         doses: Of the places, increasing and above 0.
-        lasts: Says whether a place lasts, by its number.
+        lasts: Says whether a place lasts, by its number; None where that cannot be said.
 
     Returns:
-        Whether each tried place lasts, by its number, in the order of the path. The place before the first that lasts is among
-        them, and fails.
+        What was said of each tried place, by its number, in the order of the path. The place before the first that lasts is among
+        them, and does not last.
 
     """
     outcome = {index: lasts(index) for index in handful(doses)}
-    first = next((index for index, stays in outcome.items() if stays), None)
+    last_fails = max((index for index, stays in outcome.items() if stays is False), default=-1)
+    silent = next((index for index in outcome if index > last_fails), None)
+    first = next((index for index, stays in outcome.items() if stays), silent)
     if first is not None:
         fails = max((index for index in outcome if index < first), default=first - 1)
         while first - fails > 1:
             middle = (first + fails) // 2
-            outcome[middle] = lasts(middle)
-            first, fails = (middle, fails) if outcome[middle] else (first, middle)
+            outcome[middle] = stays = lasts(middle)
+            sooner = stays or (stays is None and outcome[first] is None)
+            first, fails = (middle, fails) if sooner else (first, middle)
     return dict(sorted(outcome.items()))
 
 
