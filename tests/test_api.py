@@ -296,6 +296,7 @@ def test_a_classifier_of_transformers_takes_its_inputs_by_name():
     ("change", "message"),
     [
         (lambda x, y: (x, y.float()), r"^forget: targets are torch.float32 of shape \(5,\); allowed: int64"),
+        (lambda x, y: (x[0], y[0]), r"of shape \(\).*for a data set give a DataLoader"),
         (lambda x, y: (x, torch.eye(3)[y]), r"of shape \(5, 3\).*for one-hot rows give targets.argmax\(dim=1\)"),
         (lambda x, y: (x.index_fill(0, torch.tensor(1), math.nan), y), "^forget: inputs hold NaN or infinity$"),
         (lambda x, y: (x, y + 1), "^forget: targets hold 3; allowed: 0 to 2"),
