@@ -296,6 +296,7 @@ def test_a_classifier_of_transformers_takes_its_inputs_by_name():
     ("change", "message"),
     [
         (lambda x, y: (x, y.float()), r"^forget: targets are torch.float32 of shape \(5,\); allowed: int64"),
+        (lambda x, y: (x[0], y[0]), r"of shape \(\).*for a data set give a DataLoader"),
         (lambda x, y: (x, torch.eye(3)[y]), r"of shape \(5, 3\).*for one-hot rows give targets.argmax\(dim=1\)"),
         (lambda x, y: (x.index_fill(0, torch.tensor(1), math.nan), y), "^forget: inputs hold NaN or infinity$"),
         (lambda x, y: (x, y + 1), "^forget: targets hold 3; allowed: 0 to 2"),
@@ -413,10 +414,14 @@ def test_an_attack_refuses_what_it_cannot_read():
     given = {"original": MODELS["original"], **SETS}
     with pytest.raises(RecipeError, match="forget and retain are the same object"):
         attack(MODELS["unlearned"], **given | {"retain": SETS["forget"]})
-    with pytest.raises(RecipeError, match="stress test: 'quantise' is not known"):
+    with pytest.raises(RecipeError, match=r"^attacks: 'quantise' is not known"):
         attack(MODELS["unlearned"], **given, attacks=["quantise"])
     with pytest.raises(RecipeError, match="test: holds no batches"):
         attack(MODELS["unlearned"], **given | {"test": []})
+    with pytest.raises(RecipeError, match=r"^retain: is None; allowed: a DataLoader or a list of batches"):
+        attack(MODELS["unlearned"], **given | {"retain": None})
+    with pytest.raises(RecipeError, match=r"^oracle: the model does not take the batches of forget "):
+        attack(MODELS["unlearned"], **given, oracle=nn.Linear(9, 3), attacks="prune")
     with pytest.raises(RecipeError, match="original: has other parameters than the model"):
         attack(MODELS["unlearned"], **given | {"original": nn.Linear(4, 3)}, attacks="interpolate")
     with pytest.raises(RecipeError, match="relearn: lr: -1 is not allowed"):

@@ -58,8 +58,8 @@ def attack(
         Rows for every model, attack, setting and place, the worst gap to the oracle by attack and over all, and a table.
 
     Raises:
-        RecipeError: If a set is empty, two sets share examples, a batch cannot be taken, an attack is not known, or the models
-            have different parameters.
+        RecipeError: If a set is empty, two sets share examples, a batch cannot be taken, an attack is not known, the models have
+            different outputs, or ``interpolate`` is to lead to a model with different parameters.
         NotApplicable: If an attack does not apply to these models.
 
     """
@@ -163,6 +163,8 @@ def _examined(
 def _apart(batches: dict[str, Batches]) -> dict[str, Batches]:
     """Return the sets, which can be read and share nothing as far as that is known without reading."""
     for role, part in batches.items():
+        if part is None:
+            raise RecipeError(f"{role}: is None; allowed: a DataLoader or a list of batches, for instance [(X, y)]")
         check_batches(role, part, again=False)
     check_apart(batches)
     return batches

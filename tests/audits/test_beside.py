@@ -35,10 +35,15 @@ def test_names_and_objects():
 @pytest.mark.parametrize(
     ("attacks", "message"),
     [
-        (["relearning"], r"stress test: 'relearning' is not known; allowed: .* \(did you mean 'relearn'\?\)"),
+        (["relearning"], r"^attacks: 'relearning' is not known; allowed: .* \(did you mean 'relearn'\?\)"),
         (["prune", Prune(shares=0.1)], r"attacks: two are called 'prune'; give one of them a name="),
         ([], r"attacks: there are none; allowed: extract, "),
-        ([3], r"attacks: 3 is neither a name nor a configured attack"),
+        ([3], r"attacks: 3 is neither a name nor a configured attack; allowed: for instance 'relearn' or Relearn\(\)"),
+        (3, r"^attacks: 3 is neither"),
+        (True, r"^attacks: True is neither"),
+        (Prune, r"^attacks: the class Prune is neither"),
+        ([Prune], r"^attacks: the class Prune is neither"),
+        ({"kind": "prune"}, r"^attacks: \{'kind': 'prune'\} is neither"),
     ],
 )
 def test_what_is_refused(attacks, message):
@@ -80,3 +85,24 @@ def test_what_cannot_be_done_is_refused_before_any_work():
         side_by_side([Prune(), line], models, OBJECTIVE, SETS, 0)
     assert not calls
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    ("oracle", "message"),
+    [
+        (nn.Linear(5, 3), r"^oracle: the model does not take the batches of forget \(.*shapes"),
+        (
+            nn.Linear(6, 4),
+            r"^oracle: gives outputs of shape \(4,\) for an example; allowed: \(3,\), as the unlearned model$",
+        ),
+    ],
+)
+def test_a_model_of_other_data_is_named(oracle, message):
+    with pytest.raises(RecipeError, match=message):
+        side_by_side([Prune()], {"unlearned": network(), "original": network(), "oracle": oracle}, OBJECTIVE, SETS, 0)
+
+
+def test_the_model_that_cannot_be_attacked_is_named():
+    models = {"unlearned": network(), "original": network(), "oracle": network(1).requires_grad_(False)}
+    with pytest.raises(NotApplicable, match=r"^oracle: relearn: every parameter of the model is frozen$"):
+        side_by_side([Relearn()], models, OBJECTIVE, SETS, 0)

@@ -9,7 +9,7 @@ from torch import nn
 
 from ungrok.audits import Scorer, Setting, attacked
 from ungrok.audits.relearn import Relearn, log_spaced, stream
-from ungrok.core.errors import NotApplicable
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.modules import duplicate
 
 from .conftest import examples, material, network
@@ -184,3 +184,25 @@ def test_adamw(given):
     *_, last = walk(Relearn(updates=1, optimizer="adamw"), model, given, Setting("", 0.1, 0.01))
     step = (last[0].weight - model[0].weight).detach().abs()
     assert float(step.max()) == pytest.approx(0.01, rel=1e-3)  # the first step of Adam has the size of the rate
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"updates": 5, "observe": (2, 10)},
+            "relearn: observe: 10 is not allowed; allowed: at most 5, the number of updates",
+        ),
+        ({"observe": ()}, "relearn: observe: () is not allowed; allowed: at least 1 item"),
+        ({"observe": (-1,)}, "relearn: observe: -1 is not allowed: input should be greater than or equal to 0"),
+        (
+            {"lr": "fast"},
+            "relearn: lr: 'fast' is not allowed: input should be a valid number, unable to parse string as a number",
+        ),
+        ({"lr": ()}, "relearn: lr: () is not allowed; allowed: at least 1 item"),
+    ],
+)
+def test_settings_that_cannot_be_meant(settings, message):
+    with pytest.raises(RecipeError) as caught:
+        Relearn(**settings)
+    assert str(caught.value) == message

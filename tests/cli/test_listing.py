@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from ungrok.analyze import ANALYSES
+from ungrok.audits import STRESS_TESTS
 from ungrok.cli.listing import LISTS, REGISTRIES
 from ungrok.core.registry import summary
 from ungrok.data import PROBLEMS
@@ -18,7 +19,14 @@ from ungrok.models import MODELS
 from ungrok.report import compare
 from ungrok.study.claims import CLAIMS
 
-LISTED = {"datasets": PROBLEMS, "models": MODELS, "methods": UNLEARNERS, "analyses": ANALYSES, "claims": CLAIMS}
+LISTED = {
+    "datasets": PROBLEMS,
+    "models": MODELS,
+    "methods": UNLEARNERS,
+    "stress": STRESS_TESTS,
+    "analyses": ANALYSES,
+    "claims": CLAIMS,
+}
 
 
 @pytest.mark.parametrize("what", list(LISTS))

@@ -109,6 +109,7 @@ class Picture(Schema):
     paint: Red | Blue = Field(Blue(), discriminator="kind")
     style: Literal["flat", "deep"] = "flat"
     sizes: tuple[int, ...] = ()
+    edges: list[int] = Field([1], min_length=1)
     either: int | tuple[int, ...] = 0
 
 
@@ -148,7 +149,14 @@ def explained(content, prefix=""):
             )
             for key in ("shade", "navy")  # a key may bear the name of its block's kind
         ],
-        ({"frame": 3}, "frame: 3 is not a block of keys, for instance {kind: ...}"),
+        ({"frame": 3}, "frame: 3 is not a block of keys, for instance {key: value}"),
+        ({"paint": 3}, "paint: 3 is not a block of keys, for instance {kind: ...}"),
+        ({"sizes": "x"}, "sizes: 'x' is not allowed; allowed: a list"),
+        (
+            {"edges": ["x"]},
+            "edges.0: 'x' is not allowed: input should be a valid integer, unable to parse string as an integer",
+        ),
+        ({"edges": []}, "edges: [] is not allowed; allowed: at least 1 item"),
         (
             {"frame": {"widht": 1}},
             "frame: no such key 'widht' (value 1); allowed: width, rate, extra (did you mean 'width'?)",

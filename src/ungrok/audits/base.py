@@ -21,7 +21,7 @@ from ungrok.core.seeds import generator
 
 
 def _several(value: Any) -> Any:
-    return (value,) if isinstance(value, int | float) else value
+    return (value,) if isinstance(value, int | float | str) else value  # a text is refused as a number, not as a list
 
 
 def _distinct(value: tuple[float, ...]) -> tuple[float, ...]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import torch
 from torch import nn
 
 from ungrok.audits.attacked import attacked
 from ungrok.audits.base import STRESS_TESTS, Examples, StressMaterial, StressTest
-from ungrok.audits.report import SUBJECTS, StressReport
+from ungrok.audits.report import SUBJECTS, UNLEARNED, StressReport
 from ungrok.audits.scoring import Scorer
-from ungrok.core.errors import RecipeError, shown
+from ungrok.core.entrance import entering
+from ungrok.core.errors import NotApplicable, RecipeError, shown, unknown
 from ungrok.core.objective import Family, Objective
+from ungrok.core.scores import device_of, evaluating
 
 DEFAULTS: dict[Family, tuple[str, ...]] = {
     "classifier": ("relearn", "quantize", "interpolate", "linear_probe", "prune", "weight_noise"),
@@ -36,7 +39,8 @@ def configured(attacks: Iterable[str | StressTest] | None, family: Family, has_o
         line = {"kind": "interpolate", "to": "oracle"}
         beside = [STRESS_TESTS.parse(line)] if has_oracle and family == "classifier" else []
         return [*(STRESS_TESTS.get(kind).model_validate({"kind": kind}) for kind in DEFAULTS[family]), *beside]
-    tests = [_one(attack) for attack in ([attacks] if isinstance(attacks, str | StressTest) else attacks)]
+    several = isinstance(attacks, Iterable) and not isinstance(attacks, str | StressTest | Mapping | type)
+    tests = [_one(attack) for attack in (attacks if several else [attacks])]
     labels = [test.label for test in tests]
     for label in labels:
         if labels.count(label) > 1:
@@ -50,9 +54,12 @@ def _one(attack: object) -> StressTest:
     if isinstance(attack, StressTest):
         return attack
     if isinstance(attack, str):
+        if attack not in STRESS_TESTS.names():
+            raise unknown("attacks", attack, STRESS_TESTS.names())
         return STRESS_TESTS.get(attack).model_validate({"kind": attack})
+    what = f"the class {attack.__name__}" if isinstance(attack, type) else shown(attack)
     raise RecipeError(
-        f"attacks: {shown(attack)} is neither a name nor a configured attack; give for instance Relearn()"
+        f"attacks: {what} is neither a name nor a configured attack; allowed: for instance 'relearn' or Relearn()"
     )
 
 
@@ -73,7 +80,7 @@ def side_by_side(
         seed: The only source of randomness.
 
     Raises:
-        RecipeError: If a model that an attack needs is missing or has other parameters.
+        RecipeError: If a model that an attack needs is missing or has other parameters, or a model does not take the examples.
         NotApplicable: If an attack does not apply to one of the models.
 
     """
@@ -81,7 +88,11 @@ def side_by_side(
     material = StressMaterial(objective, **sets, original=models["original"], oracle=models.get("oracle"), seed=seed)
     for test in tests:
         for name in names:
-            test.refuse(models[name], material)
+            try:
+                test.refuse(models[name], material)
+            except NotApplicable as error:
+                raise NotApplicable(f"{name}: {error}") from None
+    _check_outputs(objective, {name: models[name] for name in names}, sets["forget"])
     score = Scorer(material)
     return StressReport(
         [
@@ -91,3 +102,17 @@ def side_by_side(
             for row in attacked(test, models[name], material, score)
         ]
     )
+
+
+@torch.no_grad()
+def _check_outputs(objective: Objective, models: Mapping[str, nn.Module], examples: Examples) -> None:
+    """Raise RecipeError unless all models take the first example, and give equally many outputs."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, model in models.items():
+        with entering(name, "the model does not take the batches of forget"), evaluating(model):
+            batch = objective.move(examples.batch(torch.arange(1)), device_of(model))
+            shapes[name] = tuple(objective.logits(model, batch).shape[1:])
+        if shapes[name] != shapes[UNLEARNED]:
+            raise RecipeError(
+                f"{name}: gives outputs of shape {shapes[name]} for an example; allowed: {shapes[UNLEARNED]}, as the unlearned model"
+            )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice, repeat
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from ungrok.audits.base import STRESS_TESTS, Dose, Rates, Setting, Shares, StressMaterial, StressStep, StressTest
@@ -69,13 +69,21 @@ class Relearn(StressTest):
     shares: Shares = Field((0.0, 0.01, 0.05, 0.1), description="shares of the forget set that the attacker holds")
     lr: Rates = Field((0.005, 0.01, 0.02), description="learning rates; the strongest counts")
     updates: int = Field(200, ge=0, description="length of each path")
-    observe: tuple[int, ...] | None = Field(
-        None, description="updates after which the model is read; log-spaced when null"
+    observe: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None, min_length=1, description="updates after which the model is read; log-spaced when null"
     )
     optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD; AdamW ignores it")
     weight_decay: float = Field(0.0, ge=0, description="added to the gradient (decoupled for adamw)")
     batch: int = Field(64, ge=2, description="examples of an update")
+
+    @field_validator("observe")
+    @classmethod
+    def _reached(cls, value: tuple[int, ...] | None, info: ValidationInfo) -> Any:
+        updates = info.data.get("updates")
+        if value and updates is not None and max(value) > updates:
+            raise ValueError(f"{max(value)} is not allowed; allowed: at most {updates}, the number of updates")
+        return value
 
     def settings(self) -> tuple[Setting, ...]:
         """Return every share with every rate."""

@@ -16,6 +16,7 @@ REGISTRIES = {
     "datasets": ("problem", "ungrok.problems", ("ungrok.data", "PROBLEMS.register")),
     "models": ("model", "ungrok.models", ("ungrok.models", "MODELS.register")),
     "methods": ("unlearner", "ungrok.unlearners", ("ungrok.methods", "UNLEARNERS.register")),
+    "stress": ("stress test", "ungrok.stress_tests", ("ungrok.audits", "STRESS_TESTS.register")),
     "analyses": ("analysis", "ungrok.analyses", ("ungrok.analyze", "ANALYSES.register")),
     "claims": ("claim", "ungrok.claims", ("ungrok.study.claims", "CLAIMS.register")),
 }
@@ -63,6 +64,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "models": lambda: _registered("models"),
     "methods": lambda: _registered("methods"),
     "metrics": _metrics,
+    "stress": lambda: _registered("stress"),
     "analyses": lambda: _registered("analyses"),
     "claims": lambda: _registered("claims"),
     "paper": _paper,

@@ -42,7 +42,9 @@ def as_parts(batch: Any) -> tuple[Any, ...]:
         inputs = dict(inputs)
     for part in (*(inputs.values() if isinstance(inputs, dict) else [inputs]), targets, *rest):
         if not isinstance(part, Tensor):
-            raise RecipeError(f"a batch holds a {type(part).__name__}; allowed: tensors")
+            raise RecipeError(
+                f"a batch holds a value of type {type(part).__name__}; allowed: tensors, for instance from a DataLoader"
+            )
     targets = as_classes(targets)
     if rest and (rest[0].dtype != torch.int64 or rest[0].shape != targets.shape[:1]):
         raise RecipeError(

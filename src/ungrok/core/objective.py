@@ -90,9 +90,12 @@ class Objective(ABC):
         """
         inputs, targets = batch[0], self.targets(batch)
         if targets.dtype != torch.int64 or targets.ndim != 1:
+            instead = (
+                "for one-hot rows give targets.argmax(dim=1)" if targets.ndim else "for a data set give a DataLoader"
+            )
             raise RecipeError(
                 f"targets are {targets.dtype} of shape {tuple(targets.shape)}; allowed: int64 of shape (n,), one class for each "
-                "example; for one-hot rows give targets.argmax(dim=1)"
+                f"example; {instead}"
             )
         for values in inputs.values() if isinstance(inputs, Mapping) else [inputs]:
             if values.ndim == 0 or len(values) != len(targets):

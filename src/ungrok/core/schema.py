@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -100,7 +101,7 @@ def digest(value: Any) -> str:
 
 def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
     """Put the first validation error into one sentence: key, value, what is allowed, nearest name."""
-    errors = error.errors(include_url=False)
+    errors = [each for each in error.errors(include_url=False) if not _follows(each)]
     first = errors[0]
     parts: list[str] = [prefix] if prefix else []
     here: Any = content
@@ -136,7 +137,13 @@ def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
             text = "is missing"
         case "value_error":
             text = clipped(str(context.get("error", first["msg"])), LONGEST_SENTENCE)
-        case "model_attributes_type" | "model_type":
+        case "model_type":
+            text = f"{shown(first['input'])} is not a block of keys, for instance {{key: value}}"
+        case "list_type" | "tuple_type":
+            text = f"{shown(first['input'])} is not allowed; allowed: a list"
+        case "too_short":
+            text = f"{shown(first['input'])} is not allowed; allowed: at least {context['min_length']} item{'s' * (context['min_length'] > 1)}"
+        case "model_attributes_type":
             text = f"{shown(first['input'])} is not a block of keys, for instance {{kind: ...}}"
         case "literal_error":
             names = _names(allowed)
@@ -149,6 +156,12 @@ def explain(error: ValidationError, content: Any, prefix: str = "") -> str:
     return f"{key}: {text}{more}" if key else f"{text}{more}"
 
 
+def _follows(error: ErrorDetails) -> bool:
+    """Return whether a list is called too short only because its items, of which there are enough, are wrong."""
+    given = error["input"]
+    return error["type"] == "too_short" and isinstance(given, Sized) and len(given) >= error["ctx"]["min_length"]
+
+
 def _names(allowed: str) -> list[str]:
     """Return what pydantic says is allowed, which it gives as text only: names in quotes, or numbers without."""
     return re.findall(r"'([^']*)'", allowed) or re.split(r", | or ", allowed)
@@ -156,6 +169,7 @@ def _names(allowed: str) -> list[str]:
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
+    from pydantic_core import ErrorDetails
 else:
     ModelMetaclass = type(Schema)  # pydantic gives it no public name
 

@@ -49,8 +49,11 @@ class Stress(Schema):
     @classmethod
     def _places(cls, value: Any) -> Any:
         for place in value if isinstance(value, list) else []:
-            if isinstance(place, bool) or not (isinstance(place, int | float) or place in WORDS):
+            number = isinstance(place, int | float) and not isinstance(place, bool) and 0 <= place < 1
+            if not number and place not in WORDS:
                 raise ValueError(f"{shown(place)} is no place; allowed: a target of UA, {listed(WORDS)}")
+            if value.count(place) > 1:
+                raise ValueError(f"{shown(place)} stands more than once; allowed: different places")
         return value
 
     @field_validator("attacks")

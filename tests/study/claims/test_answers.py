@@ -142,8 +142,8 @@ def test_where_parts_of_the_data_grok_by_themselves_the_whole_need_not(hand):
     [
         ("efficiency", "lasting", "updates", RATIO, "scrub needs 2 times fewer updates until forgetting lasts [1.11, 2.72]"),
         ("collateral", "lasting", "TA", {"unit": "accuracy", "scale": "difference"}, "scrub pays 69 percentage points less for forgetting that lasts"),
-        ("durability", "relearning", "relearn_updates", RATIO, "scrub needs 2 times more updates to be relearned, beyond the oracle's"),
-        ("durability", "attacks", "worst_gap", {"unit": "accuracy", "scale": "difference"}, "scrub gives 69 percentage points less back under the worst attack"),
+        ("durability", "relearning", "relearn_updates", RATIO, "scrub needs 2 times more updates to be relearned beyond the oracle's"),
+        ("durability", "attacks", "worst_gap", {"unit": "accuracy", "scale": "difference"}, "scrub gives 69 percentage points less back beyond the oracle under the worst attack"),
     ],
 )  # fmt: skip
 def test_durability_is_said_in_its_own_words(say, claim, reading, metric, effect, said):
@@ -192,3 +192,12 @@ def test_what_did_not_happen_comes_first(say, hand):
     assert first_things(lost, recipe, transitions(*["grokked"] * 10)) == [
         "No path of scrub and finetune reached UA ≤ 0.1 from either side."
     ]
+
+
+def test_a_row_without_a_number_says_what_cannot_be_said(say):
+    recipe, row = say
+    (answer,) = answers([row("durability", "relearning", "scrub", None, None, None, "exploratory")], recipe)
+    assert (
+        "it cannot be said whether scrub needs more updates or fewer updates to be relearned beyond the oracle's"
+        in answer.sentence
+    )

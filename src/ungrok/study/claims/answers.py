@@ -48,8 +48,8 @@ WORDINGS = {
     ("efficiency", "lasting"): Wording("needs", "need", "fewer updates", "more updates", "until forgetting lasts"),
     ("collateral", ""): Wording("does", "do", "less damage", "more damage", "beyond what retraining does too"),
     ("collateral", "lasting"): Wording("pays", "pay", "less", "more", "for forgetting that lasts"),
-    ("durability", "relearning"): Wording("needs", "need", "more updates", "fewer updates", "to be relearned, beyond the oracle's"),
-    ("durability", "attacks"): Wording("gives", "give", "less", "more", "back under the worst attack, beyond the oracle"),
+    ("durability", "relearning"): Wording("needs", "need", "more updates", "fewer updates", "to be relearned beyond the oracle's"),
+    ("durability", "attacks"): Wording("gives", "give", "less", "more", "back beyond the oracle under the worst attack"),
     ("stability", ""): Wording("spreads", "spread", "less", "more", "over seeds"),
     ("oracle_gap", ""): Wording("ends", "end", "nearer to retraining", "farther from retraining", "compared with its start"),
 }  # fmt: skip
@@ -186,7 +186,7 @@ def _single(row: Verdict, wording: Wording) -> str:
     )
     if row.effect.value is None:
         reason = f" ({row.notes[0].short})" if row.notes else ""
-        return f"nothing can be said of {row.method} {tail}{reason}".rstrip()
+        return f"it cannot be said whether {row.method} {wording.verb} {better} or {worse} {tail}".rstrip() + reason
     size, direction = natural(row.effect), better if row.effect.value > 0 else worse
     if row.directional:
         return f"{row.method} {wording.verb} {size} {direction} {tail} {_interval(row.effect)}".replace("  ", " ")
