@@ -175,7 +175,7 @@ def recipe_of(seeds: int) -> Recipe:
     methods = ", ".join(f"{{kind: gradient_ascent, name: m{number}, updates: {BUDGET:g}}}" for number in range(METHODS))
     return load("digits", (
         f"seeds={list(range(seeds))}", f"unlearn=[{methods}]", "claims.targets=[0.1]", "along=null", "search=null",
-        "stress={attacks: [{kind: relearn}, {kind: quantize}], places: [0.1]}", "lasting={updates: 50}",
+        "stress={attacks: [{kind: relearn}, {kind: quantize}], places: [0.1], methods: null}", "lasting={updates: 50, methods: null}",
     ))  # fmt: skip
 
 

@@ -27,6 +27,9 @@ IMAGES = (
     "stages=[final, same, twice]",
     "analyze=[{kind: gradient_alignment, draws: 2, name: angles}]",
     "claims.compare=[]",
+    "stress={attacks: [{kind: quantize, bits: [2]}], places: [end]}",
+    "lasting={updates: 2, lr: [0.01]}",
+    "requests=2",
 )
 TEXT = (
     "seeds=[0]",

@@ -15,6 +15,7 @@ from ungrok.study.claims import judge
 from ungrok.study.loading import load
 from ungrok.study.outputs import ALWAYS, doses_of, provenance, sealed, write_tables
 from ungrok.study.results import collect
+from ungrok.study.verdict_file import VERSION
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_tables_recipe_and_verdicts_are_read_back(finished, results, tmp_path):
     assert written == [verdict.to_dict() for verdict in verdicts] != []
     sums = {path.name: checksum(path) for path in tmp_path.glob("*.parquet")}
     made = json.loads((tmp_path / "provenance.json").read_text())
-    content = {"device": "cpu", "verdicts_schema": 1, "files": sums}
+    content = {"device": "cpu", "verdicts_schema": VERSION, "files": sums}
     assert made == sealed(content)
     assert made["checksum"] == digest(content)
     answered = json.loads((tmp_path / "report" / "answers.json").read_text(encoding="utf-8"))

@@ -47,7 +47,7 @@ def stress(
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> None:
-    """Run a study that attacks its models after unlearning, and write its report.
+    """Run a study and attack its models after unlearning.
 
     A recipe that has no block stress gets the default one: all attacks that run on its models, at every target, the rewound place and
     the end of each path. Jobs that are finished already, of the study without attacks for instance, are not run again.

@@ -140,7 +140,7 @@ class Store:
             DamagedFile: If a file is missing, differs, or belongs to another job; the message names it.
 
         """
-        folder, described = self.folder(key), False
+        folder = self.folder(key)
         with explained(folder):
             for name, known in _manifest(folder / MANIFEST).items():
                 path = folder / name
@@ -149,10 +149,9 @@ class Store:
                     continue
                 if not seen or not matches(path, known):
                     raise DamagedFile(f"{path}: {'does not match its checksum' if seen else 'missing, or no file'}")
+                if name == JOB and not _belongs(key, read_json(path)):
+                    raise DamagedFile(f"{path}: describes another job")
                 self._checked[str(path)] = seen
-                described |= name == JOB
-            if described and not _belongs(key, read_json(folder / JOB)):
-                raise DamagedFile(f"{folder / JOB}: describes another job")
 
     def discard(self, key: str) -> None:
         """Remove a finished job, so that it is made again; if this is interrupted, no half of it counts as finished.
