@@ -10,7 +10,7 @@ import pytest
 
 from ungrok.study.inference import Differences, family
 from ungrok.study.place import Place
-from ungrok.study.stress import Relearning, attacked, floor, gaps, relearned, standings, word, worst_gap
+from ungrok.study.stress import Relearning, attacked, floor, gaps, over_attacks, relearned, standings, word, worst_gap
 
 WHERE = {"seed": 0, "arm": "base", "stage": "grokked", "forget": "class"}
 
@@ -161,6 +161,33 @@ def test_a_floor_of_too_few_seeds_decides_nothing(floors):
     assert (row["word"], row["floor_seeds"]) == ("undecided", floors)
     few = standings(worst[:5], two).to_dict("records")
     assert few[0]["word"] == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("relearn", "bits", "expected", "shown_by"),
+    [
+        (0.9, 0.0, "hidden", "relearn"),
+        (0.0, 0.0, "forgotten", None),
+        (0.04, 0.0, "undecided", None),
+        (0.9, 1.0, "hidden", "quantize"),
+    ],
+)
+def test_an_attack_that_breaks_every_model_hides_nothing_that_another_shows(relearn, bits, expected, shown_by):
+    """Two bits bring two oracles apart by nearly 1 in two seeds of eight; relearning does so by .01 to .07 and is held against that."""
+    of_relearn, its_floor = frames(lambda s: relearn * (1 + 0.1 * s), lambda s: 0.01 * s)
+    of_bits, floor_of_bits = frames(
+        lambda s: bits * (1 + 0.01 * s), lambda s: float(s < 2 and not bits) * (0.9 - 0.1 * s)
+    )
+    single = [
+        pd.concat([first.assign(attack="relearn"), second.assign(attack="quantize")])
+        for first, second in ((of_relearn, of_bits), (its_floor, floor_of_bits))
+    ]
+    most = [
+        of_relearn.assign(gap=np.maximum(of_relearn["gap"], of_bits["gap"])),
+        its_floor.assign(floor=np.maximum(its_floor["floor"], floor_of_bits["floor"])),
+    ]
+    (row,) = over_attacks(standings(*most), standings(*single, by_attack=True)).to_dict("records")
+    assert (row["word"], row["shown_by"]) == (expected, shown_by)
 
 
 def test_a_floor_without_an_upper_end_decides_nothing():

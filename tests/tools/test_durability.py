@@ -50,7 +50,7 @@ def test_the_oracle_as_an_unlearner_has_forgotten_everywhere_and_is_given_no_wor
 def test_another_oracle_as_an_unlearner_is_never_hidden_though_oracles_of_one_side_vary_more(bench):
     said = bench.standing(4, 10, bench.another)
     assert said["hidden"] == 0.0
-    assert said["forgotten"] > 0.5
+    assert said["forgotten"] > 0.3  # every attack must lie within its own floor
     assert bench.wrong(4, 10, bench.another, swap=False, everything=False) == 0.0
 
 

@@ -16,7 +16,7 @@ from ungrok.report.format import missing
 from ungrok.report.names import attack_name
 from ungrok.report.view import View
 from ungrok.study.claims.durability import places_of
-from ungrok.study.stress import BRINGS_BACK, floor, gaps, standings, worst_gap
+from ungrok.study.stress import BRINGS_BACK, floor, gaps, over_attacks, standings, worst_gap
 
 Floats = NDArray[np.float64]
 
@@ -176,19 +176,17 @@ class Attacks:
     def standings(self) -> pd.DataFrame:
         """R of every attack and, with an empty ``attack``, of all that count; see :func:`ungrok.study.stress.standings`.
 
-        The intervals of one attack hold together over methods, stages and forget splits at the place that comes first.
+        The intervals hold together over attacks, methods, stages and forget splits at the place that comes first.
         """
         worst, floors = self._worst
         worst = worst[
             worst["place"] == worst["method"].map({method: names[0] for method, names in self.places.items()})
         ]
-        parts = [
-            standings(
-                worst[worst["attack"] == attack], floors[floors["attack"] == attack], self.view.recipe.claims.alpha
-            ).assign(attack=attack)
-            for attack in ("", *self.counting)
-        ]
-        return pd.concat(parts, ignore_index=True)
+        alpha = self.view.recipe.claims.alpha
+        whole, single = worst["attack"] == "", worst["attack"].isin(self.counting)
+        every = standings(worst[single], floors[floors["attack"] != ""], alpha, by_attack=True)
+        over = over_attacks(standings(worst[whole], floors[floors["attack"] == ""], alpha), every)
+        return pd.concat([over.assign(attack=""), every], ignore_index=True)
 
 
 def setting_name(row: Mapping[Any, Any]) -> str:

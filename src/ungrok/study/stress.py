@@ -7,7 +7,7 @@ the forget set, answers the same attack with what it has from elsewhere. So each
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -155,6 +155,7 @@ class Attacked:
         gap: R, the worst gap to the oracle; None without an oracle.
         accuracy: UA where that gap is worst.
         floor: The worst gap between two oracles; None for seeds without a second one.
+        single: The gap and the floor of each attack that counts, by its name.
         relearned: Of the model; None where nothing was relearned.
         oracle: The same of the oracle.
 
@@ -163,6 +164,7 @@ class Attacked:
     gap: float | None = None
     accuracy: float | None = None
     floor: float | None = None
+    single: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
     relearned: Relearning | None = None
     oracle: Relearning | None = None
 
@@ -171,6 +173,7 @@ def attacked(stress: pd.DataFrame) -> dict[tuple[int, Place], dict[str, Attacked
     """Return what the attacks gave, by seed and path, and then by the name of the place on the path as it stands in the table."""
     floors = {_key(row, PLACE): float(row["floor"]) for row in floor(stress).to_dict("records")}
     gap_of = {_key(row, ATTACKED): row for row in worst_gap(stress).to_dict("records")}
+    single = _single(stress)
     models: dict[tuple[str, ...], Relearning] = {}
     oracles: dict[tuple[str, ...], Relearning] = {}
     for row in relearned(stress).to_dict("records"):
@@ -183,20 +186,39 @@ def attacked(stress: pd.DataFrame) -> dict[tuple[int, Place], dict[str, Attacked
     for key in dict.fromkeys([*gap_of, *models]):
         worst, side = gap_of.get(key), key[: len(PLACE)]
         gap, accuracy = (None, None) if worst is None else (float(worst["gap"]), float(worst["UA"]))
-        here = Attacked(gap, accuracy, floors.get(side), models.get(key), oracles.get(side))
+        here = Attacked(gap, accuracy, floors.get(side), single.get(key, {}), models.get(key), oracles.get(side))
         seed, *place, where = key
         every.setdefault((int(seed), Place(*place)), {})[where] = here
     return every
+
+
+def _single(stress: pd.DataFrame) -> dict[tuple[str, ...], dict[str, tuple[float, float | None]]]:
+    """Return by attacked place the gap and the floor of each attack that counts."""
+    floors = {
+        _key(row, [*PLACE, "attack"]): float(row["floor"]) for row in floor(stress, by_attack=True).to_dict("records")
+    }
+    every: dict[tuple[str, ...], dict[str, tuple[float, float | None]]] = {}
+    for row in counting(worst_gap(stress, by_attack=True)).to_dict("records"):
+        two = floors.get(_key(row, [*PLACE, "attack"]))
+        every.setdefault(_key(row, ATTACKED), {})[str(row["attack"])] = float(row["gap"]), two
+    return every
+
+
+def counting(worst: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of :func:`worst_gap` whose attack is part of R."""
+    return worst[worst["kind"] != BRINGS_BACK]
 
 
 def _key(row: Mapping[Any, Any], names: list[str]) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in names)
 
 
-def standings(worst: pd.DataFrame, floors: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
+def standings(
+    worst: pd.DataFrame, floors: pd.DataFrame, alpha: float = 0.05, *, by_attack: bool = False
+) -> pd.DataFrame:
     """Return, per method and side, the mean of R beside that of the floor, each with its interval over seeds, and a word.
 
-    The intervals of R hold together, over all rows that are given. *forgotten*: R's interval ends at or below the upper end of the floor's;
+    The intervals of R hold together over all rows that are given, and so do those of the floor. *forgotten*: R's interval ends at or below the upper end of the floor's;
     *hidden*: it begins above that; else *undecided*, and wherever fewer than six seeds have an R or a floor, or the
     floor's interval has no upper end.
 
@@ -204,20 +226,23 @@ def standings(worst: pd.DataFrame, floors: pd.DataFrame, alpha: float = 0.05) ->
         worst: Rows of :func:`worst_gap`.
         floors: Of :func:`floor`.
         alpha: One minus the level of the intervals.
+        by_attack: Whether both hold one number per attack.
 
     Returns:
-        Per arm, stage, forget split, method and place: ``seeds``, ``gap``, ``low``, ``high``, ``floor_seeds``, ``floor``, ``floor_low``,
-        ``floor_high``, ``word``.
+        Per arm, stage, forget split, method and place, and per ``attack`` where asked for: ``seeds``, ``gap``, ``low``, ``high``,
+        ``floor_seeds``, ``floor``, ``floor_low``, ``floor_high``, ``word``.
 
     """
+    keys, own_floor = ([*SIDE, "attack"], [*SIDE[:3], "attack"]) if by_attack else (SIDE, SIDE[:3])
     seeds = sorted(set(worst["seed"]) | set(floors["seed"]))
-    sides = list(worst.groupby(SIDE, sort=True))
-    rows = [_by_seed(side, "gap", seeds) for _, side in sides]
+    sides = list(worst.groupby(keys, sort=True))
+    above = interval_of([_by_seed(side, "gap", seeds) for _, side in sides], alpha)
+    of_floor = {tuple(key): _by_seed(side, "floor", seeds) for key, side in floors.groupby(own_floor, sort=True)}
+    between = dict(zip(of_floor, interval_of(list(of_floor.values()), alpha), strict=True))
     table = []
-    for (key, _), own in zip(sides, interval_of(rows, alpha), strict=True):
-        where = dict(zip(SIDE, key, strict=True))
-        here = floors[np.logical_and.reduce([floors[name] == where[name] for name in SIDE[:3]])]
-        (two,) = interval_of([_by_seed(here, "floor", seeds)], alpha) if len(here) else (None,)
+    for (key, _), own in zip(sides, above, strict=True):
+        where = dict(zip(keys, key, strict=True))
+        two = between.get(tuple(where[name] for name in own_floor))
         table.append(
             where
             | {"seeds": own.n, "gap": own.effect, "low": own.low, "high": own.high}
@@ -225,8 +250,34 @@ def standings(worst: pd.DataFrame, floors: pd.DataFrame, alpha: float = 0.05) ->
             | {"floor_low": two.low if two else np.nan, "floor_high": two.high if two else np.nan}
             | {"word": word(own, two)}
         )
-    names = [*SIDE, "seeds", "gap", "low", "high", "floor_seeds", "floor", "floor_low", "floor_high", "word"]
+    names = [*keys, "seeds", "gap", "low", "high", "floor_seeds", "floor", "floor_low", "floor_high", "word"]
     return pd.DataFrame(table, columns=names)
+
+
+def over_attacks(whole: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
+    """Return the standings over all attacks, with the word that follows from each attack against its own floor.
+
+    An attack that breaks every model makes two oracles differ by nearly everything. Against a floor that holds it, no other attack could
+    show anything. So *hidden*: by one attack at least; *forgotten*: by every attack; else *undecided*.
+
+    Args:
+        whole: What :func:`standings` returns for R over all attacks.
+        single: The same attack by attack, its intervals holding together over all of them.
+
+    Returns:
+        ``whole``, with ``word`` and, where that is *hidden*, ``shown_by``: the attack whose R lies farthest above its floor.
+
+    """
+    table = []
+    for row in whole.to_dict("records"):
+        here = single[np.logical_and.reduce([single[name] == row[name] for name in SIDE])]
+        words = set(here["word"])
+        decided: Word = "hidden" if "hidden" in words else "forgotten" if words == {"forgotten"} else "undecided"
+        shown = here[here["word"] == "hidden"]
+        above = (shown["low"] - shown["floor_high"]).to_numpy()
+        shown_by = None if shown.empty else str(shown["attack"].iloc[int(above.argmax())])
+        table.append(row | {"word": decided, "shown_by": shown_by})
+    return pd.DataFrame(table, columns=[*whole.columns, "shown_by"])
 
 
 def _by_seed(rows: pd.DataFrame, name: str, seeds: list[int]) -> np.ndarray:

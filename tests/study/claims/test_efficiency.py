@@ -188,6 +188,21 @@ def test_at_its_own_rate_each_side_takes_the_fewest_updates_that_do_little_damag
     assert own["headline"]
 
 
+@pytest.mark.parametrize(("best", "word"), [(" lr=0.0008", "inconclusive"), ("", "refuted")])
+def test_a_word_at_own_rates_needs_the_best_rate_of_most_paths_inside_the_grid(hand, best, word):
+    """Were the grid longer, the best rate and its count of updates might be others."""
+    paths = [
+        hand.path(seed, stage, (10 if name == best else 30) * side, ra=1.0, method=f"gradient_ascent{name}")
+        for name in (" lr=0.0002", "", " lr=0.0008")
+        for side, stage in enumerate(("pre_grok", "grokked"), start=1)
+        for seed in hand.seeds
+    ]
+    own = hand.pick(hand.verdicts(hand.recipe(SEARCH), *paths), "efficiency", "updates", reading="own_rate")
+    assert own["effect"] == pytest.approx(math.log(1 / 2))
+    assert own["verdict"] == word
+    assert ("best rates not found" in own["note"]) == (word == "inconclusive")
+
+
 def test_there_is_no_own_rate_at_targets_beyond_the_one_where_a_search_ends(hand):
     recipe = hand.recipe(SEARCH, "claims.targets=[0.5, 0.1]")
     verdicts = hand.verdicts(recipe, *at_rates(hand, 1.0, **{"reached_0.5": False}))

@@ -18,7 +18,7 @@ from ungrok.study.stress import BRINGS_BACK, relearned
 
 WORDS = (
     "forgotten: its interval ends at or below the upper end of that of the floor, the same number between two oracles; hidden: it begins above; "
-    "else undecided, and always with fewer than six seeds"
+    "else undecided, and always with fewer than six seeds. Over all attacks: hidden by one attack at least, or forgotten by every one"
 )
 
 
@@ -53,7 +53,7 @@ def worst_gaps(attacks: Attacks) -> Iterator[Table]:
             yield Table(
                 f"Worst gap to the oracle under attack, forgetting {names.forget(forget)}",
                 f"R is the largest UA of the unlearned model less that of the oracle under the same attack, over all attacks, settings and doses; each attack has it by itself "
-                f"beside. Means over seeds with intervals that hold together within a column, read at {_places(attacks)}. {WORDS[0].upper()}{WORDS[1:]}. "
+                f"beside. Means over seeds with intervals that hold together, read at {_places(attacks)}. {WORDS[0].upper()}{WORDS[1:]}. "
                 "Walks to other models do not count: they end where knowledge is brought along.",
                 ["method", "stage", *(attacks.name(attack) if attack else "R, all attacks" for attack in shown)],
                 rows,

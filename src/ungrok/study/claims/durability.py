@@ -10,13 +10,23 @@ import numpy as np
 import pandas as pd
 
 from ungrok.methods import Unlearner
-from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Pairs, Reading, Sides, mean
+from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Floats, Pairs, Reading, Sides, mean
 from ungrok.study.claims.headline import resolved
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At
 from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
-from ungrok.study.stress import Attacked, Relearning, floor, interval_of, standings, word, worst_gap
+from ungrok.study.stress import (
+    Attacked,
+    Relearning,
+    counting,
+    floor,
+    interval_of,
+    over_attacks,
+    standings,
+    word,
+    worst_gap,
+)
 from ungrok.study.track import Track
 from ungrok.train.stages import stage_name
 
@@ -102,7 +112,7 @@ class Durability(Claim):
         if bare:
             notes = (*notes, Note("no_floor", {"count": bare, "pairs": len(read.pairs)}))
         also = evidence.read(lambda track: _of(track, name).accuracy, read.pairs)
-        barred = _unequal(evidence, read) or _within(worst, floors, evidence.claims.alpha)
+        barred = _unequal(evidence, read) or _within(evidence, read, name, worst, floors)
         return Finding(
             self, evidence.method, "worst_gap", read.at, beyond if beyond.n else None, "accuracy", evidence.claims.margins.oracle_gap,
             notes if beyond.n else (Note("no_gap"), *notes), "attacks", accuracy=True, barred=barred,
@@ -113,6 +123,9 @@ class Durability(Claim):
 NOTHING = Attacked()
 """What stands for a place that was not attacked."""
 
+
+NEITHER = (None, None)
+"""What stands for the gap and the floor of an attack that was not made."""
 
 WHOSE: tuple[Literal["relearned", "oracle"], ...] = ("relearned", "oracle")
 """The two whose updates of relearning are compared."""
@@ -172,17 +185,27 @@ def _unequal(evidence: Evidence, read: Reading) -> Note | None:
     return evidence.unequal(read) if read.at.kind == "end" else None
 
 
-def _within(worst: Sides, floors: Sides, alpha: float) -> Note | None:
-    """Return why no difference of R may be given a direction: the floor is not known well enough, or no R lies above it."""
+def _both_of(evidence: Evidence, read: Reading, name: str, attack: str, part: int) -> tuple[Floats, Floats]:
+    """Return by seed, for either side, the gap (``part`` 0) or the floor (1) of one attack."""
+    sides = evidence.read(lambda track: _of(track, name).single.get(attack, NEITHER)[part], read.pairs)
+    return sides.left, sides.right
+
+
+def _within(evidence: Evidence, read: Reading, name: str, worst: Sides, floors: Sides) -> Note | None:
+    """Return why no difference of R may be given a direction: the floor is not known well enough, or no attack shows more than its floor."""
     if not worst.n:
         return None
     if floors.n < FEWEST:
         return Note("few_floors", {"seeds": floors.n})
-    for gap, two in ((worst.left, floors.left), (worst.right, floors.right)):
-        (own,), (between,) = (interval_of([side], alpha) for side in (gap, two))
-        if word(own, between) == "hidden":
-            return None
-    return Note("within_floor")
+    attacks = sorted({attack for pair in read.pairs.values() for track in pair for attack in _of(track, name).single})
+    gaps, between = (
+        interval_of(
+            [row for attack in attacks for row in _both_of(evidence, read, name, attack, part)], evidence.claims.alpha
+        )
+        for part in (0, 1)
+    )
+    hides = any(word(own, two) == "hidden" for own, two in zip(gaps, between, strict=True))
+    return None if hides else Note("within_floor")
 
 
 def places_of(recipe: Recipe) -> dict[str, str]:
@@ -207,14 +230,22 @@ def headline_standings(stress: pd.DataFrame, recipe: Recipe, alpha: float | None
 
     """
     headline, places = resolved(recipe), places_of(recipe)
-    worst, two = worst_gap(stress), floor(stress)
     sides = headline.compare if headline and headline.compare else ()
-    of_side: list[Any] = [
-        (worst["arm"] == side.arm)
-        & (worst["stage"] == stage_name(side.stage))
-        & (not side.forget or worst["forget"] == side.forget)
-        for side in sides
-    ]
-    at_place = worst["place"] == worst["method"].map(places)
-    chosen = worst[np.logical_or.reduce([*of_side, np.zeros(len(worst), dtype=bool)]) & at_place]
-    return standings(chosen, two, recipe.claims.alpha if alpha is None else alpha)
+    level = recipe.claims.alpha if alpha is None else alpha
+
+    def chosen(worst: pd.DataFrame) -> pd.DataFrame:
+        of_side: list[Any] = [
+            (worst["arm"] == side.arm)
+            & (worst["stage"] == stage_name(side.stage))
+            & (not side.forget or worst["forget"] == side.forget)
+            for side in sides
+        ]
+        at_place = worst["place"] == worst["method"].map(places)
+        kept: pd.DataFrame = worst[np.logical_or.reduce([*of_side, np.zeros(len(worst), dtype=bool)]) & at_place]
+        return kept
+
+    single = chosen(counting(worst_gap(stress, by_attack=True)))
+    return over_attacks(
+        standings(chosen(worst_gap(stress)), floor(stress), level),
+        standings(single, floor(stress, by_attack=True), level, by_attack=True),
+    )

@@ -106,9 +106,11 @@ class Efficiency(Claim):
             doses[:, seed] = [math.nan if choice is None else choice.updates for choice in both]
         there = _there(evidence, choices)
         at, notes = At.target(target), _rate_notes(choices, sorted(evidence.rates))
-        return self._restricted(
-            evidence, "own_rate", "updates", at, Sides(*doses), there, evidence.doses.end, notes
-        )  # fmt: skip
+        end = next((note for note in notes if note.code == "end_of_grid"), None)
+        ratio = self._restricted(evidence, "own_rate", "updates", at, Sides(*doses), there, evidence.doses.end, notes)
+        # Where the best rate of most paths lies at an end, another grid would give other counts, and another word.
+        unknown = end is not None and 2 * end.values["count"] > end.values["paths"]
+        return replace(ratio, barred=Note("rates_not_found", end.values)) if end and unknown else ratio
 
     def _restricted(
         self,

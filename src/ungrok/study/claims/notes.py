@@ -25,6 +25,7 @@ NOTES: dict[str, tuple[str, str]] = {
     "own_rate": ("each side at its own rate", ""),
     "own_rates": ("median rates {before:g} → {after:g}", ""),
     "end_of_grid": ("best rate at the end of the grid in {count} of {paths} paths", ""),
+    "rates_not_found": ("best rates not found", ": at the end of the grid in {count} of {paths} paths; `search.most` lets it grow"),
     "some_diverged": ("diverged", ": {before} → {after} of {pairs}"),
     "all_diverged": ("diverged", ""),
     "diverged_or_no_oracle": ("diverged, or no oracle", ""),
