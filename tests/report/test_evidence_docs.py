@@ -22,7 +22,7 @@ def test_the_page_of_results_is_made_from_the_evidence():
 
 
 def test_files_are_named_after_their_recipes():
-    assert [file.stem for file in FILES] == sorted(one.recipe.replace("/", "-") for one in read(FILES))
+    assert sorted(file.stem for file in FILES) == sorted(one.recipe.replace("/", "-") for one in read(FILES))
 
 
 def test_a_study_stands_with_what_it_was_made_with_and_its_answers(evidence, filed):
