@@ -27,7 +27,7 @@ class Prune(StressTest):
     """Set the smallest weights of the model to zero.
 
     Idea: knowledge that is only masked, by small changes of many weights, shows again when the small ones are gone.
-    Formula: ``w ← 0`` for the ``round(share · n)`` of all n weights with the smallest |w|, over all layers together.
+    Formula: ``w ← 0`` for the ``round(share · n)`` of all n weights with the smallest ``|w|``, over all layers together.
     Source: magnitude pruning (Han et al. 2015, arXiv 1506.02626), without training afterwards.
     Deviations: weights of two dimensions or more only, frozen ones too. Low-rank adapters are merged first.
     Cost: no updates; all weights are sorted once.
