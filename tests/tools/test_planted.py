@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +14,8 @@ ALLOWED = 0.05 + 2 * math.sqrt(0.05 * 0.95 / STUDIES)
 
 
 @pytest.fixture(scope="module")
-def planted():
-    spec = importlib.util.spec_from_file_location("planted", SOURCE)
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "planted", module)  # its dataclass looks there for its types
-        spec.loader.exec_module(module)
-        yield module
+def planted(script):
+    return script
 
 
 def test_the_oracle_taken_as_an_unlearner_is_found_to_do_damage_as_rarely_as_promised(planted):

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "tools" / "sizes.py"
 
 
-def test_what_is_too_long_is_named(tmp_path):
-    spec = importlib.util.spec_from_file_location("sizes", SOURCE)
-    sizes = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sizes)
+def test_what_is_too_long_is_named(script, tmp_path):
     body = "    x = 1\n"
     (tmp_path / "good.py").write_text("def f():\n" + body * 59 + "y = 1\n" * 340)
-    assert sizes.main([str(tmp_path)]) == 0
+    assert script.main([str(tmp_path)]) == 0
     (tmp_path / "long.py").write_text("def f():\n" + body * 60 + "y = 1\n" * 340)
-    assert list(sizes.too_long(tmp_path / "long.py")) == [
+    assert list(script.too_long(tmp_path / "long.py")) == [
         f"{tmp_path / 'long.py'}: 401 lines; allowed: 400",
         f"{tmp_path / 'long.py'}:1: f has 61 lines; allowed: 60",
     ]
-    assert sizes.main([str(tmp_path)]) == 1
+    assert script.main([str(tmp_path)]) == 1

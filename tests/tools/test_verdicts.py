@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from pathlib import Path
 
@@ -18,11 +17,8 @@ ALLOWED = 0.05 + 2 * math.sqrt(0.05 * 0.95 / TABLES)
 
 
 @pytest.fixture(scope="module")
-def bench():
-    spec = importlib.util.spec_from_file_location("verdicts_benchmark", SOURCE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def bench(script):
+    return script
 
 
 @pytest.mark.parametrize("name", ["normal", "t with 2 df", "lognormal", "ties"])

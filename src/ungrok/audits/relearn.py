@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice, repeat
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,17 +14,10 @@ from ungrok.audits.base import STRESS_TESTS, Dose, Rates, Setting, Shares, Stres
 from ungrok.core.errors import NotApplicable
 from ungrok.core.gradients import trainable
 from ungrok.core.objective import Batch
+from ungrok.core.optimizers import TORCH_OPTIMIZERS
 from ungrok.core.precision import Masters
 from ungrok.core.scores import device_of
 from ungrok.core.seeds import PrivateRandomState, derive, generator
-
-OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], float, float, float], torch.optim.Optimizer]] = {
-    "sgd": lambda parameters, lr, momentum, decay: torch.optim.SGD(
-        parameters, lr, momentum=momentum, weight_decay=decay
-    ),
-    "adamw": lambda parameters, lr, _, decay: torch.optim.AdamW(parameters, lr, weight_decay=decay),
-}
-"""The optimizers that the setting ``optimizer`` can name."""
 
 
 def stream(count: int, size: int, seed: int, name: str) -> Iterator[Tensor]:
@@ -105,7 +98,7 @@ class Relearn(StressTest):
         assert setting.share is not None
         assert setting.lr is not None
         objective, parameters = material.objective, list(trainable(model).values())
-        optimizer = OPTIMIZERS[self.optimizer](parameters, setting.lr, self.momentum, self.weight_decay)
+        optimizer = TORCH_OPTIMIZERS[self.optimizer](parameters, setting.lr, self.momentum, self.weight_decay)
         masters, random = Masters(parameters), PrivateRandomState(derive(material.seed, "relearn"), torch_only=True)
         signal = islice(self.signal(material, setting.share, device_of(model)), self.updates)
         modules = list(model.modules())

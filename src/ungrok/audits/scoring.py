@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,11 @@ class Scorer:
         """Return the accuracy on test examples of classes without forget examples; None for other models than classifiers."""
         if not isinstance(test, ClassScores):
             return None
+        return test.of(~torch.isin(test.targets, self._touched)).accuracy
+
+    @cached_property
+    def _touched(self) -> Tensor:
+        """The classes of the forget examples, int64, with repetitions."""
         objective, forget = self.material.objective, self.material.forget
         every = batches(forget, torch.arange(len(forget)), objective.family)
-        touched = torch.cat([objective.targets(objective.move(b, torch.device("cpu"))) for b in every])
-        return test.of(~torch.isin(test.targets, touched)).accuracy
+        return torch.cat([objective.targets(objective.move(b, torch.device("cpu"))) for b in every])

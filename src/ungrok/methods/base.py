@@ -17,6 +17,7 @@ from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.gradients import trainable
 from ungrok.core.modules import bare, duplicate
 from ungrok.core.objective import Batch, Batches, Objective, backward, part_losses
+from ungrok.core.optimizers import TORCH_OPTIMIZERS
 from ungrok.core.precision import Masters
 from ungrok.core.registry import Registry
 from ungrok.core.schema import Explained, Schema
@@ -25,14 +26,6 @@ from ungrok.core.seeds import PrivateRandomState, derive, seeded
 from ungrok.core.sets import check_batches, check_overlap, counted, draws_from_torch
 from ungrok.methods.material import Material, Rewound, Role
 from ungrok.methods.path import Step, UnlearningPath
-
-TORCH_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "sgd": lambda p, lr, momentum, wd: torch.optim.SGD(p, lr, momentum=momentum, weight_decay=wd),
-    "adam": lambda p, lr, _, wd: torch.optim.Adam(p, lr, weight_decay=wd),
-    "adamw": lambda p, lr, _, wd: torch.optim.AdamW(p, lr, weight_decay=wd),
-}
-"""The optimizers that a method's setting ``optimizer`` can name."""
-
 
 Family = Literal["ascent", "relabeling", "distillation", "preference", "retain", "one-shot", "other"]
 """What a method does to the forget data: raise their loss; teach them other labels or answers; teach them a model's predictions; make

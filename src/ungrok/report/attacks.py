@@ -16,7 +16,7 @@ from ungrok.report.format import missing
 from ungrok.report.names import attack_name
 from ungrok.report.view import View
 from ungrok.study.claims.durability import places_of
-from ungrok.study.stress import BRINGS_BACK, floor, gaps, over_attacks, standings, worst_gap
+from ungrok.study.stress import BRINGS_BACK, gaps, standings_of
 
 Floats = NDArray[np.float64]
 
@@ -166,27 +166,16 @@ class Attacks:
         return None if row is None else Strongest(row["setting"], float(row["dose"]), setting_name(row))
 
     @cached_property
-    def _worst(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """R of every attacked place and seed, and the floor; with ``attack`` in both the same attack by attack."""
-        both = [(worst_gap(self.table, by_attack=one), floor(self.table, by_attack=one)) for one in (False, True)]
-        worst, floors = (pd.concat([whole.assign(attack=""), single]) for whole, single in zip(*both, strict=True))
-        return worst, floors
-
-    @cached_property
     def standings(self) -> pd.DataFrame:
         """R of every attack and, with an empty ``attack``, of all that count; see :func:`ungrok.study.stress.standings`.
 
         The intervals hold together over attacks, methods, stages and forget splits at the place that comes first.
         """
-        worst, floors = self._worst
-        worst = worst[
-            worst["place"] == worst["method"].map({method: names[0] for method, names in self.places.items()})
-        ]
-        alpha = self.view.recipe.claims.alpha
-        whole, single = worst["attack"] == "", worst["attack"].isin(self.counting)
-        every = standings(worst[single], floors[floors["attack"] != ""], alpha, by_attack=True)
-        over = over_attacks(standings(worst[whole], floors[floors["attack"] == ""], alpha), every)
-        return pd.concat([over.assign(attack=""), every], ignore_index=True)
+        first = {method: names[0] for method, names in self.places.items()}
+        over, single = standings_of(
+            self.table, lambda worst: worst[worst["place"] == worst["method"].map(first)], self.view.recipe.claims.alpha
+        )
+        return pd.concat([over.assign(attack=""), single], ignore_index=True)
 
 
 def setting_name(row: Mapping[Any, Any]) -> str:

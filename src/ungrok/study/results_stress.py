@@ -8,16 +8,14 @@ import pandas as pd
 
 from ungrok.evaluate.path import BESIDE
 from ungrok.study.jobs import Lasting, Oracle, Placed, Stress
+from ungrok.study.jobs.lasting import BEFORE
 from ungrok.study.jobs.placed import PlacedResult
 from ungrok.study.plan import Plan
 from ungrok.study.store import Store
-
-PLACE = ["seed", "arm", "stage", "forget", "method"]
-
-NUMBERS = ["UA", "RA", "TA", "validation_accuracy", "bystander_accuracy"]
+from ungrok.study.track import PATH
 
 STRESS = [
-    *PLACE,
+    *PATH,
     "subject",
     "place",
     "place_dose",
@@ -30,7 +28,7 @@ STRESS = [
     "dose",
     "dose_name",
     "updates",
-    *NUMBERS,
+    *BEFORE,
     "forget_loss",
     "retain_loss",
     "barrier_forget",
@@ -41,11 +39,11 @@ STRESS = [
 method has made, ``method`` and ``place`` are missing."""
 
 LASTING = [
-    *PLACE,
+    *PATH,
     "dose",
     "updates",
-    *NUMBERS,
-    *(f"{name}_after" for name in NUMBERS),
+    *BEFORE,
+    *(f"{name}_after" for name in BEFORE),
     "lasts",
     "first",
     "monotone",
@@ -59,7 +57,7 @@ def stress_table(plan: Plan, store: Store) -> pd.DataFrame:
     """Return one row per attack, setting and observed place of every attacked model."""
     table = []
     for one in plan.stress:
-        where: dict[str, Any] = {name: getattr(one, name) for name in (*PLACE, "subject", "place")}
+        where: dict[str, Any] = {name: getattr(one, name) for name in (*PATH, "subject", "place")}
         where |= dict.fromkeys(("place_dose", "place_updates"))
         if one.place is not None:
             placed = store.open(one.model, Placed).result
@@ -74,7 +72,7 @@ def lasting_table(plan: Plan, store: Store) -> pd.DataFrame:
     table = []
     for one in plan.lasting:
         searched = store.open(one.rows, Lasting).result
-        where: dict[str, Any] = {name: getattr(one, name) for name in PLACE} | {"budget": searched.budget}
+        where: dict[str, Any] = {name: getattr(one, name) for name in PATH} | {"budget": searched.budget}
         oracle = plan.oracles[one.arm, one.seed, one.forget, one.stage]
         beside = store.open(oracle, Oracle).result.accuracies.to_dict()
         where |= {f"oracle_{name}": beside[name] for name in BESIDE}
@@ -84,7 +82,7 @@ def lasting_table(plan: Plan, store: Store) -> pd.DataFrame:
 
 def _typed(table: pd.DataFrame, counts: list[str], flags: list[str]) -> pd.DataFrame:
     """Return a table with whole numbers, flags and numbers as such; what is missing in them stays missing."""
-    words = {*PLACE, "subject", "place", "attack", "kind", "setting", "dose_name"}
+    words = {*PATH, "subject", "place", "attack", "kind", "setting", "dose_name"}
     numbers = [name for name in map(str, table) if name not in {*words, *counts, *flags}]
     types = dict.fromkeys(numbers, "float64") | dict.fromkeys(counts, "Int64") | dict.fromkeys(flags, "boolean")
     return table.astype(types)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import pandas as pd
 
 from ungrok.study.plan_sequences import ORACLE, SECOND_ORACLE
+from ungrok.study.track import PATH, PLACE
 
-PLACE = ["seed", "arm", "stage", "forget"]
-SEQUENCE = [*PLACE, "method", "subject"]
+SEQUENCE = [*PATH, "subject"]
 """Columns that name a sequence."""
 
 ERODED = ("RA", "TA", "bystander_accuracy")

@@ -6,7 +6,7 @@ the forget set, answers the same attack with what it has from elsewhere. So each
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -278,6 +278,23 @@ def over_attacks(whole: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
         shown_by = None if shown.empty else str(shown["attack"].iloc[int(above.argmax())])
         table.append(row | {"word": decided, "shown_by": shown_by})
     return pd.DataFrame(table, columns=[*whole.columns, "shown_by"])
+
+
+def standings_of(
+    stress: pd.DataFrame, chosen: Callable[[pd.DataFrame], pd.DataFrame], alpha: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the standings over all attacks, as :func:`over_attacks` gives them, and those attack by attack.
+
+    Args:
+        stress: A study's table ``stress``.
+        chosen: Returns, of the rows of :func:`worst_gap`, those on the sides and at the places that are asked for.
+        alpha: One minus the level of the intervals.
+
+    """
+    single = standings(
+        chosen(counting(worst_gap(stress, by_attack=True))), floor(stress, by_attack=True), alpha, by_attack=True
+    )
+    return over_attacks(standings(chosen(worst_gap(stress)), floor(stress), alpha), single), single
 
 
 def _by_seed(rows: pd.DataFrame, name: str, seeds: list[int]) -> np.ndarray:

@@ -16,17 +16,8 @@ from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At
 from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
-from ungrok.study.stress import (
-    Attacked,
-    Relearning,
-    counting,
-    floor,
-    interval_of,
-    over_attacks,
-    standings,
-    word,
-    worst_gap,
-)
+from ungrok.study.recipe_stress import where_label
+from ungrok.study.stress import Attacked, Relearning, interval_of, standings_of, word
 from ungrok.study.track import Track
 from ungrok.train.stages import stage_name
 
@@ -34,7 +25,8 @@ from ungrok.train.stages import stage_name
 def place_label(at: At) -> str:
     """Return the name of a place in the table ``stress``: ``0.1``, ``oracle``, ``rewound`` or ``end``."""
     if at.kind == "target":
-        return at.level if isinstance(at.level, str) else format(at.level, "g")
+        assert at.level is not None
+        return where_label(at.level)
     return {"rewind": "rewound"}.get(at.kind, at.kind)
 
 
@@ -221,7 +213,7 @@ def places_of(recipe: Recipe) -> dict[str, str]:
 
 
 def headline_standings(stress: pd.DataFrame, recipe: Recipe, alpha: float | None = None) -> pd.DataFrame:
-    """Return which methods have forgotten and which have hidden, at the headline's place and on both of its sides; see :func:`standings`.
+    """Return which methods have forgotten and which have hidden, at the headline's place and on both of its sides; see :func:`~ungrok.study.stress.over_attacks`.
 
     Args:
         stress: The study's table ``stress``.
@@ -244,8 +236,4 @@ def headline_standings(stress: pd.DataFrame, recipe: Recipe, alpha: float | None
         kept: pd.DataFrame = worst[np.logical_or.reduce([*of_side, np.zeros(len(worst), dtype=bool)]) & at_place]
         return kept
 
-    single = chosen(counting(worst_gap(stress, by_attack=True)))
-    return over_attacks(
-        standings(chosen(worst_gap(stress)), floor(stress), level),
-        standings(single, floor(stress, by_attack=True), level, by_attack=True),
-    )
+    return standings_of(stress, chosen, level)[0]

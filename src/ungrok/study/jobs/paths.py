@@ -30,7 +30,7 @@ from ungrok.study.jobs.trained import (
 from ungrok.study.recipe import AnyUnlearner
 from ungrok.study.recipe_blocks import BatchSizes
 from ungrok.study.seeding import fresh_weights, path_batches
-from ungrok.study.store import Work
+from ungrok.study.store import Tick, Work
 from ungrok.train import Run
 from ungrok.train.speed import UnlearningSpeed
 
@@ -163,6 +163,25 @@ def depart(training: TrainSpec, weights: dict[str, Tensor], spec: PathSpec, sour
         seed=seed,
     )
     return Departure(run, split, path, sets)
+
+
+def walk_to(path: UnlearningPath, dose: float, tick: Tick) -> nn.Module:
+    """Return the live model of a path at a dose, which is above 0.
+
+    Args:
+        path: Before its first update.
+        dose: Where to stop.
+        tick: Is told the share that is done.
+
+    """
+    model = None
+    for place in path:
+        model = place.model
+        tick(place.dose / dose)
+        if place.dose >= dose * (1 - 1e-9):
+            break
+    assert model is not None
+    return model
 
 
 def use_loss(run: Run, own: OwnLoss | None) -> None:

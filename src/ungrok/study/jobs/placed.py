@@ -10,8 +10,8 @@ from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import register
 from ungrok.study.jobs.checkpoint import Checkpoint, CheckpointResult, keep, weights_of
 from ungrok.study.jobs.evaluate import Evaluate
-from ungrok.study.jobs.paths import PathSpec, Sources, depart
-from ungrok.study.recipe_stress import Where
+from ungrok.study.jobs.paths import PathSpec, Sources, depart, walk_to
+from ungrok.study.recipe_stress import Where, where_label
 from ungrok.study.store import Work
 
 Row = dict[str, Any]
@@ -63,13 +63,8 @@ class Placed(Checkpoint):
         if row is None or reason:
             return PlacedResult(step=None, reason=reason, training=training)
         departure = depart(training, weights_of(source), spec, Sources.of(work, training))
-        model, dose = departure.run.model, float(row["dose"])
-        if dose > 0:
-            for place in departure.path:
-                model = place.model
-                work.tick(place.dose / dose)
-                if place.dose >= dose * (1 - 1e-9):
-                    break
+        dose = float(row["dose"])
+        model = walk_to(departure.path, dose, work.tick) if dose > 0 else departure.run.model
         keep(model, work.folder, training)
         return PlacedResult(step=step, reason="", training=training, dose=dose, updates=row["updates"])
 
@@ -100,5 +95,5 @@ def row_at(
 def reason_at(where: float | str, row: Row | None) -> str:
     """Return why there is no model at a place; empty where there is one."""
     if row is None:
-        return f"the path has no place {where if isinstance(where, str) else format(where, 'g')}"
+        return f"the path has no place {where_label(where)}"
     return "the path has diverged there" if row["diverged"] else ""

@@ -8,7 +8,7 @@ from typing import Any
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import register
 from ungrok.study.jobs.checkpoint import Checkpoint, CheckpointResult, keep, weights_of
-from ungrok.study.jobs.paths import PathSpec, Sources, depart, matched_dose
+from ungrok.study.jobs.paths import PathSpec, Sources, depart, matched_dose, walk_to
 from ungrok.study.store import Work
 
 
@@ -44,14 +44,8 @@ class Snapshot(Checkpoint):
         if step is None:
             return SnapshotResult(step=None, reason=reason, training=training, dose=None)
         path = depart(training, weights_of(source), spec, Sources.of(work, training)).path
-        dose, model = matched_dose(spec.unlearn, path.budget, spec.dose, spec.strength), None
-        for place in path:
-            model = place.model
-            work.tick(place.dose / dose)
-            if place.dose >= dose * (1 - 1e-9):
-                break
-        assert model is not None
-        keep(model, work.folder, training)
+        dose = matched_dose(spec.unlearn, path.budget, spec.dose, spec.strength)
+        keep(walk_to(path, dose, work.tick), work.folder, training)
         return SnapshotResult(step=step, reason=reason, training=training, dose=dose)
 
     def bill(self, prices: Prices) -> Bill:
