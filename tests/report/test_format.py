@@ -24,6 +24,14 @@ def test_numbers_have_three_digits_and_a_true_minus(value, shown):
     assert format.number(value) == shown
 
 
+@pytest.mark.parametrize(
+    ("value", "digits", "shown"),
+    [(100, 2, "100"), (99.6, 2, "100"), (-147, 2, "−147"), (12.3, 2, "12"), (999.6, 3, "1,000"), (999.7, 4, "999.7")],
+)
+def test_no_number_of_usual_size_has_an_exponent(value, digits, shown):
+    assert format.number(value, digits) == shown
+
+
 def test_a_rounded_zero_has_no_sign():
     assert format.fixed(-0.0004) == "0.000"
     assert format.fixed(-0.0006) == "−0.001"

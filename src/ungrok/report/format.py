@@ -27,13 +27,14 @@ def missing(value: object) -> bool:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """Return a number with so many significant digits; from 1000 on as an integer with separators."""
+    """Return a number with so many significant digits; one that has more before the point as an integer, with separators from 1000 on."""
     if missing(value):
         return MISSING
     value = float(value)
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    whole_from = 10**digits - 0.5 if digits <= 3 else 1000  # what rounds to more digits would be shown with an exponent
+    text = f"{value:,.0f}" if abs(value) >= whole_from else f"{value:.{digits}g}"
     return _signed(text)
 
 

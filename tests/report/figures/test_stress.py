@@ -91,8 +91,16 @@ def test_without_an_oracle_there_are_two_curves_and_it_is_said(attacked_study):
 @pytest.mark.parametrize("unlearn", [[{"kind": "gradient_ascent"}], THREE, EIGHT], ids=["one", "three", "eight"])
 def test_everything_can_be_read(attacked_study, legible, unlearn, stages, oracle):
     compare = {"claims": {"targets": [0.1]}} if len(stages) == 1 else {}
-    figures = drawn(attacked_study(["relearn", "prune"], oracle=oracle, stages=stages, unlearn=unlearn, **compare))
-    assert len(figures) == (1 if len(unlearn) == 1 else 2)
+    figures = drawn(
+        attacked_study(
+            ["relearn", "prune", "linear_probe", "weight_noise"],
+            oracle=oracle,
+            stages=stages,
+            unlearn=unlearn,
+            **compare,
+        )
+    )
+    assert len(figures) == (1 if len(unlearn) == 1 else 4)
     for name, picture in figures.items():
         legible(name, picture.figure)
 

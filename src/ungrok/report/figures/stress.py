@@ -46,8 +46,8 @@ REFERENCES: dict[str, dict[str, Any]] = {
 
 DOSES = {
     "bits": "bits per weight",
-    "layer": "layer (0: the model's own head)",
-    "level": "noise, relative to each tensor",
+    "layer": "layer (0: own head)",
+    "level": "noise ÷ tensor's norm",
     "t": "way to the other model",
     "share": "share of the answer given",
 }
