@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ungrok.audits.attacked import attacked
-from ungrok.audits.base import STRESS_TESTS, Examples, StressMaterial, StressTest
+from ungrok.audits.base import STRESS_TESTS, Examples, StressMaterial, StressTest, default_attacks
 from ungrok.audits.report import SUBJECTS, UNLEARNED, StressReport
 from ungrok.audits.scoring import Scorer
 from ungrok.core.entrance import entering
@@ -16,18 +16,12 @@ from ungrok.core.errors import NotApplicable, RecipeError, shown, unknown
 from ungrok.core.objective import Family, Objective
 from ungrok.core.scores import device_of, evaluating
 
-DEFAULTS: dict[Family, tuple[str, ...]] = {
-    "classifier": ("relearn", "quantize", "interpolate", "linear_probe", "prune", "weight_noise"),
-    "language": ("relearn", "quantize", "extract"),
-}
-"""The attacks that are made where none are named; classifiers are also led to the oracle, where there is one."""
-
 
 def configured(attacks: Iterable[str | StressTest] | None, family: Family, has_oracle: bool) -> list[StressTest]:
     """Return attacks ready to be made.
 
     Args:
-        attacks: Names or configured attacks; those of :data:`DEFAULTS` when None.
+        attacks: Names or configured attacks; those of :func:`~ungrok.audits.base.default_attacks` when None.
         family: Of the models.
         has_oracle: Whether an oracle stands beside the unlearned model.
 
@@ -36,9 +30,7 @@ def configured(attacks: Iterable[str | StressTest] | None, family: Family, has_o
 
     """
     if attacks is None:
-        line = {"kind": "interpolate", "to": "oracle"}
-        beside = [STRESS_TESTS.parse(line)] if has_oracle and family == "classifier" else []
-        return [*(STRESS_TESTS.get(kind).model_validate({"kind": kind}) for kind in DEFAULTS[family]), *beside]
+        return [STRESS_TESTS.parse(entry) for entry in default_attacks(family, has_oracle=has_oracle)]
     several = isinstance(attacks, Iterable) and not isinstance(attacks, str | StressTest | Mapping | type)
     tests = [_one(attack) for attack in (attacks if several else [attacks])]
     labels = [test.label for test in tests]
@@ -96,7 +88,7 @@ def side_by_side(
     score = Scorer(material)
     return StressReport(
         [
-            {"subject": name} | row
+            {"subject": name, "counts": test.counts} | row
             for test in tests
             for name in names
             for row in attacked(test, models[name], material, score)

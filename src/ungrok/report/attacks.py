@@ -16,7 +16,7 @@ from ungrok.report.format import missing
 from ungrok.report.names import attack_name
 from ungrok.report.view import View
 from ungrok.study.claims.durability import places_of
-from ungrok.study.stress import BRINGS_BACK, gaps, standings_of
+from ungrok.study.stress import apart, gaps, standings_of
 
 Floats = NDArray[np.float64]
 
@@ -88,7 +88,8 @@ class Attacks:
     @cached_property
     def counting(self) -> list[str]:
         """The attacks that count in R: all but walks to other models; see :func:`ungrok.study.stress.worst_gap`."""
-        return [label for label, kind in self.attacks.items() if kind != BRINGS_BACK]
+        beside = apart()
+        return [label for label, kind in self.attacks.items() if kind not in beside]
 
     @cached_property
     def places(self) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from ungrok.audits import STRESS_TESTS, StressTest
-from ungrok.audits.base import Several
+from ungrok.audits.base import Several, default_attacks
 from ungrok.core.errors import listed, shown
 from ungrok.core.plain import check_name
 from ungrok.core.schema import Schema
@@ -38,7 +38,7 @@ def where_label(where: float | str) -> str:
 class Stress(Schema):
     """Attacks on the models after unlearning, on the oracles and on the models before."""
 
-    attacks: list[AnyStressTest] = Field(min_length=1, description="all that run on the problem's models when left out")
+    attacks: list[AnyStressTest] = Field(min_length=1, description="those of ungrok.attack when left out")
     places: list[Where] | None = Field(
         None, min_length=1, description="places on each path; every target, the rewound one and the end when null"
     )
@@ -88,14 +88,12 @@ class Lasting(Schema):
 
 
 def with_attacks(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the plain content of a recipe, a block ``stress`` without ``attacks`` filled in: with all that run on the problem's models."""
+    """Return the plain content of a recipe, a block ``stress`` without ``attacks`` filled in: with those that are made by default."""
     block, problem = content.get("stress"), content.get("problem")
     kind = getattr(problem, "kind", None) or (problem.get("kind") if isinstance(problem, dict) else None)
     if not isinstance(block, dict) or "attacks" in block or kind not in PROBLEMS.names():
         return content
-    family = PROBLEMS.get(kind).family
-    tests = [{"kind": name} for name in STRESS_TESTS.names() if family in STRESS_TESTS.get(name).inputs]
-    return content | {"stress": {"attacks": [*tests, {"kind": "interpolate", "to": "oracle"}], **block}}
+    return content | {"stress": {"attacks": default_attacks(PROBLEMS.get(kind).family), **block}}
 
 
 def references(recipe: Recipe) -> Iterator[tuple[str, str, list[str]]]:
