@@ -49,6 +49,19 @@ def test_what_is_refused(attacks, message):
         configured(attacks, "classifier", False)
 
 
+@pytest.mark.parametrize(
+    ("frozen", "message"),
+    [("unlearned", "trains 27 weights of the unlearned model and 83 of the oracle"), ("oracle", "")],
+)
+def test_a_model_of_which_less_is_trained_than_of_its_oracle_is_warned_of(frozen, message, recwarn):
+    models = {name: network() for name in ("unlearned", "oracle", "original")}
+    models[frozen][0].requires_grad_(requires_grad=False)
+    side_by_side([Prune(shares=0.3)], models, OBJECTIVE, SETS, 0)
+    assert recwarn.list == []
+    side_by_side([Relearn(updates=1, lr=0.1, shares=0.0)], models, OBJECTIVE, SETS, 0)
+    assert [message in str(one.message) for one in recwarn.list] == [True] * bool(message)
+
+
 def test_every_model_is_attacked_in_the_same_way():
     model = network()
     report = side_by_side(

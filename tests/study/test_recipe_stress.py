@@ -72,6 +72,7 @@ def test_the_level_that_is_to_last_is_that_of_the_headline(tiny):
         (["lasting={lr: fast}"], r"^{}lasting\.lr: 'fast' is not allowed: input should be a valid number"),
         (["stress={methods: [scrubb]}"], r"^{}stress\.methods: 'scrubb' is not in this recipe; allowed: .*did you mean 'scrub'"),
         (["stress={methods: []}"], r"^{}stress\.methods: "),
+        (["stress={seeds: 3}"], r"^{}stress\.seeds: 3, and the recipe has 2; allowed: at most 2$"),
         (["stress={seeds: 0}"], r"^{}stress\.seeds: 0 is not allowed"),
         (["stress={attack: []}"], r"^{}stress: no such key 'attack' .*did you mean 'attacks'"),
         (["stress=[]"], r"^{}stress: "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -12,7 +13,8 @@ from ungrok.audits.base import STRESS_TESTS, Examples, StressMaterial, StressTes
 from ungrok.audits.report import SUBJECTS, UNLEARNED, StressReport
 from ungrok.audits.scoring import Scorer
 from ungrok.core.entrance import entering
-from ungrok.core.errors import NotApplicable, RecipeError, shown, unknown
+from ungrok.core.errors import NotApplicable, RecipeError, UngrokWarning, shown, unknown
+from ungrok.core.gradients import trainable
 from ungrok.core.objective import Family, Objective
 from ungrok.core.scores import device_of, evaluating
 
@@ -75,6 +77,9 @@ def side_by_side(
         RecipeError: If a model that an attack needs is missing or has other parameters, or a model does not take the examples.
         NotApplicable: If an attack does not apply to one of the models.
 
+    Warns:
+        UngrokWarning: If an attack trains, and fewer weights of the unlearned model may be trained than of the oracle.
+
     """
     tests, names = list(tests), [name for name in SUBJECTS if name in models]
     material = StressMaterial(objective, **sets, original=models["original"], oracle=models.get("oracle"), seed=seed)
@@ -85,6 +90,7 @@ def side_by_side(
             except NotApplicable as error:
                 raise NotApplicable(f"{name}: {error}") from None
     _check_outputs(objective, {name: models[name] for name in names}, sets["forget"])
+    _warn_of_frozen(tests, models)
     score = Scorer(material)
     return StressReport(
         [
@@ -94,6 +100,20 @@ def side_by_side(
             for row in attacked(test, models[name], material, score)
         ]
     )
+
+
+def _warn_of_frozen(tests: Iterable[StressTest], models: Mapping[str, nn.Module]) -> None:
+    """Warn where training can bring less back from the unlearned model than from its oracle, since more of it is frozen."""
+    training = [test.label for test in tests if test.dose == "updates"]
+    if not training or "oracle" not in models:
+        return
+    ours, theirs = (sum(p.numel() for p in trainable(models[name]).values()) for name in (UNLEARNED, "oracle"))
+    if ours < theirs:
+        text = (
+            f"{', '.join(training)}: trains {ours:,} weights of the unlearned model and {theirs:,} of the oracle, since others are frozen; "
+            "the gap between them is too small. Let both train the same."
+        )
+        warnings.warn(text, UngrokWarning, stacklevel=4)
 
 
 @torch.no_grad()

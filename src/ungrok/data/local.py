@@ -278,7 +278,7 @@ class LocalGrokking(ForgetRule):
         members = left[torch.from_numpy(eligible(data.pairs(), self.using)[self.group])[left]]
         if len(members) < self.size:
             raise NotApplicable(
-                f"forget split {self.label!r}: {self.size} more examples asked, and earlier requests leave {len(members)} of the group; "
+                f"requests: forget split {self.label!r} is asked for {self.size} more, and earlier requests leave {len(members)} of the group; "
                 "lower requests or size"
             )
         return members[torch.randperm(len(members), generator=draw)[: self.size]]

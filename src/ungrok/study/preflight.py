@@ -84,7 +84,9 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
         if rule.from_trajectory:
             _check_local(rule, data, training, recipe.requests)
             continue
-        smallest = min(_sizes(recipe, problem, rule, data))
+        sizes = list(_sizes(recipe, problem, rule, data))
+        _check_repair(recipe, rule, len(data.train) - max(sizes))
+        smallest = min(sizes)
         if smallest < SMALL:
             text = f"forget split {rule.label!r} holds only {smallest} examples"
             warnings.append(f"{text}; under {SMALL}, one example moves UA by more than 3 points.")
@@ -144,18 +146,18 @@ def _check_local(rule: ForgetRule, data: Data, training: Training, requests: int
         raise RecipeError(
             f"forget: kind {rule.kind!r} reads losses of question-answer pairs, which this problem does not have"
         ) from None
-    size: int = getattr(rule, "size", 0) * requests
+    size, key = getattr(rule, "size", 0) * requests, "requests: " if requests > 1 else ""
     if size >= len(data.train):
-        asked = f"size {size}" if requests == 1 else f"{requests} requests forget {size}"
+        asked = f"size {size}" if requests == 1 else f"{requests} sets hold {size}"
         raise RecipeError(
-            f"forget split {rule.label!r}: {asked} of {len(data.train)} training examples; nothing would be left"
+            f"{key}forget split {rule.label!r}: {asked} of {len(data.train)} training examples; nothing would be left"
         )
     if isinstance(rule, LocalGrokking):
         per_epoch = math.ceil(len(data.train) / (training.batch_size or len(data.train)))
         try:
             rule.using.check(len(data.train), training.steps / per_epoch, size)
         except RecipeError as error:
-            raise RecipeError(f"forget split {rule.label!r}: {error}") from None
+            raise RecipeError(f"{key}forget split {rule.label!r}: {error}") from None
 
 
 def _try(network: nn.Module, kind: str, data: Data, training: Training) -> None:
@@ -189,13 +191,31 @@ def _check_analyses(recipe: Recipe, network: nn.Module, data: Data) -> None:
 
 
 def _check_attacks(recipe: Recipe, network: nn.Module, data: Data) -> None:
-    few = data.train.of(torch.arange(2))
-    own = StressMaterial(recipe.trajectory.objective(data), few, few, few, None, network, network)
-    for place, test in enumerate(recipe.stress.attacks if recipe.stress else []):
-        try:
-            test.check(network, own)
-        except (NotApplicable, RecipeError) as error:
-            raise RecipeError(f"stress.attacks.{place}: {error}") from None
+    """Raise RecipeError where an attack cannot be made on the models of the first seed; who is asked for in training is not known yet."""
+    if recipe.stress is None:
+        return
+    seeds, objective = Seeds(recipe.seeds[0]), recipe.trajectory.objective(data)
+    for rule in recipe.forget:
+        if rule.from_trajectory:
+            forget = retain = data.train
+        else:
+            split = rule.split(data, seeds.forget)
+            forget, retain = data.train.of(split.forget), data.train.of(split.retain)
+        own = StressMaterial(objective, forget, retain, data.test, None, network, network, seeds.stress)
+        for place, test in enumerate(recipe.stress.attacks):
+            try:
+                test.check(network, own)
+            except (NotApplicable, RecipeError) as error:
+                raise RecipeError(f"stress.attacks.{place}: {error}") from None
+
+
+def _check_repair(recipe: Recipe, rule: ForgetRule, retained: int) -> None:
+    """Raise RecipeError where an update of the repair would need more retained examples than there are."""
+    if recipe.lasting and recipe.lasting.batch > retained:
+        raise RecipeError(
+            f"lasting.batch: {recipe.lasting.batch} retained examples per update, and forget split {rule.label!r} leaves {retained}; "
+            f"allowed: at most {retained}"
+        )
 
 
 def _check_rewound(recipe: Recipe, arm: str) -> None:

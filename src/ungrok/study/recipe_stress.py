@@ -118,6 +118,9 @@ def check_stress(recipe: Recipe) -> None:
                 f"stress.attacks.{number}: {shown(test.kind)} attacks {models} models only; those of problem "
                 f"{shown(recipe.problem.kind)} are {family} models"
             )
+    attacked, there = recipe.stress and recipe.stress.seeds, len(recipe.seeds)
+    if attacked and attacked > there:
+        raise ValueError(f"stress.seeds: {attacked}, and the recipe has {there}; allowed: at most {there}")
     if recipe.lasting:
         lasting_target(recipe.claims)
 
