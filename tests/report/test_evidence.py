@@ -52,7 +52,9 @@ def test_the_evidence_of_a_study_is_its_headline(folder):
         (claim["claim"], claim["text"]) for claim in answered["claims"]
     ]
     assert len(one.answers) > 1
-    assert one.mechanism == []
+    assert (one.mechanism, one.durable) == ([], "")
+    write_json(where / "report" / "answers.json", answered | {"durable": {"text": "It lasts."}})
+    assert of_study(where).durable == "It lasts."
     write_json(where / "report" / "mechanism.json", ["Sharper is easier."])
     assert of_study(where).mechanism == ["Sharper is easier."]
 

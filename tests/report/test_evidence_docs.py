@@ -34,6 +34,7 @@ def test_a_study_stands_with_what_it_was_made_with_and_its_answers(evidence, fil
         hash=recipe.hash,
         first=["One seed cannot decide anything."],
         answers=[answer],
+        durable="It lasts nowhere.",
         mechanism=["Sharper is easier."],
     )
     page = results_page([one])
@@ -41,7 +42,7 @@ def test_a_study_stands_with_what_it_was_made_with_and_its_answers(evidence, fil
     assert section.startswith(
         "\n3 seeds; 3 of 3 transitioned. Judged on 2026-12-01 by commit `66bf1ea7`, on cpu (AMD EPYC, 2 workers); "
         f"recipe hash `{recipe.hash}`.\n\nOne seed cannot decide anything.\n\n- **efficiency: refuted.** It needs more. Another rate.\n"
-        "- Sharper is easier.\n\n**"
+        "- **Does forgetting last?** It lasts nowhere.\n- Sharper is easier.\n\n**"
     )
     assert "| gradient ascent | refuted ×\N{NO-BREAK SPACE}0.18 [0.15,\N{NO-BREAK SPACE}0.22] |" in section
     assert "- **updates at the same rate: refuted.** Refuted in the one setting." in page

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from ungrok.report.format import missing
-from ungrok.report.names import attack_name
 from ungrok.report.view import View
 from ungrok.study.claims.durability import places_of
+from ungrok.study.names import attack_name
 from ungrok.study.stress import apart, gaps, standings_of
 
 Floats = NDArray[np.float64]

@@ -13,9 +13,9 @@ from pydantic import Field, ValidationError
 from ungrok.core.errors import RecipeError, shown_file
 from ungrok.core.files import read_json, write_text
 from ungrok.core.schema import Schema, explain
-from ungrok.report.names import Names
 from ungrok.study.folder import StudyFolder
 from ungrok.study.loading import load
+from ungrok.study.names import Names
 from ungrok.study.place import comparisons
 from ungrok.study.recipe import Recipe
 from ungrok.study.store import explained
@@ -49,6 +49,7 @@ class Evidence(Schema):
     )
     first: list[str] = Field(description="what did not happen, in sentences")
     answers: list[FiledAnswer]
+    durable: str = Field("", description='the answer to "Does forgetting last?", where it was asked')
     mechanism: list[str] = Field(
         [], description="what goes with the cost of unlearning, in sentences, where it was measured"
     )
@@ -130,6 +131,7 @@ def of_study(path: Path) -> Evidence:
         transitions=counted(study.results.transitions),
         first=answered["first"],
         answers=[FiledAnswer.model_validate(answer) for answer in answered["claims"]],
+        durable=(answered.get("durable") or {}).get("text", ""),
         mechanism=read_json(measured) if measured.is_file() else [],
         verdicts=verdicts,
     )

@@ -12,6 +12,7 @@ from ungrok.report.export import markdown
 from ungrok.report.format import plural
 from ungrok.report.tables.across import of_study, studies, summary, transitioned
 from ungrok.report.tables.table import Table
+from ungrok.study.claims import QUESTION
 from ungrok.study.loading import load
 
 HEAD = """# Results
@@ -59,6 +60,8 @@ def _of_study(one: Evidence) -> Iterator[str]:
         yield f"{_paragraphs(one.first)}\n"
     for answer in one.answers:
         yield f"- **{answer.claim.replace('_', ' ')}: {answer.verdict}.** {answer.text} {answer.overturned_by}".rstrip()
+    if one.durable:
+        yield f"- **{QUESTION}** {one.durable}"
     yield from (f"- {sentence}" for sentence in one.mechanism)
     yield ""
     for table in of_study(one):

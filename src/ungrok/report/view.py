@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from ungrok.report.format import MISSING, bracketed, number
-from ungrok.report.names import Names
 from ungrok.study.claims import Doses, Verdict
 from ungrok.study.folder import StudyFolder
+from ungrok.study.names import Names
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.plan import Plan
 from ungrok.study.recipe import Recipe

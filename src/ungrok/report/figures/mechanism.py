@@ -28,8 +28,8 @@ from ungrok.report.figures.drawing import (
 )
 from ungrok.report.format import slug
 from ungrok.report.mechanism import Mechanism, named, partial
-from ungrok.report.names import metric_name
 from ungrok.study.mediation import MEASURE
+from ungrok.study.names import metric_name
 from ungrok.study.recipe_blocks import BASE
 
 PANELS = 12

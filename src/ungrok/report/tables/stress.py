@@ -11,9 +11,9 @@ import pandas as pd
 from ungrok.core.errors import spoken
 from ungrok.report.attacks import SERIES, Attacks, Series
 from ungrok.report.format import MISSING, bracketed, fixed, mean_sd, median_range, missing, number
-from ungrok.report.names import where_name
 from ungrok.report.tables.table import Cell, Row, Table, reason
 from ungrok.report.view import Reach
+from ungrok.study.names import where_name
 from ungrok.study.stress import relearned
 
 WORDS = (

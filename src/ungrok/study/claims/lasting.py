@@ -125,11 +125,8 @@ def _beyond(track: Track, accuracy: str, suffix: str) -> float | None:
     return None if oracle is None or own is None else oracle - own
 
 
-QUESTION = "Does forgetting last?"
-
-
 def lasting_sentence(every: Sequence[Lasts], recipe: Recipe, name: Callable[[Side], str] | None = None) -> str | None:
-    """Return the answer to the question, with its numbers; None where nothing was tried.
+    """Return whether forgetting lasts, side by side and with its numbers; None where nothing was tried.
 
     Args:
         every: Of :func:`lasting_of`.
@@ -141,15 +138,17 @@ def lasting_sentence(every: Sequence[Lasts], recipe: Recipe, name: Callable[[Sid
         return None
     sides = list(dict.fromkeys((one.side.label, one.side) for one in every))
     said = [_side(side, [one for one in every if one.side == side], recipe, name) for _, side in sides]
-    return " ".join([QUESTION, *said])
+    return " ".join(said)
 
 
 def _side(side: Side, every: Sequence[Lasts], recipe: Recipe, name: Callable[[Side], str] | None) -> str:
     """Return what is said of one side: how many methods last, at what price, and what comes back where the target is first reached."""
     lasting = [one for one in every if one.lasts]
     methods = len({one.method for one in every})
-    counted = f"{methods} method{'s' if methods > 1 else ''}" if methods == len(every) else f"{len(every)} settings"
-    of = f"{len(lasting)} of {counted}" if lasting else f"none of {counted}"
+    counted = f"{methods} methods" if methods == len(every) else f"{len(every)} settings"
+    it_lasts = f"it lasts for {len(lasting) or 'none'} of {counted}"
+    if len(every) == 1:
+        it_lasts = "it lasts for the one method" if lasting else "it does not last for the one method"
     after = ""
     updates = [one.updates for one in lasting if one.updates is not None and not one.one_shot]
     if updates:
@@ -162,15 +161,20 @@ def _side(side: Side, every: Sequence[Lasts], recipe: Recipe, name: Callable[[Si
         if back is None
         else f"; where UA first comes down to {target:g}, {repair} updates on retained data alone bring it back to {back:.2f}"
     )
-    text = f"{opened(side, name)} it lasts for {of}{after}{_price(lasting)}{returned}."
+    text = f"{opened(side, name)} {it_lasts}{after}{_price(lasting)}{returned}."
     return text[0].upper() + text[1:]
 
 
 def _price(lasting: Sequence[Lasts]) -> str:
-    """Return the median price over the methods that last."""
+    """Return the median price over the methods that last; what is gained instead of lost is said as such."""
     known = [one for one in lasting if np.isfinite(one.price)]
     if not known:
         return ""
     price, lost = (100 * float(np.median([getattr(one, name) for one in known])) for name in ("price", "lost"))
     what = "bystander accuracy" if known[0].accuracy == "bystander_accuracy" else "TA"
-    return f", at the price of {price:.2g} percentage points of {what} beyond retraining and {lost:.2g} of RA"
+    paid = [f"{price:.2g} percentage points of {what} beyond retraining"] if price >= 0 else []
+    paid += [f"{lost:.2g}{'' if paid else ' percentage points'} of RA"] if lost >= 0 else []
+    gained = [f"{what} {-price:.2g} percentage points above that of retraining"] if price < 0 else []
+    gained += [f"RA {-lost:.2g} percentage points above that at the start"] if lost < 0 else []
+    at_price = f"at the price of {' and '.join(paid)}" if paid else "at no price"
+    return ", ".join(["", at_price, *([f"with {' and '.join(gained)}"] if gained else [])])
