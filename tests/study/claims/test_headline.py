@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from ungrok.core.errors import RecipeError
-from ungrok.study.claims.headline import METRICS, MOST, NEEDS, judged, rates_repaired, resolved, rows_of
+from ungrok.study.claims.headline import (
+    METRICS,
+    MOST,
+    NEEDS,
+    judged,
+    last_rows_of,
+    rates_repaired,
+    resolved,
+    rows_of,
+)
 from ungrok.study.loading import load
 from ungrok.study.recipe_blocks import Headline
 
@@ -103,6 +112,25 @@ def test_metrics_of_attacks_belong_to_recipes_that_attack(hand):
     # Durability has two rows: updates to be relearned, and the worst gap.
     counts = [rows_of(recipe, resolved(recipe)) for recipe in (plain, stress, lasting, both)]
     assert counts == [5, 7, 7, 9]
+
+
+@pytest.mark.parametrize(
+    ("method", "rates", "last"),
+    [
+        ("{kind: gradient_ascent, lr: auto}", "nominal", 5),
+        ("{kind: gradient_ascent, lr: auto}", "all", 3),
+        ("{kind: gradient_ascent}", "nominal", 0),
+    ],
+)
+def test_rows_at_identical_settings_of_a_searched_method_are_tested_last(hand, method, rates, last):
+    """Updates, what lasts and its price, and two rows of attacks."""
+    recipe = hand.tiny(
+        f"unlearn=[{method}, {{kind: fisher}}]",
+        BLOCKS[0],
+        f"lasting={{rates: {rates}}}",
+        "claims.headline={target: 0.1}",
+    )
+    assert last_rows_of(recipe, resolved(recipe)) == last
 
 
 def test_rows_of_attacks_are_counted_for_the_methods_that_are_attacked(hand):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 from ungrok.core.errors import RecipeError, shown
@@ -19,6 +20,9 @@ NEEDS: dict[HeadlineMetric, str] = {"lasting": "lasting", "price": "lasting", "d
 
 ROWS: dict[HeadlineMetric, int] = {"durability": 2}
 """Rows of a metric per method and forget split, where they are not one."""
+
+IDENTICAL: tuple[HeadlineMetric, ...] = ("same_rate", "lasting", "price", "durability")
+"""Metrics that are read at the recipe's own rate where another is searched; ``lasting`` and ``price`` unless all rates are repaired."""
 
 MOST = 60
 """Rows that a family has at most: with more, ten seeds find nothing but large effects."""
@@ -61,17 +65,30 @@ def resolved(recipe: Recipe) -> Headline | None:
 
 def rows_of(recipe: Recipe, headline: Headline) -> int:
     """Return how many rows a resolved family has at most."""
+    return sum(count for _, _, count in _rows(recipe, headline))
+
+
+def last_rows_of(recipe: Recipe, headline: Headline) -> int:
+    """Return how many of these are tested after the others: of methods whose rate is searched, those at identical settings."""
+    searched = recipe.searched()
+
+    def last(method: str, metric: HeadlineMetric) -> bool:
+        own = "all" if metric in ("lasting", "price") and not isinstance(headline.target, str) else None
+        return method in searched and metric in IDENTICAL and rates_repaired(recipe, method) != own
+
+    return sum(count for method, metric, count in _rows(recipe, headline) if last(method, metric))
+
+
+def _rows(recipe: Recipe, headline: Headline) -> Iterator[tuple[str, HeadlineMetric, int]]:
+    """Yield the label of every method with each metric by which it is judged, and how many rows that gives."""
     assert headline.compare is not None
-    assert headline.metrics is not None
     splits = 1 if any(side.forget for side in headline.compare) else len(recipe.forget)
     searched = recipe.searched()
-    return splits * sum(
-        ROWS.get(metric, 1)
-        for method in recipe.unlearn
-        for metric in headline.metrics
-        if metric in judged(method, searched=method.label in searched)
-        and _asked(recipe, metric, method, headline.target)
-    )
+    for method in recipe.unlearn:
+        possible = judged(method, searched=method.label in searched)
+        for metric in headline.metrics or []:
+            if metric in possible and _asked(recipe, metric, method, headline.target):
+                yield method.label, metric, splits * ROWS.get(metric, 1)
 
 
 def _block(recipe: Recipe, name: str) -> Stress | Lasting | None:
