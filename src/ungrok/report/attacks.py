@@ -23,9 +23,6 @@ Floats = NDArray[np.float64]
 Series = tuple[str, str, str]
 """Arm, stage and forget split."""
 
-SUBJECTS = ("unlearned", "oracle", "original")
-"""The models whose curves are drawn, by the word that stands in the table."""
-
 SERIES = ["arm", "stage", "forget"]
 
 CURVE = [*SERIES, "subject", "method", "place", "attack", "setting"]
@@ -131,7 +128,7 @@ class Attacks:
 
         Args:
             series: Arm, stage and forget split.
-            subject: One of :data:`SUBJECTS`.
+            subject: One of :data:`ungrok.audits.report.SUBJECTS`.
             method: The method, which counts for ``unlearned`` alone, at its first place of :attr:`places`.
             attack: The attack.
             setting: Its setting.

@@ -134,8 +134,7 @@ class View:
     @property
     def primary(self) -> float | str:
         """The first target that is a number, or the first at all."""
-        targets = self.recipe.claims.targets
-        return next((target for target in targets if not isinstance(target, str)), targets[0])
+        return self.recipe.claims.primary
 
     @cached_property
     def paths(self) -> dict[Place, Tracks]:

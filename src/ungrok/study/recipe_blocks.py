@@ -93,6 +93,22 @@ class Claims(Schema):
         """The target of the headline family."""
         return self.primary if self.headline.target is None else self.headline.target
 
+    def level(self, asks: str) -> float:
+        """Return that target, which must be a level of UA.
+
+        Args:
+            asks: What needs it, as the start of a message.
+
+        Raises:
+            ValueError: If it is no number.
+
+        """
+        target = self.main_target
+        if isinstance(target, float):
+            return target
+        key = "claims.targets" if self.headline.target is None else "claims.headline.target"
+        raise ValueError(f"{key}: {asks} a level of UA, which {target!r} is not; give a number, for instance 0.1")
+
     @field_validator("compare", mode="before")
     @classmethod
     def _sides(cls, value: Any) -> Any:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from ungrok.audits import STRESS_TESTS, StressTest
 from ungrok.audits.base import Several, default_attacks
+from ungrok.audits.relearn import BATCH, LR
 from ungrok.core.errors import listed, shown
 from ungrok.core.plain import check_name
 from ungrok.core.schema import Schema
@@ -77,10 +78,10 @@ class Lasting(Schema):
 
     updates: int = Field(50, ge=1, description="updates of the repair")
     lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], *Several] = Field(
-        (0.005, 0.01, 0.02), description="learning rates of the repair; the one that brings most back counts"
+        LR, description="learning rates of the repair; the one that brings most back counts"
     )
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="of the repair; SGD with a momentum of 0.9")
-    batch: int = Field(64, ge=2, description="retained examples per update of the repair")
+    batch: int = Field(BATCH, ge=2, description="retained examples per update of the repair")
     methods: list[str] | None = Field(None, min_length=1, description="labels of methods; all when null")
     rates: Literal["nominal", "all"] = Field(
         "nominal", description="all: also at the rates that a search has tried; nominal: at the recipe's own alone"
@@ -132,8 +133,4 @@ def lasting_target(claims: Claims) -> float:
         ValueError: If it is no number.
 
     """
-    target = claims.primary if claims.headline.target is None else claims.headline.target
-    if isinstance(target, float):
-        return target
-    key = "claims.targets" if claims.headline.target is None else "claims.headline.target"
-    raise ValueError(f"{key}: lasting needs a level of UA, which {target!r} is not; give a number, for instance 0.1")
+    return claims.level("lasting needs")

@@ -18,6 +18,7 @@ from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Doses, Scale, Target, Wins
 from ungrok.study.recipe_blocks import Claims
 from ungrok.study.recipe_search import search_target
+from ungrok.study.recipe_stress import lasting_target
 from ungrok.study.search import Choice, best, chosen
 from ungrok.study.track import Row, Track
 
@@ -214,7 +215,7 @@ class Evidence:
         """
         if not self.repaired or not any(track.repaired for pair in self._every_pair() for track in pair):
             return None
-        target = search_target(self.claims)
+        target = lasting_target(self.claims)
         pairs, notes = self.usable(target)
         own = self.repaired == "all" and self.searched(target) and bool(pairs)
         if own:

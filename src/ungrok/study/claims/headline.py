@@ -43,8 +43,7 @@ def resolved(recipe: Recipe) -> Headline | None:
         return None
     own = claims.headline
     compare = own.compare or claims.compare[0]
-    numbers = [target for target in claims.targets if not isinstance(target, str)]
-    target = (numbers or claims.targets)[0] if own.target is None else own.target
+    target = claims.main_target
     offered = tuple(
         metric for metric in METRICS if any(_asked(recipe, metric, each, target) for each in recipe.unlearn)
     )

@@ -15,7 +15,7 @@ from ungrok.study.claims.judge import Paths
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Side
-from ungrok.study.recipe_search import search_target
+from ungrok.study.recipe_stress import lasting_target
 from ungrok.study.track import Track
 from ungrok.train.stages import stage_name
 
@@ -94,7 +94,7 @@ def _sides(compared: Sequence[Comparison]) -> Iterator[tuple[Side, str]]:
 
 
 def _of_method(paths: Paths, recipe: Recipe, side: Side, forget: str, method: str, *, one_shot: bool) -> Lasts:
-    place, target = Place(side.arm, stage_name(side.stage), forget, method), search_target(recipe.claims)
+    place, target = Place(side.arm, stage_name(side.stage), forget, method), lasting_target(recipe.claims)
     there = [paths[place, seed] for seed in recipe.seeds if (place, seed) in paths]
     kept = [track for track in there if track.status(target) not in ("undefined", "nothing")]
     doses = [np.inf if (row := track.lasting()) is None else float(row["dose"]) for track in kept]
@@ -154,7 +154,7 @@ def _side(side: Side, every: Sequence[Lasts], recipe: Recipe, name: Callable[[Si
     if updates:
         after = f" after {float(np.median(updates)):.3g} updates (median)"
     assert recipe.lasting is not None
-    repair, target = recipe.lasting.updates, search_target(recipe.claims)
+    repair, target = recipe.lasting.updates, lasting_target(recipe.claims)
     back = float(np.nanmedian([one.back for one in every])) if any(one.reached for one in every) else None
     returned = (
         ""
