@@ -40,7 +40,8 @@ LASTING = (
 
 ATTACK = (
     "something done to a model after unlearning that may bring back what it was to forget, as relearning, quantization or pruning; the oracle "
-    "is attacked in the same way. R is the worst gap: the largest UA of the model less that of the oracle under the same attack."
+    "is attacked in the same way. R is the worst gap: the largest UA of the model less that of the oracle under the same attack, walks "
+    "to other models apart."
 )
 
 EFFECT = (
