@@ -18,6 +18,7 @@ from ungrok.methods import UNLEARNERS, Unlearner
 from ungrok.models.base import MODELS, Model
 from ungrok.study.draws import check_draws
 from ungrok.study.grids import with_grids
+from ungrok.study.levels import with_levels
 from ungrok.study.rates import rated
 from ungrok.study.recipe_blocks import (
     BASE,
@@ -26,6 +27,7 @@ from ungrok.study.recipe_blocks import (
     BatchSizes,
     Claims,
     Control,
+    Level,
     Matched,
     Observation,
     Probe,
@@ -90,8 +92,10 @@ class Recipe(Schema):
     )
     arms: dict[str, Arm] = {}
     transition: TransitionRule = TransitionRule()
-    controls: dict[str, Control] = Field({}, description="further stages, by name: matched and rescaled checkpoints")
-    stages: list[str | int] = Field(["pre_grok", "grokked"], min_length=1)
+    controls: dict[str, Control] = Field({}, description="further stages, by name: by level, matched, rescaled")
+    stages: list[str | int] = Field(
+        ["pre_grok", "grokked"], min_length=1, description="names, steps, or {kind: level, of, at, name, sustained}"
+    )
     forget: list[AnyForgetRule] = Field(min_length=1)
     forget_draws: int = Field(
         1, ge=1, description="times that each seed draws each forget split, with an oracle of each"
@@ -121,7 +125,7 @@ class Recipe(Schema):
     @model_validator(mode="before")
     @classmethod
     def _renamed(cls, value: Any) -> Any:
-        return with_attacks(with_grids(with_search(renamed(value)))) if isinstance(value, dict) else value
+        return with_attacks(with_grids(with_levels(with_search(renamed(value))))) if isinstance(value, dict) else value
 
     @field_validator("seeds")
     @classmethod
@@ -173,6 +177,7 @@ class Recipe(Schema):
         return self
 
     def _check_stages(self, arms: list[str]) -> None:
+        levels = [name for name, control in self.controls.items() if isinstance(control, Level)]
         matched = [name for name, control in self.controls.items() if isinstance(control, Matched)]
         for name, control in self.controls.items():
             if name in STAGES or step_of(name) is not None:
@@ -181,8 +186,10 @@ class Recipe(Schema):
                 raise ValueError(
                     f"controls: {shown(name)} is a name that analyses use for their inputs; give the control another"
                 )
-            # A rescaled model may be that of a matched checkpoint; nothing else may follow from a control.
-            allowed = matched if isinstance(control, Rescaled) else []
+            if isinstance(control, Level):
+                continue
+            # A rescaled model may be that of a matched checkpoint; nothing else may follow from a control but a level.
+            allowed = [*levels, *(matched if isinstance(control, Rescaled) else [])]
             check_stage(stage_name(control.stage), allowed, f"controls.{name}.stage")
         for arm in arms:
             for stage in self.stages_of(arm):

@@ -11,6 +11,7 @@ from ungrok.core.errors import listed
 from ungrok.core.schema import Schema
 from ungrok.evaluate.targets import target_column
 from ungrok.train.matching import Nuisance, Part
+from ungrok.train.stages import Signal
 
 BASE = "base"
 """The arm that a recipe describes without its ``arms``."""
@@ -233,4 +234,32 @@ class Rescaled(Schema):
         return f"the model of {self.stage} with {layers}: the same function"
 
 
-Control = Annotated[Matched | Rescaled, Field(discriminator="kind")]
+class Level(Schema):
+    """The first evaluated step at which a signal of training reaches a level; also written as an entry of ``stages``."""
+
+    kind: Literal["level"] = "level"
+    of: Signal = Field(description="an accuracy, which must be at or above the level, or a loss, at or below it")
+    at: float = Field(gt=0, description="an accuracy in [0, 1], or a loss")
+    sustained: bool = Field(
+        False, description="whether it must hold in as many evaluations in a row as transition.sustained says"
+    )
+
+    @model_validator(mode="after")
+    def _an_accuracy(self) -> Level:
+        if self.of.endswith("accuracy") and self.at > 1:
+            raise ValueError(f"at: {self.at:g} is not an accuracy; allowed: above 0, at most 1")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name of an entry of ``stages`` that has none, for instance ``train_accuracy-0.79``."""
+        return f"{self.of}-{self.at:g}"
+
+    def described(self) -> str:
+        """Return which step this is, as the report says it."""
+        side = "at or above" if self.of.endswith("accuracy") else "at or below"
+        held = ", and stays there in the evaluations after it" if self.sustained else ""
+        return f"the first evaluated step at which {self.of.replace('_', ' ')} is {side} {self.at:g}{held}"
+
+
+Control = Annotated[Matched | Rescaled | Level, Field(discriminator="kind")]
