@@ -205,6 +205,8 @@ class Recipe(Schema):
             yield "claims.compare stage", stage_name(side.stage), self.stages_of(side.arm)
             if side.forget:
                 yield "claims.compare forget", side.forget, self.forget_labels()
+        for label in self.claims.headline.forget or []:
+            yield "claims.headline.forget", label, self.forget_labels()
         for name, control in self.controls.items():
             if isinstance(control, Matched):
                 yield f"controls.{name}.arm", control.arm, arms

@@ -56,10 +56,13 @@ def _as_sides(pair: Any) -> Any:
 class Headline(Schema):
     """The rows that are judged together, in which alone words are given; what is left out is chosen by default."""
 
+    optional: ClassVar[frozenset[str]] = frozenset({"forget"})
+
     compare: tuple[Side, Side] | None = Field(None, description="one of claims.compare; the first when null")
     target: float | Literal["oracle"] | None = Field(
         None, description="one of claims.targets; the first that is a number when null"
     )
+    forget: list[str] | None = Field(None, min_length=1, description="labels of forget splits; all when null")
     metrics: list[HeadlineMetric] | None = Field(
         None, min_length=1, description="per method and forget split; as many as give at most 60 rows when null"
     )
@@ -123,6 +126,11 @@ class Claims(Schema):
         pair, target = self.headline.compare, self.headline.target
         if pair is not None and pair not in self.compare:
             raise ValueError(f"headline.compare: {' → '.join(side.label for side in pair)} is not in claims.compare")
+        compared = pair or next(iter(self.compare), ())
+        if self.headline.forget and any(side.forget for side in compared):
+            raise ValueError(
+                "headline.forget: the comparison names its forget splits already; leave one of the two out"
+            )
         if target is not None and target not in self.targets:
             raise ValueError(
                 f"headline.target: {target} is not in claims.targets; allowed: {listed(map(str, self.targets))}"

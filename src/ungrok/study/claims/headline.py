@@ -48,7 +48,7 @@ def resolved(recipe: Recipe) -> Headline | None:
     lacking = next((metric for metric in metrics if metric not in offered), None)
     if lacking is not None:
         raise RecipeError(f"claims.headline.metrics: {lacking} needs {_lacking(recipe, lacking, target)}")
-    asked = Headline(compare=compare, target=target, metrics=list(metrics))
+    asked = Headline(compare=compare, target=target, forget=own.forget, metrics=list(metrics))
     if own.metrics is not None and rows_of(recipe, asked) > MOST:
         raise RecipeError(
             f"claims.headline.metrics: {shown(own.metrics)} give {rows_of(recipe, asked)} rows; at most {MOST} are judged together"
@@ -59,11 +59,16 @@ def resolved(recipe: Recipe) -> Headline | None:
     return asked
 
 
+def covers(headline: Headline, forget: str) -> bool:
+    """Return whether a forget split, by its label, is one of those that a family judges."""
+    return headline.forget is None or forget in headline.forget
+
+
 def rows_of(recipe: Recipe, headline: Headline) -> int:
     """Return how many rows a resolved family has at most."""
     assert headline.compare is not None
     assert headline.metrics is not None
-    splits = 1 if any(side.forget for side in headline.compare) else len(recipe.forget)
+    splits = 1 if any(side.forget for side in headline.compare) else len(headline.forget or recipe.forget)
     searched = recipe.searched()
     return splits * sum(
         ROWS.get(metric, 1)
