@@ -179,40 +179,6 @@ def test_spread_over_seeds(folder):
     assert line.difference.startswith(f"−{math.log(10):.2f} [")
 
 
-SCALED = [(part, name) for part, content in paper().items() for name in content.get("scaled", {})]
-
-
-@pytest.mark.parametrize(("part", "name"), SCALED)
-def test_a_recipe_at_a_smaller_scale_has_the_places_it_stands_for(part, name):
-    recipe, content = load(name), paper()[part]
-    assert parts(f"paper:{part.partition('-')[0]}", recipe) == [part]
-    own = content["scaled"][name]
-    assert set(own) <= set(content["places"])
-    for side in own.values():
-        assert side["stage"] in recipe.stages_of(side.get("arm", "base"))
-    splits = {row[0] for kind in ("rows", "measures", "updates") for row in content.get(kind, ())}
-    assert splits & set(recipe.forget_labels())
-
-
-def test_the_tables_that_have_recipes_at_a_smaller_scale():
-    assert {part for part, _ in SCALED} == {
-        *("table1-resnet", "table1-cnn", "table3", "table4", "table5", "table8-svhn", "table8-imagenet100"),
-        *("table9", "table10", "table11", "figure2"),
-    }
-
-
-def test_places_of_a_recipe_at_a_smaller_scale_are_its_own(folder):
-    def value(stage, method, seed, metric):
-        return 0.3 if stage == "final" else 0.5
-
-    early = {"early": {"kind": "level", "of": "train_accuracy", "at": 0.61}}
-    stages = {"controls": early, "stages": ["early", "final"], "claims": {"compare": [["early", "final"]]}}
-    where = folder(value, name="cifar10-cnn-full", **stages)
-    line = find(compared(where, "paper:table1"), "gradient_ascent", "UA")
-    assert (line.table, line.places, line.verdict) == ("table1-cnn", "early → final", "agrees")
-    assert line.measured == "0.500 ± 0.000 → 0.300 ± 0.000"
-
-
 def test_a_table_means_the_part_that_the_recipe_reproduces():
     assert parts("paper:table1", load("paper/table1-cnn")) == ["table1-cnn"]
     assert parts("paper:table1", load("cifar10-small")) == ["table1-resnet", "table1-cnn"]

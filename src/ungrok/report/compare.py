@@ -89,12 +89,7 @@ def parts(name: str, recipe: Recipe) -> list[str]:
     if not name.startswith(PREFIX) or not named:
         raise unknown("--with", name, [PREFIX + part for part in known])
     alike = [part for part in named if _data(load(known[part]["recipe"])) == _data(recipe)]
-    return [part for part in named if _reproduces(recipe, known[part])] or alike or named
-
-
-def _reproduces(recipe: Recipe, part: dict[str, Any]) -> bool:
-    """Return whether a recipe stands for a part of the paper, at its scale or at a smaller one."""
-    return recipe.name == part["recipe"] or recipe.name in part.get("scaled", ())
+    return [part for part in named if known[part]["recipe"] == recipe.name] or alike or named
 
 
 def _data(recipe: Recipe) -> str:
@@ -141,12 +136,7 @@ def missing(view: View, name: str, places: Sequence[str] = ()) -> Iterator[str]:
 
 def _sides(view: View, chosen: Sequence[str], places: Sequence[str]) -> dict[str, Side]:
     """Return which side of a study stands for each place of some parts: by the data file, or else by the user."""
-    scaled = [paper()[part].get("scaled", {}).get(view.recipe.name, {}) for part in chosen]
-    known = {
-        place: Side.model_validate(side)
-        for part, own in zip(chosen, scaled, strict=True)
-        for place, side in (paper()[part]["places"] | own).items()
-    }
+    known = {place: Side.model_validate(side) for part in chosen for place, side in paper()[part]["places"].items()}
     return known | dict(_place(view, text, known) for text in places)
 
 
