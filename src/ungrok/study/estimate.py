@@ -131,7 +131,7 @@ def _price(run: Run) -> Price:
     if run.data.timed_in_part:
         train = run.data.train
         few = train.of(torch.arange(min(SAMPLE, len(train))))
-        each = timed(lambda: few.score(run.model, run.objective, SAMPLE)) / len(few)
+        each = timed(lambda: few.score(run.model, run.scorer, SAMPLE)) / len(few)
         examples = len(train) + len(run.data.validation) + len(run.data.test)
         return Price(UPDATE * each * run.batches.batch_size, examples * each, weights)
     return Price(timed(lambda: run.advance(run.step + 1)), _measure(run), weights)

@@ -167,6 +167,11 @@ class Run:
         with self.random:
             pass
 
+    @property
+    def scorer(self) -> Objective:
+        """The objective by which scores are taken."""
+        return self.training.speed.scorer(self.objective, self.device)
+
     def measure_on(self, classes: Tensor) -> None:
         """Measure validation, test and robust accuracy on the examples of these classes alone; what is trained on stays.
 
@@ -309,7 +314,7 @@ class Run:
     def _score(self, name: str, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
         split: Split = getattr(self.data, name)
         size = self.training.evaluation_batch
-        return split.score(self.model, self.objective, size, keep_logits=False, on_losses=on_losses)
+        return split.score(self.model, self.scorer, size, keep_logits=False, on_losses=on_losses)
 
     def record(
         self, folder: Path, *, save_after: float = 20.0, tick: Callable[[int], None] | None = None

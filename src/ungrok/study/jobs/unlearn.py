@@ -228,7 +228,7 @@ class _Look:
 
     def whole(self, model: nn.Module) -> dict[str, Scores]:
         """Return the scores of a model on all examples."""
-        return self.run.data.score(model, self.run.objective, self.run.training.evaluation_batch)
+        return self.run.data.score(model, self.run.scorer, self.run.training.evaluation_batch)
 
     def at(self, model: nn.Module, dose: float) -> _Seen:
         """Return what is measured of the model at a dose: on all examples at both ends of the path."""
@@ -237,7 +237,7 @@ class _Look:
         if self.drawn is None or dose >= self.budget * (1 - 1e-9):
             scores = self.whole(model)
             return _Seen(scores, self.displacement.of(model, scores["train"]), whole=True)
-        scores = self.drawn.score(model, self.run.objective, self.run.training.evaluation_batch)
+        scores = self.drawn.score(model, self.run.scorer, self.run.training.evaluation_batch)
         return _Seen(scores, self.displacement.of(model), whole=False)
 
 
