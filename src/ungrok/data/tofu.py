@@ -31,7 +31,10 @@ class Tofu(AnswerProblem):
     path: str = Field("locuslab/TOFU", description="hub id, or a folder in TOFU's layout")
     pairs: int | None = Field(None, ge=20, description="pairs used, the first ones of the full table; all when null")
     shortest: int | None = Field(
-        None, ge=1, le=QUESTIONS, description="pairs used of each author, those with the fewest characters; all when null"
+        None,
+        ge=1,
+        le=QUESTIONS,
+        description="pairs used of each author, those with the fewest characters; all when null",
     )
     paraphrases: bool = Field(
         True, description="use the questions in other words, where there are any, as validation data"
