@@ -224,7 +224,7 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
     arms = {arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)}
     plan = Plan(recipe, arms=arms, extents=extents or {})
     for arm in plan.arms:
-        for seed in recipe.seeds:
+        for seed in recipe.seeds_of(arm):
             _add_trajectory(plan, arm, seed)
     for arm, seed in plan.trajectories:
         _add_seed(plan, arm, seed)

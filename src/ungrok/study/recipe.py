@@ -168,6 +168,11 @@ class Recipe(Schema):
                 raise ValueError(
                     f"{key}: {shown(name)} is not in this recipe; allowed: {listed(allowed)}{nearest(name, allowed)}"
                 )
+        for arm, changes in self.arms.items():
+            if changes.unlearn_lr and self.search:
+                raise ValueError(f"arms.{arm}.unlearn_lr: {changes.unlearn_lr:g} does not go with a search for rates")
+        if self.observe.drawn and self.requests > 1:
+            raise ValueError(f"observe.drawn: does not go with requests: {self.requests}; leave one of them out")
         for arm in arms:
             training = self.for_arm(arm)[2]
             if self.transition.signal == "adversarial" and training.robustness is None:
@@ -190,6 +195,9 @@ class Recipe(Schema):
                 continue
             # A rescaled model may be that of a matched checkpoint; nothing else may follow from a control but a level.
             allowed = [*levels, *(matched if isinstance(control, Rescaled) else [])]
+            for arm in arms:
+                if isinstance(control, Matched) and name in self.stages_of(arm):
+                    self._check_seeds(name, control.arm, arm)
             check_stage(stage_name(control.stage), allowed, f"controls.{name}.stage")
         for arm in arms:
             for stage in self.stages_of(arm):
@@ -198,6 +206,13 @@ class Recipe(Schema):
                 steps = self.for_arm(arm)[2].steps
                 if (step_of(stage) or 0) > steps:
                     raise ValueError(f"{key}: {shown(stage)} lies beyond the last of {steps} steps")
+
+    def _check_seeds(self, name: str, matched: str, arm: str) -> None:
+        """Raise ValueError where an arm has seeds that the arm to which its checkpoint is matched lacks."""
+        if matched in (BASE, *self.arms) and len(self.seeds_of(matched)) < len(self.seeds_of(arm)):
+            raise ValueError(
+                f"controls.{name}.arm: {shown(matched)} has fewer seeds than arm {shown(arm)}, whose stage this is"
+            )
 
     def _references(self, arms: list[str]) -> Iterable[tuple[str, str, list[str]]]:
         for side in (side for pair in self.claims.compare for side in pair):
@@ -219,6 +234,10 @@ class Recipe(Schema):
         """Return the names of an arm's stages."""
         own = self.arms[arm].stages if arm != BASE else None
         return list(dict.fromkeys(map(stage_name, self.stages if own is None else own)))
+
+    def seeds_of(self, arm: str) -> list[int]:
+        """Return the seeds that an arm has."""
+        return self.seeds if arm == BASE else self.seeds[: self.arms[arm].seeds]
 
     def all_stages(self) -> list[str]:
         """Return the names of all arms' stages, the recipe's own first."""

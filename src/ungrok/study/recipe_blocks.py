@@ -146,11 +146,36 @@ class BatchSizes(Schema):
     validation: int = Field(64, ge=1)
 
 
+class DrawnNumbers(Schema):
+    """How many examples are scored between the first and the last place of a path, beside those that are forgotten.
+
+    They are drawn once for each seed of a path. At both ends all examples are scored; see :mod:`ungrok.evaluate.drawn`.
+    """
+
+    retain: int | None = Field(None, ge=1, description="retained training examples; all when null")
+    validation: int | None = Field(None, ge=1, description="validation examples; all when null")
+    test: int | None = Field(None, ge=1, description="test examples; all when null")
+    moved: int | None = Field(
+        None,
+        ge=1,
+        description="forgotten and retained examples on which the distance of functions is measured, at the ends as well; when null 100, of language models 16",
+    )
+
+    def scored(self, every: int) -> int:
+        """Return about how many of ``every`` examples are scored between the ends; as many are taken to be forgotten as retained."""
+        if self.retain is None or self.validation is None or self.test is None:
+            return every
+        return min(every, 2 * self.retain + self.validation + self.test)
+
+
 class Observation(Schema):
     """When a path is observed: after every update at first, then after log-spaced ones, and at its end."""
 
+    optional: ClassVar[frozenset[str]] = frozenset({"drawn"})
+
     every_until: int = Field(32, ge=1, description="up to this update every one is observed")
     spacing: float = Field(0.05, gt=0, description="relative distance between observed updates after that")
+    drawn: DrawnNumbers | None = Field(None, description="examples scored between the ends of a path; all when null")
 
 
 class Along(Schema):
@@ -185,13 +210,19 @@ class Arm(Schema):
     With ``grid: {trajectory.sam.rho: [0.02, 0.05]}`` it becomes one arm for each value.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"grid", "family"})
-    listed_later: ClassVar[frozenset[str]] = frozenset({"grid", "family"})
+    optional: ClassVar[frozenset[str]] = frozenset({"grid", "family", "seeds", "unlearn_lr"})
+    listed_later: ClassVar[frozenset[str]] = optional
 
     problem: dict[str, Any] = {}
     model: dict[str, Any] = {}
     trajectory: dict[str, Any] = {}
     stages: list[str | int] | None = Field(None, min_length=1, description="stages of this arm; the recipe's when null")
+    seeds: int | None = Field(
+        None, ge=1, description="how many of the recipe's seeds it has, the first ones; all when null"
+    )
+    unlearn_lr: float | None = Field(
+        None, gt=0, description="by what the learning rates of unlearning are multiplied in this arm; 1 when null"
+    )
     grid: dict[str, float] | None = Field(
         None,
         min_length=1,
