@@ -177,6 +177,11 @@ class AnswerProblem(Problem):
     padding: Literal["left", "right"] = "right"
     max_length: int = Field(512, ge=8, description="tokens per example; longer ones are an error")
 
+    @property
+    def per_author(self) -> int:
+        """Pairs of each author."""
+        return QUESTIONS
+
     @model_validator(mode="after")
     def _no_noise(self) -> Any:
         if self.label_noise:
@@ -251,7 +256,7 @@ def build(tables: Tables, problem: AnswerProblem) -> AnswerData:
         else train_tokenizer(_texts(tables), problem.vocabulary)
     )
     details = [known.get((row["question"], row["answer"])) for row in rows]
-    author = [number // QUESTIONS for number in range(len(rows))]
+    author = [number // problem.per_author for number in range(len(rows))]
 
     def code(pairs: list[tuple[str, str]], where: str, chosen: Sequence[int] | None = None) -> TokenSplit:
         who = [author[i] for i in chosen] if chosen is not None else None

@@ -97,7 +97,7 @@ def judged(
     headline = resolved(recipe)
     if headline is None:
         return judge(rows, recipe, doses, stress=stress, lasting=lasting), None
-    own = look(store, recipe, headline.to_dict())
+    own = look(store, recipe, headline.spec())
     exploratory = not own.first_headline_same
     return judge(rows, recipe, doses, own.alpha, exploratory=exploratory, stress=stress, lasting=lasting), own
 

@@ -16,6 +16,7 @@ from ungrok.study import jobs
 from ungrok.study.draws import seen_by
 from ungrok.study.job import AnyJob
 from ungrok.study.jobs.blocks import Forget, OwnLoss
+from ungrok.study.jobs.leveled import LeveledSpec
 from ungrok.study.jobs.matched import MatchedSpec
 from ungrok.study.jobs.oracle import OracleSpec
 from ungrok.study.jobs.rescaled import RescaledSpec
@@ -28,7 +29,7 @@ from ungrok.study.plan_sequences import ORACLE, SECOND_ORACLE, SequenceJobs, add
 from ungrok.study.plan_stress import StressJobs, add_lasting, add_stress
 from ungrok.study.rates import Extent
 from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_blocks import BASE, Rescaled
+from ungrok.study.recipe_blocks import BASE, Level, Rescaled
 from ungrok.study.seeding import Seeds
 from ungrok.train import Training
 from ungrok.train.stages import stage_name
@@ -223,7 +224,7 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
     arms = {arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)}
     plan = Plan(recipe, arms=arms, extents=extents or {})
     for arm in plan.arms:
-        for seed in recipe.seeds:
+        for seed in recipe.seeds_of(arm):
             _add_trajectory(plan, arm, seed)
     for arm, seed in plan.trajectories:
         _add_seed(plan, arm, seed)
@@ -348,6 +349,9 @@ def _add_stage(plan: Plan, arm: str, seed: int, stage: str) -> str:
     rule = plan.recipe.transition
     if control is None:
         return plan.add(jobs.Stage(StageSpec(stage=stage, transition=rule), trajectory, f"stage {label}"))
+    if isinstance(control, Level):
+        level = LeveledSpec(of=control.of, at=control.at, times=rule.sustained if control.sustained else 1)
+        return plan.add(jobs.LeveledCheckpoint(level, trajectory, f"level {label}"))
     if isinstance(control, Rescaled):
         source = _add_stage(plan, arm, seed, stage_name(control.stage))
         return plan.add(

@@ -23,6 +23,7 @@ from ungrok.study.jobs import (
     Unlearn,
 )
 from ungrok.study.jobs.checkpoint import CheckpointResult
+from ungrok.study.jobs.leveled import LeveledResult
 from ungrok.study.jobs.matched import MatchedResult, MatchValues
 from ungrok.study.jobs.oracle import OracleAccuracies
 from ungrok.study.jobs.rescaled import RescaledResult
@@ -30,11 +31,12 @@ from ungrok.study.jobs.snapshot import SnapshotResult
 from ungrok.study.jobs.trained import FinishedTraining, trajectory_of
 from ungrok.study.plan import Plan
 from ungrok.study.plan_paths import PathJobs
-from ungrok.study.recipe_blocks import Matched, Rescaled, Side
+from ungrok.study.recipe_blocks import Control, Level, Matched, Side
 from ungrok.study.results_stress import LASTING, STRESS, lasting_table, stress_table
 from ungrok.study.store import Finished, R, S, Store
 from ungrok.study.track import REPLICATE
 from ungrok.train import Transition
+from ungrok.train.matching import mismatch
 
 KEYS = ["seed", "arm", "stage", "step", "forget", "method"]
 
@@ -57,7 +59,8 @@ MECHANISM = [
 
 
 CONTROLS = ["seed", "arm", "stage", "step", "reason", "equal", "to", "tolerance", "wanted", "found", "mismatch"]
-"""Columns of the table of controls. Rescaled: ``wanted`` and ``found`` are weight norms, ``mismatch`` the change of logits."""
+"""Columns of the table of controls. Rescaled: ``wanted`` and ``found`` are weight norms, ``mismatch`` the change of logits. Level: ``wanted``
+is the level, ``found`` the signal where it was reached."""
 
 SEQUENCES = [
     *("seed", "arm", "stage", "forget", "method", "subject", "phase", "of", "UA", "RA", "TA", "bystander_accuracy"),
@@ -227,7 +230,7 @@ class _Tables:
         return pd.DataFrame(table)
 
     def controls(self) -> pd.DataFrame:
-        """Return one row per matched or rescaled checkpoint."""
+        """Return one row per checkpoint by level, matched or rescaled."""
         table = []
         for (arm, seed, stage), key in self.plan.stages.items():
             control = self.plan.recipe.controls.get(stage)
@@ -315,7 +318,10 @@ def _named(accuracies: OracleAccuracies, prefix: str) -> dict[str, float | None]
     return {f"{prefix}{name}": value for name, value in accuracies.to_dict().items()}
 
 
-def _control(control: Matched | Rescaled, arm: str, made: CheckpointResult) -> dict[str, Any]:
+def _control(control: Control, arm: str, made: CheckpointResult) -> dict[str, Any]:
+    if isinstance(control, Level):
+        assert isinstance(made, LeveledResult)
+        return _leveled(control, made)
     if isinstance(control, Matched):
         assert isinstance(made, MatchedResult)
         to = Side(stage=control.stage, arm=control.arm).label
@@ -327,6 +333,16 @@ def _control(control: Matched | Rescaled, arm: str, made: CheckpointResult) -> d
     if change is None:
         return same
     return same | {"wanted": change.norm_before, "found": change.norm_after, "mismatch": change.change}
+
+
+def _leveled(control: Level, made: LeveledResult) -> dict[str, Any]:
+    level = {"equal": control.of, "to": "level", "wanted": control.at}
+    if made.reached is None:
+        return level
+    return level | {
+        "found": made.reached.value,
+        "mismatch": float(mismatch(made.reached.value, control.at, control.of)),
+    }
 
 
 def transition_of(plan: Plan, trajectory: FinishedTraining) -> Transition:

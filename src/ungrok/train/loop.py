@@ -17,7 +17,7 @@ from ungrok.core.objective import Batch, Loss, Objective, backward, part_losses
 from ungrok.core.precision import Masters, wide
 from ungrok.core.schema import Schema
 from ungrok.core.scores import Scores, device_of
-from ungrok.core.seeds import PrivateRandomState, derive
+from ungrok.core.seeds import PrivateRandomState, derive, generator
 from ungrok.core.weights import kept, whole
 from ungrok.data.base import Data, Split
 from ungrok.data.batches import TensorBatches
@@ -42,7 +42,17 @@ class Training(Schema):
     """How a model is trained and how densely its path is recorded."""
 
     optional: ClassVar[frozenset[str]] = frozenset(
-        {"sam", "grokfast", "penalty", "robustness", "speed", "evaluation_batch", "micro_batch", "evaluate_steps"}
+        {
+            "sam",
+            "grokfast",
+            "penalty",
+            "robustness",
+            "speed",
+            "evaluation_batch",
+            "micro_batch",
+            "evaluate_steps",
+            "evaluate_train",
+        }
     )
 
     optimizer: AnyOptimizer = AdamW()
@@ -63,6 +73,11 @@ class Training(Schema):
     evaluate_steps: int | None = Field(
         None, ge=1, description="updates between evaluated steps, if they are to be even"
     )
+    evaluate_train: int | None = Field(
+        None,
+        ge=1,
+        description="training examples that trajectories are measured on, drawn once for each; all when null",
+    )
     checkpoint_every: float = Field(0.25, gt=0, description="relative distance of kept checkpoints")
     checkpoint_from: int = Field(10, ge=1, description="first kept checkpoint after step 0")
 
@@ -73,6 +88,8 @@ class Training(Schema):
             raise ValueError(
                 "loss: 'causal_lm' does not go with penalty, robustness, speed.compile or speed.cuda_graphs"
             )
+        if language and self.evaluate_train is not None:
+            raise ValueError("evaluate_train: losses of all pairs are followed with loss 'causal_lm'; leave it out")
         if self.micro_batch and self.penalty:
             raise ValueError(f"micro_batch: {self.micro_batch} does not go with penalty")
         if self.penalty and (speed.compile or speed.cuda_graphs):
@@ -159,6 +176,8 @@ class Run:
         self.optimizer = training.optimizer.build(self.parameters)
         self.masters = Masters(self.parameters)
         self.filter = training.grokfast.build(self.parameters) if training.grokfast else None
+        self.measured = _drawn(data.train, training.evaluate_train, seed)
+        """The training examples that :meth:`measure` reads."""
         self.attacked = training.robustness.subset(data.validation) if training.robustness else None
         self.random = PrivateRandomState(derive(seed, "layers"), torch_only=True)
         self.step = 0
@@ -166,6 +185,11 @@ class Run:
         """Losses of single examples at the last measurement, by split; empty where they are not tracked."""
         with self.random:
             pass
+
+    @property
+    def scorer(self) -> Objective:
+        """The objective by which scores are taken."""
+        return self.training.speed.scorer(self.objective, self.device)
 
     def measure_on(self, classes: Tensor) -> None:
         """Measure validation, test and robust accuracy on the examples of these classes alone; what is trained on stays.
@@ -283,13 +307,13 @@ class Run:
         """Return what is recorded at the current step; values that are not finite are None.
 
         That is the norm of the weights; for each split what :meth:`ungrok.core.scores.Scores.summary` holds; with
-        ``data.gradient_norm`` the norm of the gradient of the mean training loss over all training examples, in eval mode; and
-        robust accuracies. For the splits in ``data.followed``, the losses of single examples are kept in ``examples``.
+        ``data.gradient_norm`` the norm of the gradient of the mean training loss, in eval mode; and robust accuracies. Training examples are
+        those in ``measured``: all, or as many as ``evaluate_train`` says. For the splits in ``data.followed``, the losses of single examples are kept in ``examples``.
         """
         row: dict[str, float | int | None] = {"step": self.step, "epoch": self.step / len(self.batches)}
         measured: dict[str, Scores] = {}
         if self.data.gradient_norm:
-            count = len(self.data.train)
+            count = len(self.measured)
             self._clear()
             with self.masters.gathered():
                 measured["train"] = self._score("train", lambda losses: (wide(losses).sum() / count).backward())
@@ -307,9 +331,9 @@ class Run:
         return row
 
     def _score(self, name: str, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
-        split: Split = getattr(self.data, name)
+        split: Split = self.measured if name == "train" else getattr(self.data, name)
         size = self.training.evaluation_batch
-        return split.score(self.model, self.objective, size, keep_logits=False, on_losses=on_losses)
+        return split.score(self.model, self.scorer, size, keep_logits=False, on_losses=on_losses)
 
     def record(
         self, folder: Path, *, save_after: float = 20.0, tick: Callable[[int], None] | None = None
@@ -326,6 +350,13 @@ class Run:
 
         """
         return record_all([self], [folder], lambda runs, to: runs[0].advance(to), save_after=save_after, tick=tick)[0]
+
+
+def _drawn(split: Split, count: int | None, seed: int) -> Split:
+    """Return so many examples of a split in its order, or the split itself where it has no more."""
+    if count is None or count >= len(split):
+        return split
+    return split.of(torch.randperm(len(split), generator=generator(seed, "measured"))[:count].sort().values)
 
 
 def norm_of(tensors: Iterable[Tensor]) -> float | None:

@@ -168,6 +168,23 @@ def test_where_parts_of_the_data_grok_by_themselves_the_whole_need_not(hand):
 
 
 @pytest.mark.parametrize(
+    ("stages", "about"),
+    [
+        ("[early, final]", False), ("[early, step-9]", False), ("[memorized, final]", True), ("[early, same]", True),
+    ],
+)  # fmt: skip
+def test_where_no_stage_needs_a_transition_none_is_missed(hand, stages, about):
+    controls = "controls={same: {kind: matched, stage: grokked, equal: updates}}"
+    early = "{kind: level, of: train_accuracy, at: 0.5, name: early}"
+    recipe = hand.tiny(
+        controls, f"stages={stages.replace('early', early)}", f"claims.compare=[{stages.replace('step-9', '9')}]"
+    )
+    said = first_things([], recipe, transitions(*["no_delay"] * 10))
+    assert (said == ["Nothing transitioned in 10 of 10 seeds."]) == about
+    assert about or said == []
+
+
+@pytest.mark.parametrize(
     ("claim", "reading", "metric", "effect", "said"),
     [
         ("efficiency", "lasting", "updates", RATIO, "scrub needs 2 times fewer updates until forgetting lasts [1.11, 2.72]"),

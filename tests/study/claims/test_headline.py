@@ -9,6 +9,7 @@ from ungrok.study.claims.headline import (
     METRICS,
     MOST,
     NEEDS,
+    covers,
     judged,
     last_rows_of,
     rates_repaired,
@@ -51,6 +52,26 @@ def test_metrics_that_give_too_many_rows_are_refused(hand):
     )
     with pytest.raises(RecipeError, match=r"claims\.headline\.metrics: .* give 110 rows; at most 60"):
         resolved(named)
+
+
+def test_a_family_may_judge_some_of_the_forget_splits(hand):
+    splits = "forget=[{kind: random, size: 5}, {kind: random, size: 6}, {kind: random, size: 7}]"
+    every = hand.tiny("unlearn=[{kind: gradient_ascent}]", splits)
+    labels = every.forget_labels()
+    some = hand.tiny("unlearn=[{kind: gradient_ascent}]", splits, f"claims.headline.forget=[{labels[0]}, {labels[2]}]")
+    assert rows_of(every, resolved(every)) == 3 * len(WITHOUT_SEARCH)
+    assert rows_of(some, resolved(some)) == 2 * len(WITHOUT_SEARCH)
+    assert [covers(resolved(some), label) for label in labels] == [True, False, True]
+    assert all(covers(resolved(every), label) for label in labels)
+    assert "forget" not in resolved(every).spec()
+
+
+def test_a_family_of_splits_that_are_not_there_is_refused(hand):
+    with pytest.raises(RecipeError, match=r"claims\.headline\.forget: 'clas' is not in this recipe; .*'class'"):
+        hand.tiny("claims.headline.forget=[clas]")
+    pair = "claims.compare=[[{stage: pre_grok, forget: class}, {stage: grokked, forget: class}]]"
+    with pytest.raises(RecipeError, match=r"headline\.forget: the comparison names its forget splits already"):
+        hand.tiny(pair, "claims.headline.forget=[class]")
 
 
 def test_a_comparison_that_names_a_forget_split_has_one(hand):

@@ -16,7 +16,8 @@ from ungrok.study.claims.headline import resolved
 from ungrok.study.claims.verdicts import Effect, Verdict
 from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_blocks import BASE, Side
+from ungrok.study.recipe_blocks import BASE, Level, Side
+from ungrok.train.stages import stage_name, step_of
 
 AnswerWord = Literal["supported", "refuted", "mixed", "inconclusive", "exploratory"]
 
@@ -318,7 +319,7 @@ def first_things(verdicts: Sequence[Verdict], recipe: Recipe, transitions: pd.Da
 
 def _transitions(recipe: Recipe, transitions: pd.DataFrame) -> Iterator[str]:
     headline = resolved(recipe)
-    if _local(recipe):
+    if _local(recipe) or not _about_transitions(recipe):
         return
     arms = {side.arm for side in headline.compare} if headline and headline.compare else set(transitions["arm"])
     for arm in sorted(arms):
@@ -330,6 +331,18 @@ def _transitions(recipe: Recipe, transitions: pd.DataFrame) -> Iterator[str]:
             yield f"Nothing transitioned in {every}{of}."
         elif never:
             yield f"{never} of {_counted(len(statuses))}{of} never transitioned; where a stage needs the transition they are in no row."
+
+
+def _about_transitions(recipe: Recipe) -> bool:
+    """Return whether a side of the headline is a stage that lies where training memorizes or groks."""
+    headline = resolved(recipe)
+    stages = (
+        {stage_name(side.stage) for side in headline.compare}
+        if headline and headline.compare
+        else {*recipe.all_stages()}
+    )
+    apart = {name for name, control in recipe.controls.items() if isinstance(control, Level)}
+    return not all(stage == "final" or stage in apart or step_of(stage) is not None for stage in stages)
 
 
 def _local(recipe: Recipe) -> bool:

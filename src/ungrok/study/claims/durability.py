@@ -11,7 +11,7 @@ import pandas as pd
 
 from ungrok.methods import Unlearner
 from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Floats, Pairs, Reading, Sides, mean
-from ungrok.study.claims.headline import resolved
+from ungrok.study.claims.headline import covers, resolved
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At
 from ungrok.study.inference import FEWEST
@@ -261,7 +261,10 @@ def headline_standings(stress: pd.DataFrame, recipe: Recipe, alpha: float | None
             for side in sides
         ]
         at_place = worst["place"] == worst["method"].map(places)
-        kept: pd.DataFrame = worst[np.logical_or.reduce([*of_side, np.zeros(len(worst), dtype=bool)]) & at_place]
+        judged = worst["forget"].map(lambda label: headline is not None and covers(headline, label)).astype(bool)
+        kept: pd.DataFrame = worst[
+            np.logical_or.reduce([*of_side, np.zeros(len(worst), dtype=bool)]) & at_place & judged
+        ]
         return kept
 
     return standings_of(stress, chosen, level)[0]

@@ -51,7 +51,7 @@ def resolved(recipe: Recipe) -> Headline | None:
     lacking = next((metric for metric in metrics if metric not in offered), None)
     if lacking is not None:
         raise RecipeError(f"claims.headline.metrics: {lacking} needs {_lacking(recipe, lacking, target)}")
-    asked = Headline(compare=compare, target=target, metrics=list(metrics))
+    asked = Headline(compare=compare, target=target, forget=own.forget, metrics=list(metrics))
     if own.metrics is not None and rows_of(recipe, asked) > MOST:
         raise RecipeError(
             f"claims.headline.metrics: {shown(own.metrics)} give {rows_of(recipe, asked)} rows; at most {MOST} are judged together"
@@ -60,6 +60,11 @@ def resolved(recipe: Recipe) -> Headline | None:
         metrics = metrics[:-1]
         asked = asked.model_copy(update={"metrics": list(metrics)})
     return asked
+
+
+def covers(headline: Headline, forget: str) -> bool:
+    """Return whether a forget split, by its label, is one of those that a family judges."""
+    return headline.forget is None or forget in headline.forget
 
 
 def rows_of(recipe: Recipe, headline: Headline) -> int:
@@ -81,7 +86,7 @@ def last_rows_of(recipe: Recipe, headline: Headline) -> int:
 def _rows(recipe: Recipe, headline: Headline) -> Iterator[tuple[str, HeadlineMetric, int]]:
     """Yield the label of every method with each metric by which it is judged, and how many rows that gives."""
     assert headline.compare is not None
-    splits = 1 if any(side.forget for side in headline.compare) else len(recipe.forget)
+    splits = 1 if any(side.forget for side in headline.compare) else len(headline.forget or recipe.forget)
     searched = recipe.searched()
     for method in recipe.unlearn:
         possible = judged(method, searched=method.label in searched)

@@ -11,7 +11,7 @@ from scipy import stats
 
 from ungrok.methods import Unlearner
 from ungrok.study.claims.base import Claim, Evidence, Finding, Pairs, Sides, every_claim
-from ungrok.study.claims.headline import judged, rates_repaired, resolved
+from ungrok.study.claims.headline import covers, judged, rates_repaired, resolved
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Doses, Effect, Verdict, Word, decide
 from ungrok.study.inference import FEWEST, Differences, PairedRow, Spreads, family
@@ -190,7 +190,7 @@ def _is_member(
     headline: Headline | None,
 ) -> bool:
     """Return whether a finding belongs to the headline family."""
-    if headline is None or headline.compare != comparison.sides:
+    if headline is None or headline.compare != comparison.sides or not covers(headline, comparison.left_forget):
         return False
     at = At("end") if unlearner.self_stopping else At.target(headline.target)  # type: ignore[arg-type]
     accuracy = "bystander_accuracy" if evidence.has("bystander_accuracy") else "TA"

@@ -10,7 +10,7 @@ import numpy as np
 from ungrok.methods import OneShot
 from ungrok.study.claims.answers import opened
 from ungrok.study.claims.base import fall, mean, number
-from ungrok.study.claims.headline import asked_of, resolved
+from ungrok.study.claims.headline import asked_of, covers, resolved
 from ungrok.study.claims.judge import Paths
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.recipe import Recipe
@@ -77,7 +77,9 @@ def lasting_of(paths: Paths, recipe: Recipe) -> list[Lasts]:
     headline = resolved(recipe)
     if headline is None or not any(track.repaired for track in paths.values()):
         return []
-    compared = [one for one in comparisons(recipe) if one.sides == headline.compare]
+    compared = [
+        one for one in comparisons(recipe) if one.sides == headline.compare and covers(headline, one.left_forget)
+    ]
     every = [
         _of_method(paths, recipe, side, forget, method.label, one_shot=isinstance(method, OneShot))
         for side, forget in _sides(compared)

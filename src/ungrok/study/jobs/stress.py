@@ -135,7 +135,7 @@ def scorer(run: Run, split: ForgetSplit) -> Score:
     kind = run.objective.scores_type
 
     def score(model: nn.Module, held_back: Tensor) -> dict[str, float | None]:
-        places = kind.stack([run.data.score(model, run.objective, run.training.evaluation_batch)])
+        places = kind.stack([run.data.score(model, run.scorer, run.training.evaluation_batch)])
         every = place_accuracies(places, split.forget[held_back], split.retain, split.classes, kind.kind).to_dict()
         return {name: every[name] for name in NUMBERS}
 
