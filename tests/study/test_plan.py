@@ -58,6 +58,15 @@ def test_an_arm_may_have_fewer_seeds_and_other_rates_of_unlearning(tiny):
     assert not {"seeds", "unlearn_lr"} & text.keys()
 
 
+def test_an_arm_may_have_fewer_forget_splits(tiny):
+    splits = "forget=[{kind: random, fraction: 0.2, name: a}, {kind: random, fraction: 0.1, name: b}]"
+    plan = make_plan(tiny(splits, "arms.x={forget: [b], trajectory: {steps: 300}}", "claims.compare=[]"))
+    assert {(arm, forget) for arm, _, forget, _ in plan.oracles} == {("base", "a"), ("base", "b"), ("x", "b")}
+    assert {(path.arm, path.forget) for path in plan.paths} == {("base", "a"), ("base", "b"), ("x", "b")}
+    with pytest.raises(RecipeError, match=r"arms\.x\.forget: 'c' is not in this recipe; allowed: a, b"):
+        tiny(splits, "arms.x={forget: [c]}")
+
+
 def test_what_an_arm_with_fewer_seeds_cannot_do(tiny):
     matched = "controls.m={kind: matched, stage: grokked, equal: updates, arm: x}"
     with pytest.raises(RecipeError, match=r"controls\.m\.arm: 'x' has fewer seeds than arm 'base'"):

@@ -260,7 +260,7 @@ def _add_seed(plan: Plan, arm: str, seed: int) -> None:
     recipe = plan.recipe
     for stage in recipe.stages_of(arm):
         plan.stages[arm, seed, stage] = _add_stage(plan, arm, seed, stage)
-    for rule in recipe.forget:
+    for rule in recipe.forget_of(arm):
         for draw in range(recipe.forget_draws):
             _add_draw(plan, _requested(plan, arm, seed, rule, draw))
 

@@ -222,6 +222,9 @@ class Recipe(Schema):
                 yield "claims.compare forget", side.forget, self.forget_labels()
         for label in self.claims.headline.forget or []:
             yield "claims.headline.forget", label, self.forget_labels()
+        for arm, changes in self.arms.items():
+            for label in changes.forget or ():
+                yield f"arms.{arm}.forget", label, self.forget_labels()
         for name, control in self.controls.items():
             if isinstance(control, Matched):
                 yield f"controls.{name}.arm", control.arm, arms
@@ -238,6 +241,11 @@ class Recipe(Schema):
     def seeds_of(self, arm: str) -> list[int]:
         """Return the seeds that an arm has."""
         return self.seeds if arm == BASE else self.seeds[: self.arms[arm].seeds]
+
+    def forget_of(self, arm: str) -> list[ForgetRule]:
+        """Return the forget splits of an arm."""
+        own = self.arms[arm].forget if arm != BASE else None
+        return [rule for rule in self.forget if own is None or rule.label in own]
 
     def all_stages(self) -> list[str]:
         """Return the names of all arms' stages, the recipe's own first."""

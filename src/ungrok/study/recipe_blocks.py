@@ -226,7 +226,7 @@ class Arm(Schema):
     With ``grid: {trajectory.sam.rho: [0.02, 0.05]}`` it becomes one arm for each value.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"grid", "family", "seeds", "unlearn_lr"})
+    optional: ClassVar[frozenset[str]] = frozenset({"grid", "family", "seeds", "forget", "unlearn_lr"})
     listed_later: ClassVar[frozenset[str]] = optional
 
     problem: dict[str, Any] = {}
@@ -235,6 +235,9 @@ class Arm(Schema):
     stages: list[str | int] | None = Field(None, min_length=1, description="stages of this arm; the recipe's when null")
     seeds: int | None = Field(
         None, ge=1, description="how many of the recipe's seeds it has, the first ones; all when null"
+    )
+    forget: list[str] | None = Field(
+        None, min_length=1, description="labels of the forget splits of this arm; the recipe's when null"
     )
     unlearn_lr: float | None = Field(
         None, gt=0, description="by what the learning rates of unlearning are multiplied in this arm; 1 when null"
