@@ -30,7 +30,9 @@ from ungrok.study.rates import Extent
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Rescaled
 from ungrok.study.seeding import Seeds
+from ungrok.study.units import assignment, drawing
 from ungrok.train import Training
+from ungrok.train.exposure import Assignment
 from ungrok.train.stages import stage_name
 
 J = TypeVar("J", bound=AnyJob)
@@ -50,6 +52,7 @@ class ArmSettings:
         training: How it is trained.
         device: The device.
         loss: The base arm's loss where this arm was trained with another, else None: all arms are unlearned and measured alike.
+        assignment: Which groups its exposure has, which depends on the seed; None without one.
 
     """
 
@@ -59,6 +62,7 @@ class ArmSettings:
     training: Training
     device: str
     loss: OwnLoss | None
+    assignment: Assignment | None = None
 
     @classmethod
     def of(cls, recipe: Recipe, name: str) -> ArmSettings:
@@ -78,6 +82,7 @@ class ArmSettings:
             without=without,
             part="base" if training else None,
             measured="classes left" if without and without.rule.empties_classes else None,
+            assignment=None if training else self.assignment,
         )
 
 
@@ -91,6 +96,7 @@ class Request:
         rule: The forget rule.
         draw: Which draw of the rule, counted from 0.
         split: Key of the job that makes the split, for rules that depend on how training went.
+        drawing: The seed whose draws it takes: ``seed``, or that of its swapped pair.
         phase: Which of several requests in sequence, counted from 1.
 
     """
@@ -98,6 +104,7 @@ class Request:
     arm: ArmSettings
     seed: int
     rule: ForgetRule
+    drawing: int
     draw: int = 0
     split: str | None = None
     phase: int = 1
@@ -106,9 +113,9 @@ class Request:
     def forget(self) -> Forget:
         """The rule with the seed of its draw, and those of the requests before it."""
         if self.phase > 1:
-            *before, own = Seeds(self.seed).requests_of(self.phase)
+            *before, own = Seeds(self.drawing).requests_of(self.phase)
             return Forget(rule=self.rule, seed=own, before=tuple(before))
-        return Forget(rule=self.rule, seed=Seeds(self.seed).forget_of(self.draw))
+        return Forget(rule=self.rule, seed=Seeds(self.drawing).forget_of(self.draw))
 
     @property
     def split_input(self) -> dict[str, str]:
@@ -181,7 +188,8 @@ class Plan:
     def settings(self, arm: str, seed: int) -> ArmSettings:
         """Return what the trainings of an arm are made of for one seed."""
         settings = self.arms[arm]
-        return replace(settings, problem=seen_by(self.recipe, settings.problem, seed))
+        problem, own = seen_by(self.recipe, settings.problem, seed), assignment(self.recipe, settings.training, seed)
+        return replace(settings, problem=problem, assignment=own)
 
     def grow(self, extents: Extents) -> list[AnyJob]:
         """Bring searches further, in a new round, and return the jobs that this adds; others may go."""
@@ -266,7 +274,7 @@ def _add_seed(plan: Plan, arm: str, seed: int) -> None:
 
 def _requested(plan: Plan, arm: str, seed: int, rule: ForgetRule, draw: int = 0, phase: int = 1) -> Request:
     """Return a request, after adding the job that makes its split where that depends on how training went."""
-    request = Request(plan.settings(arm, seed), seed, rule, draw, phase=phase)
+    request = Request(plan.settings(arm, seed), seed, rule, drawing(plan.recipe, seed), draw, phase=phase)
     if not rule.from_trajectory:
         return request
     inputs, label = {"trajectory": plan.trajectories[arm, seed]}, f"split {rule.label}, {arm}, seed {seed}"
