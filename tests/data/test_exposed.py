@@ -77,7 +77,9 @@ def test_further_requests_take_what_is_left_of_the_group():
 
 def test_a_group_that_is_too_small_is_named():
     groups = Exposed(torch.tensor([3, 8]), torch.tensor([7, 2]))
-    with pytest.raises(RecipeError, match=r"'early-3': 3 examples asked of 2 in the group; lower size, or raise trajectory"):
+    with pytest.raises(
+        RecipeError, match=r"'early-3': 3 examples asked of 2 in the group; lower size, or raise trajectory"
+    ):
         ExposedGroup(group="early", size=3).split(digits(groups), 0)
 
 

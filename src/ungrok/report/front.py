@@ -14,6 +14,8 @@ from ungrok.report.view import View
 from ungrok.study.claims import Answer, At, answers, first_things, headline_standings, lasting_sentence, resolved
 from ungrok.study.claims.answers import opened
 from ungrok.study.claims.lasting import QUESTION
+from ungrok.study.exposure_checks import check_sentences
+from ungrok.study.units import units_of
 from ungrok.train.stages import stage_name
 
 if TYPE_CHECKING:
@@ -49,6 +51,11 @@ LASTING = (
 ATTACK = (
     "something done to a model after unlearning that may bring back what it was to forget, as relearning, quantization or pruning; the oracle "
     "is attacked in the same way. R is the worst gap: the largest UA of the model less that of the oracle under the same attack."
+)
+
+PAIR = (
+    "two seeds that share their data, groups and forget sets, with the roles of the groups swapped: what one shows early the other shows late. "
+    "So every example is its own control, and the two are one observation."
 )
 
 EFFECT = (
@@ -88,7 +95,7 @@ def first_screen(view: View, looked: str = "") -> Screen:
     if not view.recipe.claims.compare:
         return Screen(["Nothing was compared, so there is no verdict."], [], [])
     named = [replace(verdict, method=view.names.method(verdict.method)) for verdict in view.verdicts]
-    first = first_things(named, view.recipe, view.results.transitions)
+    first = [*first_things(named, view.recipe, view.results.transitions), *check_sentences(view.recipe, view.results)]
     last = [looked, CALIBRATE] if any(verdict.headline for verdict in named) else []
     durable = [sentence for sentence in (lasts(view), stands(view)) if sentence]
     every = answers(named, view.recipe, view.names.side)
@@ -190,12 +197,15 @@ def words(view: View) -> Iterator[tuple[str, str]]:
     if len(view.results.stress):
         yield "attack", ATTACK
     yield "effect", EFFECT
+    units = units_of(view.recipe)
+    if units.paired:
+        yield "swapped pair", PAIR
     yield (
         "word",
         (
             f"supported or refuted where the interval leaves out no difference. The rows of the headline family are tested together by "
-            f"swapping the sides of whole seeds, so that any false word among them has a chance of at most {claims.alpha:g}; words speak of "
+            f"swapping the sides of whole {units.noun}, so that any false word among them has a chance of at most {claims.alpha:g}; words speak of "
             "sides, not of means. Refuted also where the effect is too small to matter. Rows outside the family are exploratory, and so is "
-            "everything with fewer than six seeds: an effect and its interval, no word."
+            f"everything with fewer than six {units.noun}: an effect and its interval, no word."
         ),
     )

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from ungrok.core.files import checksum, write_json, write_text
 from ungrok.core.schema import digest
 from ungrok.study.claims import Doses, Verdict, answers, first_things
+from ungrok.study.exposure_checks import check_sentences
 from ungrok.study.jobs import Unlearn
 from ungrok.study.jobs.paths import matched_dose
 from ungrok.study.loading import to_yaml
@@ -43,6 +45,7 @@ TABLES = {
     "sequences": "sequences",
     "stress": "stress",
     "lasting": "lasting",
+    "learned": "learned",
 }
 """By the name of a table's file: the attribute of the results that holds it."""
 
@@ -147,13 +150,16 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[Verdict
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))
         write_json(out / "provenance.json", sealed(made | {"verdicts_schema": VERSION, "files": sums}))
         _json(out / "report" / "verdicts.json", [verdict.to_dict() for verdict in verdicts])
-        _json(out / "report" / "answers.json", filed_answers(plan.recipe, results.transitions, verdicts))
+        said = check_sentences(plan.recipe, results)
+        _json(out / "report" / "answers.json", filed_answers(plan.recipe, results.transitions, verdicts, said))
 
 
-def filed_answers(recipe: Recipe, transitions: pd.DataFrame, verdicts: list[Verdict]) -> dict[str, Any]:
-    """Return what ``answers.json`` holds: first what did not happen, then a word and a sentence per claim."""
+def filed_answers(
+    recipe: Recipe, transitions: pd.DataFrame, verdicts: list[Verdict], said: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what ``answers.json`` holds: first what did not happen and what else was ``said``, then a word and a sentence per claim."""
     return {
-        "first": first_things(verdicts, recipe, transitions),
+        "first": [*first_things(verdicts, recipe, transitions), *said],
         "claims": [
             {"claim": own.claim.kind, "verdict": own.word, "text": own.sentence, "overturned_by": own.overturned_by}
             for own in answers(verdicts, recipe)

@@ -16,6 +16,7 @@ from ungrok.study import jobs
 from ungrok.study.draws import seen_by
 from ungrok.study.job import AnyJob
 from ungrok.study.jobs.blocks import Forget, OwnLoss
+from ungrok.study.jobs.learned import LearnedSpec
 from ungrok.study.jobs.matched import MatchedSpec
 from ungrok.study.jobs.oracle import OracleSpec
 from ungrok.study.jobs.rescaled import RescaledSpec
@@ -143,6 +144,7 @@ class Plan:
         measurements: The analyses.
         stress: The attacks after unlearning.
         lasting: The searches for the first place of a path that lasts; ``rows`` is the key of the search.
+        learned: (arm, seed, forget label, draw) to the key of the job that reads when the examples were learned, where they are staggered.
         warnings: What a reader of the report must know, for instance small forget sets.
         arms: What the trainings of each arm are made of.
         extents: How far searches have come; those that are not listed are in their first round.
@@ -165,6 +167,7 @@ class Plan:
     measurements: list[Measurement] = field(default_factory=list)
     stress: list[StressJobs] = field(default_factory=list)
     lasting: list[PathJobs] = field(default_factory=list)
+    learned: dict[tuple[str, int, str, int], str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     arms: dict[str, ArmSettings] = field(default_factory=dict)
     extents: Extents = field(default_factory=dict)
@@ -287,6 +290,8 @@ def _requested(plan: Plan, arm: str, seed: int, rule: ForgetRule, draw: int = 0,
 def _add_draw(plan: Plan, request: Request) -> None:
     """Add what follows from one draw of a forget split: its oracles and its paths, each as often as the recipe says."""
     recipe, arm, seed, first = plan.recipe, request.arm.name, request.seed, request.draw == 0
+    if request.arm.training.exposure and request.split is None:
+        _add_learned(plan, request)
     trained = _add_without(plan, request, Seeds(seed).training)
     noisy = seed in recipe.seeds[: recipe.noise_seeds]
     retrained = _add_without(plan, request, Seeds(seed).noise) if noisy else None
@@ -302,6 +307,16 @@ def _add_draw(plan: Plan, request: Request) -> None:
         for method in recipe.unlearn:
             for repeat in range(recipe.unlearn_seeds):
                 add_paths(plan, request, stage, method, oracle, repeat)
+
+
+def _add_learned(plan: Plan, request: Request) -> None:
+    """Add the job that reads when the examples of a split were shown and learned."""
+    arm, seed, label = request.arm.name, request.seed, request.rule.label
+    spec = LearnedSpec(forget=request.forget, **plan.recipe.claims.learned.to_dict())
+    job = jobs.WhenLearned(
+        spec, {"trajectory": plan.trajectories[arm, seed]}, f"when learned, {label}, {arm}, seed {seed}"
+    )
+    plan.learned[arm, seed, label, request.draw] = plan.add(job)
 
 
 def _add_without(plan: Plan, request: Request, seed: int) -> str:

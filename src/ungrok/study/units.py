@@ -38,8 +38,16 @@ class Units:
         return len(self.members)
 
     def means(self, values: Floats) -> Floats:
-        """Return the mean over the seeds of each unit, shape (units,), NaN where one of them is missing; values of shape (seeds,)."""
-        return np.array([values[list(places)].mean() for places in self.members], dtype=np.float64)
+        """Return the means over the seeds of each unit, NaN where one of them is missing.
+
+        Args:
+            values: Shape (seeds, ...), NaN where a seed has no value.
+
+        Returns:
+            Shape (units, ...); the values themselves where every unit is one seed.
+
+        """
+        return np.stack([values[list(places)].mean(axis=0) for places in self.members]) if self.paired else values
 
     def whole(self, places: frozenset[int]) -> frozenset[int]:
         """Return the units, counted from 0, of which every seed is among the given places."""
@@ -47,8 +55,12 @@ class Units:
 
     def counted(self, count: int) -> str:
         """Return a number of units in words, for instance ``8 seeds`` or ``6 swapped pairs of seeds``."""
-        plural = "" if count == 1 else "s"
-        return f"{count} swapped pair{plural} of seeds" if self.paired else f"{count} seed{plural}"
+        return f"{count} {self.noun if count != 1 else 'swapped pair of seeds' if self.paired else 'seed'}"
+
+    @property
+    def noun(self) -> str:
+        """What several units are called."""
+        return "swapped pairs of seeds" if self.paired else "seeds"
 
 
 def swaps(recipe: Recipe) -> bool:

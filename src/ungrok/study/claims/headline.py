@@ -17,6 +17,9 @@ METRICS: tuple[HeadlineMetric, ...] = get_args(HeadlineMetric)
 NEEDS: dict[HeadlineMetric, str] = {"lasting": "lasting", "price": "lasting", "durability": "stress"}
 """Metrics that a recipe has only with a block of its own, and the block."""
 
+EXPOSED = "trajectory.exposure"
+"""The block that a recipe needs for the metric ``beyond_oracle``."""
+
 ROWS: dict[HeadlineMetric, int] = {"durability": 2}
 """Rows of a metric per method and forget split, where they are not one."""
 
@@ -91,6 +94,8 @@ def rates_repaired(recipe: Recipe, method: str) -> Literal["", "nominal", "all"]
 
 def _asked(recipe: Recipe, metric: HeadlineMetric, method: Unlearner, target: Target | None) -> bool:
     """Return whether a recipe asks what a metric needs of a method, and for attacks, where the family reads it."""
+    if metric == "beyond_oracle":
+        return recipe.trajectory.exposure is not None
     if metric not in NEEDS:
         return True
     if not asked_of(recipe, NEEDS[metric], method.label):
@@ -101,6 +106,8 @@ def _asked(recipe: Recipe, metric: HeadlineMetric, method: Unlearner, target: Ta
 
 def _lacking(recipe: Recipe, metric: HeadlineMetric, target: Target) -> str:
     """Return what a recipe lacks for a metric."""
+    if metric == "beyond_oracle":
+        return f"the block {EXPOSED}, which this recipe lacks"
     if _block(recipe, NEEDS[metric]) is None:
         return f"the block {NEEDS[metric]}, which this recipe lacks"
     return f"an attack at {where_label(target)}; add it to {NEEDS[metric]}.places"

@@ -105,19 +105,30 @@ def build_run(spec: TrainSpec, split: ForgetSplit | None = None) -> Run:
         data = data.base_part()
     device = torch.device(spec.device)
     seed = batch_order(spec.training_seed)
-    order = None if spec.assignment is None else partial(_order, spec.trajectory, every, seed, split)
+    order = None if spec.assignment is None else partial(shown_order, spec, every, split)
     run = Run(network.to(device), data.to(device), spec.trajectory, seed, order)
     if spec.measured == "classes left" or (split is not None and _empties_class(split, data)):
         run.measure_on(data.train.targets.unique())
     return run
 
 
-def _order(training: Training, data: Data, seed: int, split: ForgetSplit | None) -> Tensor:
-    """Return which examples every update of a training with an exposure shows; an oracle keeps the places of all that is left."""
-    assert training.exposure is not None
+def shown_order(spec: TrainSpec, data: Data | None = None, split: ForgetSplit | None = None) -> Tensor:
+    """Return which examples every update of a training with an exposure shows; an oracle keeps the places of all that is left.
+
+    Args:
+        spec: Of a training.
+        data: What its ``data()`` returned, where that is at hand.
+        split: What is left out; nothing when None.
+
+    Returns:
+        int64 of shape (steps, batch size), indices into the training examples, or into those that a split leaves.
+
+    """
+    exposure, training = spec.trajectory.exposure, spec.trajectory
+    assert exposure is not None
     assert training.batch_size is not None
-    retain = None if split is None else split.retain
-    return training.exposure.order(data, training.steps, training.batch_size, derive(seed, "order"), retain)
+    seed, retain = derive(batch_order(spec.training_seed), "order"), None if split is None else split.retain
+    return exposure.order(data or spec.data(), training.steps, training.batch_size, seed, retain)
 
 
 def _empties_class(split: ForgetSplit, left: Data) -> bool:
