@@ -125,11 +125,11 @@ def exposed_comparisons(recipe: Recipe) -> list[Comparison]:
 
 def checks(recipe: Recipe, results: Results) -> list[Check]:
     """Return what must hold of the groups, for every comparison between them."""
-    every_check: list[Check] = []
+    compared = exposed_comparisons(recipe) if len(results.learned) else []
+    if not compared:
+        return []
     units, every = units_of(recipe), all_paths_of(results.rows)
-    for comparison in exposed_comparisons(recipe) if len(results.learned) else []:
-        every_check += _checks(comparison, recipe, results.learned, every, units)
-    return every_check
+    return [check for one in compared for check in _checks(one, recipe, results.learned, every, units)]
 
 
 def _checks(
@@ -254,8 +254,11 @@ def adjusted(recipe: Recipe, results: Results, doses: Mapping[str, Doses]) -> li
         doses: Per method label, where its paths end and where doses are matched.
 
     """
+    compared = exposed_comparisons(recipe)
+    if not compared:
+        return []
     every, units, rows = all_paths_of(results.rows), units_of(recipe), list[Adjusted]()
-    for comparison in exposed_comparisons(recipe):
+    for comparison in compared:
         read = _Sides(comparison, recipe, every)
         loss = units.means(_ratio(read.start(lambda track: number(track.start, "forget_loss"))))
         for method in recipe.unlearn_labels():
