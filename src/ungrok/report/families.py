@@ -96,7 +96,7 @@ class ClassReport(ReportFamily):
         recipe = view.recipe
         data = getattr(recipe.problem, "dataset", recipe.problem.kind)
         if recipe.trajectory.exposure:
-            return exposed_question(view, f"images or examples of {data}", ACCURACIES)
+            return exposed_question(view, f"examples of {data}", ACCURACIES)
         arms = f", in the arms {spoken(view.arms)}" if recipe.arms else ""
         stages = [view.names.stage(stage) for stage in view.stages]
         forgotten = spoken(view.names.forgets(recipe.forget_labels()))

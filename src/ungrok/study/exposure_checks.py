@@ -46,6 +46,9 @@ TITLES = {
 }
 """What is compared between the groups."""
 
+EQUAL = 1e-6
+"""Logs of losses that lie closer than this are equal: they fix no line."""
+
 FEWEST_FOR_LINE = 4
 """Units that a line through their effects needs: with three its interval would rest on one degree of freedom."""
 
@@ -311,7 +314,7 @@ def _line(
     d, f, n = effects[there], loss[there], int(there.sum())
     means = [float(values.mean()) if n else math.nan for values in (d, f)]
     line = [math.nan] * 4
-    if n >= FEWEST_FOR_LINE and np.ptp(f) > 0:
+    if n >= FEWEST_FOR_LINE and np.ptp(f) > EQUAL:
         fitted = stats.linregress(f, d)
         half = float(stats.t.ppf(1 - alpha / 2, n - 2)) * fitted.intercept_stderr
         line = [fitted.slope, fitted.intercept, fitted.intercept - half, fitted.intercept + half]

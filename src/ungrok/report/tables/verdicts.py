@@ -12,6 +12,7 @@ from ungrok.report.view import View
 from ungrok.study.claims import WORDS, Claim, Effect, Verdict, Wins, Word, every_claim
 from ungrok.study.claims.efficiency import READINGS
 from ungrok.study.place import Comparison
+from ungrok.study.units import units_of
 
 Key = tuple[str, str]
 """Kind of a claim, and its reading."""
@@ -86,7 +87,7 @@ def _headline(view: View, comparison: Comparison, own: Sequence[Verdict], how: s
         rows.append([*row, " to ".join(dict.fromkeys(map(str, (min(seeds), max(seeds)))))])
     place = next((verdict.at for verdict in own if verdict.at.kind != "dose"), own[0].at)
     title = f"{view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}, at {place_name(place)}"
-    return Table(title, how, ["method", *heads, "seeds"], rows)
+    return Table(title, how, ["method", *heads, units_of(view.recipe).noun], rows)
 
 
 def _cell(verdict: Verdict) -> Cell:
