@@ -39,14 +39,24 @@ TEXT = (
     "analyze=[]",
     "claims.compare=[]",
 )
+EXPOSED = (
+    "seeds=[0]",
+    "noise_seeds=0",
+    "trajectory.steps=40",
+    "trajectory.exposure={within: class, swap: false}",
+    "forget=[{kind: exposed, group: late, size: 4}]",
+    "unlearn=[{kind: gradient_ascent, updates: 2}]",
+    "stages=[final]",
+    "claims.compare=[]",
+)
 FROM_TEXT = ("split", "train with split", "oracle with split", "unlearn with split")
 
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory):
-    """Return the jobs of two small studies, and the store that holds them all."""
+    """Return the jobs of three small studies, and the store that holds them all."""
     store, jobs = Store(tmp_path_factory.mktemp("store")), []
-    for name, overrides in (("tiny.yaml", IMAGES), ("tiny-text.yaml", TEXT)):
+    for name, overrides in (("tiny.yaml", IMAGES), ("tiny-text.yaml", TEXT), ("tiny.yaml", EXPOSED)):
         plan = make_plan(load(str(STUDY / name), overrides))
         engine.run(list(plan.jobs.values()), store, workers=0)
         jobs += plan.jobs.values()

@@ -173,42 +173,6 @@ def test_a_model_of_frozen_parameters_cannot_be_trained(simple):
         simple(model=lambda: simple.model().requires_grad_(requires_grad=False))
 
 
-def test_a_trajectory_may_be_measured_on_a_part_of_the_training_examples(simple):
-    """Loss, accuracy and gradient are those of the drawn examples, which stay the same; training is what it was."""
-    every, some = simple(), simple(training=simple.training.model_copy(update={"evaluate_train": 7}))
-    rows = []
-    for _ in range(2):
-        every.advance(every.step + 3)
-        some.advance(some.step + 3)
-        rows.append((every.measure(), some.measure()))
-    assert len(some.measured) == 7
-    assert all(torch.equal(one, other) for one, other in zip(every.parameters, some.parameters, strict=True))
-    batch = some.measured.batch(slice(None))
-    some.model.zero_grad()
-    loss = cross_entropy(some.model(batch[0]), batch[1])
-    loss.backward()
-    norm = torch.stack([p.grad.double().square().sum() for p in some.parameters]).sum().sqrt().item()
-    whole, part = rows[-1]
-    assert part["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
-    assert part["gradient_norm"] == pytest.approx(norm, rel=1e-4)
-    assert part["train_loss"] != pytest.approx(whole["train_loss"], rel=1e-3)
-    assert part["validation_loss"] == whole["validation_loss"]
-
-
-def test_which_examples_are_measured_depends_on_the_seed_alone(simple):
-    part, more = (simple.training.model_copy(update={"evaluate_train": count}) for count in (7, 10**6))
-    drawn = [simple(training=part, seed=seed).measured.batch(slice(None))[0] for seed in (0, 0, 1)]
-    assert torch.equal(drawn[0], drawn[1])
-    assert not torch.equal(drawn[0], drawn[2])
-    every = simple(training=more)
-    assert every.measured is every.data.train
-
-
-def test_all_losses_of_a_language_model_are_followed():
-    with pytest.raises(ValidationError, match="evaluate_train: losses of all pairs are followed with loss 'causal_lm'"):
-        Training(loss="causal_lm", evaluate_train=10)
-
-
 def test_measure_leaves_no_gradients(simple):
     run = simple()
     run.advance(3)

@@ -148,6 +148,12 @@ class AnswerData(Data):
     def pairs(self) -> AnswerData:
         return self
 
+    def alone(self) -> Tensor:
+        """Return which pairs have a question that stands in no other, bool of shape (n,)."""
+        alone = super().alone()
+        alone[[row for rows in repeated(self.rows).values() for row in rows]] = False
+        return alone
+
     def check_forget(self, forget: Tensor, label: str) -> None:
         """Raise NotApplicable if a question is both to be forgotten and to be kept."""
         gone = set(forget.tolist())

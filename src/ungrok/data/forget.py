@@ -56,12 +56,14 @@ class GroupDraw(NamedTuple):
         how: What makes the groups, in words.
         size: Number of examples that are drawn.
         group: The group that they are drawn from.
+        groups: All groups, in the order in which a report has them.
 
     """
 
     how: str
     size: int
     group: str
+    groups: tuple[str, ...]
 
 
 class ForgetRule(Schema):

@@ -17,6 +17,7 @@ from ungrok.report.view import View
 from ungrok.study.claims.durability import places_of
 from ungrok.study.names import attack_name
 from ungrok.study.stress import apart, gaps, standings_of
+from ungrok.study.units import swaps
 
 Floats = NDArray[np.float64]
 
@@ -170,8 +171,12 @@ class Attacks:
         The intervals hold together over attacks, methods, stages and forget splits at the place that comes first.
         """
         first = {method: names[0] for method, names in self.places.items()}
+        recipe = self.view.recipe
         over, single = standings_of(
-            self.table, lambda worst: worst[worst["place"] == worst["method"].map(first)], self.view.recipe.claims.alpha
+            self.table,
+            lambda worst: worst[worst["place"] == worst["method"].map(first)],
+            recipe.claims.alpha,
+            paired=swaps(recipe),
         )
         return pd.concat([over.assign(attack=""), single], ignore_index=True)
 

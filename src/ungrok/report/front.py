@@ -9,7 +9,9 @@ from ungrok.core.errors import spoken
 from ungrok.report.format import number
 from ungrok.report.view import View
 from ungrok.study.claims import QUESTION, Answer, At, answers, durable_of, first_things, resolved
+from ungrok.study.exposure_checks import check_sentences
 from ungrok.study.names import place_name
+from ungrok.study.units import units_of
 
 STAGES = {
     "pre_grok": "what early stopping on validation accuracy would have kept before the jump",
@@ -44,6 +46,11 @@ ATTACK = (
     "to other models apart."
 )
 
+PAIR = (
+    "two seeds that share their data, groups and forget sets, with the roles of the groups swapped: what one shows early the other shows late. "
+    "So every example is its own control, and the two are one observation."
+)
+
 EFFECT = (
     "the earlier side against the later one: a ratio (× 2: the earlier side needs twice as much), or a difference in percentage points. "
     "Above × 1 and above 0 agrees with the paper (arXiv 2512.03437)."
@@ -76,7 +83,7 @@ def first_screen(view: View, looked: str = "") -> Screen:
         return Screen(["Nothing was compared, so there is no verdict."], [], [])
     named = view.names.called(view.verdicts)
     results = view.results
-    first = first_things(named, view.recipe, results.transitions)
+    first = [*first_things(named, view.recipe, results.transitions), *check_sentences(view.recipe, results)]
     last = [looked, CALIBRATE] if any(verdict.headline for verdict in named) else []
     durable = durable_of(results.rows, view.recipe, results.stress, results.lasting, view.names.side).sentences
     every = answers(named, view.recipe, view.names.side)
@@ -145,12 +152,15 @@ def words(view: View) -> Iterator[tuple[str, str]]:
     if len(view.results.stress):
         yield "attack", ATTACK
     yield "effect", EFFECT
+    units = units_of(view.recipe)
+    if units.paired:
+        yield "swapped pair", PAIR
     yield (
         "word",
         (
             f"supported or refuted where the interval leaves out no difference. The rows of the headline family are tested together by "
-            f"swapping the sides of whole seeds, so that any false word among them has a chance of at most {claims.alpha:g}; words speak of "
+            f"swapping the sides of whole {units.noun}, so that any false word among them has a chance of at most {claims.alpha:g}; words speak of "
             "sides, not of means. Refuted also where the effect is too small to matter. Rows outside the family are exploratory, and so is "
-            "everything with fewer than six seeds: an effect and its interval, no word."
+            f"everything with fewer than six {units.noun}: an effect and its interval, no word."
         ),
     )

@@ -125,12 +125,17 @@ def _group(rule: Any) -> str:
     return f"{rule.size:,} {rule.group} pair{'' if rule.size == 1 else 's'}{', matched' if rule.matched else ''}"
 
 
+def _exposed(rule: Any) -> str:
+    return f"{rule.size:,} shown {rule.group}"
+
+
 RULES: dict[str, Callable[[Any], str]] = {
     "class": _class,
     "classes": _classes,
     "random": _random,
     "mislabeled": lambda _: "mislabeled examples",
     "local_grokking": _group,
+    "exposed": _exposed,
     "last": lambda rule: f"the last {share(rule.fraction)}",
 }
 """By the kind of a forget rule: its name made from its settings; any other kind keeps its label."""

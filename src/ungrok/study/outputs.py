@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from ungrok.core.files import checksum, write_json, write_text
 from ungrok.core.schema import digest
 from ungrok.study.claims import Doses, Verdict, answers, durable_of, first_things
+from ungrok.study.exposure_checks import check_sentences
 from ungrok.study.jobs import Unlearn
 from ungrok.study.jobs.paths import matched_dose
 from ungrok.study.loading import to_yaml
@@ -44,6 +46,7 @@ TABLES = {
     "sequences": "sequences",
     "stress": "stress",
     "lasting": "lasting",
+    "learned": "learned",
 }
 """By the name of a table's file: the attribute of the results that holds it."""
 
@@ -152,14 +155,14 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[Verdict
 
 
 def filed_answers(recipe: Recipe, results: Results, verdicts: list[Verdict]) -> dict[str, Any]:
-    """Return what ``answers.json`` holds: what did not happen, a word and a sentence per claim, and whether forgetting lasts.
+    """Return what ``answers.json`` holds: what did not happen and what checks say, a word and a sentence per claim, and whether forgetting lasts.
 
     The sentences are those of the report's first screen.
     """
     names = Names(recipe)
     named = names.called(verdicts)
     return {
-        "first": first_things(named, recipe, results.transitions),
+        "first": [*first_things(named, recipe, results.transitions), *check_sentences(recipe, results)],
         "claims": [
             {"claim": own.claim.kind, "verdict": own.word, "text": own.sentence, "overturned_by": own.overturned_by}
             for own in answers(named, recipe, names.side)

@@ -35,6 +35,7 @@ from ungrok.study.recipe_blocks import (
 )
 from ungrok.study.recipe_search import Search, check_search, with_search
 from ungrok.study.recipe_stress import Lasting, Stress, check_stress, references, with_attacks
+from ungrok.study.units import check_exposure
 from ungrok.train.loop import Training
 from ungrok.train.speed import UnlearningSpeed
 from ungrok.train.stages import STAGES, check_stage, stage_name, step_of
@@ -162,6 +163,7 @@ class Recipe(Schema):
         if BASE in self.arms:
             raise ValueError(f"arms: {BASE!r} is the recipe itself; give the arm another name")
         arms = [BASE, *self.arms]
+        check_exposure(self)
         self._check_stages(arms)
         for key, name, allowed in self._references(arms):
             if name not in allowed:

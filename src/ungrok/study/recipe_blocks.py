@@ -32,17 +32,40 @@ class Side(Schema):
 
 
 class Margins(Schema):
-    """Differences that are too small to matter: a claim whose interval lies within ± the margin is refuted as "no difference"."""
+    """Differences that are too small to matter: a claim whose interval lies within ± the margin is refuted as "no difference".
+
+    The last two say up to which difference groups of randomized exposure count as alike.
+    """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"base_loss", "oracle_score"})
 
     efficiency: float = Field(0.1, gt=0, description="log ratio of updates; 0.1 is about 10 %")
     collateral: float = Field(0.01, gt=0, description="accuracy in [0, 1]")
     stability: float = Field(0.1, gt=0, description="log ratio of standard deviations")
     oracle_gap: float = Field(0.01, gt=0, description="mean absolute difference of accuracies in [0, 1]")
     paper: float = Field(0.01, gt=0, description="accuracy in [0, 1]; UES has no margin")
+    base_loss: float = Field(0.1, gt=0, description="log ratio of losses before training; 0.1 is about 10 %")
+    oracle_score: float = Field(0.05, gt=0, description="UA or extraction strength in [0, 1]")
+
+
+class Learned(Schema):
+    """When an example counts as learned: from the first recorded step on from which its loss stays low and near to its last one."""
+
+    epsilon: float = Field(0.1, gt=0, description="the loss is at or below, in the unit of the training loss")
+    delta: float = Field(0.1, gt=0, description="how near to its last value it stays, in the same unit")
 
 
 HeadlineMetric = Literal[
-    "same_rate", "own_rate", "distance", "damage", "lasting", "price", "durability", "oracle_gap", "spread"
+    "same_rate",
+    "own_rate",
+    "distance",
+    "damage",
+    "lasting",
+    "price",
+    "durability",
+    "oracle_gap",
+    "spread",
+    "beyond_oracle",
 ]
 
 
@@ -73,7 +96,7 @@ class Headline(Schema):
 class Claims(Schema):
     """What is compared, at which levels of forgetting, and when a difference counts."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"headline"})
+    optional: ClassVar[frozenset[str]] = frozenset({"headline", "learned"})
 
     compare: list[tuple[Side, Side]] = Field([], description="pairs of sides, the earlier one first")
     targets: list[float | Literal["oracle"]] = Field([0.1, 0.5, "oracle"], min_length=1)
@@ -86,6 +109,7 @@ class Claims(Schema):
     alpha: float = Field(0.05, gt=0, lt=1, description="significance level; intervals cover 1 − alpha")
     margins: Margins = Margins()
     headline: Headline = Headline()
+    learned: Learned = Field(Learned(), description="where a training shows some examples later than others")
 
     @property
     def primary(self) -> float | Literal["oracle"]:

@@ -21,6 +21,7 @@ from ungrok.study.jobs import (
     Train,
     Trained,
     Unlearn,
+    WhenLearned,
 )
 from ungrok.study.jobs.checkpoint import CheckpointResult
 from ungrok.study.jobs.leveled import LeveledResult
@@ -97,6 +98,7 @@ class Results:
         sequences: One row per phase of requests in sequence and set forgotten so far; empty where the recipe asks for one request.
         stress: One row per setting and observed place of every attack after unlearning; empty where the recipe has none.
         lasting: One row per place of a path that was put to a repair; empty where the recipe asks for none.
+        learned: One row per draw of a forget split: when its examples were shown and learned; empty where they are not staggered.
 
     """
 
@@ -112,6 +114,7 @@ class Results:
     sequences: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SEQUENCES))
     stress: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=STRESS))
     lasting: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LASTING))
+    learned: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def collect(plan: Plan, store: Store) -> Results:
@@ -153,6 +156,7 @@ class _Tables:
             sequences=self.sequences(),
             stress=stress_table(self.plan, self.store),
             lasting=lasting_table(self.plan, self.store),
+            learned=self.learned(),
         )
 
     def stage(self, arm: str, seed: int, stage: str) -> CheckpointResult:
@@ -228,6 +232,15 @@ class _Tables:
             row |= {f"found {rule} {name}": n for rule, sizes in split.sizes.items() for name, n in sizes.items()}
             table.append(row)
         return pd.DataFrame(table)
+
+    def learned(self) -> pd.DataFrame:
+        """Return one row per draw of a forget split, where the training staggers its examples."""
+        names = ("arm", "seed", "forget", "draw")
+        rows = [
+            dict(zip(names, at, strict=True)) | self.open(key, WhenLearned).result.to_dict()
+            for at, key in self.plan.learned.items()
+        ]
+        return pd.DataFrame(rows)
 
     def controls(self) -> pd.DataFrame:
         """Return one row per checkpoint by level, matched or rescaled."""

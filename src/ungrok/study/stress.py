@@ -218,7 +218,7 @@ def _key(row: Mapping[Any, Any], names: list[str]) -> tuple[str, ...]:
 
 
 def standings(
-    worst: pd.DataFrame, floors: pd.DataFrame, alpha: float = 0.05, *, by_attack: bool = False
+    worst: pd.DataFrame, floors: pd.DataFrame, alpha: float = 0.05, *, by_attack: bool = False, paired: bool = False
 ) -> pd.DataFrame:
     """Return, per method and side, the mean of R beside that of the floor, each with its interval over seeds, and a word.
 
@@ -231,6 +231,7 @@ def standings(
         floors: Of :func:`floor`.
         alpha: One minus the level of the intervals.
         by_attack: Whether both hold one number per attack.
+        paired: Whether seeds 2k and 2k + 1 are one unit of inference.
 
     Returns:
         Per arm, stage, forget split, method and place, and per ``attack`` where asked for: ``seeds``, ``gap``, ``low``, ``high``,
@@ -240,8 +241,10 @@ def standings(
     keys, own_floor = ([*SIDE, "attack"], [*SIDE[:3], "attack"]) if by_attack else (SIDE, SIDE[:3])
     seeds = sorted(set(worst["seed"]) | set(floors["seed"]))
     sides = list(worst.groupby(keys, sort=True))
-    above = interval_of([_by_seed(side, "gap", seeds) for _, side in sides], alpha)
-    of_floor = {tuple(key): _by_seed(side, "floor", seeds) for key, side in floors.groupby(own_floor, sort=True)}
+    above = interval_of([_by_unit(side, "gap", seeds, paired=paired) for _, side in sides], alpha)
+    of_floor = {
+        tuple(key): _by_unit(side, "floor", seeds, paired=paired) for key, side in floors.groupby(own_floor, sort=True)
+    }
     between = dict(zip(of_floor, interval_of(list(of_floor.values()), alpha), strict=True))
     table = []
     for (key, _), own in zip(sides, above, strict=True):
@@ -283,7 +286,7 @@ def over_attacks(whole: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
 
 
 def standings_of(
-    stress: pd.DataFrame, chosen: Callable[[pd.DataFrame], pd.DataFrame], alpha: float
+    stress: pd.DataFrame, chosen: Callable[[pd.DataFrame], pd.DataFrame], alpha: float, *, paired: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the standings over all attacks, as :func:`over_attacks` gives them, and those attack by attack.
 
@@ -291,12 +294,13 @@ def standings_of(
         stress: A study's table ``stress``.
         chosen: Returns, of the rows of :func:`worst_gap`, those on the sides and at the places that are asked for.
         alpha: One minus the level of the intervals.
+        paired: Whether seeds 2k and 2k + 1 are one unit of inference.
 
     """
-    single = standings(
-        chosen(counting(worst_gap(stress, by_attack=True))), floor(stress, by_attack=True), alpha, by_attack=True
-    )
-    return over_attacks(standings(chosen(worst_gap(stress)), floor(stress), alpha), single), single
+    each, every = worst_gap(stress, by_attack=True), worst_gap(stress)
+    floors = floor(stress, by_attack=True)
+    single = standings(chosen(counting(each)), floors, alpha, by_attack=True, paired=paired)
+    return over_attacks(standings(chosen(every), floor(stress), alpha, paired=paired), single), single
 
 
 def together(words: Iterable[Word]) -> Word:
@@ -305,8 +309,13 @@ def together(words: Iterable[Word]) -> Word:
     return "hidden" if "hidden" in every else "forgotten" if every == {"forgotten"} else "undecided"
 
 
-def _by_seed(rows: pd.DataFrame, name: str, seeds: list[int]) -> np.ndarray:
-    return rows.set_index("seed")[name].reindex(seeds).to_numpy(dtype=float)
+def _by_unit(rows: pd.DataFrame, name: str, seeds: list[int], *, paired: bool) -> np.ndarray:
+    """Return the values of the seeds, or the means of swapped pairs of seeds, NaN where one is missing."""
+    own = rows.set_index("seed")[name].astype(float)
+    if not paired:
+        return own.reindex(seeds).to_numpy()
+    firsts = sorted({seed - seed % 2 for seed in seeds})
+    return np.array([own.reindex([first, first + 1]).mean(skipna=False) for first in firsts], dtype=float)
 
 
 def interval_of(rows: list[np.ndarray], alpha: float) -> list[Estimate]:

@@ -17,10 +17,11 @@ from ungrok.core.objective import Batch, Loss, Objective, backward, part_losses
 from ungrok.core.precision import Masters, wide
 from ungrok.core.schema import Schema
 from ungrok.core.scores import Scores, device_of
-from ungrok.core.seeds import PrivateRandomState, derive, generator
+from ungrok.core.seeds import PrivateRandomState, derive
 from ungrok.core.weights import kept, whole
 from ungrok.data.base import Data, Split
-from ungrok.data.batches import TensorBatches
+from ungrok.data.batches import OrderedBatches, TensorBatches
+from ungrok.train.exposure import Exposure
 from ungrok.train.grokfast import GRADIENT_FILTERS, Grokfast
 from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
 from ungrok.train.parallel import Ranks, synchronized
@@ -51,7 +52,7 @@ class Training(Schema):
             "evaluation_batch",
             "micro_batch",
             "evaluate_steps",
-            "evaluate_train",
+            "exposure",
         }
     )
 
@@ -66,17 +67,15 @@ class Training(Schema):
     sam: SAM | None = Field(None, description="sharpness-aware minimization; two backward passes per update")
     grokfast: AnyGrokfast | None = Field(None, description="filter that amplifies slow gradients")
     penalty: AnyPenalty | None = Field(None, description="term added to the training loss")
+    exposure: Exposure | None = Field(
+        None, description="a schedule that shows some examples from the start and others later"
+    )
     robustness: Robustness | None = Field(None, description="attacks measured at every evaluated step")
     speed: Speed = Field(Speed(), description="how updates are computed")
     evaluation_batch: int = Field(2048, ge=1, description="examples per batch where nothing is updated")
     evaluate_every: float = Field(0.05, gt=0, le=1, description="relative distance of evaluated steps")
     evaluate_steps: int | None = Field(
         None, ge=1, description="updates between evaluated steps, if they are to be even"
-    )
-    evaluate_train: int | None = Field(
-        None,
-        ge=1,
-        description="training examples that trajectories are measured on, drawn once for each; all when null",
     )
     checkpoint_every: float = Field(0.25, gt=0, description="relative distance of kept checkpoints")
     checkpoint_from: int = Field(10, ge=1, description="first kept checkpoint after step 0")
@@ -88,8 +87,8 @@ class Training(Schema):
             raise ValueError(
                 "loss: 'causal_lm' does not go with penalty, robustness, speed.compile or speed.cuda_graphs"
             )
-        if language and self.evaluate_train is not None:
-            raise ValueError("evaluate_train: losses of all pairs are followed with loss 'causal_lm'; leave it out")
+        if self.exposure and self.batch_size is None:
+            raise ValueError("exposure: needs batches of a size; give batch_size")
         if self.micro_batch and self.penalty:
             raise ValueError(f"micro_batch: {self.micro_batch} does not go with penalty")
         if self.penalty and (speed.compile or speed.cuda_graphs):
@@ -152,10 +151,13 @@ class Run:
         data: On the same device; only ``train`` is trained on.
         training: Optimizer, steps and grids.
         seed: Seed of the batch order, of the augmentation and of stochastic layers.
+        order: Where ``training`` has an exposure: gives what its :meth:`~ungrok.train.exposure.Exposure.order` returns for ``data``.
 
     """
 
-    def __init__(self, model: nn.Module, data: Data, training: Training, seed: int) -> None:
+    def __init__(
+        self, model: nn.Module, data: Data, training: Training, seed: int, order: Callable[[], Tensor] | None = None
+    ) -> None:
         speed, self.device, self.ranks = training.speed, device_of(model), Ranks.current()
         speed.check(self.device)
         training.check(self.ranks)
@@ -165,10 +167,9 @@ class Run:
         self.data = data
         self.training = training
         self.objective = training.objective(data)
-        shuffle = derive(seed, "order") if training.batch_size is not None else None
-        self.batches = TensorBatches(
-            data.train, training.batch_size, shuffle, augment=data.augment, augment_seed=derive(seed, "augment")
-        )
+        self.batches = self._batches(seed, order)
+        # An exposure is judged by when each example was learned.
+        self.followed = {*data.followed, "train"} if training.exposure else {*data.followed}
         self.forward = speed.forward(self.ranks.wrap(model), self.batches.batch_size)
         self.parameters = list(trainable(model).values())
         if not self.parameters:
@@ -176,8 +177,6 @@ class Run:
         self.optimizer = training.optimizer.build(self.parameters)
         self.masters = Masters(self.parameters)
         self.filter = training.grokfast.build(self.parameters) if training.grokfast else None
-        self.measured = _drawn(data.train, training.evaluate_train, seed)
-        """The training examples that :meth:`measure` reads."""
         self.attacked = training.robustness.subset(data.validation) if training.robustness else None
         self.random = PrivateRandomState(derive(seed, "layers"), torch_only=True)
         self.step = 0
@@ -190,6 +189,17 @@ class Run:
     def scorer(self) -> Objective:
         """The objective by which scores are taken."""
         return self.training.speed.scorer(self.objective, self.device)
+
+    def _batches(self, seed: int, order: Callable[[], Tensor] | None) -> TensorBatches:
+        """Return the batches of all updates."""
+        train, size, augment = self.data.train, self.training.batch_size, self.data.augment
+        augment_seed = derive(seed, "augment")
+        if (order is None) != (self.training.exposure is None):
+            raise ValueError("an order is needed where trajectory.exposure is given, and only there")
+        if order is not None and size is not None:
+            return OrderedBatches(train, size, order, augment=augment, augment_seed=augment_seed)
+        shuffle = derive(seed, "order") if size is not None else None
+        return TensorBatches(train, size, shuffle, augment=augment, augment_seed=augment_seed)
 
     def measure_on(self, classes: Tensor) -> None:
         """Measure validation, test and robust accuracy on the examples of these classes alone; what is trained on stays.
@@ -307,13 +317,13 @@ class Run:
         """Return what is recorded at the current step; values that are not finite are None.
 
         That is the norm of the weights; for each split what :meth:`ungrok.core.scores.Scores.summary` holds; with
-        ``data.gradient_norm`` the norm of the gradient of the mean training loss, in eval mode; and robust accuracies. Training examples are
-        those in ``measured``: all, or as many as ``evaluate_train`` says. For the splits in ``data.followed``, the losses of single examples are kept in ``examples``.
+        ``data.gradient_norm`` the norm of the gradient of the mean training loss over all training examples, in eval mode; and
+        robust accuracies. For the splits in ``followed``, the losses of single examples are kept in ``examples``.
         """
         row: dict[str, float | int | None] = {"step": self.step, "epoch": self.step / len(self.batches)}
         measured: dict[str, Scores] = {}
         if self.data.gradient_norm:
-            count = len(self.measured)
+            count = len(self.data.train)
             self._clear()
             with self.masters.gathered():
                 measured["train"] = self._score("train", lambda losses: (wide(losses).sum() / count).backward())
@@ -324,14 +334,14 @@ class Run:
         for name in SPLITS:
             scores = measured[name] if name in measured else self._score(name)
             row |= {f"{name}_{key}": value for key, value in scores.summary().items()}
-            if name in self.data.followed:
+            if name in self.followed:
                 self.examples[name] = scores.losses
         if self.training.robustness and self.attacked:
             row |= self.training.robustness.measure(self.model, self.attacked, self.objective)
         return row
 
     def _score(self, name: str, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
-        split: Split = self.measured if name == "train" else getattr(self.data, name)
+        split: Split = getattr(self.data, name)
         size = self.training.evaluation_batch
         return split.score(self.model, self.scorer, size, keep_logits=False, on_losses=on_losses)
 
@@ -350,13 +360,6 @@ class Run:
 
         """
         return record_all([self], [folder], lambda runs, to: runs[0].advance(to), save_after=save_after, tick=tick)[0]
-
-
-def _drawn(split: Split, count: int | None, seed: int) -> Split:
-    """Return so many examples of a split in its order, or the split itself where it has no more."""
-    if count is None or count >= len(split):
-        return split
-    return split.of(torch.randperm(len(split), generator=generator(seed, "measured"))[:count].sort().values)
 
 
 def norm_of(tensors: Iterable[Tensor]) -> float | None:

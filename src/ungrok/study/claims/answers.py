@@ -17,6 +17,7 @@ from ungrok.study.claims.verdicts import Effect, Verdict
 from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Level, Side
+from ungrok.study.units import Units, units_of
 from ungrok.train.stages import stage_name, step_of
 
 AnswerWord = Literal["supported", "refuted", "mixed", "inconclusive", "exploratory"]
@@ -52,6 +53,7 @@ WORDINGS = {
     ("durability", "relearning"): Wording("needs", "need", "more updates", "fewer updates", "to be relearned beyond the oracle's"),
     ("durability", "attacks"): Wording("gives", "give", "less", "more", "back beyond the oracle under the worst attack"),
     ("stability", ""): Wording("spreads", "spread", "less", "more", "over seeds"),
+    ("beyond_oracle", ""): Wording("leaves", "leave", "less", "more", "beyond the oracle after as many updates"),
     ("oracle_gap", ""): Wording("ends", "end", "nearer to retraining", "farther from retraining", "compared with its start"),
 }  # fmt: skip
 STRENGTHS = {"fewer updates": "less strength", "more updates": "more strength", "at the same rate": ""}
@@ -98,7 +100,7 @@ def answers(verdicts: Sequence[Verdict], recipe: Recipe, name: Callable[[Side], 
         words = [_word(group) for group in groups]
         parts = "; ".join(_phrase(group) for group in groups)
         rate = ". The rate decides" if _turned(dict(zip(readings, words, strict=True))) else ""
-        sentence = f"{opening}, {parts}; {_seeds(own, len(recipe.seeds))}{rate}."
+        sentence = f"{opening}, {parts}; {_seeds(own, units_of(recipe))}{rate}."
         every.append(Answer(claim, _together(words), sentence, _overturned(own, readings)))
     return every
 
@@ -260,14 +262,14 @@ def _median(known: Sequence[Verdict], wording: Wording) -> str:
     return f" (median {amount})"
 
 
-def _seeds(rows: Sequence[Verdict], seeds: int) -> str:
-    counts = {row.n_seeds for row in rows if row.n_seeds}
+def _seeds(rows: Sequence[Verdict], units: Units) -> str:
+    counts, every = {row.n_seeds for row in rows if row.n_seeds}, units.counted(len(units))
     if not counts:
-        return f"0 of {_counted(seeds)}"
-    if counts == {seeds}:
-        return _counted(seeds)
+        return f"0 of {every}"
+    if counts == {len(units)}:
+        return every
     least, most = min(counts), max(counts)
-    return f"{least} of {_counted(seeds)}" if least == most else f"{least} to {most} of {_counted(seeds)}"
+    return f"{least} of {every}" if least == most else f"{least} to {most} of {every}"
 
 
 def _counted(seeds: int) -> str:
@@ -346,11 +348,11 @@ def _about_transitions(recipe: Recipe) -> bool:
 
 
 def _local(recipe: Recipe) -> bool:
-    """Return whether what is compared are parts of the data that grokked on their own, whatever the model did as a whole."""
+    """Return whether what is compared are parts of the data that were learned at their own times, whatever the model did as a whole."""
     headline = resolved(recipe)
     named = {side.forget for side in headline.compare} if headline and headline.compare else {None}
     rules = [rule for rule in recipe.forget if None in named or rule.label in named]
-    return bool(rules) and all(rule.from_trajectory for rule in rules)
+    return bool(rules) and all(rule.from_trajectory or rule.group_draw() is not None for rule in rules)
 
 
 def _seed_counts(verdicts: Sequence[Verdict], recipe: Recipe) -> Iterator[str]:
@@ -358,8 +360,8 @@ def _seed_counts(verdicts: Sequence[Verdict], recipe: Recipe) -> Iterator[str]:
     if len(recipe.seeds) == 1:
         yield "One seed cannot decide anything."
     elif any(verdict.noted("few_seeds") for verdict in family):
-        units = max(verdict.n_seeds for verdict in family)
-        yield f"{_counted(units)} cannot decide anything: under {FEWEST} every row is exploratory."
+        there = units_of(recipe).counted(max(verdict.n_seeds for verdict in family))
+        yield f"{there} cannot decide anything: under {FEWEST} every row is exploratory."
     if any(verdict.noted("looked_otherwise") for verdict in family):
         yield "Another headline family was judged on these results before, so every row of this one is exploratory."
 

@@ -19,6 +19,7 @@ from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_stress import where_label
 from ungrok.study.stress import Attacked, Relearning, interval_of, standings_of, together, word
 from ungrok.study.track import Track
+from ungrok.study.units import swaps
 from ungrok.train.stages import stage_name
 
 
@@ -215,12 +216,14 @@ def _within(evidence: Evidence, read: Reading, name: str, worst: Sides, floors: 
     """Return why no difference of R may be given a direction: the floor is not known well enough, or no attack shows more than its floor."""
     if not worst.n:
         return None
-    if floors.n < FEWEST:
-        return Note("few_floors", {"seeds": floors.n})
+    known = int(np.isfinite(evidence.by_unit(floors.differences)).sum())
+    if known < FEWEST:
+        return Note("few_floors", {"seeds": known, "unit": "seeds" if evidence.units is None else evidence.units.noun})
     attacks = sorted({attack for pair in read.pairs.values() for track in pair for attack in _of(track, name).single})
     gaps, between = (
         interval_of(
-            [row for attack in attacks for row in _both_of(evidence, read, name, attack, part)], evidence.claims.alpha
+            [evidence.by_unit(row) for attack in attacks for row in _both_of(evidence, read, name, attack, part)],
+            evidence.claims.alpha,
         )
         for part in (0, 1)
     )
@@ -267,4 +270,4 @@ def headline_standings(stress: pd.DataFrame, recipe: Recipe, alpha: float | None
         ]
         return kept
 
-    return standings_of(stress, chosen, level)[0]
+    return standings_of(stress, chosen, level, paired=swaps(recipe))[0]

@@ -15,7 +15,12 @@ from ungrok.study.recipe_stress import Lasting, Stress, where_label
 METRICS: tuple[HeadlineMetric, ...] = get_args(HeadlineMetric)
 """What is judged per method and forget split, the most telling first."""
 
-NEEDS: dict[HeadlineMetric, str] = {"lasting": "lasting", "price": "lasting", "durability": "stress"}
+NEEDS: dict[HeadlineMetric, str] = {
+    "lasting": "lasting",
+    "price": "lasting",
+    "durability": "stress",
+    "beyond_oracle": "trajectory.exposure",
+}
 """Metrics that a recipe has only with a block of its own, and the block."""
 
 ROWS: dict[HeadlineMetric, int] = {"durability": 2}
@@ -114,6 +119,8 @@ def _asked(recipe: Recipe, metric: HeadlineMetric, method: Unlearner, target: Ta
     """Return whether a recipe asks what a metric needs of a method, and for attacks, where the family reads it."""
     if metric not in NEEDS:
         return True
+    if metric == "beyond_oracle":
+        return recipe.trajectory.exposure is not None
     if not asked_of(recipe, NEEDS[metric], method.label):
         return False
     place = "end" if method.self_stopping else target
@@ -122,7 +129,7 @@ def _asked(recipe: Recipe, metric: HeadlineMetric, method: Unlearner, target: Ta
 
 def _lacking(recipe: Recipe, metric: HeadlineMetric, target: Target) -> str:
     """Return what a recipe lacks for a metric."""
-    if _block(recipe, NEEDS[metric]) is None:
+    if metric == "beyond_oracle" or _block(recipe, NEEDS[metric]) is None:
         return f"the block {NEEDS[metric]}, which this recipe lacks"
     return f"an attack at {where_label(target)}; add it to {NEEDS[metric]}.places"
 
