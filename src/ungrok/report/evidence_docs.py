@@ -86,10 +86,14 @@ def _extent(question: Question) -> str:
         return "in none that was judged"
     held = counts["supported"]
     names: dict[SettingWord, str] = {"refuted": "refuted", "mixed": "mixed", "inconclusive": "open"}
+    if total == 1:
+        return (
+            "in the one setting"
+            if held
+            else f"not in the one setting ({next(text for name, text in names.items() if counts[name])})"
+        )
     rest = ", ".join(f"{text} in {counts[name]}" for name, text in names.items() if counts[name])
-    return (
-        f"in {'all' if held == total else held or 'none'} of {plural(total, 'setting')}{f' ({rest})' if rest else ''}"
-    )
+    return f"in {'all' if held == total else held or 'none'} of {total} settings{f' ({rest})' if rest else ''}"
 
 
 def _over_all(every: Sequence[Evidence], asked: Sequence[Question]) -> Iterator[str]:

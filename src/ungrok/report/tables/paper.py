@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import inf
+
+import numpy as np
 
 from ungrok.recipes import shipped
 from ungrok.report.evidence import Evidence
 from ungrok.report.evidence_numbers import FiledEnd, FiledMeasure
-from ungrok.report.format import MISSING, bracketed, estimate, fixed, interval, number, plural, ratio
+from ungrok.report.format import MISSING, bracketed, estimate, fixed, interval, number, plural, shown
 from ungrok.report.names import metric_name
 from ungrok.report.paper import beside
 from ungrok.report.paper_words import PARTS, Judged, rows_of, said, studies_of
@@ -106,12 +109,13 @@ def _title(row: Judged) -> str:
 def _shown(rows: Sequence[Judged], one: Evidence) -> str:
     if len(rows) <= LISTED:
         return "; ".join(f"{_named(row, one)} {_effect(row)}" for row in rows)
-    ordered = sorted(rows, key=lambda row: row.effect or 0.0)
-    least, middle, largest = ordered[0], ordered[len(ordered) // 2], ordered[-1]
-    ends = [[end for row in rows if (end := getattr(row, side)) is not None] for side in ("ci_low", "ci_high")]
-    outer = bracketed(_plain(min(ends[0], default=None), rows[0]), _plain(max(ends[1], default=None), rows[0]))
-    values = [_plain(row.effect, row) for row in (middle, least, largest)]
-    return f"median {values[0]}, {values[1]} to {values[2]}, intervals within {outer}"
+    effects = [row.effect for row in rows if row.effect is not None]
+    lows, highs = zip(*(_ends(row) for row in rows), strict=True)
+    middle, least, largest, low, high = (
+        _plain(value, rows[0])
+        for value in (float(np.median(effects)), min(effects), max(effects), min(lows), max(highs))
+    )
+    return f"median {middle}, {least} to {largest}, intervals within {bracketed(low, high)}"
 
 
 def _named(row: Judged, one: Evidence) -> str:
@@ -130,20 +134,21 @@ def _effect(row: Judged) -> str:
         unit = " points" if effect.scale == "difference" and effect.unit == "accuracy" else ""
         return f"{estimate(effect)}{unit} {interval(effect)}"
     beside_null = f", null {number(row.null_left)} → {number(row.null_right)}" if row.null_left is not None else ""
-    ends = bracketed(*(_plain(end, row) for end in (row.ci_low, row.ci_high)))
+    ends = bracketed(*(_plain(end, row) for end in _ends(row)))
     return f"{number(row.left)} → {number(row.right)}{beside_null}, fall {number(row.effect)} {ends}"
 
 
-def _plain(value: float | None, row: Judged) -> str:
-    """Return a number in the unit of a row; an end without a bound is infinite."""
-    if value is None:
-        return "∞"
+def _ends(row: Judged) -> tuple[float, float]:
+    """Return the ends of the interval of a row, infinite where there is no bound."""
+    return -inf if row.ci_low is None else row.ci_low, inf if row.ci_high is None else row.ci_high
+
+
+def _plain(value: float, row: Judged) -> str:
+    """Return a number in the unit of a row."""
     if isinstance(row, FiledMeasure):
         return number(value)
     effect = row.as_effect
-    if effect.scale == "log ratio":
-        return f"×\N{NO-BREAK SPACE}{ratio(value)}"
-    return fixed(100 * value, 1) if effect.unit == "accuracy" else number(value)
+    return f"×\N{NO-BREAK SPACE}{shown(value, effect)}" if effect.scale == "log ratio" else shown(value, effect)
 
 
 def along(one: Evidence) -> str:
@@ -159,11 +164,9 @@ def along(one: Evidence) -> str:
     if not known:
         return ""
     seeds = max(end.values["UA"].of for end in steps)
-    shown = ", ".join(f"{fixed(100 * gap, 1)} at {stage.replace('-', ' ')}" for stage, gap in known)
-    lost = f"; all diverged at {len(steps) - len(known)} earlier ones" if len(known) < len(steps) else ""
-    return (
-        f"UA − RA after gradient ascent along the training, {plural(seeds, 'seed')}, percentage points: {shown}{lost}"
-    )
+    gaps = ", ".join(f"{fixed(100 * gap, 1)} at {stage.replace('-', ' ')}" for stage, gap in known)
+    lost = f"; all diverged at {plural(len(steps) - len(known), 'other checkpoint')}" if len(known) < len(steps) else ""
+    return f"UA − RA after gradient ascent along the training, {plural(seeds, 'seed')}, percentage points: {gaps}{lost}"
 
 
 def _mean(end: FiledEnd, name: str) -> float | None:
