@@ -37,9 +37,9 @@ def test_rows_give_one_word(filed, verdicts, expected):
     ("verdicts", "studies", "expected"),
     [
         ([], 0, "open: nothing run"),
-        ([], 1, "open: no row is given a word"),
-        (["exploratory"], 1, "open: no row is given a word"),
-        (["inconclusive", "exploratory"], 1, "open: no interval leaves out 0"),
+        ([], 1, "open: nothing is judged"),
+        (["exploratory"], 1, "open: nothing is judged"),
+        (["inconclusive", "exploratory"], 1, "open: every row is inconclusive"),
         (["supported", "refuted"], 1, "open: rows say opposite things"),
         (["supported"], 1, "agrees"),
     ],

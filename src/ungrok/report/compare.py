@@ -193,7 +193,7 @@ def _difficulty(
     ]
     both = pd.concat(seen, axis=1, join="inner").to_numpy(dtype=float) if seen else np.empty((0, 2))
     shown = [number(float(mean)) for mean in both.mean(axis=0)] if len(both) else [MISSING, MISSING]
-    printed = _arrow(*map(number, said)) if said else f"p = {p}"
+    printed = _arrow(*map(_printed, said)) if said else f"p = {p}"
     judged = _judged(_ends(both, view), "0", 0.0, number, there=len(both) > 0)
     return Line(part, "", "original", metric.replace("_", " "), _labels(sides), printed, _arrow(*shown), "0", *judged)
 
@@ -204,6 +204,11 @@ def _ends(both: NDArray[np.float64], view: View) -> Ends:
         return None, None, None
     estimate = sign_flip(both[:, 1] - both[:, 0], view.recipe.claims.alpha)
     return estimate.effect, estimate.low, estimate.high
+
+
+def _printed(value: float) -> str:
+    """Return a number with all the digits that the paper prints."""
+    return f"{value:g}"
 
 
 def _labels(sides: Sequence[Side]) -> str:
@@ -234,7 +239,7 @@ def _measures(
         name = f"{measure} on {on}" + ("" if layer == "model" else f", {layer}")
         yield Line(
             *(part, forget, method or "original", name, _labels(own)),
-            *(_arrow(number(said[left]), number(said[right])), _arrow(*shown)),
+            *(_arrow(_printed(said[left]), _printed(said[right])), _arrow(*shown)),
             *(claimed, *_judged(_ends(both, view), claimed, 0.0, number, there=len(both) > 0)),
         )
 

@@ -172,7 +172,7 @@ def said(rows: Sequence[Judged], studies: int) -> str:
         return "open: nothing run"
     if {"supported", "refuted"} <= words:
         return "open: rows say opposite things"
-    return "open: no interval leaves out 0" if "inconclusive" in words else "open: no row is given a word"
+    return "open: every row is inconclusive" if "inconclusive" in words else "open: nothing is judged"
 
 
 def studies_of(table: str, every: Sequence[Evidence], *, same: bool) -> list[Evidence]:

@@ -51,7 +51,7 @@ def test_rows_with_a_word_are_named_with_their_intervals(evidence, filed):
     text = row_of(rests([evidence("digits", filed(), open_row)]), "Table 1", "digits")
     assert text[2:4] == ["other data: MLP on 400 examples of 8x8 digits, 6,000 updates, 3 seeds", "contradicts"]
     assert text[4] == (
-        f"updates at the same rate: 1 of 1 contradicts (gradient ascent ×{NBSP}0.18 [0.15,{NBSP}0.22]); damage beyond the oracle: 1 open"
+        f"updates at the same rate: 1 of 1 contradicts (gradient ascent ×{NBSP}0.18 [0.15,{NBSP}0.22]); damage beyond the oracle: 1 open (2.0 points [−10.0,{NBSP}∞])"
     )
 
 
@@ -87,8 +87,8 @@ def test_measures_stand_with_their_null(evidence, measured):
         f"gradient cosine: 1 of 1 agrees (on forget|retain 0.9 → 0.5, null 0.95 → 0.9, fall 0.4 [0.3,{NBSP}0.5])"
     )
     assert row_of(table, "Table 4", "digits-mechanism")[3:] == [
-        "open: no interval leaves out 0",
-        "local complexity: 1 open",
+        "open: every row is inconclusive",
+        f"local complexity: 1 open (0.9 → 0.5, fall 0.4 [0.3,{NBSP}0.5])",
     ]
 
 

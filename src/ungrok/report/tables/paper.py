@@ -64,7 +64,7 @@ def command(table: str, every: Sequence[Evidence]) -> str:
 def rests(every: Sequence[Evidence]) -> Table:
     """Return, per table and figure and study beside it, what was read there and what it says."""
     how = (
-        "Words count rows: methods, forget splits and, of measures, data. Up to three rows with a word are named, each with its effect and interval; of more, "
+        "Words count rows: methods, forget splits and, of measures, data. Up to three rows with a word are named, each with its effect and interval; of more, and of open rows, "
         "median and range of the effects and the outermost ends of their intervals. Above × 1 and above 0 agrees with the paper; measures are earlier → later, with the fall and its interval."
     )
     rows: list[Row] = []
@@ -91,11 +91,12 @@ def _read(own: Sequence[Judged], one: Evidence) -> Iterator[str]:
             rows = [row for row in group if row.verdict == verdict]
             if rows:
                 parts.append(f"{len(rows)} of {len(group)} {verb}{'s' if len(rows) == 1 else ''} ({_shown(rows, one)})")
-        for verdict, text in (("inconclusive", "open"), ("exploratory", "exploratory")):
-            count = sum(row.verdict == verdict for row in group)
-            if count:
-                parts.append(f"{f'all {count}' if count == len(group) and count > 1 else count} {text}")
-        yield f"{title}: {', '.join(parts)}"
+        rows = [row for row in group if row.verdict == "inconclusive"]
+        if rows:
+            several = f"all {len(rows)}" if len(rows) == len(group) > 1 else f"{len(rows)}"
+            parts.append(f"{several} open{_range(rows)}")
+        count = sum(row.verdict == "exploratory" for row in group)
+        yield f"{title}: {', '.join([*parts, *([f'{count} exploratory'] if count else [])])}"
 
 
 def _title(row: Judged) -> str:
@@ -107,15 +108,24 @@ def _title(row: Judged) -> str:
 
 
 def _shown(rows: Sequence[Judged], one: Evidence) -> str:
-    if len(rows) <= LISTED:
-        return "; ".join(f"{_named(row, one)} {_effect(row)}" for row in rows)
-    effects = [row.effect for row in rows if row.effect is not None]
-    lows, highs = zip(*(_ends(row) for row in rows), strict=True)
+    """Return rows one by one where they are few, else their range."""
+    if len(rows) > LISTED:
+        return _range(rows).strip(" ()")
+    return "; ".join(f"{_named(row, one)} {_effect(row)}" for row in rows)
+
+
+def _range(rows: Sequence[Judged]) -> str:
+    """Return the effect of one row, or median and range of several, with the outermost ends of their intervals; empty where none has one."""
+    known = [row for row in rows if row.effect is not None]
+    if len(known) < 2:
+        return f" ({_effect(known[0])})" if known else ""
+    effects = [row.effect for row in known if row.effect is not None]
+    lows, highs = zip(*map(_ends, known), strict=True)
     middle, least, largest, low, high = (
-        _plain(value, rows[0])
+        _plain(value, known[0])
         for value in (float(np.median(effects)), min(effects), max(effects), min(lows), max(highs))
     )
-    return f"median {middle}, {least} to {largest}, intervals within {bracketed(low, high)}"
+    return f" (median {middle}, {least} to {largest}, intervals within {bracketed(low, high)})"
 
 
 def _named(row: Judged, one: Evidence) -> str:
