@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from ungrok.core.errors import spoken
 from ungrok.report.format import number, plural
 from ungrok.report.names import place_name
-from ungrok.report.tables.lasting import lasts_of
 from ungrok.report.view import View
 from ungrok.study.claims import Answer, At, answers, first_things, headline_standings, lasting_sentence, resolved
 from ungrok.study.claims.answers import opened
@@ -97,7 +96,7 @@ def first_screen(view: View, looked: str = "") -> Screen:
 
 def lasts(view: View) -> str:
     """Return the answer to the question whether forgetting lasts, without the question; empty where no path was tried."""
-    sentence = lasting_sentence(lasts_of(view), view.recipe, view.names.side)
+    sentence = lasting_sentence(view.lasts, view.recipe, view.names.side)
     return (sentence or "").removeprefix(QUESTION).strip()
 
 

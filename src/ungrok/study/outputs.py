@@ -62,7 +62,7 @@ def doses_of(plan: Plan, store: Store) -> dict[str, Doses]:
     """
     pairs: dict[str, list[tuple[float, float]]] = {}
     for path in [*plan.paths, *plan.replicates]:
-        budget, claims = store.open(path.path, Unlearn).result.budget, plan.recipe.claims
+        budget, claims = store.open(path.path, Unlearn, tensors=False).result.budget, plan.recipe.claims
         if budget is None:
             continue
         matched = matched_dose(plan.job(path.path, Unlearn).spec.unlearn, budget, claims.dose, claims.strength)
