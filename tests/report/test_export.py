@@ -11,7 +11,7 @@ import pytest
 
 from ungrok.report.attacks import Attacks
 from ungrok.report.export import FORMS, as_csv, heads, in_latex, latex, markdown, text_of, write_tables
-from ungrok.report.tables.lasting import lasting_table, lasts_of
+from ungrok.report.tables.lasting import lasting_table
 from ungrok.report.tables.stress import stress_tables
 from ungrok.report.tables.table import Cell, Table
 from ungrok.report.tables.verdicts import all_verdicts, headline
@@ -106,7 +106,7 @@ def test_tables_are_set_by_latex(attacked_study, tmp_path):
     view = attacked_study(unlearn=[{"kind": "gradient_ascent", "name": r"100 % a_b & {c} \\ #1 ~^ $x"}])
     tables = [
         *stress_tables(Attacks(view)),
-        *lasting_table(view, lasts_of(view)),
+        *lasting_table(view),
         *headline(view),
         *all_verdicts(view, "later stage"),
     ]

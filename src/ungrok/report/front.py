@@ -85,7 +85,7 @@ def first_screen(view: View, looked: str = "") -> Screen:
     results = view.results
     first = [*first_things(named, view.recipe, results.transitions), *check_sentences(view.recipe, results)]
     last = [looked, CALIBRATE] if any(verdict.headline for verdict in named) else []
-    durable = durable_of(results.rows, view.recipe, results.stress, results.lasting, view.names.side).sentences
+    durable = durable_of(view.lasts, view.recipe, results.stress, view.names.side).sentences
     every = answers(named, view.recipe, view.names.side)
     return Screen(first, every, [sentence for sentence in last if sentence], durable)
 

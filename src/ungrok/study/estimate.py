@@ -143,17 +143,16 @@ def _measure(run: Run) -> tuple[float, float]:
     data, attacked, robustness = run.data, run.attacked, run.training.robustness
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     few = {name: split.of(torch.arange(min(FEW, len(split)))) for name, split in splits.items()}
-    measured = run.measured
     run.data = replace(data, train=few["train"], validation=few["validation"], test=few["test"])
-    run.measured, run.attacked = few["train"], None
+    run.attacked = None
     try:
         each = timed(run.measure) / sum(map(len, few.values()))
     finally:
-        run.data, run.measured, run.attacked = data, measured, attacked
+        run.data, run.attacked = data, attacked
     under_attack = 0.0
     if robustness and attacked:
         some = attacked.of(torch.arange(min(SAMPLE, len(attacked))))
         under_attack = timed(lambda: robustness.measure(run.model, some, run.objective)) * len(attacked) / len(some)
     every = sum(map(len, splits.values()))
-    read = every - len(data.train) + len(measured)
+    read = sum(len(run.training.evaluate.part(name, split)) for name, split in splits.items())
     return each * every + under_attack, each * read + under_attack

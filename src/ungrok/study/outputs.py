@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 
 from ungrok.core.files import checksum, write_json, write_text
 from ungrok.core.schema import digest
-from ungrok.study.claims import Doses, Verdict, answers, durable_of, first_things
+from ungrok.study.claims import Doses, Verdict, answers, durable_of, first_things, lasting_of, paths_of
 from ungrok.study.exposure_checks import check_sentences
 from ungrok.study.jobs import Unlearn
 from ungrok.study.jobs.paths import matched_dose
@@ -66,7 +65,7 @@ def doses_of(plan: Plan, store: Store) -> dict[str, Doses]:
     """
     pairs: dict[str, list[tuple[float, float]]] = {}
     for path in [*plan.paths, *plan.replicates]:
-        budget, claims = store.open(path.path, Unlearn).result.budget, plan.recipe.claims
+        budget, claims = store.open(path.path, Unlearn, tensors=False).result.budget, plan.recipe.claims
         if budget is None:
             continue
         matched = matched_dose(plan.job(path.path, Unlearn).spec.unlearn, budget, claims.dose, claims.strength)
@@ -161,13 +160,15 @@ def filed_answers(recipe: Recipe, results: Results, verdicts: list[Verdict]) -> 
     """
     names = Names(recipe)
     named = names.called(verdicts)
+    tried = results.lasting
+    lasting = [] if tried.empty else lasting_of(paths_of(results.rows, None, tried), recipe)
     return {
         "first": [*first_things(named, recipe, results.transitions), *check_sentences(recipe, results)],
         "claims": [
             {"claim": own.claim.kind, "verdict": own.word, "text": own.sentence, "overturned_by": own.overturned_by}
             for own in answers(named, recipe, names.side)
         ],
-        "durable": durable_of(results.rows, recipe, results.stress, results.lasting, names.side).to_dict(),
+        "durable": durable_of(lasting, recipe, results.stress, names.side).to_dict(),
     }
 
 

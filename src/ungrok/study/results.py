@@ -138,7 +138,7 @@ class _Tables:
     def open(self, key: str, kind: type[Job[S, R]]) -> Finished[S, R]:
         """Return a finished job, read once."""
         if key not in self.opened:
-            self.opened[key] = self.store.open(key, kind)
+            self.opened[key] = self.store.open(key, kind, tensors=False)
         return self.opened[key]
 
     def collected(self) -> Results:

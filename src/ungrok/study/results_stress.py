@@ -60,10 +60,12 @@ def stress_table(plan: Plan, store: Store) -> pd.DataFrame:
         where: dict[str, Any] = {name: getattr(one, name) for name in (*PATH, "subject", "place")}
         where |= dict.fromkeys(("place_dose", "place_updates"))
         if one.place is not None:
-            placed = store.open(one.model, Placed).result
+            placed = store.open(one.model, Placed, tensors=False).result
             assert isinstance(placed, PlacedResult)
             where |= {"place_dose": placed.dose, "place_updates": placed.updates}
-        table += [where | {"attack": one.attack} | row for row in store.open(one.rows, Stress).result.rows]
+        table += [
+            where | {"attack": one.attack} | row for row in store.open(one.rows, Stress, tensors=False).result.rows
+        ]
     return _typed(pd.DataFrame(table, columns=STRESS), ["place_updates", "updates"], ["diverged"])
 
 
@@ -71,10 +73,10 @@ def lasting_table(plan: Plan, store: Store) -> pd.DataFrame:
     """Return one row per place that was tried on every path, with the accuracies of its oracle."""
     table = []
     for one in plan.lasting:
-        searched = store.open(one.rows, Lasting).result
+        searched = store.open(one.rows, Lasting, tensors=False).result
         where: dict[str, Any] = {name: getattr(one, name) for name in PATH} | {"budget": searched.budget}
         oracle = plan.oracles[one.arm, one.seed, one.forget, one.stage]
-        beside = store.open(oracle, Oracle).result.accuracies.to_dict()
+        beside = store.open(oracle, Oracle, tensors=False).result.accuracies.to_dict()
         where |= {f"oracle_{name}": beside[name] for name in BESIDE}
         table += [where | row for row in searched.rows]
     return _typed(pd.DataFrame(table, columns=LASTING), ["updates"], ["lasts", "first", "monotone"])

@@ -262,8 +262,8 @@ class _Sides:
 
     def _path(self, key: str) -> Track | None:
         if key not in self._walked:
-            rows = self._store.open(key, Evaluate).result.rows
-            self._walked[key] = Track(pd.DataFrame(rows), rows) if rows else None
+            rows = self._store.open(key, Evaluate, tensors=False).result.rows
+            self._walked[key] = Track(None, rows) if rows else None
         return self._walked[key]
 
 

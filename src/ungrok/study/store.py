@@ -36,6 +36,7 @@ S = TypeVar("S", bound=Spec)
 R = TypeVar("R", bound=Result)
 
 JOB, RESULT, MANIFEST, TIMING = "job.json", "result.json", "manifest.json", "timing.json"
+TENSORS = ".safetensors"
 Tick = Callable[[float], None]
 
 
@@ -109,12 +110,13 @@ class Store:
         """Return whether the job's folder is there; its files may still be damaged."""
         return (self.folder(key) / MANIFEST).exists()
 
-    def open(self, key: str, kind: type[Job[S, R]]) -> Finished[S, R]:
-        """Return a finished job after checking every file of it; see :meth:`check`.
+    def open(self, key: str, kind: type[Job[S, R]], *, tensors: bool = True) -> Finished[S, R]:
+        """Return a finished job after checking its files; see :meth:`check`.
 
         Args:
             key: The job's key.
             kind: Its kind, or an abstract one that stands for several; it types the spec and the result.
+            tensors: As for :meth:`check`.
 
         Raises:
             DamagedFile: If a file is missing, differs, or belongs to another job; the message names it.
@@ -128,13 +130,17 @@ class Store:
             raise StoreError(
                 f"{self.folder(key)}: is a job of kind {actual.kind}, and not {kind.__name__}, which is read here"
             )
-        self.check(key)
+        self.check(key, tensors=tensors)
         return Finished(self.folder(key), cast("type[S]", actual.spec_type), cast("type[R]", actual.result_type))
 
-    def check(self, key: str) -> None:
-        """Check every file of a finished job against its checksum.
+    def check(self, key: str, *, tensors: bool = True) -> None:
+        """Check the files of a finished job against their checksums.
 
         A file is read again only if it was changed since it was last checked by this object.
+
+        Args:
+            key: The job's key.
+            tensors: Whether files of tensors are checked, too. They are most of a store, and a table or a report reads none.
 
         Raises:
             DamagedFile: If a file is missing, differs, or belongs to another job; the message names it.
@@ -143,6 +149,8 @@ class Store:
         folder = self.folder(key)
         with explained(folder):
             for name, known in _manifest(folder / MANIFEST).items():
+                if not tensors and name.endswith(TENSORS):
+                    continue
                 path = folder / name
                 seen = _stamp(path)
                 if seen and self._checked.get(str(path)) == seen:

@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from ungrok.evaluate.targets import target_column
@@ -32,13 +35,21 @@ Status = Literal["undefined", "nothing", "reached", "censored"]
 class Track:
     """One unlearning path: its rows by increasing dose, the starting point first."""
 
-    rows: pd.DataFrame
+    table: pd.DataFrame | None
+    """Holds its rows; None where they are known."""
     known: list[Row] | None = field(default=None, repr=False, compare=False)
     """The rows as dicts, where a table was turned into them as a whole."""
+    part: slice = field(default_factory=lambda: slice(None), repr=False, compare=False)
+    """Which rows of the table are its own."""
     attacked: Mapping[str, Attacked] = field(default_factory=dict, repr=False, compare=False)
     """By the name of an attacked place: what the attacks on the model there gave."""
     repaired: Sequence[Row] = field(default=(), repr=False, compare=False)
     """Places that were tried for whether their forgetting stands a repair, by increasing dose: rows of the table ``lasting``."""
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The rows as a table: made where it is asked for, since most paths are read row by row."""
+        return pd.DataFrame(self.known) if self.table is None else self.table.iloc[self.part]
 
     @cached_property
     def places(self) -> list[Row]:
@@ -58,7 +69,7 @@ class Track:
     @property
     def one_shot(self) -> bool:
         """Whether the dose is a strength."""
-        return bool(self.rows["updates"].isna().all())
+        return all(pd.isna(row["updates"]) for row in self.places)
 
     @cached_property
     def _reached(self) -> dict[str, tuple[Status, Row | None]]:
@@ -108,11 +119,15 @@ class Track:
 
 def records(rows: pd.DataFrame) -> list[Row]:
     """Return the rows of a table as dicts of Python's own values, as ``to_dict("records")`` does in ten times as long."""
-    names, columns = (
-        list(map(str, rows)),
-        [[None if value is pd.NA else value for value in rows[name].tolist()] for name in rows],
-    )
+    names, columns = list(map(str, rows)), [_values(rows[name]) for name in rows]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pd.Series[Any]) -> list[Any]:
+    """Return the values of a column as Python's own; None for those of its type that are missing."""
+    values = column.tolist()
+    numbers = isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf"
+    return values if numbers else [None if value is pd.NA else value for value in values]
 
 
 def repaired(lasting: pd.DataFrame) -> dict[tuple[int, Place], list[Row]]:
@@ -139,11 +154,13 @@ def tracks(rows: pd.DataFrame) -> Iterator[tuple[int, Place, Track]]:
 
 
 def _tracks(rows: pd.DataFrame) -> Iterator[tuple[int, Place, Track]]:
-    ordered = rows.sort_values("dose", kind="stable", ignore_index=True)
-    places = records(ordered)
-    for key, path in ordered.groupby(PATH, sort=True, dropna=False):
-        seed, *place = key
-        yield int(str(seed)), Place(*map(str, place)), Track(path, [places[i] for i in path.index])
+    ordered = rows.sort_values([*PATH, "dose"], kind="stable", ignore_index=True)
+    places, start = records(ordered), 0
+    for key, path in groupby(places, itemgetter(*PATH)):
+        known, (seed, *place) = list(path), key
+        end = start + len(known)
+        yield int(str(seed)), Place(*map(str, place)), Track(ordered, known, slice(start, end))
+        start = end
 
 
 def replicates(rows: pd.DataFrame) -> Iterator[tuple[int, int, pd.DataFrame]]:

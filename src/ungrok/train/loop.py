@@ -23,6 +23,7 @@ from ungrok.data.base import Data, Split
 from ungrok.data.batches import OrderedBatches, TensorBatches
 from ungrok.train.exposure import Exposure
 from ungrok.train.grokfast import GRADIENT_FILTERS, Grokfast
+from ungrok.train.measured import Measured
 from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
 from ungrok.train.parallel import Ranks, synchronized
 from ungrok.train.penalties import PENALTIES, Penalty
@@ -51,6 +52,7 @@ class Training(Schema):
             "speed",
             "evaluation_batch",
             "micro_batch",
+            "evaluate",
             "evaluate_steps",
             "exposure",
         }
@@ -77,6 +79,7 @@ class Training(Schema):
     evaluate_steps: int | None = Field(
         None, ge=1, description="updates between evaluated steps, if they are to be even"
     )
+    evaluate: Measured = Field(Measured(), description="examples measured between the first step and the last")
     checkpoint_every: float = Field(0.25, gt=0, description="relative distance of kept checkpoints")
     checkpoint_from: int = Field(10, ge=1, description="first kept checkpoint after step 0")
 
@@ -317,13 +320,13 @@ class Run:
         """Return what is recorded at the current step; values that are not finite are None.
 
         That is the norm of the weights; for each split what :meth:`ungrok.core.scores.Scores.summary` holds; with
-        ``data.gradient_norm`` the norm of the gradient of the mean training loss over all training examples, in eval mode; and
-        robust accuracies. For the splits in ``followed``, the losses of single examples are kept in ``examples``.
+        ``data.gradient_norm`` the norm of the gradient of the mean training loss over the training examples that are measured, in eval mode; and
+        robust accuracies. Between the first step and the last these may be fewer than all, see :class:`ungrok.train.measured.Measured`. For the splits in ``followed``, the losses of single examples are kept in ``examples``.
         """
         row: dict[str, float | int | None] = {"step": self.step, "epoch": self.step / len(self.batches)}
         measured: dict[str, Scores] = {}
         if self.data.gradient_norm:
-            count = len(self.data.train)
+            count = len(self._measured("train"))
             self._clear()
             with self.masters.gathered():
                 measured["train"] = self._score("train", lambda losses: (wide(losses).sum() / count).backward())
@@ -340,10 +343,15 @@ class Run:
             row |= self.training.robustness.measure(self.model, self.attacked, self.objective)
         return row
 
-    def _score(self, name: str, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
+    def _measured(self, name: str) -> Split:
+        """Return the examples of a split that are measured at the current step."""
         split: Split = getattr(self.data, name)
+        whole = self.step in (0, self.training.steps) or name in self.followed
+        return split if whole else self.training.evaluate.part(name, split)
+
+    def _score(self, name: str, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
         size = self.training.evaluation_batch
-        return split.score(self.model, self.scorer, size, keep_logits=False, on_losses=on_losses)
+        return self._measured(name).score(self.model, self.scorer, size, keep_logits=False, on_losses=on_losses)
 
     def record(
         self, folder: Path, *, save_after: float = 20.0, tick: Callable[[int], None] | None = None

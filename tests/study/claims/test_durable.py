@@ -10,6 +10,8 @@ from tests.study.claims.test_durability import STRESS, attacks
 from tests.study.claims.test_lasting import LASTING, lasting_from
 
 from ungrok.study.claims.durable import QUESTION, attacked_sentence, durable_of
+from ungrok.study.claims.judge import paths_of
+from ungrok.study.claims.lasting import lasting_of
 
 NOTHING = pd.DataFrame()
 
@@ -21,12 +23,13 @@ def asked(hand):
     rows = pd.DataFrame([row for path in hand.pairs([20] * 8, [20] * 8) for row in path])
     lasting = pd.DataFrame(lasting_from(hand, lambda _: 40, None))
     stress = attacks(hand, (4, None), crushed=(0.9, 0.0), oracle=(None, None))
-    return recipe, rows.astype({"reached_0.1": "boolean"}), stress, lasting
+    tried = lasting_of(paths_of(rows.astype({"reached_0.1": "boolean"}), None, lasting), recipe)
+    return recipe, stress, tried
 
 
 def test_the_numbers_are_those_of_the_sentences(asked):
-    recipe, rows, stress, lasting = asked
-    answer = durable_of(rows, recipe, stress, lasting)
+    recipe, stress, lasting = asked
+    answer = durable_of(lasting, recipe, stress)
     filed = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
     first, second = answer.sentences
     assert filed["question"] == QUESTION == "Does forgetting last?"
@@ -45,10 +48,10 @@ def test_the_numbers_are_those_of_the_sentences(asked):
 
 
 def test_what_was_not_asked_is_left_out(asked):
-    recipe, rows, stress, lasting = asked
-    assert len(durable_of(rows, recipe, stress, NOTHING).sentences) == 1
-    assert durable_of(rows, recipe, stress, NOTHING).to_dict()["lasting"] == []
-    assert len(durable_of(rows, recipe, NOTHING, lasting).sentences) == 1
-    assert durable_of(rows, recipe, NOTHING, lasting).to_dict()["attacks"] == []
-    assert durable_of(rows, recipe, NOTHING, NOTHING).to_dict() is None
+    recipe, stress, lasting = asked
+    assert len(durable_of([], recipe, stress).sentences) == 1
+    assert durable_of([], recipe, stress).to_dict()["lasting"] == []
+    assert len(durable_of(lasting, recipe, NOTHING).sentences) == 1
+    assert durable_of(lasting, recipe, NOTHING).to_dict()["attacks"] == []
+    assert durable_of([], recipe, NOTHING).to_dict() is None
     assert attacked_sentence(NOTHING, recipe) is None

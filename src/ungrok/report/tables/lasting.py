@@ -7,22 +7,14 @@ from collections.abc import Iterator
 from ungrok.report.format import MISSING, fixed, level, missing, number
 from ungrok.report.tables.table import Row, Table
 from ungrok.report.view import View
-from ungrok.study.claims import Lasts, lasting_of, paths_of
+from ungrok.study.claims import Lasts
 from ungrok.study.names import metric_name
 from ungrok.study.recipe_stress import lasting_target
 
 
-def lasts_of(view: View) -> list[Lasts]:
-    """Return what became of the forgetting of every method on both sides of the headline; empty where nothing was tried."""
-    results = view.results
-    if results.lasting.empty:
-        return []
-    return lasting_of(paths_of(results.rows, None, results.lasting), view.recipe)
-
-
-def lasting_table(view: View, every: list[Lasts]) -> Iterator[Table]:
+def lasting_table(view: View) -> Iterator[Table]:
     """Yield one table: per method and side, how many paths last, and what that costs before and after the repair."""
-    block = view.recipe.lasting
+    block, every = view.recipe.lasting, view.lasts
     if not every or block is None:
         return
     accuracy = metric_name(every[0].accuracy)

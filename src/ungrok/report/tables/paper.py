@@ -11,11 +11,11 @@ from ungrok.recipes import shipped
 from ungrok.report.evidence import Evidence
 from ungrok.report.evidence_numbers import FiledEnd, FiledMeasure
 from ungrok.report.format import MISSING, bracketed, estimate, fixed, interval, number, plural, shown
-from ungrok.report.names import metric_name
 from ungrok.report.paper import beside
 from ungrok.report.paper_words import PARTS, Judged, rows_of, said, studies_of
 from ungrok.report.tables.table import Row, Table
 from ungrok.report.tables.verdicts import HEADS
+from ungrok.study.names import metric_name
 from ungrok.study.recipe_blocks import Side
 from ungrok.study.verdict_file import FiledVerdict
 

@@ -13,8 +13,7 @@ from ungrok.core.errors import spoken
 from ungrok.study.claims.answers import opened
 from ungrok.study.claims.durability import headline_standings
 from ungrok.study.claims.headline import resolved
-from ungrok.study.claims.judge import paths_of
-from ungrok.study.claims.lasting import Lasts, lasting_of, lasting_sentence
+from ungrok.study.claims.lasting import Lasts, lasting_sentence
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Side
 from ungrok.train.stages import stage_name
@@ -57,26 +56,20 @@ class Durable:
 
 
 def durable_of(
-    rows: pd.DataFrame,
-    recipe: Recipe,
-    stress: pd.DataFrame,
-    lasting: pd.DataFrame,
-    name: Callable[[Side], str] | None = None,
+    lasting: Sequence[Lasts], recipe: Recipe, stress: pd.DataFrame, name: Callable[[Side], str] | None = None
 ) -> Durable:
     """Return a study's answer.
 
     Args:
-        rows: The rows of the study.
-        recipe: Its recipe.
+        lasting: Of :func:`~ungrok.study.claims.lasting.lasting_of`; empty where no place was put to a repair.
+        recipe: The study's recipe.
         stress: Its table of attacks after unlearning; empty where there were none.
-        lasting: Its table of places that were put to a repair; the same.
         name: Names a side; its label when None.
 
     """
-    every = [] if lasting.empty else lasting_of(paths_of(rows, None, lasting), recipe)
     standings = pd.DataFrame() if stress.empty or resolved(recipe) is None else headline_standings(stress, recipe)
-    sentences = (lasting_sentence(every, recipe, name), attacked_sentence(standings, recipe, name))
-    return Durable(tuple(filter(None, sentences)), every, standings)
+    sentences = (lasting_sentence(lasting, recipe, name), attacked_sentence(standings, recipe, name))
+    return Durable(tuple(filter(None, sentences)), lasting, standings)
 
 
 def attacked_sentence(standings: pd.DataFrame, recipe: Recipe, name: Callable[[Side], str] | None = None) -> str | None:
