@@ -382,7 +382,7 @@ def test_an_attack_without_an_oracle_says_what_that_cannot_show(attacked):
 
 def test_an_attack_by_default_makes_all_of_them():
     report = attack(MODELS["unlearned"], original=MODELS["original"], oracle=MODELS["oracle"], **SETS)
-    labels = "relearn quantize interpolate_original linear_probe prune weight_noise interpolate_oracle"
+    labels = "interpolate_original linear_probe prune quantize relearn weight_noise interpolate_oracle"
     assert report.attacks == labels.split()
     last = [row for row in report.rows if row["attack"] == "interpolate_oracle" and row["dose"] == 1]
     assert len({(row["UA"], row["RA"], row["TA"]) for row in last}) == 1  # all three models have become the oracle

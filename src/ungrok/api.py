@@ -49,7 +49,7 @@ def attack(
         retain: Batches that were to be kept.
         test: Batches that no model has seen.
         attacks: Names or configured attacks, for instance ``["quantize", ungrok.Relearn(lr=(0.01, 0.02), updates=100)]``; those of
-            :data:`ungrok.audits.beside.DEFAULTS` by default.
+            :data:`ungrok.audits.base.DEFAULTS` by default.
         objective: How a batch becomes logits and losses. By default ``CausalLM`` for a causal language model of transformers
             or batches with a label for every token, cross-entropy classification for all else.
         seed: The only source of randomness.

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ungrok.audits import STRESS_TESTS
-from ungrok.audits.beside import DEFAULTS, configured, side_by_side
+from ungrok.audits.beside import configured, side_by_side
 from ungrok.audits.prune import Prune
 from ungrok.audits.quantize import Quantize
 from ungrok.audits.relearn import Relearn
@@ -18,11 +18,9 @@ SETS = {"forget": examples(20, 1, [2]), "retain": examples(60, 2, [0, 1]), "test
 
 def test_what_is_made_by_default():
     labels = [test.label for test in configured(None, "classifier", False)]
-    assert labels == ["relearn", "quantize", "interpolate_original", "linear_probe", "prune", "weight_noise"]
+    assert labels == ["interpolate_original", "linear_probe", "prune", "quantize", "relearn", "weight_noise"]
     assert [test.label for test in configured(None, "classifier", True)] == [*labels, "interpolate_oracle"]
     assert [test.label for test in configured(None, "language", True)] == ["relearn", "quantize", "extract"]
-    for family, kinds in DEFAULTS.items():
-        assert all(family in STRESS_TESTS.get(kind).inputs for kind in kinds)
 
 
 def test_names_and_objects():
@@ -49,6 +47,19 @@ def test_names_and_objects():
 def test_what_is_refused(attacks, message):
     with pytest.raises(RecipeError, match=message):
         configured(attacks, "classifier", False)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "message"),
+    [("unlearned", "trains 27 weights of the unlearned model and 83 of the oracle"), ("oracle", "")],
+)
+def test_a_model_of_which_less_is_trained_than_of_its_oracle_is_warned_of(frozen, message, recwarn):
+    models = {name: network() for name in ("unlearned", "oracle", "original")}
+    models[frozen][0].requires_grad_(requires_grad=False)
+    side_by_side([Prune(shares=0.3)], models, OBJECTIVE, SETS, 0)
+    assert recwarn.list == []
+    side_by_side([Relearn(updates=1, lr=0.1, shares=0.0)], models, OBJECTIVE, SETS, 0)
+    assert [message in str(one.message) for one in recwarn.list] == [True] * bool(message)
 
 
 def test_every_model_is_attacked_in_the_same_way():

@@ -10,7 +10,7 @@ from torch import nn
 from ungrok.audits import Scorer, Setting, attacked
 from ungrok.audits.collected import Collected
 from ungrok.audits.linear_probe import LinearProbe, readout
-from ungrok.core.errors import NotApplicable
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
 
 from .conftest import OBJECTIVE, examples, material, network
@@ -77,6 +77,14 @@ def test_two_classes_of_three():
 def test_one_class_is_not_enough():
     with pytest.raises(NotApplicable, match=r"linear_probe: .* all of one class"):
         readout(torch.randn(4, 2), torch.zeros(4, dtype=torch.int64), 3)
+
+
+def test_an_attacker_with_examples_of_one_class_is_refused_before_the_model_runs():
+    given = material(forget=examples(20, 1, [2]), retain=examples(60, 2, [0]))
+    message = "linear_probe: share 0 of the forget set and the retained examples are all of one class; raise share"
+    with pytest.raises(RecipeError, match=f"^{message}$"):
+        LinearProbe(share=0).path(network(), given, Setting("", 0.0))
+    assert len(list(LinearProbe(share=0.1).path(network(), given, Setting("", 0.1)))) == 2
 
 
 def test_layers_are_the_activations_and_what_the_head_reads(given):

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from ungrok.audits.report import READING, WITHOUT, StressReport
+from ungrok.audits.report import APART, READING, WITHOUT, StressReport
 
 
 def row(subject, attack, setting, dose, ua):
     return {
         "subject": subject,
+        "counts": attack != "interpolate_original",
         "attack": attack,
         "setting": setting,
         "dose": dose,
@@ -62,6 +63,18 @@ def test_the_table():
             READING,
         ]
     )
+
+
+def test_a_walk_to_another_model_is_shown_and_is_no_part_of_r():
+    walk = [
+        row(subject, "interpolate_original", "", t, ua)
+        for subject, t, ua in [("unlearned", 1.0, 1.0), ("oracle", 1.0, 0.1), ("original", 1.0, 1.0)]
+    ]
+    report = StressReport(UNLEARNED + ORACLE + ORIGINAL + walk)
+    assert report.worst_gaps["interpolate_original"] == pytest.approx(0.9)
+    assert report.worst_gap == pytest.approx(0.7)
+    assert report.apart == ["interpolate_original"]
+    assert report.table().endswith(f"R 0.700\n{READING} {APART.format(attacks='interpolate_original')}")
 
 
 def test_without_an_oracle_the_original_stands_beside_it_and_the_text_says_what_that_cannot_show():

@@ -14,9 +14,15 @@ from ungrok.core.files import read_json, write_json
 def test_compare_prints_the_paper_beside_a_study(after_study):
     code, out, err = after_study("compare", "here/tiny", "--with", "paper:table8-svhn")
     assert code == 0
-    assert out.startswith("Table 8, SVHN, ResNet (arXiv 2512.03437) against here/tiny\nforget\tmethod\tmetric\t")
+    title, sizes, columns = out.splitlines()[:3]
+    assert title == "Table 8, SVHN, ResNet (arXiv 2512.03437) against here/tiny"
+    assert sizes.startswith("The paper: a ResNet on SVHN, trained to about step 500,000, 3 seeds. Here: MLP on ")
+    assert columns.startswith("forget\tmethod\tmetric\t")
     assert out.endswith(" not measured\n")
-    assert "the study has no forget split classes-2-0.15, classes-2-0.3; it has class" in err
+    assert (
+        "the study has no forget split classes-2-0.15, classes-2-0.3; --place classes-2-0.15=... says which it is, of class"
+        in err
+    )
 
 
 def test_compare_prints_json_on_request(after_study):

@@ -16,7 +16,7 @@ from ungrok.data import PROBLEMS
 from ungrok.data.vision import HUB
 from ungrok.methods import UNLEARNERS
 from ungrok.models import MODELS
-from ungrok.report import compare
+from ungrok.report import paper
 from ungrok.study.claims import CLAIMS
 
 LISTED = {
@@ -56,9 +56,7 @@ def test_data_sets_of_the_hub_are_listed_with_their_ids():
 
 
 def test_parts_of_the_paper_are_listed_as_compare_takes_them():
-    assert LISTS["paper"]() == {
-        f"{compare.PREFIX}{part}": content["title"] for part, content in compare.paper().items()
-    }
+    assert LISTS["paper"]() == {f"{paper.PREFIX}{part}": content["title"] for part, content in paper.paper().items()}
 
 
 @pytest.mark.parametrize("what", list(LISTS))

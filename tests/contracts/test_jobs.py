@@ -23,8 +23,8 @@ IMAGES = (
     "unlearn=[{kind: gradient_ascent, lr: 0.05, updates: 4, name: uphill}]",
     "transition={memorized: 0.4, grokked: 0.6, min_delay: 1.0}",
     "arms={sgd: {trajectory: {loss: mse}}}",
-    "controls={same: {kind: matched, stage: final, equal: train_loss, tolerance: 10.0}, twice: {kind: rescaled, stage: final}}",
-    "stages=[final, same, twice]",
+    "controls={same: {kind: matched, stage: final, equal: train_loss, tolerance: 10.0}, twice: {kind: rescaled, stage: final}, half: {kind: level, of: train_accuracy, at: 0.5}}",
+    "stages=[final, same, twice, half]",
     "analyze=[{kind: gradient_alignment, draws: 2, name: angles}]",
     "claims.compare=[]",
     "stress={attacks: [{kind: quantize, bits: [2]}], places: [end]}",
@@ -39,14 +39,24 @@ TEXT = (
     "analyze=[]",
     "claims.compare=[]",
 )
+EXPOSED = (
+    "seeds=[0]",
+    "noise_seeds=0",
+    "trajectory.steps=40",
+    "trajectory.exposure={within: class, swap: false}",
+    "forget=[{kind: exposed, group: late, size: 4}]",
+    "unlearn=[{kind: gradient_ascent, updates: 2}]",
+    "stages=[final]",
+    "claims.compare=[]",
+)
 FROM_TEXT = ("split", "train with split", "oracle with split", "unlearn with split")
 
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory):
-    """Return the jobs of two small studies, and the store that holds them all."""
+    """Return the jobs of three small studies, and the store that holds them all."""
     store, jobs = Store(tmp_path_factory.mktemp("store")), []
-    for name, overrides in (("tiny.yaml", IMAGES), ("tiny-text.yaml", TEXT)):
+    for name, overrides in (("tiny.yaml", IMAGES), ("tiny-text.yaml", TEXT), ("tiny.yaml", EXPOSED)):
         plan = make_plan(load(str(STUDY / name), overrides))
         engine.run(list(plan.jobs.values()), store, workers=0)
         jobs += plan.jobs.values()

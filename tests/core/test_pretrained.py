@@ -11,68 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 from ungrok.core import pretrained
 from ungrok.core.errors import RecipeError
 from ungrok.core.pretrained import check_model, open_model, open_tokenizer, refusing
-from ungrok.data.tokens import train_tokenizer
 
 WEIGHTS, Q_PROJ = "model.safetensors", "model.layers.0.self_attn.q_proj.weight"
-GGUF_NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "model.layers.0.self_attn.q_proj": "blk.0.attn_q",
-    "model.layers.0.self_attn.k_proj": "blk.0.attn_k",
-    "model.layers.0.self_attn.v_proj": "blk.0.attn_v",
-    "model.layers.0.self_attn.o_proj": "blk.0.attn_output",
-    "model.layers.0.mlp.gate_proj": "blk.0.ffn_gate",
-    "model.layers.0.mlp.up_proj": "blk.0.ffn_up",
-    "model.layers.0.mlp.down_proj": "blk.0.ffn_down",
-    "model.layers.0.input_layernorm": "blk.0.attn_norm",
-    "model.layers.0.post_attention_layernorm": "blk.0.ffn_norm",
-}
 TEMPLATE = "{% for turn in messages %}<{{ turn['role'] }}>{{ turn['content'] }}{% endfor %}"
-
-
-def write_gguf(path, model, tokenizer):
-    gguf = pytest.importorskip("gguf")
-    writer = gguf.GGUFWriter(path, "llama")
-    for key, value in (("context_length", 64), ("embedding_length", 32), ("block_count", 1), ("head_count", 2)):
-        getattr(writer, f"add_{key}")(value)
-    writer.add_feed_forward_length(32)
-    writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_rope_dimension_count(16)
-    writer.add_vocab_size(300)
-    content = json.loads(tokenizer._tokenizer.to_str())["model"]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(sorted(content["vocab"], key=content["vocab"].__getitem__))
-    writer.add_token_types([1] * len(content["vocab"]))
-    writer.add_token_merges([" ".join(pair) for pair in content["merges"]])
-    writer.add_eos_token_id(1)
-    for name, value in model.state_dict().items():
-        writer.add_tensor(f"{GGUF_NAMES[name.removesuffix('.weight')]}.weight", value.numpy().astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    """A folder with a small Llama and a tokenizer, each also as GGUF."""
-    folder = tmp_path_factory.mktemp("good")
-    tokenizer = train_tokenizer(["the cat sat on the mat"], 300)
-    tokenizer.chat_template = TEMPLATE
-    tokenizer.save_pretrained(folder)
-    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=300, max_position_embeddings=64, **sizes))
-    model.save_pretrained(folder)
-    write_gguf(folder / "m.gguf", model, tokenizer)
-    return folder
 
 
 @pytest.fixture

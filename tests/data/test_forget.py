@@ -137,7 +137,7 @@ def test_labels(rule, label):
 
 
 def test_all_rules_are_registered():
-    assert FORGET_RULES.names() == ["class", "classes", "last", "local_grokking", "mislabeled", "random"]
+    assert FORGET_RULES.names() == ["class", "classes", "exposed", "last", "local_grokking", "mislabeled", "random"]
 
 
 @given(rules, st.lists(st.integers(0, 3), min_size=2, max_size=40), st.integers(0, 10))
@@ -207,7 +207,12 @@ def test_every_class_left_may_come_next():
         (Mislabeled(), 2, RecipeError, "'mislabeled' knows one set only"),
         (SomeClasses(classes=2), 3, RecipeError, "asked for 2 more, and earlier requests leave 1 to choose from"),
         (AtRandom(fraction=0.4), 3, RecipeError, "asked for 22 more, and earlier requests leave 11 to choose from"),
-        (WholeClass(), 5, NotApplicable, "leaves 11 to forget and 0 to retain after 4 earlier requests"),
+        (
+            WholeClass(),
+            5,
+            NotApplicable,
+            "^requests: forget split 'class' of 55 .* leaves 11 to forget and 0 to retain after 4 earlier requests",
+        ),
         (WholeClass(), 6, RecipeError, "asked for 1 more, and earlier requests leave 0"),
     ],
     ids=lambda value: getattr(value, "label", None),
@@ -233,5 +238,7 @@ def test_a_rule_that_repeats_itself_is_refused():
             return self.choose(data, draw)
 
     assert (Evens().single, Again().single) == (True, False)
-    with pytest.raises(NotApplicable, match="'evens': request 2 asks again for what is forgotten"):
+    with pytest.raises(
+        NotApplicable, match="requests: forget split 'evens' gives again in set 2 what is forgotten already"
+    ):
         Again().split(BALANCED, 1, [0])

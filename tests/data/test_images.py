@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
+from ungrok.core.errors import RecipeError
 from ungrok.data.augment import Augment
 from ungrok.data.batches import TensorBatches
 from ungrok.data.vision import Vision
@@ -28,6 +29,22 @@ def pixels(split):
 def test_all_that_is_left_may_be_trained_on(small):
     data = Vision(train_size=None, validation_size=20).load()
     assert (len(data.train), len(data.validation)) == (40, 20)
+
+
+def test_the_first_classes_alone(small):
+    """The mirror's labels are 0 to 9 again and again: 60 and 20 images, of which 18 and 6 are of the first three classes."""
+    data = Vision(train_size=None, validation_size=10, first_classes=3).load()
+    assert (len(data.train), len(data.validation), len(data.test), data.outputs) == (8, 10, 6, 3)
+    assert torch.cat([data.train.targets, data.validation.targets]).bincount().tolist() == [6, 6, 6]
+    every = Vision(train_size=None, validation_size=10).load().test
+    of_them = every.targets < 3
+    assert torch.equal(pixels(data.test), pixels(every)[of_them])
+    assert torch.equal(data.test.targets, every.targets[of_them])
+
+
+def test_more_classes_than_there_are_are_refused(small):
+    with pytest.raises(RecipeError, match=r"problem\.first_classes: 11 asked of 10 classes; allowed: at most all"):
+        Vision(train_size=None, validation_size=10, first_classes=11).load()
 
 
 def test_channels_are_standardized_by_the_whole_training_set(small):

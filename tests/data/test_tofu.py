@@ -112,3 +112,30 @@ def test_line_separators_and_columns_that_are_not_text_leave_every_row(tmp_path)
     data = Tofu(path=str(folder), vocabulary=400).load()
     assert data.train.answers(data.tokenizer) == [row["answer"] for row in rows]
     assert [row["question"] for row in data.rows] == [row["question"] for row in rows]
+
+
+def test_the_shortest_pairs_of_each_author_keep_their_author_and_their_order(tmp_path):
+    lengths = [9, 2, 7, 2, *range(20, 36), *range(30, 11, -1), 1]
+    rows = [{"question": f"Who is {i:02}?", "answer": "x" * length} for i, length in enumerate(lengths)]
+    tofu = write(tmp_path / "short", full=rows)
+    data = tofu.model_copy(update={"shortest": 3}).load()
+    assert [row["question"] for row in data.rows] == [f"Who is {i:02}?" for i in (1, 2, 3, 37, 38, 39)]
+    assert data.train.targets.tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.classes == 2
+    assert "shortest" not in tofu.spec()
+    few = Tofu(path=str(tmp_path / "short"), vocabulary=400, shortest=15, pairs=20).load()
+    assert few.train.targets.tolist() == [0] * 15 + [1] * 5
+
+
+def test_fewer_general_questions_and_no_paraphrases(tmp_path, data):
+    authors.write(tmp_path, 3, 2, 1, 0)
+    every = Tofu(path=str(tmp_path), vocabulary=500).load()
+    few = Tofu(path=str(tmp_path), vocabulary=500, general=2, paraphrases=False).load()
+    sizes = {name: len(probe.rows) for name, probe in few.probes.items()}
+    tables = Tofu(path=str(tmp_path)).tables()
+    there = [name for name in ("real_authors", "world_facts") if name in tables]
+    assert len(every.test) == sum(len(tables[name]) for name in there) > 2 * len(there)
+    assert len(few.test) == 2 * len(there)
+    assert len(every.validation) > 0 == len(few.validation)
+    assert sizes["train"] == len(every.probes["train"].rows)
+    assert {sizes[name] for name in there if name in sizes} == {2}

@@ -10,6 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from ungrok.core.causal_lm import CausalLM, run
 from ungrok.core.errors import RecipeError
+from ungrok.core.precision import autocast
 from ungrok.methods.rmu import RMU, block_at, block_of, count_blocks, direction, squared_distance
 from ungrok.models.language import Llama
 
@@ -96,3 +97,17 @@ def test_what_is_steered_is_the_output_of_a_block(make, layer):
     setattr(base, "norm" if hasattr(base, "norm") else "ln_f", nn.Identity())
     states = run(model, BATCH, output_hidden_states=True).hidden_states[layer]
     torch.testing.assert_close(steered, states[0, 1:4])
+
+
+def test_states_are_computed_in_bfloat16_where_passes_are():
+    model = Llama(width=8, layers=3, heads=2, hidden=12).build((9,), 17, 0).eval()
+    seen = []
+    block_at(model, 1).mlp.down_proj.register_forward_hook(lambda *call: seen.append(call[2].dtype))
+    method, objective = RMU(layer=2), CausalLM()
+    exact, low = (
+        method._states(model, BATCH, SimpleNamespace(objective=each))
+        for each in (objective, autocast(objective, torch.device("cpu")))
+    )
+    assert seen == [torch.float32, torch.bfloat16]
+    assert exact.dtype == low.dtype == torch.float32
+    assert 0 < (exact - low).abs().max() < 0.02 * exact.abs().max()

@@ -17,6 +17,7 @@ from matplotlib.text import Text
 
 from ungrok.evaluate.targets import target_column
 from ungrok.report.evidence import Evidence
+from ungrok.report.evidence_numbers import FiledMeasure
 from ungrok.report.families import ClassReport
 from ungrok.report.figures.drawing import STYLE
 from ungrok.report.figures.front import front
@@ -553,11 +554,30 @@ def evidence():
             "seeds": [0, 1, 2],
             "names": {"gradient_ascent": "gradient ascent", "class": "one class"},
             "families": {"gradient_ascent": "ascent"},
+            "scale": {"model": "MLP", "data": "8x8 digits", "examples": 400, "updates": 6000, "seeds": 3},
+            "kinds": {"gradient_ascent": "gradient_ascent", "class": "class"},
+            "measures": [],
+            "ends": [],
             "transitions": {"base": {"grokked": 3}},
             "first": [],
             "answers": [],
             "verdicts": list(verdicts),
         }
         return Evidence(**known | changes)
+
+    return make
+
+
+@pytest.fixture
+def measured():
+    """Return a function that makes a measure as a file of evidence holds it."""
+
+    def make(measure="gradient_cosine", **changes):
+        row = {
+            "comparison": "pre_grok → grokked", "forget": "class", "method": "", "measure": measure, "on": "forget|retain",
+            "left": 0.9, "right": 0.5, "null": "permuted", "null_left": 0.95, "null_right": 0.9, "effect": 0.4, "ci_low": 0.3, "ci_high": 0.5,
+            "n_seeds": 8, "p_value": 0.008, "verdict": "supported", "note": "",
+        }  # fmt: skip
+        return FiledMeasure.model_validate(row | changes)
 
     return make

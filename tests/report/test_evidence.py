@@ -38,9 +38,18 @@ def test_the_evidence_of_a_study_is_its_headline(folder):
     assert 0 < len(headline) < len(view.verdicts)
     assert one.families == {"gradient_ascent": "ascent", "fisher": "one-shot"}
     assert one.names == {
+        "pre_grok": "before grokking", "grokked": "after grokking",
         "pre_grok → grokked": "before grokking → after grokking", "class": "one class",
         "gradient_ascent": "gradient ascent", "fisher": "Fisher noise",
     }  # fmt: skip
+    assert one.kinds == {"gradient_ascent": "gradient_ascent", "fisher": "fisher", "class": "class"}
+    assert one.scale.sentence == "MLP on 400 examples of 8x8 digits, 1,000 updates, 8 seeds"
+    assert [end.method for end in one.ends if end.stage == "grokked"] == [
+        "original",
+        "retrain",
+        "gradient_ascent",
+        "fisher",
+    ]
     assert one.called("pre_grok → grokked") == "before grokking → after grokking"
     assert one.called("class → other") == "one class → other"
     assert one.family("of a plug-in that is gone") == "other"
@@ -52,7 +61,9 @@ def test_the_evidence_of_a_study_is_its_headline(folder):
         (claim["claim"], claim["text"]) for claim in answered["claims"]
     ]
     assert len(one.answers) > 1
-    assert one.mechanism == []
+    assert (one.mechanism, one.durable) == ([], "")
+    write_json(where / "report" / "answers.json", answered | {"durable": {"text": "It lasts."}})
+    assert of_study(where).durable == "It lasts."
     write_json(where / "report" / "mechanism.json", ["Sharper is easier."])
     assert of_study(where).mechanism == ["Sharper is easier."]
 
@@ -88,8 +99,8 @@ def test_what_is_no_evidence_is_named(folder, tmp_path):
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(DamagedFile, match="not readable as JSON"):
         read([tmp_path / "broken.json"])
-    write_json(tmp_path / "other.json", {"version": 2})
-    with pytest.raises(RecipeError, match=r"other.json'*: is no evidence of this version \(version: 2 is not allowed"):
+    write_json(tmp_path / "other.json", {"version": 1})
+    with pytest.raises(RecipeError, match=r"other.json'*: is no evidence of this version \(version: 1 is not allowed"):
         read([tmp_path / "other.json"])
 
 

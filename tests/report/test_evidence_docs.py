@@ -34,14 +34,15 @@ def test_a_study_stands_with_what_it_was_made_with_and_its_answers(evidence, fil
         hash=recipe.hash,
         first=["One seed cannot decide anything."],
         answers=[answer],
+        durable="It lasts nowhere.",
         mechanism=["Sharper is easier."],
     )
     page = results_page([one])
     section = page.partition("\n## digits\n")[2].partition("\n## ")[0]
     assert section.startswith(
-        "\n3 seeds; 3 of 3 transitioned. Judged on 2026-12-01 by commit `66bf1ea7`, on cpu (AMD EPYC, 2 workers); "
+        "\nMLP on 400 examples of 8x8 digits, 6,000 updates, 3 seeds; 3 of 3 transitioned. Judged on 2026-12-01 by commit `66bf1ea7`, on cpu (AMD EPYC, 2 workers); "
         f"recipe hash `{recipe.hash}`.\n\nOne seed cannot decide anything.\n\n- **efficiency: refuted.** It needs more. Another rate.\n"
-        "- Sharper is easier.\n\n**"
+        "- **Does forgetting last?** It lasts nowhere.\n- Sharper is easier.\n\n**"
     )
     assert "| gradient ascent | refuted ×\N{NO-BREAK SPACE}0.18 [0.15,\N{NO-BREAK SPACE}0.22] |" in section
     assert "- **updates at the same rate: refuted.** Refuted in the one setting." in page
@@ -58,3 +59,31 @@ def test_without_evidence_every_recipe_has_not_run():
     page = results_page([])
     assert "No recipe has run in full under these rules." in page
     assert [name for name in shipped() if f"| {name} |" not in page] == []
+
+
+def test_the_page_opens_with_the_answer_and_the_papers_parts(evidence, filed):
+    rows = [
+        filed(),
+        filed(method="fisher", verdict="supported", effect=1.0),
+        filed(claim="collateral", reading="", verdict="inconclusive"),
+    ]
+    families, kinds = (
+        {"gradient_ascent": "ascent", "fisher": "one-shot"},
+        {"gradient_ascent": "gradient_ascent", "fisher": "fisher", "class": "class"},
+    )
+    page = results_page([evidence("digits", *rows, families=families, kinds=kinds), evidence("cifar10-small", filed())])
+    opening, parts, rest = page.split("\n## ", 2)
+    assert opening.startswith(
+        "# Results\n\nDo models unlearn better after grokking, as the paper says (arXiv 2512.03437)? 2 recipes have run in full"
+    )
+    assert (
+        "Of the paper's 12 tables and figures there are on the paper's data none with rows that agree, 2 with rows that contradict (Table 1 and Figure 2) "
+        "and 10 open; on other data none with rows that agree, none with rows that contradict and 12 open."
+    ) in opening
+    assert (
+        "- **efficiency**: unlearned after grokking, a model needs fewer updates at the same rate in 1 of 3 settings (refuted in 2).\n"
+        "- **collateral**: unlearned after grokking, a model does less damage beyond what retraining does too not in the one setting (open).\n"
+    ) in opening
+    assert parts.startswith("The paper's tables and figures\n")
+    assert rest.startswith("Over all recipes\n")
+    assert [name for name in ("Table 1", "Table 12", "Figure 1", "Figure 2") if f"\n| {name} | " not in parts] == []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ungrok.report.front import CALIBRATE, first_screen, looks, stands, words
+from ungrok.report.front import CALIBRATE, first_screen, looks, words
+from ungrok.study.outputs import filed_answers
 
 
 def test_answers_name_methods_as_people_do(study):
@@ -60,16 +61,36 @@ def test_the_signal_of_the_transition_is_named(study):
 def test_whether_forgetting_lasts_is_answered_with_its_numbers(attacked_study, study):
     """Before grokking the third place lasts, 35 points of bystander accuracy and 20 of RA below; the first comes back to 0.9."""
     lasting, attacked = first_screen(attacked_study()).durable
-    assert lasting.startswith("Before grokking it lasts for 1 of 1 method after 100 updates (median)")
+    assert lasting.startswith("Before grokking it lasts for the one method after 100 updates (median)")
     assert "35 percentage points of bystander accuracy" in lasting
-    assert "After grokking it lasts for none of 1 method" in lasting
+    assert "After grokking it does not last for the one method" in lasting
     assert lasting.count("bring it back to 0.90") == 2
     assert attacked == (
-        "Under attack, before grokking 1 of 1 method has hidden what it was to forget: the worst gap to the oracle is 0.60 on average "
-        "(two oracles differ by 0.05); after grokking 1 of 1 method has hidden what it was to forget: the worst gap to the oracle is 0.80 "
+        "Under attack, before grokking the one method has hidden what it was to forget: the worst gap to the oracle is 0.60 on average "
+        "(two oracles differ by 0.05); after grokking the one method has hidden what it was to forget: the worst gap to the oracle is 0.80 "
         "on average (two oracles differ by 0.05)."
     )
-    assert first_screen(study()).durable == []
+    assert first_screen(study()).durable == ()
+
+
+def test_the_file_of_answers_holds_the_sentences_of_the_first_screen(attacked_study):
+    """Also where a side has a name of its own."""
+    split = [{"kind": "class"}, {"kind": "random", "size": 20}]
+    sides = [[{"stage": "final", "forget": "class"}, {"stage": "final", "forget": "random-20"}]]
+    for view in (
+        attacked_study(unlearn=[{"kind": "neggrad_plus"}, {"kind": "scrub"}]),
+        attacked_study(forget=split, claims={"compare": sides, "targets": [0.1]}, stages=["final"]),
+    ):
+        screen, filed = first_screen(view), filed_answers(view.recipe, view.results, view.verdicts)
+        assert len(screen.durable) == 2
+        assert filed["durable"]["text"] == " ".join(screen.durable)
+        assert filed["durable"]["question"] == screen.asked
+        assert [answer["text"] for answer in filed["claims"]] == [answer.sentence for answer in screen.answers] != []
+        assert [answer["overturned_by"] for answer in filed["claims"]] == [
+            answer.overturned_by for answer in screen.answers
+        ]
+        assert (filed["first"], "neggrad_plus" in str(filed["claims"])) == (screen.first, False)
+    assert "at the end" in filed["durable"]["text"]
 
 
 def test_words_under_attack_are_counted(attacked_study):
@@ -78,11 +99,11 @@ def test_words_under_attack_are_counted(attacked_study):
     table = view.results.stress
     known = table[(table["method"] != "scrub") | (table["attack"] != "prune")]
     few = known[(known["method"] != "finetune") | (known["seed"] < 4)]
-    said = stands(replace(view, results=replace(view.results, stress=few)))
+    said = first_screen(replace(view, results=replace(view.results, stress=few))).durable[-1]
     assert said.startswith(
         "Under attack, before grokking 1 of 3 methods has hidden what it was to forget, 1 has forgotten and 1 is undecided: the worst gap to the oracle is 0.13"
     )
-    assert stands(attacked_study(oracle=False)) == ""
+    assert not any("Under attack" in said for said in first_screen(attacked_study(oracle=False)).durable)
 
 
 def test_words_of_attacks_are_explained_where_there_are_any(attacked_study):

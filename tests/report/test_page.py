@@ -186,7 +186,7 @@ def test_attacks_have_a_section_of_figures_and_tables_and_an_answer_on_the_front
     text = written(attacked_study(["relearn", "prune"]), tmp_path)
     page = Page(text)
     assert page.sections[:4] == ["verdicts", "figures", "lasting", "stress"]
-    assert "Does forgetting last? Before grokking it lasts for 1 of 1 method" in page.text
+    assert "Does forgetting last? Before grokking it lasts for the one method" in page.text
     assert page.text.index("Under attack, before grokking") < page.text.index("All verdicts")
     stress, figures = (text.split(f'<section id="{key}">')[1].split("</section>")[0] for key in ("stress", "figures"))
     assert re.findall(r'<figure id="([^"]+)">', stress) == ["stress-all-class"]

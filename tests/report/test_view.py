@@ -60,3 +60,11 @@ def test_methods_without_a_path_are_left_out(study):
     )
     assert view.methods == ["fisher"]
     assert (view.one_shot("fisher"), view.one_shot("scrub")) == (True, False)
+
+
+def test_a_series_is_labeled_by_its_names(study):
+    view = study(arms={"slow": {"trajectory": {"batch_size": 32}}})
+    assert (view.label("slow", "pre_grok"), view.label("base", "pre_grok")) == (
+        "slow, before grokking",
+        "before grokking",
+    )

@@ -66,6 +66,7 @@ def test_tables_recipe_and_verdicts_are_read_back(finished, results, tmp_path):
     kinds = {verdict.claim.kind for verdict in verdicts if verdict.headline}
     assert {claim["claim"] for claim in answered["claims"]} == kinds != set()
     assert {claim["verdict"] for claim in answered["claims"]} == {"exploratory"}
+    assert answered["durable"] is None
 
 
 def test_a_folder_that_cannot_be_written_is_named(finished, results, tmp_path):

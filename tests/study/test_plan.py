@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from ungrok.core.errors import RecipeError
+from ungrok.study.jobs import Unlearn
 from ungrok.study.plan import make_plan
 from ungrok.study.rates import Extent
 
@@ -33,3 +37,41 @@ def test_a_longer_list_of_strengths_takes_the_place_of_a_shorter_one(tiny):
     added = plan.grow({("fisher", "class"): Extent(2, 2)})
     assert [job.kind for job in added] == ["unlearn", "evaluate"] * 4
     assert plan.counts() == kinds
+
+
+def test_an_arm_may_have_fewer_seeds_and_other_rates_of_unlearning(tiny):
+    bare, plan = (
+        make_plan(tiny("seeds=[5, 6, 7]")),
+        make_plan(tiny("seeds=[5, 6, 7]", "arms.x={seeds: 2, unlearn_lr: 0.25}")),
+    )
+    assert [seed for arm, seed in plan.trajectories if arm == "x"] == [5, 6]
+    assert {arm for arm, seed, *_ in plan.oracles if seed == 7} == {"base"}
+    assert set(bare.jobs) <= set(plan.jobs)
+    rates = {
+        (path.arm, path.method): getattr(plan.job(path.path, Unlearn).spec.unlearn, "lr", None) for path in plan.paths
+    }
+    known = [method for (arm, method), rate in rates.items() if arm == "base" and rate]
+    assert len(known) >= 2
+    assert all(rates["x", method] == 0.25 * rates["base", method] for method in known)
+    assert rates["x", "fisher"] is rates["base", "fisher"] is None
+    text = tiny("arms.x={trajectory: {steps: 300}}").spec()["arms"]["x"]
+    assert not {"seeds", "unlearn_lr"} & text.keys()
+
+
+def test_an_arm_may_have_fewer_forget_splits(tiny):
+    splits = "forget=[{kind: random, fraction: 0.2, name: a}, {kind: random, fraction: 0.1, name: b}]"
+    plan = make_plan(tiny(splits, "arms.x={forget: [b], trajectory: {steps: 300}}", "claims.compare=[]"))
+    assert {(arm, forget) for arm, _, forget, _ in plan.oracles} == {("base", "a"), ("base", "b"), ("x", "b")}
+    assert {(path.arm, path.forget) for path in plan.paths} == {("base", "a"), ("base", "b"), ("x", "b")}
+    with pytest.raises(RecipeError, match=r"arms\.x\.forget: 'c' is not in this recipe; allowed: a, b"):
+        tiny(splits, "arms.x={forget: [c]}")
+
+
+def test_what_an_arm_with_fewer_seeds_cannot_do(tiny):
+    matched = "controls.m={kind: matched, stage: grokked, equal: updates, arm: x}"
+    with pytest.raises(RecipeError, match=r"controls\.m\.arm: 'x' has fewer seeds than arm 'base'"):
+        tiny("seeds=[0, 1]", "arms.x={seeds: 1}", matched, "stages=[grokked, m]")
+    with pytest.raises(RecipeError, match=r"arms\.x\.unlearn_lr: 0\.5 does not go with a search"):
+        tiny("arms.x={unlearn_lr: 0.5}", "unlearn.0.lr=auto")
+    with pytest.raises(RecipeError, match=r"observe\.drawn: does not go with requests: 2"):
+        tiny("observe.drawn={retain: 5}", "requests=2")

@@ -94,7 +94,7 @@ def test_a_method_of_convolutions_and_a_model_without_them(tiny):
     ("overrides", "message"),
     [
         (("requests=11",), "^requests: forget split 'class' is asked for 1 more, and earlier requests leave 0"),
-        (("requests=10",), "after 9 earlier requests; each needs at least one"),
+        (("requests=10",), "^requests: .* after 9 earlier requests; each needs at least one"),
         (
             ("forget=[{kind: random, size: 50}]", "requests=3"),
             "^requests: forget split 'random-50' is asked for 50 more",
@@ -111,8 +111,30 @@ def test_a_group_must_be_large_enough_for_all_requests():
     only = "forget=[{kind: local_grokking, size: 4, using: {by: quantile, quantile: 0.3, candidate: 1}}]"
     compare = "claims.compare=[]"
     preflight(load(text, (only, compare, "requests=3")))
-    with pytest.raises(RecipeError, match="16 examples asked of a group of 12"):
+    with pytest.raises(RecipeError, match=r"^requests: .*16 examples asked of a group of 12"):
         preflight(load(text, (only, compare, "requests=4")))
+
+
+def test_a_repair_with_more_examples_than_are_retained_is_refused(tiny):
+    data, _ = preflight(tiny())
+    left = len(data.train) - 50
+    recipe = ["forget=[{kind: random, size: 20}, {kind: random, size: 50}]", "claims.compare=[]"]
+    with pytest.raises(
+        RecipeError, match=rf"^lasting\.batch: {left + 1} .* 'random-50' leaves {left}; allowed: at most {left}$"
+    ):
+        preflight(tiny(*recipe, f"lasting.batch={left + 1}"))
+    preflight(tiny(*recipe, f"lasting.batch={left}"))
+
+
+def test_a_probe_whose_attacker_knows_one_class_is_refused(tiny):
+    """Of ten classes nine are forgotten."""
+    recipe = ["forget=[{kind: classes, classes: 9, fraction: 1.0}]", "claims.compare=[]"]
+    attacks = "stress.attacks=[{{kind: prune}}, {{kind: linear_probe, share: {}}}]"
+    with pytest.raises(
+        RecipeError, match=r"^stress\.attacks\.1: linear_probe: share 0 .* are all of one class; raise share$"
+    ):
+        preflight(tiny(*recipe, attacks.format(0)))
+    preflight(tiny(*recipe, attacks.format(0.1)))
 
 
 def test_small_sets_of_later_requests_are_warned_of(tiny):

@@ -35,6 +35,7 @@ def test_a_recipe_of_the_paper_says_what_it_costs_and_where_it_deviates(name):
         ("model.kind=mpl", ["model.kind", "'mpl'", "function, llama, mlp", "did you mean 'mlp'"]),
         ("trajectory.loss=mes", ["trajectory.loss", "'mes'", "cross_entropy, mse", "did you mean 'mse'"]),
         ("trajectory.optimizer.lr=-1", ["trajectory.optimizer.lr", "-1", "greater than 0"]),
+        ("arms.x.seeds=0", ["arms.x.seeds", "0", "greater than or equal to 1"]),
         ("seeds=[1, 1]", ["seeds", "[1]", "distinct"]),
         ("controls.x={kind: matched, stage: pregrok, equal: updates}", ["controls.x.stage", "did you mean 'pre_grok'"]),
         ("controls.x={kind: matched, stage: grokked, equal: norm}", ["controls.x.equal", "'norm'", "weight_norm"]),

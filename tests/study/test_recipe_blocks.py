@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from ungrok.study.recipe_blocks import BASE, Claims, Matched, Rescaled, Side
+from ungrok.study.recipe_blocks import BASE, Claims, Level, Matched, Rescaled, Side
 
 
 def test_a_side_may_be_given_by_its_stage_alone():
@@ -41,4 +41,10 @@ def test_controls_say_what_they_are():
     assert (
         rescaled.described()
         == "the model of grokked with its first layer times 4 and its last divided by it: the same function"
+    )
+    level = Level(of="train_accuracy", at=0.79)
+    assert level.described() == "the first evaluated step at which train accuracy is at or above 0.79"
+    held = Level(of="validation_loss", at=1.5, sustained=True).described()
+    assert held == (
+        "the first evaluated step at which validation loss is at or below 1.5, and stays there in the evaluations after it"
     )

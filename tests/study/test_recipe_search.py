@@ -72,7 +72,7 @@ GRID = "unlearn=[{kind: finetune, lr: [0.01, 0.02]}, {kind: finetune, lr: auto}]
         (["unlearn.0.lr=auto", "search.most=2"], ["search.most", "2", "greater than or equal to 3"]),
         (["unlearn.0.lr=auto", "search.mots=4"], ["search", "'mots'", "did you mean 'most'"]),
         (["unlearn.0.lr=auto", "search=8"], ["search", "8", "block of keys"]),
-        (["unlearn.0.lr=auto", "claims.targets=[oracle]"], ["claims.targets", "a level of UA", "add a number"]),
+        (["unlearn.0.lr=auto", "claims.targets=[oracle]"], ["claims.targets", "a level of UA", "give a number"]),
         (["unlearn.0.lr=auto", "claims.headline.target=oracle"], ["claims.headline.target", "'oracle'"]),
         (["unlearn.0={kind: nabla_tau, lr: auto}"], ["unlearn.0.lr", "'nabla_tau' stops by itself"]),
         (["unlearn.0={kind: retrain, lr: auto}"], ["unlearn.0.lr", "'retrain' starts from fresh weights"]),

@@ -3,6 +3,7 @@
 import pytest
 
 from ungrok.audits import STRESS_TESTS
+from ungrok.audits.beside import configured
 from ungrok.core.errors import RecipeError
 from ungrok.core.plain import parse_yaml
 from ungrok.study.loading import load, to_yaml, validate
@@ -14,19 +15,20 @@ def test_recipes_without_them_keep_their_hash_and_their_jobs(tiny):
     assert {"stress", "lasting"}.isdisjoint(tiny().spec())
     assert tiny().hash == "d9b8d496"
     assert [tiny(block).hash == "d9b8d496" for block in ("stress={}", "lasting={}")] == [False, False]
+    assert tiny("stress={}").hash == "4cb6ed1d"
     plain, more = (make_plan(tiny(*blocks)).jobs for blocks in ([], ["stress={}", "lasting={}"]))
     assert list(more)[: len(plain)] == list(plain)
 
 
-def test_a_block_without_attacks_has_all_that_run_on_the_models(tiny):
+def test_a_block_without_attacks_has_those_that_the_library_makes_by_default(tiny):
     attacks = tiny("stress={places: [end]}").stress.attacks
     assert [test.label for test in attacks] == [
         "interpolate_original", "linear_probe", "prune", "quantize", "relearn", "weight_noise", "interpolate_oracle"
     ]  # fmt: skip
+    assert attacks == configured(None, "classifier", has_oracle=True)
     text = load("tests/study/tiny-text.yaml", ["stress={}"]).stress.attacks
-    kinds = {test.kind for test in text}
-    assert kinds == {name for name in STRESS_TESTS.names() if "language" in STRESS_TESTS.get(name).inputs}
-    assert "extract" in kinds
+    assert [test.label for test in text] == ["relearn", "quantize", "extract"]
+    assert text == configured(None, "language", has_oracle=True)
 
 
 def test_a_resolved_recipe_says_the_same_as_the_short_one(tiny):
@@ -70,6 +72,7 @@ def test_the_level_that_is_to_last_is_that_of_the_headline(tiny):
         (["lasting={lr: fast}"], r"^{}lasting\.lr: 'fast' is not allowed: input should be a valid number"),
         (["stress={methods: [scrubb]}"], r"^{}stress\.methods: 'scrubb' is not in this recipe; allowed: .*did you mean 'scrub'"),
         (["stress={methods: []}"], r"^{}stress\.methods: "),
+        (["stress={seeds: 3}"], r"^{}stress\.seeds: 3, and the recipe has 2; allowed: at most 2$"),
         (["stress={seeds: 0}"], r"^{}stress\.seeds: 0 is not allowed"),
         (["stress={attack: []}"], r"^{}stress: no such key 'attack' .*did you mean 'attacks'"),
         (["stress=[]"], r"^{}stress: "),

@@ -296,7 +296,9 @@ def test_a_path_is_read_once_in_all_rounds(undisturbed, monkeypatch):
     plan, store, _ = undisturbed
     opened = []
     plain = Store.open
-    monkeypatch.setattr(Store, "open", lambda self, key, kind, **more: opened.append(key) or plain(self, key, kind, **more))
+    monkeypatch.setattr(
+        Store, "open", lambda self, key, kind, **more: opened.append(key) or plain(self, key, kind, **more)
+    )
     again = make_plan(plan.recipe)
     regrow(again, store)
     assert again.round > 2

@@ -7,10 +7,27 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from tests.audits.conftest import OBJECTIVE, examples, network
 
+from ungrok.audits.beside import side_by_side
+from ungrok.audits.interpolate import Interpolate
+from ungrok.audits.prune import Prune
+from ungrok.audits.relearn import Relearn
 from ungrok.study.inference import Differences, family
 from ungrok.study.place import Place
-from ungrok.study.stress import Relearning, attacked, floor, gaps, over_attacks, relearned, standings, word, worst_gap
+from ungrok.study.stress import (
+    Relearning,
+    attacked,
+    counting,
+    floor,
+    gaps,
+    over_attacks,
+    relearned,
+    standings,
+    together,
+    word,
+    worst_gap,
+)
 
 WHERE = {"seed": 0, "arm": "base", "stage": "grokked", "forget": "class"}
 
@@ -73,6 +90,29 @@ def test_a_mixture_with_another_model_is_no_part_of_r():
     assert worst_gap(rows)["gap"].tolist() == [pytest.approx(0.05)]
     by_attack = worst_gap(rows, by_attack=True).set_index("attack")["gap"]
     assert by_attack.to_dict() == {"interpolate": pytest.approx(0.9), "relearn": pytest.approx(0.05)}
+
+
+def test_which_attacks_count_is_said_by_their_classes(monkeypatch):
+    rows = table(ORACLE, curve("unlearned", {0: 0.1, 5: 0.9, 50: 1.0}))
+    assert counting(rows)["kind"].unique().tolist() == ["relearn"]
+    monkeypatch.setattr(Relearn, "counts", False)
+    assert counting(rows).empty
+    assert worst_gap(rows).empty
+
+
+def test_r_is_that_of_a_report_on_the_same_models():
+    """The same rows, as a study files them and as ``ungrok.attack`` returns them."""
+    tests = [Interpolate(parts=2), Prune(shares=(0.3, 0.5)), Relearn(updates=4, lr=0.5, shares=0.1)]
+    models = {"unlearned": network(1), "oracle": network(2), "original": network(1)}
+    sets = {"forget": examples(20, 1, [2]), "retain": examples(60, 2, [0, 1]), "test": examples(30, 3)}
+    report = side_by_side(tests, models, OBJECTIVE, sets, 0)
+    filed = pd.DataFrame([WHERE | {"method": "scrub", "place": "0.1"} | row for row in report.rows])
+    own = filed["subject"] != "unlearned"
+    filed.loc[own, ["method", "place"]] = None
+    assert worst_gap(filed)["gap"].tolist() == [report.worst_gap]
+    by_attack = worst_gap(filed, by_attack=True).set_index("attack")["gap"].to_dict()
+    assert by_attack == report.worst_gaps
+    assert max(by_attack, key=by_attack.get) == "interpolate_original"
 
 
 def test_the_floor_is_the_worst_gap_of_either_oracle_against_the_other():
@@ -188,6 +228,19 @@ def test_an_attack_that_breaks_every_model_hides_nothing_that_another_shows(rele
     ]
     (row,) = over_attacks(standings(*most), standings(*single, by_attack=True)).to_dict("records")
     assert (row["word"], row["shown_by"]) == (expected, shown_by)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["forgotten", "hidden", "undecided"], "hidden"),
+        (["forgotten", "forgotten"], "forgotten"),
+        (["forgotten", "undecided"], "undecided"),
+        ([], "undecided"),
+    ],
+)
+def test_one_attack_hides_and_every_one_must_forget(words, expected):
+    assert together(words) == expected
 
 
 def test_a_floor_without_an_upper_end_decides_nothing():

@@ -19,7 +19,9 @@ def few(**settings):
 
 def test_between_the_ends_the_drawn_examples_are_measured_and_at_both_ends_all(simple, tmp_path):
     own, whole = simple(training=few()), simple(training=Training(steps=20, batch_size=8))
-    rows, every = (run.record(tmp_path / str(i)) for i, run in enumerate((own, whole)) if not (tmp_path / str(i)).mkdir())
+    rows, every = (
+        run.record(tmp_path / str(i)) for i, run in enumerate((own, whole)) if not (tmp_path / str(i)).mkdir()
+    )
     assert [row["step"] for row in rows["rows"]] == [row["step"] for row in every["rows"]]
     for row, full in zip(rows["rows"], every["rows"], strict=True):
         same = {name for name in full if row[name] == full[name]}

@@ -152,3 +152,16 @@ def test_graphs_need_a_gpu(images):
 def test_what_does_not_go_together(settings):
     with pytest.raises(ValidationError, match="not with speed"):
         Training(**settings)
+
+
+def test_scores_are_taken_in_float32_unless_asked_for_in_bfloat16(images):
+    exact, low = make(images, bfloat16=True), make(images, bfloat16=True, scores=True)
+    assert "scores" not in exact.training.speed.spec()
+    assert low.training.speed.spec() == exact.training.speed.spec() | {"scores": True}
+    plain, fast = exact.measure(), low.measure()
+    float32 = make(images).measure()
+    assert plain == float32
+    assert 0 < abs(fast["test_loss"] - plain["test_loss"]) < 0.02
+    exact.advance(5)
+    low.advance(5)
+    assert all(torch.equal(a, b) for a, b in zip(exact.model.parameters(), low.model.parameters(), strict=True))

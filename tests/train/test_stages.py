@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ungrok.core.errors import RecipeError
-from ungrok.train.stages import STAGES, check_stage, stage_name, stage_step, step_of
-from ungrok.train.transition import TransitionRule, find_transition
+from ungrok.train.stages import STAGES, check_stage, level_crossing, stage_name, stage_step, step_of
+from ungrok.train.transition import Crossing, TransitionRule, find_transition
 
 STEPS = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
 RULE = TransitionRule()
@@ -117,3 +117,47 @@ def test_controls_are_stages_too():
     check_stage("as-accurate", ["as-accurate"])
     with pytest.raises(RecipeError, match=r"arms\.x\.stages: 'as-accurat' .*did you mean 'as-accurate'"):
         check_stage("as-accurat", ["as-accurate"], "arms.x.stages")
+
+
+def exponential(of):
+    """Return the metrics of a training whose signal is 1 − exp(−t/100), or exp(−t/100) for a loss, evaluated every ten steps."""
+    steps = np.arange(0, 1001, 10)
+    values = np.exp(-steps / 100)
+    return pd.DataFrame({"step": steps, of: 1 - values if of.endswith("accuracy") else values})
+
+
+@pytest.mark.parametrize(
+    ("of", "at", "step"),
+    # 1 − exp(−t/100) = 0.79 at t = 100·ln(1/0.21) = 156.1; the next evaluated step is 160.
+    [("train_accuracy", 0.79, 160), ("validation_accuracy", 0.61, 100), ("train_loss", 0.21, 160), ("validation_loss", 1.0, 0)],
+)  # fmt: skip
+def test_the_first_evaluated_step_at_a_level(of, at, step):
+    assert level_crossing(exponential(of), of, at) == (Crossing(step, max(0, step - 10)), "")
+
+
+def test_a_level_is_reached_at_equality():
+    rows = pd.DataFrame({"step": [0, 5, 9], "train_accuracy": [0.25, 0.5, 0.75], "train_loss": [4.0, 2.0, 1.0]})
+    assert level_crossing(rows, "train_accuracy", 0.5)[0] == Crossing(5, 0)
+    assert level_crossing(rows, "train_loss", 1.0)[0] == Crossing(9, 5)
+
+
+def test_a_level_that_is_not_reached_says_how_near_it_came():
+    rows = pd.DataFrame({"step": [0, 5, 9], "train_accuracy": [0.25, 0.5, 0.25], "train_loss": [4.0, 2.0, 3.0]})
+    assert level_crossing(rows, "train_accuracy", 0.6) == (None, "train_accuracy did not reach 0.6 (highest: 0.5)")
+    assert level_crossing(rows, "train_loss", 1.5) == (None, "train_loss did not reach 1.5 (lowest: 2)")
+    assert level_crossing(rows, "train_accuracy", 0.5, 2) == (
+        None,
+        "train_accuracy did not reach 0.5 in 2 evaluations in a row (highest: 0.5)",
+    )
+    rows["train_loss"] = np.nan
+    assert level_crossing(rows, "train_loss", 1.5) == (None, "train_loss was never finite")
+
+
+@given(accuracies, st.sampled_from([0.25, 0.5, 0.75]), st.integers(1, 4))
+def test_a_sustained_level_is_the_first_of_so_many_in_a_row(values, at, times):
+    rows = pd.DataFrame({"step": STEPS, "train_accuracy": values})
+    crossing, _ = level_crossing(rows, "train_accuracy", at, times)
+    starts = [n for n in range(len(STEPS) - times + 1) if all(value >= at for value in values[n : n + times])]
+    assert (crossing is None) == (not starts)
+    if crossing:
+        assert crossing == Crossing(STEPS[starts[0]], STEPS[max(0, starts[0] - 1)] if starts[0] else 0)

@@ -146,6 +146,8 @@ class StressTest(Schema, metaclass=Explained):
     """What its path runs over."""
     moves: ClassVar[bool] = True
     """Whether the model differs from place to place, so that each must be scored."""
+    counts: ClassVar[bool] = True
+    """Whether what it brings back is part of R, the worst gap to the oracle; not where it brings knowledge along from another model."""
 
     kind: str
     name: str | None = Field(None, description="label in tables; the kind when null")
@@ -216,3 +218,28 @@ class StressTest(Schema, metaclass=Explained):
 STRESS_TESTS: Registry[StressTest] = Registry(
     "stress test", "ungrok.stress_tests", ("ungrok.audits", "STRESS_TESTS.register"), StressTest
 )
+
+DEFAULTS: dict[Family, tuple[dict[str, str], ...]] = {
+    "classifier": (
+        {"kind": "interpolate"},
+        {"kind": "linear_probe"},
+        {"kind": "prune"},
+        {"kind": "quantize"},
+        {"kind": "relearn"},
+        {"kind": "weight_noise"},
+        {"kind": "interpolate", "to": "oracle"},
+    ),
+    "language": ({"kind": "relearn"}, {"kind": "quantize"}, {"kind": "extract"}),
+}
+"""By the family of models: the attacks of :func:`default_attacks`."""
+
+
+def default_attacks(family: Family, *, has_oracle: bool = True) -> list[dict[str, str]]:
+    """Return the attacks that are made where none are named, as entries of a recipe.
+
+    Args:
+        family: Of the models.
+        has_oracle: Whether an oracle stands beside the unlearned model.
+
+    """
+    return [entry for entry in DEFAULTS[family] if has_oracle or entry.get("to") != "oracle"]

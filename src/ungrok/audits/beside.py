@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
 
 from ungrok.audits.attacked import attacked
-from ungrok.audits.base import STRESS_TESTS, Examples, StressMaterial, StressTest
+from ungrok.audits.base import STRESS_TESTS, Examples, StressMaterial, StressTest, default_attacks
 from ungrok.audits.report import SUBJECTS, UNLEARNED, StressReport
 from ungrok.audits.scoring import Scorer
 from ungrok.core.entrance import entering
-from ungrok.core.errors import NotApplicable, RecipeError, shown, unknown
+from ungrok.core.errors import NotApplicable, RecipeError, UngrokWarning, shown, unknown
+from ungrok.core.gradients import trainable
 from ungrok.core.objective import Family, Objective
 from ungrok.core.scores import device_of, evaluating
-
-DEFAULTS: dict[Family, tuple[str, ...]] = {
-    "classifier": ("relearn", "quantize", "interpolate", "linear_probe", "prune", "weight_noise"),
-    "language": ("relearn", "quantize", "extract"),
-}
-"""The attacks that are made where none are named; classifiers are also led to the oracle, where there is one."""
 
 
 def configured(attacks: Iterable[str | StressTest] | None, family: Family, has_oracle: bool) -> list[StressTest]:
     """Return attacks ready to be made.
 
     Args:
-        attacks: Names or configured attacks; those of :data:`DEFAULTS` when None.
+        attacks: Names or configured attacks; those of :func:`~ungrok.audits.base.default_attacks` when None.
         family: Of the models.
         has_oracle: Whether an oracle stands beside the unlearned model.
 
@@ -36,9 +32,7 @@ def configured(attacks: Iterable[str | StressTest] | None, family: Family, has_o
 
     """
     if attacks is None:
-        line = {"kind": "interpolate", "to": "oracle"}
-        beside = [STRESS_TESTS.parse(line)] if has_oracle and family == "classifier" else []
-        return [*(STRESS_TESTS.get(kind).model_validate({"kind": kind}) for kind in DEFAULTS[family]), *beside]
+        return [STRESS_TESTS.parse(entry) for entry in default_attacks(family, has_oracle=has_oracle)]
     several = isinstance(attacks, Iterable) and not isinstance(attacks, str | StressTest | Mapping | type)
     tests = [_one(attack) for attack in (attacks if several else [attacks])]
     labels = [test.label for test in tests]
@@ -83,6 +77,9 @@ def side_by_side(
         RecipeError: If a model that an attack needs is missing or has other parameters, or a model does not take the examples.
         NotApplicable: If an attack does not apply to one of the models.
 
+    Warns:
+        UngrokWarning: If an attack trains, and fewer weights of the unlearned model may be trained than of the oracle.
+
     """
     tests, names = list(tests), [name for name in SUBJECTS if name in models]
     material = StressMaterial(objective, **sets, original=models["original"], oracle=models.get("oracle"), seed=seed)
@@ -93,15 +90,30 @@ def side_by_side(
             except NotApplicable as error:
                 raise NotApplicable(f"{name}: {error}") from None
     _check_outputs(objective, {name: models[name] for name in names}, sets["forget"])
+    _warn_of_frozen(tests, models)
     score = Scorer(material)
     return StressReport(
         [
-            {"subject": name} | row
+            {"subject": name, "counts": test.counts} | row
             for test in tests
             for name in names
             for row in attacked(test, models[name], material, score)
         ]
     )
+
+
+def _warn_of_frozen(tests: Iterable[StressTest], models: Mapping[str, nn.Module]) -> None:
+    """Warn where training can bring less back from the unlearned model than from its oracle, since more of it is frozen."""
+    training = [test.label for test in tests if test.dose == "updates"]
+    if not training or "oracle" not in models:
+        return
+    ours, theirs = (sum(p.numel() for p in trainable(models[name]).values()) for name in (UNLEARNED, "oracle"))
+    if ours < theirs:
+        text = (
+            f"{', '.join(training)}: trains {ours:,} weights of the unlearned model and {theirs:,} of the oracle, since others are frozen; "
+            "the gap between them is too small. Let both train the same."
+        )
+        warnings.warn(text, UngrokWarning, stacklevel=4)
 
 
 @torch.no_grad()

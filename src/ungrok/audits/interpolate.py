@@ -52,6 +52,7 @@ class Interpolate(StressTest):
     """
 
     dose: ClassVar[Dose] = "t"
+    counts: ClassVar[bool] = False
     kind: Literal["interpolate"] = "interpolate"
     to: Literal["original", "oracle"] = Field("original", description="the model at the other end")
     parts: int = Field(20, ge=1, description="steps of equal size from one end to the other")

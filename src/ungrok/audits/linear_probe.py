@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ungrok.audits.base import STRESS_TESTS, Dose, Setting, StressMaterial, StressStep, StressTest
 from ungrok.core.activations import Watch, features, last_linear_input
-from ungrok.core.errors import NotApplicable
+from ungrok.core.errors import NotApplicable, RecipeError
+from ungrok.core.objective import Batch
 from ungrok.core.scores import device_of, evaluating
 from ungrok.core.seeds import generator
 
@@ -124,6 +125,14 @@ class LinearProbe(StressTest):
         """Return the one setting, in which the attacker holds ``share`` of the forget set."""
         return (Setting("", self.share),)
 
+    def check(self, model: nn.Module, material: StressMaterial) -> None:
+        """Raise RecipeError if all examples of the attacker are of one class."""
+        batch = self._examples(material, self.share, device_of(model))
+        if len(material.objective.targets(batch).unique()) < 2:
+            raise RecipeError(
+                f"{self.kind}: share {self.share:g} of the forget set and the retained examples are all of one class; raise share"
+            )
+
     @torch.no_grad()
     def steps(self, model: nn.Module, material: StressMaterial, setting: Setting) -> Iterator[StressStep]:
         """Yield the model with its own head, and its probed layers."""
@@ -138,12 +147,7 @@ class LinearProbe(StressTest):
         self, model: nn.Module, material: StressMaterial, setting: Setting
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return the features of the attacker's examples by layer, those of the logits last, and their labels."""
-        objective, device = material.objective, device_of(model)
-        order = torch.randperm(len(material.retain), generator=generator(material.seed, "probe"))[: self.examples]
-        batch = objective.move(material.retain.batch(order.sort().values), device)
-        held = material.held(setting.share)
-        if len(held):
-            batch = objective.join(batch, objective.move(material.forget.batch(held), device))
+        objective, batch = material.objective, self._examples(material, setting.share, device_of(model))
         with evaluating(model):
             layers = features(model, batch, objective)
         last = layers.pop(PENULTIMATE, None)
@@ -151,3 +155,10 @@ class LinearProbe(StressTest):
         if last is not None and not any(torch.equal(last.nan_to_num(), v.nan_to_num()) for v in layers.values()):
             layers[PENULTIMATE] = last
         return layers | {"logits": logits}, objective.targets(batch)
+
+    def _examples(self, material: StressMaterial, share: float | None, device: torch.device) -> Batch:
+        """Return the attacker's examples: retained ones, then those of the forget set."""
+        objective, held = material.objective, material.held(share)
+        order = torch.randperm(len(material.retain), generator=generator(material.seed, "probe"))[: self.examples]
+        batch = objective.move(material.retain.batch(order.sort().values), device)
+        return objective.join(batch, objective.move(material.forget.batch(held), device)) if len(held) else batch

@@ -43,6 +43,10 @@ def log_spaced(last: int) -> tuple[int, ...]:
     return (*(number for number in every if number < last), last)
 
 
+LR, BATCH = (0.005, 0.01, 0.02), 64
+"""Learning rates and batch size where none are given: a grid by factors of 2, the strongest counts."""
+
+
 @STRESS_TESTS.register
 class Relearn(StressTest):
     """Train the model on retained data, with a small share of the forget set or none among them.
@@ -60,7 +64,7 @@ class Relearn(StressTest):
     dose: ClassVar[Dose] = "updates"
     kind: Literal["relearn"] = "relearn"
     shares: Shares = Field((0.0, 0.01, 0.05, 0.1), description="shares of the forget set that the attacker holds")
-    lr: Rates = Field((0.005, 0.01, 0.02), description="learning rates; the strongest counts")
+    lr: Rates = Field(LR, description="learning rates; the strongest counts")
     updates: int = Field(200, ge=0, description="length of each path")
     observe: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         None, min_length=1, description="updates after which the model is read; log-spaced when null"
@@ -68,7 +72,7 @@ class Relearn(StressTest):
     optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD; AdamW ignores it")
     weight_decay: float = Field(0.0, ge=0, description="added to the gradient (decoupled for adamw)")
-    batch: int = Field(64, ge=2, description="examples of an update")
+    batch: int = Field(BATCH, ge=2, description="examples of an update")
 
     @field_validator("observe")
     @classmethod

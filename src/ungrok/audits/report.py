@@ -15,6 +15,8 @@ READING = (
     "largest one. An attack that finds nothing shows that this attack finds nothing."
 )
 
+APART = "No part of R, since it brings knowledge along from another model: {attacks}."
+
 WITHOUT = (
     "No oracle was given, so nothing here says how much of what comes back a model would learn that never saw the data: what looks "
     "relearned may be learned anew or carried over from other examples. The original shows only the most there was to bring back."
@@ -26,8 +28,8 @@ class StressReport:
     """The results of :func:`ungrok.api.attack`; accuracies in [0, 1], None where a model has diverged.
 
     Args:
-        rows: One dict per model, attack, setting and observed place: ``subject`` (:data:`SUBJECTS`) and what
-            :func:`ungrok.audits.attacked.attacked` gives.
+        rows: One dict per model, attack, setting and observed place: ``subject`` (:data:`SUBJECTS`), ``counts`` (whether the attack is
+            part of R: :attr:`ungrok.audits.base.StressTest.counts`) and what :func:`ungrok.audits.attacked.attacked` gives.
 
     """
 
@@ -70,9 +72,14 @@ class StressReport:
 
     @property
     def worst_gap(self) -> float | None:
-        """R: the largest gap to the oracle over all attacks, settings and places."""
-        known = [gap for gap in self.worst_gaps.values() if gap is not None]
+        """R: the largest gap to the oracle over all attacks that count, settings and places."""
+        known = [gap for attack, gap in self.worst_gaps.items() if gap is not None and attack not in self.apart]
         return max(known, default=None)
+
+    @property
+    def apart(self) -> list[str]:
+        """Labels of the attacks that are no part of R."""
+        return list(dict.fromkeys(row["attack"] for row in self.rows if not row["counts"]))
 
     def table(self) -> str:
         """Return one line per attack: where it is strongest, UA of each model there, and the gap; then R and what it means."""
@@ -85,7 +92,8 @@ class StressReport:
         ]
         if not self.has_oracle:
             return f"{_aligned([head, *lines])}\n{WITHOUT}"
-        return f"{_aligned([head, *lines])}\nR {_number(self.worst_gap)}\n{READING}"
+        apart = f" {APART.format(attacks=', '.join(self.apart))}" if self.apart else ""
+        return f"{_aligned([head, *lines])}\nR {_number(self.worst_gap)}\n{READING}{apart}"
 
     def _where(self, place: Mapping[str, Any]) -> str:
         unit = next(row["dose_name"] for row in self.rows if row["attack"] == place["attack"])

@@ -19,7 +19,7 @@ def compare(
     place: Annotated[
         list[str] | None,
         typer.Option(
-            help="Stage or forget split that stands for a place of the paper: pre=step-52800, grokked-50=grokked-20."
+            help="What of the study stands for a stage or forget split of the paper: pre=step-52800, classes-2-0.15=class."
         ),
     ] = None,
     as_json: AsJson = False,
@@ -29,6 +29,7 @@ def compare(
     For each difference that the paper draws conclusions from, say whether it holds.
     """
     from ungrok.report import compare as beside
+    from ungrok.report import paper as printed
     from ungrok.report.view import View
     from ungrok.study.folder import StudyFolder
 
@@ -38,13 +39,13 @@ def compare(
         typer.echo(json.dumps(lines, indent=1, ensure_ascii=False))
         return
     for table, group in groupby(lines, key=lambda line: line["table"]):
-        content = beside.paper()[table]
-        typer.echo(f"{content['title']} (arXiv 2512.03437) against {folder}")
+        typer.echo(f"{printed.paper()[table]['title']} (arXiv 2512.03437) against {folder}")
+        typer.echo(beside.scales(view, table))
         rows = [{key: cell for key, cell in line.items() if key != "table"} for line in group]
         print_table(list(rows[0]), [list(row.values()) for row in rows])
     verdicts = [line["verdict"] for line in lines if line["claimed"]]
     typer.echo(", ".join(f"{verdicts.count(word)} {word}" for word in beside.VERDICTS))
-    for line in beside.missing(view, paper, place or ()):
+    for line in printed.missing(view, paper, place or ()):
         say(line)
 
 

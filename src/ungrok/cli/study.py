@@ -151,23 +151,28 @@ def _times(plan: Plan, cost: StudyCost, what: str) -> str:
 
 def _say_power(recipe: Recipe) -> None:
     """Print how many rows the headline family has, and what it could find."""
-    from ungrok.study.claims.headline import resolved, rows_of
+    from ungrok.study.claims.headline import last_rows_of, resolved, rows_of
     from ungrok.study.looks import share
-    from ungrok.study.power import detectable, smallest_p
+    from ungrok.study.power import found_first_and_last, smallest_p
+    from ungrok.study.units import units_of
 
-    headline, seeds, alpha = resolved(recipe), len(recipe.seeds), recipe.claims.alpha * share(1)
+    headline, seeds, alpha = resolved(recipe), len(units_of(recipe)), recipe.claims.alpha * share(1)
     if headline is None:
         return
-    rows = rows_of(recipe, headline)
-    ratio = detectable(rows, seeds, alpha) if rows else float("inf")
-    finds = (
-        f"a ratio of updates of {ratio:.2g} would be found with power 0.8"
-        if ratio < float("inf")
-        else "no word is possible"
-    )
+    rows, last = rows_of(recipe, headline), last_rows_of(recipe, headline)
+    own, identical = found_first_and_last(rows, last, seeds, alpha)
+    text = _found(identical if own is None else own)
+    if own is not None and identical is not None:
+        text += f"; in the {last} at identical settings, which are tested last, {_found(identical)}"
     typer.echo(
-        f"headline: {rows} rows judged together, smallest p {smallest_p(seeds):.2g}; {finds} (where its logarithm varies by 0.3 over seeds)"
+        f"headline: {rows} rows judged together, smallest p {smallest_p(seeds):.2g}; {text} (where its logarithm varies by 0.3 over seeds)"
     )
+
+
+def _found(ratio: float | None) -> str:
+    if ratio is None or ratio == float("inf"):
+        return "no word is possible"
+    return f"a ratio of updates of {ratio:.2g} would be found with power 0.8"
 
 
 def duration(seconds: float) -> str:

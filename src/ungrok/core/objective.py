@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -47,6 +48,10 @@ class Objective(ABC):
     """The type that :meth:`score` returns."""
     compared: ClassVar[int] = 100
     """Examples of a set on which the outputs of two models are compared, where not all of them are."""
+
+    def passes(self) -> AbstractContextManager[Any]:
+        """Return the context in which :meth:`logits` runs a model, for passes that are to give something else."""
+        return nullcontext()
 
     @abstractmethod
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:

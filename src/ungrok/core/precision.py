@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -109,9 +110,13 @@ def autocast(objective: Objective, device: torch.device) -> Objective:
     """
     cast = copy.copy(objective)
 
+    def passes() -> AbstractContextManager[Any]:
+        return torch.autocast(device.type, torch.bfloat16)
+
     def logits(model: nn.Module, batch: Batch) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16):
+        with passes():
             return wide(objective.logits(model, batch))
 
     cast.logits = logits  # type: ignore[method-assign]
+    cast.passes = passes  # type: ignore[method-assign]
     return cast

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,6 +81,23 @@ class Scores(ABC):
     def cpu(self) -> Self:
         """Return the scores on the CPU."""
         return replace(self, **{name: tensor.cpu() for name, tensor in self._tensors().items()})
+
+    def spread(self, index: Tensor, count: int) -> Self:
+        """Return the scores of ``count`` examples, of which these are the ones at ``index``; the others are NaN, or −1 where numbers are whole.
+
+        Args:
+            index: int64, shape (n,).
+            count: At least as many as there are.
+
+        """
+
+        def placed(tensor: Tensor) -> Tensor:
+            filler = math.nan if tensor.is_floating_point() else -1
+            wide = tensor.new_full((count, *tensor.shape[1:]), filler)
+            wide[index] = tensor
+            return wide
+
+        return replace(self, **{name: placed(tensor) for name, tensor in self._tensors().items()})
 
     def _tensors(self) -> dict[str, Any]:
         return {name: tensor for name, tensor in vars(self).items() if tensor is not None}

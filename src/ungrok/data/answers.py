@@ -148,6 +148,12 @@ class AnswerData(Data):
     def pairs(self) -> AnswerData:
         return self
 
+    def alone(self) -> Tensor:
+        """Return which pairs have a question that stands in no other, bool of shape (n,)."""
+        alone = super().alone()
+        alone[[row for rows in repeated(self.rows).values() for row in rows]] = False
+        return alone
+
     def check_forget(self, forget: Tensor, label: str) -> None:
         """Raise NotApplicable if a question is both to be forgotten and to be kept."""
         gone = set(forget.tolist())
@@ -176,6 +182,11 @@ class AnswerProblem(Problem):
     pad_token: str | None = Field(None, description="for tokenizers that have none, for instance their end token")
     padding: Literal["left", "right"] = "right"
     max_length: int = Field(512, ge=8, description="tokens per example; longer ones are an error")
+
+    @property
+    def per_author(self) -> int:
+        """Pairs of each author."""
+        return QUESTIONS
 
     @model_validator(mode="after")
     def _no_noise(self) -> Any:
@@ -251,7 +262,7 @@ def build(tables: Tables, problem: AnswerProblem) -> AnswerData:
         else train_tokenizer(_texts(tables), problem.vocabulary)
     )
     details = [known.get((row["question"], row["answer"])) for row in rows]
-    author = [number // QUESTIONS for number in range(len(rows))]
+    author = [number // problem.per_author for number in range(len(rows))]
 
     def code(pairs: list[tuple[str, str]], where: str, chosen: Sequence[int] | None = None) -> TokenSplit:
         who = [author[i] for i in chosen] if chosen is not None else None

@@ -23,6 +23,7 @@ from ungrok.data.stored import Index, Stored
 
 if TYPE_CHECKING:
     from ungrok.data.answers import AnswerData
+    from ungrok.data.exposed import Exposed
     from ungrok.data.forget import ForgetSplit
 
 
@@ -155,6 +156,7 @@ class Data:
         classes: Number of classes.
         mislabeled: int64 indices into ``train`` of the examples whose label was corrupted.
         augment: What is done to training batches; never to any other.
+        exposed: Which training examples are shown early and which late, where a training staggers them.
 
     """
 
@@ -174,6 +176,7 @@ class Data:
     classes: int
     mislabeled: Tensor
     augment: Augment | None = None
+    exposed: Exposed | None = None
 
     @property
     def outputs(self) -> int:
@@ -230,7 +233,7 @@ class Data:
 
     def without(self, split: ForgetSplit) -> Self:
         """Return the data without the forget examples of a split: what an oracle is trained on."""
-        return replace(self, train=self.train.of(split.retain))
+        return replace(self, train=self.train.of(split.retain), exposed=None)
 
     def forget_part(self, split: ForgetSplit, method: Method) -> Split:  # noqa: ARG002
         """Return the forget examples of a split as a method needs them."""
@@ -252,6 +255,10 @@ class Data:
         if self.family not in method.inputs:
             kinds = " and ".join(method.inputs)
             raise RecipeError(f"unlearn: {method.kind!r} runs on {kinds} models only; problem {problem!r} has none")
+
+    def alone(self) -> Tensor:
+        """Return which training examples can be forgotten without forgetting others, bool of shape (n,)."""
+        return torch.ones(len(self.train), dtype=torch.bool)
 
     def check_forget(self, forget: Tensor, label: str) -> None:
         """Raise NotApplicable where examples cannot be forgotten without forgetting others."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ungrok.core.seeds import derive
 from ungrok.data.augment import Augment
@@ -59,11 +60,8 @@ class TensorBatches:
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Any]:
         """Yield the batches of one epoch, from batch ``first`` on."""
-        size, count = self.batch_size, len(self.split)
-        order = None
-        if self.seed is not None:
-            seed = _seeds(self.seed, number // AHEAD)[number % AHEAD]
-            order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        size, order = self.batch_size, self._order(number)
+        count = len(self.split) if order is None else len(order)
         parts = [slice(start, start + size) for start in range(first * size, count, size)]
         if self.augment is None:
             yield from self.split.batches(order, parts)
@@ -72,6 +70,54 @@ class TensorBatches:
         for part, (inputs, targets) in zip(parts, self.split.read(order, parts), strict=True):
             yield self.split.ready(self.augment(inputs, drawn[part])), targets
 
+    def _order(self, number: int) -> Tensor | None:
+        """Return which examples an epoch holds, one after another; None for the order of the split."""
+        if self.seed is None:
+            return None
+        seed = _seeds(self.seed, number // AHEAD)[number % AHEAD]
+        return torch.randperm(len(self.split), generator=torch.Generator().manual_seed(seed))
+
+    def examples(self, place: int) -> int:
+        """Return how many examples a batch of an epoch holds, counted from 0."""
+        return min(self.batch_size, len(self.split) - place * self.batch_size)
+
     def __iter__(self) -> Iterator[Any]:
         self._next += 1
         return self.epoch(self._next - 1)
+
+
+class OrderedBatches(TensorBatches):
+    """Batches of one size in an order that is given beforehand; an epoch is as many of them as hold as many examples as the split.
+
+    Args:
+        split: The examples, on their device.
+        batch_size: Examples per batch.
+        order: Gives the examples of every batch, int64 of shape (batches, ``batch_size``); asked for once, when a batch is.
+        augment: What is done to each batch, if anything.
+        augment_seed: Seed of the augmentation.
+
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        order: Callable[[], Tensor],
+        *,
+        augment: Augment | None = None,
+        augment_seed: int = 0,
+    ) -> None:
+        super().__init__(split, None, augment=augment, augment_seed=augment_seed)
+        self.batch_size = batch_size
+        self._given = order
+
+    @cached_property
+    def _all(self) -> Tensor:
+        return self._given()
+
+    def _order(self, number: int) -> Tensor:
+        return self._all[number * len(self) : (number + 1) * len(self)].flatten()
+
+    def examples(self, place: int) -> int:  # noqa: ARG002
+        """Return the size of all batches."""
+        return self.batch_size

@@ -56,12 +56,14 @@ class GroupDraw(NamedTuple):
         how: What makes the groups, in words.
         size: Number of examples that are drawn.
         group: The group that they are drawn from.
+        groups: All groups, in the order in which a report has them.
 
     """
 
     how: str
     size: int
     group: str
+    groups: tuple[str, ...]
 
 
 class ForgetRule(Schema):
@@ -138,7 +140,7 @@ class ForgetRule(Schema):
             further = self.choose_next(data, draw, retained.nonzero().squeeze(1)) if sets else self.choose(data, draw)
             if not retained[further].all():
                 raise NotApplicable(
-                    f"forget split {self.label!r}: request {len(sets) + 1} asks again for what is forgotten"
+                    f"requests: forget split {self.label!r} gives again in set {len(sets) + 1} what is forgotten already"
                 )
             sets.append(further.unique())
             retained[further] = False
@@ -150,7 +152,7 @@ class ForgetRule(Schema):
         if len(forget) == 0 or len(retain) == 0:
             after = f" after {len(before)} earlier request{'' if len(before) == 1 else 's'}" if before else ""
             raise NotApplicable(
-                f"forget split {self.label!r} of {len(data.train)} training examples leaves "
+                f"{'requests: ' if before else ''}forget split {self.label!r} of {len(data.train)} training examples leaves "
                 f"{len(forget)} to forget and {len(retain)} to retain{after}; each needs at least one"
             )
         data.check_forget(forget, self.label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
@@ -77,10 +77,15 @@ class ImageProblem(Problem):
     are kept in memory or on disk changes speed and nothing else.
     """
 
+    optional: ClassVar[frozenset[str]] = frozenset({"first_classes"})
+
     train_size: int | None = Field(1000, ge=10, description="training images; all that are left when null")
     validation_size: int = Field(1000, ge=10, description="validation images")
     test_size: int | None = Field(None, ge=10, description="test images; all when null")
     classes: int | None = Field(None, ge=2, description="number of classes that the data must have; any when null")
+    first_classes: int | None = Field(
+        None, ge=2, description="use images of the first so many classes only; of all when null"
+    )
     size: int | None = Field(None, ge=1, description="pixels a side: shorter side scaled, center cropped; null: as is")
     skip_corrupt: bool = Field(False, description="leave out images that cannot be decoded, instead of stopping")
     normalize: Literal["channels"] | Normalize | None = Field(
@@ -119,16 +124,17 @@ class ImageProblem(Problem):
         decoded = self._decoded(source)
         scale, targets = self._scale(decoded), targets_of(source, names)[decoded.kept]
         classes = self._count(source, names, targets)
-        whole = self._split(source, decoded, targets, scale, classes)
+        whole = self._of_first(self._split(source, decoded, targets, scale, classes))
+        kept = min(classes, self.first_classes or classes)
         if other is None:
             train, validation, test = cut(whole, self._sizes(len(whole), with_test=True), self.data_seed)
-            return train, validation, test, classes
+            return train, validation, test, kept
         train, validation = cut(whole, self._sizes(len(whole), with_test=False), self.data_seed)
         held_out = self._decoded(other)
-        test = self._split(other, held_out, targets_of(other, names)[held_out.kept], scale, classes)
+        test = self._of_first(self._split(other, held_out, targets_of(other, names)[held_out.kept], scale, classes))
         if test.shape != whole.shape:
             raise RecipeError(f"problem.size: training images have shape {whole.shape}, test images {test.shape}")
-        return train, validation, self._some(test), classes
+        return train, validation, self._some(test), kept
 
     def _count(self, source: Source, names: list[str] | None, targets: Tensor) -> int:
         """Return the number of classes."""
@@ -139,6 +145,10 @@ class ImageProblem(Problem):
         if classes < 2:
             raise RecipeError(
                 f"problem: {source.name} has a single class; allowed: 2 or more (of a folder: one folder a class)"
+            )
+        if self.first_classes is not None and self.first_classes > classes:
+            raise RecipeError(
+                f"problem.first_classes: {self.first_classes} asked of {classes} classes; allowed: at most all"
             )
         if names is None and present != list(range(classes)):
             shown = ", ".join(map(str, present[:5])) + (", …" if classes > 5 else "")
@@ -156,6 +166,10 @@ class ImageProblem(Problem):
             label = int(targets[wrong[0]])
             raise RecipeError(f"problem.label: {source.name} holds the label {label}; allowed: 0 to {classes - 1}")
         return Split(Stored(decoded.pixels, torch.arange(len(targets)), stream=self.stream), targets, scale)
+
+    def _of_first(self, split: Split) -> Split:
+        """Return the examples of the classes that are used."""
+        return split if self.first_classes is None else split.of((split.targets < self.first_classes).nonzero()[:, 0])
 
     def _scale(self, decoded: Decoded) -> Scale:
         if self.normalize is None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.schema import Schema
-from ungrok.data.answers import AnswerData, repeated
+from ungrok.data.answers import AnswerData
 from ungrok.data.base import Data
 from ungrok.data.forget import FORGET_RULES, ForgetRule, GroupDraw
 from ungrok.data.history import Floats, LossHistory
@@ -239,7 +239,7 @@ class LocalGrokking(ForgetRule):
     def group_draw(self) -> GroupDraw:
         """Return the rule of the groups, and whether both are matched."""
         how = f"rule {self.using.rule}, {self.using.by}{', matched for difficulty' if self.matched else ''}"
-        return GroupDraw(how, self.size, self.group)
+        return GroupDraw(how, self.size, self.group, GROUPS)
 
     def choose(self, data: Data, draw: torch.Generator) -> Tensor:
         """Return the drawn indices.
@@ -278,7 +278,7 @@ class LocalGrokking(ForgetRule):
         members = left[torch.from_numpy(eligible(data.pairs(), self.using)[self.group])[left]]
         if len(members) < self.size:
             raise NotApplicable(
-                f"forget split {self.label!r}: {self.size} more examples asked, and earlier requests leave {len(members)} of the group; "
+                f"requests: forget split {self.label!r} is asked for {self.size} more, and earlier requests leave {len(members)} of the group; "
                 "lower requests or size"
             )
         return members[torch.randperm(len(members), generator=draw)[: self.size]]
@@ -287,8 +287,7 @@ class LocalGrokking(ForgetRule):
 def eligible(data: AnswerData, rule: LocalRule) -> dict[str, Bools]:
     """Return the groups without examples whose question stands in several rows: forgetting one would contradict another."""
     assert data.history is not None
-    alone = np.ones(len(data.train), dtype=bool)
-    alone[[row for rows in repeated(data.rows).values() for row in rows]] = False
+    alone = data.alone().numpy()
     return {name: mask & alone for name, mask in rule.groups(data.history).items()}
 
 

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from ungrok.core.errors import RecipeError, first_line
 from ungrok.core.files import local_path
-from ungrok.data.answers import AnswerProblem
-from ungrok.data.authors import Tables
+from ungrok.data.answers import QUESTIONS, AnswerProblem
+from ungrok.data.authors import AnswerRow, Tables
 from ungrok.data.base import PROBLEMS
 from ungrok.data.json_lines import read_json_lines
 
@@ -25,10 +25,28 @@ class Tofu(AnswerProblem):
     """
 
     drawn: ClassVar[bool] = False
+    optional: ClassVar[frozenset[str]] = AnswerProblem.optional | {"shortest", "paraphrases", "general"}
 
     kind: Literal["tofu"] = "tofu"
     path: str = Field("locuslab/TOFU", description="hub id, or a folder in TOFU's layout")
     pairs: int | None = Field(None, ge=20, description="pairs used, the first ones of the full table; all when null")
+    shortest: int | None = Field(
+        None,
+        ge=1,
+        le=QUESTIONS,
+        description="pairs used of each author, those with the fewest characters; all when null",
+    )
+    paraphrases: bool = Field(
+        True, description="use the questions in other words, where there are any, as validation data"
+    )
+    general: int | None = Field(
+        None, ge=1, description="questions used of real authors, and of world facts, the first ones; all when null"
+    )
+
+    @property
+    def per_author(self) -> int:
+        """Pairs of each author."""
+        return self.shortest or QUESTIONS
 
     def tables(self) -> Tables:
         """Return the tables that are there."""
@@ -38,6 +56,13 @@ class Tofu(AnswerProblem):
             raise RecipeError(
                 f"problem.path: {self.path!r} has no table 'full'; there: {', '.join(sorted(tables)) or 'none'}"
             )
+        if self.shortest is not None:
+            tables["full"] = _shortest(tables["full"], self.shortest)
+        if not self.paraphrases:
+            tables = {name: [_plain(row) for row in rows] for name, rows in tables.items()}
+        for name in tables:
+            if name.startswith(GENERAL):
+                tables[name] = tables[name][: self.general]
         if self.pairs is not None:
             if self.pairs > len(tables["full"]):
                 raise RecipeError(
@@ -45,6 +70,23 @@ class Tofu(AnswerProblem):
                 )
             tables["full"] = tables["full"][: self.pairs]
         return tables
+
+
+GENERAL = ("real_authors", "world_facts")
+
+
+def _shortest(rows: list[AnswerRow], count: int) -> list[AnswerRow]:
+    """Return the ``count`` shortest pairs of each author, in their order; of two of equal length the first."""
+    kept: list[AnswerRow] = []
+    for start in range(0, len(rows), QUESTIONS):
+        author = rows[start : start + QUESTIONS]
+        lengths = [len(str(row.get("question"))) + len(str(row.get("answer"))) for row in author]
+        kept += [author[i] for i in sorted(sorted(range(len(author)), key=lengths.__getitem__)[:count])]
+    return kept
+
+
+def _plain(row: AnswerRow) -> AnswerRow:
+    return {name: value for name, value in row.items() if name != "paraphrased_question"}
 
 
 TABLES = (

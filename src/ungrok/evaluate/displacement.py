@@ -39,8 +39,9 @@ class Displacement:
         train: All training examples.
         sets: Indices into them, int64 of shape (n,), of ``forget`` and ``retain``.
         seed: Seed of the draw of examples.
-        scores: Those of ``start`` on ``train``, if they are known. Where they hold logits, these are compared, and no model is run; they must then
-            be given at every place.
+        scores: Those of ``start`` on ``train``, if they are known. Where they hold logits, these are compared, and no model is run; at a
+            place without them the model is run.
+        examples: Number of examples of each set that are looked at; that of the objective when None.
 
     """
 
@@ -52,13 +53,16 @@ class Displacement:
         sets: Mapping[str, Tensor],
         seed: int,
         scores: Scores | None = None,
+        examples: int | None = None,
     ) -> None:
         self._start, self._objective, self._train = start, objective, train
         self._weights = list(start.parameters())
         self._norm = _norm(start)
         self._chosen = {
             role: index[
-                torch.randperm(len(index), generator=generator(seed, f"displacement on {role}"))[: objective.compared]
+                torch.randperm(len(index), generator=generator(seed, f"displacement on {role}"))[
+                    : examples or objective.compared
+                ]
             ]
             for role, index in sets.items()
         }

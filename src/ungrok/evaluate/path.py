@@ -36,7 +36,7 @@ def path_rows(
 
     Args:
         path: What :meth:`ungrok.core.scores.Scores.stack` made of the scores on train, validation and test, and ``forget``
-            and ``retain`` indices.
+            and ``retain`` indices; where places were scored on a draw of examples, also which (:mod:`ungrok.evaluate.drawn`).
         record: ``scores`` (the kind of scores), ``doses``, ``updates``, ``passes``, ``classes`` and ``one_shot`` of the path, and
             maybe ``moved``.
         targets: Levels of UA, or ``"oracle"``.
@@ -50,14 +50,14 @@ def path_rows(
 
     """
     places, best = _both(path, record, oracle)
-    along = [places.accuracies(place) for place in range(len(record["doses"]))]
+    along, memories = zip(*map(places.estimates, range(len(record["doses"]))), strict=True)
     reference = best.accuracies(0).to_dict() if best else dict.fromkeys(BESIDE)
     oracle_auc, oracle_memory = (best.membership_auc(0), best.memorization(0)) if best else (None, {})
     ua = [place.UA for place in along]
     back_to = rewind(ua, [place.reference_accuracy for place in along])
     rows = []
     for index, place in enumerate(along):
-        memory = places.memorization(index)
+        memory = memories[index]
         row: dict[str, Any] = {
             **place_of(record, index),
             **{name: values[index] for name, values in record.get("moved", {}).items()},
@@ -65,7 +65,7 @@ def path_rows(
             **memory,
             "diverged": None in (place.UA, place.RA, place.TA),
             "rewound": index == back_to,
-            "membership_auc": places.membership_auc(index),
+            "membership_auc": places.attacked(index),
         }
         for target in targets:
             level = reference["UA"] if isinstance(target, str) else target

@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from functools import cached_property
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from ungrok.core.scores import AnswerScores, ClassScores, Scores
 from ungrok.evaluate.accuracy import Accuracies, accuracies
 from ungrok.evaluate.answers import Questioned, answer_accuracies, beside, memorization, said
 from ungrok.evaluate.distances import MEASURES, SETS, distances, relative_forgetting, tug_of_war, tug_of_war_membership
+from ungrok.evaluate.drawn import WHOLE, estimated, restricted
 from ungrok.evaluate.gap import NAMES, oracle_gap
 from ungrok.evaluate.membership import ATTACKS, loss_auc, membership
 from ungrok.evaluate.roc import AttackOutcome
@@ -48,7 +50,31 @@ class Places(ABC, Generic[S]):
 
     @abstractmethod
     def accuracies(self, place: int) -> Accuracies:
-        """Return accuracies and losses at a place."""
+        """Return accuracies and losses at a place, over all examples."""
+
+    @cached_property
+    def drawn(self) -> Self | None:
+        """The same places on the examples that are scored at each of them; None where those are all."""
+        if WHOLE not in self.tensors:
+            return None
+        part = restricted(self.tensors)
+        return type(self)(part, part["forget"], part["retain"], self.classes)
+
+    def estimates(self, place: int) -> tuple[Accuracies, dict[str, float | None]]:
+        """Return accuracies and :meth:`memorization` at a place; estimates where it was not scored on all examples."""
+        if self.drawn is None or self.tensors[WHOLE][place]:
+            return self.accuracies(place), self.memorization(place)
+        now, start, whole = (
+            (source.accuracies(at).to_dict(), source.memorization(at))
+            for source, at in ((self.drawn, place), (self.drawn, 0), (self, 0))
+        )
+        accuracies, memory = (estimated(*each) for each in zip(now, start, whole, strict=True))
+        return Accuracies(**accuracies), memory
+
+    def attacked(self, place: int) -> float | None:
+        """Return :meth:`membership_auc` at a place, on the drawn examples where it was not scored on all."""
+        source = self if self.drawn is None or self.tensors[WHOLE][place] else self.drawn
+        return source.membership_auc(place)
 
     def memorization(self, place: int) -> dict[str, float | None]:  # noqa: ARG002
         """Return further measures of memorization at a place, by name."""

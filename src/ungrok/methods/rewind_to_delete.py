@@ -23,7 +23,7 @@ class RewindToDelete(Unlearner):
     Formula: ``θ_{T−k}`` of the training that gave ``θ_T``; from there k updates of that training's own loop on retain, its optimizer going on
     from the state that it had. All updates back is retraining, bit for bit.
     Paper: Mu & Klabjan 2025 (arXiv 2409.09778), R2D.
-    Public source: none that was run beside it; the rule is the paper's algorithm.
+    Public source: anonymous-1234567/r2d (MIT), its script for checkpoints.
     Deviations: the paper trains by plain gradient descent; here it is whatever loop the training had. The noise that it adds at the end,
     by which it certifies (ε, δ)-unlearning, is left out, so that nothing is certified.
     Defaults: share 0.5, ours. ``updates`` beyond those of the training count as all of them.

@@ -80,7 +80,8 @@ class RMU(AnswerMethod):
             lambda *call: outputs.append(call[2][0] if isinstance(call[2], tuple) else call[2])
         )
         try:
-            run(model, batch)
+            with language(material).passes():
+                run(model, batch)
         finally:
             handle.remove()
         return language(material).rows(outputs[-1], batch)

@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from ungrok.report.format import missing
-from ungrok.report.names import attack_name
 from ungrok.report.view import View
 from ungrok.study.claims.durability import places_of
-from ungrok.study.stress import BRINGS_BACK, gaps, standings_of
+from ungrok.study.names import attack_name
+from ungrok.study.stress import apart, gaps, standings_of
+from ungrok.study.units import swaps
 
 Floats = NDArray[np.float64]
 
 Series = tuple[str, str, str]
 """Arm, stage and forget split."""
-
-SUBJECTS = ("unlearned", "oracle", "original")
-"""The models whose curves are drawn, by the word that stands in the table."""
 
 SERIES = ["arm", "stage", "forget"]
 
@@ -88,7 +86,8 @@ class Attacks:
     @cached_property
     def counting(self) -> list[str]:
         """The attacks that count in R: all but walks to other models; see :func:`ungrok.study.stress.worst_gap`."""
-        return [label for label, kind in self.attacks.items() if kind != BRINGS_BACK]
+        beside = apart()
+        return [label for label, kind in self.attacks.items() if kind not in beside]
 
     @cached_property
     def places(self) -> dict[str, list[str]]:
@@ -130,7 +129,7 @@ class Attacks:
 
         Args:
             series: Arm, stage and forget split.
-            subject: One of :data:`SUBJECTS`.
+            subject: One of :data:`ungrok.audits.report.SUBJECTS`.
             method: The method, which counts for ``unlearned`` alone, at its first place of :attr:`places`.
             attack: The attack.
             setting: Its setting.
@@ -172,8 +171,12 @@ class Attacks:
         The intervals hold together over attacks, methods, stages and forget splits at the place that comes first.
         """
         first = {method: names[0] for method, names in self.places.items()}
+        recipe = self.view.recipe
         over, single = standings_of(
-            self.table, lambda worst: worst[worst["place"] == worst["method"].map(first)], self.view.recipe.claims.alpha
+            self.table,
+            lambda worst: worst[worst["place"] == worst["method"].map(first)],
+            recipe.claims.alpha,
+            paired=swaps(recipe),
         )
         return pd.concat([over.assign(attack=""), single], ignore_index=True)
 

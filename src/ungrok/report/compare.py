@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from ungrok.core.errors import unknown
-from ungrok.core.plain import parse_yaml
 from ungrok.report.format import MISSING, bracketed, fixed, level, mean_sd, number
+from ungrok.report.paper import Stands, paper, stands
+from ungrok.report.scale import scale
 from ungrok.report.view import View
 from ungrok.study.claims import At, Effect, Verdict
-from ungrok.study.loading import load
 from ungrok.study.place import Place
-from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_blocks import BASE, Side
+from ungrok.study.recipe_blocks import Side
 from ungrok.study.statistics import FEWEST_FOR_SPREAD, Estimate, bounded_differences, sign_flip, spread_ratio
 from ungrok.train.stages import stage_name
-
-PREFIX = "paper:"
 
 VERDICTS = ("agrees", "contradicts", "open", "not measured")
 
@@ -63,37 +58,8 @@ class Line:
         return asdict(self)
 
 
-@cache
-def paper() -> dict[str, dict[str, Any]]:
-    """Return the paper's numbers by part, as the data file holds them."""
-    text = (resources.files("ungrok") / "report" / "paper.yaml").read_text(encoding="utf-8")
-    numbers: dict[str, dict[str, Any]] = parse_yaml(text, "paper.yaml")
-    return numbers
-
-
-def parts(name: str, recipe: Recipe) -> list[str]:
-    """Return the parts of the paper that ``--with`` names: one, or every part of a table that has several.
-
-    Args:
-        name: For instance ``paper:table1-cnn``, or ``paper:table1``, of which the part that ``recipe`` reproduces is taken,
-            else the parts on its data set, else all.
-        recipe: The study's.
-
-    Raises:
-        RecipeError: If there is no such part.
-
-    """
-    known = paper()
-    table = name.removeprefix(PREFIX)
-    named = [part for part in known if part == table or part.startswith(f"{table}-")]
-    if not name.startswith(PREFIX) or not named:
-        raise unknown("--with", name, [PREFIX + part for part in known])
-    alike = [part for part in named if _data(load(known[part]["recipe"])) == _data(recipe)]
-    return [part for part in named if known[part]["recipe"] == recipe.name] or alike or named
-
-
-def _data(recipe: Recipe) -> str:
-    return str(getattr(recipe.problem, "dataset", recipe.problem.kind))
+Ends = tuple[float | None, float | None, float | None]
+"""Effect, low and high end; an end without a bound is infinite."""
 
 
 def compare(view: View, name: str, places: Sequence[str] = ()) -> list[Line]:
@@ -101,73 +67,40 @@ def compare(view: View, name: str, places: Sequence[str] = ()) -> list[Line]:
 
     Args:
         view: A study.
-        name: See :func:`parts`.
-        places: Stages that stand for places of the paper, where they are not those of the data file: ``place=stage`` or
-            ``place=arm/stage``, for instance ``pre=step-52800``; ``place=split`` where places are forget splits.
+        name: See :func:`ungrok.report.paper.parts`.
+        places: What of the study stands for the paper's places and splits; see :func:`ungrok.report.paper.stands`.
 
     Raises:
         RecipeError: If the paper has no such part, or the study no such place.
 
     """
-    chosen = parts(name, view.recipe)
-    sides = _sides(view, chosen, places)
-    return [line for part in chosen for line in _lines(view, part, paper()[part], sides)]
+    return [line for part, one in stands(view, name, places).items() for line in _lines(view, part, paper()[part], one)]
 
 
-def missing(view: View, name: str, places: Sequence[str] = ()) -> Iterator[str]:
-    """Yield a sentence on each of the paper's places and forget splits that a study does not have; see :func:`compare`."""
-    chosen = parts(name, view.recipe)
-    labels, stages = view.recipe.forget_labels(), [Side(stage=s, arm=a).label for a, s in view.series]
-    for place, side in _sides(view, chosen, places).items():
-        if (side.arm, str(side.stage)) not in view.series:
-            yield f"{place}: the study has no {side.label}; --place {place}=... says which it is, of {', '.join(stages)}"
-        elif side.forget and side.forget not in labels:
-            yield f"{place}: the study has no forget split {side.forget}; --place {place}=... says which it is, of {', '.join(labels)}"
-    rows = [
-        row
-        for part in chosen
-        for kind in ("rows", "measures", "spread", "updates")
-        for row in paper()[part].get(kind, ())
-    ]
-    absent = [label for label in dict.fromkeys(row[0] for row in rows) if label and label not in labels]
-    if absent:
-        yield f"the study has no forget split {', '.join(absent)}; it has {', '.join(labels)}"
+def scales(view: View, part: str) -> str:
+    """Return the sentence on what a study and a part of the paper were made with."""
+    return f"The paper: {paper()[part]['scale']}. Here: {scale(view.recipe).sentence}."
 
 
-def _sides(view: View, chosen: Sequence[str], places: Sequence[str]) -> dict[str, Side]:
-    """Return which side of a study stands for each place of some parts: by the data file, or else by the user."""
-    known = {place: Side.model_validate(side) for part in chosen for place, side in paper()[part]["places"].items()}
-    return known | dict(_place(view, text, known) for text in places)
-
-
-def _place(view: View, text: str, allowed: dict[str, Side]) -> tuple[str, Side]:
-    place, _, where = text.partition("=")
-    if place not in allowed:
-        raise unknown("--place", text, [f"{name}=..." for name in allowed])
-    if allowed[place].forget:
-        if where not in (labels := view.recipe.forget_labels()):
-            raise unknown(f"--place {place}", where, labels)
-        return place, allowed[place].model_copy(update={"forget": where})
-    arm, _, stage = where.rpartition("/")
-    side = Side(stage=stage, arm=arm or BASE)
-    if (side.arm, stage) not in view.series:
-        raise unknown(f"--place {place}", where, [Side(stage=s, arm=a).label for a, s in view.series])
-    return place, side
-
-
-def _lines(view: View, part: str, content: dict[str, Any], sides: dict[str, Side]) -> Iterator[Line]:
-    for forget, method, values in content.get("rows", ()):
+def _lines(view: View, part: str, content: dict[str, Any], one: Stands) -> Iterator[Line]:
+    sides, pairs = one.sides, content["pairs"]
+    for label, method, values in content.get("rows", ()):
+        forget = one.splits.get(label, "")
         for index, metric in enumerate(content["metrics"]):
             said = {place: row[index] / 100 for place, row in values.items() if row[index] is not None}
-            yield from _accuracies(view, (part, forget or "", method, metric), content["pairs"], sides, said)
-    for row in content.get("measures", ()):
-        yield from _measures(view, part, content["pairs"], sides, row)
-    for left, right in content["pairs"]:
+            yield from _accuracies(view, (part, forget, method, metric), pairs, sides, said)
+    for label, *row in content.get("measures", ()):
+        yield from _measures(view, part, pairs, sides, (one.splits[label], *row))
+    for left, right in pairs:
         pair = (sides[left], sides[right])
-        for forget, method, values in content.get("spread", ()):
-            yield _spread(view, (part, forget, method), pair, (values[left] / 100, values[right] / 100))
-        for forget, method, values in content.get("updates", ()):
-            yield from _updates(view, (part, forget, method), pair, (values[left], values[right]))
+        for label, method, values in content.get("spread", ()):
+            yield _spread(view, (part, one.splits[label], method), pair, (values[left] / 100, values[right] / 100))
+        for label, method, values in content.get("updates", ()):
+            yield from _updates(view, (part, one.splits[label], method), pair, (values[left], values[right]))
+        for label, method in content.get("below", ()):
+            yield _below(view, (part, one.splits[label], method), pair)
+        for metric, values, p in content.get("difficulty", ()):
+            yield _difficulty(view, part, metric, pair, values and (values[left], values[right]), p)
 
 
 def _accuracies(
@@ -221,15 +154,65 @@ def _difference(left: Values, right: Values, alpha: float) -> Estimate | None:
 def _pair(
     view: View, where: Sequence[str], sides: tuple[Side, Side], said: tuple[float, float], seen: tuple[Values, Values]
 ) -> Line:
+    return _paired(view, where, sides, _arrow(*map(fixed, said)), _sign(said[1] - said[0]), seen)
+
+
+def _paired(
+    view: View, where: Sequence[str], sides: tuple[Side, Side], printed: str, claimed: str, seen: tuple[Values, Values]
+) -> Line:
+    """Return the line of a difference of accuracies of which the paper claims a sign."""
     estimate = _difference(*seen, view.recipe.claims.alpha)
     part, forget, method, metric = where
     shown = [_mean(values) for values in seen]
     ends = (None, None, None) if estimate is None else (estimate.effect, estimate.low, estimate.high)
-    claimed = _sign(said[1] - said[0])
     return Line(
-        *(part, forget, method, metric, _arrow(*(side.label for side in sides)), _arrow(*map(fixed, said))),
+        *(part, forget, method, metric, _labels(sides), printed),
         *(_arrow(*shown), claimed, *_judged(ends, claimed, view.recipe.claims.margins.paper, fixed, there=all(seen))),
     )
+
+
+def _below(view: View, where: tuple[str, str, str], sides: tuple[Side, Side]) -> Line:
+    """Return the line of UA − RA at the matched dose, which the paper shows to fall below zero, without numbers."""
+    ua, ra = ([_measured(view, side, *where[1:], metric) for side in sides] for metric in ("UA", "RA"))
+    seen = [
+        {seed: None if (low := left[seed]) is None or (high := right[seed]) is None else low - high for seed in left}
+        for left, right in zip(ua, ra, strict=True)
+    ]
+    return _paired(view, (*where, "UA − RA"), sides, _arrow(MISSING, MISSING), "−", (seen[0], seen[1]))
+
+
+def _difficulty(
+    view: View, part: str, metric: str, sides: tuple[Side, Side], said: tuple[float, float] | None, p: float | None
+) -> Line:
+    """Return the line of a mean of two groups of which the paper says that they do not differ; it gives no margin, so that nothing agrees."""
+    table = view.results.groups
+    seen = [
+        table[(table["forget"] == side.forget) & (table["arm"] == side.arm)].set_index("seed")[metric].dropna()
+        for side in sides
+        if metric in table
+    ]
+    both = pd.concat(seen, axis=1, join="inner").to_numpy(dtype=float) if seen else np.empty((0, 2))
+    shown = [number(float(mean)) for mean in both.mean(axis=0)] if len(both) else [MISSING, MISSING]
+    printed = _arrow(*map(_printed, said)) if said else f"p = {p}"
+    judged = _judged(_ends(both, view), "0", 0.0, number, there=len(both) > 0)
+    return Line(part, "", "original", metric.replace("_", " "), _labels(sides), printed, _arrow(*shown), "0", *judged)
+
+
+def _ends(both: NDArray[np.float64], view: View) -> Ends:
+    """Return the mean difference of pairs, later minus earlier, with its interval; both has the shape (seeds, 2)."""
+    if not len(both):
+        return None, None, None
+    estimate = sign_flip(both[:, 1] - both[:, 0], view.recipe.claims.alpha)
+    return estimate.effect, estimate.low, estimate.high
+
+
+def _printed(value: float) -> str:
+    """Return a number with all the digits that the paper prints."""
+    return f"{value:g}"
+
+
+def _labels(sides: Sequence[Side]) -> str:
+    return _arrow(*(side.label for side in sides))
 
 
 def _measures(
@@ -251,22 +234,20 @@ def _measures(
             here = table[(table[list(where)] == pd.Series(where)).all(axis=1)].dropna(subset="value")
             seen.append(here.set_index("seed")["value"].groupby(level=0).first())
         both = pd.concat(seen, axis=1, join="inner").to_numpy(dtype=float) if seen else np.empty((0, 2))
-        estimate = sign_flip(both[:, 1] - both[:, 0], view.recipe.claims.alpha) if len(both) else None
-        ends = (None, None, None) if estimate is None else (estimate.effect, estimate.low, estimate.high)
         claimed = _sign(said[right] - said[left])
         shown = [number(float(mean)) for mean in both.mean(axis=0)] if len(both) else [MISSING, MISSING]
         name = f"{measure} on {on}" + ("" if layer == "model" else f", {layer}")
         yield Line(
-            *(part, forget, method or "original", name, _arrow(*(side.label for side in own))),
-            *(_arrow(number(said[left]), number(said[right])), _arrow(*shown)),
-            *(claimed, *_judged(ends, claimed, 0.0, number, there=len(both) > 0)),
+            *(part, forget, method or "original", name, _labels(own)),
+            *(_arrow(_printed(said[left]), _printed(said[right])), _arrow(*shown)),
+            *(claimed, *_judged(_ends(both, view), claimed, 0.0, number, there=len(both) > 0)),
         )
 
 
 def _spread(view: View, where: tuple[str, str, str], sides: tuple[Side, Side], said: tuple[float, float]) -> Line:
     seen = [_measured(view, side, *where[1:], "UA") for side in sides]
     shown = [fixed(pd.Series(list(values.values()), dtype=float).std()) if values else MISSING for values in seen]
-    places, claimed = _arrow(*(side.label for side in sides)), _sign(said[1] - said[0])
+    places, claimed = _labels(sides), _sign(said[1] - said[0])
     left, right = (np.array([side[seed] for seed in both]) for both in [_both(*seen)] for side in seen)
     ends: Ends = (None, None, None)
     if len(left) >= FEWEST_FOR_SPREAD and np.ptp(left) > 0 and np.ptp(right) > 0:
@@ -285,7 +266,7 @@ def _both(left: Values, right: Values) -> list[int]:
 def _updates(
     view: View, where: tuple[str, str, str], sides: tuple[Side, Side], said: tuple[list[int], list[int]]
 ) -> Iterator[Line]:
-    compared = _arrow(*(side.label for side in sides))
+    compared = _labels(sides)
     claimed = _sign(float(np.mean(said[1]) - np.mean(said[0]))) if all(said) else "0"
     shown = _arrow(*(f"{steps[0]}-{steps[1]}" if steps else MISSING for steps in said))
     _, forget, method = where
@@ -304,10 +285,6 @@ def _verdict(view: View, where: tuple[str, str, str], places: str, target: float
         (v for v in view.verdicts if (v.reading, v.comparison.label, v.comparison.forget, v.method, v.at) == wanted),
         None,
     )
-
-
-Ends = tuple[float | None, float | None, float | None]
-"""Effect, low and high end; an end without a bound is infinite."""
 
 
 def _as_paper(verdict: Verdict | None, claimed: str, margin: float) -> tuple[str, str]:

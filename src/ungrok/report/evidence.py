@@ -13,11 +13,15 @@ from pydantic import Field, ValidationError
 from ungrok.core.errors import RecipeError, shown_file
 from ungrok.core.files import read_json, write_text
 from ungrok.core.schema import Schema, explain
-from ungrok.report.names import Names
+from ungrok.report.evidence_numbers import FiledEnd, FiledMeasure, ends, measures
+from ungrok.report.scale import Scale, scale
+from ungrok.report.view import View
 from ungrok.study.folder import StudyFolder
 from ungrok.study.loading import load
+from ungrok.study.names import Names
 from ungrok.study.place import comparisons
 from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_blocks import BASE, Side
 from ungrok.study.store import explained
 from ungrok.study.verdict_file import VERSION, FiledVerdict, read_verdicts
 
@@ -34,7 +38,7 @@ class FiledAnswer(Schema):
 class Evidence(Schema):
     """What one study says, and what it was made with."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     recipe: str = Field(description="name of the recipe")
     hash: str = Field(description="hash of the recipe, which differs between recipes that differ in any key")
     commit: str | None = Field(description="commit of the package that judged it, with + where it was changed since")
@@ -42,17 +46,26 @@ class Evidence(Schema):
     device: str = Field(description="cpu or cuda")
     hardware: str = Field(description="name of the processor or GPU")
     seeds: list[int]
-    names: dict[str, str] = Field(description="names for people, by label of a method, forget split or comparison")
+    scale: Scale = Field(description="model, data, length of the training and seeds")
+    names: dict[str, str] = Field(
+        description="names for people, by label of a method, forget split, comparison or side of one"
+    )
     families: dict[str, str] = Field(description="family of each method, by label")
+    kinds: dict[str, str] = Field(description="kind of each method and forget rule, by label")
     transitions: dict[str, dict[str, int]] = Field(
         description="per arm, the number of seeds by status of their training"
     )
     first: list[str] = Field(description="what did not happen, in sentences")
     answers: list[FiledAnswer]
+    durable: str = Field("", description='the answer to "Does forgetting last?", where it was asked')
     mechanism: list[str] = Field(
         [], description="what goes with the cost of unlearning, in sentences, where it was measured"
     )
     verdicts: list[FiledVerdict] = Field(description="those of the headline family, as verdicts.json holds them")
+    measures: list[FiledMeasure] = Field(description="measures of the paper's tables, a family of their own")
+    ends: list[FiledEnd] = Field(
+        description="accuracies before unlearning, of oracles, and after it at the matched dose"
+    )
 
     def called(self, label: str) -> str:
         """Return the name of a method, forget split or comparison; of two splits with an arrow between them, both names."""
@@ -117,6 +130,7 @@ def of_study(path: Path) -> Evidence:
     answered = read_json(path / "report" / "answers.json")
     measured = path / "report" / "mechanism.json"
     verdicts = [one for one in read_verdicts(path / "report" / "verdicts.json") if one.headline]
+    view = View.of(study)
     return Evidence(
         recipe=recipe.name,
         hash=load(str(path / "recipe.yaml")).hash,  # a study's own recipe names the device that it ran on
@@ -125,21 +139,28 @@ def of_study(path: Path) -> Evidence:
         device=recipe.device,
         hardware=hardware(made, recipe),
         seeds=recipe.seeds,
+        scale=scale(recipe),
         names=_names(recipe),
         families={method.label: method.family for method in recipe.unlearn},
+        kinds={one.label: one.kind for one in recipe.unlearn} | {one.label: one.kind for one in recipe.forget},
         transitions=counted(study.results.transitions),
         first=answered["first"],
         answers=[FiledAnswer.model_validate(answer) for answer in answered["claims"]],
+        durable=(answered.get("durable") or {}).get("text", ""),
         mechanism=read_json(measured) if measured.is_file() else [],
         verdicts=verdicts,
+        measures=measures(view, study.alpha, exploratory=not (made.get("look") or {}).get("first_headline_same", True)),
+        ends=ends(view),
     )
 
 
 def _names(recipe: Recipe) -> dict[str, str]:
     names = Names(recipe)
+    series = [(arm, stage) for arm in (BASE, *recipe.arms) for stage in recipe.stages_of(arm)]
+    stages = {Side(arm=arm, stage=stage).label: names.series(arm, stage) for arm, stage in series}
     compared = {one.label: names.comparison(one) for one in comparisons(recipe)}
     splits = {label: names.forget(label) for label in recipe.forget_labels()}
-    return compared | splits | {label: names.method(label) for label in recipe.unlearn_labels()}
+    return stages | compared | splits | {label: names.method(label) for label in recipe.unlearn_labels()}
 
 
 def hardware(made: dict[str, Any], recipe: Recipe) -> str:

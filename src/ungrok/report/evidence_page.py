@@ -14,7 +14,7 @@ from ungrok.core.files import write_json, write_text
 from ungrok.report.across import Question, SettingWord, Tally, questions
 from ungrok.report.evidence import Evidence
 from ungrok.report.figures.drawing import STYLE, glyphs_named
-from ungrok.report.figures.forest import forest
+from ungrok.report.figures.forest import forests
 from ungrok.report.format import plural, unit_of
 from ungrok.report.page import distinct, filled, saved
 from ungrok.report.sections import Section, Shown
@@ -148,7 +148,7 @@ def write_evidence(out: Path, every: Sequence[Evidence]) -> Path:
     with explained(out), mpl.rc_context(STYLE), glyphs_named():
         (out / "figures").mkdir(parents=True, exist_ok=True)
         by_name = {one.recipe: one for one in every}
-        pictures = distinct([picture for one in asked if (picture := forest(one, by_name))])
+        pictures = distinct([picture for one in asked for picture in forests(one, by_name)])
         shown = [saved(picture, out / "figures") for picture in pictures]
         write_text(out / "evidence.html", filled(contents(every, asked, shown)))
         write_json(out / "evidence.json", as_json(every))

@@ -24,6 +24,39 @@ from ungrok.report.tables.table import Table
 from ungrok.report.view import View
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE
+from ungrok.study.units import units_of
+
+ACCURACIES = (
+    "UA, RA and TA are accuracies in [0, 1] on the forget data, the retained training data and the test data; a larger UA means more is "
+    "remembered."
+)
+TOKENS = (
+    "UA and RA are the shares of answer tokens that are the model's first choice after the true prefix, on forgotten and retained pairs, TA that "
+    "on real authors and world facts, which only the base model was taught; a larger UA means more is remembered."
+)
+
+
+def exposed_question(view: View, examples: str, measured: str) -> str:
+    """Return what a study of randomized exposure asks, and what it was run on.
+
+    Args:
+        view: The study.
+        examples: What is learned, in words.
+        measured: What UA, RA and TA are.
+
+    """
+    recipe, units = view.recipe, units_of(view.recipe)
+    exposure = recipe.trajectory.exposure
+    assert exposure is not None
+    unlearn = f"{plural(len(recipe.unlearn), 'method')} {'unlearn' if len(recipe.unlearn) > 1 else 'unlearns'}"
+    arms = f", in the arms {spoken(view.arms)}" if recipe.arms else ""
+    return (
+        f"Is what a model learned early easier to make it forget than what it learned late? Here chance decides which {examples} a "
+        f"{recipe.model.kind} model is shown from the start and which only after {100 * exposure.late:g} % of {recipe.trajectory.steps:,} steps, then so much "
+        f"more often that all are shown equally often in the end, with {units.counted(len(units))}{arms}. {unlearn} "
+        f"{spoken(view.names.forgets(recipe.forget_labels()))} from models {spoken([view.names.stage(stage) for stage in view.stages])}, and both groups are compared within each model. "
+        f"{measured}"
+    )
 
 
 class ReportFamily(ABC):
@@ -62,6 +95,8 @@ class ClassReport(ReportFamily):
         """Return what the study asks, and what it was run on."""
         recipe = view.recipe
         data = getattr(recipe.problem, "dataset", recipe.problem.kind)
+        if recipe.trajectory.exposure:
+            return exposed_question(view, f"examples of {data}", ACCURACIES)
         arms = f", in the arms {spoken(view.arms)}" if recipe.arms else ""
         stages = [view.names.stage(stage) for stage in view.stages]
         forgotten = spoken(view.names.forgets(recipe.forget_labels()))
@@ -70,8 +105,7 @@ class ClassReport(ReportFamily):
             f"Is a model easier to make forget when its training went on past grokking, the late jump of {view.signal} that "
             f"follows memorization? Here {recipe.model.kind} models are trained on {data} for {recipe.trajectory.steps:,} steps "
             f"with {plural(len(recipe.seeds), 'seed')}{arms}. From models {spoken(stages)}, {unlearn} {forgotten}; "
-            "all else is the same, and stages are compared seed by seed. UA, RA and TA are accuracies in [0, 1] on the forget data, "
-            "the retained training data and the test data; a larger UA means more is remembered."
+            f"all else is the same, and stages are compared seed by seed. {ACCURACIES}"
         )
 
     def pictures(self, view: View) -> Iterator[Picture]:
@@ -107,14 +141,14 @@ class AnswerReport(ReportFamily):
     def question(self, view: View) -> str:
         """Return what the study asks, and what it was run on."""
         recipe, stages = view.recipe, [view.names.stage(stage) for stage in view.stages]
+        if recipe.trajectory.exposure:
+            return exposed_question(view, f"question-answer pairs of {recipe.problem.kind}", TOKENS)
         return (
             "Are examples that a language model learned at another time easier to make it forget? Here "
             f"{recipe.model.kind} models are trained on question-answer pairs of {recipe.problem.kind} for {recipe.trajectory.steps:,} steps "
             f"with {plural(len(recipe.seeds), 'seed')}{' from a base model' if recipe.base else ''}; the loss of every pair is followed, and "
             f"forget sets are drawn from groups that were learned early (grokked) and late (ungrokked). {plural(len(recipe.unlearn), 'method')} "
-            f"unlearn {spoken(view.names.forgets(recipe.forget_labels()))} from models {spoken(stages)}; groups are compared seed by seed. UA and RA are the shares "
-            "of answer tokens that are the model's first choice after the true prefix, on forgotten and retained pairs, TA that on real authors "
-            "and world facts, which only the base model was taught; a larger UA means more is remembered."
+            f"unlearn {spoken(view.names.forgets(recipe.forget_labels()))} from models {spoken(stages)}; groups are compared seed by seed. {TOKENS}"
         )
 
     def pictures(self, view: View) -> Iterator[Picture]:

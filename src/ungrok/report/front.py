@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from ungrok.core.errors import spoken
-from ungrok.report.format import number, plural
-from ungrok.report.names import place_name
+from ungrok.report.format import number
 from ungrok.report.view import View
-from ungrok.study.claims import Answer, At, answers, first_things, headline_standings, lasting_sentence, resolved
-from ungrok.study.claims.answers import opened
-from ungrok.study.claims.lasting import QUESTION
-from ungrok.train.stages import stage_name
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ungrok.study.claims import QUESTION, Answer, At, answers, durable_of, first_things, resolved
+from ungrok.study.exposure_checks import check_sentences
+from ungrok.study.names import place_name
+from ungrok.study.units import units_of
 
 STAGES = {
     "pre_grok": "what early stopping on validation accuracy would have kept before the jump",
@@ -47,21 +42,19 @@ LASTING = (
 
 ATTACK = (
     "something done to a model after unlearning that may bring back what it was to forget, as relearning, quantization or pruning; the oracle "
-    "is attacked in the same way. R is the worst gap: the largest UA of the model less that of the oracle under the same attack."
+    "is attacked in the same way. R is the worst gap: the largest UA of the model less that of the oracle under the same attack, walks "
+    "to other models apart."
+)
+
+PAIR = (
+    "two seeds that share their data, groups and forget sets, with the roles of the groups swapped: what one shows early the other shows late. "
+    "So every example is its own control, and the two are one observation."
 )
 
 EFFECT = (
     "the earlier side against the later one: a ratio (× 2: the earlier side needs twice as much), or a difference in percentage points. "
     "Above × 1 and above 0 agrees with the paper (arXiv 2512.03437)."
 )
-
-
-STANDINGS = (
-    ("hidden", "has hidden what it was to forget", "have hidden what they were to forget"),
-    ("forgotten", "has forgotten", "have forgotten"),
-    ("undecided", "is undecided", "are undecided"),
-)
-"""By the word for R: what is said of one method and of several; see :func:`ungrok.study.stress.standings`."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +64,9 @@ class Screen:
     Args:
         first: What did not happen, which a reader must know before anything else.
         answers: One answer per claim that has rows in the headline family.
-        durable: Whether forgetting lasts, and what attacks say of it; empty where neither was asked.
         last: How far the words can be trusted.
+        durable: Whether forgetting lasts, and what attacks say of it; empty where neither was asked.
+        asked: The question that these sentences answer.
 
     """
 
@@ -80,51 +74,20 @@ class Screen:
     answers: list[Answer]
     last: list[str]
     durable: Sequence[str] = ()
+    asked: str = QUESTION
 
 
 def first_screen(view: View, looked: str = "") -> Screen:
     """Return the first screen of a study; ``looked`` says how often it was judged before, see :func:`looks`."""
     if not view.recipe.claims.compare:
         return Screen(["Nothing was compared, so there is no verdict."], [], [])
-    named = [replace(verdict, method=view.names.method(verdict.method)) for verdict in view.verdicts]
-    first = first_things(named, view.recipe, view.results.transitions)
+    named = view.names.called(view.verdicts)
+    results = view.results
+    first = [*first_things(named, view.recipe, results.transitions), *check_sentences(view.recipe, results)]
     last = [looked, CALIBRATE] if any(verdict.headline for verdict in named) else []
-    durable = [sentence for sentence in (lasts(view), stands(view)) if sentence]
+    durable = durable_of(view.lasts, view.recipe, results.stress, view.names.side).sentences
     every = answers(named, view.recipe, view.names.side)
     return Screen(first, every, [sentence for sentence in last if sentence], durable)
-
-
-def lasts(view: View) -> str:
-    """Return the answer to the question whether forgetting lasts, without the question; empty where no path was tried."""
-    sentence = lasting_sentence(view.lasts, view.recipe, view.names.side)
-    return (sentence or "").removeprefix(QUESTION).strip()
-
-
-def stands(view: View) -> str:
-    """Return what attacks say of the forgetting at the headline's place, side by side; empty where none had an oracle beside it."""
-    headline, stress = resolved(view.recipe), view.results.stress
-    if stress.empty or headline is None or headline.compare is None:
-        return ""
-    rows, said = headline_standings(stress, view.recipe), []
-    for side in headline.compare:
-        own = rows[(rows["arm"] == side.arm) & (rows["stage"] == stage_name(side.stage))]
-        own = own[own["forget"] == side.forget] if side.forget else own
-        if len(own):
-            said.append(f"{opened(side, view.names.side)} {_standing(own)}")
-    return f"Under attack, {'; '.join(said)}." if said else ""
-
-
-def _standing(rows: pd.DataFrame) -> str:
-    """Return how many methods have hidden, and how many forgotten, with the mean worst gap and the floor."""
-    counts, methods = rows["word"].value_counts(), rows["method"].nunique()
-    of = f" of {plural(methods, 'method')}" if methods == len(rows) else f" of {plural(len(rows), 'setting')}"
-    parts: list[str] = []
-    for word, one, several in STANDINGS:
-        if word in counts.index:
-            parts.append(f"{counts[word]}{'' if parts else of} {one if counts[word] == 1 else several}")
-    floors = rows["floor"].dropna()
-    floor = f" (two oracles differ by {floors.mean():.2f})" if len(floors) else ""
-    return f"{spoken(parts)}: the worst gap to the oracle is {rows['gap'].mean():.2f} on average{floor}"
 
 
 def looks(alpha: float, number_of_look: int, seeds_before: Sequence[Sequence[int]]) -> str:
@@ -189,12 +152,15 @@ def words(view: View) -> Iterator[tuple[str, str]]:
     if len(view.results.stress):
         yield "attack", ATTACK
     yield "effect", EFFECT
+    units = units_of(view.recipe)
+    if units.paired:
+        yield "swapped pair", PAIR
     yield (
         "word",
         (
             f"supported or refuted where the interval leaves out no difference. The rows of the headline family are tested together by "
-            f"swapping the sides of whole seeds, so that any false word among them has a chance of at most {claims.alpha:g}; words speak of "
+            f"swapping the sides of whole {units.noun}, so that any false word among them has a chance of at most {claims.alpha:g}; words speak of "
             "sides, not of means. Refuted also where the effect is too small to matter. Rows outside the family are exploratory, and so is "
-            "everything with fewer than six seeds: an effect and its interval, no word."
+            f"everything with fewer than six {units.noun}: an effect and its interval, no word."
         ),
     )

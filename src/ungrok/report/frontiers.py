@@ -13,6 +13,7 @@ from ungrok.study.inference import Differences, family
 from ungrok.study.place import Comparison
 from ungrok.study.search import grid_of
 from ungrok.study.track import Track
+from ungrok.study.units import units_of
 
 Floats = NDArray[np.float64]
 
@@ -93,7 +94,11 @@ def frontier(view: View, comparison: Comparison, method: str) -> Frontier | None
     left, right = (
         np.array([least_damage((paths[seed] for paths in side if seed in paths), accuracy) for seed in both]) for side in sides
     )  # fmt: skip
-    return Frontier(left, right, *band(left - right, view.recipe.claims.alpha))
+    differences = np.full((len(view.recipe.seeds), len(LEVELS)), np.nan)
+    differences[[view.recipe.seeds.index(seed) for seed in both]] = left - right
+    units = units_of(view.recipe)
+    there = sorted(units.whole(frozenset(view.recipe.seeds.index(seed) for seed in both)))
+    return Frontier(left, right, *band(units.means(differences)[there], view.recipe.claims.alpha))
 
 
 def median_of_seeds(values: Floats) -> Floats:

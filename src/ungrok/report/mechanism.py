@@ -12,10 +12,10 @@ import pandas as pd
 
 from ungrok.core.errors import RecipeError, spoken
 from ungrok.report.format import MISSING, bracketed, fixed, missing
-from ungrok.report.names import metric_name
 from ungrok.report.view import View
 from ungrok.study.folder import StudyFolder
 from ungrok.study.mediation import CHANGES, MEASURE, changes, headline, mediation, pooled
+from ungrok.study.names import metric_name
 
 MEASURE_ALONE = [column for column in MEASURE if column != "on"]
 

@@ -160,8 +160,8 @@ def saved(picture: Picture, folder: Path) -> dict[str, str]:
         layout.execute(figure)
         figure.set_layout_engine(None)  # With a layout, every file is drawn once more to make it.
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = Image.frombuffer("RGBA", canvas.get_width_height(physical=True), canvas.buffer_rgba())
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = Image.frombuffer("RGBA", canvas.get_width_height(physical=True), canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     # Every pixel is opaque: without the fourth channel, and at this level, writing takes two thirds of the time and the file is smaller.
     pixels.convert("RGB").save(image, "png", dpi=(figure.dpi, figure.dpi), compress_level=4)
     (folder / f"{picture.name}.png").write_bytes(image.getvalue())

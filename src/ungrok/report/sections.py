@@ -13,6 +13,7 @@ from ungrok.report.tables import costs, oracle, transitions, updates, verdicts
 from ungrok.report.tables import mechanism as mechanism_tables
 from ungrok.report.tables.components import components
 from ungrok.report.tables.controls import controls
+from ungrok.report.tables.exposure import exposure
 from ungrok.report.tables.lasting import lasting_table
 from ungrok.report.tables.provenance import provenance
 from ungrok.report.tables.sequences import sequences
@@ -71,6 +72,7 @@ def sections(
     """
     return [
         *_of_verdicts(view, family.later),
+        *_optional("exposure", "Randomized exposure", exposure(view)),
         Section("figures", "Figures", figures=_of("figures", figures)),
         *_optional("lasting", "Forgetting that lasts", lasting_table(view), _of("lasting", figures)),
         *_optional("stress", "Attacks after unlearning", stress_tables(attacks), _of("stress", figures)),

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from ungrok.report.format import MISSING, bracketed, number
-from ungrok.report.names import Names
 from ungrok.study.claims import Doses, Lasts, Verdict, lasting_of
 from ungrok.study.folder import StudyFolder
+from ungrok.study.names import Names
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.plan import Plan
 from ungrok.study.recipe import Recipe
@@ -134,8 +134,7 @@ class View:
     @property
     def primary(self) -> float | str:
         """The first target that is a number, or the first at all."""
-        targets = self.recipe.claims.targets
-        return next((target for target in targets if not isinstance(target, str)), targets[0])
+        return self.recipe.claims.primary
 
     @cached_property
     def paths(self) -> dict[Place, Tracks]:
@@ -153,7 +152,10 @@ class View:
         tried = repaired(self.results.lasting)
         paths = {(place, seed): path for place, own in self.paths.items() for seed, path in own.items()}
         return lasting_of(
-            {(place, seed): replace(path, repaired=tried.get((seed, place), ())) for (place, seed), path in paths.items()},
+            {
+                (place, seed): replace(path, repaired=tried.get((seed, place), ()))
+                for (place, seed), path in paths.items()
+            },
             self.recipe,
         )
 

@@ -19,12 +19,14 @@ class Price:
         update: Seconds of one update.
         evaluation: Seconds of scoring all splits once.
         weights: Bytes that a file keeps of the model's weights.
+        measuring: Seconds of one measurement along a trajectory, which may read fewer examples; as many as an evaluation when None.
 
     """
 
     update: float
     evaluation: float
     weights: int
+    measuring: float | None = None
 
 
 @dataclass(frozen=True)

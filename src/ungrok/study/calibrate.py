@@ -22,6 +22,7 @@ from ungrok.study.claims.verdicts import Doses, Verdict
 from ungrok.study.inference import FEWEST, flips
 from ungrok.study.place import comparisons
 from ungrok.study.recipe import Recipe
+from ungrok.study.units import units_of
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,18 @@ def calibrate(
     level = recipe.claims.alpha if alpha is None else alpha
     if draws < 1:
         raise RecipeError(f"draws: {draws} is not at least 1")
-    if len(recipe.seeds) < FEWEST:
-        raise RecipeError(f"seeds: {len(recipe.seeds)} seeds give no words, so none can be wrong; at least {FEWEST} do")
-    every = flips(len(recipe.seeds))
+    units = units_of(recipe)
+    if len(units) < FEWEST:
+        raise RecipeError(
+            f"seeds: {units.counted(len(units))} give no words, so none can be wrong; at least {FEWEST} do"
+        )
+    every = flips(len(units))
     drawn = every[np.random.default_rng(seed).permutation(len(every))[:draws]]
     counts: Counter[str] = Counter()
     claims: tuple[str, ...] = ()
     for signs in drawn:
-        flipped = {seed for seed, sign in zip(recipe.seeds, signs, strict=True) if sign < 0}
+        turned = [places for places, sign in zip(units.members, signs, strict=True) if sign < 0]
+        flipped = {recipe.seeds[place] for places in turned for place in places}
         verdicts = judge_paths(
             [swapped(paths, recipe, flipped) for paths in replicates], recipe, doses, level, headline_only=True
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ungrok.core.errors import shown
 from ungrok.study.recipe_blocks import BASE
 from ungrok.study.seeding import Seeds
+from ungrok.study.units import drawing
 
 if TYPE_CHECKING:
     from ungrok.data.base import Problem
@@ -17,7 +18,7 @@ def seen_by(recipe: Recipe, problem: Problem, seed: int) -> Problem:
     """Return the problem as one seed of a recipe sees it: with data of its own where the recipe says ``data_seed: per_seed``."""
     if recipe.data_seed is None:
         return problem
-    return problem.model_copy(update={"data_seed": Seeds(seed).data})
+    return problem.model_copy(update={"data_seed": Seeds(drawing(recipe, seed)).data})
 
 
 def check_draws(recipe: Recipe) -> None:

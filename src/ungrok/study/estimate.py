@@ -131,24 +131,28 @@ def _price(run: Run) -> Price:
     if run.data.timed_in_part:
         train = run.data.train
         few = train.of(torch.arange(min(SAMPLE, len(train))))
-        each = timed(lambda: few.score(run.model, run.objective, SAMPLE)) / len(few)
+        each = timed(lambda: few.score(run.model, run.scorer, SAMPLE)) / len(few)
         examples = len(train) + len(run.data.validation) + len(run.data.test)
         return Price(UPDATE * each * run.batches.batch_size, examples * each, weights)
-    return Price(timed(lambda: run.advance(run.step + 1)), _measure(run), weights)
+    evaluation, measuring = _measure(run)
+    return Price(timed(lambda: run.advance(run.step + 1)), evaluation, weights, measuring)
 
 
-def _measure(run: Run) -> float:
-    """Return the seconds of an evaluation, computed from those of a part of the examples."""
+def _measure(run: Run) -> tuple[float, float]:
+    """Return the seconds of an evaluation and of a measurement along a trajectory, computed from those of a part of the examples."""
     data, attacked, robustness = run.data, run.attacked, run.training.robustness
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     few = {name: split.of(torch.arange(min(FEW, len(split)))) for name, split in splits.items()}
     run.data = replace(data, train=few["train"], validation=few["validation"], test=few["test"])
     run.attacked = None
     try:
-        seconds = timed(run.measure) * sum(map(len, splits.values())) / sum(map(len, few.values()))
+        each = timed(run.measure) / sum(map(len, few.values()))
     finally:
         run.data, run.attacked = data, attacked
+    under_attack = 0.0
     if robustness and attacked:
         some = attacked.of(torch.arange(min(SAMPLE, len(attacked))))
-        seconds += timed(lambda: robustness.measure(run.model, some, run.objective)) * len(attacked) / len(some)
-    return seconds
+        under_attack = timed(lambda: robustness.measure(run.model, some, run.objective)) * len(attacked) / len(some)
+    every = sum(map(len, splits.values()))
+    read = sum(len(run.training.evaluate.part(name, split)) for name, split in splits.items())
+    return each * every + under_attack, each * read + under_attack

@@ -22,6 +22,7 @@ from ungrok.study.claims import Doses, Verdict, judge, resolved
 from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
 from ungrok.study.store import Store, explained
+from ungrok.study.units import swaps
 
 FIRST = 4 / 5
 """Share of alpha that the first look spends; each later one spends one half of what is left."""
@@ -70,13 +71,13 @@ def look(store: Store, recipe: Recipe, headline: Mapping[str, Any]) -> Look:
 
     """
     path = store.root / "looks" / f"{study_digest(recipe)}.json"
-    seeds = tuple(sorted(recipe.seeds))
+    seeds, fewest = tuple(sorted(recipe.seeds)), FEWEST * (2 if swaps(recipe) else 1)
     now = {"headline": dict(headline), "alpha": recipe.claims.alpha, "seeds": [list(seeds)]}
     with explained(path):
         ledger = _read(path) or now
         if not path.exists() or _adds(ledger, headline, seeds):
             ledger = _recorded(store, path, now)
-    return _judged(ledger, recipe.claims.alpha, headline, seeds)
+    return _judged(ledger, recipe.claims.alpha, headline, seeds, fewest)
 
 
 def judged(
@@ -97,7 +98,7 @@ def judged(
     headline = resolved(recipe)
     if headline is None:
         return judge(rows, recipe, doses, stress=stress, lasting=lasting), None
-    own = look(store, recipe, headline.to_dict())
+    own = look(store, recipe, headline.spec())
     exploratory = not own.first_headline_same
     return judge(rows, recipe, doses, own.alpha, exploratory=exploratory, stress=stress, lasting=lasting), own
 
@@ -143,13 +144,15 @@ def _recorded(store: Store, path: Path, now: dict[str, Any]) -> dict[str, Any]:
     return ledger
 
 
-def _judged(ledger: dict[str, Any], alpha: float, headline: Mapping[str, Any], seeds: tuple[int, ...]) -> Look:
+def _judged(
+    ledger: dict[str, Any], alpha: float, headline: Mapping[str, Any], seeds: tuple[int, ...], fewest: int
+) -> Look:
     earlier = [tuple(each) for each in ledger["seeds"]]
     if ledger["headline"] != dict(headline):
         return Look(alpha, 0, tuple(earlier), first_headline_same=False)
     before = tuple(earlier[: earlier.index(seeds)] if seeds in earlier else earlier)
     least = min(alpha, ledger["alpha"])
-    if len(seeds) < FEWEST:
+    if len(seeds) < fewest:
         return Look(least, 0, before, first_headline_same=True)
-    number = 1 + sum(len(each) >= FEWEST for each in before)
+    number = 1 + sum(len(each) >= fewest for each in before)
     return Look(least * share(number), number, before, first_headline_same=True)

@@ -17,10 +17,12 @@ import torch
 
 from ungrok.core.files import checksum, write_json, write_text
 from ungrok.core.schema import digest
-from ungrok.study.claims import Doses, Verdict, answers, first_things
+from ungrok.study.claims import Doses, Verdict, answers, durable_of, first_things, lasting_of, paths_of
+from ungrok.study.exposure_checks import check_sentences
 from ungrok.study.jobs import Unlearn
 from ungrok.study.jobs.paths import matched_dose
 from ungrok.study.loading import to_yaml
+from ungrok.study.names import Names
 from ungrok.study.plan import Plan, device_of
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import Results
@@ -43,6 +45,7 @@ TABLES = {
     "sequences": "sequences",
     "stress": "stress",
     "lasting": "lasting",
+    "learned": "learned",
 }
 """By the name of a table's file: the attribute of the results that holds it."""
 
@@ -147,17 +150,25 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[Verdict
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))
         write_json(out / "provenance.json", sealed(made | {"verdicts_schema": VERSION, "files": sums}))
         _json(out / "report" / "verdicts.json", [verdict.to_dict() for verdict in verdicts])
-        _json(out / "report" / "answers.json", filed_answers(plan.recipe, results.transitions, verdicts))
+        _json(out / "report" / "answers.json", filed_answers(plan.recipe, results, verdicts))
 
 
-def filed_answers(recipe: Recipe, transitions: pd.DataFrame, verdicts: list[Verdict]) -> dict[str, Any]:
-    """Return what ``answers.json`` holds: first what did not happen, then a word and a sentence per claim."""
+def filed_answers(recipe: Recipe, results: Results, verdicts: list[Verdict]) -> dict[str, Any]:
+    """Return what ``answers.json`` holds: what did not happen and what checks say, a word and a sentence per claim, and whether forgetting lasts.
+
+    The sentences are those of the report's first screen.
+    """
+    names = Names(recipe)
+    named = names.called(verdicts)
+    tried = results.lasting
+    lasting = [] if tried.empty else lasting_of(paths_of(results.rows, None, tried), recipe)
     return {
-        "first": first_things(verdicts, recipe, transitions),
+        "first": [*first_things(named, recipe, results.transitions), *check_sentences(recipe, results)],
         "claims": [
             {"claim": own.claim.kind, "verdict": own.word, "text": own.sentence, "overturned_by": own.overturned_by}
-            for own in answers(verdicts, recipe)
+            for own in answers(named, recipe, names.side)
         ],
+        "durable": durable_of(lasting, recipe, results.stress, names.side).to_dict(),
     }
 
 

@@ -16,6 +16,8 @@ from ungrok.study import jobs
 from ungrok.study.draws import seen_by
 from ungrok.study.job import AnyJob
 from ungrok.study.jobs.blocks import Forget, OwnLoss
+from ungrok.study.jobs.learned import LearnedSpec
+from ungrok.study.jobs.leveled import LeveledSpec
 from ungrok.study.jobs.matched import MatchedSpec
 from ungrok.study.jobs.oracle import OracleSpec
 from ungrok.study.jobs.rescaled import RescaledSpec
@@ -28,9 +30,11 @@ from ungrok.study.plan_sequences import ORACLE, SECOND_ORACLE, SequenceJobs, add
 from ungrok.study.plan_stress import StressJobs, add_lasting, add_stress
 from ungrok.study.rates import Extent
 from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_blocks import BASE, Rescaled
+from ungrok.study.recipe_blocks import BASE, Level, Rescaled
 from ungrok.study.seeding import Seeds
+from ungrok.study.units import assignment, drawing
 from ungrok.train import Training
+from ungrok.train.exposure import Assignment
 from ungrok.train.stages import stage_name
 
 J = TypeVar("J", bound=AnyJob)
@@ -50,6 +54,7 @@ class ArmSettings:
         training: How it is trained.
         device: The device.
         loss: The base arm's loss where this arm was trained with another, else None: all arms are unlearned and measured alike.
+        assignment: Which groups its exposure has, which depends on the seed; None without one.
 
     """
 
@@ -59,6 +64,7 @@ class ArmSettings:
     training: Training
     device: str
     loss: OwnLoss | None
+    assignment: Assignment | None = None
 
     @classmethod
     def of(cls, recipe: Recipe, name: str) -> ArmSettings:
@@ -78,6 +84,7 @@ class ArmSettings:
             without=without,
             part="base" if training else None,
             measured="classes left" if without and without.rule.empties_classes else None,
+            assignment=None if training else self.assignment,
         )
 
 
@@ -91,6 +98,7 @@ class Request:
         rule: The forget rule.
         draw: Which draw of the rule, counted from 0.
         split: Key of the job that makes the split, for rules that depend on how training went.
+        drawing: The seed whose draws it takes: ``seed``, or that of its swapped pair.
         phase: Which of several requests in sequence, counted from 1.
 
     """
@@ -98,6 +106,7 @@ class Request:
     arm: ArmSettings
     seed: int
     rule: ForgetRule
+    drawing: int
     draw: int = 0
     split: str | None = None
     phase: int = 1
@@ -106,9 +115,9 @@ class Request:
     def forget(self) -> Forget:
         """The rule with the seed of its draw, and those of the requests before it."""
         if self.phase > 1:
-            *before, own = Seeds(self.seed).requests_of(self.phase)
+            *before, own = Seeds(self.drawing).requests_of(self.phase)
             return Forget(rule=self.rule, seed=own, before=tuple(before))
-        return Forget(rule=self.rule, seed=Seeds(self.seed).forget_of(self.draw))
+        return Forget(rule=self.rule, seed=Seeds(self.drawing).forget_of(self.draw))
 
     @property
     def split_input(self) -> dict[str, str]:
@@ -136,6 +145,7 @@ class Plan:
         measurements: The analyses.
         stress: The attacks after unlearning.
         lasting: The searches for the first place of a path that lasts; ``rows`` is the key of the search.
+        learned: (arm, seed, forget label, draw) to the key of the job that reads when the examples were learned, where they are staggered.
         warnings: What a reader of the report must know, for instance small forget sets.
         arms: What the trainings of each arm are made of.
         extents: How far searches have come; those that are not listed are in their first round.
@@ -158,6 +168,7 @@ class Plan:
     measurements: list[Measurement] = field(default_factory=list)
     stress: list[StressJobs] = field(default_factory=list)
     lasting: list[PathJobs] = field(default_factory=list)
+    learned: dict[tuple[str, int, str, int], str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     arms: dict[str, ArmSettings] = field(default_factory=dict)
     extents: Extents = field(default_factory=dict)
@@ -181,7 +192,8 @@ class Plan:
     def settings(self, arm: str, seed: int) -> ArmSettings:
         """Return what the trainings of an arm are made of for one seed."""
         settings = self.arms[arm]
-        return replace(settings, problem=seen_by(self.recipe, settings.problem, seed))
+        problem, own = seen_by(self.recipe, settings.problem, seed), assignment(self.recipe, settings.training, seed)
+        return replace(settings, problem=problem, assignment=own)
 
     def grow(self, extents: Extents) -> list[AnyJob]:
         """Bring searches further, in a new round, and return the jobs that this adds; others may go."""
@@ -223,7 +235,7 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
     arms = {arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)}
     plan = Plan(recipe, arms=arms, extents=extents or {})
     for arm in plan.arms:
-        for seed in recipe.seeds:
+        for seed in recipe.seeds_of(arm):
             _add_trajectory(plan, arm, seed)
     for arm, seed in plan.trajectories:
         _add_seed(plan, arm, seed)
@@ -259,14 +271,14 @@ def _add_seed(plan: Plan, arm: str, seed: int) -> None:
     recipe = plan.recipe
     for stage in recipe.stages_of(arm):
         plan.stages[arm, seed, stage] = _add_stage(plan, arm, seed, stage)
-    for rule in recipe.forget:
+    for rule in recipe.forget_of(arm):
         for draw in range(recipe.forget_draws):
             _add_draw(plan, _requested(plan, arm, seed, rule, draw))
 
 
 def _requested(plan: Plan, arm: str, seed: int, rule: ForgetRule, draw: int = 0, phase: int = 1) -> Request:
     """Return a request, after adding the job that makes its split where that depends on how training went."""
-    request = Request(plan.settings(arm, seed), seed, rule, draw, phase=phase)
+    request = Request(plan.settings(arm, seed), seed, rule, drawing(plan.recipe, seed), draw, phase=phase)
     if not rule.from_trajectory:
         return request
     inputs, label = {"trajectory": plan.trajectories[arm, seed]}, f"split {rule.label}, {arm}, seed {seed}"
@@ -279,6 +291,8 @@ def _requested(plan: Plan, arm: str, seed: int, rule: ForgetRule, draw: int = 0,
 def _add_draw(plan: Plan, request: Request) -> None:
     """Add what follows from one draw of a forget split: its oracles and its paths, each as often as the recipe says."""
     recipe, arm, seed, first = plan.recipe, request.arm.name, request.seed, request.draw == 0
+    if request.arm.training.exposure and request.split is None:
+        _add_learned(plan, request)
     trained = _add_without(plan, request, Seeds(seed).training)
     noisy = seed in recipe.seeds[: recipe.noise_seeds]
     retrained = _add_without(plan, request, Seeds(seed).noise) if noisy else None
@@ -294,6 +308,16 @@ def _add_draw(plan: Plan, request: Request) -> None:
         for method in recipe.unlearn:
             for repeat in range(recipe.unlearn_seeds):
                 add_paths(plan, request, stage, method, oracle, repeat)
+
+
+def _add_learned(plan: Plan, request: Request) -> None:
+    """Add the job that reads when the examples of a split were shown and learned."""
+    arm, seed, label = request.arm.name, request.seed, request.rule.label
+    spec = LearnedSpec(forget=request.forget, **plan.recipe.claims.learned.to_dict())
+    job = jobs.WhenLearned(
+        spec, {"trajectory": plan.trajectories[arm, seed]}, f"when learned, {label}, {arm}, seed {seed}"
+    )
+    plan.learned[arm, seed, label, request.draw] = plan.add(job)
 
 
 def _add_without(plan: Plan, request: Request, seed: int) -> str:
@@ -348,6 +372,9 @@ def _add_stage(plan: Plan, arm: str, seed: int, stage: str) -> str:
     rule = plan.recipe.transition
     if control is None:
         return plan.add(jobs.Stage(StageSpec(stage=stage, transition=rule), trajectory, f"stage {label}"))
+    if isinstance(control, Level):
+        level = LeveledSpec(of=control.of, at=control.at, times=rule.sustained if control.sustained else 1)
+        return plan.add(jobs.LeveledCheckpoint(level, trajectory, f"level {label}"))
     if isinstance(control, Rescaled):
         source = _add_stage(plan, arm, seed, stage_name(control.stage))
         return plan.add(

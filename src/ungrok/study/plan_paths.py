@@ -63,6 +63,13 @@ def at_strengths(plan: Plan, method: Unlearner, forget: str) -> Unlearner:
     return with_strengths(method, plan.extent(method.label, forget))
 
 
+def _in_arm(recipe: Recipe, arm: str, method: Unlearner) -> Unlearner:
+    """Return a method at the learning rate that it has in an arm."""
+    factor = recipe.arms[arm].unlearn_lr if arm in recipe.arms else None
+    rate = getattr(method, "lr", None)
+    return method if factor is None or rate is None else method.model_copy(update={"lr": factor * rate})
+
+
 def add_paths(plan: Plan, request: Request, stage: str, method: Unlearner, oracle: str | None, repeat: int = 0) -> None:
     """Add the path of a method from a stage and, where its rate is searched for, those at the other rates of its grid.
 
@@ -94,7 +101,7 @@ def path_spec(
     """
     recipe = plan.recipe
     return UnlearnSpec(
-        unlearn=at_strengths(plan, method, request.rule.label),
+        unlearn=_in_arm(recipe, request.arm.name, at_strengths(plan, method, request.rule.label)),
         forget=request.forget,
         seed=seed,
         batches=recipe.batches,

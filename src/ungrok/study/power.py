@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ungrok.study.inference import EXACT_UP_TO, Floats, flips
+from ungrok.study.inference import EXACT_UP_TO, OTHERS_FIRST, Floats, flips
 
 TABLES = 300
 """Simulated families, the same for every ratio that is tried."""
@@ -21,6 +21,26 @@ LARGEST = 1000.0
 def smallest_p(seeds: int) -> float:
     """Return the smallest p-value that joint sign flips of so many seeds can give: one over their number."""
     return 0.5 ** (min(seeds, EXACT_UP_TO + 1) - 1)
+
+
+def found_first_and_last(rows: int, last: int, seeds: int, alpha: float = 0.05) -> tuple[float | None, float | None]:
+    """Return the ratios that a family finds in the rows that are tested first, and in those that are tested last; None where there are none.
+
+    Where there are both, each part has its own share of alpha, as in :func:`~ungrok.study.inference.family`.
+
+    Args:
+        rows: Rows of the family.
+        last: How many of them are tested last.
+        seeds: As for :func:`detectable`.
+        alpha: Of the whole family.
+
+    """
+    share = OTHERS_FIRST if 0 < last < rows else 1.0
+    first, after = rows - last, last
+    return (
+        detectable(first, seeds, share * alpha) if first else None,
+        detectable(after, seeds, (1 - share or 1.0) * alpha) if after else None,
+    )
 
 
 def detectable(rows: int, seeds: int, alpha: float = 0.05, power: float = 0.8, sd: float = 0.3) -> float:

@@ -14,7 +14,7 @@ from ungrok.core.errors import NotApplicable, RecipeError, UngrokError, first_li
 from ungrok.core.modules import duplicate
 from ungrok.core.scores import evaluating
 from ungrok.core.weights import kept
-from ungrok.data.base import Data, Problem
+from ungrok.data.base import Data
 from ungrok.data.batches import TensorBatches
 from ungrok.data.forget import SMALL, ForgetRule
 from ungrok.data.local import LocalGrokking
@@ -24,10 +24,12 @@ from ungrok.study.claims.headline import resolved
 from ungrok.study.draws import seen_by
 from ungrok.study.inference import FEWEST
 from ungrok.study.plan import device_of
+from ungrok.study.problem_data import seen_data
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Rescaled
 from ungrok.study.room import built, check_counts, check_paths
 from ungrok.study.seeding import Seeds
+from ungrok.study.units import assignment, drawing, units_of
 from ungrok.train import Training
 
 
@@ -52,22 +54,17 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
     for arm in reversed((BASE, *recipe.arms)):
         data, of_arm = _try_arm(recipe, arm)
         warnings += of_arm
-    if resolved(recipe) is not None and len(recipe.seeds) < FEWEST:
-        warnings.append(
-            f"{_counted(len(recipe.seeds), 'seed')}: under {FEWEST} every row of the report is exploratory."
-        )
+    units = units_of(recipe)
+    if resolved(recipe) is not None and len(units) < FEWEST:
+        warnings.append(f"{units.counted(len(units))}: under {FEWEST} every row of the report is exploratory.")
     return data, list(dict.fromkeys(warnings))
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     """Return an arm's data and warnings about them, after trying everything that the arm needs."""
     problem, model, training = recipe.for_arm(arm)
     training.speed.check(torch.device(device_of(recipe)))
-    data = seen_by(recipe, problem, recipe.seeds[0]).load()
+    data = seen(recipe, arm, recipe.seeds[0])
     warnings = problem.warnings()
     if training.robustness:
         training.robustness.subset(data.validation)
@@ -80,25 +77,35 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     _check_attacks(recipe, network, data)
     _check_rescaled(recipe, arm, network, data)
     _check_rewound(recipe, arm)
+    _check_exposure(recipe, data, training)
     for rule in recipe.forget:
         if rule.from_trajectory:
             _check_local(rule, data, training, recipe.requests)
             continue
-        smallest = min(_sizes(recipe, problem, rule, data))
+        sizes = list(_sizes(recipe, arm, rule, data))
+        _check_repair(recipe, rule, len(data.train) - max(sizes))
+        smallest = min(sizes)
         if smallest < SMALL:
             text = f"forget split {rule.label!r} holds only {smallest} examples"
             warnings.append(f"{text}; under {SMALL}, one example moves UA by more than 3 points.")
     return data, warnings
 
 
-def _sizes(recipe: Recipe, problem: Problem, rule: ForgetRule, data: Data) -> Iterator[int]:
+def seen(recipe: Recipe, arm: str, seed: int) -> Data:
+    """Return the data as the trajectory of an arm and a seed sees them."""
+    problem, _, training = recipe.for_arm(arm)
+    return seen_data(seen_by(recipe, problem, seed).load(), training, assignment(recipe, training, seed))
+
+
+def _sizes(recipe: Recipe, arm: str, rule: ForgetRule, data: Data) -> Iterator[int]:
     """Yield the number of forget examples of every draw and request of every seed; ``data`` are those of the first."""
     for seed in recipe.seeds:
-        own = data if recipe.data_seed is None or seed == recipe.seeds[0] else seen_by(recipe, problem, seed).load()
+        same = recipe.data_seed is None and recipe.for_arm(arm)[2].exposure is None
+        own, drawn_by = data if same or seed == recipe.seeds[0] else seen(recipe, arm, seed), drawing(recipe, seed)
         for draw in range(recipe.forget_draws):
-            yield len(rule.split(own, Seeds(seed).forget_of(draw)).forget)
+            yield len(rule.split(own, Seeds(drawn_by).forget_of(draw)).forget)
         if recipe.requests > 1:
-            *before, last = Seeds(seed).requests_of(recipe.requests)
+            *before, last = Seeds(drawn_by).requests_of(recipe.requests)
             yield from map(len, rule.split(own, last, before).requests)
 
 
@@ -136,6 +143,15 @@ def _check_methods(recipe: Recipe, network: nn.Module, data: Data, training: Tra
             method.check(Material(network, network, ours, theirs, (), objective, None, None, 0))
 
 
+def _check_exposure(recipe: Recipe, data: Data, training: Training) -> None:
+    """Raise UngrokError where an exposure does not fit the data or the steps, or leaves an oracle nothing to be shown at first."""
+    if training.exposure is None or training.batch_size is None:
+        return
+    for rule in recipe.forget:
+        split = None if rule.from_trajectory else rule.split(data, Seeds(drawing(recipe, recipe.seeds[0])).forget)
+        training.exposure.order(data, training.steps, training.batch_size, 0, None if split is None else split.retain)
+
+
 def _check_local(rule: ForgetRule, data: Data, training: Training, requests: int) -> None:
     """Raise RecipeError where it can be told before training that a split by groups of local grokking will fail."""
     try:
@@ -144,18 +160,18 @@ def _check_local(rule: ForgetRule, data: Data, training: Training, requests: int
         raise RecipeError(
             f"forget: kind {rule.kind!r} reads losses of question-answer pairs, which this problem does not have"
         ) from None
-    size: int = getattr(rule, "size", 0) * requests
+    size, key = getattr(rule, "size", 0) * requests, "requests: " if requests > 1 else ""
     if size >= len(data.train):
-        asked = f"size {size}" if requests == 1 else f"{requests} requests forget {size}"
+        asked = f"size {size}" if requests == 1 else f"{requests} sets hold {size}"
         raise RecipeError(
-            f"forget split {rule.label!r}: {asked} of {len(data.train)} training examples; nothing would be left"
+            f"{key}forget split {rule.label!r}: {asked} of {len(data.train)} training examples; nothing would be left"
         )
     if isinstance(rule, LocalGrokking):
         per_epoch = math.ceil(len(data.train) / (training.batch_size or len(data.train)))
         try:
             rule.using.check(len(data.train), training.steps / per_epoch, size)
         except RecipeError as error:
-            raise RecipeError(f"forget split {rule.label!r}: {error}") from None
+            raise RecipeError(f"{key}forget split {rule.label!r}: {error}") from None
 
 
 def _try(network: nn.Module, kind: str, data: Data, training: Training) -> None:
@@ -189,13 +205,31 @@ def _check_analyses(recipe: Recipe, network: nn.Module, data: Data) -> None:
 
 
 def _check_attacks(recipe: Recipe, network: nn.Module, data: Data) -> None:
-    few = data.train.of(torch.arange(2))
-    own = StressMaterial(recipe.trajectory.objective(data), few, few, few, None, network, network)
-    for place, test in enumerate(recipe.stress.attacks if recipe.stress else []):
-        try:
-            test.check(network, own)
-        except (NotApplicable, RecipeError) as error:
-            raise RecipeError(f"stress.attacks.{place}: {error}") from None
+    """Raise RecipeError where an attack cannot be made on the models of the first seed; who is asked for in training is not known yet."""
+    if recipe.stress is None:
+        return
+    seeds, objective = Seeds(recipe.seeds[0]), recipe.trajectory.objective(data)
+    for rule in recipe.forget:
+        if rule.from_trajectory:
+            forget = retain = data.train
+        else:
+            split = rule.split(data, seeds.forget)
+            forget, retain = data.train.of(split.forget), data.train.of(split.retain)
+        own = StressMaterial(objective, forget, retain, data.test, None, network, network, seeds.stress)
+        for place, test in enumerate(recipe.stress.attacks):
+            try:
+                test.check(network, own)
+            except (NotApplicable, RecipeError) as error:
+                raise RecipeError(f"stress.attacks.{place}: {error}") from None
+
+
+def _check_repair(recipe: Recipe, rule: ForgetRule, retained: int) -> None:
+    """Raise RecipeError where an update of the repair would need more retained examples than there are."""
+    if recipe.lasting and recipe.lasting.batch > retained:
+        raise RecipeError(
+            f"lasting.batch: {recipe.lasting.batch} retained examples per update, and forget split {rule.label!r} leaves {retained}; "
+            f"allowed: at most {retained}"
+        )
 
 
 def _check_rewound(recipe: Recipe, arm: str) -> None:

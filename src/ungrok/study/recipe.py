@@ -18,6 +18,7 @@ from ungrok.methods import UNLEARNERS, Unlearner
 from ungrok.models.base import MODELS, Model
 from ungrok.study.draws import check_draws
 from ungrok.study.grids import with_grids
+from ungrok.study.levels import with_levels
 from ungrok.study.rates import rated
 from ungrok.study.recipe_blocks import (
     BASE,
@@ -26,6 +27,7 @@ from ungrok.study.recipe_blocks import (
     BatchSizes,
     Claims,
     Control,
+    Level,
     Matched,
     Observation,
     Probe,
@@ -33,6 +35,7 @@ from ungrok.study.recipe_blocks import (
 )
 from ungrok.study.recipe_search import Search, check_search, with_search
 from ungrok.study.recipe_stress import Lasting, Stress, check_stress, references, with_attacks
+from ungrok.study.units import check_exposure
 from ungrok.train.loop import Training
 from ungrok.train.speed import UnlearningSpeed
 from ungrok.train.stages import STAGES, check_stage, stage_name, step_of
@@ -90,8 +93,10 @@ class Recipe(Schema):
     )
     arms: dict[str, Arm] = {}
     transition: TransitionRule = TransitionRule()
-    controls: dict[str, Control] = Field({}, description="further stages, by name: matched and rescaled checkpoints")
-    stages: list[str | int] = Field(["pre_grok", "grokked"], min_length=1)
+    controls: dict[str, Control] = Field({}, description="further stages, by name: by level, matched, rescaled")
+    stages: list[str | int] = Field(
+        ["pre_grok", "grokked"], min_length=1, description="names, steps, or {kind: level, of, at, name, sustained}"
+    )
     forget: list[AnyForgetRule] = Field(min_length=1)
     forget_draws: int = Field(
         1, ge=1, description="times that each seed draws each forget split, with an oracle of each"
@@ -121,7 +126,7 @@ class Recipe(Schema):
     @model_validator(mode="before")
     @classmethod
     def _renamed(cls, value: Any) -> Any:
-        return with_attacks(with_grids(with_search(renamed(value)))) if isinstance(value, dict) else value
+        return with_attacks(with_grids(with_levels(with_search(renamed(value))))) if isinstance(value, dict) else value
 
     @field_validator("seeds")
     @classmethod
@@ -158,12 +163,18 @@ class Recipe(Schema):
         if BASE in self.arms:
             raise ValueError(f"arms: {BASE!r} is the recipe itself; give the arm another name")
         arms = [BASE, *self.arms]
+        check_exposure(self)
         self._check_stages(arms)
         for key, name, allowed in self._references(arms):
             if name not in allowed:
                 raise ValueError(
                     f"{key}: {shown(name)} is not in this recipe; allowed: {listed(allowed)}{nearest(name, allowed)}"
                 )
+        for arm, changes in self.arms.items():
+            if changes.unlearn_lr and self.search:
+                raise ValueError(f"arms.{arm}.unlearn_lr: {changes.unlearn_lr:g} does not go with a search for rates")
+        if self.observe.drawn and self.requests > 1:
+            raise ValueError(f"observe.drawn: does not go with requests: {self.requests}; leave one of them out")
         for arm in arms:
             training = self.for_arm(arm)[2]
             if self.transition.signal == "adversarial" and training.robustness is None:
@@ -173,6 +184,7 @@ class Recipe(Schema):
         return self
 
     def _check_stages(self, arms: list[str]) -> None:
+        levels = [name for name, control in self.controls.items() if isinstance(control, Level)]
         matched = [name for name, control in self.controls.items() if isinstance(control, Matched)]
         for name, control in self.controls.items():
             if name in STAGES or step_of(name) is not None:
@@ -181,8 +193,13 @@ class Recipe(Schema):
                 raise ValueError(
                     f"controls: {shown(name)} is a name that analyses use for their inputs; give the control another"
                 )
-            # A rescaled model may be that of a matched checkpoint; nothing else may follow from a control.
-            allowed = matched if isinstance(control, Rescaled) else []
+            if isinstance(control, Level):
+                continue
+            # A rescaled model may be that of a matched checkpoint; nothing else may follow from a control but a level.
+            allowed = [*levels, *(matched if isinstance(control, Rescaled) else [])]
+            for arm in arms:
+                if isinstance(control, Matched) and name in self.stages_of(arm):
+                    self._check_seeds(name, control.arm, arm)
             check_stage(stage_name(control.stage), allowed, f"controls.{name}.stage")
         for arm in arms:
             for stage in self.stages_of(arm):
@@ -192,12 +209,24 @@ class Recipe(Schema):
                 if (step_of(stage) or 0) > steps:
                     raise ValueError(f"{key}: {shown(stage)} lies beyond the last of {steps} steps")
 
+    def _check_seeds(self, name: str, matched: str, arm: str) -> None:
+        """Raise ValueError where an arm has seeds that the arm to which its checkpoint is matched lacks."""
+        if matched in (BASE, *self.arms) and len(self.seeds_of(matched)) < len(self.seeds_of(arm)):
+            raise ValueError(
+                f"controls.{name}.arm: {shown(matched)} has fewer seeds than arm {shown(arm)}, whose stage this is"
+            )
+
     def _references(self, arms: list[str]) -> Iterable[tuple[str, str, list[str]]]:
         for side in (side for pair in self.claims.compare for side in pair):
             yield "claims.compare arm", side.arm, arms
             yield "claims.compare stage", stage_name(side.stage), self.stages_of(side.arm)
             if side.forget:
                 yield "claims.compare forget", side.forget, self.forget_labels()
+        for label in self.claims.headline.forget or []:
+            yield "claims.headline.forget", label, self.forget_labels()
+        for arm, changes in self.arms.items():
+            for label in changes.forget or ():
+                yield f"arms.{arm}.forget", label, self.forget_labels()
         for name, control in self.controls.items():
             if isinstance(control, Matched):
                 yield f"controls.{name}.arm", control.arm, arms
@@ -210,6 +239,15 @@ class Recipe(Schema):
         """Return the names of an arm's stages."""
         own = self.arms[arm].stages if arm != BASE else None
         return list(dict.fromkeys(map(stage_name, self.stages if own is None else own)))
+
+    def seeds_of(self, arm: str) -> list[int]:
+        """Return the seeds that an arm has."""
+        return self.seeds if arm == BASE else self.seeds[: self.arms[arm].seeds]
+
+    def forget_of(self, arm: str) -> list[ForgetRule]:
+        """Return the forget splits of an arm."""
+        own = self.arms[arm].forget if arm != BASE else None
+        return [rule for rule in self.forget if own is None or rule.label in own]
 
     def all_stages(self) -> list[str]:
         """Return the names of all arms' stages, the recipe's own first."""

@@ -11,6 +11,7 @@ from ungrok.core.errors import listed
 from ungrok.core.schema import Schema
 from ungrok.evaluate.targets import target_column
 from ungrok.train.matching import Nuisance, Part
+from ungrok.train.stages import Signal
 
 BASE = "base"
 """The arm that a recipe describes without its ``arms``."""
@@ -31,17 +32,40 @@ class Side(Schema):
 
 
 class Margins(Schema):
-    """Differences that are too small to matter: a claim whose interval lies within ± the margin is refuted as "no difference"."""
+    """Differences that are too small to matter: a claim whose interval lies within ± the margin is refuted as "no difference".
+
+    The last two say up to which difference groups of randomized exposure count as alike.
+    """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"base_loss", "oracle_score"})
 
     efficiency: float = Field(0.1, gt=0, description="log ratio of updates; 0.1 is about 10 %")
     collateral: float = Field(0.01, gt=0, description="accuracy in [0, 1]")
     stability: float = Field(0.1, gt=0, description="log ratio of standard deviations")
     oracle_gap: float = Field(0.01, gt=0, description="mean absolute difference of accuracies in [0, 1]")
     paper: float = Field(0.01, gt=0, description="accuracy in [0, 1]; UES has no margin")
+    base_loss: float = Field(0.1, gt=0, description="log ratio of losses before training; 0.1 is about 10 %")
+    oracle_score: float = Field(0.05, gt=0, description="UA or extraction strength in [0, 1]")
+
+
+class Learned(Schema):
+    """When an example counts as learned: from the first recorded step on from which its loss stays low and near to its last one."""
+
+    epsilon: float = Field(0.1, gt=0, description="the loss is at or below, in the unit of the training loss")
+    delta: float = Field(0.1, gt=0, description="how near to its last value it stays, in the same unit")
 
 
 HeadlineMetric = Literal[
-    "same_rate", "own_rate", "distance", "damage", "lasting", "price", "durability", "oracle_gap", "spread"
+    "same_rate",
+    "own_rate",
+    "distance",
+    "damage",
+    "lasting",
+    "price",
+    "durability",
+    "oracle_gap",
+    "spread",
+    "beyond_oracle",
 ]
 
 
@@ -55,10 +79,13 @@ def _as_sides(pair: Any) -> Any:
 class Headline(Schema):
     """The rows that are judged together, in which alone words are given; what is left out is chosen by default."""
 
+    optional: ClassVar[frozenset[str]] = frozenset({"forget"})
+
     compare: tuple[Side, Side] | None = Field(None, description="one of claims.compare; the first when null")
     target: float | Literal["oracle"] | None = Field(
         None, description="one of claims.targets; the first that is a number when null"
     )
+    forget: list[str] | None = Field(None, min_length=1, description="labels of forget splits; all when null")
     metrics: list[HeadlineMetric] | None = Field(
         None, min_length=1, description="per method and forget split; as many as give at most 60 rows when null"
     )
@@ -69,7 +96,7 @@ class Headline(Schema):
 class Claims(Schema):
     """What is compared, at which levels of forgetting, and when a difference counts."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"headline"})
+    optional: ClassVar[frozenset[str]] = frozenset({"headline", "learned"})
 
     compare: list[tuple[Side, Side]] = Field([], description="pairs of sides, the earlier one first")
     targets: list[float | Literal["oracle"]] = Field([0.1, 0.5, "oracle"], min_length=1)
@@ -82,6 +109,7 @@ class Claims(Schema):
     alpha: float = Field(0.05, gt=0, lt=1, description="significance level; intervals cover 1 − alpha")
     margins: Margins = Margins()
     headline: Headline = Headline()
+    learned: Learned = Field(Learned(), description="where a training shows some examples later than others")
 
     @property
     def primary(self) -> float | Literal["oracle"]:
@@ -92,6 +120,22 @@ class Claims(Schema):
     def main_target(self) -> float | Literal["oracle"]:
         """The target of the headline family."""
         return self.primary if self.headline.target is None else self.headline.target
+
+    def level(self, asks: str) -> float:
+        """Return that target, which must be a level of UA.
+
+        Args:
+            asks: What needs it, as the start of a message.
+
+        Raises:
+            ValueError: If it is no number.
+
+        """
+        target = self.main_target
+        if isinstance(target, float):
+            return target
+        key = "claims.targets" if self.headline.target is None else "claims.headline.target"
+        raise ValueError(f"{key}: {asks} a level of UA, which {target!r} is not; give a number, for instance 0.1")
 
     @field_validator("compare", mode="before")
     @classmethod
@@ -122,6 +166,11 @@ class Claims(Schema):
         pair, target = self.headline.compare, self.headline.target
         if pair is not None and pair not in self.compare:
             raise ValueError(f"headline.compare: {' → '.join(side.label for side in pair)} is not in claims.compare")
+        compared = pair or next(iter(self.compare), ())
+        if self.headline.forget and any(side.forget for side in compared):
+            raise ValueError(
+                "headline.forget: the comparison names its forget splits already; leave one of the two out"
+            )
         if target is not None and target not in self.targets:
             raise ValueError(
                 f"headline.target: {target} is not in claims.targets; allowed: {listed(map(str, self.targets))}"
@@ -137,11 +186,36 @@ class BatchSizes(Schema):
     validation: int = Field(64, ge=1)
 
 
+class DrawnNumbers(Schema):
+    """How many examples are scored between the first and the last place of a path, beside those that are forgotten.
+
+    They are drawn once for each seed of a path. At both ends all examples are scored; see :mod:`ungrok.evaluate.drawn`.
+    """
+
+    retain: int | None = Field(None, ge=1, description="retained training examples; all when null")
+    validation: int | None = Field(None, ge=1, description="validation examples; all when null")
+    test: int | None = Field(None, ge=1, description="test examples; all when null")
+    moved: int | None = Field(
+        None,
+        ge=1,
+        description="forgotten and retained examples on which the distance of functions is measured, at the ends as well; when null 100, of language models 16",
+    )
+
+    def scored(self, every: int) -> int:
+        """Return about how many of ``every`` examples are scored between the ends; as many are taken to be forgotten as retained."""
+        if self.retain is None or self.validation is None or self.test is None:
+            return every
+        return min(every, 2 * self.retain + self.validation + self.test)
+
+
 class Observation(Schema):
     """When a path is observed: after every update at first, then after log-spaced ones, and at its end."""
 
+    optional: ClassVar[frozenset[str]] = frozenset({"drawn"})
+
     every_until: int = Field(32, ge=1, description="up to this update every one is observed")
     spacing: float = Field(0.05, gt=0, description="relative distance between observed updates after that")
+    drawn: DrawnNumbers | None = Field(None, description="examples scored between the ends of a path; all when null")
 
 
 class Along(Schema):
@@ -176,13 +250,22 @@ class Arm(Schema):
     With ``grid: {trajectory.sam.rho: [0.02, 0.05]}`` it becomes one arm for each value.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"grid", "family"})
-    listed_later: ClassVar[frozenset[str]] = frozenset({"grid", "family"})
+    optional: ClassVar[frozenset[str]] = frozenset({"grid", "family", "seeds", "forget", "unlearn_lr"})
+    listed_later: ClassVar[frozenset[str]] = optional
 
     problem: dict[str, Any] = {}
     model: dict[str, Any] = {}
     trajectory: dict[str, Any] = {}
     stages: list[str | int] | None = Field(None, min_length=1, description="stages of this arm; the recipe's when null")
+    seeds: int | None = Field(
+        None, ge=1, description="how many of the recipe's seeds it has, the first ones; all when null"
+    )
+    forget: list[str] | None = Field(
+        None, min_length=1, description="labels of the forget splits of this arm; the recipe's when null"
+    )
+    unlearn_lr: float | None = Field(
+        None, gt=0, description="by what the learning rates of unlearning are multiplied in this arm; 1 when null"
+    )
     grid: dict[str, float] | None = Field(
         None,
         min_length=1,
@@ -233,4 +316,32 @@ class Rescaled(Schema):
         return f"the model of {self.stage} with {layers}: the same function"
 
 
-Control = Annotated[Matched | Rescaled, Field(discriminator="kind")]
+class Level(Schema):
+    """The first evaluated step at which a signal of training reaches a level; also written as an entry of ``stages``."""
+
+    kind: Literal["level"] = "level"
+    of: Signal = Field(description="an accuracy, which must be at or above the level, or a loss, at or below it")
+    at: float = Field(gt=0, description="an accuracy in [0, 1], or a loss")
+    sustained: bool = Field(
+        False, description="whether it must hold in as many evaluations in a row as transition.sustained says"
+    )
+
+    @model_validator(mode="after")
+    def _an_accuracy(self) -> Level:
+        if self.of.endswith("accuracy") and self.at > 1:
+            raise ValueError(f"at: {self.at:g} is not an accuracy; allowed: above 0, at most 1")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name of an entry of ``stages`` that has none, for instance ``train_accuracy-0.79``."""
+        return f"{self.of}-{self.at:g}"
+
+    def described(self) -> str:
+        """Return which step this is, as the report says it."""
+        side = "at or above" if self.of.endswith("accuracy") else "at or below"
+        held = ", and stays there in the evaluations after it" if self.sustained else ""
+        return f"the first evaluated step at which {self.of.replace('_', ' ')} is {side} {self.at:g}{held}"
+
+
+Control = Annotated[Matched | Rescaled | Level, Field(discriminator="kind")]

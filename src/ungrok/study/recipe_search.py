@@ -47,13 +47,7 @@ def search_target(claims: Claims) -> float:
         ValueError: If there is no number.
 
     """
-    own = claims.headline.target
-    if own == "oracle":
-        raise ValueError(f"claims.headline.target: a search ends its paths at a level of UA, which {own!r} is not")
-    target = next((target for target in claims.targets if isinstance(target, float)), None) if own is None else own
-    if target is None:
-        raise ValueError("claims.targets: a search ends its paths at a level of UA; add a number, for instance 0.1")
-    return target
+    return claims.level("a search ends its paths at")
 
 
 def with_search(content: dict[str, Any]) -> dict[str, Any]:

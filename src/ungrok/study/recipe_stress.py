@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from ungrok.audits import STRESS_TESTS, StressTest
-from ungrok.audits.base import Several
+from ungrok.audits.base import Several, default_attacks
+from ungrok.audits.relearn import BATCH, LR
 from ungrok.core.errors import listed, shown
 from ungrok.core.plain import check_name
 from ungrok.core.schema import Schema
@@ -38,7 +39,7 @@ def where_label(where: float | str) -> str:
 class Stress(Schema):
     """Attacks on the models after unlearning, on the oracles and on the models before."""
 
-    attacks: list[AnyStressTest] = Field(min_length=1, description="all that run on the problem's models when left out")
+    attacks: list[AnyStressTest] = Field(min_length=1, description="those of ungrok.attack when left out")
     places: list[Where] | None = Field(
         None, min_length=1, description="places on each path; every target, the rewound one and the end when null"
     )
@@ -77,10 +78,10 @@ class Lasting(Schema):
 
     updates: int = Field(50, ge=1, description="updates of the repair")
     lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], *Several] = Field(
-        (0.005, 0.01, 0.02), description="learning rates of the repair; the one that brings most back counts"
+        LR, description="learning rates of the repair; the one that brings most back counts"
     )
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="of the repair; SGD with a momentum of 0.9")
-    batch: int = Field(64, ge=2, description="retained examples per update of the repair")
+    batch: int = Field(BATCH, ge=2, description="retained examples per update of the repair")
     methods: list[str] | None = Field(None, min_length=1, description="labels of methods; all when null")
     rates: Literal["nominal", "all"] = Field(
         "nominal", description="all: also at the rates that a search has tried; nominal: at the recipe's own alone"
@@ -88,14 +89,12 @@ class Lasting(Schema):
 
 
 def with_attacks(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the plain content of a recipe, a block ``stress`` without ``attacks`` filled in: with all that run on the problem's models."""
+    """Return the plain content of a recipe, a block ``stress`` without ``attacks`` filled in: with those that are made by default."""
     block, problem = content.get("stress"), content.get("problem")
     kind = getattr(problem, "kind", None) or (problem.get("kind") if isinstance(problem, dict) else None)
     if not isinstance(block, dict) or "attacks" in block or kind not in PROBLEMS.names():
         return content
-    family = PROBLEMS.get(kind).family
-    tests = [{"kind": name} for name in STRESS_TESTS.names() if family in STRESS_TESTS.get(name).inputs]
-    return content | {"stress": {"attacks": [*tests, {"kind": "interpolate", "to": "oracle"}], **block}}
+    return content | {"stress": {"attacks": default_attacks(PROBLEMS.get(kind).family), **block}}
 
 
 def references(recipe: Recipe) -> Iterator[tuple[str, str, list[str]]]:
@@ -120,6 +119,9 @@ def check_stress(recipe: Recipe) -> None:
                 f"stress.attacks.{number}: {shown(test.kind)} attacks {models} models only; those of problem "
                 f"{shown(recipe.problem.kind)} are {family} models"
             )
+    attacked, there = recipe.stress and recipe.stress.seeds, len(recipe.seeds)
+    if attacked and attacked > there:
+        raise ValueError(f"stress.seeds: {attacked}, and the recipe has {there}; allowed: at most {there}")
     if recipe.lasting:
         lasting_target(recipe.claims)
 
@@ -131,8 +133,4 @@ def lasting_target(claims: Claims) -> float:
         ValueError: If it is no number.
 
     """
-    target = claims.primary if claims.headline.target is None else claims.headline.target
-    if isinstance(target, float):
-        return target
-    key = "claims.targets" if claims.headline.target is None else "claims.headline.target"
-    raise ValueError(f"{key}: lasting needs a level of UA, which {target!r} is not; give a number, for instance 0.1")
+    return claims.level("lasting needs")

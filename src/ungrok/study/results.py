@@ -21,8 +21,10 @@ from ungrok.study.jobs import (
     Train,
     Trained,
     Unlearn,
+    WhenLearned,
 )
 from ungrok.study.jobs.checkpoint import CheckpointResult
+from ungrok.study.jobs.leveled import LeveledResult
 from ungrok.study.jobs.matched import MatchedResult, MatchValues
 from ungrok.study.jobs.oracle import OracleAccuracies
 from ungrok.study.jobs.rescaled import RescaledResult
@@ -30,11 +32,12 @@ from ungrok.study.jobs.snapshot import SnapshotResult
 from ungrok.study.jobs.trained import FinishedTraining, trajectory_of
 from ungrok.study.plan import Plan
 from ungrok.study.plan_paths import PathJobs
-from ungrok.study.recipe_blocks import Matched, Rescaled, Side
+from ungrok.study.recipe_blocks import Control, Level, Matched, Side
 from ungrok.study.results_stress import LASTING, STRESS, lasting_table, stress_table
 from ungrok.study.store import Finished, R, S, Store
 from ungrok.study.track import REPLICATE
 from ungrok.train import Transition
+from ungrok.train.matching import mismatch
 
 KEYS = ["seed", "arm", "stage", "step", "forget", "method"]
 
@@ -57,7 +60,8 @@ MECHANISM = [
 
 
 CONTROLS = ["seed", "arm", "stage", "step", "reason", "equal", "to", "tolerance", "wanted", "found", "mismatch"]
-"""Columns of the table of controls. Rescaled: ``wanted`` and ``found`` are weight norms, ``mismatch`` the change of logits."""
+"""Columns of the table of controls. Rescaled: ``wanted`` and ``found`` are weight norms, ``mismatch`` the change of logits. Level: ``wanted``
+is the level, ``found`` the signal where it was reached."""
 
 SEQUENCES = [
     *("seed", "arm", "stage", "forget", "method", "subject", "phase", "of", "UA", "RA", "TA", "bystander_accuracy"),
@@ -94,6 +98,7 @@ class Results:
         sequences: One row per phase of requests in sequence and set forgotten so far; empty where the recipe asks for one request.
         stress: One row per setting and observed place of every attack after unlearning; empty where the recipe has none.
         lasting: One row per place of a path that was put to a repair; empty where the recipe asks for none.
+        learned: One row per draw of a forget split: when its examples were shown and learned; empty where they are not staggered.
 
     """
 
@@ -109,6 +114,7 @@ class Results:
     sequences: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SEQUENCES))
     stress: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=STRESS))
     lasting: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LASTING))
+    learned: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def collect(plan: Plan, store: Store) -> Results:
@@ -150,6 +156,7 @@ class _Tables:
             sequences=self.sequences(),
             stress=stress_table(self.plan, self.store),
             lasting=lasting_table(self.plan, self.store),
+            learned=self.learned(),
         )
 
     def stage(self, arm: str, seed: int, stage: str) -> CheckpointResult:
@@ -226,8 +233,17 @@ class _Tables:
             table.append(row)
         return pd.DataFrame(table)
 
+    def learned(self) -> pd.DataFrame:
+        """Return one row per draw of a forget split, where the training staggers its examples."""
+        names = ("arm", "seed", "forget", "draw")
+        rows = [
+            dict(zip(names, at, strict=True)) | self.open(key, WhenLearned).result.to_dict()
+            for at, key in self.plan.learned.items()
+        ]
+        return pd.DataFrame(rows)
+
     def controls(self) -> pd.DataFrame:
-        """Return one row per matched or rescaled checkpoint."""
+        """Return one row per checkpoint by level, matched or rescaled."""
         table = []
         for (arm, seed, stage), key in self.plan.stages.items():
             control = self.plan.recipe.controls.get(stage)
@@ -315,7 +331,10 @@ def _named(accuracies: OracleAccuracies, prefix: str) -> dict[str, float | None]
     return {f"{prefix}{name}": value for name, value in accuracies.to_dict().items()}
 
 
-def _control(control: Matched | Rescaled, arm: str, made: CheckpointResult) -> dict[str, Any]:
+def _control(control: Control, arm: str, made: CheckpointResult) -> dict[str, Any]:
+    if isinstance(control, Level):
+        assert isinstance(made, LeveledResult)
+        return _leveled(control, made)
     if isinstance(control, Matched):
         assert isinstance(made, MatchedResult)
         to = Side(stage=control.stage, arm=control.arm).label
@@ -327,6 +346,16 @@ def _control(control: Matched | Rescaled, arm: str, made: CheckpointResult) -> d
     if change is None:
         return same
     return same | {"wanted": change.norm_before, "found": change.norm_after, "mismatch": change.change}
+
+
+def _leveled(control: Level, made: LeveledResult) -> dict[str, Any]:
+    level = {"equal": control.of, "to": "level", "wanted": control.at}
+    if made.reached is None:
+        return level
+    return level | {
+        "found": made.reached.value,
+        "mismatch": float(mismatch(made.reached.value, control.at, control.of)),
+    }
 
 
 def transition_of(plan: Plan, trajectory: FinishedTraining) -> Transition:

@@ -63,7 +63,9 @@ def stress_table(plan: Plan, store: Store) -> pd.DataFrame:
             placed = store.open(one.model, Placed, tensors=False).result
             assert isinstance(placed, PlacedResult)
             where |= {"place_dose": placed.dose, "place_updates": placed.updates}
-        table += [where | {"attack": one.attack} | row for row in store.open(one.rows, Stress, tensors=False).result.rows]
+        table += [
+            where | {"attack": one.attack} | row for row in store.open(one.rows, Stress, tensors=False).result.rows
+        ]
     return _typed(pd.DataFrame(table, columns=STRESS), ["place_updates", "updates"], ["diverged"])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.study import engine, outputs, search
-from ungrok.study.claims import Verdict, answers, first_things
+from ungrok.study.claims import Verdict
 from ungrok.study.cluster import Report, check_dashboard
 from ungrok.study.estimate import check_disk
 from ungrok.study.folder import StudyFolder, check_writable, kept_where_read_only
@@ -163,11 +163,14 @@ def _study(folder: StudyFolder, plan: Plan, results: Results, verdicts: list[Ver
 
 
 def _say_answers(recipe: Recipe, results: Results, verdicts: list[Verdict], say: Report) -> None:
-    """Say what did not happen, and the answer to every claim with its word."""
-    for text in first_things(verdicts, recipe, results.transitions):
+    """Say what did not happen, the answer to every claim with its word, and whether forgetting lasts."""
+    answered = outputs.filed_answers(recipe, results, verdicts)
+    for text in answered["first"]:
         say(f"  {text}")
-    for answer in answers(verdicts, recipe):
-        say(f"  {answer.claim.kind}: {answer.word}. {answer.sentence}")
+    for answer in answered["claims"]:
+        say(f"  {answer['claim']}: {answer['verdict']}. {answer['text']}")
+    if answered["durable"]:
+        say(f"  {answered['durable']['question']} {answered['durable']['text']}")
 
 
 def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None) -> StudyFolder:

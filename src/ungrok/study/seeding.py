@@ -40,6 +40,11 @@ class Seeds:
         return derive(self.seed, "data")
 
     @cached_property
+    def exposure(self) -> int:
+        """The seed of assigning training examples to groups that are shown early and late."""
+        return derive(self.seed, "exposure")
+
+    @cached_property
     def forget(self) -> int:
         """The seed of drawing forget splits."""
         return derive(self.seed, "forget")

@@ -19,6 +19,7 @@ from ungrok.study.mediation import MEASURE, headline
 from ungrok.study.place import Place
 from ungrok.study.recipe import Recipe
 from ungrok.study.track import Track, tracks
+from ungrok.study.units import Units, units_of
 
 Floats = NDArray[np.float64]
 
@@ -72,12 +73,12 @@ def slopes(rows: pd.DataFrame, mechanism: pd.DataFrame, recipe: Recipe, doses: M
 
     """
     paths = {(place, seed): track for seed, place, track in tracks(rows)}
-    table = []
+    table, units = list[list[object]](), units_of(recipe)
     for series in series_of(recipe):
         every = [*_costs(paths, series, recipe, doses), *_measures(paths, mechanism, series, recipe)]
         for readings in every:
             for held in _held(series):
-                table += _row(series, readings, held, recipe.claims.alpha)
+                table += _row(series, readings, held, recipe.claims.alpha, units)
     return pd.DataFrame(table, columns=COLUMNS)
 
 
@@ -87,11 +88,11 @@ def _held(series: Series) -> tuple[Held, ...]:
     return ("", "accuracy") if len(series.points) >= WITH_ACCURACY else ("",)
 
 
-def _row(series: Series, readings: Readings, held: Held, alpha: float) -> list[list[object]]:
+def _row(series: Series, readings: Readings, held: Held, alpha: float, units: Units) -> list[list[object]]:
     """Return the row of one quantity; none where no seed has a slope."""
     x = np.log2([value for _, _, value in series.points])
     beside = readings.accuracy if held == "accuracy" else [None] * len(readings.values)
-    each = np.array([slope(x, y, z) for y, z in zip(readings.values, beside, strict=True)])
+    each = units.means(np.array([slope(x, y, z) for y, z in zip(readings.values, beside, strict=True)]))
     n = int(np.isfinite(each).sum())
     if not n:
         return []

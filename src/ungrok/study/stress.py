@@ -6,13 +6,14 @@ the forget set, answers the same attack with what it has from elsewhere. So each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from ungrok.audits import STRESS_TESTS
 from ungrok.study.inference import FEWEST, Differences, family
 from ungrok.study.place import Place
 from ungrok.study.statistics import Estimate
@@ -26,9 +27,6 @@ ATTACKED = [*PLACE, "method", "place"]
 
 SIDE = ["arm", "stage", "forget", "method", "place"]
 """The same without the seed."""
-
-BRINGS_BACK = "interpolate"
-"""The kind of attack that is no part of the worst gap: it mixes in a model that knows what was forgotten, or one that never did."""
 
 HALF = 0.5
 """Share of the original's UA at which forgetting counts as undone."""
@@ -90,7 +88,8 @@ def floor(stress: pd.DataFrame, *, by_attack: bool = False) -> pd.DataFrame:
 
 def _worst(rows: pd.DataFrame, *, by_attack: bool) -> pd.DataFrame:
     keys = [*ATTACKED, *(["attack"] if by_attack else [])]
-    known = rows[rows["gap"].notna() & (by_attack | (rows["kind"] != BRINGS_BACK))]
+    every = rows if by_attack else counting(rows)
+    known = every[every["gap"].notna()]
     first = known.sort_values("gap", ascending=False, kind="stable").drop_duplicates(keys)
     kept = [*keys, "gap", "UA", *(name for name in ("attack", "kind", "setting", "dose") if name not in keys)]
     return first[kept].sort_values(keys, kind="stable", ignore_index=True)
@@ -204,9 +203,14 @@ def _single(stress: pd.DataFrame) -> dict[tuple[str, ...], dict[str, tuple[float
     return every
 
 
-def counting(worst: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of :func:`worst_gap` whose attack is part of R."""
-    return worst[worst["kind"] != BRINGS_BACK]
+def counting(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose attack is part of R; see :attr:`ungrok.audits.base.StressTest.counts`."""
+    return rows[~rows["kind"].isin(apart())]
+
+
+def apart() -> list[str]:
+    """Return the kinds of attacks that are no part of R."""
+    return [kind for kind in STRESS_TESTS.names() if not STRESS_TESTS.get(kind).counts]
 
 
 def _key(row: Mapping[Any, Any], names: list[str]) -> tuple[str, ...]:
@@ -214,7 +218,7 @@ def _key(row: Mapping[Any, Any], names: list[str]) -> tuple[str, ...]:
 
 
 def standings(
-    worst: pd.DataFrame, floors: pd.DataFrame, alpha: float = 0.05, *, by_attack: bool = False
+    worst: pd.DataFrame, floors: pd.DataFrame, alpha: float = 0.05, *, by_attack: bool = False, paired: bool = False
 ) -> pd.DataFrame:
     """Return, per method and side, the mean of R beside that of the floor, each with its interval over seeds, and a word.
 
@@ -227,6 +231,7 @@ def standings(
         floors: Of :func:`floor`.
         alpha: One minus the level of the intervals.
         by_attack: Whether both hold one number per attack.
+        paired: Whether seeds 2k and 2k + 1 are one unit of inference.
 
     Returns:
         Per arm, stage, forget split, method and place, and per ``attack`` where asked for: ``seeds``, ``gap``, ``low``, ``high``,
@@ -236,8 +241,10 @@ def standings(
     keys, own_floor = ([*SIDE, "attack"], [*SIDE[:3], "attack"]) if by_attack else (SIDE, SIDE[:3])
     seeds = sorted(set(worst["seed"]) | set(floors["seed"]))
     sides = list(worst.groupby(keys, sort=True))
-    above = interval_of([_by_seed(side, "gap", seeds) for _, side in sides], alpha)
-    of_floor = {tuple(key): _by_seed(side, "floor", seeds) for key, side in floors.groupby(own_floor, sort=True)}
+    above = interval_of([_by_unit(side, "gap", seeds, paired=paired) for _, side in sides], alpha)
+    of_floor = {
+        tuple(key): _by_unit(side, "floor", seeds, paired=paired) for key, side in floors.groupby(own_floor, sort=True)
+    }
     between = dict(zip(of_floor, interval_of(list(of_floor.values()), alpha), strict=True))
     table = []
     for (key, _), own in zip(sides, above, strict=True):
@@ -258,7 +265,7 @@ def over_attacks(whole: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
     """Return the standings over all attacks, with the word that follows from each attack against its own floor.
 
     An attack that breaks every model makes two oracles differ by nearly everything. Against a floor that holds it, no other attack could
-    show anything. So *hidden*: by one attack at least; *forgotten*: by every attack; else *undecided*.
+    show anything; see :func:`together`.
 
     Args:
         whole: What :func:`standings` returns for R over all attacks.
@@ -271,17 +278,15 @@ def over_attacks(whole: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
     table = []
     for row in whole.to_dict("records"):
         here = single[np.logical_and.reduce([single[name] == row[name] for name in SIDE])]
-        words = set(here["word"])
-        decided: Word = "hidden" if "hidden" in words else "forgotten" if words == {"forgotten"} else "undecided"
         shown = here[here["word"] == "hidden"]
         above = (shown["low"] - shown["floor_high"]).to_numpy()
         shown_by = None if shown.empty else str(shown["attack"].iloc[int(above.argmax())])
-        table.append(row | {"word": decided, "shown_by": shown_by})
+        table.append(row | {"word": together(here["word"]), "shown_by": shown_by})
     return pd.DataFrame(table, columns=[*whole.columns, "shown_by"])
 
 
 def standings_of(
-    stress: pd.DataFrame, chosen: Callable[[pd.DataFrame], pd.DataFrame], alpha: float
+    stress: pd.DataFrame, chosen: Callable[[pd.DataFrame], pd.DataFrame], alpha: float, *, paired: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the standings over all attacks, as :func:`over_attacks` gives them, and those attack by attack.
 
@@ -289,16 +294,28 @@ def standings_of(
         stress: A study's table ``stress``.
         chosen: Returns, of the rows of :func:`worst_gap`, those on the sides and at the places that are asked for.
         alpha: One minus the level of the intervals.
+        paired: Whether seeds 2k and 2k + 1 are one unit of inference.
 
     """
-    single = standings(
-        chosen(counting(worst_gap(stress, by_attack=True))), floor(stress, by_attack=True), alpha, by_attack=True
-    )
-    return over_attacks(standings(chosen(worst_gap(stress)), floor(stress), alpha), single), single
+    each, every = worst_gap(stress, by_attack=True), worst_gap(stress)
+    floors = floor(stress, by_attack=True)
+    single = standings(chosen(counting(each)), floors, alpha, by_attack=True, paired=paired)
+    return over_attacks(standings(chosen(every), floor(stress), alpha, paired=paired), single), single
 
 
-def _by_seed(rows: pd.DataFrame, name: str, seeds: list[int]) -> np.ndarray:
-    return rows.set_index("seed")[name].reindex(seeds).to_numpy(dtype=float)
+def together(words: Iterable[Word]) -> Word:
+    """Return the word over several attacks: *hidden* by one at least, or *forgotten* by every one; else *undecided*."""
+    every = set(words)
+    return "hidden" if "hidden" in every else "forgotten" if every == {"forgotten"} else "undecided"
+
+
+def _by_unit(rows: pd.DataFrame, name: str, seeds: list[int], *, paired: bool) -> np.ndarray:
+    """Return the values of the seeds, or the means of swapped pairs of seeds, NaN where one is missing."""
+    own = rows.set_index("seed")[name].astype(float)
+    if not paired:
+        return own.reindex(seeds).to_numpy()
+    firsts = sorted({seed - seed % 2 for seed in seeds})
+    return np.array([own.reindex([first, first + 1]).mean(skipna=False) for first in firsts], dtype=float)
 
 
 def interval_of(rows: list[np.ndarray], alpha: float) -> list[Estimate]:

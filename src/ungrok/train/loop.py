@@ -20,7 +20,8 @@ from ungrok.core.scores import Scores, device_of
 from ungrok.core.seeds import PrivateRandomState, derive
 from ungrok.core.weights import kept, whole
 from ungrok.data.base import Data, Split
-from ungrok.data.batches import TensorBatches
+from ungrok.data.batches import OrderedBatches, TensorBatches
+from ungrok.train.exposure import Exposure
 from ungrok.train.grokfast import GRADIENT_FILTERS, Grokfast
 from ungrok.train.measured import Measured
 from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
@@ -43,7 +44,18 @@ class Training(Schema):
     """How a model is trained and how densely its path is recorded."""
 
     optional: ClassVar[frozenset[str]] = frozenset(
-        {"sam", "grokfast", "penalty", "robustness", "speed", "evaluation_batch", "micro_batch", "evaluate", "evaluate_steps"}
+        {
+            "sam",
+            "grokfast",
+            "penalty",
+            "robustness",
+            "speed",
+            "evaluation_batch",
+            "micro_batch",
+            "evaluate",
+            "evaluate_steps",
+            "exposure",
+        }
     )
 
     optimizer: AnyOptimizer = AdamW()
@@ -57,6 +69,9 @@ class Training(Schema):
     sam: SAM | None = Field(None, description="sharpness-aware minimization; two backward passes per update")
     grokfast: AnyGrokfast | None = Field(None, description="filter that amplifies slow gradients")
     penalty: AnyPenalty | None = Field(None, description="term added to the training loss")
+    exposure: Exposure | None = Field(
+        None, description="a schedule that shows some examples from the start and others later"
+    )
     robustness: Robustness | None = Field(None, description="attacks measured at every evaluated step")
     speed: Speed = Field(Speed(), description="how updates are computed")
     evaluation_batch: int = Field(2048, ge=1, description="examples per batch where nothing is updated")
@@ -75,6 +90,8 @@ class Training(Schema):
             raise ValueError(
                 "loss: 'causal_lm' does not go with penalty, robustness, speed.compile or speed.cuda_graphs"
             )
+        if self.exposure and self.batch_size is None:
+            raise ValueError("exposure: needs batches of a size; give batch_size")
         if self.micro_batch and self.penalty:
             raise ValueError(f"micro_batch: {self.micro_batch} does not go with penalty")
         if self.penalty and (speed.compile or speed.cuda_graphs):
@@ -137,10 +154,13 @@ class Run:
         data: On the same device; only ``train`` is trained on.
         training: Optimizer, steps and grids.
         seed: Seed of the batch order, of the augmentation and of stochastic layers.
+        order: Where ``training`` has an exposure: gives what its :meth:`~ungrok.train.exposure.Exposure.order` returns for ``data``.
 
     """
 
-    def __init__(self, model: nn.Module, data: Data, training: Training, seed: int) -> None:
+    def __init__(
+        self, model: nn.Module, data: Data, training: Training, seed: int, order: Callable[[], Tensor] | None = None
+    ) -> None:
         speed, self.device, self.ranks = training.speed, device_of(model), Ranks.current()
         speed.check(self.device)
         training.check(self.ranks)
@@ -150,10 +170,9 @@ class Run:
         self.data = data
         self.training = training
         self.objective = training.objective(data)
-        shuffle = derive(seed, "order") if training.batch_size is not None else None
-        self.batches = TensorBatches(
-            data.train, training.batch_size, shuffle, augment=data.augment, augment_seed=derive(seed, "augment")
-        )
+        self.batches = self._batches(seed, order)
+        # An exposure is judged by when each example was learned.
+        self.followed = {*data.followed, "train"} if training.exposure else {*data.followed}
         self.forward = speed.forward(self.ranks.wrap(model), self.batches.batch_size)
         self.parameters = list(trainable(model).values())
         if not self.parameters:
@@ -168,6 +187,22 @@ class Run:
         """Losses of single examples at the last measurement, by split; empty where they are not tracked."""
         with self.random:
             pass
+
+    @property
+    def scorer(self) -> Objective:
+        """The objective by which scores are taken."""
+        return self.training.speed.scorer(self.objective, self.device)
+
+    def _batches(self, seed: int, order: Callable[[], Tensor] | None) -> TensorBatches:
+        """Return the batches of all updates."""
+        train, size, augment = self.data.train, self.training.batch_size, self.data.augment
+        augment_seed = derive(seed, "augment")
+        if (order is None) != (self.training.exposure is None):
+            raise ValueError("an order is needed where trajectory.exposure is given, and only there")
+        if order is not None and size is not None:
+            return OrderedBatches(train, size, order, augment=augment, augment_seed=augment_seed)
+        shuffle = derive(seed, "order") if size is not None else None
+        return TensorBatches(train, size, shuffle, augment=augment, augment_seed=augment_seed)
 
     def measure_on(self, classes: Tensor) -> None:
         """Measure validation, test and robust accuracy on the examples of these classes alone; what is trained on stays.
@@ -286,7 +321,7 @@ class Run:
 
         That is the norm of the weights; for each split what :meth:`ungrok.core.scores.Scores.summary` holds; with
         ``data.gradient_norm`` the norm of the gradient of the mean training loss over the training examples that are measured, in eval mode; and
-        robust accuracies. Between the first step and the last these may be fewer than all, see :class:`ungrok.train.measured.Measured`. For the splits in ``data.followed``, the losses of single examples are kept in ``examples``.
+        robust accuracies. Between the first step and the last these may be fewer than all, see :class:`ungrok.train.measured.Measured`. For the splits in ``followed``, the losses of single examples are kept in ``examples``.
         """
         row: dict[str, float | int | None] = {"step": self.step, "epoch": self.step / len(self.batches)}
         measured: dict[str, Scores] = {}
@@ -302,7 +337,7 @@ class Run:
         for name in SPLITS:
             scores = measured[name] if name in measured else self._score(name)
             row |= {f"{name}_{key}": value for key, value in scores.summary().items()}
-            if name in self.data.followed:
+            if name in self.followed:
                 self.examples[name] = scores.losses
         if self.training.robustness and self.attacked:
             row |= self.training.robustness.measure(self.model, self.attacked, self.objective)
@@ -311,12 +346,12 @@ class Run:
     def _measured(self, name: str) -> Split:
         """Return the examples of a split that are measured at the current step."""
         split: Split = getattr(self.data, name)
-        whole = self.step in (0, self.training.steps) or name in self.data.followed
+        whole = self.step in (0, self.training.steps) or name in self.followed
         return split if whole else self.training.evaluate.part(name, split)
 
     def _score(self, name: str, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
         size = self.training.evaluation_batch
-        return self._measured(name).score(self.model, self.objective, size, keep_logits=False, on_losses=on_losses)
+        return self._measured(name).score(self.model, self.scorer, size, keep_logits=False, on_losses=on_losses)
 
     def record(
         self, folder: Path, *, save_after: float = 20.0, tick: Callable[[int], None] | None = None

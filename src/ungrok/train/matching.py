@@ -48,7 +48,7 @@ def value_at(trajectory: Trajectory, step: int, on: Nuisance) -> float | None:
     return None if here.empty or here[on].isna().any() else float(here[on].iloc[0])
 
 
-def mismatch(reached: NDArray[np.float64] | float, wanted: float, on: Nuisance) -> NDArray[np.float64]:
+def mismatch(reached: NDArray[np.float64] | float, wanted: float, on: str) -> NDArray[np.float64]:
     """Return the difference of accuracies, or the relative difference of any other nuisance; 0 where both are 0."""
     values = np.asarray(reached, dtype=np.float64)
     if on.endswith("accuracy"):

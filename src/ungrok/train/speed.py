@@ -1,10 +1,10 @@
-"""Faster updates: memory layout, bfloat16, compilation, CUDA graphs; evaluation always runs in float32 on the plain model."""
+"""Faster updates: memory layout, bfloat16, compilation, CUDA graphs; evaluation runs in float32 on the plain model unless ``scores`` is set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -19,8 +19,14 @@ from ungrok.core.schema import Schema
 class Speed(Schema):
     """How updates are computed; the loss curve stays the same within the tolerances that the tests hold."""
 
+    optional: ClassVar[frozenset[str]] = frozenset({"scores"})
+
     channels_last: bool = Field(False, description="kernels and activations of convolutions in channels-last order")
     bfloat16: bool = Field(False, description="autocast the model's passes to bfloat16; weights and loss stay float32")
+    scores: bool = Field(
+        False,
+        description="take scores by passes in bfloat16 too: of trajectories, oracles, paths and attacks; a language model's losses move by some thousandths of a nat",
+    )
     compile: bool = Field(False, description="torch.compile; the first updates take up to a minute longer")
     cuda_graphs: bool = Field(False, description="replay captured CUDA graphs; only with device: cuda")
 
@@ -40,6 +46,10 @@ class Speed(Schema):
             return nullcontext()
         return torch.autocast(device.type, torch.bfloat16, cache_enabled=not self.cuda_graphs)
 
+    def scorer(self, objective: Objective, device: torch.device) -> Objective:
+        """Return the objective by which scores are taken."""
+        return autocast(objective, device) if self.scores else objective
+
     def forward(self, model: nn.Module, batch_size: int) -> Callable[..., Any]:
         """Return what takes the model's place in updates; it shares the model's parameters and mode."""
         if self.compile:
@@ -56,7 +66,7 @@ class UnlearningSpeed(Schema):
     )
 
     def objective(self, objective: Objective, device: torch.device) -> Objective:
-        """Return the objective that runs a model so; scores are always taken by the plain one."""
+        """Return the objective that runs a model so; scores are not taken by it."""
         return autocast(objective, device) if self.bfloat16 else objective
 
 

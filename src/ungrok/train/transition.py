@@ -105,7 +105,7 @@ def change_point(steps: NDArray[np.float64], values: NDArray[np.float64]) -> tup
     return float(np.exp((x[best] + x[best + 1]) / 2)), float(np.clip(between[best] / total, 0, 1))
 
 
-def _first_held(steps: NDArray[np.int64], holds: NDArray[np.bool_], times: int) -> Crossing | None:
+def first_held(steps: NDArray[np.int64], holds: NDArray[np.bool_], times: int) -> Crossing | None:
     """Return the first step that starts ``times`` true values in a row."""
     if len(holds) < times:
         return None
@@ -151,13 +151,13 @@ def find_transition(metrics: pd.DataFrame, rule: TransitionRule, *, diverged: bo
     steps = rows["step"].to_numpy(dtype=np.int64)
     train, signal = (rows[name].to_numpy(dtype=np.float64) for name in columns)
     level = rule.grokked * (float(signal.max()) if rule.relative and len(rows) else 1.0)
-    memorized = _first_held(steps, train >= rule.memorized, 1)
-    grokked = _first_held(steps, signal >= level, rule.sustained)
+    memorized = first_held(steps, train >= rule.memorized, 1)
+    grokked = first_held(steps, signal >= level, rule.sustained)
     positive = steps > 0
     change = change_point(steps[positive].astype(float), signal[positive])
     onset = _onset(steps, signal, memorized.step, grokked.step) if memorized and grokked else None
     fallen = (
-        _first_held(steps[steps > grokked.step], signal[steps > grokked.step] < level - rule.collapse, rule.sustained)
+        first_held(steps[steps > grokked.step], signal[steps > grokked.step] < level - rule.collapse, rule.sustained)
         if grokked
         else None
     )

@@ -7,7 +7,7 @@ from matplotlib import rc_context
 
 from ungrok.report.across import questions
 from ungrok.report.figures.drawing import STYLE
-from ungrok.report.figures.forest import forest
+from ungrok.report.figures.forest import MOST, forests
 
 
 @pytest.fixture
@@ -17,7 +17,8 @@ def drawn(evidence):
     def draw(*every):
         (question,) = questions(every)
         with rc_context(STYLE):
-            return forest(question, {one.recipe: one for one in every})
+            pictures = forests(question, {one.recipe: one for one in every})
+        return pictures[0] if len(pictures) == 1 else pictures
 
     return draw
 
@@ -47,7 +48,7 @@ def test_ratios_stand_under_the_names_of_their_settings(drawn, evidence, filed):
     assert ends[1] == pytest.approx([0.5, 2.0])
     assert [text.get_text() for text in axes.get_yticklabels()] == ["gradient ascent", "scrub*"]
     assert [text.get_text() for text in axes.texts] == ["digits, one class, ascent", "digits, one class, other"]
-    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "updates, earlier ÷ later")
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "updates, earlier ÷ later, above 1 agrees")
     assert picture.title == "updates at the same rate"
 
 
@@ -76,4 +77,16 @@ def test_rows_without_an_effect_are_counted_and_not_drawn(drawn, evidence, filed
     picture = drawn(evidence("digits", filed(), nothing))
     assert "1 row without an effect stands in the table alone." in picture.how
     assert len(marks(picture.figure.axes[0])[0]) == 1
-    assert drawn(evidence("digits", nothing)) is None
+    assert drawn(evidence("digits", nothing)) == []
+
+
+def test_what_is_longer_than_a_page_goes_on_in_another_picture_on_the_same_axis(drawn, evidence, filed):
+    """Five settings of 12 rows and a name: 39 lines on the first page, 26 on the second."""
+    rows = [filed(method=f"method-{row}", effect=-0.1 * (row + 1), ci_low=None, ci_high=None) for row in range(12)]
+    first, second = drawn(*(evidence(f"recipe-{place}", *rows) for place in range(5)))
+    named = [len(picture.figure.axes[0].get_yticklabels()) for picture in (first, second)]
+    assert (named, MOST) == ([36, 24], 42)
+    assert first.figure.axes[0].get_xlim() == second.figure.axes[0].get_xlim()
+    assert (first.title, second.title) == ("updates at the same rate, 1 of 2", "updates at the same rate, 2 of 2")
+    assert first.name != second.name
+    assert max(picture.figure.get_figheight() for picture in (first, second)) < 9

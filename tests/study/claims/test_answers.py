@@ -43,7 +43,7 @@ def test_one_method_is_named_with_its_interval_in_natural_units(say):
         answer.sentence == "After grokking, scrub needs 5.5 times more updates at the same rate [4.5, 6.8]; 10 seeds."
     )
     assert answer.word == "refuted"
-    assert "its interval ends at 4.5 times" in answer.overturned_by
+    assert "scrub is nearest to none: its interval ends at 4.5 times more updates; a word" in answer.overturned_by
     assert "No learning rate was searched" in answer.overturned_by
 
 
@@ -101,6 +101,36 @@ def test_what_is_open_is_said_to_be_open(say):
     assert answer.overturned_by.startswith("The intervals reach up to 1.82 times to either side")
 
 
+def test_an_effect_of_none_is_called_no_difference(say):
+    """Neither 1 times more nor 0 percentage points less."""
+    recipe, row = say
+    shown = {"unit": "accuracy", "scale": "difference", "metric": "worst_gap"}
+    rows = [
+        row("durability", "relearning", "scrub", 0.0, -0.5, 0.7, "inconclusive"),
+        row("durability", "attacks", "scrub", 0.0001, -0.2, 0.2, "inconclusive", **shown),
+    ]
+    (answer,) = answers(rows, recipe)
+    assert "to be relearned beyond the oracle's is open (no difference [0.607, 2.01])" in answer.sentence
+    assert "0.01 percentage points less" in answer.sentence
+    several = [row("efficiency", "same_rate", method, 0.001, -1, 1, "inconclusive") for method in "ab"]
+    assert "(median no difference)" in answers(several, recipe)[0].sentence
+
+
+def test_where_nothing_could_be_compared_the_reason_is_said(say):
+    """As of language models, whose oracles know half of what was forgotten from the start."""
+    recipe, row = say
+    note = Note("oracle_at_once", {"before": 8, "after": 7, "pairs": 8})
+    rows = [
+        row("durability", "relearning", method, None, -math.inf, math.inf, "inconclusive", (note,), n=0)
+        for method in "ab"
+    ]
+    (answer,) = answers(rows, recipe)
+    assert answer.sentence == (
+        "After grokking, for none of 2 methods can it be said whether they need more updates or fewer updates to be relearned beyond the "
+        "oracle's (the oracle knows half from the start: 8 → 7 of 8); 0 of 10 seeds."
+    )
+
+
 def test_an_interval_without_bounds_says_so(say):
     recipe, row = say
     never, upper = (
@@ -129,12 +159,29 @@ def test_one_seed_is_not_several(hand, say):
     alone = hand.tiny("seeds=[0]", "claims.targets=[0.1]")
     (answer,) = answers([row("efficiency", "same_rate", "scrub", 0.1, -1.0, 1.0, "exploratory", n=1)], alone)
     assert answer.sentence.endswith("; 1 seed.")
-    assert first_things([], alone, transitions("none"))[0] == "Nothing transitioned in 1 of 1 seed."
+    assert first_things([], alone, transitions("none"))[0] == "Nothing transitioned in the one seed."
 
 
 def test_where_parts_of_the_data_grok_by_themselves_the_whole_need_not(hand):
     local = hand.tiny("forget=[{kind: local_grokking, group: grokked, size: 5}]")
     assert first_things([], local, transitions(*["none"] * 10)) == []
+
+
+@pytest.mark.parametrize(
+    ("stages", "about"),
+    [
+        ("[early, final]", False), ("[early, step-9]", False), ("[memorized, final]", True), ("[early, same]", True),
+    ],
+)  # fmt: skip
+def test_where_no_stage_needs_a_transition_none_is_missed(hand, stages, about):
+    controls = "controls={same: {kind: matched, stage: grokked, equal: updates}}"
+    early = "{kind: level, of: train_accuracy, at: 0.5, name: early}"
+    recipe = hand.tiny(
+        controls, f"stages={stages.replace('early', early)}", f"claims.compare=[{stages.replace('step-9', '9')}]"
+    )
+    said = first_things([], recipe, transitions(*["no_delay"] * 10))
+    assert (said == ["Nothing transitioned in 10 of 10 seeds."]) == about
+    assert about or said == []
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ungrok.study.claims.verdicts import Doses
 from ungrok.study.recipe_blocks import Claims
 from ungrok.study.track import Track
 
-NAMES = ["efficiency", "collateral", "stability", "oracle_gap", "durability", "paper", "extraction"]
+NAMES = ["efficiency", "collateral", "stability", "oracle_gap", "durability", "paper", "extraction", "beyond_oracle"]
 
 
 class Point:

@@ -95,7 +95,43 @@ def test_an_oracle_that_knows_half_from_the_start_leaves_nothing_to_relearn(hand
     table.loc[(table["subject"] == "oracle") & (table["stage"] == "grokked") & (table["kind"] == "relearn"), "UA"] = 0.7
     verdict = rows_of(hand, table)["relearn_updates", "UA ≤ 0.1"]
     assert (verdict.effect.value, verdict.n_seeds) == (None, 0)
-    assert verdict.note.startswith("the oracle is at half from the start in 8 of 8 pairs")
+    assert verdict.note.startswith(
+        "the oracle knows half from the start: 0 → 8 of 8, so that nothing is to be relearned"
+    )
+
+
+def test_an_oracle_that_is_not_relearned_on_one_side_alone_gives_no_word_for_that_side(hand):
+    """10 of more than 200 updates against 4 of 100: with 200 the later side would stand more, with 2,000 less."""
+    verdict = rows_of(hand, attacks(hand, (lambda s: 4 + s % 2, lambda s: 10 + s % 2), oracle=(100, None)))[
+        "relearn_updates", "UA ≤ 0.1"
+    ]
+    assert (verdict.effect.value, verdict.word, verdict.n_seeds) == (0.0, "inconclusive", 8)
+    assert "8 of 8 pairs undecided" in verdict.note
+    # The same oracles, where the direction is certain whatever the later one took.
+    sure = rows_of(hand, attacks(hand, (lambda s: 10 + s % 2, lambda s: 4 + s % 2), oracle=(100, None)))[
+        "relearn_updates", "UA ≤ 0.1"
+    ]
+    assert sure.effect.value == pytest.approx((math.log(4 / 10 / 2) + math.log(5 / 11 / 2)) / 2)
+    assert (sure.word, sure.noted("may_turn")) == ("refuted", False)
+
+
+@pytest.mark.parametrize(
+    ("back", "oracle", "value"),
+    [
+        # The later model may take any number above 200, so that less than the oracle's ratio of 2 is not known of it.
+        ((150, None), (50, 100), 0.0),
+        ((None, 150), (100, 50), 0.0),
+        # Certain: the later model takes more than 50 times as long, and the oracle of the earlier side longer than 100.
+        ((4, None), (None, 100), math.log(200 / 4) + math.log(200 / 100)),
+        # Of two oracles neither is relearned: they count as alike.
+        ((4, None), (None, None), math.log(200 / 4)),
+        ((None, 4), (None, None), math.log(4 / 200)),
+    ],
+)
+def test_a_direction_that_more_updates_may_turn_is_none(hand, back, oracle, value):
+    verdict = rows_of(hand, attacks(hand, back, oracle=oracle))["relearn_updates", "UA ≤ 0.1"]
+    assert verdict.effect.value == pytest.approx(value)
+    assert verdict.noted("may_turn") == (value == 0.0)
 
 
 def test_the_worst_gap_is_compared_beyond_its_floor(hand):

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from ungrok.core.errors import RecipeError
-from ungrok.study.claims.headline import METRICS, MOST, NEEDS, judged, rates_repaired, resolved, rows_of
+from ungrok.study.claims.headline import (
+    METRICS,
+    MOST,
+    NEEDS,
+    covers,
+    judged,
+    last_rows_of,
+    rates_repaired,
+    resolved,
+    rows_of,
+)
 from ungrok.study.loading import load
 from ungrok.study.recipe_blocks import Headline
 
@@ -44,6 +54,26 @@ def test_metrics_that_give_too_many_rows_are_refused(hand):
         resolved(named)
 
 
+def test_a_family_may_judge_some_of_the_forget_splits(hand):
+    splits = "forget=[{kind: random, size: 5}, {kind: random, size: 6}, {kind: random, size: 7}]"
+    every = hand.tiny("unlearn=[{kind: gradient_ascent}]", splits)
+    labels = every.forget_labels()
+    some = hand.tiny("unlearn=[{kind: gradient_ascent}]", splits, f"claims.headline.forget=[{labels[0]}, {labels[2]}]")
+    assert rows_of(every, resolved(every)) == 3 * len(WITHOUT_SEARCH)
+    assert rows_of(some, resolved(some)) == 2 * len(WITHOUT_SEARCH)
+    assert [covers(resolved(some), label) for label in labels] == [True, False, True]
+    assert all(covers(resolved(every), label) for label in labels)
+    assert "forget" not in resolved(every).spec()
+
+
+def test_a_family_of_splits_that_are_not_there_is_refused(hand):
+    with pytest.raises(RecipeError, match=r"claims\.headline\.forget: 'clas' is not in this recipe; .*'class'"):
+        hand.tiny("claims.headline.forget=[clas]")
+    pair = "claims.compare=[[{stage: pre_grok, forget: class}, {stage: grokked, forget: class}]]"
+    with pytest.raises(RecipeError, match=r"headline\.forget: the comparison names its forget splits already"):
+        hand.tiny(pair, "claims.headline.forget=[class]")
+
+
 def test_a_comparison_that_names_a_forget_split_has_one(hand):
     recipe = methods(hand, splits=2)
     split = recipe.forget_labels()[0]
@@ -60,7 +90,7 @@ def test_a_comparison_that_names_a_forget_split_has_one(hand):
     [
         ("gradient_ascent", True, METRICS),
         ("gradient_ascent", False, tuple(metric for metric in METRICS if metric != "own_rate")),
-        ("nabla_tau", False, ("distance", "damage", "durability", "oracle_gap", "spread")),
+        ("nabla_tau", False, ("distance", "damage", "durability", "oracle_gap", "spread", "beyond_oracle")),
         ("retrain", False, ()),
     ],
 )
@@ -99,10 +129,29 @@ def test_metrics_of_attacks_belong_to_recipes_that_attack(hand):
     stress, lasting, both = (hand.tiny(own, *blocks) for blocks in (BLOCKS[:1], BLOCKS[1:], BLOCKS))
     assert set(resolved(stress).metrics) - set(EVERYWHERE) == {"durability"}
     assert set(resolved(lasting).metrics) - set(EVERYWHERE) == {"lasting", "price"}
-    assert resolved(both).metrics == list(METRICS)
+    assert resolved(both).metrics == [metric for metric in METRICS if metric != "beyond_oracle"]
     # Durability has two rows: updates to be relearned, and the worst gap.
     counts = [rows_of(recipe, resolved(recipe)) for recipe in (plain, stress, lasting, both)]
     assert counts == [5, 7, 7, 9]
+
+
+@pytest.mark.parametrize(
+    ("method", "rates", "last"),
+    [
+        ("{kind: gradient_ascent, lr: auto}", "nominal", 5),
+        ("{kind: gradient_ascent, lr: auto}", "all", 3),
+        ("{kind: gradient_ascent}", "nominal", 0),
+    ],
+)
+def test_rows_at_identical_settings_of_a_searched_method_are_tested_last(hand, method, rates, last):
+    """Updates, what lasts and its price, and two rows of attacks."""
+    recipe = hand.tiny(
+        f"unlearn=[{method}, {{kind: fisher}}]",
+        BLOCKS[0],
+        f"lasting={{rates: {rates}}}",
+        "claims.headline={target: 0.1}",
+    )
+    assert last_rows_of(recipe, resolved(recipe)) == last
 
 
 def test_rows_of_attacks_are_counted_for_the_methods_that_are_attacked(hand):

@@ -56,6 +56,20 @@ def test_words_stand_in_the_headline_only(hand):
     assert at_oracle["ci_low"] > 0
 
 
+def test_only_the_forget_splits_of_the_family_get_words(hand):
+    """Two splits with the same paths: the one that the family judges is tested as if the other were not there."""
+    splits = "forget=[{kind: class}, {kind: random, size: 5}]"
+    paths = hand.pairs([40 + s for s in hand.seeds], [20] * 8)
+    other = [[row | {"forget": "random-5"} for row in path] for path in paths]
+    some = judge(frame(*paths, *other), hand.recipe(splits, "claims.headline.forget=[class]"), DOSES)
+    alone = judge(frame(*paths), hand.recipe(), DOSES)
+    assert {v.comparison.forget for v in some} == {"class", "random-5"}
+    assert {v.comparison.forget for v in some if v.headline} == {"class"}
+    assert {v.word for v in some if not v.headline} == {"exploratory"}
+    own, expected = ([(v.effect, v.p_value) for v in verdicts if v.headline] for verdicts in (some, alone))
+    assert own == expected
+
+
 def test_every_row_of_a_family_counts_in_its_p_values(hand):
     """Three methods: the largest statistic of all under each flip of whole seeds, worked out the slow way."""
     kinds = ("gradient_ascent", "finetune", "neggrad_plus")

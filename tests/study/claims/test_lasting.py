@@ -154,9 +154,29 @@ def test_the_question_is_answered_with_numbers_per_side(hand):
     assert (second.lasts, second.updates, second.back) == (False, None, 1.0)
     assert math.isnan(second.price)
     assert lasting_sentence(every, made) == (
-        "Does forgetting last? Before grokking it lasts for 1 of 2 methods after 44 updates (median), at the price of 20 percentage points of TA "
+        "Before grokking it lasts for 1 of 2 methods after 44 updates (median), at the price of 20 percentage points of TA "
         "beyond retraining and 35 of RA; where UA first comes down to 0.1, 50 updates on retained data alone bring it back to 0.80. "
         "After grokking it lasts for none of 2 methods; where UA first comes down to 0.1, 50 updates on retained data alone bring it back "
         "to 0.95."
     )
     assert lasting_sentence([], made) is None
+
+
+@pytest.mark.parametrize(
+    ("oracle", "start", "price"),
+    [
+        (0.9, 1.0, ", at the price of 10 percentage points of TA beyond retraining and 20 of RA;"),
+        (0.74, 1.0, ", at the price of 20 percentage points of RA, with TA 6 percentage points above that of retraining;"),
+        (0.9, 0.78, ", at the price of 10 percentage points of TA beyond retraining, with RA 2 percentage points above that at the start;"),
+        (0.74, 0.78, ", at no price, with TA 6 percentage points above that of retraining and RA 2 percentage points above that at the start;"),
+    ],
+)  # fmt: skip
+def test_what_is_gained_is_not_called_a_price(hand, oracle, start, price):
+    """At the place that lasts TA and RA are 0.8; one method, which lasts on one side alone."""
+    rows = [[row | {"oracle_TA": oracle, "RA": start} for row in path] for path in hand.pairs([20] * 8, [20] * 8)]
+    table = [tried(seed, "pre_grok", 40, lasts=True) for seed in hand.seeds]
+    table += [tried(seed, "grokked", 20, lasts=False, ua=0.9) for seed in hand.seeds]
+    _, paths, made = verdicts_of(hand, rows, table)
+    sentence = lasting_sentence(lasting_of(paths, made), made)
+    assert sentence.startswith(f"Before grokking it lasts for the one method after 40 updates (median){price}")
+    assert "After grokking it does not last for the one method; where UA first comes down" in sentence

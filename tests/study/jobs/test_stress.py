@@ -7,13 +7,15 @@ import torch
 
 from ungrok.audits import attacked
 from ungrok.audits.scoring import NUMBERS, Scorer
+from ungrok.core.gradients import trainable
 from ungrok.core.modules import duplicate
 from ungrok.core.weights import whole
 from ungrok.study import engine
 from ungrok.study.bill import Bill, Price
+from ungrok.study.job import Job
 from ungrok.study.jobs import Checkpoint, Evaluate, Lasting, Placed, Stress, Unlearn
 from ungrok.study.jobs.checkpoint import weights_of
-from ungrok.study.jobs.stress import StressSpec, material, scorer
+from ungrok.study.jobs.stress import StressSpec, loaded, material, scorer
 from ungrok.study.jobs.trained import build_run, forget_split
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
@@ -43,6 +45,18 @@ def rows_of(attacks, attack, subject, place=None, stage="grokked"):
         if (each.attack, each.subject, each.place, each.stage) == (attack, subject, place, stage)
     )
     return store.open(one.rows, Stress).result.rows
+
+
+def test_what_is_frozen_in_one_model_is_frozen_in_all(attacks):
+    """Each of them is loaded into a copy of the original's."""
+    plan, store = attacks
+    models = {one.model for one in plan.stress if one.attack == "relearn"}
+    run = build_run(store.open(next(iter(plan.stages.values())), Checkpoint).result.training)
+    run.model[1].requires_grad_(requires_grad=False)
+    trained = [set(trainable(loaded(run.model, weights_of(store.open(key, Job))))) for key in models]
+    assert len(trained) > 3
+    assert all(names == set(trainable(run.model)) for names in trained)
+    assert set(trainable(run.model)) < {name for name, _ in run.model.named_parameters()}
 
 
 @pytest.mark.parametrize("place", ["0.1", "end"])

@@ -7,7 +7,7 @@ from ungrok.study.bill import Bill, Price
 from ungrok.study.jobs import Evaluate, Unlearn
 from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
 from ungrok.study.jobs.unlearn import observed, walk
-from ungrok.study.recipe_blocks import Observation
+from ungrok.study.recipe_blocks import DrawnNumbers, Observation
 from ungrok.train.speed import UnlearningSpeed
 
 
@@ -115,3 +115,40 @@ def test_passes_in_bfloat16_change_the_path_a_little_and_no_score_of_the_start(s
     apart, moved = (mine[1:] - exact[1:]).abs().mean(), (exact[1:] - exact[0]).abs().mean()
     assert 0 < apart < 0.1 * moved
     assert {p.dtype for p in walked.end.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("method", ["scrub", "fisher"])
+def test_between_the_ends_only_the_forgotten_and_the_drawn_are_scored(study, method):
+    """Scores of what is looked at, and both ends, are those of a path on which everything is looked at."""
+    _, store, _ = study
+    job, finished = paths(study, method)
+    source = store.open(job.inputs["stage"], Checkpoint)
+    numbers = DrawnNumbers(retain=9, validation=5, test=7, moved=100)
+    few = job.spec.model_copy(update={"observe": job.spec.observe.model_copy(update={"drawn": numbers})})
+    assert few.spec()["observe"] == job.spec.spec()["observe"] | {"drawn": numbers.to_dict()}
+    assert "drawn" not in job.spec.spec()["observe"]
+    walked, every = walk(source.result.training, weights_of(source), few), finished.tensors("path.safetensors")
+    own, middle = walked.tensors, slice(1, -1)
+    assert walked.record.doses == finished.result.doses
+    assert own["whole"].tolist() == [True, *[False] * (len(walked.record.doses) - 2), True]
+    assert torch.isin(own["forget"], own["train.drawn"]).all()
+    counts = {"train": len(own["forget"]) + 9, "validation": 5, "test": 7}
+    for split, count in counts.items():
+        index, losses, known = own[f"{split}.drawn"], own[f"{split}.losses"], every[f"{split}.losses"]
+        assert len(index) == count < losses.shape[1]
+        torch.testing.assert_close(losses[middle][:, index], known[middle][:, index])
+        assert losses[middle].isnan().sum() == (losses.shape[1] - count) * (len(losses) - 2) > 0
+        torch.testing.assert_close(losses[[0, -1]], known[[0, -1]])
+        assert torch.equal(own[f"{split}.targets"], every[f"{split}.targets"])
+        assert torch.equal(own[f"{split}.predictions"][:, index], every[f"{split}.predictions"][:, index])
+    for name, values in walked.record.moved.items():
+        assert values == pytest.approx(finished.result.moved[name], rel=1e-5), name
+
+
+def test_a_bill_counts_what_is_scored_between_the_ends(study):
+    job, finished = paths(study, "scrub")
+    places = len(finished.result.doses)
+    numbers = DrawnNumbers(retain=2, validation=1, test=3)
+    few = job.spec.model_copy(update={"observe": job.spec.observe.model_copy(update={"drawn": numbers})})
+    bill = Unlearn(few, job.inputs, "few").bill(Prices())
+    assert bill.seconds == pytest.approx(20 * 2.0 + 2 * 100.0 + (places - 2) * 100.0 * 8 / 10)

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ungrok.data.local import GROUPS
 from ungrok.report.figures.drawing import (
     GRAY,
     Picture,
@@ -27,7 +26,8 @@ from ungrok.report.view import View
 from ungrok.study.place import Place
 from ungrok.study.recipe_blocks import BASE
 
-COLORS = {"grokked": "#D55E00", "ungrokked": "#0072B2"}
+COLORS = ("#D55E00", "#0072B2")
+"""Of the groups, in the order in which they are given."""
 
 
 LINES: dict[str, Any] = {"extraction_forget": "-", "extraction_retain": "--"}
@@ -40,8 +40,8 @@ def extraction(view: View, stage: str, which: str, pair: dict[str, str]) -> Iter
         return
     figure, grid = panels(len(methods))
     for axes, method in zip(grid, methods, strict=True):
-        for group in GROUPS:
-            _lines(view, axes, group, Place(BASE, stage, pair[group], method))
+        for label, shade in zip(pair.values(), COLORS, strict=True):
+            _lines(view, axes, shade, Place(BASE, stage, label, method))
         panel_title(axes, view.names.method(method))
         accuracy_axis(axes)
         dose_axis(axes, all_doses(view, [BASE], list(pair.values()), method), view.one_shot(method))
@@ -50,7 +50,7 @@ def extraction(view: View, stage: str, which: str, pair: dict[str, str]) -> Iter
     legend(
         figure,
         [
-            *(Line2D([], [], color=COLORS[group], label=group) for group in GROUPS),
+            *(Line2D([], [], color=shade, label=group) for group, shade in zip(pair, COLORS, strict=True)),
             *(Line2D([], [], color=GRAY, linestyle=style, label=texts[name]) for name, style in LINES.items()),
             Line2D([], [], color=GRAY, linestyle=":", linewidth=1.2, label="forgotten, oracle"),
         ],
@@ -63,8 +63,8 @@ def extraction(view: View, stage: str, which: str, pair: dict[str, str]) -> Iter
     yield Picture(name, f"Extraction strength against dose, {which}, {view.names.stage(stage)}", how, figure)
 
 
-def _lines(view: View, axes: Axes, group: str, place: Place) -> None:
-    tracks, shade = view.tracks(place), COLORS[group]
+def _lines(view: View, axes: Axes, shade: str, place: Place) -> None:
+    tracks = view.tracks(place)
     for column, style in LINES.items():
         wide = by_dose(tracks, column)
         if column == "extraction_forget":

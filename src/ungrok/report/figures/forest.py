@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ungrok.report.across import Question
+from ungrok.report.across import Question, Setting
 from ungrok.report.evidence import Evidence
 from ungrok.report.figures.drawing import WIDTH, Picture
 from ungrok.report.figures.front import LINE, MARKS, PLATE, effect_axis, extent, row
@@ -17,28 +17,29 @@ from ungrok.report.tables.across import title
 from ungrok.study.claims import Effect
 from ungrok.study.verdict_file import FiledVerdict
 
+MOST = 42
+"""Lines of one picture, which then fits on a page of a paper; what has more goes on in another on the same axis."""
+
 Line = tuple[str, FiledVerdict | None]
 """A row of the plot with its label; without a verdict it is the name of a setting."""
 
 
-def forest(question: Question, studies: Mapping[str, Evidence]) -> Picture | None:
-    """Plot the effects of one question, None where it has none; meant to run within ``STYLE``.
+def forests(question: Question, studies: Mapping[str, Evidence]) -> list[Picture]:
+    """Plot the effects of one question, in as many pictures as it takes; meant to run within ``STYLE``.
 
     Args:
         question: The question.
         studies: The studies by name of their recipe.
 
+    Returns:
+        The pictures; none where no row has an effect.
+
     """
-    lines = _lines(question, studies)
-    if not lines:
-        return None
+    pages = _pages([_lines(setting, studies[setting.recipe]) for setting in question.settings])
+    ends = (
+        extent([verdict.as_effect for page in pages for _, verdict in page if verdict is not None]) if pages else (0, 0)
+    )
     absent = sum(verdict.effect is None for setting in question.settings for verdict in setting.rows)
-    figure = Figure(figsize=(WIDTH, 1.1 + LINE * len(lines)), layout="constrained")
-    axes = figure.subplots()
-    _draw(axes, lines, question.settings[0].rows[0].as_effect)
-    words = [word for word in MARKS if any(verdict and verdict.verdict == word for _, verdict in lines)]
-    handles = [Line2D([], [], linestyle="-", markersize=4.5, label=word, **MARKS[word]) for word in words]
-    figure.legend(handles=handles, loc="outside lower center", ncols=max(len(handles), 1))
     how = (
         "A row a method, under the recipe, what is forgotten and the family of the method. Intervals hold together within a study, not over "
         "studies. Right of the line the later side does better, as the paper says, and an arrow is an interval that goes on. A star marks updates "
@@ -46,32 +47,54 @@ def forest(question: Question, studies: Mapping[str, Evidence]) -> Picture | Non
     )
     if absent:
         how += f" {plural(absent, 'row')} without an effect {'stands' if absent == 1 else 'stand'} in the table alone."
-    return Picture(slug(question.claim, question.reading, question.unit), title(question), how, figure)
+    pictures = []
+    for place, page in enumerate(pages, 1):
+        part = (str(place), f", {place} of {len(pages)}") if len(pages) > 1 else ("", "")
+        name = slug(question.claim, question.reading, question.unit, *filter(None, part[:1]))
+        figure = _figure(page, question.settings[0].rows[0].as_effect, ends)
+        pictures.append(Picture(name, f"{title(question)}{part[1]}", how, figure))
+    return pictures
 
 
-def _lines(question: Question, studies: Mapping[str, Evidence]) -> list[Line]:
-    """Return the rows that have an effect from top to bottom, those of a setting under its name."""
-    lines: list[Line] = []
-    for setting in question.settings:
-        study, known = studies[setting.recipe], [verdict for verdict in setting.rows if verdict.effect is not None]
-        if known:
-            lines.append((f"{setting.recipe}, {study.called(setting.forget)}, {setting.family}", None))
-        for verdict in known:
-            mark = "*" if verdict.as_effect.cut_at is not None else ""
-            lines.append((study.called(verdict.setting.method) + mark, verdict))
-    return lines
+def _pages(settings: Sequence[list[Line]]) -> list[list[Line]]:
+    """Return the lines of settings page by page; a setting stays whole where it fits on one."""
+    pages: list[list[Line]] = []
+    for lines in filter(None, settings):
+        if not pages or len(pages[-1]) + len(lines) > MOST:
+            pages.append([])
+        pages[-1] += lines
+    return pages
 
 
-def _draw(axes: Axes, lines: Sequence[Line], like: Effect) -> None:
+def _figure(lines: Sequence[Line], like: Effect, ends: tuple[float, float]) -> Figure:
+    figure = Figure(figsize=(WIDTH, 1.1 + LINE * len(lines)), layout="constrained")
+    _draw(figure.subplots(), lines, like, ends)
+    words = [word for word in MARKS if any(verdict and verdict.verdict == word for _, verdict in lines)]
+    handles = [Line2D([], [], linestyle="-", markersize=4.5, label=word, **MARKS[word]) for word in words]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _lines(setting: Setting, study: Evidence) -> list[Line]:
+    """Return the rows of a setting that have an effect, from top to bottom under its name."""
+    known = [verdict for verdict in setting.rows if verdict.effect is not None]
+    if not known:
+        return []
+    rows: list[Line] = [
+        (study.called(one.setting.method) + ("*" if one.as_effect.cut_at is not None else ""), one) for one in known
+    ]
+    return [(f"{setting.recipe}, {study.called(setting.forget)}, {setting.family}", None), *rows]
+
+
+def _draw(axes: Axes, lines: Sequence[Line], like: Effect, ends: tuple[float, float]) -> None:
     ratios = like.scale == "log ratio"
     rows = [(place, verdict) for place, (_, verdict) in enumerate(lines) if verdict is not None]
-    ends = extent([verdict.as_effect for _, verdict in rows])
     axes.axvline(1 if ratios else 0, color="#000000", linewidth=0.8, zorder=1)
     for place, verdict in rows:
         row(axes, place, verdict.verdict, verdict.as_effect, verdict.as_wins, ends)
     _labels(axes, lines)
     effect_axis(axes, *ends, ratios=ratios, ticks=6)
-    axes.set_xlabel(unit_of(like))
+    axes.set_xlabel(f"{unit_of(like)}, above 1 agrees" if ratios else unit_of(like))
 
 
 def _labels(axes: Axes, lines: Sequence[Line]) -> None:

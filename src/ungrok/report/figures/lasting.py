@@ -28,8 +28,8 @@ from ungrok.report.figures.drawing import (
 )
 from ungrok.report.format import POINTS, number, slug
 from ungrok.report.frontiers import LEVELS, Floats, every_rate, median_of_seeds
-from ungrok.report.names import metric_name
 from ungrok.report.view import View
+from ungrok.study.names import metric_name
 from ungrok.study.place import Place
 from ungrok.study.recipe_stress import lasting_target
 

@@ -28,9 +28,9 @@ from ungrok.report.figures.drawing import (
 )
 from ungrok.report.format import slug
 from ungrok.report.mechanism import Mechanism, named, partial
-from ungrok.report.names import metric_name
 from ungrok.study.mediation import MEASURE
-from ungrok.study.recipe_blocks import BASE
+from ungrok.study.names import metric_name
+from ungrok.study.recipe_blocks import BASE, Level
 
 PANELS = 12
 """At most so many measures in one figure."""
@@ -128,8 +128,9 @@ def _under_curves(mechanism: Mechanism, count: int) -> tuple[Figure, list[Axes],
 
 
 def _along(mechanism: Mechanism, own: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Return the base arm's medians over seeds, by stage in the order of their median step, without controls."""
-    table = own[(own["arm"] == BASE) & ~own["stage"].isin(mechanism.view.recipe.controls)]
+    """Return the base arm's medians over seeds, by stage in the order of their median step, without checkpoints that are made to be equal."""
+    made = [name for name, control in mechanism.view.recipe.controls.items() if not isinstance(control, Level)]
+    table = own[(own["arm"] == BASE) & ~own["stage"].isin(made)]
     return table.groupby("stage")[["step", *names]].median().sort_values("step")
 
 

@@ -26,8 +26,7 @@ from ungrok.report.figures.drawing import (
     of_arm,
 )
 from ungrok.report.format import number, slug
-from ungrok.report.names import where_name
-from ungrok.study.stress import BRINGS_BACK
+from ungrok.study.names import where_name
 
 SECTION = "stress"
 """The section of the page that these figures stand in."""
@@ -124,7 +123,7 @@ def _panel(attacks: Attacks, axes: Axes, series: Series, method: str, attack: st
         axes.plot(across, curve.mean, **style)
         axes.fill_between(across, curve.low, curve.high, color=style["color"], alpha=0.18, linewidth=0)
         mark = across[doses.index(worst.dose)], curve.mean[doses.index(worst.dose)]
-    if mark and attacks.attacks[attack] != BRINGS_BACK:
+    if mark and attack in attacks.counting:
         axes.plot(*mark, "o", color=shade, markersize=4, zorder=4)
     _dose_axis(axes, kind, doses)
     axes.annotate(worst.name, (1, 1), (0, 3), axes.transAxes, "offset points", ha="right", fontsize=8, color=shade)
@@ -158,7 +157,7 @@ def _handles(attacks: Attacks, series: Sequence[Series], panels: Sequence[Panel]
         for stage in stages
     ]
     handles += [Line2D([], [], label=one, **REFERENCES[one]) for one in reversed(REFERENCES) if one in there]
-    if any(attacks.attacks[attack] != BRINGS_BACK for _, attack in panels):
+    if any(attack in attacks.counting for _, attack in panels):
         what = "worst gap" if "oracle" in there else "highest UA"
         handles.append(Line2D([], [], color="#444444", marker="o", markersize=4, linestyle="", label=what))
     return handles

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ungrok.report.format import MISSING, POINTS, fixed, level
-from ungrok.report.names import metric_name
 from ungrok.report.tables.table import Row, Table
 from ungrok.report.view import View
 from ungrok.study.components import LEVELS, variance_components
+from ungrok.study.names import metric_name
 
 NEGATIVE = "0 (negative)"
 """What stands for a negative estimate of a variance."""

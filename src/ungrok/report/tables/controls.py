@@ -1,4 +1,4 @@
-"""The table of matched and rescaled checkpoints: what was to be equal, and how far from equal it is."""
+"""The table of checkpoints by level, matched and rescaled: what was to be equal, and how far from equal it is."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from ungrok.report.format import MISSING, bracketed, number
+from ungrok.report.format import MISSING, bracketed, missing, number
 from ungrok.report.tables.slopes import slopes
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.view import View
 
 
 def controls(view: View) -> Iterator[Table]:
-    """Yield a table with a row per matched or rescaled checkpoint of an arm, where there are any, and the slopes along series."""
+    """Yield a table with a row per checkpoint by level, matched or rescaled, of an arm, where there are any, and the slopes along series."""
     if not view.results.controls.empty:
         yield _checkpoints(view)
     yield from slopes(view)
@@ -26,17 +26,22 @@ def _checkpoints(view: View) -> Table:
         for (arm, stage), group in table.groupby(["arm", "stage"], sort=False)
     ]
     how = (
-        "Means over seeds. Matched: the step at which what is to be equal is nearest to its value at the other checkpoint; the mismatch is "
+        "Means over seeds. Level: the first evaluated step at which a signal reaches it; how far beyond it the signal is there says how dense "
+        "the evaluated steps are. Matched: the step at which what is to be equal is nearest to its value at the other checkpoint; the mismatch is "
         "a difference of accuracies, else relative, with its range over all seeds, and a seed beyond the tolerance has no checkpoint. "
         "Rescaled: the values are weight norms, the mismatch the largest change of a logit relative to the largest logit."
     )
     columns = ["checkpoint", "equal", "to", "tolerance", "seeds", "wanted", "found", "mismatch"]
-    return Table("Matched and rescaled checkpoints", how, columns, rows, keys=3)
+    return Table("Checkpoints by level, matched and rescaled", how, columns, rows, keys=3)
 
 
 def _cells(group: pd.DataFrame) -> Row:
     first, off = group.iloc[0], group["mismatch"].dropna()
-    named = [str(first["equal"]), str(first["to"]), number(float(first["tolerance"]))]
+    named = [
+        str(first["equal"]),
+        str(first["to"]),
+        MISSING if missing(first["tolerance"]) else number(float(first["tolerance"])),
+    ]
     there = f"{int(group['step'].notna().sum())} of {len(group)}"
     if off.empty:
         return [*named, there, MISSING, MISSING, MISSING]

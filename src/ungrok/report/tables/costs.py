@@ -31,6 +31,8 @@ def extra_training(view: View, left: Side, right: Side) -> ExtraTraining:
     rows = {(row["arm"], row["seed"]): row for row in view.results.transitions.to_dict("records")}
     cost = ExtraTraining([], [])
     for seed in view.recipe.seeds:
+        if any((side.arm, seed) not in rows for side in (left, right)):
+            continue
         ends = [rows[side.arm, seed][f"stage_{stage_name(side.stage)}"] for side in (left, right)]
         if not any(map(missing, ends)):
             pace = [per[view.plan.trajectories[side.arm, seed]] for side in (left, right)]

@@ -52,17 +52,16 @@ def group_splits(view: View) -> dict[str, Pairs]:
     for rule in view.recipe.forget:
         drawn = rule.group_draw()
         if drawn is not None:
-            every.setdefault(drawn.how, {}).setdefault(drawn.size, {})[drawn.group] = rule.label
-    whole = {
-        name: {size: pair for size, pair in pairs.items() if len(pair) == len(GROUPS)} for name, pairs in every.items()
-    }
+            pair = every.setdefault(drawn.how, {}).setdefault(drawn.size, dict.fromkeys(drawn.groups, ""))
+            pair[drawn.group] = rule.label
+    whole = {name: {size: pair for size, pair in pairs.items() if all(pair.values())} for name, pairs in every.items()}
     return {name: dict(sorted(pairs.items())) for name, pairs in whole.items() if pairs}
 
 
 def extraction(view: View) -> Iterator[Table]:
     """Yield the paper's Table 2 for each way of drawing: extraction strength by method and size, both groups side by side."""
     how = (
-        "Extraction strength in [0, 1], as the paper's code computes it (1/n where the last of n tokens is wrong), means ± standard deviations over seeds, splits from the grokked / the ungrokked group: the "
+        "Extraction strength in [0, 1], as the paper's code computes it (1/n where the last of n tokens is wrong), means ± standard deviations over seeds, splits from the {groups} group: the "
         "share of an answer that the model completes by itself; higher is better on retained pairs, and on forgotten ones it should "
         f"fall to the oracle's, the model fine-tuned without them. “{NOTHING}” is the model before unlearning. Doses are matched."
     )
@@ -72,7 +71,8 @@ def extraction(view: View) -> Iterator[Table]:
             if rows:
                 columns = ["method", "on", *(f"{size} pairs" for size in pairs)]
                 title = f"Extraction strength after unlearning (the paper's Table 2), {name}, {view.names.stage(stage)}"
-                yield Table(title, how, columns, rows, keys=2)
+                groups = " / the ".join(next(iter(pairs.values())))
+                yield Table(title, how.format(groups=groups), columns, rows, keys=2)
 
 
 def _extraction_rows(view: View, pairs: Pairs, stage: str) -> Iterator[Row]:
@@ -89,7 +89,7 @@ def _extraction_rows(view: View, pairs: Pairs, stage: str) -> Iterator[Row]:
     sources = {NOTHING: start, "oracle": oracle, **{method: after(method) for method in view.methods}}
     for method, values in sources.items():
         for column, text in (("ES_retain", "retained"), ("ES_forget", "forgotten")):
-            cells = [_side_by_side([values(pair[group], column) for group in GROUPS]) for pair in pairs.values()]
+            cells = [_side_by_side([values(label, column) for label in pair.values()]) for pair in pairs.values()]
             yield [view.names.method(method), text, *cells]
 
 
@@ -118,7 +118,9 @@ def difficulty(view: View) -> Iterator[Table]:
         "Mean difficulty of what is forgotten, grokked / ungrokked, means ± standard deviations over seeds, and p of a sign-flip test of "
         "the difference over seeds. If it differs, the groups differ in more than when they were learned."
     )
-    for name, pairs in group_splits(view).items():
+    for name, pairs in group_splits(view).items() if len(groups) else ():
+        if any(label not in set(groups["forget"]) for pair in pairs.values() for label in pair.values()):
+            continue
         rows = [[f"{size} pairs", *_hardness(groups, pair)] for size, pair in pairs.items()]
         columns = ["forget set", *(column for text, _ in HARDNESS.values() for column in (text, "p"))]
         yield Table(f"Difficulty of the groups (the paper's Table 12), {name}", how, columns, rows)

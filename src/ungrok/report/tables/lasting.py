@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ungrok.report.format import MISSING, fixed, level, missing, number
-from ungrok.report.names import metric_name
 from ungrok.report.tables.table import Row, Table
 from ungrok.report.view import View
 from ungrok.study.claims import Lasts
+from ungrok.study.names import metric_name
 from ungrok.study.recipe_stress import lasting_target
 
 

@@ -11,10 +11,10 @@ import pandas as pd
 from ungrok.core.errors import spoken
 from ungrok.report.attacks import SERIES, Attacks, Series
 from ungrok.report.format import MISSING, bracketed, fixed, mean_sd, median_range, missing, number
-from ungrok.report.names import where_name
 from ungrok.report.tables.table import Cell, Row, Table, reason
 from ungrok.report.view import Reach
-from ungrok.study.stress import BRINGS_BACK, relearned
+from ungrok.study.names import where_name
+from ungrok.study.stress import relearned
 
 WORDS = (
     "forgotten: its interval ends at or below the upper end of that of the floor, the same number between two oracles; hidden: it begins above; "
@@ -127,7 +127,7 @@ def _relearned(times: Reach) -> Row:
 
 def barriers(attacks: Attacks) -> Iterator[Table]:
     """Yield one table: barriers of the loss on the way to the original and to the oracle; none without such walks."""
-    walks = [label for label, kind in attacks.attacks.items() if kind == BRINGS_BACK]
+    walks = list(attacks.table.loc[attacks.table["barrier_retain"].notna(), "attack"].unique())
     names, rows = attacks.view.names, list[Row]()
     table = attacks.table[attacks.table["attack"].isin(walks) & (attacks.table["subject"] == "unlearned")]
     for method in attacks.methods:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from ungrok.core.errors import spoken
 from ungrok.report.format import MISSING, POINTS, estimate, interval, p_value, plural, unit_of
-from ungrok.report.names import metric_name, place_name
 from ungrok.report.tables.table import Cell, Row, Table, reason
 from ungrok.report.view import View
 from ungrok.study.claims import WORDS, Claim, Effect, Verdict, Wins, Word, every_claim
 from ungrok.study.claims.efficiency import READINGS
+from ungrok.study.names import metric_name, place_name
 from ungrok.study.place import Comparison
+from ungrok.study.units import units_of
 
 Key = tuple[str, str]
 """Kind of a claim, and its reading."""
@@ -25,6 +26,7 @@ HEADS: dict[Key, tuple[str, str]] = {
     ("collateral", "lasting"): ("price of lasting forgetting", "price of lasting"),
     ("stability", ""): ("spread of damage over seeds", "spread"),
     ("oracle_gap", ""): ("change of the oracle gap", "oracle gap"),
+    ("beyond_oracle", ""): ("left beyond the oracle at the matched dose", "left beyond the oracle"),
     ("durability", "relearning"): ("speed of relearning, the oracle's divided out", "relearning"),
     ("durability", "attacks"): ("worst gap under attack", "worst gap"),
 }
@@ -83,10 +85,9 @@ def _headline(view: View, comparison: Comparison, own: Sequence[Verdict], how: s
             row += [_cell(verdict)] if verdict else _without(view, method, key)
         seeds = [v.n_seeds for v in own if v.method == method and v.n_seeds] or [0]
         rows.append([*row, " to ".join(dict.fromkeys(map(str, (min(seeds), max(seeds)))))])
-    title = (
-        f"{view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}, at {place_name(own[0].at)}"
-    )
-    return Table(title, how, ["method", *heads, "seeds"], rows)
+    place = next((verdict.at for verdict in own if verdict.at.kind != "dose"), own[0].at)
+    title = f"{view.names.comparison(comparison)}, forgetting {view.names.splits(comparison)}, at {place_name(place)}"
+    return Table(title, how, ["method", *heads, units_of(view.recipe).noun], rows)
 
 
 def _cell(verdict: Verdict) -> Cell:

@@ -32,7 +32,11 @@ def _absent(view: View) -> list[str]:
         rows = view.results.transitions[view.results.transitions["arm"] == arm]
         absent = rows[rows[f"stage_{stage}"].isna()]
         if len(absent):
-            statuses = ", ".join(dict.fromkeys(map(str, absent["status"]))).replace("_", " ")
+            made = view.results.controls
+            reasons = made.loc[(made["arm"] == arm) & (made["stage"] == stage) & made["step"].isna(), "reason"]
+            statuses = ", ".join(dict.fromkeys(map(str, reasons if len(reasons) else absent["status"]))).replace(
+                "_", " "
+            )
             sentences.append(
                 f"The stage “{view.label(arm, stage)}” is missing in {len(absent)} of {plural(len(rows), 'seed')} ({statuses}); these seeds are in no comparison with it."
             )

@@ -16,7 +16,9 @@ from ungrok.study.claims.headline import resolved
 from ungrok.study.claims.verdicts import Effect, Verdict
 from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_blocks import BASE, Side
+from ungrok.study.recipe_blocks import BASE, Level, Side
+from ungrok.study.units import Units, units_of
+from ungrok.train.stages import stage_name, step_of
 
 AnswerWord = Literal["supported", "refuted", "mixed", "inconclusive", "exploratory"]
 
@@ -51,6 +53,7 @@ WORDINGS = {
     ("durability", "relearning"): Wording("needs", "need", "more updates", "fewer updates", "to be relearned beyond the oracle's"),
     ("durability", "attacks"): Wording("gives", "give", "less", "more", "back beyond the oracle under the worst attack"),
     ("stability", ""): Wording("spreads", "spread", "less", "more", "over seeds"),
+    ("beyond_oracle", ""): Wording("leaves", "leave", "less", "more", "beyond the oracle after as many updates"),
     ("oracle_gap", ""): Wording("ends", "end", "nearer to retraining", "farther from retraining", "compared with its start"),
 }  # fmt: skip
 STRENGTHS = {"fewer updates": "less strength", "more updates": "more strength", "at the same rate": ""}
@@ -97,7 +100,7 @@ def answers(verdicts: Sequence[Verdict], recipe: Recipe, name: Callable[[Side], 
         words = [_word(group) for group in groups]
         parts = "; ".join(_phrase(group) for group in groups)
         rate = ". The rate decides" if _turned(dict(zip(readings, words, strict=True))) else ""
-        sentence = f"{opening}, {parts}; {_seeds(own, len(recipe.seeds))}{rate}."
+        sentence = f"{opening}, {parts}; {_seeds(own, units_of(recipe))}{rate}."
         every.append(Answer(claim, _together(words), sentence, _overturned(own, readings)))
     return every
 
@@ -142,7 +145,7 @@ def _turned(words: dict[str, AnswerWord]) -> bool:
 
 def _phrase(rows: Sequence[Verdict]) -> str:
     """Return what the rows of one claim and reading say."""
-    wording = WORDINGS.get((rows[0].claim.kind, rows[0].reading), Wording("has", "have", "more", "less", ""))
+    wording = _wording(rows[0])
     if len(rows) == 1:
         return _single(rows[0], wording)
     known = [row for row in rows if row.effect.value is not None]
@@ -156,6 +159,9 @@ def _phrase(rows: Sequence[Verdict]) -> str:
     settings, median = _settings(rows), _median(known, wording)
     if open_rows == n:
         question = f"whether they {wording.verbs} {wording.better} or {wording.worse} {_plural(wording.tail)}"
+        if not known:
+            reasons = dict.fromkeys(row.notes[0].short for row in rows if row.notes)
+            return f"for none of {settings} can it be said {question}" + (f" ({'; '.join(reasons)})" if reasons else "")
         return f"for all {settings} it is open {question}{median}"
     said: list[str] = []
     for count, text in ((counts["worse"], wording.worse), (counts["better"], wording.better)):
@@ -179,18 +185,29 @@ def _settings(rows: Sequence[Verdict]) -> str:
     return f"{methods} methods" if methods == len(rows) else f"{len(rows)} settings"
 
 
-def _single(row: Verdict, wording: Wording) -> str:
+def _wording(row: Verdict) -> Wording:
+    return WORDINGS.get((row.claim.kind, row.reading), Wording("has", "have", "more", "less", ""))
+
+
+def _worded(row: Verdict) -> tuple[str, str, str]:
+    """Return what agrees with the claim, the opposite, and what follows."""
+    wording = _wording(row)
     better, worse, tail = (
         STRENGTHS.get(text, text) if row.metric == "strength" else text
         for text in (wording.better, wording.worse, wording.tail)
     )
+    return better, worse, tail
+
+
+def _single(row: Verdict, wording: Wording) -> str:
+    better, worse, tail = _worded(row)
     if row.effect.value is None:
         reason = f" ({row.notes[0].short})" if row.notes else ""
         return f"it cannot be said whether {row.method} {wording.verb} {better} or {worse} {tail}".rstrip() + reason
-    size, direction = natural(row.effect), better if row.effect.value > 0 else worse
     if row.directional:
+        size, direction = natural(row.effect), better if row.effect.value > 0 else worse
         return f"{row.method} {wording.verb} {size} {direction} {tail} {_interval(row.effect)}".replace("  ", " ")
-    said = f"({size} {direction} {_interval(row.effect)})"
+    said = f"({_amount(row.effect, row.effect.value, better, worse)} {_interval(row.effect)})"
     if row.no_difference:
         return f"{row.method} does not differ {tail} {said}".replace("  ", " ")
     question = f"whether {row.method} {wording.verb} {better} or {worse} {tail}".rstrip()
@@ -209,13 +226,21 @@ def _size(effect: Effect, value: float) -> str:
     return f"{100 * value:.2g} percentage points" if effect.unit == "accuracy" else f"{value:.3g}"
 
 
+def _amount(effect: Effect, value: float, better: str, worse: str) -> str:
+    """Return a size with its direction, for instance ``5.5 times more updates``; a size that would be printed as none is no difference."""
+    size = _size(effect, abs(value))
+    if size == _size(effect, 0.0):
+        return "no difference"
+    return f"{size} {better if value > 0 else worse}"
+
+
 def _interval(effect: Effect) -> str:
     """Return the interval in the direction of the effect."""
     assert effect.value is not None
     low, high = effect.interval
     if not (math.isfinite(low) or math.isfinite(high)):
         return "[no bound]"
-    ends = (low, high) if effect.value > 0 else (-high, -low)
+    ends = (low, high) if effect.value >= 0 else (-high, -low)
     return f"[{', '.join(_end(effect, end) for end in ends)}]"
 
 
@@ -233,19 +258,18 @@ def _median(known: Sequence[Verdict], wording: Wording) -> str:
     values = [row.effect.value for row in known if row.effect.value is not None]
     if not values:
         return ""
-    middle, effect = float(np.median(values)), known[0].effect
-    direction = wording.better if middle > 0 else wording.worse
-    return f" (median {_size(effect, abs(middle))} {direction})"
+    amount = _amount(known[0].effect, float(np.median(values)), wording.better, wording.worse)
+    return f" (median {amount})"
 
 
-def _seeds(rows: Sequence[Verdict], seeds: int) -> str:
-    counts = {row.n_seeds for row in rows if row.n_seeds}
+def _seeds(rows: Sequence[Verdict], units: Units) -> str:
+    counts, every = {row.n_seeds for row in rows if row.n_seeds}, units.counted(len(units))
     if not counts:
-        return f"0 of {_counted(seeds)}"
-    if counts == {seeds}:
-        return _counted(seeds)
+        return f"0 of {every}"
+    if counts == {len(units)}:
+        return every
     least, most = min(counts), max(counts)
-    return f"{least} of {_counted(seeds)}" if least == most else f"{least} to {most} of {_counted(seeds)}"
+    return f"{least} of {every}" if least == most else f"{least} to {most} of {every}"
 
 
 def _counted(seeds: int) -> str:
@@ -263,7 +287,9 @@ def _overturned(rows: Sequence[Verdict], readings: Sequence[str]) -> str:
             return min(abs(end) for end in row.effect.interval)
 
         weakest = min(decided, key=nearest)
-        end = _size(weakest.effect, nearest(weakest))
+        better, worse, _ = _worded(weakest)
+        toward = 1 if weakest.word == "supported" else -1
+        end = _amount(weakest.effect, toward * nearest(weakest), better, worse)
         said.append(
             f"Of the rows with a word, {weakest.method} is nearest to none: its interval ends at {end}; a word falls where it "
             "reaches no difference."
@@ -295,7 +321,7 @@ def first_things(verdicts: Sequence[Verdict], recipe: Recipe, transitions: pd.Da
 
 def _transitions(recipe: Recipe, transitions: pd.DataFrame) -> Iterator[str]:
     headline = resolved(recipe)
-    if _local(recipe):
+    if _local(recipe) or not _about_transitions(recipe):
         return
     arms = {side.arm for side in headline.compare} if headline and headline.compare else set(transitions["arm"])
     for arm in sorted(arms):
@@ -303,17 +329,30 @@ def _transitions(recipe: Recipe, transitions: pd.DataFrame) -> Iterator[str]:
         never = sum(status != "grokked" for status in statuses)
         of = "" if len(arms) == 1 else f" of arm {arm}"
         if never and never == len(statuses):
-            yield f"Nothing transitioned in {never} of {_counted(never)}{of}."
+            every = "the one seed" if never == 1 else f"{never} of {_counted(never)}"
+            yield f"Nothing transitioned in {every}{of}."
         elif never:
             yield f"{never} of {_counted(len(statuses))}{of} never transitioned; where a stage needs the transition they are in no row."
 
 
+def _about_transitions(recipe: Recipe) -> bool:
+    """Return whether a side of the headline is a stage that lies where training memorizes or groks."""
+    headline = resolved(recipe)
+    stages = (
+        {stage_name(side.stage) for side in headline.compare}
+        if headline and headline.compare
+        else {*recipe.all_stages()}
+    )
+    apart = {name for name, control in recipe.controls.items() if isinstance(control, Level)}
+    return not all(stage == "final" or stage in apart or step_of(stage) is not None for stage in stages)
+
+
 def _local(recipe: Recipe) -> bool:
-    """Return whether what is compared are parts of the data that grokked on their own, whatever the model did as a whole."""
+    """Return whether what is compared are parts of the data that were learned at their own times, whatever the model did as a whole."""
     headline = resolved(recipe)
     named = {side.forget for side in headline.compare} if headline and headline.compare else {None}
     rules = [rule for rule in recipe.forget if None in named or rule.label in named]
-    return bool(rules) and all(rule.from_trajectory for rule in rules)
+    return bool(rules) and all(rule.from_trajectory or rule.group_draw() is not None for rule in rules)
 
 
 def _seed_counts(verdicts: Sequence[Verdict], recipe: Recipe) -> Iterator[str]:
@@ -321,8 +360,8 @@ def _seed_counts(verdicts: Sequence[Verdict], recipe: Recipe) -> Iterator[str]:
     if len(recipe.seeds) == 1:
         yield "One seed cannot decide anything."
     elif any(verdict.noted("few_seeds") for verdict in family):
-        units = max(verdict.n_seeds for verdict in family)
-        yield f"{_counted(units)} cannot decide anything: under {FEWEST} every row is exploratory."
+        there = units_of(recipe).counted(max(verdict.n_seeds for verdict in family))
+        yield f"{there} cannot decide anything: under {FEWEST} every row is exploratory."
     if any(verdict.noted("looked_otherwise") for verdict in family):
         yield "Another headline family was judged on these results before, so every row of this one is exploratory."
 

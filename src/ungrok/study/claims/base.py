@@ -18,8 +18,10 @@ from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Doses, Scale, Target, Wins
 from ungrok.study.recipe_blocks import Claims
 from ungrok.study.recipe_search import search_target
+from ungrok.study.recipe_stress import lasting_target
 from ungrok.study.search import Choice, best, chosen
 from ungrok.study.track import Row, Track
+from ungrok.study.units import Units
 
 Floats = NDArray[np.float64]
 
@@ -109,6 +111,8 @@ class Evidence:
         from_scratch: Whether the method starts from fresh weights, so that the dose at which it reaches a target tells nothing about the stage.
         self_stopping: Whether the method decides by itself where to stop, so that it is judged at its end.
         repaired: At which of its rates it was tried where forgetting lasts: its own alone, or all of a search; empty where it was not.
+        units: The units of inference; one per seed when None.
+        exposed: Whether the training showed some examples early and some late.
 
     """
 
@@ -122,6 +126,8 @@ class Evidence:
     from_scratch: bool = False
     self_stopping: bool = False
     repaired: Literal["", "nominal", "all"] = ""
+    units: Units | None = None
+    exposed: bool = False
     _chosen: dict[float, dict[int, tuple[Choice | None, Choice | None]]] = field(default_factory=dict, repr=False)
 
     @property
@@ -144,6 +150,10 @@ class Evidence:
         for seed, pair in (self.pairs if pairs is None else pairs).items():
             values[:, seed] = [np.nan if value is None else value for value in map(read, pair)]
         return Sides(*values)
+
+    def by_unit(self, values: Floats) -> Floats:
+        """Return values of seeds as those of the units of inference, shape (units,)."""
+        return values if self.units is None else self.units.means(values)
 
     def usable(self, target: Target) -> tuple[Pairs, tuple[Note, ...]]:
         """Return the pairs that can be compared at a target, and notes on the others; pairs that never reach it stay."""
@@ -214,7 +224,7 @@ class Evidence:
         """
         if not self.repaired or not any(track.repaired for pair in self._every_pair() for track in pair):
             return None
-        target = search_target(self.claims)
+        target = lasting_target(self.claims)
         pairs, notes = self.usable(target)
         own = self.repaired == "all" and self.searched(target) and bool(pairs)
         if own:
@@ -349,6 +359,10 @@ class Claim(Schema):
 
         """
         return None
+
+    def headline_place(self, place: At, evidence: Evidence) -> At:  # noqa: ARG002
+        """Return where the headline family reads this claim, given the headline's place: its target, or the end of the path."""
+        return place
 
     def sentence(self, later: str = "later stage") -> str:
         """Return the statement, the later side called as given."""

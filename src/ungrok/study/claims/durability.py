@@ -11,14 +11,15 @@ import pandas as pd
 
 from ungrok.methods import Unlearner
 from ungrok.study.claims.base import CLAIMS, Claim, Evidence, Finding, Floats, Pairs, Reading, Sides, mean
-from ungrok.study.claims.headline import resolved
+from ungrok.study.claims.headline import covers, resolved
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At
 from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_stress import where_label
-from ungrok.study.stress import Attacked, Relearning, interval_of, standings_of, word
+from ungrok.study.stress import Attacked, Relearning, interval_of, standings_of, together, word
 from ungrok.study.track import Track
+from ungrok.study.units import swaps
 from ungrok.train.stages import stage_name
 
 
@@ -63,13 +64,18 @@ class Durability(Claim):
 
     def _relearned(self, evidence: Evidence, name: str, read: Reading) -> Finding:
         """Compare updates of relearning, as a log ratio to those of the oracle of the same side."""
-        at_once = sum(any(_at_once(_of(track, name).oracle) for track in pair) for pair in read.pairs.values())
+        at_once = [sum(_at_once(_of(pair[side], name).oracle) for pair in read.pairs.values()) for side in (0, 1)]
         own = evidence.read(lambda track: _log(_of(track, name).relearned), read.pairs)
-        sooner = evidence.read(lambda track: _sooner(_of(track, name)), read.pairs)
+        sooner, undecided = _settled(
+            evidence.read(lambda track: _sooner(_of(track, name)), read.pairs), read.pairs, name
+        )
         cuts, of_oracles = (_censored(read.pairs, name, whose) for whose in WHOSE)
         notes = (*read.notes, *_known_in(read, sooner))
-        if at_once:
-            notes = (Note("oracle_at_once", {"count": at_once, "pairs": len(read.pairs)}), *notes)
+        if any(at_once):
+            counts = {"before": at_once[0], "after": at_once[1], "pairs": len(read.pairs)}
+            notes = (Note("oracle_at_once", counts), *notes)
+        if undecided:
+            notes = (*notes, Note("may_turn", {"count": undecided, "pairs": len(read.pairs)}))
         for code, sides in (("not_relearned", cuts), ("oracle_not_relearned", of_oracles)):
             before, after = map(sum, sides)
             if before or after:
@@ -142,6 +148,29 @@ def _sooner(here: Attacked) -> float | None:
     return None if own is None or oracle is None or _at_once(here.oracle) else oracle - own
 
 
+def _settled(sooner: Sides, pairs: Pairs, name: str) -> tuple[Sides, int]:
+    """Return the sides, equal in the pairs whose direction updates beyond the last that was tried may turn, and the number of these."""
+    turned = [seed for seed, pair in pairs.items() if _may_turn(*(_of(track, name) for track in pair))]
+    left, right = sooner.left.copy(), sooner.right.copy()
+    left[turned] = right[turned] = (left[turned] + right[turned]) / 2
+    return Sides(left, right), len(turned)
+
+
+def _may_turn(left: Attacked, right: Attacked) -> bool:
+    """Return whether a pair's direction rests on a number that is only known to be larger.
+
+    What is compared is log(right / its oracle) − log(left / its oracle): the left model and the right oracle, where they took longer, pull it
+    down, and the two others pull it up. Oracles of which neither was relearned count as alike.
+    """
+    first, second = _sooner(left), _sooner(right)
+    if first is None or second is None:
+        return False
+    times = (left.relearned, left.oracle, right.relearned, right.oracle)
+    longer, its_oracle, other, others_oracle = (time is not None and time.censored for time in times)
+    lower, higher = longer or (others_oracle and not its_oracle), other or (its_oracle and not others_oracle)
+    return (first > second and lower) or (first < second and higher)
+
+
 def _known_in(read: Reading, sides: Sides) -> tuple[Note, ...]:
     """Return the note that says in how many pairs both sides have a value, where it is not all."""
     pairs = len(read.pairs)
@@ -187,16 +216,18 @@ def _within(evidence: Evidence, read: Reading, name: str, worst: Sides, floors: 
     """Return why no difference of R may be given a direction: the floor is not known well enough, or no attack shows more than its floor."""
     if not worst.n:
         return None
-    if floors.n < FEWEST:
-        return Note("few_floors", {"seeds": floors.n})
+    known = int(np.isfinite(evidence.by_unit(floors.differences)).sum())
+    if known < FEWEST:
+        return Note("few_floors", {"seeds": known, "unit": "seeds" if evidence.units is None else evidence.units.noun})
     attacks = sorted({attack for pair in read.pairs.values() for track in pair for attack in _of(track, name).single})
     gaps, between = (
         interval_of(
-            [row for attack in attacks for row in _both_of(evidence, read, name, attack, part)], evidence.claims.alpha
+            [evidence.by_unit(row) for attack in attacks for row in _both_of(evidence, read, name, attack, part)],
+            evidence.claims.alpha,
         )
         for part in (0, 1)
     )
-    hides = any(word(own, two) == "hidden" for own, two in zip(gaps, between, strict=True))
+    hides = together(word(own, two) for own, two in zip(gaps, between, strict=True)) == "hidden"
     return None if hides else Note("within_floor")
 
 
@@ -233,7 +264,10 @@ def headline_standings(stress: pd.DataFrame, recipe: Recipe, alpha: float | None
             for side in sides
         ]
         at_place = worst["place"] == worst["method"].map(places)
-        kept: pd.DataFrame = worst[np.logical_or.reduce([*of_side, np.zeros(len(worst), dtype=bool)]) & at_place]
+        judged = worst["forget"].map(lambda label: headline is not None and covers(headline, label)).astype(bool)
+        kept: pd.DataFrame = worst[
+            np.logical_or.reduce([*of_side, np.zeros(len(worst), dtype=bool)]) & at_place & judged
+        ]
         return kept
 
-    return standings_of(stress, chosen, level)[0]
+    return standings_of(stress, chosen, level, paired=swaps(recipe))[0]

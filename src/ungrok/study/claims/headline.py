@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 from ungrok.core.errors import RecipeError, shown
@@ -14,11 +15,19 @@ from ungrok.study.recipe_stress import Lasting, Stress, where_label
 METRICS: tuple[HeadlineMetric, ...] = get_args(HeadlineMetric)
 """What is judged per method and forget split, the most telling first."""
 
-NEEDS: dict[HeadlineMetric, str] = {"lasting": "lasting", "price": "lasting", "durability": "stress"}
+NEEDS: dict[HeadlineMetric, str] = {
+    "lasting": "lasting",
+    "price": "lasting",
+    "durability": "stress",
+    "beyond_oracle": "trajectory.exposure",
+}
 """Metrics that a recipe has only with a block of its own, and the block."""
 
 ROWS: dict[HeadlineMetric, int] = {"durability": 2}
 """Rows of a metric per method and forget split, where they are not one."""
+
+IDENTICAL: tuple[HeadlineMetric, ...] = ("same_rate", "lasting", "price", "durability")
+"""Metrics that are read at the recipe's own rate where another is searched; ``lasting`` and ``price`` unless all rates are repaired."""
 
 MOST = 60
 """Rows that a family has at most: with more, ten seeds find nothing but large effects."""
@@ -39,8 +48,7 @@ def resolved(recipe: Recipe) -> Headline | None:
         return None
     own = claims.headline
     compare = own.compare or claims.compare[0]
-    numbers = [target for target in claims.targets if not isinstance(target, str)]
-    target = (numbers or claims.targets)[0] if own.target is None else own.target
+    target = claims.main_target
     offered = tuple(
         metric for metric in METRICS if any(_asked(recipe, metric, each, target) for each in recipe.unlearn)
     )
@@ -48,7 +56,7 @@ def resolved(recipe: Recipe) -> Headline | None:
     lacking = next((metric for metric in metrics if metric not in offered), None)
     if lacking is not None:
         raise RecipeError(f"claims.headline.metrics: {lacking} needs {_lacking(recipe, lacking, target)}")
-    asked = Headline(compare=compare, target=target, metrics=list(metrics))
+    asked = Headline(compare=compare, target=target, forget=own.forget, metrics=list(metrics))
     if own.metrics is not None and rows_of(recipe, asked) > MOST:
         raise RecipeError(
             f"claims.headline.metrics: {shown(own.metrics)} give {rows_of(recipe, asked)} rows; at most {MOST} are judged together"
@@ -59,19 +67,37 @@ def resolved(recipe: Recipe) -> Headline | None:
     return asked
 
 
+def covers(headline: Headline, forget: str) -> bool:
+    """Return whether a forget split, by its label, is one of those that a family judges."""
+    return headline.forget is None or forget in headline.forget
+
+
 def rows_of(recipe: Recipe, headline: Headline) -> int:
     """Return how many rows a resolved family has at most."""
-    assert headline.compare is not None
-    assert headline.metrics is not None
-    splits = 1 if any(side.forget for side in headline.compare) else len(recipe.forget)
+    return sum(count for _, _, count in _rows(recipe, headline))
+
+
+def last_rows_of(recipe: Recipe, headline: Headline) -> int:
+    """Return how many of these are tested after the others: of methods whose rate is searched, those at identical settings."""
     searched = recipe.searched()
-    return splits * sum(
-        ROWS.get(metric, 1)
-        for method in recipe.unlearn
-        for metric in headline.metrics
-        if metric in judged(method, searched=method.label in searched)
-        and _asked(recipe, metric, method, headline.target)
-    )
+
+    def last(method: str, metric: HeadlineMetric) -> bool:
+        own = "all" if metric in ("lasting", "price") and not isinstance(headline.target, str) else None
+        return method in searched and metric in IDENTICAL and rates_repaired(recipe, method) != own
+
+    return sum(count for method, metric, count in _rows(recipe, headline) if last(method, metric))
+
+
+def _rows(recipe: Recipe, headline: Headline) -> Iterator[tuple[str, HeadlineMetric, int]]:
+    """Yield the label of every method with each metric by which it is judged, and how many rows that gives."""
+    assert headline.compare is not None
+    splits = 1 if any(side.forget for side in headline.compare) else len(headline.forget or recipe.forget)
+    searched = recipe.searched()
+    for method in recipe.unlearn:
+        possible = judged(method, searched=method.label in searched)
+        for metric in headline.metrics or []:
+            if metric in possible and _asked(recipe, metric, method, headline.target):
+                yield method.label, metric, splits * ROWS.get(metric, 1)
 
 
 def _block(recipe: Recipe, name: str) -> Stress | Lasting | None:
@@ -93,6 +119,8 @@ def _asked(recipe: Recipe, metric: HeadlineMetric, method: Unlearner, target: Ta
     """Return whether a recipe asks what a metric needs of a method, and for attacks, where the family reads it."""
     if metric not in NEEDS:
         return True
+    if metric == "beyond_oracle":
+        return recipe.trajectory.exposure is not None
     if not asked_of(recipe, NEEDS[metric], method.label):
         return False
     place = "end" if method.self_stopping else target
@@ -101,7 +129,7 @@ def _asked(recipe: Recipe, metric: HeadlineMetric, method: Unlearner, target: Ta
 
 def _lacking(recipe: Recipe, metric: HeadlineMetric, target: Target) -> str:
     """Return what a recipe lacks for a metric."""
-    if _block(recipe, NEEDS[metric]) is None:
+    if metric == "beyond_oracle" or _block(recipe, NEEDS[metric]) is None:
         return f"the block {NEEDS[metric]}, which this recipe lacks"
     return f"an attack at {where_label(target)}; add it to {NEEDS[metric]}.places"
 

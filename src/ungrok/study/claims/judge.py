@@ -11,7 +11,7 @@ from scipy import stats
 
 from ungrok.methods import Unlearner
 from ungrok.study.claims.base import Claim, Evidence, Finding, Pairs, Sides, every_claim
-from ungrok.study.claims.headline import judged, rates_repaired, resolved
+from ungrok.study.claims.headline import covers, judged, rates_repaired, resolved
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Doses, Effect, Verdict, Word, decide
 from ungrok.study.inference import FEWEST, Differences, PairedRow, Spreads, family
@@ -19,9 +19,10 @@ from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Headline
 from ungrok.study.search import grid_of
-from ungrok.study.statistics import Estimate
+from ungrok.study.statistics import FEWEST_FOR_SPREAD, Estimate
 from ungrok.study.stress import attacked
 from ungrok.study.track import Track, repaired, replicates, tracks
+from ungrok.study.units import Units, units_of
 
 Paths = Mapping[tuple[Place, int], Track]
 """The paths of a study by place and seed."""
@@ -100,13 +101,13 @@ def judge_paths(
     """
     headline = resolved(recipe)
     every = [list(_questions(paths, recipe, doses, headline)) for paths in every_draw]
-    questions = [_averaged(group) for group in _alike(every)]
+    units = units_of(recipe)
+    questions = [_by_unit(_averaged(group), units) for group in _alike(every)]
     family_of = [question for question in questions if question.member]
     rest = [] if headline_only else [question for question in questions if not question.member]
     level = recipe.claims.alpha if alpha is None else alpha
-    seeds = len(recipe.seeds)
-    judged_rows = _family(family_of, seeds, level, exploratory=exploratory)
-    alone = {id(question): _alone(question, seeds, recipe.claims.alpha) for question in rest}
+    judged_rows = _family(family_of, units, level, exploratory=exploratory)
+    alone = {id(question): _alone(question, len(units), recipe.claims.alpha) for question in rest}
     together = {id(question): verdict for question, verdict in zip(family_of, judged_rows, strict=True)}
     verdicts = together | alone
     return [verdicts[id(question)] for question in questions if id(question) in verdicts]
@@ -120,14 +121,14 @@ class _Question:
         comparison: What is compared.
         finding: The values.
         member: Whether it belongs to the headline family.
-        seeds: Seeds that have paths from both sides.
+        units: Places of the seeds that have paths from both sides; later the units of inference of which all seeds do.
 
     """
 
     comparison: Comparison
     finding: Finding
     member: bool
-    seeds: frozenset[int]
+    units: frozenset[int]
 
 
 def _questions(
@@ -171,7 +172,7 @@ def _evidence(
         pairs, len(recipe.seeds), label, doses[label], recipe.claims, rates,
         damage=0.0 if recipe.search is None else recipe.search.damage,
         from_scratch=unlearner.from_scratch, self_stopping=unlearner.self_stopping,
-        repaired=rates_repaired(recipe, label),
+        repaired=rates_repaired(recipe, label), units=units_of(recipe), exposed=recipe.trajectory.exposure is not None,
     )  # fmt: skip
 
 
@@ -190,11 +191,11 @@ def _is_member(
     headline: Headline | None,
 ) -> bool:
     """Return whether a finding belongs to the headline family."""
-    if headline is None or headline.compare != comparison.sides:
+    if headline is None or headline.compare != comparison.sides or not covers(headline, comparison.left_forget):
         return False
     at = At("end") if unlearner.self_stopping else At.target(headline.target)  # type: ignore[arg-type]
     accuracy = "bystander_accuracy" if evidence.has("bystander_accuracy") else "TA"
-    metric = claim.headline(finding, accuracy) if finding.at == at else None
+    metric = claim.headline(finding, accuracy) if finding.at == claim.headline_place(at, evidence) else None
     allowed = judged(unlearner, searched=bool(evidence.rates))
     return metric is not None and metric in (headline.metrics or []) and metric in allowed
 
@@ -223,6 +224,29 @@ def _averaged(draws: list[_Question]) -> _Question:
     )
 
 
+def _by_unit(question: _Question, units: Units) -> _Question:
+    """Return a finding whose values are means over the seeds of each unit: what one seed alone would say is no observation of its own."""
+    if not units.paired:
+        return question
+
+    def means(sides: Sides | None) -> Sides | None:
+        return sides and Sides(units.means(sides.left), units.means(sides.right))
+
+    finding = replace(question.finding, sides=means(question.finding.sides), also=means(question.finding.also))
+    return replace(question, finding=_known(finding), units=units.whole(question.units))
+
+
+def _known(finding: Finding) -> Finding:
+    """Return a finding without its values where too few units have them for its test."""
+    sides = finding.sides
+    if sides is None:
+        return finding
+    if finding.compares == "spreads":
+        spread = [np.ptp(side[sides.both]) > 0 for side in (sides.left, sides.right)] if sides.n else []
+        return finding if sides.n >= FEWEST_FOR_SPREAD and all(spread) else replace(finding, sides=None)
+    return finding if sides.n else replace(finding, sides=None)
+
+
 def _mean(draws: list[Sides]) -> Sides:
     """Return, for each seed, the means over the draws that have both sides."""
     both = np.stack([sides.both for sides in draws])
@@ -241,7 +265,7 @@ def _row(finding: Finding) -> PairedRow | None:
     return Differences(finding.sides.differences)
 
 
-def _family(questions: list[_Question], seeds: int, alpha: float, *, exploratory: bool) -> list[Verdict]:
+def _family(questions: list[_Question], units: Units, alpha: float, *, exploratory: bool) -> list[Verdict]:
     """Judge the headline family: rows at identical settings of a search after the others, conditions of rows with them."""
     rows = [_row(question.finding) for question in questions]
     also = [
@@ -252,10 +276,10 @@ def _family(questions: list[_Question], seeds: int, alpha: float, *, exploratory
         for question, row in zip(questions * 2, (*rows, *also), strict=True)
         if row is not None
     ]
-    tested = iter(family([row for row in (*rows, *also) if row is not None], seeds, alpha, last))
+    tested = iter(family([row for row in (*rows, *also) if row is not None], len(units), alpha, last))
     estimates, conditions = ([None if row is None else next(tested) for row in some] for some in (rows, also))
-    units = len(frozenset().union(*(question.seeds for question in questions)))
-    silent = Note("few_seeds", {"seeds": units}) if units < FEWEST else None
+    there = len(frozenset().union(*(question.units for question in questions)))
+    silent = Note("few_seeds", {"seeds": there, "unit": units.noun}) if there < FEWEST else None
     silent = Note("looked_otherwise") if exploratory else silent
     verdicts = []
     for question, estimate, condition in zip(questions, estimates, conditions, strict=True):
@@ -264,8 +288,9 @@ def _family(questions: list[_Question], seeds: int, alpha: float, *, exploratory
             word, reason = "inconclusive", question.finding.otherwise
         if silent:
             word, reason = "exploratory", silent
-        lacking = seeds - len(question.seeds)
-        missing = (Note("seeds_missing", {"count": lacking, "seeds": seeds}),) if lacking else ()
+        lacking = len(units) - len(question.units)
+        values = {"count": lacking, "seeds": len(units), "unit": units.noun}
+        missing = (Note("seeds_missing", values),) if lacking else ()
         verdicts.append(_verdict(question, estimate, word, (*((reason,) if reason else ()), *missing)))
     return verdicts
 
@@ -295,10 +320,10 @@ def _share_beyond(finding: Finding, alpha: float) -> float:
     return 1.0 if beyond == n else float(stats.beta.ppf(1 - alpha / 2, beyond + 1, n - beyond))
 
 
-def _alone(question: _Question, seeds: int, alpha: float) -> Verdict:
+def _alone(question: _Question, units: int, alpha: float) -> Verdict:
     """Judge a row outside the headline family: an effect with its own interval, and no word."""
     row = _row(question.finding)
-    estimate = None if row is None else family([row], seeds, alpha)[0]
+    estimate = None if row is None else family([row], units, alpha)[0]
     barred = question.finding.barred
     return _verdict(question, estimate, "exploratory", (barred,) if barred else ())
 

@@ -10,12 +10,12 @@ import numpy as np
 from ungrok.methods import OneShot
 from ungrok.study.claims.answers import opened
 from ungrok.study.claims.base import fall, mean, number
-from ungrok.study.claims.headline import asked_of, resolved
+from ungrok.study.claims.headline import asked_of, covers, resolved
 from ungrok.study.claims.judge import Paths
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Side
-from ungrok.study.recipe_search import search_target
+from ungrok.study.recipe_stress import lasting_target
 from ungrok.study.track import Track
 from ungrok.train.stages import stage_name
 
@@ -77,7 +77,9 @@ def lasting_of(paths: Paths, recipe: Recipe) -> list[Lasts]:
     headline = resolved(recipe)
     if headline is None or not any(track.repaired for track in paths.values()):
         return []
-    compared = [one for one in comparisons(recipe) if one.sides == headline.compare]
+    compared = [
+        one for one in comparisons(recipe) if one.sides == headline.compare and covers(headline, one.left_forget)
+    ]
     every = [
         _of_method(paths, recipe, side, forget, method.label, one_shot=isinstance(method, OneShot))
         for side, forget in _sides(compared)
@@ -94,7 +96,7 @@ def _sides(compared: Sequence[Comparison]) -> Iterator[tuple[Side, str]]:
 
 
 def _of_method(paths: Paths, recipe: Recipe, side: Side, forget: str, method: str, *, one_shot: bool) -> Lasts:
-    place, target = Place(side.arm, stage_name(side.stage), forget, method), search_target(recipe.claims)
+    place, target = Place(side.arm, stage_name(side.stage), forget, method), lasting_target(recipe.claims)
     there = [paths[place, seed] for seed in recipe.seeds if (place, seed) in paths]
     kept = [track for track in there if track.status(target) not in ("undefined", "nothing")]
     doses = [np.inf if (row := track.lasting()) is None else float(row["dose"]) for track in kept]
@@ -125,11 +127,8 @@ def _beyond(track: Track, accuracy: str, suffix: str) -> float | None:
     return None if oracle is None or own is None else oracle - own
 
 
-QUESTION = "Does forgetting last?"
-
-
 def lasting_sentence(every: Sequence[Lasts], recipe: Recipe, name: Callable[[Side], str] | None = None) -> str | None:
-    """Return the answer to the question, with its numbers; None where nothing was tried.
+    """Return whether forgetting lasts, side by side and with its numbers; None where nothing was tried.
 
     Args:
         every: Of :func:`lasting_of`.
@@ -141,36 +140,43 @@ def lasting_sentence(every: Sequence[Lasts], recipe: Recipe, name: Callable[[Sid
         return None
     sides = list(dict.fromkeys((one.side.label, one.side) for one in every))
     said = [_side(side, [one for one in every if one.side == side], recipe, name) for _, side in sides]
-    return " ".join([QUESTION, *said])
+    return " ".join(said)
 
 
 def _side(side: Side, every: Sequence[Lasts], recipe: Recipe, name: Callable[[Side], str] | None) -> str:
     """Return what is said of one side: how many methods last, at what price, and what comes back where the target is first reached."""
     lasting = [one for one in every if one.lasts]
     methods = len({one.method for one in every})
-    counted = f"{methods} method{'s' if methods > 1 else ''}" if methods == len(every) else f"{len(every)} settings"
-    of = f"{len(lasting)} of {counted}" if lasting else f"none of {counted}"
+    counted = f"{methods} methods" if methods == len(every) else f"{len(every)} settings"
+    it_lasts = f"it lasts for {len(lasting) or 'none'} of {counted}"
+    if len(every) == 1:
+        it_lasts = "it lasts for the one method" if lasting else "it does not last for the one method"
     after = ""
     updates = [one.updates for one in lasting if one.updates is not None and not one.one_shot]
     if updates:
         after = f" after {float(np.median(updates)):.3g} updates (median)"
     assert recipe.lasting is not None
-    repair, target = recipe.lasting.updates, search_target(recipe.claims)
+    repair, target = recipe.lasting.updates, lasting_target(recipe.claims)
     back = float(np.nanmedian([one.back for one in every])) if any(one.reached for one in every) else None
     returned = (
         ""
         if back is None
         else f"; where UA first comes down to {target:g}, {repair} updates on retained data alone bring it back to {back:.2f}"
     )
-    text = f"{opened(side, name)} it lasts for {of}{after}{_price(lasting)}{returned}."
+    text = f"{opened(side, name)} {it_lasts}{after}{_price(lasting)}{returned}."
     return text[0].upper() + text[1:]
 
 
 def _price(lasting: Sequence[Lasts]) -> str:
-    """Return the median price over the methods that last."""
+    """Return the median price over the methods that last; what is gained instead of lost is said as such."""
     known = [one for one in lasting if np.isfinite(one.price)]
     if not known:
         return ""
     price, lost = (100 * float(np.median([getattr(one, name) for one in known])) for name in ("price", "lost"))
     what = "bystander accuracy" if known[0].accuracy == "bystander_accuracy" else "TA"
-    return f", at the price of {price:.2g} percentage points of {what} beyond retraining and {lost:.2g} of RA"
+    paid = [f"{price:.2g} percentage points of {what} beyond retraining"] if price >= 0 else []
+    paid += [f"{lost:.2g}{'' if paid else ' percentage points'} of RA"] if lost >= 0 else []
+    gained = [f"{what} {-price:.2g} percentage points above that of retraining"] if price < 0 else []
+    gained += [f"RA {-lost:.2g} percentage points above that at the start"] if lost < 0 else []
+    at_price = f"at the price of {' and '.join(paid)}" if paid else "at no price"
+    return ", ".join(["", at_price, *([f"with {' and '.join(gained)}"] if gained else [])])

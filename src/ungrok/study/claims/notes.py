@@ -7,8 +7,8 @@ from typing import Any
 
 NOTES: dict[str, tuple[str, str]] = {
     "no_pairs": ("no seed has both stages", ""),
-    "seeds_missing": ("{count} of {seeds} seeds lack a stage", ": they are not in this row"),
-    "few_seeds": ("under six seeds", ": nothing can be decided with {seeds}"),
+    "seeds_missing": ("{count} of {seeds} {unit} lack a stage", ": they are not in this row"),
+    "few_seeds": ("under six {unit}", ": nothing can be decided with {seeds}"),
     "looked_otherwise": ("another headline was judged before", ": words belong to the family that was fixed first"),
     "fresh_weights": ("starts from fresh weights, so its first places tell nothing of the stage", ""),
     "self_stopping": ("stops by itself", ": judged at the end of its path, not at a target"),
@@ -35,9 +35,10 @@ NOTES: dict[str, tuple[str, str]] = {
     "gap_started": ("gap starts at {before:.3f} → {after:.3f}", ": one that always ends at the oracle changes by just that"),
     "worst_gaps": ("R {before:.3f} → {after:.3f}", ""),
     "floors": ("floors {before:.3f} → {after:.3f}", " between two oracles, computed as R is"),
-    "few_floors": ("floor of {seeds} seeds", ": under six nothing can be said to lie above it"),
+    "few_floors": ("floor of {seeds} {unit}", ": under six nothing can be said to lie above it"),
     "within_floor": ("neither side is hidden", ": no R lies above the floor of two oracles"),
-    "oracle_at_once": ("the oracle is at half from the start in {count} of {pairs} pairs", ": there is nothing to relearn"),
+    "oracle_at_once": ("the oracle knows half from the start: {before} → {after} of {pairs}", ", so that nothing is to be relearned; these pairs are left out"),
+    "may_turn": ("{count} of {pairs} pairs undecided", ": more updates of relearning may turn them, so they count as no difference"),
     "not_relearned": ("not relearned", ": {before} → {after} of {pairs} within {updates:g} updates"),
     "oracle_not_relearned": ("oracle not relearned", ": {before} → {after} of {pairs} within {updates:g} updates"),
     "never_relearned": ("relearned by neither side", ""),

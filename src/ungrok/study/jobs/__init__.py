@@ -5,6 +5,8 @@ from ungrok.study.jobs.analyze import Analyze
 from ungrok.study.jobs.checkpoint import Checkpoint
 from ungrok.study.jobs.evaluate import Evaluate
 from ungrok.study.jobs.lasting import Lasting
+from ungrok.study.jobs.learned import WhenLearned
+from ungrok.study.jobs.leveled import LeveledCheckpoint
 from ungrok.study.jobs.matched import MatchedCheckpoint
 from ungrok.study.jobs.oracle import Oracle
 from ungrok.study.jobs.placed import Placed
@@ -25,6 +27,7 @@ __all__ = [
     "ChooseSplit",
     "Evaluate",
     "Lasting",
+    "LeveledCheckpoint",
     "MatchedCheckpoint",
     "Oracle",
     "Placed",
@@ -36,4 +39,5 @@ __all__ = [
     "Train",
     "Trained",
     "Unlearn",
+    "WhenLearned",
 ]

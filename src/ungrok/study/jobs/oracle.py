@@ -79,7 +79,7 @@ class Oracle(Job[OracleSpec, OracleResult]):
         use_loss(run, spec.objective)
         data = source.spec.data()
         split = split_for(work, data, spec.forget)
-        places = [data.to(run.device).score(run.model, run.objective, run.training.evaluation_batch)]
+        places = [data.to(run.device).score(run.model, run.scorer, run.training.evaluation_batch)]
         scores = run.objective.scores_type.stack(places)
         save_tensors(work.folder / SCORES, scores)
         every = place_accuracies(scores, split.forget, split.retain, split.classes, run.objective.scores_type.kind)

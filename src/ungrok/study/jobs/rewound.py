@@ -38,10 +38,9 @@ class Rewound:
         run = build_run(self.source.spec, self.split)
         run.restore(earlier.state())
         yield run.model
-        size, examples = run.batches.batch_size, len(run.batches.split)
         while run.step < self.updates:
-            first = run.step % len(run.batches) * size
+            place = run.step % len(run.batches)
             run.advance(run.step + 1)
             if self.retain is not None:
-                self.retain.read += min(size, examples - first)
+                self.retain.read += run.batches.examples(place)
             yield run.model

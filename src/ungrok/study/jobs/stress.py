@@ -82,9 +82,9 @@ class Stress(Job[StressSpec, StressResult]):
         run, spec = build_run(training), self.spec
         use_loss(run, spec.objective)
         split = made_split(work, training.data()) or forget_split(training.data(), spec.forget)
-        loaded = {role: _loaded(run.model, weights) for role, weights in models.items()}
-        own = material(run, split, spec.seed, loaded["original"], loaded.get("oracle"))
-        rows = attacked(spec.test, loaded["model"], own, scorer(run, split))
+        by_role = {role: loaded(run.model, weights) for role, weights in models.items()}
+        own = material(run, split, spec.seed, by_role["original"], by_role.get("oracle"))
+        rows = attacked(spec.test, by_role["model"], own, scorer(run, split))
         return StressResult(rows=[{key: row[key] for key in row if key != "attack"} for row in rows])
 
     def bill(self, prices: Prices) -> Bill:
@@ -97,8 +97,8 @@ class Stress(Job[StressSpec, StressResult]):
         return Bill(len(test.settings()) * (updates * price.update + places * price.evaluation), 0)
 
 
-def _loaded(model: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
-    """Return a copy of a model with given weights."""
+def loaded(model: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
+    """Return a copy of a model with given weights; what is frozen in the model is frozen in the copy."""
     copy = duplicate(model)
     copy.load_state_dict(whole(copy, weights))
     return copy
@@ -135,7 +135,7 @@ def scorer(run: Run, split: ForgetSplit) -> Score:
     kind = run.objective.scores_type
 
     def score(model: nn.Module, held_back: Tensor) -> dict[str, float | None]:
-        places = kind.stack([run.data.score(model, run.objective, run.training.evaluation_batch)])
+        places = kind.stack([run.data.score(model, run.scorer, run.training.evaluation_batch)])
         every = place_accuracies(places, split.forget[held_back], split.retain, split.classes, kind.kind).to_dict()
         return {name: every[name] for name in NUMBERS}
 

@@ -49,6 +49,7 @@ class Train(Trained):
     def bill(self, prices: Prices) -> Bill:
         """Return the cost of all updates, evaluations and kept checkpoints."""
         price, training = prices.of(self.spec), self.spec.trajectory
-        seconds = training.steps * price.update + len(training.evaluated()) * price.evaluation
+        measuring = price.evaluation if price.measuring is None else price.measuring
+        seconds = training.steps * price.update + len(training.evaluated()) * measuring
         kept, copies = len(training.kept()), 1 + MOMENTS.get(training.optimizer.kind, 2)
         return Bill(seconds, copies * price.weights * kept, kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -10,15 +11,17 @@ from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError, UngrokError
 from ungrok.core.schema import digest
+from ungrok.core.seeds import derive
 from ungrok.data.base import Data
 from ungrok.data.forget import ForgetSplit
 from ungrok.study.job import Job, Result, Spec
 from ungrok.study.jobs.blocks import Forget
-from ungrok.study.problem_data import load_data
+from ungrok.study.problem_data import load_data, seen_data
 from ungrok.study.recipe import AnyModel, AnyProblem
 from ungrok.study.seeding import batch_order, initial_weights
 from ungrok.study.store import Finished
 from ungrok.train import Run, Training, Trajectory
+from ungrok.train.exposure import Assignment
 from ungrok.train.loop import model_state
 from ungrok.train.record import checkpoint_name
 
@@ -26,7 +29,7 @@ from ungrok.train.record import checkpoint_name
 class TrainSpec(Spec):
     """One training: what is learned, by what model, how, and without what."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"part", "measured"})
+    optional: ClassVar[frozenset[str]] = frozenset({"part", "measured", "assignment"})
 
     problem: AnyProblem
     model: AnyModel
@@ -39,10 +42,12 @@ class TrainSpec(Spec):
     """``base`` for the model that trajectories start from."""
     measured: Literal["classes left"] | None = None
     """That its accuracies, and so its transition, are read on the classes that are left; where None, they are so only if a class is gone."""
+    assignment: Assignment | None = None
+    """Which groups ``trajectory.exposure`` has; None without one."""
 
     def data(self) -> Data:
-        """Return all data of the problem, on the CPU."""
-        return load_data(self.problem)
+        """Return all data of the problem, on the CPU; where the training staggers examples, they know which."""
+        return seen_data(load_data(self.problem), self.trajectory, self.assignment)
 
 
 class TrainResult(Result):
@@ -90,7 +95,7 @@ def build_run(spec: TrainSpec, split: ForgetSplit | None = None) -> Run:
         split: What to leave out, where a split job decided that instead of the spec.
 
     """
-    data = spec.data()
+    every = data = spec.data()
     network = fresh_model(spec, initial_weights(spec.training_seed))
     if spec.without is not None:
         split = forget_split(data, spec.without)
@@ -99,10 +104,31 @@ def build_run(spec: TrainSpec, split: ForgetSplit | None = None) -> Run:
     if spec.part == "base":
         data = data.base_part()
     device = torch.device(spec.device)
-    run = Run(network.to(device), data.to(device), spec.trajectory, batch_order(spec.training_seed))
+    seed = batch_order(spec.training_seed)
+    order = None if spec.assignment is None else partial(shown_order, spec, every, split)
+    run = Run(network.to(device), data.to(device), spec.trajectory, seed, order)
     if spec.measured == "classes left" or (split is not None and _empties_class(split, data)):
         run.measure_on(data.train.targets.unique())
     return run
+
+
+def shown_order(spec: TrainSpec, data: Data | None = None, split: ForgetSplit | None = None) -> Tensor:
+    """Return which examples every update of a training with an exposure shows; an oracle keeps the places of all that is left.
+
+    Args:
+        spec: Of a training.
+        data: What its ``data()`` returned, where that is at hand.
+        split: What is left out; nothing when None.
+
+    Returns:
+        int64 of shape (steps, batch size), indices into the training examples, or into those that a split leaves.
+
+    """
+    exposure, training = spec.trajectory.exposure, spec.trajectory
+    assert exposure is not None
+    assert training.batch_size is not None
+    seed, retain = derive(batch_order(spec.training_seed), "order"), None if split is None else split.retain
+    return exposure.order(data or spec.data(), training.steps, training.batch_size, seed, retain)
 
 
 def _empties_class(split: ForgetSplit, left: Data) -> bool:

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from ungrok.core.files import save_tensors
 from ungrok.core.scores import Scores
 from ungrok.evaluate.cost import Metered
 from ungrok.evaluate.displacement import DISPLACEMENTS, Displacement
+from ungrok.evaluate.drawn import WHOLE, Drawn
 from ungrok.evaluate.path import place_accuracies
 from ungrok.evaluate.targets import first_passage
 from ungrok.methods import Iterative, OneShot, Step
@@ -133,7 +135,10 @@ class Unlearn(Job[UnlearnSpec, UnlearnResult]):
         places = len(observed(updates, self.spec.observe)) if updates else 0
         if isinstance(method, OneShot):
             places = len(method.doses())
-        seconds = updates * prices.unlearning.update + places * prices.unlearning.evaluation
+        scored, drawn = places * prices.examples, self.spec.observe.drawn
+        if drawn is not None and places > 2:
+            scored = 2 * prices.examples + (places - 2) * drawn.scored(prices.examples)
+        seconds = updates * prices.unlearning.update + scored / prices.examples * prices.unlearning.evaluation
         return Bill(seconds, places * prices.examples * BYTES)
 
 
@@ -165,11 +170,9 @@ def walk(
     """
     departure = depart(training, weights, spec, sources)
     run, path, one_shot = departure.run, departure.path, isinstance(spec.unlearn, OneShot)
-    size = run.training.evaluation_batch
-    sets = {"forget": departure.split.forget, "retain": departure.split.retain}
-    scores = run.data.score(run.model, run.objective, size)
-    displacement = Displacement(run.model, run.objective, run.data.train, sets, spec.seed, scores["train"])
-    places = _Places(departure.sets, [scores], [displacement.of(run.model, scores["train"])])
+    look = _Look(departure, spec)
+    start = look.at(run.model, 0.0)
+    places = _Places(departure.sets, look.drawn, [start.scores], [start.moved])
     observed_at = set() if one_shot else observed(int(path.budget), spec.observe)
     status, seconds, end = "completed", 0.0, run.model
     steps: Iterable[Step] = () if places.reached(departure, spec.until) else path
@@ -178,17 +181,64 @@ def walk(
         if not one_shot and step.updates not in observed_at:
             continue
         seconds += time.perf_counter() - started
-        end = step.model
-        scores = run.data.score(step.model, run.objective, size)
-        places.add(step, scores, displacement.of(step.model, scores["train"]))
+        end, seen = step.model, look.at(step.model, step.dose)
+        places.add(step, seen)
         tick(len(places.doses) / (len(observed_at) or len(places.doses) + 1))
-        if any(part.diverged for part in scores.values()):
+        if any(part.diverged for part in seen.scores.values()):
             status = "diverged"
             break
         if places.reached(departure, spec.until):
             break
         started = time.perf_counter()
+    if status == "completed" and spec.until is None and not places.whole[-1]:
+        places.complete(look.whole(end))  # the method has stopped before its budget
     return Walk(*places.sealed(departure, status, one_shot), end, seconds)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is measured at one place; ``whole`` says whether all examples are scored there."""
+
+    scores: dict[str, Scores]
+    moved: dict[str, float | None]
+    whole: bool
+
+
+class _Look:
+    """Measures the model at a place of a path.
+
+    Args:
+        departure: The path before its first update.
+        spec: Says what is scored.
+
+    """
+
+    def __init__(self, departure: Departure, spec: UnlearnSpec) -> None:
+        self.run, self.budget, numbers = departure.run, departure.path.budget, spec.observe.drawn
+        sets = {"forget": departure.split.forget, "retain": departure.split.retain}
+        self.drawn, moved = None, None
+        if numbers is not None:
+            self.drawn, moved = (
+                Drawn.of(self.run.data, **sets, numbers=numbers.to_dict(), seed=spec.seed),
+                numbers.moved,
+            )
+        model, objective, train = self.run.model, self.run.objective, self.run.data.train
+        self.start = self.whole(model)
+        self.displacement = Displacement(model, objective, train, sets, spec.seed, self.start["train"], moved)
+
+    def whole(self, model: nn.Module) -> dict[str, Scores]:
+        """Return the scores of a model on all examples."""
+        return self.run.data.score(model, self.run.scorer, self.run.training.evaluation_batch)
+
+    def at(self, model: nn.Module, dose: float) -> _Seen:
+        """Return what is measured of the model at a dose: on all examples at both ends of the path."""
+        if dose == 0:
+            return _Seen(self.start, self.displacement.of(model, self.start["train"]), whole=True)
+        if self.drawn is None or dose >= self.budget * (1 - 1e-9):
+            scores = self.whole(model)
+            return _Seen(scores, self.displacement.of(model, scores["train"]), whole=True)
+        scores = self.drawn.score(model, self.run.scorer, self.run.training.evaluation_batch)
+        return _Seen(scores, self.displacement.of(model), whole=False)
 
 
 @dataclass
@@ -196,8 +246,10 @@ class _Places:
     """The observed places of a path so far; the first is where it starts."""
 
     sets: dict[str, Metered]
+    drawn: Drawn | None
     scores: list[dict[str, Scores]]
     moved: list[dict[str, float | None]]
+    whole: list[bool] = field(default_factory=lambda: [True])
     doses: list[float] = field(default_factory=lambda: [0.0])
     updates: list[int] = field(default_factory=lambda: [0])
     passes: dict[str, list[float]] = field(init=False)
@@ -205,14 +257,19 @@ class _Places:
     def __post_init__(self) -> None:
         self.passes = {role: [0.0] for role in self.sets}
 
-    def add(self, step: Step, scores: dict[str, Scores], moved: dict[str, float | None]) -> None:
+    def add(self, step: Step, seen: _Seen) -> None:
         """Note a place."""
-        self.scores.append(scores)
-        self.moved.append(moved)
+        self.scores.append(seen.scores if seen.whole or self.drawn is None else self.drawn.spread(seen.scores))
+        self.moved.append(seen.moved)
+        self.whole.append(seen.whole)
         self.doses.append(float(step.dose))
         self.updates.append(step.updates)
         for role, batches in self.sets.items():
             self.passes[role].append(batches.passes)
+
+    def complete(self, scores: dict[str, Scores]) -> None:
+        """Score the last place on all examples."""
+        self.scores[-1], self.whole[-1] = scores, True
 
     def reached(self, departure: Departure, level: float | None) -> bool:
         """Return whether UA at the last place is at or below a level; never without a level."""
@@ -236,4 +293,7 @@ class _Places:
             scores=kind.kind,
             moved={name: [place[name] for place in self.moved] for name in DISPLACEMENTS},
         )
-        return kind.stack(self.scores) | {"forget": split.forget, "retain": split.retain}, record
+        tensors = kind.stack(self.scores) | {"forget": split.forget, "retain": split.retain}
+        if self.drawn is not None:
+            tensors |= self.drawn.tensors() | {WHOLE: torch.tensor(self.whole)}
+        return tensors, record

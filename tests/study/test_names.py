@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from tests.report.conftest import later_is_slower, recipe, view
 
 from ungrok.data import FORGET_RULES
 from ungrok.methods import UNLEARNERS
-from ungrok.report.names import METHODS, Names, metric_name, place_name, rule_name, share, spelled
 from ungrok.study.claims import At
+from ungrok.study.names import METHODS, Names, metric_name, place_name, rule_name, share, spelled
 from ungrok.study.place import comparisons
 
 
@@ -32,19 +35,19 @@ def test_a_forget_split_is_named_by_its_rule(rule, name):
     assert rule_name(FORGET_RULES.get(rule["kind"]).model_validate(rule)) == name
 
 
-def test_names_that_are_alike_give_way_to_labels(study):
+def test_names_that_are_alike_give_way_to_labels():
     forget = [{"kind": "class"}, {"kind": "class", "name": "one class"}, {"kind": "random", "size": 20}]
-    names = Names(study(forget=forget).recipe)
+    names = Names(recipe(forget=forget))
     assert names.forgets(["class", "one class", "random-20"]) == ["class", "one class", "20 random examples"]
 
 
-def test_methods_are_named_as_in_the_literature(study):
+def test_methods_are_named_as_in_the_literature():
     unlearn = [
         {"kind": "gradient_ascent"},
         {"kind": "neggrad_plus", "lr": [0.001, 0.01]},
         {"kind": "scrub", "name": "my_scrub"},
     ]
-    names = Names(study(unlearn=unlearn).recipe)
+    names = Names(recipe(unlearn=unlearn))
     assert names.method("gradient_ascent") == "gradient ascent"
     assert names.method("neggrad_plus lr=0.01") == "NegGrad+, rate 0.01"
     assert names.method("my_scrub") == "my_scrub"
@@ -57,28 +60,37 @@ def test_only_kinds_of_methods_have_names_in_the_literature():
     assert METHODS.keys() <= set(UNLEARNERS.names())
 
 
-def test_stages_and_sides_are_named_in_words(study):
+def test_stages_and_sides_are_named_in_words():
     compare = [
         ["pre_grok", "grokked"],
         ["memorized", {"arm": "slow", "stage": 200}],
         [{"stage": "grokked", "forget": "class"}, {"stage": "grokked", "forget": "random-20"}],
         ["grokked", "light"],
     ]
-    view = study(
+    own = recipe(
         stages=["pre_grok", "memorized", "grokked", "light", "step-200"],
         forget=[{"kind": "class"}, {"kind": "random", "size": 20}],
         arms={"slow": {"trajectory": {"batch_size": 32}}},
         controls={"light": {"kind": "rescaled", "stage": "grokked"}},
         claims={"compare": compare},
     )
-    named = {view.names.comparison(c): view.names.splits(c) for c in comparisons(view.recipe)}
+    names = Names(own)
+    named = {names.comparison(c): names.splits(c) for c in comparisons(own)}
     assert named == {
         "before grokking → after grokking": "20 random examples",
         "at memorization → slow, step 200": "20 random examples",
         "one class → 20 random examples, after grokking": "one class → 20 random examples",
         "after grokking → light": "20 random examples",
     }
-    assert view.label("slow", "pre_grok") == "slow, before grokking"
+    assert names.series("slow", "pre_grok") == "slow, before grokking"
+
+
+def test_verdicts_call_their_methods_by_name():
+    made = view(recipe(unlearn=[{"kind": "neggrad_plus"}]), later_is_slower)
+    called = Names(made.recipe).called(made.verdicts)
+    assert {one.method for one in made.verdicts} == {"neggrad_plus"}
+    assert {one.method for one in called} == {"NegGrad+"}
+    assert [replace(one, method="neggrad_plus") for one in called] == made.verdicts
 
 
 def test_metrics_places_and_counts_are_words():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from ungrok.data.forget import ForgetRule
-from ungrok.study.claims import At
+from ungrok.study.claims.verdicts import At, Verdict
 from ungrok.study.place import Comparison
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Side
@@ -125,12 +125,17 @@ def _group(rule: Any) -> str:
     return f"{rule.size:,} {rule.group} pair{'' if rule.size == 1 else 's'}{', matched' if rule.matched else ''}"
 
 
+def _exposed(rule: Any) -> str:
+    return f"{rule.size:,} shown {rule.group}"
+
+
 RULES: dict[str, Callable[[Any], str]] = {
     "class": _class,
     "classes": _classes,
     "random": _random,
     "mislabeled": lambda _: "mislabeled examples",
     "local_grokking": _group,
+    "exposed": _exposed,
     "last": lambda rule: f"the last {share(rule.fraction)}",
 }
 """By the kind of a forget rule: its name made from its settings; any other kind keeps its label."""
@@ -210,6 +215,10 @@ class Names:
             return self._methods[label]
         rated = RATED.match(label)
         return f"{self.method(rated['method'])}, rate {rated['rate']}" if rated else method_name(label, label)
+
+    def called(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
+        """Return verdicts whose methods are called by their names."""
+        return [replace(verdict, method=self.method(verdict.method)) for verdict in verdicts]
 
     def stage(self, stage: str | int) -> str:
         """Return the name of a stage."""
