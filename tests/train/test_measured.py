@@ -82,8 +82,7 @@ def test_of_classes_that_are_left_examples_are_drawn(simple):
 
 def test_a_split_that_is_followed_is_measured_whole(simple):
     run = simple(training=few())
-    followed = type("Followed", (type(run.data),), {"followed": ("train",)})
-    run.data = followed(**vars(run.data))
+    run.followed = {"train"}
     run.advance(5)
     run.measure()
     assert run.examples["train"].shape == (20,)
