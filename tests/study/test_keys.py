@@ -38,3 +38,17 @@ PINNED = {
 def test_the_first_job_of_a_kind_keeps_its_key(recipe, kind):
     plan = make_plan(load(str(HERE / recipe), MECHANISM if recipe == "tiny.yaml" else ()))
     assert next(job.key for job in plan.jobs.values() if job.kind == kind) == PINNED[recipe, kind]
+
+
+def test_the_speed_of_attacks_is_left_out_where_it_is_not_asked_for():
+    asked = (
+        "stress={attacks: [{kind: relearn, updates: 4}], places: [end]}",
+        "lasting={updates: 5}",
+        "speed={bfloat16: true}",
+    )
+    plain, fast = (make_plan(load(str(HERE / "tiny.yaml"), [*asked, *more])) for more in ([], ["speed.attacks=true"]))
+    changed = {plain.jobs[key].kind for key in plain.jobs.keys() - fast.jobs.keys()}
+    assert changed == {"stress", "lasting"}
+    for job in plain.jobs.values():
+        assert not {"repair_speed", "attacks"} & {*job.spec.spec(), *job.spec.spec().get("speed", {})}
+        assert job.kind != "stress" or "speed" not in job.spec.spec()

@@ -142,3 +142,18 @@ def test_small_sets_of_later_requests_are_warned_of(tiny):
     sizes = data.train.targets.bincount().sort().values.tolist()
     _, warnings = preflight(tiny("seeds=[0]", "requests=9"))
     assert any(f"holds only {size} examples" in text for text in warnings for size in sizes[:2])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["trajectory.speed={bfloat16: true}"], "trajectory.speed.bfloat16"),
+        (["speed={bfloat16: true}"], "speed.bfloat16"),
+        (["trajectory.speed={channels_last: true}"], None),
+    ],
+)
+@pytest.mark.parametrize("native", [True, False, None])
+def test_bfloat16_on_a_processor_without_it_is_warned_of(tiny, monkeypatch, overrides, key, native):
+    monkeypatch.setattr("ungrok.study.preflight.native_bfloat16", lambda: native)
+    warned = [text.partition(":")[0] for text in preflight(tiny(*overrides))[1] if "bfloat16" in text]
+    assert warned == ([key] if key and native is False else [])

@@ -110,7 +110,8 @@ class Relearn(StressTest):
             if not all(module.training for module in modules):  # asking is faster than telling
                 model.train()
             with random, torch.enable_grad(), masters.gathered():
-                optimizer.zero_grad(set_to_none=True)
+                for parameter in parameters:  # as optimizer.zero_grad does in ten times as long
+                    parameter.grad = None
                 objective.mean(objective.losses(objective.logits(model, batch), batch), batch).backward()
             with masters.widened():
                 optimizer.step()

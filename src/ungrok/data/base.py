@@ -64,7 +64,8 @@ class Split:
 
     def batch(self, index: Index) -> Any:
         """Return the examples that ``index`` selects as a batch of the objective: inputs as a model takes them, and targets."""
-        return self.ready(self.inputs[index]), self.targets[index]
+        inputs = self.inputs[index] if isinstance(self.inputs, Stored) else _take(self.inputs, index)
+        return self.ready(inputs), _take(self.targets, index)
 
     def batches(self, order: Tensor | None, parts: Sequence[slice]) -> Iterator[Any]:
         """Yield batches of the objective, part after part; arguments are those of :meth:`read`."""
@@ -128,7 +129,9 @@ class Split:
 
 def _take(tensor: Tensor, index: Index) -> Tensor:
     """Select along the first dimension; index_select copies whole examples, where indexing by a tensor copies single elements."""
-    return tensor[index] if isinstance(index, slice) else tensor.index_select(0, index)
+    if isinstance(index, Tensor) and index.dtype == torch.int64 and index.ndim == 1 and index.device == tensor.device:
+        return tensor.index_select(0, index)
+    return tensor[index]
 
 
 class Method(Protocol):

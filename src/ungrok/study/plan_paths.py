@@ -105,7 +105,7 @@ def path_spec(
         forget=request.forget,
         seed=seed,
         batches=recipe.batches,
-        speed=recipe.speed,
+        speed=recipe.speed.unlearning,
         observe=recipe.observe,
         objective=request.arm.loss,
         probe=asked(recipe, request.seed) if questioned else None,

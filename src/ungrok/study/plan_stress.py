@@ -85,8 +85,9 @@ def _attack(plan: Plan, path: PathJobs, subject: str, model: str, place: str | N
     for test in stress.attacks:
         beside = {"oracle": oracle} if "oracle" in test.needs else {}
         spec = StressSpec(
-            test=test, forget=walked.spec.forget, seed=Seeds(path.seed).stress, objective=walked.spec.objective
-        )
+            test=test, forget=walked.spec.forget, seed=Seeds(path.seed).stress, objective=walked.spec.objective,
+            speed=plan.recipe.speed.after,
+        )  # fmt: skip
         inputs = {"model": model, "original": walked.inputs["stage"], **beside, **split}
         label = f"{test.label} on {what} of {path.stage}, {path.forget}, {path.arm}, seed {path.seed}"
         rows = plan.add(jobs.Stress(spec, inputs, label))
@@ -105,7 +106,10 @@ def add_lasting(plan: Plan) -> None:
         if path.method not in labels or not _of_a_stage(plan, path):
             continue
         settings = path_settings(plan, path)
-        spec = LastingSpec(**settings, target=lasting_target(recipe.claims), observe=recipe.observe, repair=repair)
+        spec = LastingSpec(
+            **settings, target=lasting_target(recipe.claims), observe=recipe.observe, repair=repair,
+            repair_speed=recipe.speed.after,
+        )  # fmt: skip
         inputs = {**plan.jobs[path.path].inputs, "rows": path.rows}
         label = f"lasting of {path.method} from {path.stage}, {path.forget}, {path.arm}, seed {path.seed}"
         where = (path.seed, path.arm, path.stage, path.forget, path.method)

@@ -31,6 +31,7 @@ from ungrok.study.room import built, check_counts, check_paths
 from ungrok.study.seeding import Seeds
 from ungrok.study.units import assignment, drawing, units_of
 from ungrok.train import Training
+from ungrok.train.speed import native_bfloat16
 
 
 def check_device(recipe: Recipe) -> None:
@@ -54,10 +55,26 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
     for arm in reversed((BASE, *recipe.arms)):
         data, of_arm = _try_arm(recipe, arm)
         warnings += of_arm
+    warnings += _slow_bfloat16(recipe)
     units = units_of(recipe)
     if resolved(recipe) is not None and len(units) < FEWEST:
         warnings.append(f"{units.counted(len(units))}: under {FEWEST} every row of the report is exploratory.")
     return data, list(dict.fromkeys(warnings))
+
+
+def _slow_bfloat16(recipe: Recipe) -> Iterator[str]:
+    """Yield a warning where a recipe asks for bfloat16 and the processor does not calculate in it."""
+    trained = [
+        f"{key}.speed"
+        for key, own in (("trajectory", recipe.trajectory), ("base", recipe.base))
+        if own and own.speed.bfloat16
+    ]
+    keys = [*trained, "speed"] if recipe.speed.bfloat16 else trained
+    if keys and device_of(recipe) == "cpu" and native_bfloat16() is False:
+        yield (
+            f"{keys[0]}.bfloat16: this processor has no instructions for bfloat16; results are sound, but updates take longer "
+            "than in float32, up to ten times; leave the key out here."
+        )
 
 
 def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:

@@ -7,13 +7,22 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Objective
 from ungrok.core.precision import autocast
 from ungrok.core.schema import Schema
+
+
+def native_bfloat16() -> bool | None:
+    """Return whether this processor calculates in bfloat16 itself; None where PyTorch does not tell.
+
+    One that does not gives sound results through float32, in more time than float32 itself would take.
+    """
+    tell = getattr(torch.cpu, "get_capabilities", None)
+    return any(there for name, there in tell().items() if name.endswith("bf16")) if tell else None
 
 
 class Speed(Schema):
@@ -61,9 +70,28 @@ class Speed(Schema):
 class UnlearningSpeed(Schema):
     """How the passes of unlearning are computed."""
 
+    optional: ClassVar[frozenset[str]] = frozenset({"attacks"})
+
     bfloat16: bool = Field(
         False, description="autocast the model's passes to bfloat16; weights and losses stay float32"
     )
+    attacks: bool = Field(False, description="do so where an attack or a repair after unlearning trains the model, too")
+
+    @model_validator(mode="after")
+    def _something(self) -> UnlearningSpeed:
+        if self.attacks and not self.bfloat16:
+            raise ValueError("attacks: true says of attacks what bfloat16 says of unlearning; it needs bfloat16: true")
+        return self
+
+    @property
+    def unlearning(self) -> UnlearningSpeed:
+        """What a path is made with, whatever comes after it."""
+        return UnlearningSpeed(bfloat16=self.bfloat16)
+
+    @property
+    def after(self) -> UnlearningSpeed:
+        """What attacks and repairs are made with."""
+        return UnlearningSpeed(bfloat16=self.attacks)
 
     def objective(self, objective: Objective, device: torch.device) -> Objective:
         """Return the objective that runs a model so; scores are not taken by it."""

@@ -20,6 +20,7 @@ from ungrok.study.jobs.trained import build_run, forget_split
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 from ungrok.study.store import Store
+from ungrok.train.speed import UnlearningSpeed
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 RELEARN = "{kind: relearn, shares: [0, 0.2], lr: [0.01, 0.02], updates: 4, observe: [1, 4]}"
@@ -205,3 +206,20 @@ def test_the_label_of_an_attack_is_not_part_of_its_key(attacks):
     named = StressSpec(test=spec.test.model_copy(update={"name": "again"}), forget=spec.forget, seed=spec.seed)
     assert named == spec
     assert "name" not in named.spec()["test"]
+
+
+def test_an_attack_runs_its_passes_in_bfloat16_where_it_is_asked_to(attacks):
+    """Training in few bits ends close to training in many, and not in the same place."""
+    plan, store = attacks
+    (one,) = (each for each in plan.stress if (each.attack, each.place, each.stage) == ("relearn", "0.1", "grokked"))
+    job = plan.job(one.rows, Stress)
+    run = build_run(store.open(job.inputs["original"], Checkpoint).result.training)
+    split, seen = forget_split(run.data, job.spec.forget), set()
+    run.model[-1].register_forward_hook(lambda *given: seen.add(given[2].dtype))
+    ends = []
+    for speed in (UnlearningSpeed(), UnlearningSpeed(bfloat16=True)):
+        seen.clear()
+        *_, last = job.spec.test.path(run.model, material(run, split, 0, speed=speed), job.spec.test.settings()[0])
+        assert seen == {torch.bfloat16 if speed.bfloat16 else torch.float32}
+        ends.append(torch.cat([weight.detach().flatten() for weight in last.model.parameters()]))
+    assert 0 < (ends[0] - ends[1]).norm() < 0.01 * ends[0].norm()

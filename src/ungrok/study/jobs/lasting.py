@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from ungrok.study.jobs.unlearn import observed
 from ungrok.study.recipe_blocks import Observation
 from ungrok.study.seeding import repair_of
 from ungrok.study.store import Work
+from ungrok.train.speed import UnlearningSpeed
 
 HANDFUL = 6
 """Number of places, spaced evenly by the logarithm of the dose, that are tried before the search goes on by halves."""
@@ -52,9 +53,12 @@ class LastingSpec(PathSpec):
     The input ``rows`` says where the level is first reached; the path is walked to its end, also where the rows end there.
     """
 
+    optional: ClassVar[frozenset[str]] = PathSpec.optional | {"repair_speed"}
+
     target: float
     observe: Observation
     repair: Repair
+    repair_speed: UnlearningSpeed = UnlearningSpeed()
 
 
 class LastingResult(Result):
@@ -159,7 +163,7 @@ class _Trial:
         self._spec = spec
         self._places = places
         self._score = scorer(departure.run, departure.split)
-        self._material = material(departure.run, departure.split, repair_of(spec.seed))
+        self._material = material(departure.run, departure.split, repair_of(spec.seed), speed=spec.repair_speed)
         self._all = torch.arange(len(departure.split.forget))
 
     def lasts(self, index: int) -> bool | None:

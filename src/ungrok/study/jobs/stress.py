@@ -23,6 +23,7 @@ from ungrok.study.jobs.trained import build_run, forget_split
 from ungrok.study.recipe_stress import AnyStressTest
 from ungrok.study.store import Work
 from ungrok.train import Run
+from ungrok.train.speed import UnlearningSpeed
 
 PLACES = 10
 """Number of places at which an attack without updates is taken to be observed when its cost is estimated."""
@@ -35,13 +36,14 @@ class StressSpec(Spec):
     attack needs one, and an input ``split`` says what was forgotten where a job decided that instead of the spec.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"objective"})
+    optional: ClassVar[frozenset[str]] = frozenset({"objective", "speed"})
     unnamed: ClassVar[dict[str, tuple[str, ...]]] = {"test": ()}
 
     test: AnyStressTest
     forget: Forget
     seed: int
     objective: OwnLoss | None = None
+    speed: UnlearningSpeed = UnlearningSpeed()
 
     @field_validator("test")
     @classmethod
@@ -83,7 +85,7 @@ class Stress(Job[StressSpec, StressResult]):
         use_loss(run, spec.objective)
         split = made_split(work, training.data()) or forget_split(training.data(), spec.forget)
         by_role = {role: loaded(run.model, weights) for role, weights in models.items()}
-        own = material(run, split, spec.seed, by_role["original"], by_role.get("oracle"))
+        own = material(run, split, spec.seed, by_role["original"], by_role.get("oracle"), spec.speed)
         rows = attacked(spec.test, by_role["model"], own, scorer(run, split))
         return StressResult(rows=[{key: row[key] for key in row if key != "attack"} for row in rows])
 
@@ -105,7 +107,12 @@ def loaded(model: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
 
 
 def material(
-    run: Run, split: ForgetSplit, seed: int, original: nn.Module | None = None, oracle: nn.Module | None = None
+    run: Run,
+    split: ForgetSplit,
+    seed: int,
+    original: nn.Module | None = None,
+    oracle: nn.Module | None = None,
+    speed: UnlearningSpeed = UnlearningSpeed(),  # noqa: B008 (frozen)
 ) -> StressMaterial:
     """Return what an attacker of a model of a study may work with.
 
@@ -115,11 +122,12 @@ def material(
         seed: The attacker's.
         original: The model before unlearning.
         oracle: The model that was retrained.
+        speed: How the attacker's passes are computed.
 
     """
     data = run.data
     return StressMaterial(
-        objective=run.objective,
+        objective=speed.objective(run.objective, run.device),
         forget=data.train.of(split.forget),
         retain=data.train.of(split.retain),
         test=data.test,
