@@ -1,6 +1,13 @@
-"""The default study from an empty store with 1 and with 2 workers, and the largest process of each.
+"""What studies cost.
 
 python benchmarks/study.py [key=value ...]
+    the default study from an empty store with 1 and with 2 workers, and the largest process of each
+python benchmarks/study.py RUN_OR_RECIPE ... [key=value ...]
+    processor time of all jobs of a study over the bare time of their updates, by kind of job
+
+A run is the folder of a finished study; a recipe is run first, in a temporary folder. Bare are a hand-written loop for trainings, and for
+unlearning and attacks paths that nobody looks at; each is timed here, on one thread, over a few hundred updates. Jobs that earlier
+versions ran have filed wall time only, which a busy machine stretches.
 """
 
 from __future__ import annotations
@@ -11,6 +18,11 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+
+import torch
+
+from bare import compared
+from ungrok.study.folder import StudyFolder
 
 
 def peak_mib(pid: int, stop: threading.Event) -> list[float]:
@@ -51,10 +63,41 @@ def run(workers: int, overrides: list[str]) -> tuple[float, list[float]]:
         return seconds, found
 
 
+def ratio(name: str, overrides: list[str]) -> None:
+    """Print the ratio of a run, or of a recipe that is run first."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(name)
+        if not out.is_dir():
+            out = Path(folder) / "out"
+            subprocess.run(
+                [sys.executable, "-m", "ungrok.cli", "study", name, *overrides, "--out", str(out)], check=True
+            )
+        spent, of_processor = compared(StudyFolder.open(out))
+    took, least = (sum(each[i] for each in spent.values()) for i in (0, 1))
+    clock = "processor" if of_processor else "wall, since no processor time was filed,"
+    print(f"{name}: {took:.0f} s ({clock}) of jobs, {least:.0f} s of bare updates: ratio {took / least:.2f}")
+    for kind, (own, bare, count) in sorted(spent.items(), key=lambda item: -item[1][0]):
+        print(
+            f"  {kind}: {count} jobs, {own:.0f} s" + (f", bare {bare:.0f} s: {own / bare:.2f}" if bare else ""),
+            flush=True,
+        )
+
+
 def main() -> None:
+    names = [word for word in sys.argv[1:] if "=" not in word]
+    overrides = [word for word in sys.argv[1:] if "=" in word]
+    torch.set_num_threads(1)
+    for name in names:
+        ratio(name, overrides)
+    if not names:
+        both(overrides)
+
+
+def both(overrides: list[str]) -> None:
+    """Print the times of the default study with 1 and with 2 workers."""
     times = {}
     for workers in (1, 2):
-        times[workers], peaks = run(workers, sys.argv[1:])
+        times[workers], peaks = run(workers, overrides)
         largest = ", ".join(f"{peak:.0f}" for peak in peaks[: workers + 1])
         print(
             f"{workers} workers: {times[workers]:.0f} s; peak memory of the largest processes {largest} MiB", flush=True

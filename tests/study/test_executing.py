@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
 from ungrok.core.errors import UngrokError
 from ungrok.study import engine, jobs
-from ungrok.study.executing import alike
+from ungrok.study.executing import alike, execute
 from ungrok.study.plan import make_plan
 from ungrok.study.store import Store
 
@@ -36,3 +38,23 @@ def test_out_of_memory_names_the_keys_to_lower(tiny, tmp_path, monkeypatch, kind
     with pytest.raises(UngrokError, match=rf"seed 0: the device is out of memory; lower {key}.*1 GiB") as error:
         engine.run(list(make_plan(tiny("seeds=[0]")).jobs.values()), Store(tmp_path), workers=0)
     assert "\n" not in str(error.value)
+
+
+def test_waiting_counts_as_time_and_not_as_time_of_the_processor(tiny, tmp_path, monkeypatch):
+    job = next(job for job in make_plan(tiny("seeds=[0]")).jobs.values() if job.kind == "train")
+
+    def run(self, work):
+        time.sleep(0.4)
+        started = time.process_time()
+        while time.process_time() - started < 0.1:
+            pass
+        return jobs.trained.TrainResult(status="completed", steps=0, rows=[], checkpoints=[])
+
+    monkeypatch.setattr(jobs.Train, "run", run)
+    store = Store(tmp_path)
+    store.prepare()
+    execute(store, job)
+    seconds = store.open(job.key, jobs.Train).seconds
+    assert set(seconds) == {"total", "processor"}
+    assert seconds["total"] >= 0.5
+    assert 0.1 <= seconds["processor"] <= seconds["total"] - 0.3

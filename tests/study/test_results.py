@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from ungrok.study.job import Job
 from ungrok.study.jobs import Evaluate, Oracle, Snapshot, Stage, Train, Unlearn
 from ungrok.study.results import CONTROLS, collect, curves
 
@@ -69,6 +70,8 @@ def test_timings_give_the_seconds_of_an_update_of_trainings_and_paths(finished, 
     assert table.loc[path.path, "updates"] == own.result.updates[-1] == 20
     assert table.loc[path.path, "seconds_per_update"] == pytest.approx(own.seconds["updates"] / 20)
     assert table.loc[table["kind"].isin(["stage", "oracle", "evaluate"]), "seconds_per_update"].isna().all()
+    for key in plan.jobs:
+        assert table.loc[key, "processor_seconds"] == store.open(key, Job).seconds["processor"] > 0
 
 
 def test_measures_after_unlearning_stand_at_the_dose_of_their_model(finished, results):

@@ -34,7 +34,7 @@ def execute(store: Store, job: AnyJob, tick: Tick = lambda _: None) -> None:
             return
         for key in job.inputs.values():
             store.check(key)
-        work, started = Work(store, job.inputs, store.partial(job), tick), time.perf_counter()
+        work, clock = Work(store, job.inputs, store.partial(job), tick), _Clock()
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -42,7 +42,19 @@ def execute(store: Store, job: AnyJob, tick: Tick = lambda _: None) -> None:
                 result = job.run(work)
         finally:
             torch.set_num_threads(threads)
-        store.finish(job, result, {"total": time.perf_counter() - started, **work.seconds})
+        store.finish(job, result, {**clock.seconds(), **work.seconds})
+
+
+class _Clock:
+    """Seconds since it was made: ``total`` of wall time, and ``processor`` of this process, which nothing else on the machine stretches."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter(), time.process_time()
+
+    def seconds(self, jobs: int = 1) -> dict[str, float]:
+        """Return them by name, as parts of as many jobs."""
+        now = time.perf_counter(), time.process_time()
+        return {name: (now[i] - self._started[i]) / jobs for i, name in enumerate(("total", "processor"))}
 
 
 @contextmanager
@@ -80,13 +92,13 @@ def train_together(store: Store, jobs: Sequence[Train]) -> None:
         for job in sorted(jobs, key=lambda job: job.key):
             held.enter_context(store.lock(job.key))
         todo = [job for job in jobs if not store.has(job.key)]
-        started, runs = time.perf_counter(), [build_run(job.spec) for job in todo]
+        clock, runs = _Clock(), [build_run(job.spec) for job in todo]
         if not runs or not faster_together(runs):
             return
         records = record_all(runs, [store.partial(job) for job in todo], advance_together)
-        share = (time.perf_counter() - started) / len(todo)
+        seconds = clock.seconds(len(todo))
         for job, record in zip(todo, records, strict=True):
-            store.finish(job, TrainResult(**record), {"total": share})
+            store.finish(job, TrainResult(**record), seconds)
 
 
 def follow(store: Store, job: Train) -> None:

@@ -318,13 +318,14 @@ class _Tables:
         for key, job in self.plan.jobs.items():
             seconds = self.open(key, type(job)).seconds
             row: dict[str, Any] = {"kind": job.kind, "job": job.label, "key": key, "seconds": seconds.get("total")}
+            row["processor_seconds"] = seconds.get("processor")
             if isinstance(job, Train):
                 row |= _per_update(None, seconds.get("total"), self.open(key, Train).result.steps)
             if isinstance(job, Unlearn) and (updates := self.open(key, Unlearn).result.updates):
                 row |= _per_update(job.spec.unlearn.kind, seconds.get("updates"), updates[-1])
             table.append(row)
-        columns = ["kind", "job", "key", "seconds", "method", "updates", "seconds_per_update"]
-        return pd.DataFrame(table).reindex(columns=columns)
+        columns = ["kind", "job", "key", "seconds", "processor_seconds", "method", "updates", "seconds_per_update"]
+        return pd.DataFrame(table).reindex(columns=columns).astype({"processor_seconds": "float64"})
 
 
 def _named(accuracies: OracleAccuracies, prefix: str) -> dict[str, float | None]:

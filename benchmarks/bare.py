@@ -1,0 +1,176 @@
+"""What the updates of a finished study cost by themselves: processor time of loops with nothing around them, timed on this machine."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ungrok.audits.relearn import Relearn
+from ungrok.core.errors import UngrokError
+from ungrok.core.schema import canonical
+from ungrok.methods import OneShot
+from ungrok.study.folder import StudyFolder
+from ungrok.study.job import AnyJob
+from ungrok.study.jobs import Checkpoint, Lasting, Stress, Train, Unlearn
+from ungrok.study.jobs.checkpoint import weights_of
+from ungrok.study.jobs.lasting import LastingSpec
+from ungrok.study.jobs.paths import Sources, depart
+from ungrok.study.jobs.split import made_split
+from ungrok.study.jobs.stress import StressSpec, material
+from ungrok.study.jobs.trained import build_run, forget_split
+from ungrok.study.store import Work
+from ungrok.train import Run
+
+AT_ONCE, BLOCKS = 20, 10
+"""Updates between two looks at the clock, and how many such blocks are timed, of which the median counts."""
+
+
+def training(run: Run) -> Iterator[None]:
+    """Make the updates of a training one after another: batch, forward, backward, step. Runs with more to an update make their own."""
+    own, order = run.training, torch.zeros(0, dtype=torch.int64)
+    if own.sam or own.grokfast or own.penalty or own.micro_batch or run.data.augment or own.exposure:
+        while True:
+            run.advance(run.step + 1)
+            yield
+    model, size, objective = run.model.train(), run.batches.batch_size, run.objective
+    optimizer = own.optimizer.build(run.parameters)
+    while True:
+        if len(order) < size:
+            order = torch.randperm(len(run.data.train))
+        index, order = order[:size], order[size:]
+        batch = run.data.train.batch(index)
+        with own.speed.autocast(run.device):
+            logits = objective.logits(model, batch)
+        loss = objective.losses(logits.float(), batch).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield
+
+
+def seconds(loop: Iterator[Any]) -> float:
+    """Return the processor seconds of one turn of a loop that may end, the first left out, since it sets things up."""
+    next(loop)
+    blocks = []
+    for _ in range(BLOCKS):
+        started = time.process_time()
+        made = sum(1 for _ in islice(loop, AT_ONCE))
+        if made:
+            blocks.append((time.process_time() - started) / made)
+        if made < AT_ONCE:
+            break
+    return statistics.median(blocks) if blocks else 0.0
+
+
+@dataclass
+class Bare:
+    """The bare time of the jobs of one study; jobs that differ in nothing but seeds and rates are timed once.
+
+    Args:
+        study: Finished.
+
+    """
+
+    study: StudyFolder
+    timed: dict[str, float] = field(default_factory=dict)
+
+    def of(self, job: AnyJob) -> float:
+        """Return the bare processor seconds of all updates of a job; 0 for one that makes none."""
+        if isinstance(job, Train):
+            steps = self.study.store.open(job.key, Train, tensors=False).result.steps
+            return steps * self._once("train", job.spec.spec(), lambda: seconds(training(build_run(job.spec))))
+        if isinstance(job, Unlearn):
+            return self._of_path(job)
+        if isinstance(job, Stress) and isinstance(job.spec.test, Relearn):
+            if not self.study.store.open(job.key, Stress, tensors=False).result.rows:
+                return 0.0
+            test = job.spec.test
+            each = self._once("relearn", job.spec.spec(), lambda: self._relearning(job, job.spec, test))
+            return each * test.updates * len(test.settings())
+        if isinstance(job, Lasting):
+            rows = self.study.store.open(job.key, Lasting, tensors=False).result.rows
+            repair = job.spec.repair
+            test = Relearn(shares=(0.0,), **repair.to_dict())
+            each = self._once("repair", job.spec.spec(), lambda: self._relearning(job, job.spec, test)) if rows else 0.0
+            return each * repair.updates * len(repair.lr) * len(rows)
+        return 0.0
+
+    def _once(self, kind: str, spec: dict[str, Any], timed: Callable[[], float]) -> float:
+        """Return a time that is taken once for all specs that differ only in seeds and rates."""
+        key = canonical([kind, _same(spec)])
+        if key not in self.timed:
+            self.timed[key] = timed()
+        return self.timed[key]
+
+    def _of_path(self, job: Unlearn) -> float:
+        made = self.study.store.open(job.key, Unlearn, tensors=False).result
+        if len(made.doses) < 2:
+            return 0.0
+        one_shot = isinstance(job.spec.unlearn, OneShot)
+        each = self._once("unlearn", job.spec.spec(), lambda: self._walking(job, whole=one_shot))
+        return each if one_shot else each * made.updates[-1]
+
+    def _walking(self, job: Unlearn, *, whole: bool) -> float:
+        """Return the seconds of an update of a path that nobody looks at; of the whole path where it makes none."""
+        with tempfile.TemporaryDirectory() as folder:
+            work = Work(self.study.store, job.inputs, Path(folder))
+            source = work.open("stage", Checkpoint)
+            before = source.result.training
+            path = depart(before, weights_of(source), job.spec, Sources.of(work, before)).path
+            started = time.process_time()
+            if not whole:
+                return seconds(iter(path))
+            for _ in path:
+                pass
+            return time.process_time() - started
+
+    def _relearning(self, job: AnyJob, spec: StressSpec | LastingSpec, test: Relearn) -> float:
+        """Return the seconds of an update of an attack that trains, on the model before unlearning."""
+        with tempfile.TemporaryDirectory() as folder:
+            work = Work(self.study.store, job.inputs, Path(folder))
+            before = work.open("original" if work.has("original") else "stage", Checkpoint).result.training
+            run = build_run(before)
+            split = made_split(work, before.data()) or forget_split(before.data(), spec.forget)
+            speed = spec.speed if isinstance(spec, StressSpec) else spec.repair_speed
+            long = test.model_copy(update={"updates": max(test.updates, AT_ONCE * BLOCKS), "observe": None})
+            ends = (test.settings()[0], test.settings()[-1])
+            paths = [long.path(run.model, material(run, split, 0, speed=speed), setting) for setting in ends]
+            return statistics.mean(map(seconds, paths))
+
+
+def _same(spec: Any) -> Any:
+    """Return a spec without its seeds and learning rates."""
+    if isinstance(spec, dict):
+        left_out = ("seed", "training_seed", "data_seed", "until", "before", "probe")
+        rates = ("lr",) if "kind" in spec else ()
+        return {key: _same(value) for key, value in spec.items() if key not in (*left_out, *rates)}
+    return [_same(value) for value in spec] if isinstance(spec, list) else spec
+
+
+def compared(study: StudyFolder) -> tuple[dict[str, tuple[float, float, int]], bool]:
+    """Return, per kind of job, recorded and bare seconds and the number of jobs, and whether the recorded ones are of the processor.
+
+    Raises:
+        UngrokError: If a job of the study is not in its store.
+
+    """
+    jobs: Sequence[AnyJob] = list(study.plan.jobs.values())
+    absent = [job.label for job in jobs if not study.store.has(job.key)]
+    if absent:
+        raise UngrokError(f"{study.path}: {len(absent)} of {len(jobs)} jobs are not in the store, {absent[0]} for one")
+    spent: dict[str, tuple[float, float, int]] = {}
+    bare, of_processor = Bare(study), True
+    for job in jobs:
+        own = study.store.open(job.key, type(job), tensors=False).seconds
+        of_processor &= "processor" in own
+        took, least, count = spent.get(job.kind, (0.0, 0.0, 0))
+        spent[job.kind] = (took + own.get("processor", own.get("total", 0.0)), least + bare.of(job), count + 1)
+    return spent, of_processor
