@@ -126,12 +126,12 @@ class Results:
 
 def collect(plan: Plan, store: Store) -> Results:
     """Read the tables of a study whose jobs are all finished."""
-    return _Tables(plan, store).collected()
+    return _Tables(plan, store.reading()).collected()
 
 
 def curves(plan: Plan, store: Store) -> pd.DataFrame:
     """Read the metrics of every trajectory of a study."""
-    return _Tables(plan, store).curves()
+    return _Tables(plan, store.reading()).curves()
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,10 @@ class _Tables:
 
     plan: Plan
     store: Store
-    opened: dict[str, Finished[Any, Any]] = field(default_factory=dict)
 
     def open(self, key: str, kind: type[Job[S, R]]) -> Finished[S, R]:
         """Return a finished job, read once."""
-        if key not in self.opened:
-            self.opened[key] = self.store.open(key, kind, tensors=False)
-        return self.opened[key]
+        return self.store.open(key, kind, tensors=False)
 
     def collected(self) -> Results:
         """Return all of them."""

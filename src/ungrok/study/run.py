@@ -143,6 +143,7 @@ def written(
     out: Path, plan: Plan, store: Store, workers: int | None, scheduler: str | None, say: Report = lambda _: None
 ) -> StudyFolder:
     """Write the tables and verdicts of a study whose jobs are all finished; arguments are those of :func:`run_study`."""
+    store = store.reading()
     results = collect(plan, store)
     doses = outputs.doses_of(plan, store)
     made = outputs.provenance(plan, store, results, workers, scheduler) | {
@@ -186,6 +187,7 @@ def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None)
 
     """
     folder = StudyFolder.open(out, store, mend=True)
+    folder.store = folder.store.reading()
     plan = planned(folder.recipe, runs=False)
     try:
         search.regrow(plan, folder.store)
