@@ -5,6 +5,7 @@ import fcntl
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -263,3 +264,26 @@ def test_a_job_is_opened_as_its_kind_or_what_stands_for_it(store):
     assert store.open(Other(NumberSpec(a=1)).key, One).result.answer == 42
     with pytest.raises(StoreError, match="is a job of kind one, and not Other, which is read here"):
         store.open(JOB.key, Other)
+
+
+def test_while_it_is_read_a_job_is_read_once(store, monkeypatch):
+    finish(store)
+    reading, paths = store.reading(), []
+    plain = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda self, **given: paths.append(self.name) or plain(self, **given))
+    for _ in range(3):
+        assert reading.open(JOB.key, One, tensors=False).result == NumberResult(answer=42)
+    assert sorted(paths) == ["job.json", "manifest.json", "result.json"]
+    assert reading.reading() is reading
+    with pytest.raises(StoreError, match="is a job of kind one, and not"):
+        reading.open(JOB.key, Other)
+
+
+def test_tensors_are_checked_where_they_are_asked_for(store):
+    (store.partial(JOB) / "model.safetensors").write_bytes(b"some weights")
+    finish(store)
+    flip(store.folder(JOB.key) / "model.safetensors")
+    for each in (store, store.reading()):
+        assert each.open(JOB.key, One, tensors=False).result == NumberResult(answer=42)
+        with pytest.raises(DamagedFile, match=r"model\.safetensors: does not match"):
+            each.open(JOB.key, One)

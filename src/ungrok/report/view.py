@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from ungrok.report.format import MISSING, bracketed, number
-from ungrok.study.claims import Doses, Lasts, Verdict, lasting_of
+from ungrok.study.claims import Doses, Lasts, Verdict, lasting_of, told_of
 from ungrok.study.folder import StudyFolder
 from ungrok.study.names import Names
 from ungrok.study.place import Comparison, Place, comparisons
@@ -18,7 +18,7 @@ from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE
 from ungrok.study.results import Results
 from ungrok.study.statistics import Times
-from ungrok.study.track import Track, repaired, tracks
+from ungrok.study.track import Track
 
 Tracks = dict[int, Track]
 """The paths of one place, by seed."""
@@ -140,24 +140,15 @@ class View:
     def paths(self) -> dict[Place, Tracks]:
         """Every unlearning path, by place and seed."""
         paths: dict[Place, Tracks] = {}
-        for seed, place, track in tracks(self.results.rows):
+        for (place, seed), track in self.results.paths.items():
             paths.setdefault(place, {})[seed] = track
         return paths
 
     @cached_property
     def lasts(self) -> list[Lasts]:
         """What became of the forgetting of every method on both sides of the headline; empty where nothing was tried."""
-        if self.results.lasting.empty:
-            return []
-        tried = repaired(self.results.lasting)
-        paths = {(place, seed): path for place, own in self.paths.items() for seed, path in own.items()}
-        return lasting_of(
-            {
-                (place, seed): replace(path, repaired=tried.get((seed, place), ()))
-                for (place, seed), path in paths.items()
-            },
-            self.recipe,
-        )
+        tried = self.results.lasting
+        return [] if tried.empty else lasting_of(told_of(self.results.paths, lasting=tried), self.recipe)
 
     def tracks(self, place: Place) -> Tracks:
         """Return the paths of one place by seed, in the recipe's order of seeds."""

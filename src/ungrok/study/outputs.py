@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import platform
@@ -17,7 +18,7 @@ import torch
 
 from ungrok.core.files import checksum, write_json, write_text
 from ungrok.core.schema import digest
-from ungrok.study.claims import Doses, Verdict, answers, durable_of, first_things, lasting_of, paths_of
+from ungrok.study.claims import Doses, Verdict, answers, durable_of, first_things, lasting_of, told_of
 from ungrok.study.exposure_checks import check_sentences
 from ungrok.study.jobs import Unlearn
 from ungrok.study.jobs.paths import matched_dose
@@ -131,8 +132,23 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[Verdict], made: dict[str, Any]) -> None:
+def write_tables(
+    out: Path,
+    plan: Plan,
+    results: Results,
+    verdicts: list[Verdict],
+    made: dict[str, Any],
+    answered: dict[str, Any] | None = None,
+) -> None:
     """Write the tables, the recipe, verdicts, answers and the provenance, which lists the tables' checksums, under ``out``.
+
+    Args:
+        out: The study's folder.
+        plan: Its plan.
+        results: Its tables.
+        verdicts: Its verdicts.
+        made: What it was made with, of :func:`provenance`.
+        answered: What :func:`filed_answers` returns, where that is known.
 
     Raises:
         StoreError: If the folder cannot be written.
@@ -150,7 +166,7 @@ def write_tables(out: Path, plan: Plan, results: Results, verdicts: list[Verdict
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))
         write_json(out / "provenance.json", sealed(made | {"verdicts_schema": VERSION, "files": sums}))
         _json(out / "report" / "verdicts.json", [verdict.to_dict() for verdict in verdicts])
-        _json(out / "report" / "answers.json", filed_answers(plan.recipe, results, verdicts))
+        _json(out / "report" / "answers.json", answered or filed_answers(plan.recipe, results, verdicts))
 
 
 def filed_answers(recipe: Recipe, results: Results, verdicts: list[Verdict]) -> dict[str, Any]:
@@ -161,7 +177,7 @@ def filed_answers(recipe: Recipe, results: Results, verdicts: list[Verdict]) -> 
     names = Names(recipe)
     named = names.called(verdicts)
     tried = results.lasting
-    lasting = [] if tried.empty else lasting_of(paths_of(results.rows, None, tried), recipe)
+    lasting = [] if tried.empty else lasting_of(told_of(results.paths, lasting=tried), recipe)
     return {
         "first": [*first_things(named, recipe, results.transitions), *check_sentences(recipe, results)],
         "claims": [
@@ -183,4 +199,17 @@ def _parquet(path: Path, table: pd.DataFrame) -> None:
 
 
 def _csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+    """Return a table as CSV, as ``to_csv`` gives it in twice the time."""
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*(_there(table[name]) for name in table), strict=True))
+    return text.getvalue()
+
+
+def _there(column: pd.Series[Any]) -> list[Any]:
+    """Return the values of a column, None for those that are missing."""
+    values, lacking = column.tolist(), column.isna()
+    if lacking.any():
+        values = [None if gone else value for value, gone in zip(values, lacking.tolist(), strict=True)]
+    return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -30,12 +31,13 @@ from ungrok.study.jobs.oracle import OracleAccuracies
 from ungrok.study.jobs.rescaled import RescaledResult
 from ungrok.study.jobs.snapshot import SnapshotResult
 from ungrok.study.jobs.trained import FinishedTraining, trajectory_of
+from ungrok.study.place import Place
 from ungrok.study.plan import Plan
 from ungrok.study.plan_paths import PathJobs
 from ungrok.study.recipe_blocks import Control, Level, Matched, Side
 from ungrok.study.results_stress import LASTING, STRESS, lasting_table, stress_table
 from ungrok.study.store import Finished, R, S, Store
-from ungrok.study.track import REPLICATE
+from ungrok.study.track import REPLICATE, Track, tracks
 from ungrok.train import Transition
 from ungrok.train.matching import mismatch
 
@@ -116,15 +118,20 @@ class Results:
     lasting: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LASTING))
     learned: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    @cached_property
+    def paths(self) -> dict[tuple[Place, int], Track]:
+        """The unlearning paths by place and seed; of several draws of forget splits and walks those of the first."""
+        return {(place, seed): track for seed, place, track in tracks(self.rows)}
+
 
 def collect(plan: Plan, store: Store) -> Results:
     """Read the tables of a study whose jobs are all finished."""
-    return _Tables(plan, store).collected()
+    return _Tables(plan, store.reading()).collected()
 
 
 def curves(plan: Plan, store: Store) -> pd.DataFrame:
     """Read the metrics of every trajectory of a study."""
-    return _Tables(plan, store).curves()
+    return _Tables(plan, store.reading()).curves()
 
 
 @dataclass(frozen=True)
@@ -133,13 +140,10 @@ class _Tables:
 
     plan: Plan
     store: Store
-    opened: dict[str, Finished[Any, Any]] = field(default_factory=dict)
 
     def open(self, key: str, kind: type[Job[S, R]]) -> Finished[S, R]:
         """Return a finished job, read once."""
-        if key not in self.opened:
-            self.opened[key] = self.store.open(key, kind, tensors=False)
-        return self.opened[key]
+        return self.store.open(key, kind, tensors=False)
 
     def collected(self) -> Results:
         """Return all of them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.study import engine, outputs, search
@@ -142,6 +143,7 @@ def written(
     out: Path, plan: Plan, store: Store, workers: int | None, scheduler: str | None, say: Report = lambda _: None
 ) -> StudyFolder:
     """Write the tables and verdicts of a study whose jobs are all finished; arguments are those of :func:`run_study`."""
+    store = store.reading()
     results = collect(plan, store)
     doses = outputs.doses_of(plan, store)
     made = outputs.provenance(plan, store, results, workers, scheduler) | {
@@ -150,9 +152,10 @@ def written(
     tables = {"stress": results.stress, "lasting": results.lasting}
     verdicts, look = judged(store, plan.recipe, results.rows, doses, **tables)
     made["look"] = None if look is None else asdict(look)
+    answered = outputs.filed_answers(plan.recipe, results, verdicts)
     with kept_where_read_only(out, "its tables", say):
-        outputs.write_tables(out, plan, results, verdicts, made)
-    _say_answers(plan.recipe, results, verdicts, say)
+        outputs.write_tables(out, plan, results, verdicts, made, answered)
+    _say_answers(answered, say)
     return _study(StudyFolder(out, plan.recipe, made, store), plan, results, verdicts)
 
 
@@ -162,9 +165,8 @@ def _study(folder: StudyFolder, plan: Plan, results: Results, verdicts: list[Ver
     return folder
 
 
-def _say_answers(recipe: Recipe, results: Results, verdicts: list[Verdict], say: Report) -> None:
+def _say_answers(answered: dict[str, Any], say: Report) -> None:
     """Say what did not happen, the answer to every claim with its word, and whether forgetting lasts."""
-    answered = outputs.filed_answers(recipe, results, verdicts)
     for text in answered["first"]:
         say(f"  {text}")
     for answer in answered["claims"]:
@@ -185,6 +187,7 @@ def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None)
 
     """
     folder = StudyFolder.open(out, store, mend=True)
+    folder.store = folder.store.reading()
     plan = planned(folder.recipe, runs=False)
     try:
         search.regrow(plan, folder.store)

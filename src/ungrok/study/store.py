@@ -123,6 +123,12 @@ class Store:
             StoreError: If the job is of another kind.
 
         """
+        actual = self._kind(key, kind)
+        self.check(key, tensors=tensors)
+        return Finished(self.folder(key), cast("type[S]", actual.spec_type), cast("type[R]", actual.result_type))
+
+    def _kind(self, key: str, kind: type[Job[S, R]]) -> type[AnyJob]:
+        """Return the kind of a job, after making sure that it is one of those that are asked for."""
         actual = KINDS.get(key.rpartition("-")[0])
         if actual is None:
             raise StoreError(f"{self.folder(key)}: is a job of no known kind; known: {', '.join(sorted(KINDS))}")
@@ -130,8 +136,11 @@ class Store:
             raise StoreError(
                 f"{self.folder(key)}: is a job of kind {actual.kind}, and not {kind.__name__}, which is read here"
             )
-        self.check(key, tensors=tensors)
-        return Finished(self.folder(key), cast("type[S]", actual.spec_type), cast("type[R]", actual.result_type))
+        return actual
+
+    def reading(self) -> Store:
+        """Return this store for as long as tables are made of it: one that reads the description and the result of a job once."""
+        return _Reading(self.root)
 
     def check(self, key: str, *, tensors: bool = True) -> None:
         """Check the files of a finished job against their checksums.
@@ -233,6 +242,26 @@ class Store:
         if self.folder(job.key).exists():  # its manifest is lost, or another process was faster
             self.discard(job.key)
         folder.rename(self.folder(job.key))
+
+
+class _Reading(Store):
+    """A store whose finished jobs are kept once they are opened."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._opened: dict[str, Finished[Any, Any]] = {}
+
+    def reading(self) -> Store:
+        return self
+
+    def open(self, key: str, kind: type[Job[S, R]], *, tensors: bool = True) -> Finished[S, R]:
+        if key not in self._opened:
+            self._opened[key] = super().open(key, kind, tensors=tensors)
+        else:
+            self._kind(key, kind)
+            if tensors:
+                self.check(key)
+        return self._opened[key]
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -58,13 +58,18 @@ def judge(
 
 def paths_of(rows: pd.DataFrame, stress: pd.DataFrame | None = None, lasting: pd.DataFrame | None = None) -> Paths:
     """Return the paths in the rows of a study, with what the other tables say of them; see :func:`judge`."""
+    return told_of({(place, seed): track for seed, place, track in tracks(rows)}, stress, lasting)
+
+
+def told_of(paths: Paths, stress: pd.DataFrame | None = None, lasting: pd.DataFrame | None = None) -> Paths:
+    """Return paths with what the tables of attacks and of tried places say of them; see :func:`judge`."""
     hit = {} if stress is None or stress.empty else attacked(stress)
     tried = {} if lasting is None or lasting.empty else repaired(lasting)
     if not (hit or tried):
-        return {(place, seed): track for seed, place, track in tracks(rows)}
+        return paths
     return {
         (place, seed): replace(track, attacked=hit.get((seed, place), {}), repaired=tried.get((seed, place), ()))
-        for seed, place, track in tracks(rows)
+        for (place, seed), track in paths.items()
     }
 
 
