@@ -26,7 +26,7 @@ from ungrok.study.jobs.paths import Sources, depart
 from ungrok.study.jobs.split import made_split
 from ungrok.study.jobs.stress import StressSpec, material
 from ungrok.study.jobs.trained import build_run, forget_split
-from ungrok.study.store import Work
+from ungrok.study.store import Store, Work
 from ungrok.train import Run
 
 AT_ONCE, BLOCKS = 20, 10
@@ -155,22 +155,42 @@ def _same(spec: Any) -> Any:
     return [_same(value) for value in spec] if isinstance(spec, list) else spec
 
 
-def compared(study: StudyFolder) -> tuple[dict[str, tuple[float, float, int]], bool]:
-    """Return, per kind of job, recorded and bare seconds and the number of jobs, and whether the recorded ones are of the processor.
+def again(study: StudyFolder, jobs: Sequence[AnyJob]) -> float:
+    """Return the processor seconds of some jobs of a study, run once more with their results thrown away."""
+    started = time.process_time()
+    for job in jobs:
+        with tempfile.TemporaryDirectory() as folder:
+            store = Store(study.store.root)
+            for key in job.inputs.values():
+                store.check(key)
+            job.run(Work(store, job.inputs, Path(folder)))
+    return time.process_time() - started
+
+
+def compared(study: StudyFolder, few: int) -> tuple[dict[str, tuple[float, float, int]], bool]:
+    """Return, per kind of job, seconds of all jobs, bare seconds of their updates and the number of jobs, and whether seconds are of the processor.
+
+    Args:
+        study: Finished.
+        few: Jobs of each kind, spread over the plan, that are run once more; the seconds that all jobs of the kind filed are then those of as
+            busy a machine as the bare loops find. With 0 they are taken as they were filed.
 
     Raises:
         UngrokError: If a job of the study is not in its store.
 
     """
-    jobs: Sequence[AnyJob] = list(study.plan.jobs.values())
-    absent = [job.label for job in jobs if not study.store.has(job.key)]
-    if absent:
-        raise UngrokError(f"{study.path}: {len(absent)} of {len(jobs)} jobs are not in the store, {absent[0]} for one")
-    spent: dict[str, tuple[float, float, int]] = {}
-    bare, of_processor = Bare(study), True
-    for job in jobs:
-        own = study.store.open(job.key, type(job), tensors=False).seconds
-        of_processor &= "processor" in own
-        took, least, count = spent.get(job.kind, (0.0, 0.0, 0))
-        spent[job.kind] = (took + own.get("processor", own.get("total", 0.0)), least + bare.of(job), count + 1)
-    return spent, of_processor
+    jobs: dict[str, list[AnyJob]] = {}
+    for job in study.plan.jobs.values():
+        if not study.store.has(job.key):
+            raise UngrokError(f"{study.path}: {job.label} is not in the store")
+        jobs.setdefault(job.kind, []).append(job)
+    filed = {key: study.store.open(key, type(job), tensors=False).seconds for key, job in study.plan.jobs.items()}
+    clock = "processor" if all("processor" in own for own in filed.values()) else "total"
+    bare, spent = Bare(study), {}
+    for kind, own in jobs.items():
+        took = sum(filed[job.key].get(clock, 0.0) for job in own)
+        some = own[:: max(1, len(own) // few)][:few] if few else []
+        if some:
+            took *= again(study, some) / sum(filed[job.key].get(clock, 0.0) for job in some)
+        spent[kind] = took, sum(map(bare.of, own)), len(own)
+    return spent, clock == "processor" or few > 0

@@ -2,12 +2,13 @@
 
 python benchmarks/study.py [key=value ...]
     the default study from an empty store with 1 and with 2 workers, and the largest process of each
-python benchmarks/study.py RUN_OR_RECIPE ... [key=value ...]
+python benchmarks/study.py RUN_OR_RECIPE ... [key=value ...] [again=N]
     processor time of all jobs of a study over the bare time of their updates, by kind of job
 
 A run is the folder of a finished study; a recipe is run first, in a temporary folder. Bare are a hand-written loop for trainings, and for
-unlearning and attacks paths that nobody looks at; each is timed here, on one thread, over a few hundred updates. Jobs that earlier
-versions ran have filed wall time only, which a busy machine stretches.
+unlearning and attacks paths that nobody looks at; each is timed here, on one thread, over a few hundred updates. A busy machine stretches
+processor times too, by half if many processes share its caches: with again=3, three jobs of each kind are run once more here, and what all of
+them filed is taken in proportion. Jobs of earlier versions have filed wall time only.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def run(workers: int, overrides: list[str]) -> tuple[float, list[float]]:
         return seconds, found
 
 
-def ratio(name: str, overrides: list[str]) -> None:
+def ratio(name: str, overrides: list[str], few: int) -> None:
     """Print the ratio of a run, or of a recipe that is run first."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(name)
@@ -72,7 +73,7 @@ def ratio(name: str, overrides: list[str]) -> None:
             subprocess.run(
                 [sys.executable, "-m", "ungrok.cli", "study", name, *overrides, "--out", str(out)], check=True
             )
-        spent, of_processor = compared(StudyFolder.open(out))
+        spent, of_processor = compared(StudyFolder.open(out), few)
     took, least = (sum(each[i] for each in spent.values()) for i in (0, 1))
     clock = "processor" if of_processor else "wall, since no processor time was filed,"
     print(f"{name}: {took:.0f} s ({clock}) of jobs, {least:.0f} s of bare updates: ratio {took / least:.2f}")
@@ -85,10 +86,11 @@ def ratio(name: str, overrides: list[str]) -> None:
 
 def main() -> None:
     names = [word for word in sys.argv[1:] if "=" not in word]
-    overrides = [word for word in sys.argv[1:] if "=" in word]
+    few = next((int(word[6:]) for word in sys.argv[1:] if word.startswith("again=")), 0)
+    overrides = [word for word in sys.argv[1:] if "=" in word and not word.startswith("again=")]
     torch.set_num_threads(1)
     for name in names:
-        ratio(name, overrides)
+        ratio(name, overrides, few)
     if not names:
         both(overrides)
 

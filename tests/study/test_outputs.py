@@ -58,7 +58,8 @@ def test_tables_recipe_and_verdicts_are_read_back(finished, results, tmp_path):
     assert written == [verdict.to_dict() for verdict in verdicts] != []
     sums = {path.name: checksum(path) for path in tmp_path.glob("*.parquet")}
     made = json.loads((tmp_path / "provenance.json").read_text())
-    content = {"device": "cpu", "verdicts_schema": VERSION, "files": sums}
+    checked = {"recipe": plan.recipe.hash, "warnings": plan.warnings}
+    content = {"device": "cpu", "verdicts_schema": VERSION, "files": sums, "checked": checked}
     assert made == sealed(content)
     assert made["checksum"] == digest(content)
     answered = json.loads((tmp_path / "report" / "answers.json").read_text(encoding="utf-8"))

@@ -326,3 +326,20 @@ def test_a_search_whose_jobs_are_stale_is_opened_from_its_tables(searched, tmp_p
 def test_a_folder_without_a_study(tmp_path):
     with pytest.raises(RecipeError, match=r"holds no study \(no recipe.yaml\)"):
         reopened(tmp_path)
+
+
+def test_a_report_needs_no_data_where_its_recipe_has_not_changed(study, copy, monkeypatch):
+    made, _ = study
+    out, store = copy
+
+    def gone(recipe):
+        raise RecipeError("problem: the data are gone")
+
+    monkeypatch.setattr("ungrok.study.run.preflight", gone)
+    again = reopened(out, store.root)
+    assert again.plan.warnings == made.plan.warnings != []
+    assert "checked" not in again.provenance
+    recipe = (out / "recipe.yaml").read_text()
+    (out / "recipe.yaml").write_text(recipe.replace("alpha: 0.05", "alpha: 0.01"))
+    with pytest.raises(RecipeError, match="the data are gone"):
+        reopened(out, store.root)

@@ -343,3 +343,23 @@ def test_bounded_differences_refuses():
         bounded_differences([1.0], [0.0], [0.0], [0.0])
     with pytest.raises(ValueError, match="finite"):
         bounded_differences([-math.inf], [0.0], [0.0], [0.0])
+
+
+def test_shares_and_times_agree_with_scipy_s():
+    draw = np.random.default_rng(0)
+    for n in (2, 5, 10, 30):
+        for successes in range(n + 1):
+            for alpha in (0.05, 0.001):
+                theirs = stats.binomtest(successes, n).proportion_ci(1 - alpha, "wilson")
+                assert wilson(successes, n, alpha) == pytest.approx((theirs.low, theirs.high), abs=1e-14)
+        for _ in range(20):  # times are whole, so that there are ties
+            a, b = (Times(draw.integers(1, 8, n).astype(float), draw.random(n) < 0.7) for _ in range(2))
+            censored = [stats.CensoredData.right_censored(side.time, ~side.reached) for side in (a, b)]
+            survival = stats.ecdf(censored[0]).sf
+            jumps = np.isin(survival.quantiles, a.time[a.reached])
+            at, short = kaplan_meier(a)
+            assert np.array_equal(at, survival.quantiles[jumps])
+            assert short == pytest.approx(survival.probabilities[jumps], abs=1e-14)
+            with np.errstate(invalid="ignore"):
+                p_value = stats.logrank(*censored).pvalue
+            assert log_rank(a, b) == pytest.approx(1.0 if np.isnan(p_value) else p_value, abs=1e-12)

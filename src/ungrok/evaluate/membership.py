@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 from ungrok.core.errors import RecipeError
@@ -142,6 +141,7 @@ def _trained(members: Floats, others: Floats, seed: int) -> dict[str, AttackOutc
     A member and a non-member always share a fold, and a fold's outputs count by their ranks within it: pooled as they are, they rank
     below chance where there is nothing to learn.
     """
+    from scipy.stats import rankdata
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
     from sklearn.pipeline import make_pipeline

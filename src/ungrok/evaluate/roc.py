@@ -6,15 +6,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import expit, logit
-from scipy.stats import norm
+from scipy.special import expit, logit, ndtri
 
 from ungrok.core.errors import NotApplicable
 
 Floats = NDArray[np.float64]
 
-Z = float(norm.ppf(0.975))
+Z = float(ndtri(0.975))
 TOLERANCE = 1e-9
 """Weights are ratios of counts; this is far below one example."""
 
@@ -96,6 +94,8 @@ def _delong(auc: float, variance: float) -> tuple[float, float]:
 
 def _newcombe(auc: float, m: float, n: float) -> tuple[float, float]:
     """Return the two t with ``(auc − t)² = z²·V(t)``, V the variance of Hanley & McNeil made symmetric in m and n."""
+    from scipy.optimize import brentq
+
     size = (m + n) / 2 - 1
 
     def excess(t: float) -> float:

@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from ungrok.core.errors import RecipeError
 
@@ -119,6 +118,8 @@ def model_utility(logs: Logs, mean: Mean = "geometric") -> float:
 
     A model that is broken on any of the three sets gets 0. ``mean`` is that of the truth ratio.
     """
+    from scipy import stats
+
     return float(stats.hmean(list(utility_parts(logs, mean).values())))
 
 
@@ -149,5 +150,7 @@ def forget_quality(logs: Logs, retain_logs: Logs) -> ForgetQuality:
         p-value and statistic of the two-sided Kolmogorov-Smirnov test.
 
     """
+    from scipy import stats
+
     test = stats.ks_2samp(forget_ratios(logs), forget_ratios(retain_logs))
     return ForgetQuality(float(test.pvalue), float(test.statistic))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from ungrok.core.errors import RecipeError
 from ungrok.study.claims.headline import resolved
@@ -47,6 +46,8 @@ class Calibration:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the chance of any direction (Clopper & Pearson 1934, Biometrika 26:404)."""
+        from scipy import stats
+
         low, high = stats.binomtest(self.words, self.draws).proportion_ci(0.95, "exact")
         return float(low), float(high)
 

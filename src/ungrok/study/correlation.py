@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +41,8 @@ def partial_rank_correlation(x: Floats, y: Floats, z: Floats | None = None, weig
 
 def _ranks(values: Floats) -> Floats:
     """Return ranks about their mean, ties averaged."""
+    from scipy.stats import rankdata
+
     return np.asarray(rankdata(values) - (len(values) + 1) / 2, dtype=np.float64)
 
 
@@ -186,6 +187,8 @@ def permuted(points: pd.DataFrame, outcome: str, ordered: NDArray[np.int64]) -> 
 
 def _within(changes: Floats, group: NDArray[np.int64], place: NDArray[np.int64], first: NDArray[np.int64]) -> Floats:
     """Return centered ranks in (−1/2, 1/2) of each group's places, the first with a change of 0, shape (groups, places); nan where there is no point."""
+    from scipy.stats import rankdata
+
     values = np.full((group.max() + 1, max(place.max(), first.max()) + 1), np.nan)
     values[group, first], values[group, place] = 0.0, changes
     there = np.isfinite(values)

@@ -16,7 +16,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from ungrok.core.errors import spoken
 from ungrok.data.exposed import ExposedGroup
@@ -315,6 +314,8 @@ def _line(
     means = [float(values.mean()) if n else math.nan for values in (d, f)]
     line = [math.nan] * 4
     if n >= FEWEST_FOR_LINE and np.ptp(f) > EQUAL:
+        from scipy import stats
+
         fitted = stats.linregress(f, d)
         half = float(stats.t.ppf(1 - alpha / 2, n - 2)) * fitted.intercept_stderr
         line = [fitted.slope, fitted.intercept, fitted.intercept - half, fitted.intercept + half]

@@ -38,16 +38,24 @@ class StudyFolder:
         provenance: The versions, hardware, times and doses that it was made with.
         store: The store that holds its jobs.
         sums: Checksums of its tables, by file name; those that are not listed are not checked.
+        warnings: What a check of the recipe against its data said; None where that is not known of just this recipe.
 
     """
 
     def __init__(
-        self, path: Path, recipe: Recipe, provenance: dict[str, Any], store: Store, sums: dict[str, str] | None = None
+        self,
+        path: Path,
+        recipe: Recipe,
+        provenance: dict[str, Any],
+        store: Store,
+        sums: dict[str, str] | None = None,
+        warnings: list[str] | None = None,
     ) -> None:
         self.path = path
         self.recipe = recipe
         self.provenance = provenance
         self.store = store
+        self.warnings = warnings
         self._sums = sums or {}
 
     @classmethod
@@ -73,11 +81,12 @@ class StudyFolder:
             if not mend:
                 raise
             made = {}
-        sums = made.pop("files", {})
+        sums, checked = made.pop("files", {}), made.pop("checked", {})
+        warnings = checked.get("warnings") if checked.get("recipe") == recipe.hash else None
         recipe = recipe.model_copy(update={"device": made.get("device", recipe.device)})
         beside = path.parent / "store"
         used = Path(made.get("store", beside))
-        return cls(path, recipe, made, Store(store or (used if used.is_dir() else beside)), sums)
+        return cls(path, recipe, made, Store(store or (used if used.is_dir() else beside)), sums, warnings)
 
     @cached_property
     def plan(self) -> Plan:

@@ -149,13 +149,20 @@ class Spreads(PairedRow):
         if np.ptp(self._x) == 0 or np.ptp(self._y) == 0:
             raise ValueError("a side has zero spread: its ratio to the other is undefined")
         self.effect = math.log(np.std(self._x, ddof=1) / np.std(self._y, ddof=1))
+        self._center = np.median(self._y)
+        self._apart = self._y - self._center
 
     def statistics(self, signs: Floats, supposed: float = 0.0) -> Floats:
         """Return ``|sum d| / sqrt(sum d^2)`` for each flip; ``supposed`` is the effect that the right side is freed of."""
-        center = np.median(self._y)
-        y = center + math.exp(supposed) * (self._y - center)
-        swapped = signs[:, self._there] < 0
-        first, second = np.where(swapped, y, self._x), np.where(swapped, self._x, y)
+        y, swapped = self._freed(supposed), signs[:, self._there] < 0
+        return self._between(np.where(swapped, y, self._x), np.where(swapped, self._x, y))
+
+    def _freed(self, supposed: float) -> Floats:
+        """Return the right side freed of a supposed effect."""
+        return self._center + math.exp(supposed) * self._apart
+
+    def _between(self, first: Floats, second: Floats) -> Floats:
+        """Return the statistic of each row, of shape (rows, seeds) on both sides."""
         u, v = ((side - _medians(side)) ** 2 for side in (first, second))
         return _statistic((u - v).sum(axis=1), ((u - v) ** 2).sum(axis=1))
 
@@ -163,7 +170,7 @@ class Spreads(PairedRow):
         """Return the ends: beyond them no effect on a grid, refined by bisection, is accepted."""
 
         def accepted(effect: float) -> bool:
-            observed = self.statistics(signs[:1], effect)[0] - _TIE
+            observed = self._between(self._x[None], self._freed(effect)[None])[0] - _TIE
             reached = int((others >= observed).sum())
             if reached > rank:  # by other rows alone, whatever this one's statistic is under the flips
                 return True

@@ -164,7 +164,10 @@ def write_tables(
                 sums[f"{name}.parquet"] = checksum(out / f"{name}.parquet")
                 write_text(out / f"{name}.csv", _csv(table))
         write_text(out / "recipe.yaml", to_yaml(plan.recipe))
-        write_json(out / "provenance.json", sealed(made | {"verdicts_schema": VERSION, "files": sums}))
+        checked = {"recipe": plan.recipe.hash, "warnings": plan.warnings}
+        write_json(
+            out / "provenance.json", sealed(made | {"verdicts_schema": VERSION, "files": sums, "checked": checked})
+        )
         _json(out / "report" / "verdicts.json", [verdict.to_dict() for verdict in verdicts])
         _json(out / "report" / "answers.json", answered or filed_answers(plan.recipe, results, verdicts))
 

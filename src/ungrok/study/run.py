@@ -188,7 +188,11 @@ def reopened(out: Path, store: Path | None = None, say: Report = lambda _: None)
     """
     folder = StudyFolder.open(out, store, mend=True)
     folder.store = folder.store.reading()
-    plan = planned(folder.recipe, runs=False)
+    if folder.warnings is None:
+        plan = planned(folder.recipe, runs=False)
+    else:  # the data were there when the study was run, and need not be for its report
+        plan = make_plan(folder.recipe)
+        plan.warnings = folder.warnings
     try:
         search.regrow(plan, folder.store)
         lacking = [job for job in plan.jobs.values() if not folder.store.has(job.key)]

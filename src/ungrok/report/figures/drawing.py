@@ -239,7 +239,8 @@ def _power(value: float) -> str:
 
 def by_dose(tracks: Tracks, name: str) -> pd.DataFrame:
     """Return one column per seed over all doses; see :func:`held`."""
-    return held({seed: track.rows.set_index("dose")[name].astype(float) for seed, track in tracks.items()})
+    columns = {seed: (track.rows["dose"], track.rows[name].astype(float)) for seed, track in tracks.items()}
+    return held({seed: pd.Series(values.to_numpy(), index=dose) for seed, (dose, values) in columns.items()})
 
 
 def held(columns: dict[int, pd.Series[float]]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import betaincinv
 
 from ungrok.methods import Unlearner
 from ungrok.study.claims.base import Claim, Evidence, Finding, Pairs, Sides, every_claim
@@ -322,7 +322,7 @@ def _share_beyond(finding: Finding, alpha: float) -> float:
     assert finding.sides is not None
     beyond = int((np.abs(finding.sides.differences[finding.sides.both]) > finding.margin).sum())
     n = finding.sides.n
-    return 1.0 if beyond == n else float(stats.beta.ppf(1 - alpha / 2, beyond + 1, n - beyond))
+    return 1.0 if beyond == n else float(betaincinv(beyond + 1, n - beyond, 1 - alpha / 2))
 
 
 def _alone(question: _Question, units: int, alpha: float) -> Verdict:
