@@ -108,7 +108,7 @@ def test_the_module_runs_as_a_program(environment):
     words = [sys.executable, "-m", "ungrok.cli", "list", "claims"]
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
     assert done.returncode == 0
-    assert done.stdout.startswith("collateral\t")
+    assert done.stdout.startswith("beyond_oracle\t")
 
 
 class Session:

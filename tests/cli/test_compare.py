@@ -79,4 +79,4 @@ def test_calibrate_judges_at_what_the_look_may_spend(of_eight_seeds, tmp_path):
 def test_calibrate_wants_seeds_enough_for_a_word(after_study):
     code, out, err = after_study("calibrate", "here/tiny")
     assert (code, out) == (2, "")
-    assert err.startswith("error: seeds: 1 seeds give no words")
+    assert err.startswith("error: seeds: words need at least 6, and 1 seed cannot give a wrong one")

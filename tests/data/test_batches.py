@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ungrok.data.base import Split
-from ungrok.data.batches import TensorBatches
+from ungrok.data.batches import OrderedBatches, TensorBatches
 
 
 def numbered(n):
@@ -68,3 +68,22 @@ def test_an_empty_split_has_no_batches(size, seed):
     batches = TensorBatches(numbered(0), size, seed)
     assert len(batches) == 0
     assert list(batches) == []
+
+
+def test_a_given_order_is_taken_batch_by_batch_in_epochs_of_as_many_as_the_split_fills():
+    given_order = torch.tensor([[4, 4], [0, 1], [2, 3], [4, 0], [1, 1], [3, 2], [0, 2]])
+    batches = OrderedBatches(numbered(5), 2, lambda: given_order)
+    assert (len(batches), batches.batch_size, batches.examples(2)) == (3, 2, 2)
+    assert [order(batches.epoch(number)) for number in range(3)] == [
+        [[4, 4], [0, 1], [2, 3]],
+        [[4, 0], [1, 1], [3, 2]],
+        [[0, 2]],
+    ]
+    assert order(batches.epoch(1, 2)) == [[3, 2]]
+
+
+def test_a_batch_of_an_epoch_holds_what_is_counted():
+    batches = TensorBatches(numbered(10), 4, 0)
+    assert (
+        [batches.examples(place) for place in range(3)] == [len(part) for part in order(batches.epoch(0))] == [4, 4, 2]
+    )

@@ -69,3 +69,20 @@ def test_both_sides_are_compared_level_by_level(study):
         )
         is None
     )
+
+
+def test_a_band_over_swapped_pairs_is_that_of_their_means(study):
+    """Damage lies above the oracle's by an amount of the seed's own, of which half is lost in the mean of a pair."""
+    forget = [{"kind": "exposed", "group": group, "size": 20} for group in ("late", "early")]
+    pair = [[{"stage": "final", "forget": "late-20"}, {"stage": "final", "forget": "early-20"}]]
+    training = {"steps": 1000, "batch_size": 40, "exposure": {"within": "class"}}
+    view = study(
+        lambda cell: 30.0, seeds=list(range(12)), trajectory=training, forget=forget, stages=["final"],
+        claims={"compare": pair, "targets": [0.1]},
+    )  # fmt: skip
+    rows = view.results.rows
+    late = (rows["forget"] == "late-20") & (rows["UA"] == 0)
+    rows.loc[late, "bystander_accuracy"] -= 0.02 + 0.01 * (rows.loc[late, "seed"] % 2)
+    own = frontier(view, view.comparisons[0], "gradient_ascent")
+    assert own.difference[-1] == pytest.approx(0.025)
+    assert (own.low[-1], own.high[-1]) == pytest.approx((0.025, 0.025))

@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ungrok.core.errors import StoreError
 from ungrok.report import write_report
@@ -285,7 +286,7 @@ def test_the_script_sorts_copies_and_opens(study, tmp_path):
     ]  # fmt: skip
 
 
-def test_a_layout_made_once_gives_the_file_that_matplotlib_writes(tmp_path):
+def test_a_layout_made_once_gives_the_picture_that_matplotlib_writes(tmp_path):
     def figure() -> Figure:
         made = Figure(figsize=(4, 2), layout="constrained")
         for axes in made.subplots(1, 2, sharey=True):
@@ -299,5 +300,8 @@ def test_a_layout_made_once_gives_the_file_that_matplotlib_writes(tmp_path):
     figure().savefig(plain, format="png", dpi=200, metadata={"Software": None})
     with mpl.rc_context({"savefig.dpi": 200}):
         saved(Picture("one", "", "", figure()), tmp_path)
-    assert (tmp_path / "one.png").read_bytes() == plain.getvalue()
+    whole, written = Image.open(plain), Image.open(tmp_path / "one.png")
+    assert (whole.mode, written.mode) == ("RGBA", "RGB")
+    assert whole.getextrema()[3] == (255, 255)
+    assert whole.convert("RGB").tobytes() == written.tobytes()
     assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")

@@ -171,7 +171,10 @@ def test_shares_and_their_interval():
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
-    [(["seeds=[0,1,2,3,4]"], "seeds: 5 seeds give no words"), (["claims.compare=[]"], "claims.compare: is empty")],
+    [
+        (["seeds=[0,1,2,3,4]"], "seeds: words need at least 6, and 5 seeds cannot give a wrong one"),
+        (["claims.compare=[]"], "claims.compare: is empty"),
+    ],
 )
 def test_a_study_that_gives_no_words_cannot_be_tried(tiny, overrides, message):
     recipe = tiny(f"seeds={SEEDS}", *overrides)

@@ -127,3 +127,10 @@ def test_a_study_is_judged_at_what_its_look_may_spend(finished, store):
     assert sum(verdict.headline for verdict in verdicts) > 0
     alone = more.model_copy(update={"claims": more.claims.model_copy(update={"compare": []})})
     assert judged(store, alone, rows, doses) == ([], None)
+
+
+def test_a_look_at_fewer_than_six_swapped_pairs_spends_nothing(store, tiny):
+    exposure = "trajectory.exposure={within: class}"
+    five = look(store, tiny(f"seeds={TEN}", exposure), HEADLINE)
+    six = look(store, tiny(f"seeds={list(range(12))}", exposure), HEADLINE)
+    assert (five.number, six.number, six.alpha) == (0, 1, pytest.approx(0.04))

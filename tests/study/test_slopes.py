@@ -170,3 +170,19 @@ def test_without_series_there_is_nothing(tiny):
     recipe = tiny("seeds=[0]")
     rows = study(recipe, [("base", "grokked")], lambda _: 10.0, lambda _: 0.0)
     assert slopes(rows, pd.DataFrame(columns=MECHANISM), recipe, DOSES).empty
+
+
+def test_the_slope_of_a_swapped_pair_is_one_observation(tiny):
+    recipe = tiny(
+        LOUDER, f"seeds={list(range(12))}", "stages=[grokked, louder]", "unlearn=[{kind: gradient_ascent}]", "claims.compare=[]",
+        "trajectory.exposure={within: class}",
+    )  # fmt: skip
+
+    def updates(place):
+        own = 1 if place[0] % 2 else -1  # of the examples of a seed, with the other sign in its partner
+        return 25 * math.exp((0.3 + 0.2 * own) * math.log2(FACTORS[place[2]]))
+
+    rows = study(recipe, [("base", stage) for stage in FACTORS], updates, lambda _: 0.0)
+    by = slopes(rows, pd.DataFrame(columns=MECHANISM), recipe, DOSES).set_index("outcome")
+    assert by.loc["updates", ["slope", "low", "high"]].tolist() == pytest.approx([0.3] * 3)
+    assert by.loc["updates", "seeds"] == 6

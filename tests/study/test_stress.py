@@ -261,3 +261,13 @@ def test_intervals_of_several_methods_hold_together():
 
 def test_no_r_has_no_word():
     assert word(None, None) == "undecided"
+
+
+def test_a_swapped_pair_of_seeds_has_one_gap_and_one_floor():
+    """The gaps of a pair differ by chance of its examples, which cancels in the mean; a pair with one seed has none."""
+    worst, two = frames(lambda s: 0.5 + 0.01 * s + (0.4 if s % 2 else -0.4), lambda s: 0.01 * s, range(13))
+    (row,) = standings(worst, two, paired=True).to_dict("records")
+    pairs = [0.505 + 0.02 * pair for pair in range(6)]
+    (own,) = family([Differences([*pairs, np.nan])], 7)
+    assert (row["gap"], row["low"], row["high"], row["seeds"]) == pytest.approx((own.effect, own.low, own.high, 6))
+    assert (row["floor_seeds"], row["word"]) == (6, "hidden")

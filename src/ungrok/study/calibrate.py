@@ -94,7 +94,7 @@ def calibrate(
     units = units_of(recipe)
     if len(units) < FEWEST:
         raise RecipeError(
-            f"seeds: {units.counted(len(units))} give no words, so none can be wrong; at least {FEWEST} do"
+            f"seeds: words need at least {FEWEST}, and {units.counted(len(units))} cannot give a wrong one"
         )
     every = flips(len(units))
     drawn = every[np.random.default_rng(seed).permutation(len(every))[:draws]]

@@ -16,7 +16,6 @@ from ungrok.study import jobs
 from ungrok.study.draws import seen_by
 from ungrok.study.job import AnyJob
 from ungrok.study.jobs.blocks import Forget, OwnLoss
-from ungrok.study.jobs.learned import LearnedSpec
 from ungrok.study.jobs.leveled import LeveledSpec
 from ungrok.study.jobs.matched import MatchedSpec
 from ungrok.study.jobs.oracle import OracleSpec
@@ -24,7 +23,7 @@ from ungrok.study.jobs.rescaled import RescaledSpec
 from ungrok.study.jobs.split import SplitSpec
 from ungrok.study.jobs.stage import StageSpec
 from ungrok.study.jobs.trained import TrainSpec
-from ungrok.study.plan_measurements import Measurement, add_measurements
+from ungrok.study.plan_measurements import Measurement, add_learned, add_measurements
 from ungrok.study.plan_paths import PathJobs, add_path, add_paths, asked
 from ungrok.study.plan_sequences import ORACLE, SECOND_ORACLE, SequenceJobs, add_sequences
 from ungrok.study.plan_stress import StressJobs, add_lasting, add_stress
@@ -292,7 +291,7 @@ def _add_draw(plan: Plan, request: Request) -> None:
     """Add what follows from one draw of a forget split: its oracles and its paths, each as often as the recipe says."""
     recipe, arm, seed, first = plan.recipe, request.arm.name, request.seed, request.draw == 0
     if request.arm.training.exposure and request.split is None:
-        _add_learned(plan, request)
+        add_learned(plan, request)
     trained = _add_without(plan, request, Seeds(seed).training)
     noisy = seed in recipe.seeds[: recipe.noise_seeds]
     retrained = _add_without(plan, request, Seeds(seed).noise) if noisy else None
@@ -308,16 +307,6 @@ def _add_draw(plan: Plan, request: Request) -> None:
         for method in recipe.unlearn:
             for repeat in range(recipe.unlearn_seeds):
                 add_paths(plan, request, stage, method, oracle, repeat)
-
-
-def _add_learned(plan: Plan, request: Request) -> None:
-    """Add the job that reads when the examples of a split were shown and learned."""
-    arm, seed, label = request.arm.name, request.seed, request.rule.label
-    spec = LearnedSpec(forget=request.forget, **plan.recipe.claims.learned.to_dict())
-    job = jobs.WhenLearned(
-        spec, {"trajectory": plan.trajectories[arm, seed]}, f"when learned, {label}, {arm}, seed {seed}"
-    )
-    plan.learned[arm, seed, label, request.draw] = plan.add(job)
 
 
 def _add_without(plan: Plan, request: Request, seed: int) -> str:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from ungrok.study import jobs
 from ungrok.study.jobs.analyze import AnalyzeSpec
+from ungrok.study.jobs.learned import LearnedSpec
 from ungrok.study.jobs.snapshot import SnapshotSpec
 from ungrok.study.plan_paths import PathJobs
 from ungrok.study.seeding import Seeds
 
 if TYPE_CHECKING:
-    from ungrok.study.plan import Plan
+    from ungrok.study.plan import Plan, Request
 
 
 @dataclass(frozen=True)
@@ -95,3 +96,13 @@ def _earlier(plan: Plan, path: PathJobs) -> dict[str, str]:
     stages = plan.recipe.stages_of(path.arm)
     before = stages[: stages.index(path.stage)] if path.stage in stages else stages[:1]
     return {stage: plan.stages[path.arm, path.seed, stage] for stage in before}
+
+
+def add_learned(plan: Plan, request: Request) -> None:
+    """Add the job that reads when the examples of a split were shown and learned."""
+    arm, seed, label = request.arm.name, request.seed, request.rule.label
+    spec = LearnedSpec(forget=request.forget, **plan.recipe.claims.learned.to_dict())
+    job = jobs.WhenLearned(
+        spec, {"trajectory": plan.trajectories[arm, seed]}, f"when learned, {label}, {arm}, seed {seed}"
+    )
+    plan.learned[arm, seed, label, request.draw] = plan.add(job)

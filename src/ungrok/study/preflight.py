@@ -98,6 +98,7 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     for rule in recipe.forget:
         if rule.from_trajectory:
             _check_local(rule, data, training, recipe.requests)
+            _check_repair(recipe, rule, len(data.train) - getattr(rule, "size", 0))
             continue
         sizes = list(_sizes(recipe, arm, rule, data))
         _check_repair(recipe, rule, len(data.train) - max(sizes))
@@ -222,7 +223,10 @@ def _check_analyses(recipe: Recipe, network: nn.Module, data: Data) -> None:
 
 
 def _check_attacks(recipe: Recipe, network: nn.Module, data: Data) -> None:
-    """Raise RecipeError where an attack cannot be made on the models of the first seed; who is asked for in training is not known yet."""
+    """Raise RecipeError where an attack cannot be made on the models of the first seed.
+
+    What a rule will choose along a training is not known yet: there all training examples stand for both sets.
+    """
     if recipe.stress is None:
         return
     seeds, objective = Seeds(recipe.seeds[0]), recipe.trajectory.objective(data)

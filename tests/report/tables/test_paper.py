@@ -37,10 +37,10 @@ def test_every_part_has_a_row_with_a_word_and_a_command(evidence, filed):
     assert row_of(table, "Table 10")[2:4] == ["open: nothing run", "open: nothing run"]
 
 
-def test_of_what_did_not_run_the_smallest_recipe_is_named():
-    assert "`ungrok study cifar10-small --out" in command("table1", [])
+def test_of_what_did_not_run_a_recipe_that_is_smaller_than_the_papers_is_named():
+    assert "`ungrok study cifar10-resnet --out" in command("table1", [])
     assert command("table10", []) == (
-        "`ungrok study paper/table10 --out runs/paper-table10`, `ungrok compare runs/paper-table10 --with paper:table10`"
+        "`ungrok study svhn-resnet --out runs/svhn-resnet`, `ungrok compare runs/svhn-resnet --with paper:table10`"
     )
 
 

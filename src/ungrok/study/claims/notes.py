@@ -21,7 +21,7 @@ NOTES: dict[str, tuple[str, str]] = {
     "not_lasting": ("never lasts", ": {before} → {after} of {pairs}"),
     "not_monotone": ("not monotone", ": in {count} of {paths} paths a later place fails where the first that lasts does not"),
     "both_reached": ("among {count} pairs in which both got there: × {ratio:.3g}", ""),
-    "at_least": ("at least {before:.3f} → {after:.3f}", " with the paths that did not get there read at their end"),
+    "at_least": ("lost at least {before:.3f} → {after:.3f}", " (below 0: gained) with the paths that did not get there read at their end"),
     "own_rate": ("each side at its own rate", ""),
     "own_rates": ("median rates {before:g} → {after:g}", ""),
     "end_of_grid": ("best rate at the end of the grid in {count} of {paths} paths", ""),
