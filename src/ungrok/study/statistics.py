@@ -200,7 +200,7 @@ def kaplan_meier(times: Times) -> tuple[Floats, Floats]:
     """
     jumps = np.unique(times.time[times.reached])
     left, hits = _counted(times, jumps)
-    return jumps, np.cumprod((left - hits) / left, dtype=np.float64)
+    return jumps, np.asarray(np.cumprod((left - hits) / left), dtype=np.float64)
 
 
 def log_rank(a: Times, b: Times) -> float:
