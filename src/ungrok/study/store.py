@@ -291,7 +291,7 @@ def _belongs(key: str, content: Any) -> bool:
     kind, spec, inputs = (content[name] for name in ("kind", "spec", "inputs"))
     if kind not in KINDS:  # of a plug-in that is not installed, or of an earlier version of the package
         return bool(key.rpartition("-")[0] == kind)
-    return key in {key_of(kind, version, spec, inputs) for version in range(1, KINDS[kind].version + 1)}
+    return any(key == key_of(kind, version, spec, inputs) for version in range(KINDS[kind].version, 0, -1))
 
 
 @dataclass(frozen=True)
