@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from tests.study.claims.test_beyond_oracle import OWN as EXPOSED
 
 from ungrok.study.claims import Doses
 from ungrok.study.exposure_checks import adjusted, check_sentences, checks, exposed_comparisons
@@ -18,15 +19,7 @@ from ungrok.study.results import Results
 
 TINY = Path(__file__).with_name("tiny.yaml")
 SEEDS = list(range(12))
-OWN = (
-    f"seeds={SEEDS}",
-    "trajectory.exposure={kind: staggered, within: class}",
-    "stages=[final]",
-    "forget=[{kind: exposed, group: late, size: 6}, {kind: exposed, group: early, size: 6}]",
-    "unlearn=[{kind: gradient_ascent}]",
-    "claims.targets=[0.1, oracle]",
-    "claims.compare=[[{stage: final, forget: late-6}, {stage: final, forget: early-6}]]",
-)
+OWN = (f"seeds={SEEDS}", *EXPOSED)
 DOSES = {"gradient_ascent": Doses(100.0, 50.0)}
 
 

@@ -108,3 +108,19 @@ def few(data):
 def simple(data):
     """The plain AdamW run."""
     return Case(*CASES["adamw"], data)
+
+
+@pytest.fixture
+def trains_alike(simple):
+    """Assert that a training ends at the weights of the plain one, whatever is measured on the way."""
+
+    def check(training):
+        runs = [simple(training=training), simple(training=Training(steps=20, batch_size=8))]
+        for run in runs:
+            run.advance(5)
+            run.measure()
+            run.advance(10)
+        for one, other in zip(*(run.model.parameters() for run in runs), strict=True):
+            assert torch.equal(one, other)
+
+    return check

@@ -59,14 +59,8 @@ def test_examples_are_drawn_in_their_order_and_depend_on_the_name_alone(data):
     assert Measured(train=20).part("train", data.train) is data.train
 
 
-def test_a_training_does_not_depend_on_what_is_measured(simple):
-    runs = [simple(training=few()), simple(training=Training(steps=20, batch_size=8))]
-    for run in runs:
-        run.advance(5)
-        run.measure()
-        run.advance(10)
-    for one, other in zip(*(run.model.parameters() for run in runs), strict=True):
-        assert torch.equal(one, other)
+def test_a_training_does_not_depend_on_what_is_measured(trains_alike):
+    trains_alike(few())
 
 
 def test_of_classes_that_are_left_examples_are_drawn(simple):

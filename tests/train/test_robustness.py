@@ -40,14 +40,8 @@ def test_same_examples_and_starts_for_every_seed_and_step(simple):
     assert len(subsets) > 1
 
 
-def test_training_does_not_depend_on_it(simple):
-    runs = [simple(training=robust()), simple(training=Training(steps=20, batch_size=8))]
-    for run in runs:
-        run.advance(5)
-        run.measure()
-        run.advance(10)
-    for one, other in zip(*(run.model.parameters() for run in runs), strict=True):
-        assert torch.equal(one, other)
+def test_training_does_not_depend_on_it(trains_alike):
+    trains_alike(robust())
 
 
 def test_too_few_examples(simple):

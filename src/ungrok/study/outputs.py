@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import platform
@@ -202,17 +201,4 @@ def _parquet(path: Path, table: pd.DataFrame) -> None:
 
 
 def _csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV, as ``to_csv`` gives it in twice the time."""
-    text = io.StringIO()
-    writer = csv.writer(text, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*(_there(table[name]) for name in table), strict=True))
-    return text.getvalue()
-
-
-def _there(column: pd.Series[Any]) -> list[Any]:
-    """Return the values of a column, None for those that are missing."""
-    values, lacking = column.tolist(), column.isna()
-    if lacking.any():
-        values = [None if gone else value for value, gone in zip(values, lacking.tolist(), strict=True)]
-    return values
+    return table.to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
+from scipy import stats
 
 Floats = NDArray[np.float64]
 
@@ -131,12 +131,8 @@ def wilson(successes: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
     """
     if n == 0 and successes == 0:
         return 0.0, 1.0
-    if not 0 <= successes <= n:
-        raise ValueError(f"{successes} successes must lie between 0 and the {n} trials")
-    z, share = float(ndtri(1 - alpha / 2)), successes / n
-    middle, half = 2 * successes + z**2, z * math.sqrt(z**2 + 4 * successes * (1 - share))
-    low, high = ((middle + side * half) / (2 * (n + z**2)) for side in (-1, 1))
-    return (low if successes else 0.0), (high if successes < n else 1.0)
+    interval = stats.binomtest(successes, n).proportion_ci(confidence_level=1 - alpha, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def spread_ratio(a: ArrayLike, b: ArrayLike, alpha: float = 0.05) -> Estimate:
@@ -187,10 +183,8 @@ def _half_log(ratio: float) -> float:
     return math.log(ratio) / 2 if ratio > 0 else -math.inf
 
 
-def _counted(times: Times, at: Floats) -> tuple[Floats, Floats]:
-    """Return, at each of some times, how many have not reached their target before it, and how many reach it then; shape (times,) each."""
-    left = (times.time[:, None] >= at).sum(axis=0)
-    return left.astype(np.float64), (times.time[times.reached, None] == at).sum(axis=0).astype(np.float64)
+def _censored(times: Times) -> stats.CensoredData:
+    return stats.CensoredData.right_censored(times.time, ~times.reached)
 
 
 def kaplan_meier(times: Times) -> tuple[Floats, Floats]:
@@ -198,9 +192,9 @@ def kaplan_meier(times: Times) -> tuple[Floats, Floats]:
 
     The product-limit estimate of Kaplan & Meier (1958, JASA 53:457).
     """
-    jumps = np.unique(times.time[times.reached])
-    left, hits = _counted(times, jumps)
-    return jumps, np.asarray(np.cumprod((left - hits) / left), dtype=np.float64)
+    survival = stats.ecdf(_censored(times)).sf
+    jumps = np.isin(survival.quantiles, times.time[times.reached])
+    return np.asarray(survival.quantiles)[jumps], np.asarray(survival.probabilities)[jumps]
 
 
 def log_rank(a: Times, b: Times) -> float:
@@ -208,14 +202,9 @@ def log_rank(a: Times, b: Times) -> float:
 
     It is 1 where its variance is zero: no target reached on either side, or all at the same time.
     """
-    at = np.unique(np.concatenate([side.time[side.reached] for side in (a, b)]))
-    (mine, own), (theirs, other) = (_counted(side, at) for side in (a, b))
-    left, hits = mine + theirs, own + other
-    expected = mine * hits / left
-    variance = expected * theirs * (left - hits) / (left * np.maximum(left - 1, 1))  # of one that is left, all reach it
-    if variance.sum() == 0:
-        return 1.0
-    return float(2 * ndtr(-abs((own - expected).sum()) / math.sqrt(variance.sum())))
+    with np.errstate(invalid="ignore"):
+        p_value = float(stats.logrank(_censored(a), _censored(b)).pvalue)
+    return 1.0 if math.isnan(p_value) else p_value
 
 
 def bounded_differences(
