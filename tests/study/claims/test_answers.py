@@ -152,6 +152,18 @@ def test_sides_have_the_names_that_the_reader_is_given(say, hand):
     (plain,), (named,) = answers(rows, recipe), answers(rows, recipe, lambda side: f"arm {side.arm}")
     assert plain.sentence.startswith("From fast/grokked, compared with grokked, scrub needs")
     assert named.sentence.startswith("From arm fast, compared with arm base, scrub needs")
+    for later, earlier, opening in (
+        ("at the end", "step 40", "At the end, compared with step 40, "),
+        ("arm fast", "at the end", "From arm fast, compared with the end, "),
+        (
+            "at the end, 20 old pairs",
+            "at the end, 20 new pairs",
+            "At the end, for 20 old pairs compared with 20 new pairs, ",
+        ),
+    ):
+        names = {"fast": later, "base": earlier}
+        (placed,) = answers(rows, recipe, lambda side, names=names: names[side.arm])
+        assert placed.sentence.startswith(opening)
 
 
 def test_one_seed_is_not_several(hand, say):

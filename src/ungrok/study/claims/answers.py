@@ -110,7 +110,12 @@ def opened(side: Side, name: Callable[[Side], str] | None) -> str:
     known = {"pre_grok": "before grokking", "grokked": "after grokking"}
     if side.arm == BASE and not side.forget and str(side.stage) in known:
         return known[str(side.stage)]
-    return f"from {(name or _label)(side)}"
+    return _placed((name or _label)(side))
+
+
+def _placed(name: str) -> str:
+    """Return the name of a side with a preposition, if it has none yet."""
+    return name if name.startswith(("at ", "before ", "after ")) else f"from {name}"
 
 
 def _label(side: Side) -> str:
@@ -122,8 +127,13 @@ def _opening(left: Side, right: Side, name: Callable[[Side], str] | None) -> str
     same = left.arm == right.arm and not (left.forget or right.forget)
     if same and str(right.stage) == "grokked" and str(left.stage) in ("pre_grok", "memorized"):
         return "After grokking"
-    own = name or _label
-    return f"From {own(right)}, compared with {own(left)}"
+    later, earlier = (name or _label)(right), (name or _label)(left)
+    stage, _, forgotten = later.partition(", ")
+    if forgotten and earlier.startswith(f"{stage}, "):
+        said = f"{_placed(stage)}, for {forgotten} compared with {earlier.removeprefix(f'{stage}, ')}"
+    else:
+        said = f"{_placed(later)}, compared with {earlier.removeprefix('at ')}"
+    return said[0].upper() + said[1:]
 
 
 def _word(rows: Sequence[Verdict]) -> AnswerWord:
