@@ -193,7 +193,10 @@ SWAPPED = {
     "stages": ["final"],
     "forget": [{"kind": "exposed", "group": group, "size": 6} for group in ("late", "early")],
     "analyze": [{"kind": "gradient_alignment"}],
-    "claims": {"compare": [[{"stage": "final", "forget": f"{group}-6"} for group in ("late", "early")]], "targets": [0.1]},
+    "claims": {
+        "compare": [[{"stage": "final", "forget": f"{group}-6"} for group in ("late", "early")]],
+        "targets": [0.1],
+    },
 }
 
 

@@ -170,7 +170,9 @@ def test_every_comparison_of_the_family_has_its_measures(study, measures, with_m
         view, "gradient_cosine", lambda seed, arm, stage: 0.2 * (arm == "sam") + 0.1 * (stage == "pre_grok"),
         null=lambda *_: (0.8, 1.0),
     )  # fmt: skip
-    made = {row.comparison: (row.effect, row.verdict) for row in evidence_numbers.measures(with_measures(view, rows), 0.05)}
+    made = {
+        row.comparison: (row.effect, row.verdict) for row in evidence_numbers.measures(with_measures(view, rows), 0.05)
+    }
     assert made == {
         "pre_grok → grokked": (pytest.approx(0.1), "supported"), "sam/grokked → grokked": (pytest.approx(0.2), "supported"),
     }  # fmt: skip

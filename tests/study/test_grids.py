@@ -172,5 +172,7 @@ def test_the_headline_may_hold_the_comparisons_of_a_whole_family(tiny):
         LOUDER, "stages=[pre_grok, louder, grokked]", "claims.compare=[[pre_grok, grokked], [louder, grokked]]",
         "claims.headline={also: [[louder, grokked]]}",
     )  # fmt: skip
-    assert [left.stage for left, _ in recipe.claims.headline.also] == [left.stage for left, _ in recipe.claims.compare[1:]]
+    assert [left.stage for left, _ in recipe.claims.headline.also] == [
+        left.stage for left, _ in recipe.claims.compare[1:]
+    ]
     assert len(recipe.claims.headline.also) > 1

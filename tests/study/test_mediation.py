@@ -269,7 +269,10 @@ def test_arms_agree_where_leaving_one_out_keeps_the_sign():
 def test_swapped_pairs_of_seeds_are_one_point():
     """Examples alone move measure and cost together, with opposite signs in the two seeds of a pair: nothing is left in their mean."""
     exposure = {"kind": "staggered", "within": "class"}
-    own = RECIPE.to_dict() | {"seeds": list(range(16)), "trajectory": {"steps": 100, "batch_size": 40, "exposure": exposure}}
+    own = RECIPE.to_dict() | {
+        "seeds": list(range(16)),
+        "trajectory": {"steps": 100, "batch_size": 40, "exposure": exposure},
+    }
     random, rows, mechanism = np.random.default_rng(0), [], []
     examples = np.repeat(random.normal(size=(8, 6)), 2, axis=0) * np.tile([1, -1], 8)[:, None]
     for seed, (place, (arm, stage)) in itertools.product(

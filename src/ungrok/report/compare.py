@@ -150,7 +150,9 @@ def _difference(view: View, left: Values, right: Values) -> Estimate | None:
         for seed in seeds
     }
     by_unit = unit_values(view.recipe, pd.DataFrame.from_dict(ends, orient="index"))
-    return bounded_differences(*by_unit.T, view.recipe.claims.alpha) if len(by_unit) else None
+    right_low, right_high, left_low, left_high = by_unit.T
+    alpha = view.recipe.claims.alpha
+    return bounded_differences(right_low, right_high, left_low, left_high, alpha) if len(by_unit) else None
 
 
 def _pair(

@@ -142,7 +142,9 @@ def _counts(part: Part, one: Evidence, row: Judged) -> bool:
     asked = zip((*kinds, metric), (part.methods, part.forget, part.metrics), strict=True)
     left, split = (text.partition(" → ")[0] for text in (row.comparison, forget))
     arm = left.removesuffix(f"/{split}").rpartition("/")[0]  # a side that names its forget split ends in it
-    return all(not some or has in some for has, some in asked) and arm in part.arms and not forget.endswith(part.without)
+    return (
+        all(not some or has in some for has, some in asked) and arm in part.arms and not forget.endswith(part.without)
+    )
 
 
 def word(rows: Sequence[Judged]) -> PaperWord:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ungrok.core.errors import shown
@@ -16,6 +15,8 @@ from ungrok.study.seeding import Seeds
 from ungrok.train.exposure import Assignment
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ungrok.study.recipe import Recipe
     from ungrok.train import Training
 

@@ -69,7 +69,12 @@ def judged(hand, **strengths):
 
     By group: ES of forgotten pairs as (start, then, oracle), the same of retained ones.
     """
-    own = ["seeds=[0, 1, 2, 3, 4, 5, 6, 7]", "unlearn=[{kind: gradient_ascent}]", "claims.targets=[0.1, oracle]", "analyze=[]"]
+    own = [
+        "seeds=[0, 1, 2, 3, 4, 5, 6, 7]",
+        "unlearn=[{kind: gradient_ascent}]",
+        "claims.targets=[0.1, oracle]",
+        "analyze=[]",
+    ]
     pair = "claims.compare=[[{stage: final, forget: ungrokked-4}, {stage: final, forget: grokked-4}]]"
     family = "claims.headline={metrics: [same_rate, extraction_forget, extraction_retain]}"
     recipe, rows = load(str(TEXT), [*own, pair, family]), []

@@ -231,7 +231,10 @@ SAM = "[{arm: sam, stage: grokked}, grokked]"
 
 def test_a_family_may_hold_several_comparisons(hand):
     one, two = hand.tiny(*THREE), hand.tiny(*THREE, f"claims.headline={{also: [{SAM}]}}")
-    assert [[side.label for side in pair] for pair in resolved(two).pairs] == [["pre_grok", "grokked"], ["sam/grokked", "grokked"]]
+    assert [[side.label for side in pair] for pair in resolved(two).pairs] == [
+        ["pre_grok", "grokked"],
+        ["sam/grokked", "grokked"],
+    ]
     assert rows_of(two, resolved(two)) == 2 * rows_of(one, resolved(one)) > 0
     assert "also" not in resolved(one).spec()
     assert "also" not in hand.tiny(*THREE, "claims.headline={metrics: [damage]}").spec()["claims"]["headline"]
