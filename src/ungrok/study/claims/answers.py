@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ WORDINGS = {
     ("durability", "relearning"): Wording("needs", "need", "more updates", "fewer updates", "to be relearned beyond the oracle's"),
     ("durability", "attacks"): Wording("gives", "give", "less", "more", "back beyond the oracle under the worst attack"),
     ("stability", ""): Wording("spreads", "spread", "less", "more", "over seeds"),
+    ("extraction", "forget"): Wording("leaves", "leave", "less", "more", "to extract of forgotten pairs beyond the oracle after as many updates"),
+    ("extraction", "retain"): Wording("loses", "lose", "less", "more", "of what can be extracted of other pairs beyond what retraining loses too"),
     ("beyond_oracle", ""): Wording("leaves", "leave", "less", "more", "beyond the oracle after as many updates"),
     ("oracle_gap", ""): Wording("ends", "end", "nearer to retraining", "farther from retraining", "compared with its start"),
 }  # fmt: skip
@@ -79,7 +82,7 @@ class Answer:
 
 
 def answers(verdicts: Sequence[Verdict], recipe: Recipe, name: Callable[[Side], str] | None = None) -> list[Answer]:
-    """Return an answer per claim that has rows in the headline family, in the order of reports.
+    """Return an answer per claim and comparison that have rows in the headline family, in the order of reports.
 
     Args:
         verdicts: The verdicts of the study.
@@ -88,11 +91,11 @@ def answers(verdicts: Sequence[Verdict], recipe: Recipe, name: Callable[[Side], 
 
     """
     headline = resolved(recipe)
-    if headline is None or headline.compare is None:
+    if headline is None:
         return []
-    opening, every = _opening(*headline.compare, name), []
-    for claim in every_claim():
-        own = [verdict for verdict in verdicts if verdict.headline and verdict.claim.kind == claim.kind]
+    family, every = [verdict for verdict in verdicts if verdict.headline], []
+    for claim, pair in itertools.product(every_claim(), headline.pairs):
+        own = [verdict for verdict in family if (verdict.claim.kind, verdict.comparison.sides) == (claim.kind, pair)]
         readings = list(dict.fromkeys(verdict.reading for verdict in own))
         if not own:
             continue
@@ -100,7 +103,7 @@ def answers(verdicts: Sequence[Verdict], recipe: Recipe, name: Callable[[Side], 
         words = [_word(group) for group in groups]
         parts = "; ".join(_phrase(group) for group in groups)
         rate = ". The rate decides" if _turned(dict(zip(readings, words, strict=True))) else ""
-        sentence = f"{opening}, {parts}; {_seeds(own, units_of(recipe))}{rate}."
+        sentence = f"{_opening(*pair, name)}, {parts}; {_seeds(own, units_of(recipe))}{rate}."
         every.append(Answer(claim, _together(words), sentence, _overturned(own, readings)))
     return every
 
