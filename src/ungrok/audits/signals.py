@@ -49,7 +49,7 @@ def _margins(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Float
     true = others[rows, labels].copy()
     others[rows, labels] = -np.inf
     top = others.max(axis=1, keepdims=True)
-    return true - (top[:, 0] + np.log(np.exp(others - top).sum(axis=1)))
+    return np.asarray(true - (top[:, 0] + np.log(np.exp(others - top).sum(axis=1))))
 
 
 def probabilities(logits: ArrayLike, targets: ArrayLike) -> Floats:
