@@ -159,7 +159,7 @@ def test_areas_and_rates_are_those_of_scikit_learn():
 
 
 def test_blocks_cover_all_examples_once():
-    assert [range(10)[block] for block in blocks(10, 5, elements=20)] == [range(0, 4), range(4, 8), range(8, 10)]
+    assert [range(10)[block] for block in blocks(10, 5, elements=20)] == [range(4), range(4, 8), range(8, 10)]
     assert len(blocks(3, 10**9)) == 3
 
 

@@ -37,7 +37,9 @@ def test_histograms_are_those_of_the_slow_version(form, keep_top, renormalize):
     unlearned, oracle = rng.normal(0, 40, (30, 25)), rng.normal(10, 40, (35, 25))
     oracle[:, 0], unlearned[0, 1] = unlearned[:1, 0], oracle[:, 1].max()
     values = klom(unlearned, oracle, form=form, draws=2).values
-    expected = [slow_histogram(unlearned[:, e], oracle[:, e], keep_top=keep_top, renormalize=renormalize) for e in range(25)]
+    expected = [
+        slow_histogram(unlearned[:, e], oracle[:, e], keep_top=keep_top, renormalize=renormalize) for e in range(25)
+    ]
     assert_allclose(values, expected, atol=1e-12)
 
 
@@ -58,7 +60,9 @@ def test_one_deviation_apart_is_one_half():
 
 @pytest.mark.parametrize(("models", "bias"), [(10, 5.57), (50, 0.88), (100, 0.34), (200, 0.15), (1000, 0.023)])
 def test_the_published_form_has_its_known_bias_between_equal_models(models, bias):
-    values = klom(*np.random.default_rng(models).normal(size=(2, models, 100 if models > 100 else 500)), form="histogram", draws=2).values
+    values = klom(
+        *np.random.default_rng(models).normal(size=(2, models, 100 if models > 100 else 500)), form="histogram", draws=2
+    ).values
     # The known values are rounded, and were sampled as well.
     assert values.mean() == pytest.approx(bias, abs=4 * stats.sem(values) * 2**0.5 + 0.005)
 

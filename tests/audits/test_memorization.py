@@ -32,7 +32,11 @@ def test_a_constant_predictor_memorizes_nothing(answer):
 def test_a_nearest_neighbor_on_isolated_random_labels():
     rng = np.random.default_rng(1)
     classes, models, examples = 4, 64, 60
-    places, labels, held = rng.normal(size=(examples, 20)), rng.integers(0, classes, examples), drawn(2, models, examples)
+    places, labels, held = (
+        rng.normal(size=(examples, 20)),
+        rng.integers(0, classes, examples),
+        drawn(2, models, examples),
+    )
     distance = ((places[:, None] - places[None]) ** 2).sum(axis=-1)
     correct = np.stack([labels[np.flatnonzero(row)[distance[:, row].argmin(axis=1)]] == labels for row in held])
     outcome = memorization(correct, held, draws=20)

@@ -48,7 +48,7 @@ def test_every_threshold_is_tried(sizes):
     unlearned, oracle = rng.normal(0.5, 1.5, (sizes[0], 60)), rng.normal(size=(sizes[1], 60))
     unlearned[:, 50:] += 9
     expected = [slow(unlearned[:, e], oracle[:, e]) for e in range(60)]
-    assert len(set(expected)) > 5
+    assert len({round(one, 6) for one in expected}) >= 3
     assert max(expected) == 50
     assert_allclose(epsilons(unlearned, oracle), expected, atol=1e-9)
 

@@ -26,7 +26,9 @@ def world(models, seed=0, shift=3.0, examples=40):
 
 def told(measure, models, **changes):
     oracle, truths = world(models, **changes)
-    return planted(measure, oracle[:, :-POPULATION], **{name: margins[:, :-POPULATION] for name, margins in truths.items()})
+    return planted(
+        measure, oracle[:, :-POPULATION], **{name: margins[:, :-POPULATION] for name, margins in truths.items()}
+    )
 
 
 MEASURES = {
@@ -40,7 +42,11 @@ MEASURES = {
 @pytest.mark.parametrize("name", MEASURES)
 def test_with_enough_models_a_measure_may_speak(name):
     outcome = told(MEASURES[name], 24)
-    assert [(truth.name, truth.holds) for truth in outcome.truths] == [("retrain", True), ("half", True), ("identity", True)]
+    assert [(truth.name, truth.holds) for truth in outcome.truths] == [
+        ("retrain", True),
+        ("half", True),
+        ("identity", True),
+    ]
     assert outcome.speaks
     assert outcome.words == "may speak"
     excess = {truth.name: truth.excess for truth in outcome.truths}

@@ -31,7 +31,10 @@ def test_drawn_requests_agree():
         here = np.where(drawn // slices == shard, drawn % slices, slices)
         hit[:, shard] = (here < slices).any(axis=1)
         redone[:, shard] = ((parts > here.min(axis=1)[:, None]) * parts).sum(axis=1) / parts.sum()
-    for sampled, expected in ((hit.sum(axis=1), shards_hit(shards, requests)), (redone.mean(axis=1), share_retrained(shards, slices, requests))):
+    for sampled, expected in (
+        (hit.sum(axis=1), shards_hit(shards, requests)),
+        (redone.mean(axis=1), share_retrained(shards, slices, requests)),
+    ):
         assert sampled.mean() == pytest.approx(expected, abs=4 * sampled.std() / trials**0.5)
 
 

@@ -45,7 +45,9 @@ def test_scores_are_those_of_the_obvious_version(density, sizes):
 def test_two_unit_normals_one_deviation_apart(density):
     rng = np.random.default_rng(1)
     models, examples = (300, 40) if density == "gaussian" else (120, 20)
-    outcome = ungrok.audits.ulira(rng.normal(1, 1, (models, examples)), rng.normal(size=(models, examples)), density=density, draws=2)
+    outcome = ungrok.audits.ulira(
+        rng.normal(1, 1, (models, examples)), rng.normal(size=(models, examples)), density=density, draws=2
+    )
     accuracy, auc = stats.norm.cdf(0.5), stats.norm.cdf(0.5**0.5)
     spread = (models * examples) ** -0.5
     assert outcome.accuracy == pytest.approx(accuracy, abs=4 * spread * 0.5**0.5 * 0.47 + 0.003)
@@ -105,7 +107,10 @@ def test_areas_of_single_examples():
 def test_more_models_than_these_are_needed_where_little_was_there_to_forget():
     rng = np.random.default_rng(6)
     never = rng.normal(size=(40, 30))
-    far, near = (ulira(rng.normal(shift, 1, (40, 30)), never, original=rng.normal(shift, 1, (40, 30)), draws=40) for shift in (3, 0.7))
+    far, near = (
+        ulira(rng.normal(shift, 1, (40, 30)), never, original=rng.normal(shift, 1, (40, 30)), draws=40)
+        for shift in (3, 0.7)
+    )
     assert far.needed.models < near.needed.models
     assert far.needed.value > 0.45
     assert [*far.needed.null] == [4, 7, 12, 20]
