@@ -33,6 +33,8 @@ Floats = NDArray[np.float64]
 Work = Callable[[], Floats]
 
 MODELS, EXAMPLES, POPULATION = 64, 500, 1000
+FEW_MODELS = 16
+"""With so few signals within a range of 2, the public code's grid misses hardly any threshold."""
 
 
 def slow_epsilon(unlearned: Floats, oracle: Floats) -> float:
@@ -127,14 +129,16 @@ def main(rounds: int) -> None:
 
     compare("NeurIPS score, all thresholds", one_by_one, exact, rounds, few / EXAMPLES)
     if source := os.environ.get("SOURCE"):
-        public = source_epsilons(Path(source))
-        compare(
-            "NeurIPS score, public code",
-            lambda: public(unlearned[:, :few], oracle[:, :few]),
-            exact,
-            rounds,
-            few / EXAMPLES,
-        )
+        public, whole = source_epsilons(Path(source)), (unlearned, oracle)
+        near = tuple(0.25 * side[:FEW_MODELS] for side in whole)
+        for name, (left, right) in (("public code", whole), ("the same, 16 models, signals a quarter", near)):
+            compare(
+                f"NeurIPS score, {name}",
+                lambda left=left, right=right: public(left[:, :few], right[:, :few]),
+                lambda left=left, right=right: epsilons(left, right),
+                rounds,
+                few / EXAMPLES,
+            )
     compare(
         "KLoM",
         lambda: slow_divergences(unlearned, oracle),

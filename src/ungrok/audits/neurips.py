@@ -70,7 +70,8 @@ def neurips_score(
     δ = 1e-5. The rules are those of the public code (google-deepmind/unlearning_evaluation, Apache-2.0): thresholds at which exactly
     one of the two rates is 0 do not count; where both are 0, ε is 50. A single threshold calls the side with the larger median
     positive, a double one the side with the narrower range. A range under 1 % of the other's gives 50. It tries 100 thresholds for
-    each unit, double ones only within 2 of the narrower range; here every threshold is tried. Where none counts, ε is 0 if both sides hold one
+    each unit, double ones only where both lie within 2 of the ends of the narrower range; here every threshold is tried, so that ε is no
+    smaller, and does not change with the unit of the signals. Where none counts, ε is 0 if both sides hold one
     and the same value, and 50 otherwise.
 
     Args:
