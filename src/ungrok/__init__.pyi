@@ -1,5 +1,6 @@
 """Written by ``python -m ungrok._exports``."""
 
+from ungrok import audits as audits
 from ungrok.api import attack as attack
 from ungrok.api import audit as audit
 from ungrok.audits.base import StressTest as StressTest

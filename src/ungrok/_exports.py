@@ -23,6 +23,7 @@ PLACES = {
     "UnlearningWarning": "ungrok.core.errors",
     "attack": "ungrok.api",
     "audit": "ungrok.api",
+    "audits": "ungrok",
     "unlearn": "ungrok.methods.run",
     "unlearning_path": "ungrok.methods.run",
 }
@@ -40,8 +41,9 @@ def places() -> dict[str, str]:
 
 def load(name: str) -> Any:
     """Import what is offered under a name, and return it."""
+    module = PLACES.get(name) or places()[name]
     with paused():
-        return getattr(import_module(PLACES.get(name) or places()[name]), name)
+        return import_module(f"ungrok.{name}") if module == "ungrok" else getattr(import_module(module), name)
 
 
 def stub() -> str:
