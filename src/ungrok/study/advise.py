@@ -22,9 +22,10 @@ seeds that both have; so it is wherever the whole interval of the difference lie
 interval of the difference (sign flips, paired over seeds) lies above zero. Otherwise these seeds have *not settled* it.
 
 Over several settings the rule takes the policy with the least mean log of C(K) over that of each setting's own choice, among policies that at least half of
-the settings with any policy in question have; where a policy is not admissible, K times T is added, since retraining must follow. Leaving out: the rule is applied to the settings
-whose models were trained differently from those of the one that is held out, among the policies that this one has. It was *right* where its choice is
-admissible in the setting held out, and costs at most the margin more than the cheapest admissible policy there.
+the settings with any policy in question have, and that are admissible in at least half of these; where it is not admissible, C(K) of the cheapest admissible
+retraining is added, since that must follow. Leaving out: the rule is applied to the settings whose models were trained differently from those of the one
+that is held out, among the policies that this one has. It was *right* where its choice is admissible in the setting held out, and costs at most the margin
+more than the cheapest admissible policy there.
 """
 
 from __future__ import annotations
@@ -315,38 +316,50 @@ def _changes(setting: Setting, admissible: Sequence[Priced], terms: Terms) -> li
     return changes
 
 
-def losses(setting: Setting, terms: Terms) -> dict[Policy, float]:
-    """Return by policy the log of its cost over that of the cheapest admissible one; empty where none is admissible.
+@dataclass(frozen=True)
+class Loss:
+    """What a policy costs in a setting: the log of its cost over that of the cheapest admissible one there, and whether it is admissible itself."""
 
-    A policy that is not admissible is followed by retraining, whose cost is added.
+    log_ratio: float
+    admissible: bool
+
+
+Losses = Mapping[Policy, Loss]
+
+
+def losses(setting: Setting, terms: Terms) -> dict[Policy, Loss]:
+    """Return what every policy costs in a setting beside the cheapest admissible one; empty where no stage is accurate enough.
+
+    A policy that is not admissible must be followed by retraining to a stage that is accurate enough, whose C(K) is added.
     """
     priced = price(setting, terms)
     admissible = _admissible(priced)
     if not admissible:
         return {}
     best = admissible[0].total(terms.by)
-    return {one.policy: math.log(_with_retraining(one, terms) / best) for one in priced}
+    again = next(one for one in admissible if one.policy.retrains).total(terms.by)
+    return {
+        one.policy: Loss(math.log((one.total(terms.by) + again * bool(one.failures)) / best), not one.failures)
+        for one in priced
+    }
 
 
-def _with_retraining(one: Priced, terms: Terms) -> float:
-    again = terms.requests * float(one.measured.training[terms.by].mean()) if one.failures else 0.0
-    return one.total(terms.by) + again
-
-
-def overall(tables: Sequence[Mapping[Policy, float]], among: Mapping[Policy, object] | None = None) -> Policy | None:
+def overall(settings: Sequence[Losses], among: Losses | None = None) -> Policy | None:
     """Return the policy that the rule takes over several settings; None where there is none.
 
     Args:
-        tables: The :func:`losses` of each setting.
+        settings: The :func:`losses` of each.
         among: The policies to choose from; all where None.
 
     """
-    asked = [{policy: loss for policy, loss in table.items() if among is None or policy in among} for table in tables]
-    told = [table for table in asked if table]
-    every = {policy for table in told for policy in table}
-    known = {policy: [table[policy] for table in told if policy in table] for policy in sorted(every)}
-    known = {policy: values for policy, values in known.items() if 2 * len(values) >= len(told)}
-    return min(known, key=lambda policy: (float(np.mean(known[policy])), policy), default=None)
+    asked = [{policy: loss for policy, loss in one.items() if among is None or policy in among} for one in settings]
+    told = [one for one in asked if one]
+    means = {}
+    for policy in sorted({policy for one in told for policy in one}):
+        own = [one[policy] for one in told if policy in one]
+        if 2 * len(own) >= len(told) and 2 * sum(loss.admissible for loss in own) >= len(own):
+            means[policy] = float(np.mean([loss.log_ratio for loss in own]))
+    return min(means, key=lambda policy: (means[policy], policy), default=None)
 
 
 def held_out(settings: Sequence[Setting], terms: Terms) -> list[HeldOut]:
@@ -360,8 +373,7 @@ def held_out(settings: Sequence[Setting], terms: Terms) -> list[HeldOut]:
         choice = overall(others, own) if own else None
         if choice is None:
             continue
-        admissible = {one.policy for one in _admissible(price(setting, terms))}
-        best = min(admissible, key=lambda policy: (own[policy], policy))
-        right = choice in admissible and own[choice] <= math.log1p(terms.margin) + 1e-12
-        every.append(HeldOut(setting, choice, best, math.exp(own[choice]), right))
+        best = _admissible(price(setting, terms))[0].policy
+        right = own[choice].admissible and own[choice].log_ratio <= math.log1p(terms.margin) + 1e-12
+        every.append(HeldOut(setting, choice, best, math.exp(own[choice].log_ratio), right))
     return every
