@@ -13,7 +13,7 @@ from ungrok.cli.output import print_table, say
 from ungrok.core.errors import RecipeError, shown
 
 if TYPE_CHECKING:
-    from ungrok.study.advise import Unit
+    from ungrok.study.deletion_costs import Unit
 
 BY: tuple[Unit, ...] = ("passes", "seconds")
 
@@ -73,7 +73,8 @@ def advise(
     unit: Any = one_of("--by", by, BY)
     asked = None if size is None else share(size)
     from ungrok.report import advice as told
-    from ungrok.study.advise import Terms, held_out
+    from ungrok.study.advise import Terms
+    from ungrok.study.advise_across import held_out
     from ungrok.study.deletion_costs import settings_of
     from ungrok.study.folder import StudyFolder
 
@@ -85,16 +86,14 @@ def advise(
     if as_json:
         typer.echo(json.dumps(told.as_json(every, tested, terms), indent=1, ensure_ascii=False, allow_nan=False))
         return
-    for one in every:
-        if len(every) > 1:
-            typer.echo(f"{one.setting.run}, {one.setting.forget}")
-        if len(folders) == 1:
-            print_table(told.COLUMNS, told.table(one, terms))
-        for sentence in told.sentences(one, terms)[: None if len(folders) == 1 else 3]:
-            typer.echo(sentence)
-    if len(every) > 1:
-        for sentence in told.across(every, tested, terms):
-            typer.echo(sentence)
+    if len(every) == 1:
+        print_table(told.COLUMNS, told.table(every[0], terms))
+        lines = told.sentences(every[0], terms)
+    else:
+        print_table(told.ACROSS, told.across_table(every, terms))
+        lines = told.across(every, tested, terms)
+    for sentence in lines:
+        typer.echo(sentence)
     for sentence in left_out:
         say(sentence)
     typer.echo(figure)

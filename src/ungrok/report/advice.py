@@ -10,12 +10,14 @@ from typing import Any
 
 import matplotlib as mpl
 
+from ungrok.core.errors import RecipeError
 from ungrok.report.figures.advice import advice as drawn
 from ungrok.report.figures.drawing import STYLE, glyphs_named
 from ungrok.report.format import MISSING, bracketed, fixed, number, plural
 from ungrok.report.page import saved
-from ungrok.study.advise import Advice, HeldOut, Priced, Rivalry, Terms, advise, losses, most_requests, overall
-from ungrok.study.deletion_costs import UNITS, Policy, Setting
+from ungrok.study.advise import MOST, Advice, Priced, Rivalry, Terms, advise, most_requests
+from ungrok.study.advise_across import HeldOut, overall
+from ungrok.study.deletion_costs import UNITS, Policy, Setting, Unit
 from ungrok.study.names import STAGES, Names
 from ungrok.study.recipe_blocks import BASE
 from ungrok.study.store import explained
@@ -87,14 +89,43 @@ def _row(names: Names, one: Priced, terms: Terms) -> list[str]:
     ]
 
 
+ACROSS = (
+    "setting",
+    "stop",
+    "delete by",
+    "training",
+    "extra",
+    "a request",
+    "total",
+    "cheapest from elsewhere",
+    "difference",
+    "which",
+)
+"""Of the table over several settings; the last three are on the cheapest admissible policy from another stage."""
+
+
+def across_table(every: Sequence[Advice], terms: Terms) -> list[list[str]]:
+    """Return the choice in each setting, with the cells of :data:`ACROSS`."""
+    rows = []
+    for one in every:
+        names, rivalry = one.setting.names, one.other_stage
+        beside = [MISSING] * 3
+        if rivalry:
+            policy = rivalry.rival.policy
+            beside = [f"{stop(names, policy)}, {by(names, policy)}", _more(rivalry), WORDS[rivalry.word]]
+        setting = f"{one.setting.run}, {names.forget(one.setting.forget)}"
+        rows.append([setting, *_row(names, one.chosen, terms)[:6], *beside])
+    return rows
+
+
 def sentences(advice: Advice, terms: Terms) -> list[str]:
     """Return the recommendation, its margin, and what it rests on."""
     names, chosen = advice.setting.names, advice.chosen
     training, unit = chosen.measured.training[terms.by].mean(), terms.by
     lines = [
         f"For {_asked(advice.setting, terms)}: {what(names, chosen.policy)}.",
-        f"In all {number(chosen.total(unit), 4)} {unit}, of which {number(training)} are training, {number(chosen.extra[unit])} of them beyond "
-        f"the cheapest stage that is accurate enough, and {number((chosen.total(unit) - training) / terms.requests)} a request.",
+        f"In all {number(chosen.total(unit), 4)} {unit}: {number(training)} of training ({number(chosen.extra[unit])} beyond the cheapest stage that is "
+        f"accurate enough), and {number((chosen.total(unit) - training) / terms.requests)} a request.",
     ]
     if advice.other_stage:
         lines.append(f"Cheapest from elsewhere: {_beside(names, advice.other_stage, unit)}.")
@@ -122,14 +153,17 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _beside(names: Names, rivalry: Rivalry, unit: str) -> str:
+def _beside(names: Names, rivalry: Rivalry, unit: Unit) -> str:
     rival, difference = rivalry.rival, rivalry.difference
     text = f"{what(names, rival.policy)}, {number(rival.total(unit), 4)} {unit}"
     if difference is None:
         return f"{text}; no seed has both"
     ends = bracketed(number(difference.low), number(difference.high))
-    more = f"{100 * rivalry.share:+.0f} %".replace("-", "−")
-    return f"{text} ({more}, {number(difference.effect)} more {ends} over {plural(difference.n, 'seed')}): {WORDS[rivalry.word]}"
+    return f"{text} ({_more(rivalry)}, {number(difference.effect)} more {ends} over {plural(difference.n, 'seed')}): {WORDS[rivalry.word]}"
+
+
+def _more(rivalry: Rivalry) -> str:
+    return MISSING if math.isnan(rivalry.share) else f"{100 * rivalry.share:+.0f} %".replace("-", "−")
 
 
 def _remarks(advice: Advice, terms: Terms) -> list[str]:
@@ -144,7 +178,7 @@ def _remarks(advice: Advice, terms: Terms) -> list[str]:
         lines.append(f"Requests after number {max(known)} are extrapolated; damage is that after number {max(known)}.")
     if all(one.measured.lasts is None for one in advice.priced):
         lines.append("Whether forgetting lasts was not measured.")
-    most = min(1000, most_requests(advice.setting, terms))
+    most = min(MOST, most_requests(advice.setting, terms))
     if len(advice.changes) > 1:
         steps = ", ".join(f"{stop(names, policy)} from {requests:,} on" for requests, policy in advice.changes)
         lines.append(f"Where to stop changes with the number of requests: {steps} (up to {most:,}).")
@@ -169,8 +203,6 @@ def feasible(settings: Sequence[Setting], terms: Terms) -> tuple[list[Advice], l
         RecipeError: If none is left.
 
     """
-    from ungrok.core.errors import RecipeError
-
     every, left_out, problem = [], [], None
     for setting in settings:
         try:
@@ -186,7 +218,7 @@ def feasible(settings: Sequence[Setting], terms: Terms) -> tuple[list[Advice], l
 
 def across(every: Sequence[Advice], tested: Sequence[HeldOut], terms: Terms) -> list[str]:
     """Return what the rule takes over several settings, and how often it was right where a setting was left out."""
-    policy = overall([losses(one.setting, terms) for one in every])
+    policy = overall([one.setting for one in every], terms)
     lines = []
     if policy is not None:
         names = next(one.setting.names for one in every if policy in one.setting.policies)
@@ -224,7 +256,7 @@ def write_figure(folder: Path, every: Sequence[Advice], terms: Terms) -> Path:
 
 def as_json(every: Sequence[Advice], tested: Sequence[HeldOut], terms: Terms) -> dict[str, Any]:
     """Return everything as plain values; what is not a finite number is null."""
-    policy = overall([losses(one.setting, terms) for one in every]) if len(every) > 1 else None
+    policy = overall([one.setting for one in every], terms) if len(every) > 1 else None
     return {
         "terms": vars(terms),
         "settings": [_setting(one) for one in every],

@@ -21,11 +21,7 @@ It *does not matter* which of two policies is chosen where the dearer costs at m
 seeds that both have; so it is wherever the whole interval of the difference lies within the margin. It *matters* where it costs more than that and the
 interval of the difference (sign flips, paired over seeds) lies above zero. Otherwise these seeds have *not settled* it.
 
-Over several settings the rule takes the policy with the least mean log of C(K) over that of each setting's own choice, among policies that at least half of
-the settings with any policy in question have, and that are admissible in at least half of these; where it is not admissible, C(K) of the cheapest admissible
-retraining is added, since that must follow. Leaving out: the rule is applied to the settings whose models were trained differently from those of the one
-that is held out, among the policies that this one has. It was *right* where its choice is admissible in the setting held out, and costs at most the margin
-more than the cheapest admissible policy there.
+Over several settings: :mod:`ungrok.study.advise_across`.
 """
 
 from __future__ import annotations
@@ -174,6 +170,60 @@ class Advice:
     changes: Sequence[tuple[int, Policy]]
 
 
+def total(self, unit: Unit) -> float:
+        """Return the mean of C(K) over seeds."""
+        return float(self.totals[unit].mean())
+
+    @property
+    def stage(self) -> tuple[str, str]:
+        """Where training stops: arm and stage."""
+        return self.policy.arm, self.policy.stage
+
+
+@dataclass(frozen=True)
+class Rivalry:
+    """The choice beside another policy.
+
+    Args:
+        rival: The other policy.
+        difference: Its cost minus that of the choice, paired over the seeds that both have; None where they have none.
+        share: The mean difference over the mean cost of the choice on these seeds.
+        word: Whether it matters which of both is chosen.
+
+    """
+
+    rival: Priced
+    difference: Estimate | None
+    share: float
+    word: Word
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do in one setting.
+
+    Args:
+        setting: The setting.
+        priced: Every policy, the cheapest first.
+        floor: Least validation accuracy of an admissible stage.
+        chosen: The cheapest admissible one.
+        other_stage: The choice beside the cheapest admissible policy from another stage; None where there is none.
+        other_method: The choice beside the cheapest other admissible policy from its own stage; None where there is none.
+        less_accurate: What would be chosen if any accuracy were good enough; None where that is the choice.
+        changes: Numbers of requests from which on the choice of a stage is another one, with the policy chosen there; the first is 1.
+
+    """
+
+    setting: Setting
+    priced: Sequence[Priced]
+    floor: float
+    chosen: Priced
+    other_stage: Rivalry | None
+    other_method: Rivalry | None
+    less_accurate: Priced | None
+    changes: Sequence[tuple[int, Policy]]
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """What settings trained differently advise for one that was left out.
@@ -263,16 +313,16 @@ def advise(setting: Setting, terms: Terms) -> Advice:
             f"({setting.run}, {setting.forget}); allowed: at most {most_requests(setting, terms)}"
         )
     priced = price(setting, terms)
-    admissible = _admissible(priced)
-    if not admissible:
+    good = admissible(priced)
+    if not good:
         most = max(one.measured.accuracy for one in priced)
         raise RecipeError(
             f"accuracy: no stage of {setting.run} has models of {terms.accuracy:g} on validation data; allowed: up to {most:.3f}"
         )
-    chosen = admissible[0]
-    elsewhere = [one for one in admissible if one.stage != chosen.stage]
+    chosen = good[0]
+    elsewhere = [one for one in good if one.stage != chosen.stage]
     careless = next(one for one in priced if set(one.failures) <= {"accuracy"})
-    beside = [one for one in admissible[1:] if one.stage == chosen.stage]
+    beside = [one for one in good[1:] if one.stage == chosen.stage]
     return Advice(
         setting,
         priced,
@@ -281,7 +331,7 @@ def advise(setting: Setting, terms: Terms) -> Advice:
         _rivalry(chosen, elsewhere[0], terms) if elsewhere else None,
         _rivalry(chosen, beside[0], terms) if beside else None,
         None if careless is chosen else careless,
-        _changes(setting, admissible, terms),
+        _changes(setting, good, terms),
     )
 
 
@@ -290,7 +340,8 @@ def most_requests(setting: Setting, terms: Terms) -> int:
     return math.ceil(1 / (terms.size or setting.share) - 1e-9) - 1
 
 
-def _admissible(priced: Sequence[Priced]) -> list[Priced]:
+def admissible(priced: Sequence[Priced]) -> list[Priced]:
+    """Return those that are admissible."""
     return [one for one in priced if not one.failures]
 
 
@@ -305,75 +356,12 @@ def _rivalry(chosen: Priced, rival: Priced, terms: Terms) -> Rivalry:
     return Rivalry(rival, difference, share, word)
 
 
-def _changes(setting: Setting, admissible: Sequence[Priced], terms: Terms) -> list[tuple[int, Policy]]:
+def _changes(setting: Setting, good: Sequence[Priced], terms: Terms) -> list[tuple[int, Policy]]:
     most = min(MOST, most_requests(setting, terms))
     changes: list[tuple[int, Policy]] = []
     for requests in range(1, most + 1):
         asked = replace(terms, requests=requests)
-        policy = min(admissible, key=lambda one: (total(one.measured, terms.by, asked).mean(), one.policy)).policy
+        policy = min(good, key=lambda one: (total(one.measured, terms.by, asked).mean(), one.policy)).policy
         if not changes or (policy.arm, policy.stage) != (changes[-1][1].arm, changes[-1][1].stage):
             changes.append((requests, policy))
     return changes
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What a policy costs in a setting: the log of its cost over that of the cheapest admissible one there, and whether it is admissible itself."""
-
-    log_ratio: float
-    admissible: bool
-
-
-Losses = Mapping[Policy, Loss]
-
-
-def losses(setting: Setting, terms: Terms) -> dict[Policy, Loss]:
-    """Return what every policy costs in a setting beside the cheapest admissible one; empty where no stage is accurate enough.
-
-    A policy that is not admissible must be followed by retraining to a stage that is accurate enough, whose C(K) is added.
-    """
-    priced = price(setting, terms)
-    admissible = _admissible(priced)
-    if not admissible:
-        return {}
-    best = admissible[0].total(terms.by)
-    again = next(one for one in admissible if one.policy.retrains).total(terms.by)
-    return {
-        one.policy: Loss(math.log((one.total(terms.by) + again * bool(one.failures)) / best), not one.failures)
-        for one in priced
-    }
-
-
-def overall(settings: Sequence[Losses], among: Losses | None = None) -> Policy | None:
-    """Return the policy that the rule takes over several settings; None where there is none.
-
-    Args:
-        settings: The :func:`losses` of each.
-        among: The policies to choose from; all where None.
-
-    """
-    asked = [{policy: loss for policy, loss in one.items() if among is None or policy in among} for one in settings]
-    told = [one for one in asked if one]
-    means = {}
-    for policy in sorted({policy for one in told for policy in one}):
-        own = [one[policy] for one in told if policy in one]
-        if 2 * len(own) >= len(told) and 2 * sum(loss.admissible for loss in own) >= len(own):
-            means[policy] = float(np.mean([loss.log_ratio for loss in own]))
-    return min(means, key=lambda policy: (means[policy], policy), default=None)
-
-
-def held_out(settings: Sequence[Setting], terms: Terms) -> list[HeldOut]:
-    """Leave out each setting in turn, with those whose models were trained alike; settings for which nothing can be advised are left away."""
-    tables = [losses(setting, terms) for setting in settings]
-    every = []
-    for setting, own in zip(settings, tables, strict=True):
-        others = [
-            table for other, table in zip(settings, tables, strict=True) if table and other.training != setting.training
-        ]
-        choice = overall(others, own) if own else None
-        if choice is None:
-            continue
-        best = _admissible(price(setting, terms))[0].policy
-        right = own[choice].admissible and own[choice].log_ratio <= math.log1p(terms.margin) + 1e-12
-        every.append(HeldOut(setting, choice, best, math.exp(own[choice].log_ratio), right))
-    return every
