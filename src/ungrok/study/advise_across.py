@@ -20,6 +20,26 @@ from ungrok.study.deletion_costs import Policy, Setting
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """What settings trained differently advise for one that was left out.
+
+    Args:
+        setting: The setting left out.
+        choice: The policy that the others advise.
+        best: The cheapest admissible policy here.
+        ratio: Cost of the choice over that of the best, retraining included where it is not admissible.
+        right: Whether the choice is admissible here and within the margin of the best.
+
+    """
+
+    setting: Setting
+    choice: Policy
+    best: Policy
+    ratio: float
+    right: bool
+
+
+@dataclass(frozen=True)
 class Loss:
     """What a policy costs in a setting: the log of its cost over that of the cheapest admissible one there, and whether it is admissible itself."""
 
