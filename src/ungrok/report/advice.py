@@ -73,7 +73,7 @@ def table(advice: Advice, terms: Terms) -> list[list[str]]:
 
 
 def _row(names: Names, one: Priced, terms: Terms) -> list[str]:
-    measured, training = one.measured, float(one.measured.training[terms.by].mean())
+    measured, training = one.measured, one.training(terms.by)
     return [
         stop(names, one.policy),
         by(names, one.policy),
@@ -121,7 +121,7 @@ def across_table(every: Sequence[Advice], terms: Terms) -> list[list[str]]:
 def sentences(advice: Advice, terms: Terms) -> list[str]:
     """Return the recommendation, its margin, and what it rests on."""
     names, chosen = advice.setting.names, advice.chosen
-    training, unit = chosen.measured.training[terms.by].mean(), terms.by
+    training, unit = chosen.training(terms.by), terms.by
     lines = [
         f"For {_asked(advice.setting, terms)}: {what(names, chosen.policy)}.",
         f"In all {number(chosen.total(unit), 4)} {unit}: {number(training)} of training ({number(chosen.extra[unit])} beyond the cheapest stage that is "
@@ -299,7 +299,7 @@ def _policy(one: Priced) -> dict[str, Any]:
     measured = one.measured
     costs = {
         unit: {
-            "training": _finite(measured.training[unit].mean()),
+            "training": _finite(one.training(unit)),
             "extra": _finite(one.extra[unit]),
             "measured_requests": [_finite(cost) for cost in measured.requests[unit].mean(axis=0)],
             "total": _finite(one.total(unit)),

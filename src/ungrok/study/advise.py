@@ -15,7 +15,8 @@ All costs are of one seed, in passes (examples read over examples in the trainin
 
 A policy is admissible where enough requests were fulfilled, the damage (the largest loss of RA, and of bystander accuracy or else TA, beyond the
 oracle) is within its limit, and models at its stage are accurate enough: by default, at most as much less than those of the most accurate stage as may be lost
-by damage. The others are priced and marked. The choice is the admissible policy with the least mean of C(K) over seeds.
+by damage. The others are priced and marked. The choice is the admissible policy with the least mean of C(K) over seeds, of equal ones that with less
+training.
 
 It *does not matter* which of two policies is chosen where the dearer costs at most a declared margin more, as a share of the cheaper, in the mean over the
 seeds that both have; so it is wherever the whole interval of the difference lies within the margin. It *matters* where it costs more than that and the
@@ -120,6 +121,10 @@ class Priced:
         """Return the mean of C(K) over seeds."""
         return float(self.totals[unit].mean())
 
+    def training(self, unit: Unit) -> float:
+        """Return the mean cost of the training over seeds."""
+        return float(self.measured.training[unit].mean())
+
     @property
     def stage(self) -> tuple[str, str]:
         """Where training stops: arm and stage."""
@@ -196,7 +201,7 @@ def price(setting: Setting, terms: Terms) -> list[Priced]:
         )
         for policy, measured in setting.policies.items()
     ]
-    return sorted(every, key=lambda one: (one.total(terms.by), one.policy))
+    return sorted(every, key=lambda one: (one.total(terms.by), one.training(terms.by), one.policy))
 
 
 def least_accuracy(setting: Setting, terms: Terms) -> float:
@@ -287,7 +292,9 @@ def _changes(setting: Setting, good: Sequence[Priced], terms: Terms) -> list[tup
     changes: list[tuple[int, Policy]] = []
     for requests in range(1, most + 1):
         asked = replace(terms, requests=requests)
-        policy = min(good, key=lambda one: (total(one.measured, terms.by, asked).mean(), one.policy)).policy
+        policy = min(
+            good, key=lambda one: (total(one.measured, terms.by, asked).mean(), one.training(terms.by), one.policy)
+        ).policy
         if not changes or (policy.arm, policy.stage) != (changes[-1][1].arm, changes[-1][1].stage):
             changes.append((requests, policy))
     return changes

@@ -254,7 +254,7 @@ class _Reading:
         if track is None:
             return None
         lasting = self._lasting(policy)
-        row, fulfilled = _fulfilled(track, method, self.tolerance, None if lasting is None else lasting.get(seed, []))
+        row, fulfilled = fulfilled_at(track, method, self.tolerance, None if lasting is None else lasting.get(seed, []))
         losses = {name: _number(row[f"oracle_{name}"]) - _number(row[name]) for name in LOST}
         forget, retain = self.sizes
         read = row["forget_passes"] * forget + row["retain_passes"] * retain
@@ -362,7 +362,7 @@ def _lasts(method: Unlearner, tried: Sequence[Row]) -> bool:
     return any(bool(row["lasts"]) for row in (tried[-1:] if judged_at_end(method) else tried))
 
 
-def _fulfilled(track: Track, method: Unlearner, tolerance: float, tried: Sequence[Row] | None) -> tuple[Row, bool]:
+def fulfilled_at(track: Track, method: Unlearner, tolerance: float, tried: Sequence[Row] | None) -> tuple[Row, bool]:
     """Return the place at which a path fulfills a request, and True; or its end, and False.
 
     Args:

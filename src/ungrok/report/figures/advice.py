@@ -82,7 +82,7 @@ def _stage_name(every: Sequence[Advice], stage: Stage) -> str:
 
 
 def _training(one: Priced) -> float:
-    return float(one.measured.training["passes"].mean())
+    return one.training("passes")
 
 
 def _colors(stages: Sequence[Stage]) -> dict[Stage, str]:
