@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 BY: tuple[Unit, ...] = ("passes", "seconds")
 
+Size = Annotated[
+    str | None,
+    typer.Option(
+        help="Share of the training set in each request, for instance 1%; default: that of each forget split."
+    ),
+]
+Accuracy = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Least validation accuracy before any request; default: the best stage's less --damage."
+    ),
+]
+
 
 def share(text: str) -> float:
     """Return a share that is written as such or in percent, for instance ``0.01`` or ``1%``.
@@ -40,12 +53,7 @@ def advise(
         typer.Argument(metavar="RUN", callback=study_folder, help="The --out folders of one or more studies."),
     ],
     requests: Annotated[int, typer.Option(min=1, help="Requests for deletion that will come.")],
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="Share of the training set in each request, for instance 1%; default: that of each forget split."
-        ),
-    ] = None,
+    size: Size = None,
     by: Annotated[str, typer.Option(help="Compare costs in passes over the training data, or in seconds.")] = "passes",
     together: Annotated[int, typer.Option(min=1, help="Requests that are gathered before models are retrained.")] = 1,
     damage: Annotated[float, typer.Option(min=0, help="Largest loss of accuracy beyond the oracle.")] = 0.02,
@@ -53,12 +61,7 @@ def advise(
     fulfilled: Annotated[
         float, typer.Option(min=0, max=1, help="Least share of requests that a method must fulfill by itself.")
     ] = 0.9,
-    accuracy: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Least validation accuracy before any request; default: the best stage's less --damage."
-        ),
-    ] = None,
+    accuracy: Accuracy = None,
     margin: Annotated[
         float, typer.Option(min=0, help="Share of the cost within which a choice does not matter.")
     ] = 0.1,
