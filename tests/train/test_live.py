@@ -32,7 +32,12 @@ JUMP = [(1000, 1.0, 0.5), (4000, 1.0, 0.95), (5000, 1.0, 0.9)]
         ([*MEMORIZED, *JUMP], "memorized at 700; validation at 0.90, its level, for 2 of 3 evaluations; not yet"),
         ([*MEMORIZED, *JUMP, (6000, 1, 1)], "memorized at 700, grokked at 4000, 5.7 times as late"),
         (
-            [*MEMORIZED, *JUMP, *((step, 1, 1) for step in (6000, 7000)), *((step, 1, 0.1) for step in (8000, 9000, 9500))],
+            [
+                *MEMORIZED,
+                *JUMP,
+                *((step, 1, 1) for step in (6000, 7000)),
+                *((step, 1, 0.1) for step in (8000, 9000, 9500)),
+            ],
             "memorized at 700, grokked at 4000, 5.7 times as late; validation fell again",
         ),
         ([(step, 1, 1) for step in (5, 6, 7)], "memorized at 5; validation held its level from 5: no delay"),
@@ -72,7 +77,11 @@ def test_reached_is_the_first_step_at_which_the_whole_rule_is_seen_to_hold(pairs
         held = step >= sustained and all(validation >= 0.9 for _, validation in so_far[-sustained:])
         expected = expected or (step if memorized and held else None)
         assert live.reached == expected
-        columns = {"step": range(1, step + 1), "train_accuracy": [t for t, _ in so_far], "validation_accuracy": [v for _, v in so_far]}
+        columns = {
+            "step": range(1, step + 1),
+            "train_accuracy": [t for t, _ in so_far],
+            "validation_accuracy": [v for _, v in so_far],
+        }
         assert live.transition() == find_transition(pd.DataFrame(columns), rule)
 
 

@@ -109,6 +109,8 @@ def _parts(value: Any) -> Iterator[bytes]:
     else:
         array = np.asarray(value)  # pictures, NumPy's numbers
         if array.dtype.hasobject:
-            raise RecipeError(f"an example holds a {type(value).__name__}, which cannot be hashed; give keys of your own")
+            raise RecipeError(
+                f"an example holds a {type(value).__name__}, which cannot be hashed; give keys of your own"
+            )
         yield f"{array.dtype} {array.shape}".encode()
         yield array.tobytes()

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from ungrok.integrations.metrics import from_lightning, renamed
 from ungrok.train.recorder import Recorder
 
@@ -47,29 +49,39 @@ class RecorderCallback(*_bases()):  # type: ignore[misc]
         self._validated: int | None = None
         self._asked = True
 
+    @override
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Keep the weights that training starts from."""
         if trainer.is_global_zero and trainer.global_step == 0:
             self.recorder.keep(pl_module, 0)
 
+    @override
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Take note of what belongs to earlier epochs."""
+        self._seen = dict(trainer.callback_metrics)
+
+    @override
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Keep the weights where they are due."""
         self._stop_if_asked(trainer)
         if trainer.is_global_zero:
             self.recorder.keep_if_due(pl_module, trainer.global_step)
 
+    @override
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Record what was logged."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._validated, self._asked = trainer.global_step, False
             self._record(trainer)
 
+    @override
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Add what was logged at the end of an epoch to the validation that ended it."""
         if self._validated == trainer.global_step:
             self._record(trainer)
         self._stop_if_asked(trainer)
 
+    @override
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep the last weights."""
         if trainer.is_global_zero:
@@ -77,7 +89,7 @@ class RecorderCallback(*_bases()):  # type: ignore[misc]
 
     def _record(self, trainer: Any) -> None:
         logged = dict(trainer.callback_metrics)
-        # What has not been computed anew is of an earlier step.
+        # What was not computed anew belongs to an earlier step.
         fresh = {name: value for name, value in logged.items() if value is not self._seen.get(name)}
         self._seen = logged
         if trainer.is_global_zero:

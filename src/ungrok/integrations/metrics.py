@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def renamed(
-    logged: Mapping[str, Any], names: Mapping[str, str], rule: Callable[[str], str | None]
-) -> dict[str, float]:
+def renamed(logged: Mapping[str, Any], names: Mapping[str, str], rule: Callable[[str], str | None]) -> dict[str, float]:
     """Return what was logged, under our names; what is no finite number is left out.
 
     Args:

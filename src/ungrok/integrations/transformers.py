@@ -9,6 +9,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from typing_extensions import override
 
 from ungrok.integrations.metrics import from_trainer, renamed
 from ungrok.train.recorder import Recorder
@@ -33,6 +34,7 @@ class RecorderCallback(TrainerCallback):
         self.metrics = dict(metrics or {})
         self.training = False
 
+    @override
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: Any
     ) -> None:
@@ -41,6 +43,7 @@ class RecorderCallback(TrainerCallback):
         if state.is_world_process_zero and state.global_step == 0:
             self.recorder.keep(model, 0)
 
+    @override
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: Any
     ) -> None:
@@ -50,6 +53,7 @@ class RecorderCallback(TrainerCallback):
             if state.global_step == state.max_steps:
                 self.recorder.keep(model, state.global_step)
 
+    @override
     def on_evaluate(
         self,
         args: TrainingArguments,
@@ -70,6 +74,7 @@ class RecorderCallback(TrainerCallback):
             if state.is_world_process_zero:
                 self.recorder.keep(model, state.global_step)
 
+    @override
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: Any
     ) -> None:

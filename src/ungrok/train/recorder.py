@@ -152,11 +152,11 @@ class Recorder:
             raise RecipeError(f"step: {step} does not come after {self._at}; steps must rise")
         self._begin(step)
         due = self._due(step, self._kept, KEPT, KEPT_FROM)
-        if callable(metrics):
-            metrics = _taken(model, metrics) if due or self._due(step, self._measured(), MEASURED, 1) else None
         stopped = self.should_stop
-        if metrics is not None:
-            self.measured(step, metrics)
+        if not callable(metrics):
+            self.measured(step, {} if metrics is None else metrics)
+        elif due or self._due(step, self._measured(), MEASURED, 1):
+            self.measured(step, _taken(model, metrics))
         if keep or due or (self.should_stop and not stopped):
             self.keep(model, step)
         return self.should_stop
@@ -182,6 +182,8 @@ class Recorder:
         if not isinstance(metrics, Mapping):
             raise RecipeError(f"metrics: is a {type(metrics).__name__}; allowed: numbers by name")
         numbers = {name: _number(name, value, step) for name, value in metrics.items()}
+        if not numbers:
+            return
         again = self._measured() == step
         row = self.live.add({"step": int(step), **numbers})
         with (self.folder / METRICS).open("ab") as file:
@@ -252,7 +254,9 @@ def rows(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []  # after a crash the last has no end
+    lines = (
+        path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+    )  # after a crash the last has no end
     try:
         return [json.loads(line) for line in lines]
     except ValueError as error:
@@ -292,11 +296,13 @@ def _number(name: str, value: Any, step: int) -> float:
     if not isinstance(name, str) or name == "step":
         raise RecipeError(f"metrics: {shown(name)} is no name for a metric")
     single = isinstance(value, Tensor) and value.numel() == 1
-    number = float(value) if single or hasattr(value, "__float__") and not isinstance(value, Tensor) else math.nan
+    number = float(value) if single or (hasattr(value, "__float__") and not isinstance(value, Tensor)) else math.nan
     if not math.isfinite(number):
         raise RecipeError(f"metrics: {name} is {shown(value)} at step {step}; allowed: finite numbers")
     if name.endswith("_accuracy") and not 0 <= number <= 1:
-        raise RecipeError(f"metrics: {name} is {number:g} at step {step}; allowed: a share between 0 and 1, not percent")
+        raise RecipeError(
+            f"metrics: {name} is {number:g} at step {step}; allowed: a share between 0 and 1, not percent"
+        )
     return number
 
 
