@@ -33,12 +33,13 @@ def identity_of(examples: Any) -> dict[str, Any] | list[str]:
 
     """
     with entering("examples", "cannot be read"):
-        each = list(_keys(examples)) or list(map(content_hash, _one_by_one(examples)))
-        if not each:
+        keys = list(_keys(examples))
+        each = [] if keys else sorted(map(content_hash, _one_by_one(examples)))
+        if not keys and not each:
             raise RecipeError("there are none")
-    if isinstance(each[0], str):
-        return [hashlib.sha256(key.encode()).hexdigest() for key in each]
-    return {"count": len(each), "sha256": hashlib.sha256(b"".join(sorted(each))).hexdigest()}
+    if keys:
+        return [hashlib.sha256(key.encode()).hexdigest() for key in keys]
+    return {"count": len(each), "sha256": hashlib.sha256(b"".join(each)).hexdigest()}
 
 
 def _keys(examples: Any) -> Iterator[str]:
@@ -50,7 +51,7 @@ def _keys(examples: Any) -> Iterator[str]:
         yield from map(str, examples)
 
 
-def _one_by_one(examples: Any) -> Iterable[Any]:
+def _one_by_one(examples: Any) -> Any:
     """Return examples one after another.
 
     Raises:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
-from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
 
@@ -36,50 +35,37 @@ class RecorderCallback(TrainerCallback):
 
     @override
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
         """Keep the weights that training starts from."""
         self.training = True
         if state.is_world_process_zero and state.global_step == 0:
-            self.recorder.keep(model, 0)
+            self.recorder.keep(given["model"], 0)
 
     @override
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Keep the weights where they are due, and at the last step."""
         if state.is_world_process_zero:
-            self.recorder.keep_if_due(model, state.global_step)
+            self.recorder.keep_if_due(given["model"], state.global_step)
             if state.global_step == state.max_steps:
-                self.recorder.keep(model, state.global_step)
+                self.recorder.keep(given["model"], state.global_step)
 
     @override
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        *,
-        model: nn.Module,
-        metrics: Mapping[str, Any],
-        **_: Any,
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Record what was evaluated, and stop training if it is to stop."""
         if not self.training:
             return
         if state.is_world_process_zero:
-            self.recorder.measured(state.global_step, renamed(metrics, self.metrics, from_trainer))
+            self.recorder.measured(state.global_step, renamed(given["metrics"], self.metrics, from_trainer))
         if broadcast_object_list([self.recorder.should_stop])[0]:
             control.should_training_stop = True
             if state.is_world_process_zero:
-                self.recorder.keep(model, state.global_step)
+                self.recorder.keep(given["model"], state.global_step)
 
     @override
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: Any
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Keep the last weights."""
         self.training = False
         # Otherwise the model holds the best weights by now, not the last.
         if state.is_world_process_zero and not args.load_best_model_at_end:
-            self.recorder.keep(model, state.global_step)
+            self.recorder.keep(given["model"], state.global_step)

@@ -213,9 +213,8 @@ class Recorder:
         self._at = step
 
     def _open(self, step: int) -> None:
-        settings = {"format": FORMAT, "every": self.every, "examples": self.examples}
-        settings |= {"transition": self.live.rule.to_dict(), "chance": self.live.chance}
-        write_json(self.folder / RECORDED, settings)
+        asked = {"every": self.every, "transition": self.live.rule.to_dict(), "chance": self.live.chance}
+        write_json(self.folder / RECORDED, {"format": FORMAT, **asked, "examples": self.examples})
         earlier = [row for row in self.live.rows if row["step"] < step]
         self.live.clear()
         for row in earlier:
