@@ -186,11 +186,15 @@ class Recorder:
             return
         again = self._measured() == step
         row = self.live.add({"step": int(step), **numbers})
+        self._append(_line(row), again)
+
+    def _append(self, line: bytes, again: bool) -> None:
+        """Write a line of metrics, in the place of the last one where that is of the same step."""
         with (self.folder / METRICS).open("ab") as file:
             if again:
                 file.truncate(self._line)
             self._line = file.seek(0, 2)
-            file.write(_line(row))
+            file.write(line)
 
     def _measured(self) -> int | None:
         return self.live.rows[-1]["step"] if self.live.rows else None
