@@ -29,7 +29,7 @@ from ungrok.train import recorder as module
 
 RECIPE = load("digits")
 DATA = RECIPE.problem.load()
-STEPS, BLOCK = 20_000, 20
+STEPS, BLOCK = 2_000, 20
 
 
 def updates(model: nn.Module) -> Iterator[None]:

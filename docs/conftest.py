@@ -7,7 +7,7 @@ import pytest
 collect_ignore = [] if find_spec("pytorch_lightning") else ["lightning.md"]
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let pass what Lightning has to say of processors, loaders and the libraries that it uses."""
     for item in items:
         if item.path.name == "lightning.md":
