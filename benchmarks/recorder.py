@@ -69,8 +69,8 @@ def compared(folder: Path) -> dict[str, float]:
             recorder.step(model, step, lambda: metrics)
 
     with ExitStack() as patches:
-        # The first is all that puts weights into a file; the second opens the file of metrics and writes to it.
-        patches.enter_context(mock.patch.object(module, "save_tensors", timed("writing", module.save_tensors)))
+        for name in ("save_tensors", "write_json", "write_text"):
+            patches.enter_context(mock.patch.object(module, name, timed("writing", getattr(module, name))))
         patches.enter_context(mock.patch.object(module.Recorder, "_append", timed("writing", module.Recorder._append)))
         for first in range(1, STEPS, BLOCK):
             timed("updates", lambda: list(islice(path, BLOCK)))()

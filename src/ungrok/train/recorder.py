@@ -83,6 +83,7 @@ class Recorder:
         for row in _rows(self.folder / METRICS):
             self.live.add(row)
         self._kept = max(checkpoints(self.folder), default=None)
+        self._look_ahead()
         self._at: int | None = None  # the last step of this session
         self._line = 0  # where the last line of the metrics begins, in bytes
 
@@ -128,7 +129,8 @@ class Recorder:
 
     def due(self, step: int) -> bool:
         """Return whether :meth:`step` would take metrics or keep weights at a step that comes next."""
-        return self._due(step, self._measured(), MEASURED, 1) or self._due(step, self._kept, KEPT, KEPT_FROM)
+        again = self._at is None and self.last is not None and step <= self.last
+        return again or step >= min(self._measure_at, self._keep_at)
 
     def step(self, model: nn.Module, step: int, metrics: Metrics | None = None, *, keep: bool = False) -> bool:
         """Record a step, if it is due.
@@ -148,14 +150,15 @@ class Recorder:
             RecipeError: If the step does not come after the one before, or a metric is no finite number.
 
         """
+        if callable(metrics) and not keep and type(step) is int and self._passes(step):
+            return self.should_stop
         if step == self._at:
             raise RecipeError(f"step: {step} does not come after {self._at}; steps must rise")
         self._begin(step)
-        due = self._due(step, self._kept, KEPT, KEPT_FROM)
-        stopped = self.should_stop
+        due, stopped = step >= self._keep_at, self.should_stop
         if not callable(metrics):
             self.measured(step, {} if metrics is None else metrics)
-        elif due or self._due(step, self._measured(), MEASURED, 1):
+        elif due or step >= self._measure_at:
             self.measured(step, _taken(model, metrics))
         if keep or due or (self.should_stop and not stopped):
             self.keep(model, step)
@@ -164,7 +167,7 @@ class Recorder:
     def keep_if_due(self, model: nn.Module, step: int) -> None:
         """Keep a model's weights at a step, not before the last one, where a checkpoint is due."""
         self._begin(step)
-        if self._due(step, self._kept, KEPT, KEPT_FROM):
+        if step >= self._keep_at:
             self.keep(model, step)
 
     def keep(self, model: nn.Module, step: int) -> None:
@@ -175,6 +178,7 @@ class Recorder:
         with entering("model", "its weights cannot be kept"):
             save_tensors(self.folder / f"step-{step:08d}.safetensors", kept(_under(model)))
         self._kept = step
+        self._look_ahead()
 
     def measured(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Write metrics of a step that is not before the last one; those of the last step are added to."""
@@ -187,6 +191,7 @@ class Recorder:
         again = self._measured() == step
         row = self.live.add({"step": int(step), **numbers})
         self._append(_line(row), again)
+        self._look_ahead()
 
     def _append(self, line: bytes, again: bool) -> None:
         """Write a line of metrics, in the place of the last one where that is of the same step."""
@@ -199,12 +204,24 @@ class Recorder:
     def _measured(self) -> int | None:
         return self.live.rows[-1]["step"] if self.live.rows else None
 
-    def _due(self, step: int, before: int | None, spacing: float, first: int) -> bool:
-        if before is None or (self._at is None and step <= before):
-            return True
+    def _passes(self, step: int) -> bool:
+        """Note a step at which nothing is due, as most are; return False for any other."""
+        if self._at is None or not self._at < step < self._measure_at or step >= self._keep_at:
+            return False
+        self._at = step
+        return True
+
+    def _look_ahead(self) -> None:
+        """Note from which steps on weights and metrics are due."""
+        self._keep_at = self._after(self._kept, KEPT, KEPT_FROM)
+        self._measure_at = self._after(self._measured(), MEASURED, 1)
+
+    def _after(self, before: int | None, spacing: float, first: int) -> int:
+        if before is None:
+            return 0
         if self.every == "log":
-            return step >= max(first, before + 1, int(before * (1 + spacing)))
-        return step // self.every > before // self.every
+            return max(first, before + 1, int(before * (1 + spacing)))
+        return (before // self.every + 1) * self.every
 
     def _begin(self, step: int) -> None:
         """Check a step, and at the first of a session drop what the folder holds from it on."""
@@ -229,6 +246,7 @@ class Recorder:
             if at >= step:
                 path.unlink()
         self._kept = max(checkpoints(self.folder), default=None)
+        self._look_ahead()
 
 
 def checkpoints(folder: str | Path) -> dict[int, Path]:
