@@ -65,5 +65,6 @@ from ungrok.methods.weight_attenuation import WeightAttenuation as WeightAttenua
 from ungrok.methods.weight_distortion import WeightDistortion as WeightDistortion
 from ungrok.methods.weight_dropout import WeightDropout as WeightDropout
 from ungrok.methods.wga import WGA as WGA
+from ungrok.train.recorder import Recorder as Recorder
 
 __version__: str

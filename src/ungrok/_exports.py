@@ -16,6 +16,7 @@ PLACES = {
     "NotApplicable": "ungrok.core.errors",
     "Objective": "ungrok.core.objective",
     "RecipeError": "ungrok.core.errors",
+    "Recorder": "ungrok.train.recorder",
     "Step": "ungrok.methods.path",
     "StressReport": "ungrok.audits.report",
     "StressTest": "ungrok.audits.base",
