@@ -63,6 +63,11 @@ def checkpoint_name(step: int) -> str:
     return f"step-{step:09d}.safetensors"
 
 
+def is_checkpoint(name: str) -> bool:
+    """Return whether a file name is one of :func:`checkpoint_name`."""
+    return name.startswith("step-")
+
+
 def can_restart(path: Path) -> bool:
     """Return whether a checkpoint holds all that later updates depend on, and not the model's weights alone."""
     return "step" in tensor_names(path)
