@@ -20,7 +20,7 @@ RESULT = {
 def recorded(tmp_path):
     """A trajectory with whole states at 0 and 20, weights at 30, and a lost checkpoint at 10."""
     for step in (0, 20, 30):
-        whole = {} if step == 30 else {"step": torch.tensor(step)}
+        whole = {} if step == 30 else {"random.0": torch.zeros(1)}
         save_tensors(tmp_path / checkpoint_name(step), {"model.weight": torch.zeros(1), **whole})
     return Trajectory(tmp_path, RESULT)
 

@@ -233,8 +233,9 @@ class Run:
         self.attacked = self.attacked and of_classes(self.attacked)
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the model's part of :meth:`state`."""
-        return {f"model.{name}": value for name, value in kept(self.model).items()}
+        """Return the part of :meth:`state` that says what the model is."""
+        tensors = {f"model.{name}": value for name, value in kept(self.model).items()}
+        return tensors | {"step": torch.tensor(self.step)}
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that later updates depend on, as named tensors."""
@@ -247,7 +248,7 @@ class Run:
             tensors |= {f"filter.{name}": value for name, value in self.filter.state().items()}
         tensors |= {f"master.{i}": value for i, value in enumerate(self.masters.values)}
         tensors |= {f"random.{i}": value for i, value in enumerate(self.random.states)}
-        return tensors | {"step": torch.tensor(self.step)}
+        return tensors
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from what :meth:`state` returned."""

@@ -70,7 +70,7 @@ def is_checkpoint(name: str) -> bool:
 
 def can_restart(path: Path) -> bool:
     """Return whether a checkpoint holds all that later updates depend on, and not the model's weights alone."""
-    return "step" in tensor_names(path)
+    return "random.0" in tensor_names(path)
 
 
 class _Log:
