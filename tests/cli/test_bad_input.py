@@ -359,6 +359,14 @@ ARGUMENTS: list[Row] = [
     (("mediation", "nowhere", "nowhere"), "nowhere"),
     (("mediation", "study", "half"), "study/recipe.yaml"),
     (("mediation", "x" * 300, "half"), "RUN: 'xxx"),
+    (("export", "nowhere", "shared"), "RUN: 'nowhere' holds no study"),
+    (("export", "study", "shared"), "study/recipe.yaml"),
+    (("import", "nowhere"), "FOLDER: 'nowhere' holds no exported study"),
+    (("import", "x" * 300), "FOLDER: 'xxx"),
+    (("store", "size"), "RUN"),
+    (("store", "size", "nowhere"), "RUN: 'nowhere' holds no study"),
+    (("store", "prune"), "RUN"),
+    (("store", "prune", "half"), "provenance.json"),
 ]  # fmt: skip
 
 ROWS = [*READ, *OVERRIDES, *CHECKED, *ARGUMENTS]
@@ -388,7 +396,7 @@ def test_there_are_enough_rows():
     assert len(ROWS) >= 150
     assert len({words for words, _ in ROWS}) == len(ROWS)
     assert {words[0] for words, _ in ROWS} >= {
-        "study", "check", "show", "report", "train", "unlearn", "evaluate", "analyze", "compare", "mediation", "list"
+        "study", "check", "show", "report", "train", "unlearn", "evaluate", "analyze", "compare", "mediation", "list", "export", "import", "store"
     }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from ungrok.core.files import (
     read_json,
     read_sealed,
     save_tensors,
+    tensor_names,
     write_json,
     write_sealed,
     write_text,
@@ -210,3 +211,13 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
 def test_another_failure_to_lock_is_told_as_it_is(tmp_path):
     with pytest.raises(IsADirectoryError), locked(tmp_path):
         pass
+
+
+def test_names_of_tensors_are_read_without_them(tmp_path):
+    save_tensors(tmp_path / "t.safetensors", {"b": torch.zeros(2), "a": torch.ones(1)})
+    assert sorted(tensor_names(tmp_path / "t.safetensors")) == ["a", "b"]
+    with pytest.raises(DamagedFile, match="missing"):
+        tensor_names(tmp_path / "no.safetensors")
+    (tmp_path / "t.safetensors").write_bytes(b"{")
+    with pytest.raises(DamagedFile, match="not a valid safetensors file"):
+        tensor_names(tmp_path / "t.safetensors")

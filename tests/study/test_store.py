@@ -287,3 +287,28 @@ def test_tensors_are_checked_where_they_are_asked_for(store):
         assert each.open(JOB.key, One, tensors=False).result == NumberResult(answer=42)
         with pytest.raises(DamagedFile, match=r"model\.safetensors: does not match"):
             each.open(JOB.key, One)
+
+
+def test_a_job_without_some_of_its_files_is_finished_but_not_for_those_that_read_them(store, monkeypatch):
+    finish(store)
+    assert (store.left_out(JOB.key), store.lacks(JOB.key)) == (set(), False)
+    store.leave_out(JOB.key, ["data.bin"])
+    assert not (store.folder(JOB.key) / "data.bin").exists()
+    assert store.left_out(JOB.key) == {"data.bin"}
+    store.check(JOB.key)
+    assert store.open(JOB.key, One).result == NumberResult(answer=42)
+    assert store.lacks(JOB.key)
+    assert not store.lacks(JOB.key, {"data.bin"})
+    monkeypatch.setattr(One, "spare", classmethod(lambda cls, files: {*files} & {"data.bin"}))
+    assert not store.lacks(JOB.key)
+
+
+def test_a_folder_that_is_adopted_takes_the_place_of_what_was_there(store, tmp_path):
+    finish(store)
+    other = Store(store.root / ".partial" / "other")
+    shutil.copytree(store.folder(JOB.key), other.folder(JOB.key))
+    store.leave_out(JOB.key, ["data.bin"])
+    store.adopt(other.folder(JOB.key))
+    assert (store.folder(JOB.key) / "data.bin").read_bytes() == b"0123456789"
+    assert store.left_out(JOB.key) == set()
+    assert list(other.root.iterdir()) == []

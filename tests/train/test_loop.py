@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
@@ -47,6 +47,30 @@ def test_grids_of_a_training():
     training = Training(steps=20, evaluate_every=0.5, checkpoint_every=1, checkpoint_from=4)
     assert training.evaluated() == [0, 1, 2, 3, 4, 6, 9, 13, 19, 20]
     assert training.kept() == [0, 4, 8, 16, 20]
+
+
+@pytest.mark.parametrize(
+    ("replay", "restarts"),
+    [(0, [0, 4, 8, 16]), (0.3, [0, 4, 8, 16]), (0.4, [0, 8, 16]), (0.6, [0, 8]), (0.8, [0, 16]), (1, [0])],
+)
+def test_states_are_kept_where_a_replay_would_else_be_longer_than_its_share(replay, restarts):
+    """Of 0, 4, 8, 16 and 20: with 0.4, at most 8 updates."""
+    training = Training(steps=20, evaluate_every=0.5, checkpoint_every=1, checkpoint_from=4, replay=replay)
+    assert training.restarts() == restarts
+    assert training.spec()["replay"] == replay
+    assert "replay" not in Training().spec()
+
+
+@given(steps=st.integers(1, 3000), every=st.floats(0.05, 2), first=st.integers(1, 100), replay=st.floats(0, 1))
+@settings(max_examples=60)
+def test_no_replay_is_longer_than_its_share_or_a_gap(steps, every, first, replay):
+    training = Training(steps=steps, checkpoint_every=every, checkpoint_from=first, replay=replay)
+    kept, restarts = training.kept(), training.restarts()
+    assert restarts[0] == 0
+    assert set(restarts) <= set(kept)
+    for here, after in pairwise([*restarts, steps]):
+        gap = min(k for k in kept if k > here) - here if here < steps else 0
+        assert after - here <= max(replay * steps, gap)
 
 
 def test_optimizer_is_parsed_by_kind():

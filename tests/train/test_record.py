@@ -8,7 +8,7 @@ import torch
 from ungrok.core.files import load_tensors
 from ungrok.train.loop import Training
 from ungrok.train.optimizers import SGD
-from ungrok.train.record import PROGRESS, checkpoint_name
+from ungrok.train.record import PROGRESS, can_restart, checkpoint_name
 
 NEVER = 1e9
 
@@ -164,6 +164,8 @@ def test_record_leaves_only_what_it_says(simple, tmp_path):
     result = simple().record(tmp_path, save_after=-1.0)
     assert sorted(p.name for p in tmp_path.iterdir()) == [checkpoint_name(step) for step in simple.training.kept()]
     assert result["checkpoints"] == simple.training.kept()
+    restarts = [step for step in result["checkpoints"] if can_restart(tmp_path / checkpoint_name(step))]
+    assert restarts == simple.training.restarts() == [0, 7, 15, 22, 33]
     assert [row["step"] for row in result["rows"]] == simple.training.evaluated()
     assert (result["status"], result["steps"]) == ("completed", 40)
     assert json.loads(json.dumps(result, allow_nan=False)) == result

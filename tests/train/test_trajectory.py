@@ -1,9 +1,12 @@
 """A recorded path and where on it a model can be had."""
 
 import pytest
+import torch
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import DamagedFile, RecipeError
+from ungrok.core.files import save_tensors
 from ungrok.train import Trajectory, materialize
+from ungrok.train.record import checkpoint_name
 
 RESULT = {
     "status": "completed",
@@ -13,9 +16,57 @@ RESULT = {
 }
 
 
-@pytest.mark.parametrize(("step", "kept"), [(0, 0), (9, 0), (10, 10), (11, 10), (30, 30)])
-def test_nearest_earlier_checkpoint(tmp_path, step, kept):
-    assert Trajectory(tmp_path, RESULT).at_or_before(step) == kept
+@pytest.fixture
+def recorded(tmp_path):
+    """A trajectory with whole states at 0 and 20, weights at 30, and a lost checkpoint at 10."""
+    for step in (0, 20, 30):
+        whole = {} if step == 30 else {"random.0": torch.zeros(1)}
+        save_tensors(tmp_path / checkpoint_name(step), {"model.weight": torch.zeros(1), **whole})
+    return Trajectory(tmp_path, RESULT)
+
+
+@pytest.mark.parametrize(("step", "kept"), [(0, 0), (9, 0), (10, 0), (20, 20), (29, 20), (30, 20)])
+def test_a_replay_starts_at_the_nearest_earlier_whole_state(recorded, step, kept):
+    assert recorded.at_or_before(step) == kept
+    assert recorded.at_or_before(step, restart=False) == (30 if step == 30 else kept)
+
+
+def test_without_any_checkpoint_the_first_is_named(tmp_path):
+    with pytest.raises(DamagedFile, match=r"step-000000000.safetensors: missing"):
+        Trajectory(tmp_path, RESULT).at_or_before(5)
+
+
+def test_every_step_is_the_same_however_few_states_are_kept(case, tmp_path):
+    """Against the live run, at kept steps and between them; also with all but the first checkpoint gone."""
+    trajectory = Trajectory(tmp_path, case().record(tmp_path))
+    steps = (0, 5, 13, 40)
+    assert len(trajectory.checkpoints) > len(case.training.restarts()) > 2
+    for lost in (False, True):
+        for step in trajectory.checkpoints[1:] if lost else ():
+            (tmp_path / checkpoint_name(step)).unlink()
+        live = case()
+        for step in steps:
+            live.advance(step)
+            there = materialize(case(), trajectory, step)
+            bytes_equal(there.state(), live.state())
+            there = materialize(case(), trajectory, step, weights_only=True)
+            assert there.step == step
+            bytes_equal(there.weights(), live.weights())
+
+
+def bytes_equal(one, other):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        mine, theirs = (x.detach().reshape(-1).view(torch.uint8) for x in (value, other[name]))
+        assert torch.equal(mine, theirs), name
+
+
+def test_weights_of_a_kept_step_need_no_update(simple, tmp_path, monkeypatch):
+    trajectory = Trajectory(tmp_path, simple().record(tmp_path))
+    step = next(step for step in trajectory.checkpoints if step not in simple.training.restarts())
+    run = simple()
+    monkeypatch.setattr(run.optimizer, "step", None)
+    assert materialize(run, trajectory, step, weights_only=True).step == step
 
 
 @pytest.mark.parametrize("step", [-1, 31])

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ungrok.cli import advise, compare, evidence, listing, single, study
+from ungrok.cli import advise, compare, evidence, listing, share, single, store, study
 from ungrok.cli.output import say
 from ungrok.core.errors import StoreError, UngrokError, UngrokWarning, WorkersLost, clipped, first_line
 
@@ -68,6 +68,9 @@ app.command()(compare.calibrate)
 app.command()(evidence.evidence)
 app.command()(advise.advise)
 app.command(name="list")(listing.list_)
+app.command()(share.export)
+app.command(name="import")(share.import_)
+app.add_typer(store.app, name="store")
 
 
 _Misused: type[Exception] = typer.BadParameter.__mro__[2]

@@ -48,7 +48,7 @@ def study_folder(param: typer.CallbackParam, value: Any) -> Any:
     """
     nameable(param, value)
     for path in value if isinstance(value, list) else [value]:
-        if not (path / "recipe.yaml").is_file():
+        if path is not None and not (path / "recipe.yaml").is_file():
             raise RecipeError(f"{_shown(param)}: {shown_file(path)} holds no study: it has no recipe.yaml")
     return value
 

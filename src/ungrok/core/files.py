@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from filelock import FileLock
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -194,8 +194,20 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         DamagedFile: If there is no such file, or it is not valid safetensors.
 
     """
-    try:
+    with _tensors_of(path):
         return load_file(path)
+
+
+def tensor_names(path: Path) -> list[str]:
+    """Return the names of the tensors in a safetensors file, without reading any of them; raises as :func:`load_tensors`."""
+    with _tensors_of(path), safe_open(path, "pt") as file:
+        return list(file.keys())
+
+
+@contextmanager
+def _tensors_of(path: Path) -> Iterator[None]:
+    try:
+        yield
     except ABSENT as error:
         raise DamagedFile(f"{path}: {_absence(error)}") from error
     except SafetensorError as error:

@@ -43,7 +43,7 @@ def default_workers() -> int:
 def pending(store: Store, jobs: list[AnyJob], say: Report) -> list[AnyJob]:
     """Return the jobs that are not finished, after checking every file of those that are.
 
-    A finished job with a damaged file is named and discarded, and returned, too.
+    A finished job with a damaged file is named and discarded, and returned, too; so is one whose files were left out, if another needs them.
     """
 
     def check(job: AnyJob) -> str | None:
@@ -60,7 +60,20 @@ def pending(store: Store, jobs: list[AnyJob], say: Report) -> list[AnyJob]:
                 store.prepare()
                 if store.discard_damaged(job.key):
                     say(f"damaged: {damage}; making {job.label} again")
+    for job in reversed(jobs):  # a job that is made again may itself read one
+        if not store.has(job.key):
+            _discard_without_files(store, job, say)
     return [job for job in jobs if not store.has(job.key)]
+
+
+def _discard_without_files(store: Store, job: AnyJob, say: Report) -> None:
+    """Discard the inputs of a job whose files were left out, so that they are made again before it."""
+    for role, key in job.inputs.items():
+        if store.has(key) and store.lacks(key, job.unread):
+            store.prepare()
+            with store.lock(key):
+                store.discard(key)
+            say(f"left out: files of {key}; making it again, as {role} of {job.label}")
 
 
 def run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -80,7 +81,7 @@ def check_disk(plan: Plan, jobs: Sequence[AnyJob], store: Store) -> None:
     if disk.total and needed - left > disk.free:  # some file systems do not tell: they have 0 bytes in all
         raise StoreError(
             f"{shown_file(store.root)}: the study's files need about {readable(needed - left)} of disk, and {readable(disk.free)} are free; "
-            "name another folder with --store, or raise trajectory.checkpoint_every"
+            "name another folder with --store, or raise trajectory.checkpoint_every or trajectory.replay"
         )
 
 
@@ -107,7 +108,8 @@ class _Prices:
         self._known: dict[str, Price] = {}
         self.unlearning = self.of(first)
         training = plan.recipe.trajectory
-        self.replay = training.steps * training.checkpoint_every / 4 * self.unlearning.update
+        gaps = [after - here for here, after in pairwise([*training.restarts(), training.steps])]
+        self.replay = sum(gap**2 for gap in gaps) / (2 * training.steps) * self.unlearning.update
 
     def of(self, spec: TrainSpec) -> Price:
         """Return the price of a training; trainings that differ only in seeds and forget splits are taken to cost the same."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -64,6 +64,8 @@ class Job(Generic[S_co, R_co]):
     result_type: ClassVar[type[Result]]
     cost: ClassVar[float]
     """Rough time relative to other kinds, for the progress bar only."""
+    unread: ClassVar[frozenset[str]] = frozenset()
+    """Names of files of its inputs that it never reads."""
     advice: ClassVar[str] = "trajectory.evaluation_batch"
     """Recipe keys to lower where a device runs out of memory."""
 
@@ -92,6 +94,11 @@ class Job(Generic[S_co, R_co]):
     def bill(self, prices: Prices) -> Bill | None:  # noqa: ARG002
         """Return roughly what the job will cost; None where that is next to nothing, or unknown."""
         return None
+
+    @classmethod
+    def spare(cls, files: Iterable[str]) -> set[str]:  # noqa: ARG003
+        """Return those of the files that a job wrote without which the jobs that read it give the same, if more slowly."""
+        return set()
 
     def earlier(self) -> Iterator[tuple[str, int, dict[str, Any], dict[str, str]]]:
         """Yield the kind, version, spec and inputs that this job had in earlier versions of the code; what lies under such a key is stale."""

@@ -60,6 +60,12 @@ def stale_warnings(plan: Plan, store: Store) -> list[str]:
     ]
 
 
+def earlier_keys(plan: Plan, store: Store) -> set[str]:
+    """Return the keys of stale jobs that stand in a store for jobs of a plan."""
+    earlier = _Earlier(plan)
+    return {old for key in plan.jobs if not store.has(key) for old in earlier.of(key) if store.has(old)}
+
+
 @dataclass(frozen=True)
 class _Form:
     """A key that a job has or had.

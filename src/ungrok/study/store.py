@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -158,7 +158,7 @@ class Store:
         folder = self.folder(key)
         with explained(folder):
             for name, known in _manifest(folder / MANIFEST).items():
-                if not tensors and name.endswith(TENSORS):
+                if known is None or (not tensors and name.endswith(TENSORS)):
                     continue
                 path = folder / name
                 seen = _stamp(path)
@@ -169,6 +169,34 @@ class Store:
                 if name == JOB and not _belongs(key, read_json(path)):
                     raise DamagedFile(f"{path}: describes another job")
                 self._checked[str(path)] = seen
+
+    def left_out(self, key: str) -> set[str]:
+        """Return the names of files that a finished job had, and that were left out to save room."""
+        return {name for name, known in _manifest(self.folder(key) / MANIFEST).items() if known is None}
+
+    def lacks(self, key: str, unread: Collection[str] = ()) -> bool:
+        """Return whether a finished job must be made again for a job that reads all its files but ``unread``, because some were left out."""
+        names, kind = _manifest(self.folder(key) / MANIFEST), KINDS.get(key.rpartition("-")[0])
+        return bool(self.left_out(key) - (kind.spare(names) if kind else set()) - {*unread})
+
+    def leave_out(self, key: str, names: Iterable[str]) -> None:
+        """Remove files of a finished job, which stays finished; a job that cannot do without them makes it again."""
+        folder = self.folder(key)
+        with explained(folder), self.lock(key):
+            sums = _manifest(folder / MANIFEST)
+            write_text(folder / MANIFEST, manifest_text(sums | dict.fromkeys(names, None)))
+            for name in self.left_out(key):
+                (folder / name).unlink(missing_ok=True)
+
+    def adopt(self, folder: Path) -> None:
+        """Let the folder of a finished job, which has been checked and lies on the same disk, appear under its key.
+
+        What lies there already goes.
+        """
+        with explained(self.root), self.lock(folder.name):
+            if self.folder(folder.name).exists():
+                self.discard(folder.name)
+            folder.rename(self.folder(folder.name))
 
     def discard(self, key: str) -> None:
         """Remove a finished job, so that it is made again; if this is interrupted, no half of it counts as finished.
@@ -238,7 +266,7 @@ class Store:
             (folder / unlisted).unlink(missing_ok=True)
         sums = {str(p.relative_to(folder)): checksum(p) for p in sorted(folder.rglob("*")) if p.is_file()}
         write_sealed(folder / TIMING, seconds)
-        write_text(folder / MANIFEST, json.dumps(sums, indent=1) + "\n")
+        write_text(folder / MANIFEST, manifest_text(sums))
         if self.folder(job.key).exists():  # its manifest is lost, or another process was faster
             self.discard(job.key)
         folder.rename(self.folder(job.key))
@@ -273,8 +301,13 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return (stat.st_size, stat.st_mtime_ns) if S_ISREG(stat.st_mode) else None
 
 
-def _manifest(path: Path) -> dict[str, str]:
-    """Return the checksums of a job's files, by name.
+def manifest_text(sums: Mapping[str, str | None]) -> str:
+    """Return what the manifest of a job says: checksums by file name, None for a file that was left out."""
+    return json.dumps(sums, indent=1) + "\n"
+
+
+def _manifest(path: Path) -> dict[str, str | None]:
+    """Return the checksums of a job's files, by name, as :func:`manifest_text` takes them.
 
     Raises:
         DamagedFile: If they cannot be read.

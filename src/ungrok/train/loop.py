@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -55,6 +56,7 @@ class Training(Schema):
             "evaluate",
             "evaluate_steps",
             "exposure",
+            "replay",
         }
     )
 
@@ -82,6 +84,7 @@ class Training(Schema):
     evaluate: Measured = Field(Measured(), description="examples measured between the first step and the last")
     checkpoint_every: float = Field(0.25, gt=0, description="relative distance of kept checkpoints")
     checkpoint_from: int = Field(10, ge=1, description="first kept checkpoint after step 0")
+    replay: float = Field(0.2, ge=0, le=1, description="share of all updates that reaching a step may make again")
 
     @model_validator(mode="after")
     def _goes_together(self) -> Training:
@@ -132,6 +135,17 @@ class Training(Schema):
     def kept(self) -> list[int]:
         """Return the steps whose checkpoint is kept: 0, log-spaced ones, and the last."""
         return log_grid(self.steps, self.checkpoint_every, self.checkpoint_from)
+
+    def restarts(self) -> list[int]:
+        """Return the kept steps at which the optimizer's state is kept, too, so that a replay can start there.
+
+        They are 0 and as few others as let no replay be longer than ``replay`` of all steps, or than the gap to the next kept step.
+        """
+        chosen = [0]
+        for here, following in pairwise(self.kept()):
+            if following - chosen[-1] > self.replay * self.steps and here > chosen[-1]:
+                chosen.append(here)
+        return chosen
 
 
 def log_grid(last: int, spacing: float, first: int = 1) -> list[int]:
@@ -218,9 +232,14 @@ class Run:
         self.data = replace(self.data, validation=of_classes(self.data.validation), test=of_classes(self.data.test))
         self.attacked = self.attacked and of_classes(self.attacked)
 
+    def weights(self) -> dict[str, Tensor]:
+        """Return the part of :meth:`state` that says what the model is."""
+        tensors = {f"model.{name}": value for name, value in kept(self.model).items()}
+        return tensors | {"step": torch.tensor(self.step)}
+
     def state(self) -> dict[str, Tensor]:
         """Return everything that later updates depend on, as named tensors."""
-        tensors = {f"model.{name}": value for name, value in kept(self.model).items()}
+        tensors = self.weights()
         for index, slots in self.optimizer.state_dict()["state"].items():
             for name, value in slots.items():
                 if value is not None:
@@ -229,7 +248,7 @@ class Run:
             tensors |= {f"filter.{name}": value for name, value in self.filter.state().items()}
         tensors |= {f"master.{i}": value for i, value in enumerate(self.masters.values)}
         tensors |= {f"random.{i}": value for i, value in enumerate(self.random.states)}
-        return tensors | {"step": torch.tensor(self.step)}
+        return tensors
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from what :meth:`state` returned."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ungrok.core.errors import DamagedFile
-from ungrok.core.files import checksum, load_tensors, matches, read_sealed, save_tensors, write_sealed
+from ungrok.core.files import checksum, load_tensors, matches, read_sealed, save_tensors, tensor_names, write_sealed
 
 if TYPE_CHECKING:
     from ungrok.train.loop import Run
@@ -41,7 +41,7 @@ def record_all(
     for log in logs:
         log.resume()
     training = runs[0].training
-    evaluated, kept = set(training.evaluated()), set(training.kept())
+    evaluated, kept, restarts = set(training.evaluated()), set(training.kept()), set(training.restarts())
     saved = time.monotonic()
     for stop in sorted(evaluated | kept | set(range(0, training.steps, 1000))):
         behind = [log for log in logs if log.awaits(stop)]
@@ -50,8 +50,8 @@ def record_all(
         advance([log.run for log in behind], stop)
         roll = time.monotonic() - saved > save_after
         for log in behind:
-            log.visit(measure=stop in evaluated, keep=stop in kept, roll=roll)
-        if roll or stop in kept:
+            log.visit(measure=stop in evaluated, keep=stop in kept, restart=stop in restarts, roll=roll)
+        if roll or stop in restarts:
             saved = time.monotonic()
         if tick:
             tick(stop)
@@ -61,6 +61,16 @@ def record_all(
 def checkpoint_name(step: int) -> str:
     """Return the file name of a kept checkpoint."""
     return f"step-{step:09d}.safetensors"
+
+
+def is_checkpoint(name: str) -> bool:
+    """Return whether a file name is one of :func:`checkpoint_name`."""
+    return name.startswith("step-")
+
+
+def can_restart(path: Path) -> bool:
+    """Return whether a checkpoint holds all that later updates depend on, and not the model's weights alone."""
+    return "random.0" in tensor_names(path)
 
 
 class _Log:
@@ -94,9 +104,11 @@ class _Log:
                 self.sums[name] = known
             elif name != self.rolling:
                 break  # replay from before it, so that every kept checkpoint is whole in the end
-        if self.sums:
-            self.run.restore(load_tensors(self.folder / list(self.sums)[-1]))
+        starts = [name for name in self.sums if can_restart(self.folder / name)]
+        if starts:
+            self.run.restore(load_tensors(self.folder / starts[-1]))
             self.rows = [row for row in progress["rows"] if row["step"] <= self.run.step]
+        self.sums = {name: known for name, known in self.sums.items() if known["step"] <= self.run.step}
         self.examples = {name: losses[: len(self.rows)] for name, losses in self.examples.items()}
 
     def _resume_examples(self, known: str | None) -> bool:
@@ -114,7 +126,7 @@ class _Log:
         seen = bool(self.rows) and self.rows[-1]["step"] == stop
         return not self.diverged and (self.run.step < stop or (self.run.step == stop and not seen))
 
-    def visit(self, *, measure: bool, keep: bool, roll: bool) -> None:
+    def visit(self, *, measure: bool, keep: bool, restart: bool, roll: bool) -> None:
         """Measure the run where it stands, and save it."""
         if measure:
             row = self.run.measure() if self.writes else {"step": self.run.step}
@@ -123,11 +135,15 @@ class _Log:
                 self.examples.setdefault(name, []).append(losses)
             broken = self.writes and None in (row["train_loss"], row.get("gradient_norm", 0))
             self.diverged = self.run.ranks.agree(broken)
-        if self.writes and not self.diverged and (keep or roll):
-            self._save(checkpoint_name(self.run.step) if keep else self.rolling)
+        if not self.writes or self.diverged:
+            return
+        if keep:
+            self._save(checkpoint_name(self.run.step), self.run.state() if restart else self.run.weights())
+        if roll and not restart:
+            self._save(self.rolling, self.run.state())
 
-    def _save(self, name: str) -> None:
-        save_tensors(self.folder / name, self.run.state())
+    def _save(self, name: str, tensors: dict[str, Tensor]) -> None:
+        save_tensors(self.folder / name, tensors)
         self.sums[name] = {"step": self.run.step, "sha256": checksum(self.folder / name)}
         progress = {"rows": self.rows, "files": self.sums, "examples": self._save_examples()}
         write_sealed(self.folder / PROGRESS, progress)

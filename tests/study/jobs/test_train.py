@@ -25,9 +25,9 @@ def test_a_bill_counts_updates_evaluations_and_checkpoints_with_two_moments(cont
     plan = make_plan(controlled())
     job = plan.job(plan.trajectories["base", 0], Train)
     training = job.spec.trajectory
-    kept = len(training.kept())
+    kept, moments = len(training.kept()), 2 * (len(training.restarts()) - 1)
     seconds = 2 * training.steps + 100 * len(training.evaluated())
-    assert job.bill(Prices()) == Bill(seconds, 3 * 8 * kept, kept)
+    assert job.bill(Prices()) == Bill(seconds, 8 * (kept + moments), kept)
 
 
 def test_the_path_is_kept_and_ends_at_the_last_step(study):

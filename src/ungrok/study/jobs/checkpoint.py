@@ -47,6 +47,6 @@ def keep(model: nn.Module, folder: Path, training: TrainSpec) -> None:
 
 def keep_at(source: FinishedTraining, trajectory: Trajectory, step: int, folder: Path) -> Run:
     """Bring a fresh run of a finished training to a step, and keep its model."""
-    run = materialize(again(source), trajectory, step)
+    run = materialize(again(source), trajectory, step, weights_only=True)
     keep(run.model, folder, source.spec)
     return run

@@ -8,6 +8,7 @@ from ungrok.evaluate.answers import Questioned
 from ungrok.evaluate.path import path_audits, path_rows
 from ungrok.study.job import Job, Result, Spec, register
 from ungrok.study.jobs import oracle, unlearn
+from ungrok.study.jobs.checkpoint import WEIGHTS
 from ungrok.study.jobs.oracle import Oracle
 from ungrok.study.jobs.questions import Attacks, logs_of
 from ungrok.study.jobs.unlearn import Unlearn
@@ -39,6 +40,7 @@ class Evaluate(Job[EvaluateSpec, EvaluateResult]):
 
     kind = "evaluate"
     version = 3
+    unread = frozenset({WEIGHTS})
     spec_type = EvaluateSpec
     result_type = EvaluateResult
     cost = 0.2

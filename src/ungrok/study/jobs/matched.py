@@ -5,7 +5,7 @@ from __future__ import annotations
 from ungrok.core.schema import Schema
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Spec, register
-from ungrok.study.jobs.checkpoint import Checkpoint, CheckpointResult, keep_at
+from ungrok.study.jobs.checkpoint import WEIGHTS, Checkpoint, CheckpointResult, keep_at
 from ungrok.study.jobs.trained import Trained, trajectory_of
 from ungrok.study.store import Work
 from ungrok.train import TransitionRule, match_step, value_at
@@ -41,6 +41,7 @@ class MatchedCheckpoint(Checkpoint):
 
     kind = "matched"
     version = 1
+    unread = frozenset({WEIGHTS})
     spec_type = MatchedSpec
     result_type = MatchedResult
     cost = 1.0

@@ -11,7 +11,7 @@ from ungrok.evaluate.path import place_accuracies
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, Spec, register
 from ungrok.study.jobs.blocks import Asked, Forget, OwnLoss, without_counts
-from ungrok.study.jobs.checkpoint import Checkpoint, keep_at
+from ungrok.study.jobs.checkpoint import WEIGHTS, Checkpoint, keep_at
 from ungrok.study.jobs.paths import use_loss
 from ungrok.study.jobs.questions import Attacks, question
 from ungrok.study.jobs.split import split_for
@@ -65,6 +65,7 @@ class Oracle(Job[OracleSpec, OracleResult]):
 
     kind = "oracle"
     version = 2
+    unread = frozenset({WEIGHTS})
     spec_type = OracleSpec
     result_type = OracleResult
     cost = 1.5

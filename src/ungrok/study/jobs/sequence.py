@@ -16,7 +16,7 @@ from ungrok.evaluate.targets import target_column
 from ungrok.study.job import Job, Result, Spec, register
 from ungrok.study.jobs import oracle, unlearn
 from ungrok.study.jobs.blocks import Forget
-from ungrok.study.jobs.checkpoint import Checkpoint
+from ungrok.study.jobs.checkpoint import WEIGHTS, Checkpoint
 from ungrok.study.jobs.evaluate import Evaluate
 from ungrok.study.jobs.oracle import Oracle
 from ungrok.study.jobs.placed import row_at
@@ -83,6 +83,7 @@ class RequestSequence(Job[SequenceSpec, SequenceResult]):
 
     kind = "sequence"
     version = 1
+    unread = frozenset({WEIGHTS})
     spec_type = SequenceSpec
     result_type = SequenceResult
     cost = 0.2

@@ -51,5 +51,6 @@ class Train(Trained):
         price, training = prices.of(self.spec), self.spec.trajectory
         measuring = price.evaluation if price.measuring is None else price.measuring
         seconds = training.steps * price.update + len(training.evaluated()) * measuring
-        kept, copies = len(training.kept()), 1 + MOMENTS.get(training.optimizer.kind, 2)
-        return Bill(seconds, copies * price.weights * kept, kept)
+        kept, restarts = len(training.kept()), len(training.restarts()) - 1  # at step 0 an optimizer holds nothing yet
+        copies = kept + MOMENTS.get(training.optimizer.kind, 2) * restarts
+        return Bill(seconds, copies * price.weights, kept)

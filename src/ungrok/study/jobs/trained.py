@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -23,7 +23,7 @@ from ungrok.study.store import Finished
 from ungrok.train import Run, Training, Trajectory
 from ungrok.train.exposure import Assignment
 from ungrok.train.loop import model_state
-from ungrok.train.record import checkpoint_name
+from ungrok.train.record import checkpoint_name, is_checkpoint
 
 
 class TrainSpec(Spec):
@@ -70,6 +70,11 @@ class Trained(Job[TrainSpec, TrainResult]):
 
     spec_type = TrainSpec
     result_type = TrainResult
+
+    @classmethod
+    def spare(cls, files: Iterable[str]) -> set[str]:
+        """Return all checkpoints but the first, where a replay can always start, and the last, where another training may start."""
+        return {*sorted(filter(is_checkpoint, files))[1:-1]}
 
 
 FinishedTraining = Finished[TrainSpec, TrainResult]
