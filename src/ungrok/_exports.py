@@ -13,6 +13,8 @@ PLACES = {
     "Audit": "ungrok.evaluate.audit",
     "CausalLM": "ungrok.core.causal_lm",
     "Classification": "ungrok.core.objective",
+    "Deletion": "ungrok.deletion.run",
+    "DeletionRecord": "ungrok.deletion.record",
     "NotApplicable": "ungrok.core.errors",
     "Objective": "ungrok.core.objective",
     "RecipeError": "ungrok.core.errors",
@@ -23,8 +25,10 @@ PLACES = {
     "UnlearningWarning": "ungrok.core.errors",
     "attack": "ungrok.api",
     "audit": "ungrok.api",
+    "delete": "ungrok.deletion.run",
     "unlearn": "ungrok.methods.run",
     "unlearning_path": "ungrok.methods.run",
+    "verify": "ungrok.deletion.verify",
 }
 """Names and their modules; the classes of the methods and of the stress tests come on top."""
 
