@@ -48,6 +48,7 @@ class Inputs:
         seed: The only source of randomness.
         key: That of the user; None without one.
         source: File or folder of the original; None where it is not known.
+        files: Checksums of the files there, by name.
 
     """
 
@@ -60,6 +61,7 @@ class Inputs:
     seed: int
     key: bytes | None
     source: Path | None
+    files: dict[str, str]
 
     @property
     def weights(self) -> dict[Model, Weights]:
@@ -67,7 +69,7 @@ class Inputs:
         original = Weights(
             weights=weights_of(self.model),
             path=str(self.source) if self.source else None,
-            files=files_of(self.source, "source") if self.source else {},
+            files=self.files,
         )
         models: dict[Model, Weights] = {ORIGINAL: original}
         if self.oracle is not None:
@@ -144,7 +146,8 @@ def checked(
             objective, _ = recognized(model, forget)
     check_objective(objective)
     path = None if source is None else Path(source)
-    return Inputs(model, sets, objective, oracle, extra, tokenizer, seed, _as_key(key), path)
+    files = files_of(path, "source") if path else {}
+    return Inputs(model, sets, objective, oracle, extra, tokenizer, seed, _as_key(key), path, files)
 
 
 def _as_key(key: bytes | str | None) -> bytes | None:

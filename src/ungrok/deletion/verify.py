@@ -75,14 +75,12 @@ class Verification:
     def __str__(self) -> str:
         what = {
             "bytes": "run again on the same kind of machine with the same versions; checked: the bytes of the new model, and every number",
-            "tolerance": f"run again; checked: accuracies and AUCs within {self.tolerance:g}, or one example where that is more. "
-            f"The bytes were not compared, since {spoken(self.reasons)} differ"
-            if self.reasons
-            else "",
+            "tolerance": f"run again; checked: accuracies and AUCs within {self.tolerance:g}, or one example where that is more",
             "inputs": "not run again, since what it starts from is not what the record says",
         }[self.checked]
         head = f"{'Verified' if self.passed else 'Not verified'}: {what}."
-        return "\n".join([head, *map(str, self.differences), *self.notes])
+        why = [f"The bytes were not compared, since {spoken(self.reasons)}."] if self.reasons else []
+        return "\n".join([head, *why, *map(str, self.differences), *self.notes])
 
 
 def verify(
@@ -140,9 +138,9 @@ def verify(
     if wrong := [*_asked(recorded.asked, asked), *_starting(recorded, inputs)]:
         return Verification("inputs", [*wrong, *differences], tolerance, notes=notes)
     again = deleted(inputs, method, tests, asked).record
-    reasons = [each.what for each in _of("", recorded.made_with.to_dict(), again.made_with.to_dict())]
+    reasons = [f"{each.what} differs" for each in _of("", recorded.made_with.to_dict(), again.made_with.to_dict())]
     if again.made_with.device != "cpu":
-        reasons.append("sums on a graphics processor, which")
+        reasons.append("sums on a graphics processor may differ from run to run")
     compared = _near(recorded, again, tolerance) if reasons else _equal(recorded, again)
     return Verification("tolerance" if reasons else "bytes", [*compared, *differences], tolerance, reasons, notes)
 
@@ -243,8 +241,8 @@ def _comparable(record: DeletionRecord) -> Iterator[tuple[str, float | None]]:
         for name, outcome in (outcomes or {}).items():
             yield f"membership.{model}.{name}.auc", outcome.auc
     for number, attacked in enumerate(record.stress):
-        for model, value in attacked.UA.items():
-            yield f"stress.{number}.UA.{model}", value
+        for subject, value in attacked.UA.items():
+            yield f"stress.{number}.UA.{subject}", value
 
 
 def _of(name: str, recorded: Any, now: Any) -> list[Difference]:
