@@ -60,3 +60,11 @@ def test_print_shows_accuracies_and_sentences(made):
 def test_the_page_names_every_field():
     assert [name for name in DeletionRecord.model_fields if f"`{name}`" not in PAGE] == []
     assert f"version {VERSION}" in PAGE
+
+
+def test_the_example_of_the_page_takes_at_most_twelve_lines():
+    """It begins where the Trainer has ended, and ends with the record."""
+    block = PAGE.partition("The first six pairs are to be deleted:")[2].split("```")[1]
+    lines = [line for line in block.splitlines() if line.startswith((">>>", "..."))]
+    assert "record=folder" in lines[-1]
+    assert 0 < len(lines) <= 12

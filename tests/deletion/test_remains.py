@@ -124,12 +124,18 @@ def test_nothing_comes_back(told):
     ("best", "code", "end"),
     [
         (0.25, "hidden", "that of a retrained model 0.25: 0.58 was hidden, not gone."),
-        (0.83, "attack_as_oracle", "a retrained model 0.83: no more comes back than can be learned without the examples."),
+        (
+            0.83,
+            "attack_as_oracle",
+            "a retrained model 0.83: no more comes back than can be learned without the examples.",
+        ),
     ],
 )
 def test_what_comes_back_beside_an_oracle(told, best, code, end):
     text = told(oracle=0.17, stress=[relearned(0.17, [0.83, 0.9, best])])[code]
-    assert text.startswith("After 50 updates on retained data alone accuracy on the forgotten examples is 0.83 (0.17 before")
+    assert text.startswith(
+        "After 50 updates on retained data alone accuracy on the forgotten examples is 0.83 (0.17 before"
+    )
     assert f"{end} Accuracy on retained examples is 0.96 there." in text
 
 

@@ -24,9 +24,7 @@ def same(one, other):
 
 
 def test_the_new_model_is_that_of_unlearn_and_the_numbers_are_those_of_audit(world, made):
-    new = ungrok.unlearn(
-        world.original, forget=world.sets["forget"], retain=world.sets["retain"], method=METHOD
-    )
+    new = ungrok.unlearn(world.original, forget=world.sets["forget"], retain=world.sets["retain"], method=METHOD)
     assert same(made.deletion.model, new)
     audit = ungrok.audit(world.original, new, **world.sets, attacks=ATTACKS)
     assert made.record.accuracies == audit.accuracies
@@ -96,8 +94,8 @@ def test_the_strongest_place_is_that_of_the_report_share_by_share():
     ]
     none, some = strongest(StressReport(rows))
     assert (none.share, none.setting, none.dose, none.before) == (0.0, "fast", 10, 0.1)
-    assert none.UA == pytest.approx({"unlearned": 0.6, "original": 0.7})
-    assert none.RA == pytest.approx({"unlearned": 0.4, "original": 0.3})
+    assert pytest.approx({"unlearned": 0.6, "original": 0.7}) == none.UA
+    assert pytest.approx({"unlearned": 0.4, "original": 0.3}) == none.RA
     assert (some.share, some.UA["unlearned"], some.gap) == (0.1, pytest.approx(0.65), None)
 
 
@@ -112,9 +110,7 @@ def test_beside_an_oracle_there_are_gaps(world):
 def test_a_broken_model_is_recorded_as_one(world):
     broken = copy.deepcopy(world.original)
     with pytest.warns(ungrok.UnlearningWarning, match="has diverged"):
-        deletion = ungrok.delete(
-            broken, **world.sets, method="gradient_ascent", lr=1e38, updates=3, attacks=()
-        )
+        deletion = ungrok.delete(broken, **world.sets, method="gradient_ascent", lr=1e38, updates=3, attacks=())
     assert deletion.record.accuracies["unlearned"] == {"UA": None, "RA": None, "TA": None}
     assert deletion.record.remains[0].code == "diverged"
 
