@@ -77,6 +77,31 @@ def test_a_deletion_and_its_verification(user):
     code, out, _ = ungrok("delete", "--verify", "record.json")
     assert (code, "accuracies.unlearned.RA: recorded 0.0, now " in out) == (1, True)
 
+    write_json(folder / "record.json", record | {"place": None})
+    code, _, err = ungrok("delete", "--verify", "record.json")
+    assert (code, "was made in Python; use ungrok.verify, or give MODEL and --data" in err) == (2, True)
+
+
+def test_a_folder_of_transformers_and_pairs_of_texts(ungrok, tmp_path, good):
+    name = f"pairs_{tmp_path.name}".replace("-", "_")
+    rows = "[('the cat', 'sat'), ('on the', 'mat'), ('the mat', 'sat'), ('the sat', 'cat')]"
+    (tmp_path / f"{name}.py").write_text(f"def sets():\n    return {{'train': {rows}, 'test': {rows}[2:]}}\n")
+    (tmp_path / "gone.txt").write_text("0 1")
+    words = ("--data", f"{name}:sets", "--forget", "gone.txt", "--record", "r.json", "--out", "new", "--attack", "none")
+    code, _, err = ungrok("delete", str(good), "lr=0.5", "updates=3", "--method", "gradient_ascent", *words)
+    assert code == 0, err
+    record = read_json(tmp_path / "r.json")
+    assert (record["asked"]["forget"]["examples"], record["asked"]["retain"]["examples"], record["stress"]) == (
+        2,
+        2,
+        [],
+    )
+    digest = hashlib.sha256((tmp_path / "new" / "model.safetensors").read_bytes()).hexdigest()
+    assert record["models"]["unlearned"]["files"]["model.safetensors"] == digest
+    assert {"config.json", "tokenizer.json"} <= record["models"]["unlearned"]["files"].keys()
+    assert not [word for word in ("cat", "mat", "sat") if f'"{word}' in (tmp_path / "r.json").read_text()]
+    assert ungrok("delete", "--verify", "r.json")[0] == 0
+
 
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -99,8 +124,3 @@ def test_mistakes_are_one_sentence(user, change, message):
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
     assert not (folder / "record.json").exists()
-
-
-def test_a_record_made_in_python_does_not_say_where_its_data_are(ungrok, tmp_path):
-    code, _, err = ungrok("delete", "--verify", "record.json")
-    assert (code, "record.json: missing" in err) == (1, True)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ungrok.audits.base import StressTest
 
 
+NO_ATTACK = "none"
+
 MODEL = Annotated[
     Path | None,
     typer.Argument(
@@ -38,7 +40,9 @@ Indices = Annotated[
 ]
 Attack = Annotated[
     list[str] | None,
-    typer.Option(help="Name of an attack, or '{kind: relearn, updates: 50}'; may be given several times."),
+    typer.Option(
+        help="Name of an attack, or '{kind: relearn, updates: 50}'; may be given several times; none for no attack."
+    ),
 ]
 
 
@@ -83,7 +87,7 @@ def delete(
     from ungrok.methods.run import make_method
 
     chosen = make_method(method, _settings(settings or []))
-    attacks = [_attack(text) for text in attack] if attack else None
+    attacks = [_attack(text) for text in attack if text != NO_ATTACK] if attack else None
     inputs = checked(**opened(model, data, forget), key=_key(key), source=model, seed=seed)
     deletion = saved(deleted(inputs, chosen, inputs.tests(attacks), inputs.asked()), target, inputs.tokenizer)
     place = Place(model=str(model), data=data, forget=str(forget) if forget else None)
