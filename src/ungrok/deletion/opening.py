@@ -142,7 +142,7 @@ def _batches(examples: Any, numbers: list[int], given: Mapping[str, Any], tokeni
         return DataLoader(chosen, batch_size=size, collate_fn=DataCollatorForSeq2Seq(tokenizer))
     prompt = given.get("prompt")
     template = Template("plain", prompt) if prompt else Template("chat" if tokenizer.chat_template else "plain")
-    coded = encode(pairs, tokenizer, template, where="--data")  # type: ignore[arg-type]
+    coded = encode(pairs, tokenizer, template, index=numbers, where="--data")  # type: ignore[arg-type]
     return [coded.batch(part) for part in torch.arange(len(coded)).split(size)]
 
 
