@@ -1,5 +1,6 @@
 """Written by ``python -m ungrok._exports``."""
 
+from ungrok import audits as audits
 from ungrok.api import attack as attack
 from ungrok.api import audit as audit
 from ungrok.audits.base import StressTest as StressTest
@@ -68,5 +69,6 @@ from ungrok.methods.weight_attenuation import WeightAttenuation as WeightAttenua
 from ungrok.methods.weight_distortion import WeightDistortion as WeightDistortion
 from ungrok.methods.weight_dropout import WeightDropout as WeightDropout
 from ungrok.methods.wga import WGA as WGA
+from ungrok.train.recorder import Recorder as Recorder
 
 __version__: str

@@ -18,6 +18,7 @@ PLACES = {
     "NotApplicable": "ungrok.core.errors",
     "Objective": "ungrok.core.objective",
     "RecipeError": "ungrok.core.errors",
+    "Recorder": "ungrok.train.recorder",
     "Step": "ungrok.methods.path",
     "StressReport": "ungrok.audits.report",
     "StressTest": "ungrok.audits.base",
@@ -25,6 +26,7 @@ PLACES = {
     "UnlearningWarning": "ungrok.core.errors",
     "attack": "ungrok.api",
     "audit": "ungrok.api",
+    "audits": "ungrok",
     "delete": "ungrok.deletion.run",
     "unlearn": "ungrok.methods.run",
     "unlearning_path": "ungrok.methods.run",
@@ -44,8 +46,9 @@ def places() -> dict[str, str]:
 
 def load(name: str) -> Any:
     """Import what is offered under a name, and return it."""
+    module = PLACES.get(name) or places()[name]
     with paused():
-        return getattr(import_module(PLACES.get(name) or places()[name]), name)
+        return import_module(f"ungrok.{name}") if module == "ungrok" else getattr(import_module(module), name)
 
 
 def stub() -> str:

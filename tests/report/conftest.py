@@ -187,6 +187,30 @@ def study():
     return lambda hit=later_is_slower, options=None, **changes: view(recipe(**changes), hit, **(options or {}))
 
 
+SWAPPED = {
+    "seeds": list(range(12)),
+    "trajectory": {"steps": 1000, "batch_size": 40, "exposure": {"kind": "staggered", "within": "class"}},
+    "stages": ["final"],
+    "forget": [{"kind": "exposed", "group": group, "size": 6} for group in ("late", "early")],
+    "analyze": [{"kind": "gradient_alignment"}],
+    "claims": {
+        "compare": [[{"stage": "final", "forget": f"{group}-6"} for group in ("late", "early")]],
+        "targets": [0.1],
+    },
+}
+
+
+def planted(seed):
+    """Return what one seed has of its examples alone: the partner of a swapped pair has as much of the opposite sign."""
+    return 0.3 * (1 + seed // 2) * (-1) ** seed
+
+
+@pytest.fixture
+def swapped_study(study):
+    """Return a study of six swapped pairs of seeds, and what a seed has of its examples alone."""
+    return study(**SWAPPED), planted
+
+
 @pytest.fixture
 def searched():
     """Return a function that adds paths at other rates to a study of gradient ascent at 0.001.

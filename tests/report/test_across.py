@@ -113,3 +113,10 @@ def test_as_plain_json_it_says_where_it_holds_and_how_far_effects_lie_apart(evid
     assert made["without"]["b"]["supported_in"] == "all"
     assert made["decided_by"] == ["a", "b"]
     assert made["settings"][0]["rows"] == [row.to_dict() for row in every[0].verdicts]
+
+
+def test_other_comparisons_of_a_family_are_left_out(evidence, filed):
+    rows = [filed(), filed(comparison="sam/final → final", verdict="supported", effect=1.0)]
+    (asked,) = questions([evidence("svhn-resnet", *rows)])
+    assert asked.whole.counts["refuted"] == 1
+    assert [len(setting.rows) for setting in asked.settings] == [1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -267,3 +268,15 @@ def test_before_unlearning_table_2_prints_one_value_for_both_groups(folder):
         ("ES_retain", "0.649", ""),
         ("ES_forget", "0.597", ""),
     }
+
+
+def test_a_pair_of_swapped_seeds_is_one_observation(swapped_study):
+    """ES of the early group is 0.1 lower, and by what its examples alone are worth, which cancels in the pair."""
+    view, planted = swapped_study
+    rows = view.results.rows.assign(ES_retain=0.6, ES_forget=0.5)
+    early = rows["forget"] == "early-6"
+    rows.loc[early, "ES_forget"] = [0.4 + planted(seed) / 10 for seed in rows.loc[early, "seed"]]
+    one = replace(view, results=replace(view.results, rows=rows))
+    lines = compare(one, "paper:table2", ["ungrokked-50=late-6", "grokked-50=early-6"])
+    line = next(each for each in lines if (each.method, each.metric) == ("gradient_ascent", "ES_forget"))
+    assert (line.difference, line.verdict) == ("−0.100 [−0.100,\xa0−0.100]", "agrees")

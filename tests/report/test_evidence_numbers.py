@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ungrok.report import evidence_numbers
 from ungrok.report.evidence_numbers import FALLS, SAME, ends, measures, over_seeds
 from ungrok.report.paper_words import PARTS
 from ungrok.study.inference import Differences, family
@@ -142,3 +143,36 @@ def test_a_diverged_model_has_no_accuracy_and_is_counted():
 
 def test_every_measure_of_the_papers_parts_is_filed():
     assert {name for part in PARTS.values() for name in part.measures} == {*FALLS, *SAME}
+
+
+def test_measures_are_read_over_swapped_pairs_of_seeds(swapped_study, measures, with_measures):
+    base, planted = swapped_study
+    rows = [
+        measures(
+            base, "gradient_cosine", lambda seed, *_, late=late: late * 0.1 + late * planted(seed) + seed / 1000, forget=forget,
+            null=lambda *_: (0.8, 1.0),
+        )
+        for forget, late in (("late-6", 1), ("early-6", 0))
+    ]  # fmt: skip
+    (row,) = evidence_numbers.measures(with_measures(base, *rows), 0.05)
+    assert (row.n_seeds, row.verdict) == (6, "supported")
+    assert [row.effect, row.ci_low, row.ci_high] == pytest.approx([0.1] * 3)
+
+
+def test_every_comparison_of_the_family_has_its_measures(study, measures, with_measures):
+    flat = [{"arm": "sam", "stage": "grokked"}, "grokked"]
+    claims = {"compare": [["pre_grok", "grokked"], ["pre_grok", "memorized"], flat], "targets": [0.1]}
+    view = study(
+        analyze=[{"kind": "gradient_alignment"}], arms={"sam": {"trajectory": {"sam": {"rho": 0.05}}}},
+        stages=["pre_grok", "memorized", "grokked"], claims=claims | {"headline": {"also": [flat]}},
+    )  # fmt: skip
+    rows = measures(
+        view, "gradient_cosine", lambda seed, arm, stage: 0.2 * (arm == "sam") + 0.1 * (stage == "pre_grok"),
+        null=lambda *_: (0.8, 1.0),
+    )  # fmt: skip
+    made = {
+        row.comparison: (row.effect, row.verdict) for row in evidence_numbers.measures(with_measures(view, rows), 0.05)
+    }
+    assert made == {
+        "pre_grok → grokked": (pytest.approx(0.1), "supported"), "sam/grokked → grokked": (pytest.approx(0.2), "supported"),
+    }  # fmt: skip

@@ -11,11 +11,6 @@ from ungrok.study.loading import load
 
 TABLES = [*(f"table{n}" for n in (1, 2, 3, 4, 5, 8, 9, 10, 11, 12)), "figure1", "figure2"]
 
-TO_COME = {
-    "cifar10-cnn", "cifar10-cnn-full", "cifar10-resnet", "svhn-resnet", "imagenet-resnet", "tofu-smollm",
-}  # fmt: skip
-"""Recipes that are named before they come with the package."""
-
 SUMS = {
     "table1-resnet": (74, 5449.97), "table1-cnn": (48, 1595.6), "table2": (72, 3653.5), "table3-cnn": (2, 1.511), "table3-resnet": (2, 1.425),
     "table4-cnn": (12, 348.84), "table4-resnet": (12, 254.14), "table5": (2, 0.588), "table9": (6, 105.01), "table8-svhn": (78, 3502.6),
@@ -48,7 +43,7 @@ def test_every_table_and_figure_has_a_part():
 @pytest.mark.parametrize("table", TABLES)
 def test_recipes_that_stand_beside_a_table_exist(table):
     named = beside(table)
-    assert set(named) <= {*shipped(), *TO_COME}
+    assert set(named) <= set(shipped())
     assert [name for name, same in named.items() if same and name.startswith("paper/")] != []
 
 
@@ -114,9 +109,9 @@ def test_what_stands_for_places_fits_the_recipes_that_are_there(part):
     known = {*content["places"], *splits_of(part)}
     assert {text.partition("=")[0] for texts in said.values() for text in texts} <= known
     for name, texts in said.items():
-        recipe = load(name) if name in shipped() else None
-        here = [] if recipe is None else [*recipe.forget_labels(), *recipe.all_stages()]
-        assert [text for text in texts if recipe and text.partition("=")[2] not in here] == []
+        recipe = load(name)
+        here = [*recipe.forget_labels(), *recipe.all_stages()]
+        assert [text for text in texts if text.partition("=")[2] not in here] == []
 
 
 def test_what_a_study_lacks_is_said(study):

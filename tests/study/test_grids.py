@@ -165,3 +165,14 @@ def test_plain_content_is_left_alone():
             "unlearn": [{"kind": "scrub"}],
         }
     ).stages == ["pre_grok", "grokked"]
+
+
+def test_the_headline_may_hold_the_comparisons_of_a_whole_family(tiny):
+    recipe = tiny(
+        LOUDER, "stages=[pre_grok, louder, grokked]", "claims.compare=[[pre_grok, grokked], [louder, grokked]]",
+        "claims.headline={also: [[louder, grokked]]}",
+    )  # fmt: skip
+    assert [left.stage for left, _ in recipe.claims.headline.also] == [
+        left.stage for left, _ in recipe.claims.compare[1:]
+    ]
+    assert len(recipe.claims.headline.also) > 1

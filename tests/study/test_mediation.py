@@ -264,3 +264,27 @@ def test_arms_agree_where_leaving_one_out_keeps_the_sign():
              for rest in (points, *(points[points["arm"] != arm] for arm in ("steep", "one", "two")))]  # fmt: skip
     assert signs == [1, -1, 1, 1]
     assert answers["arms_agree"].tolist() == pytest.approx([2 / 3, 2 / 3])
+
+
+def test_swapped_pairs_of_seeds_are_one_point():
+    """Examples alone move measure and cost together, with opposite signs in the two seeds of a pair: nothing is left in their mean."""
+    exposure = {"kind": "staggered", "within": "class"}
+    own = RECIPE.to_dict() | {
+        "seeds": list(range(16)),
+        "trajectory": {"steps": 100, "batch_size": 40, "exposure": exposure},
+    }
+    random, rows, mechanism = np.random.default_rng(0), [], []
+    examples = np.repeat(random.normal(size=(8, 6)), 2, axis=0) * np.tile([1, -1], 8)[:, None]
+    for seed, (place, (arm, stage)) in itertools.product(
+        range(16), enumerate(itertools.product(("base", "other"), ("pre_grok", "grokked", "final")))
+    ):
+        noise, accuracy, shift = random.normal(size=3)
+        hidden = examples[seed, place]
+        fall, hit = 0.2 + 0.02 * hidden + 0.002 * noise, 50.0 + hidden
+        rows += track(seed, arm, stage, "gradient_ascent", 0.8 + 0.002 * accuracy, fall, hit)
+        mechanism.append(value(seed, arm, stage, hidden + 0.1 * shift))
+    table = pd.DataFrame(rows), pd.DataFrame(mechanism, columns=MECHANISM)
+    paired, single = (mediation(changes(*table, recipe, DOSES), 0.05) for recipe in (validate(own), RECIPE))
+    by_outcome = [answers.set_index("outcome").loc["damage"] for answers in (paired, single)]
+    assert [row["seeds"] for row in by_outcome] == [8, 16]
+    assert [row["answer"] for row in by_outcome] == ["no", "yes"]

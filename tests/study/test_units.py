@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ungrok.core.errors import RecipeError
 from ungrok.study.draws import seen_by
 from ungrok.study.jobs import Train
 from ungrok.study.plan import make_plan
-from ungrok.study.units import Units, assignment, drawing, units_of
+from ungrok.study.units import Units, assignment, drawing, unit_rows, unit_values, units_of
 
 EXPOSURE = "trajectory.exposure={kind: staggered, late: 0.4, share: 0.5, within: class}"
 EXPOSED = (
@@ -93,3 +94,19 @@ def test_training_seeds_of_a_pair_differ(tiny):
 def test_mistakes_are_named_before_any_work(tiny, overrides, message):
     with pytest.raises(RecipeError, match=message):
         tiny(*overrides)
+
+
+def test_a_table_of_seeds_becomes_one_of_units(tiny):
+    """Of pairs (0, 1) and (6, 7) the first is whole."""
+    recipe = tiny(EXPOSURE, "seeds=[7, 0, 1, 6]")
+    table = pd.DataFrame({"value": [4.0, 2.0, 5.0]}, index=[1, 0, 7])
+    np.testing.assert_array_equal(unit_values(recipe, table), [[3.0]])
+    rows = pd.DataFrame({"seed": [1, 0, 7, 0], "stage": ["a", "a", "a", "b"], "value": [4.0, 2.0, 5.0, 1.0]})
+    assert unit_rows(recipe, rows, ["stage"]).to_dict("records") == [{"seed": 0, "stage": "a", "value": 3.0}]
+
+
+def test_without_swapping_a_table_keeps_its_seeds(tiny):
+    recipe = tiny("seeds=[3, 1, 2]")
+    table = pd.DataFrame({"value": [1.0, np.nan, 3.0]}, index=[1, 2, 3])
+    np.testing.assert_array_equal(unit_values(recipe, table), [[3.0], [1.0]])
+    assert unit_rows(recipe, table, []) is table

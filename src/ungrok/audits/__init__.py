@@ -1,8 +1,18 @@
-"""Attacks after unlearning ("stress tests"): one file each, one contract, one registry, which finds them in this folder."""
+"""Audits: attacks after unlearning ("stress tests"), found in this folder by a registry, and audits of many models by their signals."""
 
+from ungrok.audits.accountant import noisy_fine_tuning, output_perturbation, output_perturbation_sigma
 from ungrok.audits.attacked import attacked
 from ungrok.audits.base import STRESS_TESTS, Examples, Setting, StressMaterial, StressStep, StressTest
+from ungrok.audits.entanglement import entanglement
+from ungrok.audits.klom import klom
+from ungrok.audits.memorization import influence, memorization
+from ungrok.audits.neurips import neurips_score
+from ungrok.audits.planted import planted
+from ungrok.audits.rmia import rmia
 from ungrok.audits.scoring import Score, Scorer
+from ungrok.audits.sharded import shards_hit, share_retrained
+from ungrok.audits.signals import correctness, margins, probabilities
+from ungrok.audits.ulira import ulira
 
 __all__ = [
     "STRESS_TESTS",
@@ -14,4 +24,20 @@ __all__ = [
     "StressStep",
     "StressTest",
     "attacked",
+    "correctness",
+    "entanglement",
+    "influence",
+    "klom",
+    "margins",
+    "memorization",
+    "neurips_score",
+    "noisy_fine_tuning",
+    "output_perturbation",
+    "output_perturbation_sigma",
+    "planted",
+    "probabilities",
+    "rmia",
+    "shards_hit",
+    "share_retrained",
+    "ulira",
 ]

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ungrok.cli import compare, delete, evidence, listing, single, study
+from ungrok.cli import advise, compare, delete, evidence, listing, single, study
 from ungrok.cli.output import say
 from ungrok.core.errors import StoreError, UngrokError, UngrokWarning, WorkersLost, clipped, first_line
 
@@ -67,6 +67,7 @@ app.command()(compare.compare)
 app.command()(compare.mediation)
 app.command()(compare.calibrate)
 app.command()(evidence.evidence)
+app.command()(advise.advise)
 app.command(name="list")(listing.list_)
 
 

@@ -95,6 +95,10 @@ StoreDir = Annotated[
 OutDir = Annotated[
     Path | None, typer.Option("--out", callback=_folder, help="Where the study writes; default: runs/<recipe>-<hash>.")
 ]
+FigureDir = Annotated[
+    Path | None,
+    typer.Option("--out", callback=_folder, help="Folder of the figure advice.png; default: the first RUN."),
+]
 PageDir = Annotated[
     Path | None, typer.Option("--out", callback=_folder, help="Where the page is written; default: runs/evidence.")
 ]

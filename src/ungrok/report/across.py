@@ -181,7 +181,8 @@ def _place(name: str, names: Sequence[str]) -> int:
 
 
 def _rows(every: Sequence[Evidence]) -> Iterator[tuple[str, str, FiledVerdict]]:
+    """Yield the headline rows of each study's first comparison: others that are judged with it ask something else."""
     for one in every:
         for row in one.verdicts:
-            if row.headline:
+            if row.headline and row.comparison == one.verdicts[0].comparison:
                 yield one.recipe, one.family(row.setting.method), row

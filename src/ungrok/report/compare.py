@@ -18,6 +18,7 @@ from ungrok.study.claims import At, Effect, Verdict
 from ungrok.study.place import Place
 from ungrok.study.recipe_blocks import Side
 from ungrok.study.statistics import FEWEST_FOR_SPREAD, Estimate, bounded_differences, sign_flip, spread_ratio
+from ungrok.study.units import unit_values
 from ungrok.train.stages import stage_name
 
 VERDICTS = ("agrees", "contradicts", "open", "not measured")
@@ -139,16 +140,19 @@ def _mean(values: Values) -> str:
     return " ".join(mean_sd(list(values.values()))) if values else MISSING
 
 
-def _difference(left: Values, right: Values, alpha: float) -> Estimate | None:
+def _difference(view: View, left: Values, right: Values) -> Estimate | None:
     """Estimate right minus left, paired by seed; a diverged model may have had any accuracy."""
     seeds = [seed for seed in left if seed in right]
     if not any(left[seed] is not None and right[seed] is not None for seed in seeds):
         return None
-    ends = [
-        [[0.0, 1.0] if side[seed] is None else [side[seed], side[seed]] for seed in seeds] for side in (right, left)
-    ]
-    (right_low, right_high), (left_low, left_high) = (np.array(side, dtype=float).T for side in ends)
-    return bounded_differences(right_low, right_high, left_low, left_high, alpha)
+    ends = {
+        seed: [end for side in (right, left) for end in ((0.0, 1.0) if side[seed] is None else (side[seed],) * 2)]
+        for seed in seeds
+    }
+    by_unit = unit_values(view.recipe, pd.DataFrame.from_dict(ends, orient="index"))
+    right_low, right_high, left_low, left_high = by_unit.T
+    alpha = view.recipe.claims.alpha
+    return bounded_differences(right_low, right_high, left_low, left_high, alpha) if len(by_unit) else None
 
 
 def _pair(
@@ -161,7 +165,7 @@ def _paired(
     view: View, where: Sequence[str], sides: tuple[Side, Side], printed: str, claimed: str, seen: tuple[Values, Values]
 ) -> Line:
     """Return the line of a difference of accuracies of which the paper claims a sign."""
-    estimate = _difference(*seen, view.recipe.claims.alpha)
+    estimate = _difference(view, *seen)
     part, forget, method, metric = where
     shown = [_mean(values) for values in seen]
     ends = (None, None, None) if estimate is None else (estimate.effect, estimate.low, estimate.high)
@@ -191,15 +195,20 @@ def _difficulty(
         for side in sides
         if metric in table
     ]
-    both = pd.concat(seen, axis=1, join="inner").to_numpy(dtype=float) if seen else np.empty((0, 2))
+    both = _joined(view, seen)
     shown = [number(float(mean)) for mean in both.mean(axis=0)] if len(both) else [MISSING, MISSING]
     printed = _arrow(*map(_printed, said)) if said else f"p = {p}"
     judged = _judged(_ends(both, view), "0", 0.0, number, there=len(both) > 0)
     return Line(part, "", "original", metric.replace("_", " "), _labels(sides), printed, _arrow(*shown), "0", *judged)
 
 
+def _joined(view: View, sides: Sequence[pd.Series[float]]) -> NDArray[np.float64]:
+    """Return what both sides have by unit of inference, given series over seeds; shape (units, 2)."""
+    return unit_values(view.recipe, pd.concat(sides, axis=1, join="inner")) if sides else np.empty((0, 2))
+
+
 def _ends(both: NDArray[np.float64], view: View) -> Ends:
-    """Return the mean difference of pairs, later minus earlier, with its interval; both has the shape (seeds, 2)."""
+    """Return the mean difference of pairs, later minus earlier, with its interval; both has the shape (units, 2)."""
     if not len(both):
         return None, None, None
     estimate = sign_flip(both[:, 1] - both[:, 0], view.recipe.claims.alpha)
@@ -233,7 +242,7 @@ def _measures(
             where |= {"on": on, "layer": layer, "null": ""}
             here = table[(table[list(where)] == pd.Series(where)).all(axis=1)].dropna(subset="value")
             seen.append(here.set_index("seed")["value"].groupby(level=0).first())
-        both = pd.concat(seen, axis=1, join="inner").to_numpy(dtype=float) if seen else np.empty((0, 2))
+        both = _joined(view, seen)
         claimed = _sign(said[right] - said[left])
         shown = [number(float(mean)) for mean in both.mean(axis=0)] if len(both) else [MISSING, MISSING]
         name = f"{measure} on {on}" + ("" if layer == "model" else f", {layer}")
@@ -248,7 +257,7 @@ def _spread(view: View, where: tuple[str, str, str], sides: tuple[Side, Side], s
     seen = [_measured(view, side, *where[1:], "UA") for side in sides]
     shown = [fixed(pd.Series(list(values.values()), dtype=float).std()) if values else MISSING for values in seen]
     places, claimed = _labels(sides), _sign(said[1] - said[0])
-    left, right = (np.array([side[seed] for seed in both]) for both in [_both(*seen)] for side in seen)
+    left, right = _joined(view, [pd.Series(side, dtype=float) for side in seen]).T
     ends: Ends = (None, None, None)
     if len(left) >= FEWEST_FOR_SPREAD and np.ptp(left) > 0 and np.ptp(right) > 0:
         estimate = spread_ratio(left, right, view.recipe.claims.alpha)
@@ -256,11 +265,6 @@ def _spread(view: View, where: tuple[str, str, str], sides: tuple[Side, Side], s
     margin = view.recipe.claims.margins.stability
     judged = _judged(ends, claimed, margin, lambda value: fixed(value, 2), there=all(seen))
     return Line(*where, "UA sd", places, _arrow(*map(fixed, said)), _arrow(*shown), claimed, *judged)
-
-
-def _both(left: Values, right: Values) -> list[int]:
-    """Return the seeds that have a value on both sides."""
-    return [seed for seed in left if left[seed] is not None and right.get(seed) is not None]
 
 
 def _updates(

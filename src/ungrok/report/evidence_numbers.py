@@ -19,6 +19,7 @@ from ungrok.study.claims.base import number
 from ungrok.study.inference import FEWEST, Differences, family
 from ungrok.study.place import Comparison
 from ungrok.study.statistics import Estimate
+from ungrok.study.units import Units, units_of
 from ungrok.train.stages import stage_name, step_of
 
 Floats = NDArray[np.float64]
@@ -49,7 +50,7 @@ class FiledEnd(Schema):
 
 
 class FiledMeasure(Schema):
-    """A measure on both sides of the headline's comparison, and what it says of the paper's statement that it falls, or stays."""
+    """A measure on both sides of a comparison of the headline, and what it says of the paper's statement that it falls, or stays."""
 
     comparison: str = Field(description="the earlier and the later side, with an arrow between them")
     forget: str = Field(description="label of the forget split; two with an arrow where the sides differ in it")
@@ -145,11 +146,11 @@ def _order(view: View, end: FiledEnd) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """A measure on both sides, by seed.
+    """A measure on both sides, by unit of inference.
 
     Args:
         about: Fields of :class:`FiledMeasure` that say what was measured.
-        sides: Shape (seeds, 2), earlier first; nan where a seed lacks one.
+        sides: Shape (units, 2), earlier first; nan where a unit lacks one.
         nulls: The same of the null; None where there is none.
         falls: Whether the paper says that it falls; else that it stays.
 
@@ -162,13 +163,13 @@ class _Pairs:
 
     @property
     def known(self) -> Floats:
-        """The rows of seeds that have both sides."""
+        """The rows of units that have both sides."""
         kept: Floats = self.sides[~np.isnan(self.sides).any(axis=1)]
         return kept
 
 
 def measures(view: View, alpha: float, *, exploratory: bool = False) -> list[FiledMeasure]:
-    """Return the measures of the paper's tables on both sides of the headline's comparison, each with a word.
+    """Return the measures of the paper's tables on both sides of the headline's comparisons, each with a word.
 
     The measures are a family of their own: their intervals hold together (see :func:`ungrok.study.inference.family`). A fall that the
     paper claims is supported where the interval of earlier minus later lies above 0 and, of a measure with a null, that of what
@@ -181,9 +182,8 @@ def measures(view: View, alpha: float, *, exploratory: bool = False) -> list[Fil
         exploratory: Whether no word may be given, because the headline family was fixed only after results existed.
 
     """
-    headline = resolved(view.recipe)
-    sides = headline.compare if headline else None
-    compared = [one for one in view.comparisons if one.sides == sides]
+    headline, units = resolved(view.recipe), units_of(view.recipe)
+    compared = [one for one in view.comparisons if headline and one.sides in headline.pairs]
     pairs = [pair for one in compared for pair in (*_fallen(view, one), *_groups(view, one)) if len(pair.known)]
     rows = [Differences(pair.sides[:, 0] - pair.sides[:, 1]) for pair in pairs]
     beyond = {
@@ -191,20 +191,22 @@ def measures(view: View, alpha: float, *, exploratory: bool = False) -> list[Fil
         for place, pair in enumerate(pairs)
         if pair.nulls is not None and not np.isnan(pair.sides - pair.nulls).any(axis=1).all()
     }
-    tested = family([*rows, *beyond.values()], len(view.recipe.seeds), alpha) if rows else []
+    tested = family([*rows, *beyond.values()], len(units), alpha) if rows else []
     conditions = dict(zip(beyond, tested[len(rows) :], strict=True))
     return [
-        _filed(pair, estimate, conditions.get(place), exploratory=exploratory)
+        _filed(pair, estimate, conditions.get(place), units, exploratory=exploratory)
         for place, (pair, estimate) in enumerate(zip(pairs, tested, strict=False))
     ]
 
 
-def _filed(pair: _Pairs, estimate: Estimate, beyond: Estimate | None, *, exploratory: bool) -> FiledMeasure:
+def _filed(
+    pair: _Pairs, estimate: Estimate, beyond: Estimate | None, units: Units, *, exploratory: bool
+) -> FiledMeasure:
     word, note = _word(pair, estimate, beyond)
     if exploratory or estimate.n < FEWEST:
         word, note = (
             "exploratory",
-            f"fewer than {FEWEST} seeds" if estimate.n < FEWEST else "looked at otherwise before",
+            f"fewer than {FEWEST} {units.noun}" if estimate.n < FEWEST else "looked at otherwise before",
         )
     left, right = pair.known.mean(axis=0)
     nulls = (None, None) if pair.nulls is None else np.nanmean(pair.nulls, axis=0)
@@ -258,11 +260,11 @@ def _place(compared: Comparison) -> dict[str, str]:
 
 
 def _both(view: View, table: pd.DataFrame, compared: Comparison) -> Floats:
-    """Return values on both sides by seed, shape (seeds, 2); nan where there is none."""
+    """Return values on both sides by unit of inference, shape (units, 2); nan where there is none."""
     columns = []
     for side, forget in zip(compared.sides, compared.forgets, strict=True):
         here = (table["arm"] == side.arm) & (table["forget"] == forget)
         here &= table["stage"].isna() | (table["stage"] == stage_name(side.stage))
         values = table[here].groupby("seed")["value"].first()
         columns.append(values.reindex(view.recipe.seeds).to_numpy(dtype=float))
-    return np.stack(columns, axis=1)
+    return units_of(view.recipe).means(np.stack(columns, axis=1))

@@ -74,6 +74,8 @@ def calibrate(
 ) -> Calibration:
     """Judge a study again and again with the sides of its headline comparison swapped in random seeds.
 
+    Of a headline with several comparisons it is the first alone: sides that two of them share cannot be swapped in both.
+
     Args:
         replicates: The paths of the study, as for :func:`~ungrok.study.claims.judge.judge_paths`.
         recipe: Its recipe.
@@ -117,7 +119,8 @@ def _headline_alone(recipe: Recipe) -> Recipe:
     headline = resolved(recipe)
     if headline is None:
         raise RecipeError("claims.compare: is empty, so there are no words to try")
-    only = {"compare": [headline.compare], "targets": [headline.target], "headline": headline}
+    alone = headline.model_copy(update={"also": []})
+    only = {"compare": [headline.compare], "targets": [headline.target], "headline": alone}
     return recipe.model_copy(update={"claims": recipe.claims.model_copy(update=only)})
 
 

@@ -143,6 +143,8 @@ def _claims(claims: Mapping[str, Any], families: dict[str, Members]) -> dict[str
     pair = headline.get("compare") if isinstance(headline, Mapping) else None
     if len(_pairs(pair, families)) > 1:
         raise ValueError(f"claims.headline.compare: {shown(pair)} names a whole family; name one of its members")
+    if isinstance(headline, Mapping) and isinstance(headline.get("also"), list):
+        claims["headline"] = {**headline, "also": [m for other in headline["also"] for m in _pairs(other, families)]}
     return claims
 
 

@@ -24,6 +24,7 @@ from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE
 from ungrok.study.track import PATH, PLACE, tracks
+from ungrok.study.units import unit_rows
 
 OUTCOMES = {
     "damage": "test accuracy of the oracle less that at the matched dose (without an oracle, its fall since the start), a diverged model being the most",
@@ -111,6 +112,8 @@ def losses(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
 def changes(rows: pd.DataFrame, mechanism: pd.DataFrame, recipe: Recipe, doses: Mapping[str, Doses]) -> pd.DataFrame:
     """Return how far measures, test accuracy and costs are from those of the same seed at the first stage of the base arm.
 
+    Where seeds are swapped in pairs these are means over pairs; see :func:`ungrok.study.units.unit_rows`.
+
     Returns:
         Columns seed, arm, stage, forget, analysis, measure, on, layer, change, accuracy and one per outcome; every
         place but the first stage of the base arm.
@@ -125,8 +128,7 @@ def changes(rows: pd.DataFrame, mechanism: pd.DataFrame, recipe: Recipe, doses: 
     joined = whole[~first].merge(whole[first], on=same, suffixes=("", "_first"))
     for name in RANKED:
         joined[name] = joined[name] - joined[f"{name}_first"]
-    kept: pd.DataFrame = joined[CHANGES]
-    return kept
+    return unit_rows(recipe, joined[CHANGES], [*PLACE[1:], *MEASURE])
 
 
 def mediation(points: pd.DataFrame, alpha: float) -> pd.DataFrame:

@@ -66,7 +66,12 @@ HeadlineMetric = Literal[
     "oracle_gap",
     "spread",
     "beyond_oracle",
+    "extraction_forget",
+    "extraction_retain",
 ]
+
+Pair = tuple[Side, Side]
+"""What is compared, the earlier side first."""
 
 
 def _as_sides(pair: Any) -> Any:
@@ -79,18 +84,31 @@ def _as_sides(pair: Any) -> Any:
 class Headline(Schema):
     """The rows that are judged together, in which alone words are given; what is left out is chosen by default."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"forget"})
+    optional: ClassVar[frozenset[str]] = frozenset({"forget", "also"})
 
-    compare: tuple[Side, Side] | None = Field(None, description="one of claims.compare; the first when null")
+    compare: Pair | None = Field(None, description="one of claims.compare; the first when null")
+    also: list[Pair] = Field([], description="others of claims.compare that are judged with it")
     target: float | Literal["oracle"] | None = Field(
         None, description="one of claims.targets; the first that is a number when null"
     )
     forget: list[str] | None = Field(None, min_length=1, description="labels of forget splits; all when null")
     metrics: list[HeadlineMetric] | None = Field(
-        None, min_length=1, description="per method and forget split; as many as give at most 60 rows when null"
+        None,
+        min_length=1,
+        description="per method and forget split; when null as many as give at most 60 rows, without those of extraction",
     )
 
     _sides = field_validator("compare", mode="before")(staticmethod(_as_sides))
+
+    @field_validator("also", mode="before")
+    @classmethod
+    def _pairs_of_sides(cls, pairs: Any) -> Any:
+        return [_as_sides(pair) for pair in pairs] if isinstance(pairs, list | tuple) else pairs
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The comparisons of a family with nothing left open, ``compare`` first."""
+        return [*([self.compare] if self.compare else []), *self.also]
 
 
 class Claims(Schema):
@@ -98,7 +116,7 @@ class Claims(Schema):
 
     optional: ClassVar[frozenset[str]] = frozenset({"headline", "learned"})
 
-    compare: list[tuple[Side, Side]] = Field([], description="pairs of sides, the earlier one first")
+    compare: list[Pair] = Field([], description="pairs of sides, the earlier one first")
     targets: list[float | Literal["oracle"]] = Field([0.1, 0.5, "oracle"], min_length=1)
     dose: float = Field(
         1.0, gt=0, le=1, description="matched dose of methods that make updates, as a share of their updates"
@@ -163,11 +181,15 @@ class Claims(Schema):
 
     @model_validator(mode="after")
     def _listed(self) -> Claims:
-        pair, target = self.headline.compare, self.headline.target
-        if pair is not None and pair not in self.compare:
-            raise ValueError(f"headline.compare: {' → '.join(side.label for side in pair)} is not in claims.compare")
-        compared = pair or next(iter(self.compare), ())
-        if self.headline.forget and any(side.forget for side in compared):
+        pair, also, target = self.headline.compare, self.headline.also, self.headline.target
+        compared = [*([pair] if pair else self.compare[:1]), *also]
+        for key, one in [*([("compare", pair)] if pair else []), *(("also", one) for one in also)]:
+            label = " → ".join(side.label for side in one)
+            if one not in self.compare:
+                raise ValueError(f"headline.{key}: {label} is not in claims.compare")
+            if key == "also" and compared.count(one) > 1:
+                raise ValueError(f"headline.also: {label} is in the family more than once")
+        if self.headline.forget and any(side.forget for one in compared for side in one):
             raise ValueError(
                 "headline.forget: the comparison names its forget splits already; leave one of the two out"
             )

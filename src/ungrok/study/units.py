@@ -15,6 +15,8 @@ from ungrok.study.seeding import Seeds
 from ungrok.train.exposure import Assignment
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ungrok.study.recipe import Recipe
     from ungrok.train import Training
 
@@ -80,6 +82,40 @@ def units_of(recipe: Recipe) -> Units:
 def drawing(recipe: Recipe, seed: int) -> int:
     """Return the seed that draws data, groups and forget splits for a seed: of a swapped pair the even one, for both."""
     return seed - seed % 2 if swaps(recipe) else seed
+
+
+def unit_values(recipe: Recipe, table: pd.DataFrame) -> Floats:
+    """Return the values of a table by unit: means over the seeds of each, without the units of which a seed lacks one.
+
+    Args:
+        recipe: Says which seeds are a unit.
+        table: One row a seed, whose number is the index.
+
+    Returns:
+        Shape (units, columns).
+
+    """
+    means = units_of(recipe).means(table.reindex(recipe.seeds).to_numpy(dtype=np.float64))
+    whole: Floats = means[~np.isnan(means).any(axis=1)]
+    return whole
+
+
+def unit_rows(recipe: Recipe, table: pd.DataFrame, same: list[str]) -> pd.DataFrame:
+    """Return a table with one row a unit in the place of one a seed.
+
+    Args:
+        recipe: Says which seeds are a unit.
+        table: The column ``seed``, those named in ``same``, and numbers.
+        same: Columns that tell the rows of one seed apart.
+
+    Returns:
+        Where seeds are paired, the means of rows that both seeds of a pair have, with the even seed for both; else the table itself.
+
+    """
+    if not swaps(recipe):
+        return table
+    paired = table.assign(seed=[drawing(recipe, seed) for seed in table["seed"]]).groupby(["seed", *same], sort=False)
+    return paired.mean()[paired.size() == 2].reset_index()
 
 
 def assignment(recipe: Recipe, training: Training, seed: int) -> Assignment | None:

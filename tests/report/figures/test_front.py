@@ -80,3 +80,14 @@ def test_several_splits_are_named_in_the_headings(study, style):
 
 def test_without_verdicts_there_is_no_picture(study, style):
     assert list(front(study(claims={"targets": [0.1]}))) == []
+
+
+def test_other_comparisons_of_the_family_stand_in_tables_alone(study, style):
+    flat = [{"arm": "sam", "stage": "grokked"}, "grokked"]
+    claims = {"compare": [["pre_grok", "grokked"], flat], "targets": [0.1, "oracle"]}
+    arms = {"sam": {"trajectory": {"sam": {"rho": 0.05}}}}
+    one, two = (study(arms=arms, claims=claims | {"headline": own}) for own in ({}, {"also": [flat]}))
+    assert len(headline_verdicts(two)) == 2 * len(headline_verdicts(one))
+    (_, (_, *first)), (_, (_, *second)) = panels(one), panels(two)
+    assert [labels(axes) for axes in first] == [labels(axes) for axes in second] != []
+    assert {v.comparison.label for v in headline_verdicts(two)} == {"pre_grok → grokked", "sam/grokked → grokked"}

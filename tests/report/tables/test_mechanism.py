@@ -117,3 +117,17 @@ def test_what_is_predicted_is_what_was_computed(measured_study):
 
 def test_texts_hold_no_code(measured_study):
     assert not [table for table in tables(Mechanism(measured_study)) if "{" in table.title + table.how]
+
+
+def test_a_pair_of_swapped_seeds_is_one_observation(swapped_study, measures, with_measures):
+    """The early group has 0.1 more, and what its examples alone are worth, which cancels in the pair."""
+    base, planted = swapped_study
+    one = with_measures(
+        base,
+        measures(base, "gradient_cosine", lambda *_: 0.0, forget="late-6"),
+        measures(base, "gradient_cosine", lambda seed, *_: 0.1 + planted(seed), forget="early-6"),
+    )
+    *_, table = [t for t in tables(Mechanism(one)) if t.title.startswith("Arms, measures and claims")]
+    row = next(row for row in table.rows if row[1] == "gradient cosine")
+    assert lines(row[3]) == ["0.1", "[0.1,\xa00.1]"]
+    assert "over swapped pairs of seeds" in table.how

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -148,10 +149,23 @@ def test_sides_have_the_names_that_the_reader_is_given(say, hand):
     recipe = hand.tiny(
         "claims.compare=[[grokked, {stage: grokked, arm: fast}]]", "arms={fast: {trajectory: {steps: 100}}}"
     )
-    rows = [row("efficiency", "same_rate", "scrub", math.log(2), 0.1, 1.0, "supported")]
+    one = row("efficiency", "same_rate", "scrub", math.log(2), 0.1, 1.0, "supported")
+    rows = [replace(one, comparison=Comparison(*recipe.claims.compare[0], "class", "class"))]
     (plain,), (named,) = answers(rows, recipe), answers(rows, recipe, lambda side: f"arm {side.arm}")
     assert plain.sentence.startswith("From fast/grokked, compared with grokked, scrub needs")
     assert named.sentence.startswith("From arm fast, compared with arm base, scrub needs")
+    for later, earlier, opening in (
+        ("at the end", "step 40", "At the end, compared with step 40, "),
+        ("arm fast", "at the end", "From arm fast, compared with the end, "),
+        (
+            "at the end, 20 old pairs",
+            "at the end, 20 new pairs",
+            "At the end, for 20 old pairs compared with 20 new pairs, ",
+        ),
+    ):
+        names = {"fast": later, "base": earlier}
+        (placed,) = answers(rows, recipe, lambda side, names=names: names[side.arm])
+        assert placed.sentence.startswith(opening)
 
 
 def test_one_seed_is_not_several(hand, say):
@@ -248,3 +262,18 @@ def test_a_row_without_a_number_says_what_cannot_be_said(say):
         "it cannot be said whether scrub needs more updates or fewer updates to be relearned beyond the oracle's"
         in answer.sentence
     )
+
+
+def test_every_comparison_of_the_family_has_a_sentence_of_its_own(say, hand):
+    _, row = say
+    flat = "[{arm: sam, stage: grokked}, grokked]"
+    recipe = hand.tiny(
+        f"seeds={list(range(10))}", "arms={sam: {trajectory: {sam: {rho: 0.05}}}}", f"claims.headline={{also: [{flat}]}}",
+        f"claims.compare=[[pre_grok, grokked], {flat}]",
+    )  # fmt: skip
+    first = row("efficiency", "same_rate", "scrub", 1.7, 1.5, 1.9, "supported")
+    other = replace(first, comparison=Comparison(*recipe.claims.compare[1], "class", "class"), word="inconclusive")
+    made = answers([first, other], recipe)
+    assert [answer.word for answer in made] == ["supported", "inconclusive"]
+    assert made[0].sentence.startswith("After grokking, scrub needs")
+    assert made[1].sentence.startswith("From grokked, compared with sam/grokked, whether scrub needs")

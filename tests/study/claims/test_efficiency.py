@@ -56,6 +56,12 @@ def test_pairs_in_which_neither_gets_there_are_undecided_and_count_as_equal(hand
     assert verdict["effect"] == pytest.approx((math.log(5 / 3) + 5 * math.log(2)) / 8)
 
 
+def test_getting_there_with_the_last_update_wins_against_not_getting_there(hand):
+    verdicts = hand.verdicts(hand.recipe(), *hand.pairs([100] * 8, [None] * 7 + [100]))
+    verdict = hand.pick(verdicts, "efficiency", "updates")
+    assert (verdict["effect"], tuple(verdict["wins"])) == (0, (0, 7, 1))
+
+
 def test_no_difference_cannot_be_claimed_where_a_path_never_got_there(hand):
     verdict = hand.pick(
         hand.verdicts(hand.recipe(), *hand.pairs([30] * 7 + [None], [30] * 7 + [None])), "efficiency", "updates"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ungrok.core.errors import RecipeError
 from ungrok.study.claims.headline import (
     METRICS,
     MOST,
+    NAMED,
     NEEDS,
     covers,
     judged,
@@ -18,6 +21,8 @@ from ungrok.study.claims.headline import (
 )
 from ungrok.study.loading import load
 from ungrok.study.recipe_blocks import Headline
+
+TEXT = Path(__file__).parents[1] / "tiny-text.yaml"
 
 EVERYWHERE = tuple(metric for metric in METRICS if metric not in NEEDS)
 """What needs no block of its own."""
@@ -90,7 +95,7 @@ def test_a_comparison_that_names_a_forget_split_has_one(hand):
     [
         ("gradient_ascent", True, METRICS),
         ("gradient_ascent", False, tuple(metric for metric in METRICS if metric != "own_rate")),
-        ("nabla_tau", False, ("distance", "damage", "durability", "oracle_gap", "spread", "beyond_oracle")),
+        ("nabla_tau", False, ("distance", "damage", "durability", "oracle_gap", "spread", "beyond_oracle", *NAMED)),
         ("retrain", False, ()),
     ],
 )
@@ -129,7 +134,7 @@ def test_metrics_of_attacks_belong_to_recipes_that_attack(hand):
     stress, lasting, both = (hand.tiny(own, *blocks) for blocks in (BLOCKS[:1], BLOCKS[1:], BLOCKS))
     assert set(resolved(stress).metrics) - set(EVERYWHERE) == {"durability"}
     assert set(resolved(lasting).metrics) - set(EVERYWHERE) == {"lasting", "price"}
-    assert resolved(both).metrics == [metric for metric in METRICS if metric != "beyond_oracle"]
+    assert resolved(both).metrics == [metric for metric in METRICS if metric not in ("beyond_oracle", *NAMED)]
     # Durability has two rows: updates to be relearned, and the worst gap.
     counts = [rows_of(recipe, resolved(recipe)) for recipe in (plain, stress, lasting, both)]
     assert counts == [5, 7, 7, 9]
@@ -198,3 +203,51 @@ def test_durability_where_nothing_is_attacked_at_the_place_of_the_family_is_refu
         RecipeError, match=r"claims\.headline\.metrics: durability needs an attack at 0\.1; add it to stress\.places"
     ):
         resolved(recipe)
+
+
+def test_extraction_is_judged_where_a_language_recipe_names_it(hand):
+    """By default it is left out, so that families of studies that were judged before stay what they were."""
+    methods = "unlearn=[{kind: gradient_ascent}, {kind: npo}]"
+    plain = load(str(TEXT), [methods])
+    assert not {*NAMED} & {*resolved(plain).metrics}
+    named = load(str(TEXT), [methods, "claims.headline={metrics: [same_rate, extraction_forget, extraction_retain]}"])
+    assert (resolved(named).metrics, rows_of(named, resolved(named))) == (["same_rate", *NAMED], 2 * 3)
+    with pytest.raises(
+        RecipeError,
+        match=r"claims\.headline\.metrics: extraction_retain needs a language model, which problem 'digits' has not",
+    ):
+        resolved(hand.tiny("claims.headline={metrics: [extraction_retain]}"))
+
+
+THREE = (
+    "unlearn=[{kind: gradient_ascent}]",
+    "arms={sam: {trajectory: {sam: {rho: 0.05}}}}",
+    "claims.compare=[[pre_grok, grokked], [{arm: sam, stage: grokked}, grokked], [memorized, grokked]]",
+    "stages=[memorized, pre_grok, grokked]",
+)
+
+SAM = "[{arm: sam, stage: grokked}, grokked]"
+
+
+def test_a_family_may_hold_several_comparisons(hand):
+    one, two = hand.tiny(*THREE), hand.tiny(*THREE, f"claims.headline={{also: [{SAM}]}}")
+    assert [[side.label for side in pair] for pair in resolved(two).pairs] == [
+        ["pre_grok", "grokked"],
+        ["sam/grokked", "grokked"],
+    ]
+    assert rows_of(two, resolved(two)) == 2 * rows_of(one, resolved(one)) > 0
+    assert "also" not in resolved(one).spec()
+    assert "also" not in hand.tiny(*THREE, "claims.headline={metrics: [damage]}").spec()["claims"]["headline"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("{also: [[grokked, memorized]]}", r"headline\.also: grokked → memorized is not in claims\.compare"),
+        (f"{{also: [{SAM}, {SAM}]}}", r"headline\.also: sam/grokked → grokked is in the family more than once"),
+        ("{also: [[pre_grok, grokked]]}", r"headline\.also: pre_grok → grokked is in the family more than once"),
+    ],
+)
+def test_other_comparisons_that_cannot_be_judged_are_refused(hand, given, message):
+    with pytest.raises(RecipeError, match=message):
+        hand.tiny(*THREE, f"claims.headline={given}")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from ungrok.recipes import shipped
+from ungrok.study import inference
 from ungrok.study.claims import Doses, judge, judge_paths, paths_of
 from ungrok.study.claims.headline import METRICS, NEEDS, resolved
 from ungrok.study.claims.judge import all_paths_of
@@ -193,3 +194,36 @@ def test_paths_of_every_draw_are_given_apart(hand):
     every = all_paths_of(rows)
     assert [[track.at(0.1)["dose"] for track in paths.values()] for paths in every] == [[10], [11]]
     assert paths_of(rows).keys() == every[0].keys()
+
+
+def test_several_comparisons_are_one_family(hand):
+    """Their rows stand in one test, so each has the p-value that it has among the rows of both."""
+    family, flat = "metrics: [same_rate]", "[{arm: sam, stage: grokked}, grokked]"
+    sam = (
+        "arms={sam: {trajectory: {sam: {rho: 0.05}}}}",
+        f"claims.compare=[[pre_grok, grokked], {flat}]",
+        "claims.targets=[0.1]",
+    )
+    recipe = hand.recipe(*sam, f"claims.headline={{{family}, also: [{flat}]}}")
+    hits = {
+        ("base", "pre_grok"): lambda s: 60 + s,
+        ("base", "grokked"): lambda s: 30 + (s % 3),
+        ("sam", "grokked"): lambda s: 30 + 5 * (s % 2),
+    }
+    rows = [
+        row | {"arm": arm}
+        for (arm, stage), hit in hits.items()
+        for s in hand.seeds
+        for row in hand.path(s, stage, hit(s))
+    ]
+    table = pd.DataFrame(rows).astype({"reached_0.1": "boolean", "reached_oracle": "boolean"})
+    judged = [v for v in judge(table, recipe, {"gradient_ascent": Doses(100.0, 50.0)}) if v.headline]
+    assert [v.comparison.label for v in judged] == ["pre_grok → grokked", "sam/grokked → grokked"]
+    d = [
+        [np.log((60 + s) / (30 + s % 3)) for s in hand.seeds],
+        [np.log((30 + 5 * (s % 2)) / (30 + s % 3)) for s in hand.seeds],
+    ]
+    expected = inference.family([inference.Differences(each) for each in d], 8, 0.05)
+    assert [v.effect.value for v in judged] == pytest.approx([np.mean(each) for each in d])
+    assert [v.effect.interval for v in judged] == [pytest.approx((one.low, one.high)) for one in expected]
+    assert judged[0].word == "supported"

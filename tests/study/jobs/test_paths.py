@@ -4,7 +4,7 @@ import pytest
 
 from ungrok.methods import UNLEARNERS
 from ungrok.study.jobs.blocks import Forget
-from ungrok.study.jobs.paths import PathSpec, matched_dose
+from ungrok.study.jobs.paths import PathSpec, arrived, matched_dose
 from ungrok.study.recipe_blocks import BatchSizes
 
 
@@ -36,3 +36,9 @@ def test_updates_are_guessed_from_epochs(settings, updates):
     forget = Forget.model_validate({"kind": "class", "seed": 1})
     spec = PathSpec(unlearn=method(**settings), forget=forget, seed=1, batches=BatchSizes())
     assert spec.updates() == updates
+
+
+def test_a_dose_counts_up_to_rounding():
+    """Strengths scaled along a path end within a few units in the last place of the one that was asked for."""
+    assert [arrived(dose, 0.3) for dose in (0.1 + 0.2, 0.3 * (1 - 1e-15), 0.3, 0.5)] == [True] * 4
+    assert [arrived(dose, 100.0) for dose in (0.0, 99.0, 99.9999)] == [False] * 3

@@ -47,8 +47,9 @@ Line = Verdict | str
 
 
 def front(view: View) -> Iterator[Picture]:
-    """Plot the training curve beside the headline family: ratios and percentage points in panels of their own."""
+    """Plot the training curve beside the headline family's first comparison: ratios and percentage points in panels of their own."""
     family = headline_verdicts(view)
+    family = [v for v in family if v.comparison.sides == family[0].comparison.sides]
     panels = [
         lines
         for scale in ("log ratio", "difference")

@@ -35,7 +35,7 @@ class Tried:
 
     Args:
         table: One row per seed and rate that reached the target: ``seed``, ``rate``, ``updates``, ``damage`` and ``chosen``.
-        seeds: Number of seeds.
+        seeds: Number of seeds that had anything to forget.
 
     """
 
@@ -54,12 +54,13 @@ def limit(view: View) -> float:
 
 
 def tried(view: View, arm: str, stage: str, forget: str, method: str) -> Tried:
-    """Return what every seed of a stage took at every rate, and which rate was chosen for it."""
+    """Return what every seed of a stage that had anything to forget took at every rate, and which rate was chosen for it."""
     places = {
         rate: view.tracks(Place(arm, stage, forget, label)) for rate, label in every_rate(view, method).items() if rate
     }
-    seeds = [seed for seed in view.recipe.seeds if any(seed in paths for paths in places.values())]
     target, damage = number_of(view), limit(view)
+    there = {seed: path for paths in places.values() for seed, path in paths.items()}
+    seeds = [seed for seed in view.recipe.seeds if seed in there and there[seed].status(target) != "nothing"]
     rows: list[dict[str, Any]] = []
     for seed in seeds:
         own = {rate: paths[seed] for rate, paths in places.items() if seed in paths}

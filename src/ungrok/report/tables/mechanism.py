@@ -18,6 +18,7 @@ from ungrok.study.claims import Verdict
 from ungrok.study.mediation import MEASURE, OUTCOMES
 from ungrok.study.place import Comparison
 from ungrok.study.statistics import sign_flip
+from ungrok.study.units import unit_values, units_of
 
 ENOUGH = 5
 """Draws of a null from which on its quantiles are shown."""
@@ -60,12 +61,12 @@ def _together(mechanism: Mechanism, compared: list[Comparison], forget: str) -> 
             [_at(group, (side.arm, str(side.stage)), split) for side, split in zip(c.sides, c.forgets, strict=True)]
             for c in compared
         ]
-        rows.append(["measure", *named(key), *(_change_cell(*pair) for pair in ends)])
+        rows.append(["measure", *named(key), *(_change_cell(mechanism, *pair) for pair in ends)])
     how = (
         "One column per comparison. Claims: the median effect over methods at the headline's target, and in how many it agrees with the paper; "
         "ratios of updates, distances and spreads (earlier ÷ later), differences of accuracies in percentage points. Measures: "
-        "change from the first side to the second before unlearning, paired by seed, with its interval. An arm that moves a measure and no claim "
-        "speaks against the measure."
+        f"change from the first side to the second before unlearning, paired by seed, with its interval over {units_of(mechanism.view.recipe).noun}. An "
+        "arm that moves a measure and no claim speaks against the measure."
     )
     columns = ["", "what", "on", *map(mechanism.view.names.comparison, compared)]
     yield Table(f"Arms, measures and claims, {forget}", how, columns, rows, keys=3)
@@ -152,11 +153,12 @@ def _effect_cell(verdicts: list[Verdict], comparison: Comparison) -> str | Cell:
     return Cell((estimate(middle), f"agrees in {positive} of {len(values)}"))
 
 
-def _change_cell(first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
-    both = first.merge(last, on="seed", suffixes=("_first", "_last")).dropna(subset=["value_first", "value_last"])
-    if both.empty:
+def _change_cell(mechanism: Mechanism, first: pd.DataFrame, last: pd.DataFrame) -> str | Cell:
+    by_seed = [table.set_index("seed")["value"].astype(float) for table in (first, last)]
+    changes = unit_values(mechanism.view.recipe, (by_seed[1] - by_seed[0]).to_frame())
+    if not len(changes):
         return MISSING
-    change = sign_flip((both["value_last"] - both["value_first"]).to_numpy(dtype=float))
+    change = sign_flip(changes[:, 0])
     return Cell((number(change.effect), bracketed(number(change.low), number(change.high))))
 
 

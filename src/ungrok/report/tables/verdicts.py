@@ -27,6 +27,11 @@ HEADS: dict[Key, tuple[str, str]] = {
     ("stability", ""): ("spread of damage over seeds", "spread"),
     ("oracle_gap", ""): ("change of the oracle gap", "oracle gap"),
     ("beyond_oracle", ""): ("left beyond the oracle at the matched dose", "left beyond the oracle"),
+    ("extraction", "forget"): (
+        "extraction of forgotten pairs left beyond the oracle at the matched dose",
+        "extraction left",
+    ),
+    ("extraction", "retain"): ("extraction of retained pairs lost beyond the oracle", "extraction lost"),
     ("durability", "relearning"): ("speed of relearning, the oracle's divided out", "relearning"),
     ("durability", "attacks"): ("worst gap under attack", "worst gap"),
 }

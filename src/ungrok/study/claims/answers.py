@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ WORDINGS = {
     ("durability", "relearning"): Wording("needs", "need", "more updates", "fewer updates", "to be relearned beyond the oracle's"),
     ("durability", "attacks"): Wording("gives", "give", "less", "more", "back beyond the oracle under the worst attack"),
     ("stability", ""): Wording("spreads", "spread", "less", "more", "over seeds"),
+    ("extraction", "forget"): Wording("leaves", "leave", "less", "more", "to extract of forgotten pairs beyond the oracle after as many updates"),
+    ("extraction", "retain"): Wording("loses", "lose", "less", "more", "of what can be extracted of other pairs beyond what retraining loses too"),
     ("beyond_oracle", ""): Wording("leaves", "leave", "less", "more", "beyond the oracle after as many updates"),
     ("oracle_gap", ""): Wording("ends", "end", "nearer to retraining", "farther from retraining", "compared with its start"),
 }  # fmt: skip
@@ -79,7 +82,7 @@ class Answer:
 
 
 def answers(verdicts: Sequence[Verdict], recipe: Recipe, name: Callable[[Side], str] | None = None) -> list[Answer]:
-    """Return an answer per claim that has rows in the headline family, in the order of reports.
+    """Return an answer per claim and comparison that have rows in the headline family, in the order of reports.
 
     Args:
         verdicts: The verdicts of the study.
@@ -88,11 +91,11 @@ def answers(verdicts: Sequence[Verdict], recipe: Recipe, name: Callable[[Side], 
 
     """
     headline = resolved(recipe)
-    if headline is None or headline.compare is None:
+    if headline is None:
         return []
-    opening, every = _opening(*headline.compare, name), []
-    for claim in every_claim():
-        own = [verdict for verdict in verdicts if verdict.headline and verdict.claim.kind == claim.kind]
+    family, every = [verdict for verdict in verdicts if verdict.headline], []
+    for claim, pair in itertools.product(every_claim(), headline.pairs):
+        own = [verdict for verdict in family if (verdict.claim.kind, verdict.comparison.sides) == (claim.kind, pair)]
         readings = list(dict.fromkeys(verdict.reading for verdict in own))
         if not own:
             continue
@@ -100,7 +103,7 @@ def answers(verdicts: Sequence[Verdict], recipe: Recipe, name: Callable[[Side], 
         words = [_word(group) for group in groups]
         parts = "; ".join(_phrase(group) for group in groups)
         rate = ". The rate decides" if _turned(dict(zip(readings, words, strict=True))) else ""
-        sentence = f"{opening}, {parts}; {_seeds(own, units_of(recipe))}{rate}."
+        sentence = f"{_opening(*pair, name)}, {parts}; {_seeds(own, units_of(recipe))}{rate}."
         every.append(Answer(claim, _together(words), sentence, _overturned(own, readings)))
     return every
 
@@ -110,7 +113,12 @@ def opened(side: Side, name: Callable[[Side], str] | None) -> str:
     known = {"pre_grok": "before grokking", "grokked": "after grokking"}
     if side.arm == BASE and not side.forget and str(side.stage) in known:
         return known[str(side.stage)]
-    return f"from {(name or _label)(side)}"
+    return _placed((name or _label)(side))
+
+
+def _placed(name: str) -> str:
+    """Return the name of a side with a preposition, if it has none yet."""
+    return name if name.startswith(("at ", "before ", "after ")) else f"from {name}"
 
 
 def _label(side: Side) -> str:
@@ -122,8 +130,13 @@ def _opening(left: Side, right: Side, name: Callable[[Side], str] | None) -> str
     same = left.arm == right.arm and not (left.forget or right.forget)
     if same and str(right.stage) == "grokked" and str(left.stage) in ("pre_grok", "memorized"):
         return "After grokking"
-    own = name or _label
-    return f"From {own(right)}, compared with {own(left)}"
+    later, earlier = (name or _label)(right), (name or _label)(left)
+    stage, _, forgotten = later.partition(", ")
+    if forgotten and earlier.startswith(f"{stage}, "):
+        said = f"{_placed(stage)}, for {forgotten} compared with {earlier.removeprefix(f'{stage}, ')}"
+    else:
+        said = f"{_placed(later)}, compared with {earlier.removeprefix('at ')}"
+    return said[0].upper() + said[1:]
 
 
 def _word(rows: Sequence[Verdict]) -> AnswerWord:

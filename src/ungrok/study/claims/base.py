@@ -360,8 +360,8 @@ class Claim(Schema):
         """
         return None
 
-    def headline_place(self, place: At, evidence: Evidence) -> At:  # noqa: ARG002
-        """Return where the headline family reads this claim, given the headline's place: its target, or the end of the path."""
+    def headline_place(self, place: At, evidence: Evidence, finding: Finding) -> At:  # noqa: ARG002
+        """Return where the headline family reads a finding of this claim, given its own place: its target, or the end of the path."""
         return place
 
     def sentence(self, later: str = "later stage") -> str:

@@ -33,7 +33,7 @@ class BeyondOracle(Claim):
         """Return ``beyond_oracle``."""
         return self.kind
 
-    def headline_place(self, place: At, evidence: Evidence) -> At:  # noqa: ARG002
+    def headline_place(self, place: At, evidence: Evidence, finding: Finding) -> At:  # noqa: ARG002
         """Return the matched dose, wherever the other claims are read."""
         return evidence.matched
 

@@ -46,7 +46,7 @@ class Collateral(Claim):
                 ("TA drop", "TA", True),
             ):
                 if evidence.has(column):
-                    yield self._at(evidence, read, metric, column, from_start=from_start)
+                    yield loss_at(self, evidence, read, metric, column, from_start=from_start)
         lasting = evidence.lasting()
         if lasting is not None:
             yield from self._price(evidence, lasting)
@@ -58,37 +58,52 @@ class Collateral(Claim):
             for when, suffix in (("", ""), (" after repair", AFTER)):
                 if evidence.has(metric):
                     place = read._replace(reading="lasting")
-                    price = self._at(evidence, place, metric + when, metric, suffix, from_start=from_start)
+                    price = loss_at(self, evidence, place, metric + when, metric, suffix, from_start=from_start)
                     yield replace(price, identical=identical)
 
-    def _at(
-        self, evidence: Evidence, read: Reading, metric: str, column: str, suffix: str = "", *, from_start: bool
-    ) -> Finding:
-        def fallen(track: Track, row: Row | None) -> float | None:
-            return fall(track, row, column, suffix)
 
-        def lost(track: Track, row: Row | None) -> float | None:
-            if from_start:
-                return fallen(track, row)
-            retrained, now = number(track.start, f"oracle_{column}"), number(row, column + suffix)
-            return None if retrained is None or now is None else retrained - now
+def loss_at(
+    claim: Claim, evidence: Evidence, read: Reading, metric: str, column: str, suffix: str = "", *, from_start: bool
+) -> Finding:
+    """Return the finding of what of a score is lost at a place.
 
-        notes = read.notes
-        sides = evidence.read(lambda track: lost(track, read.row(track)), read.pairs)
-        if not sides.n and read.pairs:
-            reached = evidence.read(lambda track: number(read.row(track), column + suffix), read.pairs)
-            notes = (Note("oracle_lacks", {"accuracy": column}) if reached.n else Note("never_both"), *notes)
-        elif sides.n < len(read.pairs) and not suffix:
-            # Damage can only be larger where a path has not come as far yet, if it grows along the path.
-            least = evidence.read(lambda track: lost(track, read.row(track) or track.end), read.pairs)
-            notes = (*notes, Note("at_least", {"before": mean(least.left), "after": mean(least.right)}))
-        margin = evidence.claims.margins.collateral
-        values = sides if sides.n else None
-        also = None
-        if values is not None and not from_start:
-            # Where the sides differ in what retraining loses, they differ beyond it without any damage.
-            also = evidence.read(lambda track: fallen(track, read.row(track)), read.pairs)
-        return Finding(
-            self, evidence.method, metric, read.at, values, "accuracy", margin, notes, read.reading, accuracy=True,
-            barred=evidence.unequal(read) if read.at.kind == "end" else None, also=also,
-        )  # fmt: skip
+    Args:
+        claim: What it belongs to.
+        evidence: The paths.
+        read: The place.
+        metric: What the finding calls it.
+        column: Column of rows that holds the score.
+        suffix: What the name of the column ends in behind a repair.
+        from_start: Whether it is the drop from the start. Else it is what was lost beyond the oracle, and a word says that the sides differ from the
+            start, too.
+
+    """
+
+    def fallen(track: Track, row: Row | None) -> float | None:
+        return fall(track, row, column, suffix)
+
+    def lost(track: Track, row: Row | None) -> float | None:
+        if from_start:
+            return fallen(track, row)
+        retrained, now = number(track.start, f"oracle_{column}"), number(row, column + suffix)
+        return None if retrained is None or now is None else retrained - now
+
+    notes = read.notes
+    sides = evidence.read(lambda track: lost(track, read.row(track)), read.pairs)
+    if not sides.n and read.pairs:
+        reached = evidence.read(lambda track: number(read.row(track), column + suffix), read.pairs)
+        notes = (Note("oracle_lacks", {"accuracy": column}) if reached.n else Note("never_both"), *notes)
+    elif sides.n < len(read.pairs) and not suffix:
+        # Damage can only be larger where a path has not come as far yet, if it grows along the path.
+        least = evidence.read(lambda track: lost(track, read.row(track) or track.end), read.pairs)
+        notes = (*notes, Note("at_least", {"before": mean(least.left), "after": mean(least.right)}))
+    margin = evidence.claims.margins.collateral
+    values = sides if sides.n else None
+    also = None
+    if values is not None and not from_start:
+        # Where the sides differ in what retraining loses, they differ beyond it without any damage.
+        also = evidence.read(lambda track: fallen(track, read.row(track)), read.pairs)
+    return Finding(
+        claim, evidence.method, metric, read.at, values, "accuracy", margin, notes, read.reading, accuracy=True,
+        barred=evidence.unequal(read) if read.at.kind == "end" else None, also=also,
+    )  # fmt: skip

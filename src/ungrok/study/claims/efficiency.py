@@ -139,7 +139,11 @@ class Efficiency(Claim):
         median = min(float(np.nanmedian(left)), float(np.nanmedian(right)))
         if metric == "updates" and median < COARSE:
             notes = (Note("coarse", {"updates": median}), *notes)
-        fewer, more = int((right < left)[there].sum()), int((right > left)[there].sum())
+        # At the end of a path, one that got there is ahead of one that did not, though both are restricted to the same count.
+        earlier, later = (
+            np.where(done, side, np.inf)[there] for side, done in zip((left, right), reached, strict=True)
+        )
+        fewer, more = int((later < earlier).sum()), int((later > earlier).sum())
         wins = Wins(fewer, more, int(there.sum()) - fewer - more)
         return self._ratio(evidence, reading, metric, at, sides, metric, notes, end if cut else None, wins)
 

@@ -15,13 +15,20 @@ from ungrok.study.recipe_stress import Lasting, Stress, where_label
 METRICS: tuple[HeadlineMetric, ...] = get_args(HeadlineMetric)
 """What is judged per method and forget split, the most telling first."""
 
+LANGUAGE = "a language model"
+
 NEEDS: dict[HeadlineMetric, str] = {
     "lasting": "lasting",
     "price": "lasting",
     "durability": "stress",
     "beyond_oracle": "trajectory.exposure",
+    "extraction_forget": LANGUAGE,
+    "extraction_retain": LANGUAGE,
 }
-"""Metrics that a recipe has only with a block of its own, and the block."""
+"""Metrics that a recipe has only with a block of its own, and the block, or with a language model."""
+
+NAMED: tuple[HeadlineMetric, ...] = ("extraction_forget", "extraction_retain")
+"""Metrics that are judged only where a recipe names them."""
 
 ROWS: dict[HeadlineMetric, int] = {"durability": 2}
 """Rows of a metric per method and forget split, where they are not one."""
@@ -36,8 +43,8 @@ MOST = 60
 def resolved(recipe: Recipe) -> Headline | None:
     """Return the headline family of a recipe with nothing left open; None where nothing is compared.
 
-    By default it is the first comparison at the first target that is a number, with as many metrics as give at most
-    :data:`MOST` rows.
+    By default it is the first comparison at the first target that is a number, with as many metrics, but those of :data:`NAMED`, as
+    give at most :data:`MOST` rows.
 
     Raises:
         RecipeError: If the metrics that the recipe names give more, or if one needs a block that the recipe lacks.
@@ -52,11 +59,12 @@ def resolved(recipe: Recipe) -> Headline | None:
     offered = tuple(
         metric for metric in METRICS if any(_asked(recipe, metric, each, target) for each in recipe.unlearn)
     )
-    metrics = offered if own.metrics is None else tuple(own.metrics)
+    default = tuple(metric for metric in offered if metric not in NAMED)
+    metrics = default if own.metrics is None else tuple(own.metrics)
     lacking = next((metric for metric in metrics if metric not in offered), None)
     if lacking is not None:
         raise RecipeError(f"claims.headline.metrics: {lacking} needs {_lacking(recipe, lacking, target)}")
-    asked = Headline(compare=compare, target=target, forget=own.forget, metrics=list(metrics))
+    asked = Headline(compare=compare, also=own.also, target=target, forget=own.forget, metrics=list(metrics))
     if own.metrics is not None and rows_of(recipe, asked) > MOST:
         raise RecipeError(
             f"claims.headline.metrics: {shown(own.metrics)} give {rows_of(recipe, asked)} rows; at most {MOST} are judged together"
@@ -90,8 +98,8 @@ def last_rows_of(recipe: Recipe, headline: Headline) -> int:
 
 def _rows(recipe: Recipe, headline: Headline) -> Iterator[tuple[str, HeadlineMetric, int]]:
     """Yield the label of every method with each metric by which it is judged, and how many rows that gives."""
-    assert headline.compare is not None
-    splits = 1 if any(side.forget for side in headline.compare) else len(headline.forget or recipe.forget)
+    every = len(headline.forget or recipe.forget)
+    splits = sum(1 if any(side.forget for side in pair) else every for pair in headline.pairs)
     searched = recipe.searched()
     for method in recipe.unlearn:
         possible = judged(method, searched=method.label in searched)
@@ -121,6 +129,8 @@ def _asked(recipe: Recipe, metric: HeadlineMetric, method: Unlearner, target: Ta
         return True
     if metric == "beyond_oracle":
         return recipe.trajectory.exposure is not None
+    if NEEDS[metric] == LANGUAGE:
+        return recipe.problem.family == "language"
     if not asked_of(recipe, NEEDS[metric], method.label):
         return False
     place = "end" if method.self_stopping else target
@@ -129,6 +139,8 @@ def _asked(recipe: Recipe, metric: HeadlineMetric, method: Unlearner, target: Ta
 
 def _lacking(recipe: Recipe, metric: HeadlineMetric, target: Target) -> str:
     """Return what a recipe lacks for a metric."""
+    if NEEDS[metric] == LANGUAGE:
+        return f"{LANGUAGE}, which problem {recipe.problem.kind!r} has not"
     if metric == "beyond_oracle" or _block(recipe, NEEDS[metric]) is None:
         return f"the block {NEEDS[metric]}, which this recipe lacks"
     return f"an attack at {where_label(target)}; add it to {NEEDS[metric]}.places"

@@ -196,11 +196,11 @@ def _is_member(
     headline: Headline | None,
 ) -> bool:
     """Return whether a finding belongs to the headline family."""
-    if headline is None or headline.compare != comparison.sides or not covers(headline, comparison.left_forget):
+    if headline is None or comparison.sides not in headline.pairs or not covers(headline, comparison.left_forget):
         return False
     at = At("end") if unlearner.self_stopping else At.target(headline.target)  # type: ignore[arg-type]
     accuracy = "bystander_accuracy" if evidence.has("bystander_accuracy") else "TA"
-    metric = claim.headline(finding, accuracy) if finding.at == claim.headline_place(at, evidence) else None
+    metric = claim.headline(finding, accuracy) if finding.at == claim.headline_place(at, evidence, finding) else None
     allowed = judged(unlearner, searched=bool(evidence.rates))
     return metric is not None and metric in (headline.metrics or []) and metric in allowed
 

@@ -22,7 +22,7 @@ from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, register
 from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
 from ungrok.study.jobs.evaluate import Evaluate
-from ungrok.study.jobs.paths import Departure, PathSpec, Sources, depart
+from ungrok.study.jobs.paths import Departure, PathSpec, Sources, arrived, depart
 from ungrok.study.jobs.placed import row_at
 from ungrok.study.jobs.stress import material, scorer
 from ungrok.study.jobs.unlearn import observed
@@ -137,7 +137,7 @@ def _candidates(departure: Departure, spec: LastingSpec, first: float, work: Wor
     one_shot, budget = isinstance(spec.unlearn, OneShot), departure.path.budget
     observed_at = set() if one_shot else observed(int(budget), spec.observe)
     for step in departure.path:
-        if step.dose < first * (1 - 1e-9) or not (one_shot or step.updates in observed_at):
+        if not arrived(step.dose, first) or not (one_shot or step.updates in observed_at):
             continue
         weights = {name: value.detach().cpu().clone() for name, value in kept(step.model).items()}
         if not all(bool(value.isfinite().all()) for value in weights.values()):

@@ -165,6 +165,11 @@ def depart(training: TrainSpec, weights: dict[str, Tensor], spec: PathSpec, sour
     return Departure(run, split, path, sets)
 
 
+def arrived(dose: float, wanted: float) -> bool:
+    """Return whether a path has come as far as a dose, up to the rounding of strengths that are scaled along it."""
+    return dose >= wanted * (1 - 1e-9)
+
+
 def walk_to(path: UnlearningPath, dose: float, tick: Tick) -> nn.Module:
     """Return the live model of a path at a dose, which is above 0.
 
@@ -178,7 +183,7 @@ def walk_to(path: UnlearningPath, dose: float, tick: Tick) -> nn.Module:
     for place in path:
         model = place.model
         tick(place.dose / dose)
-        if place.dose >= dose * (1 - 1e-9):
+        if arrived(place.dose, dose):
             break
     assert model is not None
     return model

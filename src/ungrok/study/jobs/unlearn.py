@@ -22,7 +22,7 @@ from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, register
 from ungrok.study.jobs.blocks import Asked, without_counts
 from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
-from ungrok.study.jobs.paths import Departure, PathSpec, Sources, depart
+from ungrok.study.jobs.paths import Departure, PathSpec, Sources, arrived, depart
 from ungrok.study.jobs.questions import Attacks, question
 from ungrok.study.jobs.split import split_for
 from ungrok.study.jobs.trained import TrainSpec
@@ -234,7 +234,7 @@ class _Look:
         """Return what is measured of the model at a dose: on all examples at both ends of the path."""
         if dose == 0:
             return _Seen(self.start, self.displacement.of(model, self.start["train"]), whole=True)
-        if self.drawn is None or dose >= self.budget * (1 - 1e-9):
+        if self.drawn is None or arrived(dose, self.budget):
             scores = self.whole(model)
             return _Seen(scores, self.displacement.of(model, scores["train"]), whole=True)
         scores = self.drawn.score(model, self.run.scorer, self.run.training.evaluation_batch)
