@@ -18,6 +18,10 @@ from ungrok.core.errors import RecipeError as RecipeError
 from ungrok.core.errors import UnlearningWarning as UnlearningWarning
 from ungrok.core.objective import Classification as Classification
 from ungrok.core.objective import Objective as Objective
+from ungrok.deletion.record import DeletionRecord as DeletionRecord
+from ungrok.deletion.run import Deletion as Deletion
+from ungrok.deletion.run import delete as delete
+from ungrok.deletion.verify import verify as verify
 from ungrok.evaluate.audit import Audit as Audit
 from ungrok.methods.alt_po import AltPO as AltPO
 from ungrok.methods.amnesiac import Amnesiac as Amnesiac

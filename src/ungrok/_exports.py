@@ -13,6 +13,8 @@ PLACES = {
     "Audit": "ungrok.evaluate.audit",
     "CausalLM": "ungrok.core.causal_lm",
     "Classification": "ungrok.core.objective",
+    "Deletion": "ungrok.deletion.run",
+    "DeletionRecord": "ungrok.deletion.record",
     "NotApplicable": "ungrok.core.errors",
     "Objective": "ungrok.core.objective",
     "RecipeError": "ungrok.core.errors",
@@ -25,8 +27,10 @@ PLACES = {
     "attack": "ungrok.api",
     "audit": "ungrok.api",
     "audits": "ungrok",
+    "delete": "ungrok.deletion.run",
     "unlearn": "ungrok.methods.run",
     "unlearning_path": "ungrok.methods.run",
+    "verify": "ungrok.deletion.verify",
 }
 """Names and their modules; the classes of the methods and of the stress tests come on top."""
 

@@ -6,9 +6,7 @@ import csv
 import json
 import os
 import platform
-import subprocess
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pandas as pd
 import torch
 
 from ungrok.core.files import checksum, write_json, write_text
+from ungrok.core.machine import commit, processor, versions
 from ungrok.core.schema import digest
 from ungrok.study.claims import Doses, Verdict, answers, durable_of, first_things, lasting_of, told_of
 from ungrok.study.exposure_checks import check_sentences
@@ -79,11 +78,11 @@ def provenance(
     """Return versions, commit, day (in UTC), hardware, device, threads, the store, and seconds per job kind."""
     seconds = results.timings.groupby("kind")["seconds"].agg(["count", "sum"])
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "commit": _commit(),
+        "versions": versions(PACKAGES),
+        "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "processors": os.cpu_count(),
         "device": device_of(plan.recipe),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -96,39 +95,6 @@ def provenance(
             for kind, row in seconds.iterrows()
         },
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """Return the commit of the source tree this runs from, with ``+`` if it was changed since."""
-    here = Path(__file__).resolve().parent
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=10)
-        return done.stdout.strip()
-
-    try:
-        # An installed copy may lie in the repository of another project.
-        if not git("ls-files", "--", __file__):
-            return None
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(here)) else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def write_tables(

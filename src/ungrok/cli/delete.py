@@ -1,0 +1,164 @@
+"""The command that deletes examples from a model of the user's and keeps a record, or runs a recorded deletion again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ungrok.cli.options import nameable, writable
+from ungrok.core.errors import RecipeError, first_line, shown, shown_file
+from ungrok.core.plain import parse_yaml
+
+if TYPE_CHECKING:
+    from ungrok.audits.base import StressTest
+
+
+NO_ATTACK = "none"
+
+MODEL = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="MODEL",
+        callback=nameable,
+        help="Weights (.safetensors) of the model that --data gives, or a folder of transformers.",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Settings of the method, for instance lr=1e-3 epochs=5."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(help="module:function, which returns a dict: train and test, or forget, retain and test; model."),
+]
+Indices = Annotated[
+    Path | None,
+    typer.Option(callback=nameable, help="File of indices into train, as a JSON list or one a line: what is to go."),
+]
+Attack = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Name of an attack, or '{kind: relearn, updates: 50}'; may be given several times; none for no attack."
+    ),
+]
+
+
+def delete(
+    model: MODEL = None,
+    settings: Settings = None,
+    data: Data = None,
+    forget: Indices = None,
+    method: Annotated[str | None, typer.Option(help="Name of a method; see ungrok list methods.")] = None,
+    record: Annotated[Path | None, typer.Option(callback=nameable, help="Where the record goes, as JSON.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=nameable, help="Where the new model goes; default: MODEL-METHOD.")
+    ] = None,
+    attack: Attack = None,
+    key: Annotated[
+        Path | None, typer.Option(callback=nameable, help="File with the secret under which examples are hashed.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
+    verify: Annotated[
+        Path | None, typer.Option(callback=nameable, help="A record: run the deletion again and compare.")
+    ] = None,
+) -> None:
+    """Delete examples from a model of your own, audit it, and keep a record; or check such a record.
+
+    With --verify, what the record says of MODEL, --data and --forget holds where they are not given.
+    """
+    if verify is not None:
+        given = {"--method": method, "--record": record, "--out": out, "--attack": attack, "KEY=VALUE": settings}
+        for name in (name for name, value in given.items() if value):
+            raise RecipeError(f"{name}: does not go with --verify; the record says it")
+        _verify(verify, model, data, forget, _key(key))
+        return
+    if model is None or data is None or method is None or record is None:
+        needed = {"MODEL": model, "--data": data, "--method": method, "--record": record}
+        raise RecipeError(f"{next(name for name, value in needed.items() if value is None)}: is missing")
+    target = _target(model, method, out)
+    writable(record, "--record")
+    from ungrok.deletion.inputs import checked
+    from ungrok.deletion.opening import opened
+    from ungrok.deletion.record import Place, write_record
+    from ungrok.deletion.run import deleted, saved
+    from ungrok.methods.run import make_method
+
+    chosen = make_method(method, _settings(settings or []))
+    attacks = [_attack(text) for text in attack if text != NO_ATTACK] if attack else None
+    inputs = checked(**opened(model, data, forget), key=_key(key), source=model, seed=seed)
+    deletion = saved(deleted(inputs, chosen, inputs.tests(attacks), inputs.asked()), target, inputs.tokenizer)
+    place = Place(model=str(model), data=data, forget=str(forget) if forget else None)
+    whole = deletion.record.model_copy(update={"place": place})
+    write_record(record, whole)
+    for line in (whole, target, record):
+        typer.echo(line)
+
+
+def _target(model: Path, method: str, out: Path | None) -> Path:
+    """Return where the new model goes, a folder where the original is one."""
+    suffix = "" if model.is_dir() else ".safetensors"
+    target = out or model.with_name(f"{model.name.removesuffix('.safetensors')}-{method}{suffix}")
+    if not suffix:
+        if target.is_file() or target.suffix == ".safetensors":
+            raise RecipeError(f"--out: {shown_file(target)} is not allowed; allowed: a folder, as MODEL is one")
+        return target
+    if target.suffix != suffix:
+        raise RecipeError(f"--out: {shown_file(target)} is not allowed; allowed: a file *{suffix}")
+    return writable(target, "--out")
+
+
+def _verify(file: Path, model: Path | None, data: str | None, forget: Path | None, key: bytes | None) -> None:
+    from ungrok.deletion.opening import opened
+    from ungrok.deletion.record import read_record
+    from ungrok.deletion.verify import verify
+
+    record = read_record(file)
+    place = record.place
+    if place is None and (model is None or data is None):
+        raise RecipeError(
+            f"--verify: {shown_file(file)} was made in Python; use ungrok.verify, or give MODEL and --data"
+        )
+    if place is not None:
+        model, data = model or Path(place.model), data or place.data
+        forget = forget or (Path(place.forget) if place.forget else None)
+    assert model is not None
+    assert data is not None
+    outcome = verify(record, **opened(model, data, forget), key=key, source=model)
+    typer.echo(outcome)
+    if not outcome.passed:
+        raise typer.Exit(1)
+
+
+def _settings(words: Sequence[str]) -> dict[str, Any]:
+    """Return settings given as ``key=value``, values being YAML."""
+    settings = {}
+    for word in words:
+        name, sign, text = word.partition("=")
+        if not sign:
+            raise RecipeError(f"setting {shown(word)}: allowed: key=value, for instance lr=1e-3")
+        settings[name] = parse_yaml(text, f"setting {shown(name)}")
+    return settings
+
+
+def _attack(text: str) -> str | StressTest:
+    """Return an attack given by name, or as a block of settings with its kind."""
+    from ungrok.audits.base import STRESS_TESTS
+
+    block = parse_yaml(text, "--attack")
+    if not isinstance(block, dict):
+        return text
+    if "kind" not in block:
+        raise RecipeError("--attack: kind is missing; it names the attack")
+    return STRESS_TESTS.get(str(block["kind"]))(**block)
+
+
+def _key(file: Path | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        return file.read_bytes().strip()
+    except OSError as error:
+        raise RecipeError(f"--key: {shown_file(file)} cannot be read ({first_line(error)})") from None

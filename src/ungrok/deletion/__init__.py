@@ -1,0 +1,1 @@
+"""Deleting examples from a model, with a record of what was asked, done and measured."""

@@ -1,0 +1,111 @@
+"""Model and data from the command line."""
+
+import textwrap
+
+import pytest
+import torch
+
+from ungrok.core.errors import RecipeError
+from ungrok.core.files import save_tensors
+from ungrok.data.tokens import Template, encode
+from ungrok.deletion.opening import called, opened
+
+from .conftest import network
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Return a function that writes a module of its own name with a function ``sets`` that returns some code's value."""
+    monkeypatch.chdir(tmp_path)
+    names = iter(range(9))
+
+    def write(returned):
+        name = f"opening_{tmp_path.name}_{next(names)}".replace("-", "_")
+        text = f"import torch\nfrom torch import nn\n\ndef sets():\n    return {returned}\n"
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+        return f"{name}:sets"
+
+    return write
+
+
+CLASSIFIER = (
+    "{'model': lambda: nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 3)), 'batch_size': 4,"
+    "'train': [(torch.full((8,), float(i)), i % 3) for i in range(10)],"
+    "'test': torch.utils.data.TensorDataset(torch.zeros(5, 8), torch.zeros(5, dtype=torch.int64))}"
+)
+
+
+def test_indices_part_the_training_examples(module, tmp_path):
+    save_tensors(tmp_path / "w.safetensors", network(3).state_dict())
+    (tmp_path / "gone.txt").write_text("7\n2\n")
+    given = opened(tmp_path / "w.safetensors", module(CLASSIFIER), tmp_path / "gone.txt")
+    firsts = {role: torch.cat([x[:, 0] for x, _ in given[role]]).tolist() for role in ("forget", "retain", "test")}
+    assert firsts == {"forget": [2, 7], "retain": [0, 1, 3, 4, 5, 6, 8, 9], "test": [0] * 5}
+    assert [len(y) for _, y in given["retain"]] == [4, 4]
+    assert all(torch.equal(a, b) for a, b in zip(given["model"].parameters(), network(3).parameters(), strict=True))
+
+
+def test_sets_of_batches_pass_as_they_are(module, tmp_path):
+    save_tensors(tmp_path / "w.safetensors", network(3).state_dict())
+    data = module(CLASSIFIER.replace("'train'", "'forget': [1], 'retain': [2], 'unused': 0, 'train'"))
+    with pytest.raises(RecipeError, match=r"--data: 'unused' is not known; allowed: model, train"):
+        opened(tmp_path / "w.safetensors", data, None)
+    data = module(CLASSIFIER.replace("'train'", "'forget': [1], 'retain': [2], 'train'"))
+    given = opened(tmp_path / "w.safetensors", data, None)
+    assert (given["forget"], given["retain"]) == ([1], [2])
+
+
+def test_pairs_of_texts_are_encoded_by_the_tokenizer_of_the_folder(module, tmp_path, good):
+    (tmp_path / "gone.txt").write_text("[1]")
+    rows = "[('the cat', 'sat'), ('on the', 'mat'), ('the mat', 'cat')]"
+    data = module(f"{{'train': {rows}, 'test': [{{'question': 'cat', 'answer': 'mat'}}], 'prompt': '{{question}}:'}}")
+    given = opened(good, data, tmp_path / "gone.txt")
+    tokenizer = given["tokenizer"]
+    wanted = encode([("on the", "mat")], tokenizer, Template("plain", "{question}:")).batch(slice(None))
+    (batch,) = given["forget"]
+    assert all(torch.equal(batch[name], wanted[name]) for name in ("input_ids", "attention_mask", "labels"))
+    assert [len(batch["labels"]) for batch in given["retain"]] == [2]
+    assert given["objective"].eos == tokenizer.eos_token_id
+
+
+def test_tokens_are_padded(module, tmp_path, good):
+    (tmp_path / "gone.txt").write_text("0")
+    row = "{'input_ids': [5, 6, 7], 'labels': [-100, 6, 7]}"
+    data = module(f"{{'train': [{row}, {row}, {{'input_ids': [5, 6], 'labels': [-100, 6]}}], 'test': [{row}]}}")
+    (batch,) = opened(good, data, tmp_path / "gone.txt")["retain"]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch["labels"].tolist() == [[-100, 6, 7], [-100, 6, -100]]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("no_colon", "allowed: module:function"),
+        ("no_such_module_anywhere:sets", "'no_such_module_anywhere' cannot be imported"),
+        ("json:sets", "'json' has no function 'sets'"),
+        ("os:getcwd", "gives a str; allowed: a dict"),
+        ("os:abort_nothing", "has no function"),
+        ("json:loads", "cannot be called"),
+    ],
+)
+def test_functions_that_give_nothing_are_named(data, message):
+    with pytest.raises(RecipeError, match=message):
+        called(data)
+
+
+@pytest.mark.parametrize(
+    ("returned", "listed", "message"),
+    [
+        ("{}", None, "gives no 'model'"),
+        ("{'model': nn.Linear(2, 2)}", None, r"MODEL: '.*' does not hold the weights of the model that --data gives"),
+        (CLASSIFIER, None, "gives no 'forget'; name what is to go with --forget FILE"),
+        (CLASSIFIER, "10", "'10' is no training example; allowed: 0 to 9"),
+        (CLASSIFIER.replace("'test': ", "'test': 3, 'base': "), "1", "'test' is a int; allowed: examples that can be"),
+    ],
+)
+def test_what_does_not_belong_together_is_named(module, tmp_path, returned, listed, message):
+    save_tensors(tmp_path / "w.safetensors", network().state_dict())
+    if listed:
+        (tmp_path / "gone.txt").write_text(listed)
+    with pytest.raises(RecipeError, match=message):
+        opened(tmp_path / "w.safetensors", module(returned), tmp_path / "gone.txt" if listed else None)
