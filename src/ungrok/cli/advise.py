@@ -69,7 +69,7 @@ def advise(
     store: StoreDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say when training should stop if requests for deletion will come.
+    """Say when to stop training if deletion requests will come.
 
     Every method from every stage is priced, the training to get there included, beside retraining; with several studies, also how often the advice holds in a study left out.
     """

@@ -65,7 +65,7 @@ def delete(
         Path | None, typer.Option(callback=nameable, help="A record: run the deletion again and compare.")
     ] = None,
 ) -> None:
-    """Delete examples from a model of your own, audit it, and keep a record; or check such a record.
+    """Delete examples from your own model and keep a checked record.
 
     With --verify, what the record says of MODEL, --data and --forget holds where they are not given.
     """

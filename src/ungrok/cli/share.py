@@ -19,7 +19,7 @@ def export(
     weights: Annotated[bool, typer.Option("--weights", help="Also write checkpoints and models.")] = False,
     store: StoreDir = None,
 ) -> None:
-    """Write a finished study as a Hugging Face data set, to be shared.
+    """Write a finished study as a data set that others can load.
 
     The folder holds the tables, the recipe, every job with its scores, and a checksum of each file. Models are left out unless
     --weights is given; without them a new method trains them again.
@@ -33,7 +33,7 @@ def export(
 
 
 def import_(folder: Folder, store: StoreDir = None) -> None:
-    """Bring an exported study into a store, after checking every file.
+    """Check an exported study and bring it into a store.
 
     A changed file is refused and named, and so is a job whose key does not follow from its spec; nothing is imported then.
     """

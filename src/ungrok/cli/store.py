@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ungrok.study.folder import StudyFolder
     from ungrok.study.store import Store
 
-app = typer.Typer(help="See what a store of finished jobs takes, and remove what no report needs.")
+app = typer.Typer(help="Show what a store takes, and remove what no report needs.")
 
 
 def _opened(runs: list[Path], store: Path | None) -> tuple[Store, list[StudyFolder]]:
