@@ -235,8 +235,14 @@ def natural(effect: Effect) -> str:
 
 def _size(effect: Effect, value: float) -> str:
     if effect.scale == "log ratio":
-        return f"{math.exp(value):.3g} times"
-    return f"{100 * value:.2g} percentage points" if effect.unit == "accuracy" else f"{value:.3g}"
+        return f"{_digits(math.exp(value))} times"
+    return f"{100 * value:.2g} percentage points" if effect.unit == "accuracy" else _digits(value)
+
+
+def _digits(value: float) -> str:
+    """Return a number with three digits that count, without an exponent if it is large: ``354,000``."""
+    short = f"{value:.3g}"
+    return f"{float(short):,.0f}" if abs(value) >= 1000 else short
 
 
 def _amount(effect: Effect, value: float, better: str, worse: str) -> str:
@@ -262,7 +268,7 @@ def _end(effect: Effect, end: float) -> str:
     if not math.isfinite(end):
         return "no bound"
     if effect.scale == "log ratio":
-        return f"{math.exp(end):.3g}"
+        return _digits(math.exp(end))
     return f"{(100 if effect.unit == 'accuracy' else 1) * end:.2g}"
 
 
