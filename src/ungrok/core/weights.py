@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +26,17 @@ def _frozen(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
 
 
-def _checksum(model: nn.Module) -> Tensor:
+def content_of(tensors: Mapping[str, Tensor]) -> bytes:
+    """Return the SHA-256 of named tensors: of names, types, shapes and values."""
     summed = hashlib.sha256()
-    for name, weight in sorted(_frozen(model).items()):
-        summed.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        summed.update(weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return torch.frombuffer(bytearray(summed.digest()), dtype=torch.uint8)
+    for name, tensor in sorted(tensors.items()):
+        summed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        summed.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return summed.digest()
+
+
+def _checksum(model: nn.Module) -> Tensor:
+    return torch.frombuffer(bytearray(content_of(_frozen(model))), dtype=torch.uint8)
 
 
 def _first_names(state: dict[str, Tensor]) -> dict[str, str]:

@@ -301,6 +301,8 @@ class _Tables:
             if where in self.plan.noise:
                 row |= _named(self.open(self.plan.noise[where], Oracle).result.accuracies, "second_")
             table.append(row)
+        if not table:
+            return pd.DataFrame(columns=["seed", "arm", "forget", "stage"])
         frame = pd.DataFrame(table)
         whole = ["step", "oracle_memorized_step", "oracle_grokked_step"]
         frame[whole] = frame[whole].astype("Int64")
