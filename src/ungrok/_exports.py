@@ -23,6 +23,7 @@ PLACES = {
     "UnlearningWarning": "ungrok.core.errors",
     "attack": "ungrok.api",
     "audit": "ungrok.api",
+    "sweep": "ungrok.api",
     "unlearn": "ungrok.methods.run",
     "unlearning_path": "ungrok.methods.run",
 }

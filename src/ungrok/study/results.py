@@ -301,9 +301,10 @@ class _Tables:
             if where in self.plan.noise:
                 row |= _named(self.open(self.plan.noise[where], Oracle).result.accuracies, "second_")
             table.append(row)
-        if not table:
-            return pd.DataFrame(columns=["seed", "arm", "forget", "stage"])
-        frame = pd.DataFrame(table)
+        places = ("seed", "arm", "forget", "stage", "step")
+        transition = ("oracle_status", "oracle_memorized_step", "oracle_grokked_step")
+        columns = None if table else [*places, *transition, *OracleAccuracies.model_fields]
+        frame = pd.DataFrame(table, columns=columns)
         whole = ["step", "oracle_memorized_step", "oracle_grokked_step"]
         frame[whole] = frame[whole].astype("Int64")
         return frame
