@@ -26,7 +26,7 @@ IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 FORMAT = 1
 """The format of a Recorder's folder that is understood."""
 
-WRAPPED = ("_orig_mod.", "module.")
+WRAPPED = re.compile(r"^(?:_orig_mod\.|module\.)+")
 """What ``torch.compile`` and ``nn.DataParallel`` put before the names of weights."""
 
 
@@ -109,19 +109,12 @@ def state_in(content: Mapping[str, Any], names: set[str]) -> dict[str, Tensor]:
 
     """
     states = [_tensors(part) for part in (content, *content.values()) if isinstance(part, Mapping)]
-    states += [{_plain(name): value for name, value in state.items()} for state in states]
+    states += [{WRAPPED.sub("", name): value for name, value in state.items()} for state in states]
     return max(states, key=lambda state: len(names & state.keys()))
 
 
 def _tensors(state: Mapping[Any, Any]) -> dict[str, Tensor]:
     return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
-
-
-def _plain(name: str) -> str:
-    """Return the name of a weight without those of wrappers."""
-    for prefix in WRAPPED:
-        name = name.removeprefix(prefix)
-    return name
 
 
 def fitting(model: nn.Module, weights: dict[str, Tensor], where: str, of: str = "the model") -> dict[str, Tensor]:

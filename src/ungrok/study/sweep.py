@@ -154,8 +154,8 @@ def _method(sweep: Sweep, given: Any) -> dict[str, Any]:
     else:
         entry = {"kind": given} if isinstance(given, str) else dict(given)
         cls = UNLEARNERS.get(entry.get("kind", ""))
-        searched = issubclass(cls, Iterative) and not cls.self_stopping and "lr" in cls.model_fields
-        if isinstance(given, str) and searched:
+        fixed = cls.self_stopping or cls.from_scratch or "lr" not in cls.model_fields
+        if isinstance(given, str) and issubclass(cls, Iterative) and not fixed:
             entry["lr"] = "auto"
     if "factory" in cls.needs and (sweep.model is None or isinstance(sweep.model, nn.Module)):
         raise RecipeError(
