@@ -92,6 +92,11 @@ def test_a_pickled_object_is_refused_in_one_sentence_that_names_the_way_out(tmp_
     assert load_tensors(tmp_path / "m.safetensors").keys() == {"weight", "bias"}
 
 
+def test_what_was_converted_takes_the_place_of_the_pickled_file(tmp_path):
+    touch(tmp_path / "m5.pt", tmp_path / "m5.safetensors", tmp_path / "m6.pt")
+    assert step_files(tmp_path, "k") == {5: tmp_path / "m5.safetensors", 6: tmp_path / "m6.pt"}
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", None])
 def test_what_is_no_file_of_weights_is_refused_by_name(tmp_path, content):
     file = tmp_path / "m.pt"

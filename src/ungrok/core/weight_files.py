@@ -34,7 +34,7 @@ def step_files(folder: Path, key: str) -> dict[int, Path]:
     """Return the checkpoints in a folder by step, the last number in the name of each.
 
     Read are a Recorder's ``step-00000700.safetensors``, a Trainer's ``checkpoint-700`` folders, and ``.safetensors`` and ``.pt`` files
-    with a number in their names. All else is passed over.
+    with a number in their names. All else is passed over, and so is a file beside which its conversion lies.
 
     Raises:
         RecipeError: If there are none, two of one step, or a Recorder's folder of another format.
@@ -45,7 +45,8 @@ def step_files(folder: Path, key: str) -> dict[int, Path]:
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         inside = next((entry / name for name in IN_FOLDER if (entry / name).is_file()), entry)
         numbers = re.findall(r"\d+", entry.stem if entry.is_file() else entry.name)
-        if not numbers or inside.suffix not in (SAFE, *PICKLED):
+        converted = inside.suffix in PICKLED and inside.with_suffix(SAFE).is_file()
+        if not numbers or converted or inside.suffix not in (SAFE, *PICKLED):
             continue
         step = int(numbers[-1])
         if step in found:
