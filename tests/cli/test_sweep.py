@@ -56,8 +56,8 @@ def test_a_sweep_from_the_command_line_is_a_study_with_a_report(ungrok, mine):
     )
     assert (code, out) == (0, "a/b/report/index.html\n"), err
     verdicts = json.loads((mine / "a/b/report/verdicts.json").read_text())
-    assert {each["n_seeds"] for each in verdicts if each["claim"] == "oracle_gap"} == {2}
-    assert "<svg" in (mine / out.strip()).read_text(encoding="utf-8")
+    assert max(each["n_seeds"] for each in verdicts if each["claim"] == "oracle_gap") == 2
+    assert "<figure" in (mine / out.strip()).read_text(encoding="utf-8")
     code, again, _ = ungrok("report", "a/b")
     assert (code, again) == (0, out)
 
