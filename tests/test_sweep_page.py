@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 PAGE = Path(__file__).parents[1] / "docs" / "sweep.md"
 SCRIPT, ADDED = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[:2]
@@ -26,7 +25,9 @@ def test_script_and_added_lines_give_a_study_with_verdicts(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     faster = SCRIPT.replace("STEPS, EVERY, WIDTH = 31, 4000, 100, 64", "STEPS, EVERY, WIDTH = 31, 60, 20, 8")
     assert faster != SCRIPT
-    one = ADDED.replace("seeds=range(6)", 'seeds=range(6), methods=[{"kind": "gradient_ascent", "lr": 0.5, "updates": 2}]')
+    one = ADDED.replace(
+        "seeds=range(6)", 'seeds=range(6), methods=[{"kind": "gradient_ascent", "lr": 0.5, "updates": 2}]'
+    )
     assert one != ADDED
     exec(compile(faster + one, "script.py", "exec"), {"__name__": "script"})
     page = Path(capsys.readouterr().out.splitlines()[-1])

@@ -65,7 +65,10 @@ def test_a_sweep_from_the_command_line_is_a_study_with_a_report(ungrok, mine):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["run0", "--data", "users_own:nothing"], "--data: 'users_own:nothing' gives no retain; allowed: a dict with forget"),
+        (
+            ["run0", "--data", "users_own:nothing"],
+            "--data: 'users_own:nothing' gives no retain; allowed: a dict with forget",
+        ),
         (["run0", "--data", "users_own:set"], "--data: 'users_own' has no function 'set'"),
         (["run0", "--data", "users_own:sets", "--train", "x"], "--train: 'x' is not allowed"),
         (["run0", "--data", "users_own:sets", "--seeds", "2"], "--seeds: goes with a FOLDER that holds {seed}"),

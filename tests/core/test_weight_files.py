@@ -39,7 +39,13 @@ def test_the_step_is_the_last_number_in_a_name(tmp_path):
 
 def test_folders_of_a_trainer(tmp_path):
     new, old = tmp_path / "checkpoint-500" / "model.safetensors", tmp_path / "checkpoint-1000" / "pytorch_model.bin"
-    touch(new, new.with_name("optimizer.pt"), old, tmp_path / "checkpoint-2000" / "optimizer.pt", tmp_path / "logs-1" / "x")
+    touch(
+        new,
+        new.with_name("optimizer.pt"),
+        old,
+        tmp_path / "checkpoint-2000" / "optimizer.pt",
+        tmp_path / "logs-1" / "x",
+    )
     assert step_files(tmp_path, "checkpoints") == {500: new, 1000: old}
 
 
@@ -49,7 +55,9 @@ def test_the_folder_of_a_recorder(tmp_path, written, refused):
     (tmp_path / "metrics.jsonl").write_text("{}\n")
     (tmp_path / "recorded.json").write_text(json.dumps(written))
     if refused:
-        with pytest.raises(RecipeError, match=r"checkpoints: '.*recorded\.json' (has format 2; allowed: 1|cannot be read)"):
+        with pytest.raises(
+            RecipeError, match=r"checkpoints: '.*recorded\.json' (has format 2; allowed: 1|cannot be read)"
+        ):
             step_files(tmp_path, "checkpoints")
     else:
         assert step_files(tmp_path, "checkpoints") == {700: tmp_path / "step-00000700.safetensors"}

@@ -24,7 +24,13 @@ def test_a_model_is_copied_and_a_function_is_called():
 def test_the_form_tells_layers_and_shapes_but_not_weights():
     forms = [
         remember(model).form
-        for model in (nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 3), nn.Sequential(nn.Dropout(0.1)), nn.Sequential(nn.Dropout(0.2)))
+        for model in (
+            nn.Linear(2, 2),
+            nn.Linear(2, 2),
+            nn.Linear(2, 3),
+            nn.Sequential(nn.Dropout(0.1)),
+            nn.Sequential(nn.Dropout(0.2)),
+        )
     ]
     assert forms[0] == forms[1]
     assert len(set(forms)) == 4

@@ -36,7 +36,10 @@ def test_every_seed_has_its_own(tiny):
         ({"given": [RUN, RUN | {"data": "x"}]}, "given.1.data"),
         ({"noise_seeds": 1}, "noise_seeds: 1 needs trainings that a sweep does not make; leave it out"),
         ({"forget_draws": 2, "forget": [{"kind": "class"}]}, "forget_draws: 2 needs trainings"),
-        ({"stress": {"attacks": [{"kind": "relearn"}]}}, "stress: needs an oracle for every seed, and 1 of 2 have none"),
+        (
+            {"stress": {"attacks": [{"kind": "relearn"}]}},
+            "stress: needs an oracle for every seed, and 1 of 2 have none",
+        ),
         ({"unlearn": [{"kind": "retrain"}]}, "unlearn.0: 'retrain' trains as the model was trained"),
     ],
 )

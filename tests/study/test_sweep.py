@@ -49,7 +49,9 @@ def given(study, seed):
         role: (data.train.inputs[index], data.train.targets[index], index)
         for role, index in (("forget", split.forget), ("retain", split.retain))
     }
-    held_out = {name: (part.inputs, part.targets) for name, part in (("test", data.test), ("validation", data.validation))}
+    held_out = {
+        name: (part.inputs, part.targets) for name, part in (("test", data.test), ("validation", data.validation))
+    }
     return {"checkpoints": models(study, key), "oracle": models(study, oracle), **sets, **held_out}
 
 
@@ -87,6 +89,12 @@ def test_and_the_tables_of_the_study(study, swept):
         ours, theirs = (getattr(made.results, name) for made in (swept, study))
         assert len(theirs)
         assert ours.equals(theirs), name
+
+
+def test_how_long_the_users_training_took_is_not_known(swept):
+    timings = swept.results.timings.set_index("kind")["seconds_per_update"]
+    assert timings["train"].isna().all()
+    assert timings["unlearn"].notna().any()
 
 
 def test_its_report_is_written_again_where_models_and_checkpoints_are_gone(swept, monkeypatch):
@@ -131,7 +139,9 @@ def test_one_run_without_a_retraining_has_effects_and_no_words(tmp_path):
     assert not {"damage", "oracle_gap"} & {each.claim for each in made.verdicts if each.headline}
     assert {each.to_dict()["verdict"] for each in made.verdicts} == {"exploratory"}
     first = (made.path / "report" / "answers.json").read_text()
-    assert "No retraining was given: how near unlearning comes to it, and what is lost beyond it, is not known." in first
+    assert (
+        "No retraining was given: how near unlearning comes to it, and what is lost beyond it, is not known." in first
+    )
 
 
 def test_an_oracle_that_lacks_a_step_is_absent_there(tmp_path):

@@ -19,14 +19,17 @@ SEED = "{seed}"
 
 def sweep(
     folder: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="Of the checkpoints; with --seeds it holds {seed}, as in 'runs/{seed}'.")
+        str,
+        typer.Argument(metavar="FOLDER", help="Of the checkpoints; with --seeds it holds {seed}, as in 'runs/{seed}'."),
     ],
     data: Annotated[
         str, typer.Option(help="module:function, which returns a dict: forget, retain, test, model; see ungrok.sweep.")
     ],
     train: Annotated[
         str | None,
-        typer.Option(help="module:function of a seed, which trains without forget and returns checkpoints or their folder."),
+        typer.Option(
+            help="module:function of a seed, which trains without forget and returns checkpoints or their folder."
+        ),
     ] = None,
     method: Annotated[list[str] | None, typer.Option(help="Name of a method; may be given several times.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, max=1000, help="Number of runs, seeds 0, 1, …")] = None,
@@ -59,7 +62,9 @@ def _called(given: Any, name: str) -> dict[str, Any]:
     """Return the arguments of ``ungrok.sweep`` that the user's function gave."""
     from ungrok import api
 
-    known = [key for key in inspect.signature(api.sweep).parameters if key not in ("checkpoints", "out", "say", "settings")]
+    known = [
+        key for key in inspect.signature(api.sweep).parameters if key not in ("checkpoints", "out", "say", "settings")
+    ]
     if not isinstance(given, Mapping):
         raise RecipeError(f"--data: {shown(name)} gives a {type(given).__name__}; allowed: a dict with {listed(known)}")
     lacking = [key for key in ("forget", "retain", "test") if key not in given]
@@ -70,7 +75,9 @@ def _called(given: Any, name: str) -> dict[str, Any]:
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", callback=nameable, help="Written by torch.save; you trust it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", callback=nameable, help="Written by torch.save; you trust it.")
+    ],
     out: Annotated[
         Path | None, typer.Option(callback=nameable, help="Where the weights go; default: FILE with .safetensors.")
     ] = None,

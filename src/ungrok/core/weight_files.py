@@ -50,7 +50,9 @@ def step_files(folder: Path, key: str) -> dict[int, Path]:
             continue
         step = int(numbers[-1])
         if step in found:
-            raise RecipeError(f"{key}: {shown_file(found[step])} and {shown_file(inside)} are both of step {step}; allowed: one")
+            raise RecipeError(
+                f"{key}: {shown_file(found[step])} and {shown_file(inside)} are both of step {step}; allowed: one"
+            )
         found[step] = inside
     if not found:
         raise RecipeError(
@@ -145,9 +147,7 @@ def fitting(model: nn.Module, weights: dict[str, Tensor], where: str, of: str = 
         raise RecipeError(f"{where}{other}{lacking}")
     for name in sorted(expected):
         if expected[name] != given[name]:
-            raise RecipeError(
-                f"{where} does not hold {of}: {name} has shape {given[name]}; {of} has {expected[name]}"
-            )
+            raise RecipeError(f"{where} does not hold {of}: {name} has shape {given[name]}; {of} has {expected[name]}")
         if own[name].is_floating_point() and not weights[name].is_floating_point():
             kind = str(weights[name].dtype).removeprefix("torch.")
             raise RecipeError(f"{where} holds {name} as {kind}; weights are floating-point numbers")
@@ -176,5 +176,7 @@ def convert(file: Path, out: Path) -> None:
     states = [part.state_dict() if isinstance(part, nn.Module) else part for part in parts]
     weights = max((_tensors(state) for state in states if isinstance(state, Mapping)), key=len, default={})
     if not weights:
-        raise RecipeError(f"{shown_file(file)} holds no weights; allowed: a module or its state dict, alone or in a dict")
+        raise RecipeError(
+            f"{shown_file(file)} holds no weights; allowed: a module or its state dict, alone or in a dict"
+        )
     save_tensors(out, weights)

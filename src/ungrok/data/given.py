@@ -59,7 +59,9 @@ class GivenProblem(Problem):
     drawn: ClassVar[bool] = False
 
     kind: Literal["given"] = "given"
-    content: str = Field("", pattern="^([0-9a-f]{64})?$", description="SHA-256 of the examples; written by ungrok.sweep")
+    content: str = Field(
+        "", pattern="^([0-9a-f]{64})?$", description="SHA-256 of the examples; written by ungrok.sweep"
+    )
 
     def splits(self) -> tuple[Split, Split, Split, int]:
         """Return the three splits and the number of classes."""
@@ -80,7 +82,9 @@ class GivenProblem(Problem):
             raise RecipeError(f"problem: {error}; the same call of ungrok.sweep writes it again") from None
         if content_of(tensors).hex() != self.content:
             file.unlink()
-            raise RecipeError(f"problem: {file} was damaged and is removed; the same call of ungrok.sweep writes it again")
+            raise RecipeError(
+                f"problem: {file} was damaged and is removed; the same call of ungrok.sweep writes it again"
+            )
         return tensors
 
 

@@ -80,7 +80,9 @@ def given_data(sets: dict[str, Any], model: nn.Module) -> GivenData:
     for role, (split, _) in read.items():
         bad = [int(label) for label in split.targets.unique() if not 0 <= label < classes]
         if bad:
-            raise RecipeError(f"{role}: holds the target {bad[0]}; allowed: 0 to {classes - 1}, the classes of the model")
+            raise RecipeError(
+                f"{role}: holds the target {bad[0]}; allowed: 0 to {classes - 1}, the classes of the model"
+            )
         if split.shape != read["forget"][0].shape:
             raise RecipeError(f"{role}: inputs have shape {split.shape}, those of forget {read['forget'][0].shape}")
     train, asked = _joined(read["forget"], read["retain"])
@@ -109,7 +111,9 @@ def _joined(forget: tuple[Split, Tensor | None], retain: tuple[Split, Tensor | N
     index = torch.cat([its, theirs])
     values, counts = index.unique(return_counts=True)
     if len(values) < len(index):
-        raise RecipeError(f"forget and retain: example {int(values[counts > 1][0])} is there twice; each belongs to one of them, once")
+        raise RecipeError(
+            f"forget and retain: example {int(values[counts > 1][0])} is there twice; each belongs to one of them, once"
+        )
     order = index.argsort()
     return Split(inputs[order], targets[order]), (order < len(gone)).nonzero().squeeze(1)
 

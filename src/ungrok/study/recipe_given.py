@@ -34,10 +34,20 @@ def check_given(recipe: Recipe) -> None:
         return
     if len(recipe.given) != len(recipe.seeds):
         raise ValueError(f"given: {len(recipe.given)} entries for {len(recipe.seeds)} seeds; allowed: one for each")
-    usual = {"arms": {}, "base": None, "data_seed": None, "along": None, "noise_seeds": 0, "forget_draws": 1, "requests": 1}
+    usual = {
+        "arms": {},
+        "base": None,
+        "data_seed": None,
+        "along": None,
+        "noise_seeds": 0,
+        "forget_draws": 1,
+        "requests": 1,
+    }
     for key, value in usual.items():
         if getattr(recipe, key) != value:
-            raise ValueError(f"{key}: {shown(getattr(recipe, key))} needs trainings that a sweep does not make; leave it out")
+            raise ValueError(
+                f"{key}: {shown(getattr(recipe, key))} needs trainings that a sweep does not make; leave it out"
+            )
     if recipe.trajectory.exposure is not None:
         raise ValueError("trajectory.exposure: needs trainings that a sweep does not make; leave it out")
     without = sum(run.oracle is None for run in recipe.given)

@@ -326,7 +326,7 @@ class _Tables:
             seconds = self.open(key, type(job)).seconds
             row: dict[str, Any] = {"kind": job.kind, "job": job.label, "key": key, "seconds": seconds.get("total")}
             row["processor_seconds"] = seconds.get("processor")
-            if isinstance(job, Train):
+            if isinstance(job, Train) and not job.spec.given:  # how long others trained is not known
                 row |= _per_update(None, seconds.get("total"), self.open(key, Train).result.steps)
             if isinstance(job, Unlearn) and (updates := self.open(key, Unlearn).result.updates):
                 row |= _per_update(job.spec.unlearn.kind, seconds.get("updates"), updates[-1])

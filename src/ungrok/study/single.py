@@ -158,7 +158,9 @@ def _training(plan: Plan, arm: str, seed: int) -> TrainSpec:
 def _weights(training: TrainSpec, file: Path, option: str) -> dict[str, Tensor]:
     """Return the weights in a file as a whole state dict of a training's model."""
     content, fresh = read_weights(file, option), fresh_model(training, 0)
-    if file.suffix == SAFE and "step" in content:  # a checkpoint of a training run, which holds the optimizer's state, too
+    if (
+        file.suffix == SAFE and "step" in content
+    ):  # a checkpoint of a training run, which holds the optimizer's state, too
         content = model_state(dict(content))
     state = state_in(content, {*fresh.state_dict()})
     return fitting(fresh, state, f"{option}: {shown_file(file)}", "the recipe's model")

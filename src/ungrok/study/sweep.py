@@ -24,7 +24,6 @@ from ungrok.study.loading import validate
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.preflight import preflight
 from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_blocks import BASE
 from ungrok.study.results import transition_of
 from ungrok.study.run import folders, run_study
 from ungrok.study.store import Store
@@ -182,5 +181,7 @@ def _stages(sweep: Sweep, plan: Plan, store: Store) -> Sequence[str | int]:
         return "pre_grok", "grokked"
     common = sorted(set.intersection(*({*run.result.checkpoints} for run in runs)) - {0})
     if len(common) < 2:
-        raise RecipeError("checkpoints: nothing transitions, and there are no two steps after 0 of every seed; name some with stages=")
+        raise RecipeError(
+            "checkpoints: nothing transitions, and there are no two steps after 0 of every seed; name some with stages="
+        )
     return common[0], common[-1]

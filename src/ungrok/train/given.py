@@ -44,7 +44,9 @@ class Checkpoints:
             if not isinstance(step, Integral) or isinstance(step, bool) or int(step) < 0:
                 raise RecipeError(f"{key}: {shown(step)} is no step; allowed: whole numbers from 0")
             if not isinstance(one, nn.Module | str | Path | Mapping):
-                raise RecipeError(f"{key}: step {step} is a {type(one).__name__}; allowed: a model, a file or a state dict")
+                raise RecipeError(
+                    f"{key}: step {step} is a {type(one).__name__}; allowed: a model, a file or a state dict"
+                )
         self._by_step = {int(step): given[step] for step in sorted(given)}
         live: dict[int, int] = {}
         for step, one in self._by_step.items():
