@@ -23,10 +23,12 @@ def test_the_script_is_of_the_size_of_a_users_and_the_added_lines_are_few():
 
 def test_script_and_added_lines_give_a_study_with_verdicts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    faster = SCRIPT.replace("STEPS, EVERY, WIDTH = 31, 4000, 100, 64", "STEPS, EVERY, WIDTH = 31, 60, 20, 8")
+    faster = SCRIPT.replace("STEPS, EVERY, WIDTH = 31, 4000, 100, 64", "STEPS, EVERY, WIDTH = 31, 60, 20, 16").replace(
+        "lr=1e-3, weight_decay=1.0", "lr=0.03"
+    )
     assert faster != SCRIPT
     one = ADDED.replace(
-        "seeds=range(6)", 'seeds=range(6), methods=[{"kind": "gradient_ascent", "lr": 0.5, "updates": 2}]'
+        "seeds=range(6)", 'seeds=range(6), methods=[{"kind": "gradient_ascent", "lr": 0.5, "updates": 8}]'
     )
     assert one != ADDED
     exec(compile(faster + one, "script.py", "exec"), {"__name__": "script"})

@@ -16,7 +16,7 @@ def test_it_is_found_in_the_current_folder_and_leaves_the_path_alone(tmp_path, m
     before = list(sys.path)
     assert users_function("mine_of_a_user:sets", "--data")() == 7
     assert sys.path == before
-    with pytest.raises(RecipeError, match="--data: 'mine_of_a_user' has no function 'set'.*'sets'"):
+    with pytest.raises(RecipeError, match=r"--data: 'mine_of_a_user' has no function 'set'.*'sets'"):
         users_function("mine_of_a_user:set", "--data")
 
 

@@ -46,13 +46,13 @@ def test_a_damaged_or_missing_file_is_told(data):
     spoiled = bytearray(file.read_bytes())
     spoiled[-1] ^= 1
     file.write_bytes(spoiled)
-    with pytest.raises(RecipeError, match="was damaged and is removed; the same call of ungrok.sweep writes it again"):
+    with pytest.raises(RecipeError, match=r"was damaged and is removed; the same call of ungrok.sweep writes it again"):
         GivenProblem(content=content).load()
-    with pytest.raises(RecipeError, match="missing; the same call of ungrok.sweep"):
+    with pytest.raises(RecipeError, match=r"missing; the same call of ungrok.sweep"):
         GivenProblem(content=content).load()
 
 
 def test_the_rule_is_for_these_data_alone():
-    with pytest.raises(NotApplicable, match="forget: kind given is for the data of ungrok.sweep"):
+    with pytest.raises(NotApplicable, match=r"forget: kind given is for the data of ungrok.sweep"):
         GivenExamples().split(Digits(train_size=50, validation_size=50).load(), 0)
     assert not GivenExamples().drawn

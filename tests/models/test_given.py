@@ -38,7 +38,7 @@ def test_the_form_tells_layers_and_shapes_but_not_weights():
 
 def test_what_is_no_model_and_what_another_process_was_given():
     for wrong in (3, lambda: 3):
-        with pytest.raises(RecipeError, match="model: is a int; allowed: a torch.nn.Module"):
+        with pytest.raises(RecipeError, match=r"model: is a int; allowed: a torch.nn.Module"):
             remember(wrong)
-    with pytest.raises(RecipeError, match="model: was given to ungrok.sweep by another process"):
+    with pytest.raises(RecipeError, match=r"model: was given to ungrok.sweep by another process"):
         GivenModel(form="0").build((), 0, 0)

@@ -54,5 +54,5 @@ def test_without_any_oracle_nothing_beside_one_is_judged(tiny):
     )
     assert set(beside) - set(without) == {"damage", "oracle_gap"}
     named = {"compare": [["pre_grok", "grokked"]], "headline": {"metrics": ["damage"]}}
-    with pytest.raises(RecipeError, match="headline.metrics: damage needs an oracle, and none was given"):
+    with pytest.raises(RecipeError, match=r"headline.metrics: damage needs an oracle, and none was given"):
         resolved(tiny(*overrides(given=[RUN, RUN], claims=named)))

@@ -64,5 +64,5 @@ def test_weights_of_another_model_are_refused_by_key_and_step():
 
 
 def test_what_another_process_was_given_is_told(tmp_path):
-    with pytest.raises(RecipeError, match="were given to ungrok.sweep by another process"):
+    with pytest.raises(RecipeError, match=r"were given to ungrok.sweep by another process"):
         record_given(None, "0" * 64, tmp_path)

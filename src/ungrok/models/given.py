@@ -46,7 +46,7 @@ def remember(model: nn.Module | Callable[[], nn.Module]) -> GivenModel:
     """
     one = model if isinstance(model, nn.Module) else model() if callable(model) else model
     check_model("model", one)
-    own = duplicate(bare(one)).cpu()  # type: ignore[arg-type]
+    own = duplicate(bare(one)).cpu()
     shapes = {name: [str(value.dtype), *value.shape] for name, value in own.state_dict().items()}
     block = GivenModel(form=digest([str(own), shapes]))
     _makers[block.form] = (lambda: duplicate(own)) if isinstance(model, nn.Module) else lambda: bare(model())

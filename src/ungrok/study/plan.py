@@ -261,7 +261,7 @@ def _add_trajectory(plan: Plan, arm: str, seed: int) -> None:
         spec = settings.spec(Seeds(seed).base, base)
         plan.bases[arm, seed] = plan.add(jobs.Train(spec, {}, f"base, {arm}, seed {seed}"))
     given = given_of(plan.recipe, seed)
-    spec = settings.spec(Seeds(seed).training, given=given and given.checkpoints)
+    spec = settings.spec(Seeds(seed).training, given=given.checkpoints if given else None)
     inputs = _from_base(plan, arm, seed)
     plan.trajectories[arm, seed] = plan.add(jobs.Train(spec, inputs, f"trajectory, {arm}, seed {seed}"))
 
@@ -318,7 +318,7 @@ def _add_draw(plan: Plan, request: Request) -> None:
 def _add_without(plan: Plan, request: Request, seed: int) -> str:
     """Add the training that never sees the forget data."""
     split, given = request.split_input, given_of(plan.recipe, request.seed)
-    spec = request.arm.spec(seed, without=None if split else request.forget, given=given and given.oracle)
+    spec = request.arm.spec(seed, without=None if split else request.forget, given=given.oracle if given else None)
     inputs = _from_base(plan, request.arm.name, request.seed) | split
     label = f"without {request.rule.label}, {request.arm.name}, seed {request.seed}{_nth(request)}"
     return plan.add(jobs.Train(spec, inputs, label))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -34,7 +34,7 @@ def check_given(recipe: Recipe) -> None:
         return
     if len(recipe.given) != len(recipe.seeds):
         raise ValueError(f"given: {len(recipe.given)} entries for {len(recipe.seeds)} seeds; allowed: one for each")
-    usual = {
+    usual: dict[str, Any] = {
         "arms": {},
         "base": None,
         "data_seed": None,
