@@ -26,7 +26,8 @@ def test_script_and_added_lines_give_a_study_with_verdicts(tmp_path, monkeypatch
     faster = SCRIPT.replace("STEPS, EVERY, WIDTH = 31, 4000, 100, 64", "STEPS, EVERY, WIDTH = 31, 60, 20, 16").replace(
         "lr=1e-3, weight_decay=1.0", "lr=0.03"
     )
-    assert faster != SCRIPT
+    assert "31, 60, 20, 16" in faster
+    assert "lr=0.03" in faster
     one = ADDED.replace(
         "seeds=range(6)", 'seeds=range(6), methods=[{"kind": "gradient_ascent", "lr": 0.5, "updates": 8}]'
     )
