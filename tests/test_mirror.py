@@ -38,6 +38,7 @@ ACROSS = {
     "test_api_page.py": "docs/api.md",
     "test_contributing.py": "CONTRIBUTING.md",
     "test_mirror.py": "this",
+    "test_sweep_page.py": "docs/sweep.md",
     "tools/test_durability.py": "benchmarks/durability.py",
     "tools/test_gguf_folder.py": "tools/gguf_folder.py",
     "tools/test_language_metrics.py": "tools/language_metrics.py",

@@ -3,6 +3,7 @@
 from ungrok import audits as audits
 from ungrok.api import attack as attack
 from ungrok.api import audit as audit
+from ungrok.api import sweep as sweep
 from ungrok.audits.base import StressTest as StressTest
 from ungrok.audits.extract import Extract as Extract
 from ungrok.audits.interpolate import Interpolate as Interpolate

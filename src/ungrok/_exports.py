@@ -28,6 +28,7 @@ PLACES = {
     "audit": "ungrok.api",
     "audits": "ungrok",
     "delete": "ungrok.deletion.run",
+    "sweep": "ungrok.api",
     "unlearn": "ungrok.methods.run",
     "unlearning_path": "ungrok.methods.run",
     "verify": "ungrok.deletion.verify",

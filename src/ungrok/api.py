@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -22,6 +23,10 @@ from ungrok.evaluate.audit import Audit
 from ungrok.evaluate.distances import relative_forgetting, tug_of_war, tug_of_war_membership, weight_distance
 from ungrok.evaluate.examination import EXAMINATIONS, RANDOM, UNLEARNED, Examination
 from ungrok.evaluate.gap import oracle_gap
+
+if TYPE_CHECKING:
+    from ungrok.methods import Unlearner
+    from ungrok.study.folder import StudyFolder
 
 
 def attack(
@@ -134,6 +139,64 @@ def audit(
         sets = collected(objective, models[UNLEARNED], batches) if tests else {}
     stress = side_by_side(tests, models, objective, sets, seed) if tests else None
     return replace(_audit_of(examination, weights, seed), stress=stress)
+
+
+def sweep(
+    checkpoints: Any,
+    *,
+    forget: Any,
+    retain: Any,
+    test: Any,
+    validation: Any = None,
+    methods: Sequence[str | Unlearner | Mapping[str, Any]] = ("gradient_ascent", "neggrad_plus", "scrub"),
+    oracle: Any = None,
+    model: nn.Module | Callable[[], nn.Module] | None = None,
+    stages: Sequence[str | int] | None = None,
+    seeds: Iterable[int] | None = None,
+    out: str | Path = "sweep",
+    say: Callable[[str], None] = lambda _: None,
+    **settings: Any,
+) -> StudyFolder:
+    """Run a study of your own checkpoints: measure them, unlearn from them, compare with your own retraining, write the report.
+
+    With several seeds, ``checkpoints``, ``forget``, ``retain`` and ``oracle`` may each be a function that takes a seed and returns what
+    stands there for it. What is finished already, by its content, is not done again.
+
+    Args:
+        checkpoints: Of one training, by step: models, files or state dicts. Or a folder: of files with the step in their names
+            (``.safetensors``, or state dicts of ``torch.save``), of a Trainer's ``checkpoint-*`` folders, or of a Recorder.
+        forget: Training examples to be forgotten: tensors ``(inputs, targets)`` of shapes (n, ...) and (n,), a Dataset of such pairs, or a
+            DataLoader or list of batches of them. A third part, int64 of shape (n,), holds the identities of the examples, which then
+            stand in that order.
+        retain: All other training examples.
+        test: Examples that training never saw.
+        validation: Others, on which transitions are read and learning rates chosen; without it a random half of ``test``.
+        methods: Names, objects such as ``ungrok.SCRUB(lr=0.01, updates=50)``, or entries as in a recipe. The learning rate of a method that
+            is given by its name is searched for.
+        oracle: Like ``checkpoints``, of a training that never saw ``forget``, at the same steps; a function is called with the seed when all
+            else has been tried. Without one, what needs it is absent.
+        model: Where checkpoints are weights alone: a model of their shape, or a function without arguments that makes a fresh one.
+        stages: What is compared, the first with each other one: steps, or names of stages. By default ``pre_grok`` and ``grokked`` or, where no
+            run transitions, the first and the last step after 0.
+        seeds: Of the runs. Words need six; without seeds there is one run, called seed 0.
+        out: The study's folder; finished jobs lie in ``store`` beside it.
+        say: Takes one line of text, for instance ``print``.
+        **settings: Any key of a recipe, for instance ``transition={"grokked": 0.95}`` or ``batches={"retain": 256}``.
+
+    Returns:
+        The study: ``path``, ``verdicts``, ``results``; its report is ``path / "report" / "index.html"``.
+
+    Raises:
+        RecipeError: If something is missing or does not fit, before any training or unlearning.
+
+    """
+    from ungrok.report import write_report
+    from ungrok.study.sweep import Sweep, run_sweep
+
+    asked = Sweep(checkpoints, forget, retain, test, validation, methods, oracle, model, stages, seeds, settings)
+    made = run_sweep(asked, Path(out).expanduser(), say)
+    write_report(made.path, made.plan, made.results, made.verdicts, made.provenance, made.doses)
+    return made
 
 
 def _objective_of(objective: Objective | None, original: nn.Module, batches: dict[str, Batches]) -> Objective:

@@ -137,7 +137,16 @@ def test_labels(rule, label):
 
 
 def test_all_rules_are_registered():
-    assert FORGET_RULES.names() == ["class", "classes", "exposed", "last", "local_grokking", "mislabeled", "random"]
+    assert FORGET_RULES.names() == [
+        "class",
+        "classes",
+        "exposed",
+        "given",
+        "last",
+        "local_grokking",
+        "mislabeled",
+        "random",
+    ]
 
 
 @given(rules, st.lists(st.integers(0, 3), min_size=2, max_size=40), st.integers(0, 10))

@@ -80,5 +80,5 @@ def test_image_models_want_images(model):
 
 def test_registered():
     assert MODELS.names() == [
-        "cnn", "function", "llama", "mlp", "pretrained", "resnet", "timm", "torchvision", "transformer", "vgg", "vit"
+        "cnn", "function", "given", "llama", "mlp", "pretrained", "resnet", "timm", "torchvision", "transformer", "vgg", "vit"
     ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ungrok.core.errors import shown
 from ungrok.study.recipe_blocks import BASE
+from ungrok.study.recipe_given import given_of
 from ungrok.study.seeding import Seeds
 from ungrok.study.units import drawing
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def seen_by(recipe: Recipe, problem: Problem, seed: int) -> Problem:
-    """Return the problem as one seed of a recipe sees it: with data of its own where the recipe says ``data_seed: per_seed``."""
+    """Return the problem as one seed of a recipe sees it: with data of its own where the recipe says so or was given such."""
+    given = given_of(recipe, seed)
+    if given is not None:
+        return problem.model_copy(update={"content": given.data})
     if recipe.data_seed is None:
         return problem
     return problem.model_copy(update={"data_seed": Seeds(drawing(recipe, seed)).data})

@@ -30,6 +30,7 @@ from ungrok.study.plan_stress import StressJobs, add_lasting, add_stress
 from ungrok.study.rates import Extent
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Level, Rescaled
+from ungrok.study.recipe_given import given_of
 from ungrok.study.seeding import Seeds
 from ungrok.study.units import assignment, drawing
 from ungrok.train import Training
@@ -72,8 +73,10 @@ class ArmSettings:
         base, own = (OwnLoss(loss=one.loss, loss_precision=one.loss_precision) for one in (recipe.trajectory, training))
         return cls(name, problem.pinned(), model, training, device_of(recipe), None if own == base else base)
 
-    def spec(self, seed: int, training: Training | None = None, without: Forget | None = None) -> TrainSpec:
-        """Return the spec of a training of this arm; where ``training`` is given, that of its base model."""
+    def spec(
+        self, seed: int, training: Training | None = None, without: Forget | None = None, given: str | None = None
+    ) -> TrainSpec:
+        """Return the spec of a training of this arm; where ``training`` is not None, that of its base model."""
         return TrainSpec(
             problem=self.problem,
             model=self.model,
@@ -84,6 +87,7 @@ class ArmSettings:
             part="base" if training else None,
             measured="classes left" if without and without.rule.empties_classes else None,
             assignment=None if training else self.assignment,
+            given=given,
         )
 
 
@@ -256,7 +260,8 @@ def _add_trajectory(plan: Plan, arm: str, seed: int) -> None:
     if base is not None:
         spec = settings.spec(Seeds(seed).base, base)
         plan.bases[arm, seed] = plan.add(jobs.Train(spec, {}, f"base, {arm}, seed {seed}"))
-    spec = settings.spec(Seeds(seed).training)
+    given = given_of(plan.recipe, seed)
+    spec = settings.spec(Seeds(seed).training, given=given.checkpoints if given else None)
     inputs = _from_base(plan, arm, seed)
     plan.trajectories[arm, seed] = plan.add(jobs.Train(spec, inputs, f"trajectory, {arm}, seed {seed}"))
 
@@ -292,14 +297,15 @@ def _add_draw(plan: Plan, request: Request) -> None:
     recipe, arm, seed, first = plan.recipe, request.arm.name, request.seed, request.draw == 0
     if request.arm.training.exposure and request.split is None:
         add_learned(plan, request)
-    trained = _add_without(plan, request, Seeds(seed).training)
+    given = given_of(recipe, seed)
+    trained = None if given and not given.oracle else _add_without(plan, request, Seeds(seed).training)
     noisy = seed in recipe.seeds[: recipe.noise_seeds]
     retrained = _add_without(plan, request, Seeds(seed).noise) if noisy else None
     for stage in recipe.stages_of(arm):
-        where, oracle = (arm, seed, request.rule.label, stage), _add_oracle(plan, request, stage, trained)
-        if first:
+        where, oracle = (arm, seed, request.rule.label, stage), trained and _add_oracle(plan, request, stage, trained)
+        if first and oracle:
             plan.oracles[where] = oracle
-        if retrained:
+        if retrained and oracle:
             second = _add_oracle(plan, request, stage, retrained)
             plan.twins[(*where, request.draw)] = oracle, second
             if first:
@@ -311,8 +317,8 @@ def _add_draw(plan: Plan, request: Request) -> None:
 
 def _add_without(plan: Plan, request: Request, seed: int) -> str:
     """Add the training that never sees the forget data."""
-    split = request.split_input
-    spec = request.arm.spec(seed, without=None if split else request.forget)
+    split, given = request.split_input, given_of(plan.recipe, request.seed)
+    spec = request.arm.spec(seed, without=None if split else request.forget, given=given.oracle if given else None)
     inputs = _from_base(plan, request.arm.name, request.seed) | split
     label = f"without {request.rule.label}, {request.arm.name}, seed {request.seed}{_nth(request)}"
     return plan.add(jobs.Train(spec, inputs, label))

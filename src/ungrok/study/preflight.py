@@ -118,7 +118,7 @@ def seen(recipe: Recipe, arm: str, seed: int) -> Data:
 def _sizes(recipe: Recipe, arm: str, rule: ForgetRule, data: Data) -> Iterator[int]:
     """Yield the number of forget examples of every draw and request of every seed; ``data`` are those of the first."""
     for seed in recipe.seeds:
-        same = recipe.data_seed is None and recipe.for_arm(arm)[2].exposure is None
+        same = recipe.data_seed is None and not recipe.given and recipe.for_arm(arm)[2].exposure is None
         own, drawn_by = data if same or seed == recipe.seeds[0] else seen(recipe, arm, seed), drawing(recipe, seed)
         for draw in range(recipe.forget_draws):
             yield len(rule.split(own, Seeds(drawn_by).forget_of(draw)).forget)

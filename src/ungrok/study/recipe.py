@@ -33,6 +33,7 @@ from ungrok.study.recipe_blocks import (
     Probe,
     Rescaled,
 )
+from ungrok.study.recipe_given import GivenRun, check_given
 from ungrok.study.recipe_search import Search, check_search, with_search
 from ungrok.study.recipe_stress import Lasting, Stress, check_stress, references, with_attacks
 from ungrok.study.units import check_exposure
@@ -76,6 +77,7 @@ class Recipe(Schema):
             "unlearn_seeds",
             "stress",
             "lasting",
+            "given",
         }
     )
 
@@ -121,6 +123,7 @@ class Recipe(Schema):
     stress: Stress | None = Field(None, description="attacks after unlearning: is it forgotten, or hidden?")
     lasting: Lasting | None = Field(None, description="how far unlearning must go for its forgetting to last")
     claims: Claims = Claims()
+    given: list[GivenRun] | None = Field(None, description="one entry per seed; ungrok.sweep writes it")
     device: Literal["auto", "cpu", "cuda"] = "cpu"
 
     @model_validator(mode="before")
@@ -160,6 +163,7 @@ class Recipe(Schema):
         check_search(self)
         check_draws(self)
         check_stress(self)
+        check_given(self)
         if BASE in self.arms:
             raise ValueError(f"arms: {BASE!r} is the recipe itself; give the arm another name")
         arms = [BASE, *self.arms]

@@ -301,7 +301,10 @@ class _Tables:
             if where in self.plan.noise:
                 row |= _named(self.open(self.plan.noise[where], Oracle).result.accuracies, "second_")
             table.append(row)
-        frame = pd.DataFrame(table)
+        places = ("seed", "arm", "forget", "stage", "step")
+        transition = ("oracle_status", "oracle_memorized_step", "oracle_grokked_step")
+        columns = None if table else [*places, *transition, *OracleAccuracies.model_fields]
+        frame = pd.DataFrame(table, columns=columns)
         whole = ["step", "oracle_memorized_step", "oracle_grokked_step"]
         frame[whole] = frame[whole].astype("Int64")
         return frame
@@ -323,7 +326,7 @@ class _Tables:
             seconds = self.open(key, type(job)).seconds
             row: dict[str, Any] = {"kind": job.kind, "job": job.label, "key": key, "seconds": seconds.get("total")}
             row["processor_seconds"] = seconds.get("processor")
-            if isinstance(job, Train):
+            if isinstance(job, Train) and not job.spec.given:  # how long others trained is not known
                 row |= _per_update(None, seconds.get("total"), self.open(key, Train).result.steps)
             if isinstance(job, Unlearn) and (updates := self.open(key, Unlearn).result.updates):
                 row |= _per_update(job.spec.unlearn.kind, seconds.get("updates"), updates[-1])

@@ -9,8 +9,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError, first_line, shown, shown_file
-from ungrok.core.files import load_tensors, read_json, save_tensors
-from ungrok.core.weights import whole
+from ungrok.core.files import read_json, save_tensors
+from ungrok.core.weight_files import SAFE, fitting, read_weights, state_in
 from ungrok.evaluate.path import path_rows
 from ungrok.study.jobs import Analyze, Train, Unlearn
 from ungrok.study.jobs.analyze import NOTHING_TO_COMPARE, measure
@@ -156,34 +156,11 @@ def _training(plan: Plan, arm: str, seed: int) -> TrainSpec:
 
 
 def _weights(training: TrainSpec, file: Path, option: str) -> dict[str, Tensor]:
-    try:
-        weights = load_tensors(file)
-    except OSError as error:
-        raise RecipeError(f"{option}: {shown_file(file)} cannot be read as safetensors ({first_line(error)})") from None
-    if "step" in weights:  # a checkpoint of a training run, which holds the optimizer's state, too
-        weights = model_state(weights)
-    fresh = fresh_model(training, 0)
-    try:
-        weights = whole(fresh, weights)
-    except RecipeError as error:
-        raise RecipeError(f"{option}: {shown_file(file)}: {error}") from None
-    own = fresh.state_dict()
-    expected = {name: tuple(value.shape) for name, value in own.items()}
-    given = {name: tuple(value.shape) for name, value in weights.items()}
-    unknown, missing = sorted(given.keys() - expected.keys()), sorted(expected.keys() - given.keys())
-    if unknown or missing:
-        lacking = f"; it lacks {', '.join(missing[:3])}" if missing else ""
-        other = f" has {', '.join(unknown[:3])}, which the recipe's model does not have" if unknown else " is not whole"
-        raise RecipeError(f"{option}: {shown_file(file)}{other}{lacking}")
-    for name in sorted(expected):
-        if expected[name] != given[name]:
-            shapes = f"{name} has shape {given[name]}; the recipe's model has {expected[name]}"
-            raise RecipeError(f"{option}: {shown_file(file)} does not hold the recipe's model: {shapes}")
-        if own[name].is_floating_point() and not weights[name].is_floating_point():
-            kind = str(weights[name].dtype).removeprefix("torch.")
-            raise RecipeError(
-                f"{option}: {shown_file(file)} holds {name} as {kind}; weights are floating-point numbers"
-            )
-        if not weights[name].isfinite().all():
-            raise RecipeError(f"{option}: {shown_file(file)} holds values of {name} that are not finite")
-    return weights
+    """Return the weights in a file as a whole state dict of a training's model."""
+    content, fresh = read_weights(file, option), fresh_model(training, 0)
+    if (
+        file.suffix == SAFE and "step" in content
+    ):  # a checkpoint of a training run, which holds the optimizer's state, too
+        content = model_state(dict(content))
+    state = state_in(content, {*fresh.state_dict()})
+    return fitting(fresh, state, f"{option}: {shown_file(file)}", "the recipe's model")

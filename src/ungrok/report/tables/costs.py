@@ -18,7 +18,7 @@ from ungrok.train.stages import stage_name
 
 @dataclass(frozen=True)
 class ExtraTraining:
-    """What training on from one stage to another cost: per seed, extra steps and extra seconds."""
+    """What training on from one stage to another cost: per seed, extra steps and, where they are known, extra seconds."""
 
     steps: list[float]
     seconds: list[float]
@@ -37,7 +37,9 @@ def extra_training(view: View, left: Side, right: Side) -> ExtraTraining:
         if not any(map(missing, ends)):
             pace = [per[view.plan.trajectories[side.arm, seed]] for side in (left, right)]
             cost.steps.append(float(ends[1] - ends[0]))
-            cost.seconds.append(ends[1] * pace[1] - ends[0] * pace[0])
+            seconds = ends[1] * pace[1] - ends[0] * pace[0]
+            if not math.isnan(seconds):
+                cost.seconds.append(seconds)
     return cost
 
 

@@ -335,7 +335,21 @@ def first_things(verdicts: Sequence[Verdict], recipe: Recipe, transitions: pd.Da
         transitions: Columns arm, seed and status, one row per trajectory.
 
     """
-    return [*_transitions(recipe, transitions), *_seed_counts(verdicts, recipe), *_targets(verdicts)]
+    return [
+        *_transitions(recipe, transitions),
+        *_without_oracle(recipe),
+        *_seed_counts(verdicts, recipe),
+        *_targets(verdicts),
+    ]
+
+
+def _without_oracle(recipe: Recipe) -> Iterator[str]:
+    """Yield that nobody retrained without the forget data, where that is so."""
+    given = recipe.given or []
+    lacking = sum(run.oracle is None for run in given)
+    if lacking:
+        whose = "" if lacking == len(given) else f" for {lacking} of {len(given)} seeds"
+        yield f"No retraining was given{whose}: how near unlearning comes to it, and what is lost beyond it, is not known."
 
 
 def _transitions(recipe: Recipe, transitions: pd.DataFrame) -> Iterator[str]:

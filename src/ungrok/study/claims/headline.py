@@ -30,6 +30,9 @@ NEEDS: dict[HeadlineMetric, str] = {
 NAMED: tuple[HeadlineMetric, ...] = ("extraction_forget", "extraction_retain")
 """Metrics that are judged only where a recipe names them."""
 
+BESIDE_ORACLE: tuple[HeadlineMetric, ...] = ("damage", "oracle_gap")
+"""Metrics that are read beside the oracle, which every recipe has that trains its models itself."""
+
 ROWS: dict[HeadlineMetric, int] = {"durability": 2}
 """Rows of a metric per method and forget split, where they are not one."""
 
@@ -125,6 +128,8 @@ def rates_repaired(recipe: Recipe, method: str) -> Literal["", "nominal", "all"]
 
 def _asked(recipe: Recipe, metric: HeadlineMetric, method: Unlearner, target: Target | None) -> bool:
     """Return whether a recipe asks what a metric needs of a method, and for attacks, where the family reads it."""
+    if metric in BESIDE_ORACLE and recipe.given and not any(run.oracle for run in recipe.given):
+        return False
     if metric not in NEEDS:
         return True
     if metric == "beyond_oracle":
@@ -139,6 +144,8 @@ def _asked(recipe: Recipe, metric: HeadlineMetric, method: Unlearner, target: Ta
 
 def _lacking(recipe: Recipe, metric: HeadlineMetric, target: Target) -> str:
     """Return what a recipe lacks for a metric."""
+    if metric in BESIDE_ORACLE:
+        return "an oracle, and none was given"
     if NEEDS[metric] == LANGUAGE:
         return f"{LANGUAGE}, which problem {recipe.problem.kind!r} has not"
     if metric == "beyond_oracle" or _block(recipe, NEEDS[metric]) is None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from ungrok.core.errors import UngrokError
 from ungrok.core.files import save_tensors
 from ungrok.core.weights import kept
 from ungrok.study.job import Job, Result, Spec
@@ -46,7 +47,14 @@ def keep(model: nn.Module, folder: Path, training: TrainSpec) -> None:
 
 
 def keep_at(source: FinishedTraining, trajectory: Trajectory, step: int, folder: Path) -> Run:
-    """Bring a fresh run of a finished training to a step, and keep its model."""
+    """Bring a fresh run of a finished training to a step, and keep its model.
+
+    Raises:
+        UngrokError: If a user's program made the training's checkpoints, and none at this step.
+
+    """
+    if source.spec.given and step not in trajectory.checkpoints:
+        raise UngrokError(f"no checkpoint was given at step {step}")
     run = materialize(again(source), trajectory, step, weights_only=True)
     keep(run.model, folder, source.spec)
     return run

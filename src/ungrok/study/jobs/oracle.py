@@ -76,6 +76,8 @@ class Oracle(Job[OracleSpec, OracleResult]):
         trajectory, step = trajectory_of(source), stage.step
         if step is None or step > trajectory.steps:
             return OracleResult(step=None, reason=stage.reason or f"the oracle {trajectory.status}")
+        if source.spec.given and step not in source.result.checkpoints:
+            return OracleResult(step=None, reason=f"no oracle was given at step {step}")
         run = keep_at(source, trajectory, step, work.folder)
         use_loss(run, spec.objective)
         data = source.spec.data()

@@ -11,6 +11,7 @@ from ungrok.study.job import register
 from ungrok.study.jobs.split import made_split
 from ungrok.study.jobs.trained import Trained, TrainResult, build_run, weights_at
 from ungrok.study.store import Work
+from ungrok.train.given import record_given
 
 MOMENTS = {"sgd": 1}
 """Numbers that an optimizer keeps of each weight, and a checkpoint with it; 2 for those that are not listed."""
@@ -34,6 +35,8 @@ class Train(Trained):
         """Train the model."""
         split = made_split(work, self.spec.data())
         run = build_run(self.spec, split)
+        if self.spec.given:
+            return TrainResult(**record_given(run, self.spec.given, work.folder))
         if work.has("base"):
             base = work.open("base", Trained)
             run.model.load_state_dict(whole(run.model, weights_at(base, base.result.steps)))

@@ -29,7 +29,7 @@ from ungrok.train.record import checkpoint_name, is_checkpoint
 class TrainSpec(Spec):
     """One training: what is learned, by what model, how, and without what."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"part", "measured", "assignment"})
+    optional: ClassVar[frozenset[str]] = frozenset({"part", "measured", "assignment", "given"})
 
     problem: AnyProblem
     model: AnyModel
@@ -44,6 +44,8 @@ class TrainSpec(Spec):
     """That its accuracies, and so its transition, are read on the classes that are left; where None, they are so only if a class is gone."""
     assignment: Assignment | None = None
     """Which groups ``trajectory.exposure`` has; None without one."""
+    given: str | None = None
+    """SHA-256 of the checkpoints, where a user's program made them; None for a training of this package."""
 
     def data(self) -> Data:
         """Return all data of the problem, on the CPU; where the training staggers examples, they know which."""

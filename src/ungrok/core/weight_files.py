@@ -1,0 +1,182 @@
+"""Files of weights that other programs wrote: which there are in a folder, what they hold, whether that fits a model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ungrok.core.errors import RecipeError, StoreError, first_line, shown_file
+from ungrok.core.files import load_tensors, save_tensors
+from ungrok.core.weights import whole
+
+PICKLED = (".pt", ".pth", ".bin", ".ckpt")
+"""How the names of files end that ``torch.save`` wrote."""
+
+SAFE = ".safetensors"
+IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
+"""Files of weights in a ``checkpoint-*`` folder of a Trainer."""
+
+FORMAT = 1
+"""The format of a Recorder's folder that is understood."""
+
+WRAPPED = re.compile(r"^(?:_orig_mod\.|module\.)+")
+"""What ``torch.compile`` and ``nn.DataParallel`` put before the names of weights."""
+
+
+def step_files(folder: Path, key: str) -> dict[int, Path]:
+    """Return the checkpoints in a folder by step, the last number in the name of each.
+
+    Read are a Recorder's ``step-00000700.safetensors``, a Trainer's ``checkpoint-700`` folders, and ``.safetensors`` and ``.pt`` files
+    with a number in their names. All else is passed over, and so is a file beside which its conversion lies.
+
+    Raises:
+        RecipeError: If there are none, two of one step, or a Recorder's folder of another format.
+
+    """
+    _check_recorder(folder, key)
+    found: dict[int, Path] = {}
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        inside = next((entry / name for name in IN_FOLDER if (entry / name).is_file()), entry)
+        numbers = re.findall(r"\d+", entry.stem if entry.is_file() else entry.name)
+        converted = inside.suffix in PICKLED and inside.with_suffix(SAFE).is_file()
+        if not numbers or converted or inside.suffix not in (SAFE, *PICKLED):
+            continue
+        step = int(numbers[-1])
+        if step in found:
+            raise RecipeError(
+                f"{key}: {shown_file(found[step])} and {shown_file(inside)} are both of step {step}; allowed: one"
+            )
+        found[step] = inside
+    if not found:
+        raise RecipeError(
+            f"{key}: {shown_file(folder)} holds no checkpoints; allowed: a folder of .safetensors or .pt files with the step in their "
+            "names, of a Trainer's checkpoint-* folders, or of a Recorder"
+        )
+    return found
+
+
+def _check_recorder(folder: Path, key: str) -> None:
+    """Raise RecipeError where a folder was written by a Recorder in a format that is not known here."""
+    file = folder / "recorded.json"
+    if not file.is_file():
+        return
+    try:
+        written = json.loads(file.read_text(encoding="utf-8")).get("format")
+    except (OSError, ValueError, AttributeError) as error:
+        raise RecipeError(f"{key}: {shown_file(file)} cannot be read ({first_line(error)})") from None
+    if written != FORMAT:
+        raise RecipeError(f"{key}: {shown_file(file)} has format {written!r}; allowed: {FORMAT}")
+
+
+def read_weights(file: Path, key: str) -> Mapping[str, Any]:
+    """Return what a file holds: tensors by name, or for a file of ``torch.save`` whatever mapping was saved.
+
+    No object is unpickled but tensors, numbers, texts and their containers.
+
+    Raises:
+        RecipeError: If it cannot be read so.
+
+    """
+    try:
+        if file.suffix not in PICKLED:
+            return load_tensors(file)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError:
+        raise RecipeError(
+            f"{key}: {shown_file(file)} holds more than tensors, and reading that would run code of whoever wrote the file; if you "
+            f"trust it, `ungrok convert {file}` writes its weights as safetensors"
+        ) from None
+    except StoreError as error:
+        raise RecipeError(f"{key}: {shown_file(file)} cannot be read as safetensors ({first_line(error)})") from None
+    except (OSError, RuntimeError, EOFError) as error:
+        raise RecipeError(f"{key}: {shown_file(file)} cannot be read ({first_line(error)})") from None
+    if not isinstance(content, Mapping):
+        raise RecipeError(f"{key}: {shown_file(file)} holds a {type(content).__name__}; allowed: a state dict")
+    return content
+
+
+def state_in(content: Mapping[str, Any], names: set[str]) -> dict[str, Tensor]:
+    """Return the state dict in the content of a file: the content itself, or the part of it with most of a model's names.
+
+    Args:
+        content: Of :func:`read_weights`; the state dict may stand under any name, beside that of an optimizer for instance, and have
+            the names of a model under ``torch.compile`` or ``nn.DataParallel``.
+        names: Of the model's weights.
+
+    """
+    states = [_tensors(part) for part in (content, *content.values()) if isinstance(part, Mapping)]
+    states += [{WRAPPED.sub("", name): value for name, value in state.items()} for state in states]
+    return max(states, key=lambda state: len(names & state.keys()))
+
+
+def _tensors(state: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def fitting(model: nn.Module, weights: dict[str, Tensor], where: str, of: str = "the model") -> dict[str, Tensor]:
+    """Return weights as a whole state dict of a model.
+
+    Args:
+        model: A fresh one.
+        weights: What a file holds; tied weights may stand there once.
+        where: Names the file in messages.
+        of: What messages call the model.
+
+    Raises:
+        RecipeError: If they are not those of the model, or not finite.
+
+    """
+    try:
+        weights = whole(model, weights)
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}") from None
+    own = model.state_dict()
+    expected = {name: tuple(value.shape) for name, value in own.items()}
+    given = {name: tuple(value.shape) for name, value in weights.items()}
+    unknown, missing = sorted(given.keys() - expected.keys()), sorted(expected.keys() - given.keys())
+    if unknown or missing:
+        lacking = f"; it lacks {', '.join(missing[:3])}" if missing else ""
+        other = f" has {', '.join(unknown[:3])}, which {of} does not have" if unknown else " is not whole"
+        raise RecipeError(f"{where}{other}{lacking}")
+    for name in sorted(expected):
+        if expected[name] != given[name]:
+            raise RecipeError(f"{where} does not hold {of}: {name} has shape {given[name]}; {of} has {expected[name]}")
+        if own[name].is_floating_point() and not weights[name].is_floating_point():
+            kind = str(weights[name].dtype).removeprefix("torch.")
+            raise RecipeError(f"{where} holds {name} as {kind}; weights are floating-point numbers")
+        if not weights[name].isfinite().all():
+            raise RecipeError(f"{where} holds values of {name} that are not finite")
+    return weights
+
+
+def convert(file: Path, out: Path) -> None:
+    """Write the weights in a file that ``torch.save`` wrote as safetensors; this runs whatever code the file holds.
+
+    Args:
+        file: A module or a mapping, of a source that the caller trusts.
+        out: The new file.
+
+    Raises:
+        RecipeError: If it cannot be read, or holds no weights.
+
+    """
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=False)
+    except Exception as error:  # whatever unpickling a user's classes raises
+        raise RecipeError(f"{shown_file(file)} cannot be read ({first_line(error)})") from error
+    content = content.state_dict() if isinstance(content, nn.Module) else content
+    parts = [content, *content.values()] if isinstance(content, Mapping) else []
+    states = [part.state_dict() if isinstance(part, nn.Module) else part for part in parts]
+    weights = max((_tensors(state) for state in states if isinstance(state, Mapping)), key=len, default={})
+    if not weights:
+        raise RecipeError(
+            f"{shown_file(file)} holds no weights; allowed: a module or its state dict, alone or in a dict"
+        )
+    save_tensors(out, weights)

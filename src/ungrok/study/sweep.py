@@ -1,0 +1,187 @@
+"""A study of checkpoints that a user's program made: the same plan, tables and verdicts, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ungrok.core.entrance import entering
+from ungrok.core.errors import RecipeError, shown
+from ungrok.data import given as given_data_files
+from ungrok.data.sets import given_data
+from ungrok.methods import UNLEARNERS, Iterative, Unlearner
+from ungrok.models.given import GivenModel
+from ungrok.models.given import remember as remember_model
+from ungrok.study import engine
+from ungrok.study.cluster import Report
+from ungrok.study.folder import StudyFolder
+from ungrok.study.jobs import Trained
+from ungrok.study.loading import validate
+from ungrok.study.plan import Plan, make_plan
+from ungrok.study.preflight import preflight
+from ungrok.study.recipe import Recipe
+from ungrok.study.results import transition_of
+from ungrok.study.run import folders, run_study
+from ungrok.study.store import Store
+from ungrok.train.given import Checkpoints, remember
+from ungrok.train.stages import step_of
+
+NOTHING = "0" * 64
+"""Stands for the hash of checkpoints that are not read yet."""
+
+SETS = ("forget", "retain", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a user gives; the arguments are those of :func:`ungrok.api.sweep`."""
+
+    checkpoints: Any
+    forget: Any
+    retain: Any
+    test: Any
+    validation: Any = None
+    methods: Sequence[Any] = ("gradient_ascent", "neggrad_plus", "scrub")
+    oracle: Any = None
+    model: nn.Module | Callable[[], nn.Module] | None = None
+    stages: Sequence[str | int] | None = None
+    seeds: Iterable[int] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, name: str, seed: int) -> Any:
+        """Return an argument for one seed: what it returns where it is a function, else itself."""
+        given = getattr(self, name)
+        if isinstance(given, nn.Module) or not callable(given):
+            return given
+        with entering(name, f"fails for seed {seed}"):
+            return given(seed)
+
+
+def run_sweep(sweep: Sweep, out: Path, say: Report = lambda _: None) -> StudyFolder:
+    """Measure, unlearn and compare the checkpoints, and write tables and verdicts; see :func:`ungrok.api.sweep`.
+
+    Args:
+        sweep: What the user gave.
+        out: The study's folder; its store is the folder ``store`` beside it.
+        say: Takes one line of text for the user.
+
+    """
+    seeds = [0] if sweep.seeds is None else [*sweep.seeds]
+    block, hashes, last = _given(sweep, seeds)
+    recipe = _recipe(sweep, seeds, block, hashes, last)
+    plan, store = make_plan(recipe), folders(recipe, out)[1]
+    trained = [key for key, job in plan.jobs.items() if isinstance(job, Trained)]
+    engine.run([plan.jobs[key] for key in trained], store, workers=0, say=say)
+    stages = _stages(sweep, plan, store)
+    return run_study(_recipe(sweep, seeds, block, hashes, last, stages), out, workers=0, say=say)
+
+
+def _given(sweep: Sweep, seeds: Sequence[int]) -> tuple[GivenModel, list[dict[str, Any]], int]:
+    """Return the model's block, the hashes of what was given for every seed, and the last step.
+
+    All that can be known to fail is tried on the first seed before a function of the user's trains anything further.
+    """
+    hashes: list[dict[str, Any]] = []
+    last, block, network = 0, GivenModel(), nn.Module()
+    for number, seed in enumerate(seeds):
+        own = Checkpoints("checkpoints", sweep.of("checkpoints", seed))
+        if number == 0:
+            block = _model(sweep, own)
+            network = block.module((), 0)
+        _check_stages(sweep, own)
+        last = max(last, own.steps[-1])
+        data = given_data({name: sweep.of(name, seed) for name in SETS}, network)
+        entry = {"data": given_data_files.keep(data), "checkpoints": remember(own, network), "oracle": None}
+        if number == 0:
+            tried = entry | {"oracle": None if sweep.oracle is None else NOTHING}
+            preflight(_recipe(sweep, seeds, block, [tried] * len(seeds), last))
+        oracle = sweep.of("oracle", seed)
+        if oracle is not None:
+            entry["oracle"] = remember(Checkpoints("oracle", oracle), network)
+        hashes.append(entry)
+    return block, hashes, last
+
+
+def _model(sweep: Sweep, first: Checkpoints) -> GivenModel:
+    """Return the block of the user's model."""
+    model = first.model if sweep.model is None else sweep.model
+    if model is None:
+        raise RecipeError(
+            "model: is missing, and the checkpoints hold weights alone; give a model of their shape, or a function that makes one"
+        )
+    return remember_model(model)
+
+
+def _recipe(
+    sweep: Sweep,
+    seeds: Sequence[int],
+    block: GivenModel,
+    hashes: Sequence[Mapping[str, Any]],
+    last: int,
+    stages: Sequence[str | int] = ("final",),
+) -> Recipe:
+    """Return the recipe of a sweep."""
+    retrained = any(entry["oracle"] for entry in hashes)
+    settings = dict(sweep.settings)
+    own = {"steps": last, **settings.pop("trajectory", {})}
+    compare = [[stages[0], later] for later in reversed(stages[1:])]
+    claims = {"compare": compare, **({} if retrained else {"targets": [0.1, 0.5]}), **settings.pop("claims", {})}
+    content = {
+        "name": "sweep",
+        "seeds": list(seeds),
+        "problem": {"kind": "given"},
+        "model": block.to_dict(),
+        "trajectory": own,
+        "stages": list(stages),
+        "forget": [{"kind": "given", "name": "forget"}],
+        "unlearn": [_method(sweep, each) for each in sweep.methods],
+        "noise_seeds": 0,
+        "claims": claims,
+        "given": [dict(entry) for entry in hashes],
+    }
+    return validate(content | settings)
+
+
+def _method(sweep: Sweep, given: Any) -> dict[str, Any]:
+    """Return the entry of a recipe for a method; one that is given by its name alone has its learning rate searched for."""
+    if isinstance(given, Unlearner):
+        entry, cls = given.to_dict(), type(given)
+    else:
+        entry = {"kind": given} if isinstance(given, str) else dict(given)
+        cls = UNLEARNERS.get(entry.get("kind", ""))
+        fixed = cls.self_stopping or cls.from_scratch or "lr" not in cls.model_fields
+        if isinstance(given, str) and issubclass(cls, Iterative) and not fixed:
+            entry["lr"] = "auto"
+    if "factory" in cls.needs and (sweep.model is None or isinstance(sweep.model, nn.Module)):
+        raise RecipeError(
+            f"methods: {entry['kind']!r} needs a fresh model; give model= as a function without arguments that makes one"
+        )
+    return entry
+
+
+def _check_stages(sweep: Sweep, given: Checkpoints) -> None:
+    """Raise RecipeError where a named step is no checkpoint."""
+    for stage in sweep.stages or ():
+        step = stage if isinstance(stage, int) else step_of(stage)
+        if step is not None and step not in given.steps:
+            steps = ", ".join(map(str, given.steps))
+            raise RecipeError(f"stages: {shown(stage)} is no checkpoint; allowed: {steps}, or the name of a stage")
+
+
+def _stages(sweep: Sweep, plan: Plan, store: Store) -> Sequence[str | int]:
+    """Return the stages: those the user names; else those of the transition or, where no run has one, the first and the last step."""
+    if sweep.stages is not None:
+        return sweep.stages
+    runs = [store.open(key, Trained) for key in plan.trajectories.values()]
+    if any(transition_of(plan, run).grokked for run in runs):
+        return "pre_grok", "grokked"
+    common = sorted(set.intersection(*({*run.result.checkpoints} for run in runs)) - {0})
+    if len(common) < 2:
+        raise RecipeError(
+            "checkpoints: nothing transitions, and there are no two steps after 0 of every seed; name some with stages="
+        )
+    return common[0], common[-1]
