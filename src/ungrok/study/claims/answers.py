@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ungrok.core.errors import spoken
+from ungrok.study.claims.amounts import amount, interval, natural, size
 from ungrok.study.claims.base import Claim, every_claim
 from ungrok.study.claims.headline import resolved
 from ungrok.study.claims.verdicts import Effect, Verdict
@@ -218,58 +219,15 @@ def _single(row: Verdict, wording: Wording) -> str:
         reason = f" ({row.notes[0].short})" if row.notes else ""
         return f"it cannot be said whether {row.method} {wording.verb} {better} or {worse} {tail}".rstrip() + reason
     if row.directional:
-        size, direction = natural(row.effect), better if row.effect.value > 0 else worse
-        return f"{row.method} {wording.verb} {size} {direction} {tail} {_interval(row.effect)}".replace("  ", " ")
-    said = f"({_amount(row.effect, row.effect.value, better, worse)} {_interval(row.effect)})"
+        direction = better if row.effect.value > 0 else worse
+        return f"{row.method} {wording.verb} {natural(row.effect)} {direction} {tail} {interval(row.effect)}".replace(
+            "  ", " "
+        )
+    said = f"({amount(row.effect, row.effect.value, better, worse)} {interval(row.effect)})"
     if row.no_difference:
         return f"{row.method} does not differ {tail} {said}".replace("  ", " ")
     question = f"whether {row.method} {wording.verb} {better} or {worse} {tail}".rstrip()
     return f"{question} is open {said}"
-
-
-def natural(effect: Effect) -> str:
-    """Return the size of an effect in natural units, for instance ``5.5 times`` or ``2.6 percentage points``."""
-    assert effect.value is not None
-    return _size(effect, abs(effect.value))
-
-
-def _size(effect: Effect, value: float) -> str:
-    if effect.scale == "log ratio":
-        return f"{_digits(math.exp(value))} times"
-    return f"{100 * value:.2g} percentage points" if effect.unit == "accuracy" else _digits(value)
-
-
-def _digits(value: float) -> str:
-    """Return a number with three digits that count, without an exponent if it is large: ``354,000``."""
-    short = f"{value:.3g}"
-    return f"{float(short):,.0f}" if abs(value) >= 1000 else short
-
-
-def _amount(effect: Effect, value: float, better: str, worse: str) -> str:
-    """Return a size with its direction, for instance ``5.5 times more updates``; a size that would be printed as none is no difference."""
-    size = _size(effect, abs(value))
-    if size == _size(effect, 0.0):
-        return "no difference"
-    return f"{size} {better if value > 0 else worse}"
-
-
-def _interval(effect: Effect) -> str:
-    """Return the interval in the direction of the effect."""
-    assert effect.value is not None
-    low, high = effect.interval
-    if not (math.isfinite(low) or math.isfinite(high)):
-        return "[no bound]"
-    ends = (low, high) if effect.value >= 0 else (-high, -low)
-    return f"[{', '.join(_end(effect, end) for end in ends)}]"
-
-
-def _end(effect: Effect, end: float) -> str:
-    """Return one end of an interval in natural units."""
-    if not math.isfinite(end):
-        return "no bound"
-    if effect.scale == "log ratio":
-        return _digits(math.exp(end))
-    return f"{(100 if effect.unit == 'accuracy' else 1) * end:.2g}"
 
 
 def _median(known: Sequence[Verdict], wording: Wording) -> str:
@@ -277,8 +235,7 @@ def _median(known: Sequence[Verdict], wording: Wording) -> str:
     values = [row.effect.value for row in known if row.effect.value is not None]
     if not values:
         return ""
-    amount = _amount(known[0].effect, float(np.median(values)), wording.better, wording.worse)
-    return f" (median {amount})"
+    return f" (median {amount(known[0].effect, float(np.median(values)), wording.better, wording.worse)})"
 
 
 def _seeds(rows: Sequence[Verdict], units: Units) -> str:
@@ -308,7 +265,7 @@ def _overturned(rows: Sequence[Verdict], readings: Sequence[str]) -> str:
         weakest = min(decided, key=nearest)
         better, worse, _ = _worded(weakest)
         toward = 1 if weakest.word == "supported" else -1
-        end = _amount(weakest.effect, toward * nearest(weakest), better, worse)
+        end = amount(weakest.effect, toward * nearest(weakest), better, worse)
         said.append(
             f"Of the rows with a word, {weakest.method} is nearest to none: its interval ends at {end}; a word falls where it "
             "reaches no difference."
@@ -317,7 +274,7 @@ def _overturned(rows: Sequence[Verdict], readings: Sequence[str]) -> str:
         widest = max(known, key=lambda row: row.effect.interval[1] - row.effect.interval[0])
         half = (widest.effect.interval[1] - widest.effect.interval[0]) / 2
         said.append(
-            f"The intervals reach up to {_size(widest.effect, half)} to either side; more seeds would narrow them."
+            f"The intervals reach up to {size(widest.effect, half)} to either side; more seeds would narrow them."
         )
     elif any(row.effect.value is not None for row in rows):
         said.append("No interval has a bound on both sides: only more seeds would give one.")
