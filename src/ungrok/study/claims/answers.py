@@ -15,7 +15,7 @@ from ungrok.core.errors import spoken
 from ungrok.study.claims.amounts import amount, interval, natural, size
 from ungrok.study.claims.base import Claim, every_claim
 from ungrok.study.claims.headline import resolved
-from ungrok.study.claims.verdicts import Effect, Verdict
+from ungrok.study.claims.verdicts import Verdict
 from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Level, Side
