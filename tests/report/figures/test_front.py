@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ungrok.report.figures.front import MARKS, front
+from ungrok.report.figures.front import MARKS, front, ticks_between
 from ungrok.report.tables.verdicts import headline_verdicts
 
 
@@ -91,3 +91,18 @@ def test_other_comparisons_of_the_family_stand_in_tables_alone(study, style):
     (_, (_, *first)), (_, (_, *second)) = panels(one), panels(two)
     assert [labels(axes) for axes in first] == [labels(axes) for axes in second] != []
     assert {v.comparison.label for v in headline_verdicts(two)} == {"pre_grok → grokked", "sam/grokked → grokked"}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.88, 1.7, [0.9, 1, 1.2, 1.5]),
+        (0.93, 1.17, [0.95, 1, 1.05, 1.1, 1.15]),
+        (0.3, 1.2, [0.5, 1]),
+        (0.07, 2, [0.1, 0.2, 0.5, 1, 2]),
+        (0.01, 4, [0.01, 0.03, 0.1, 0.3, 1, 3]),
+        (0.001, 0.9e2, [0.001, 0.01, 0.1, 1, 10]),
+    ],
+)
+def test_an_axis_of_ratios_has_round_ticks_beside_1(low, high, ticks):
+    assert ticks_between(low, high) == pytest.approx(ticks)

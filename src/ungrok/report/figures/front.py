@@ -134,14 +134,29 @@ def effect_axis(axes: Axes, low: float, high: float, *, ratios: bool, ticks: int
     axes.set_xlim(low, high)
 
 
-def ratio_ticks(axes: Axes, low: float, high: float) -> None:
-    """Label 1 and, on both sides of it, ratios that leave room for their labels."""
+STEPS = (
+    (0.12, (1, 1.05, 1.1, 1.15, 1.2, 9, 9.5)),
+    (0.5, (1, 1.2, 1.5, 2, 3, 5, 7, 9)),
+    (1.6, (1, 2, 5)),
+    (3.0, (1, 3)),
+    (math.inf, (1,)),
+)
+"""Up to how many decades on an axis, and the round ratios within a decade that are then labeled."""
+
+
+def ticks_between(low: float, high: float) -> list[float]:
+    """Return 1 and round ratios between two ends, which leave room for their labels."""
     decades = math.log10(high / low)
-    steps = (1, 2, 5) if decades < 1.6 else (1, 3) if decades < 3 else (1,)
+    steps = next(factors for most, factors in STEPS if decades < most)
     every = [factor * 10.0**k for k in range(-9, 10) for factor in steps]
     if decades > 6:
         every = every[:: math.ceil(decades / 5)]
-    axes.xaxis.set_major_locator(FixedLocator([1.0, *(tick for tick in every if low <= tick <= high)]))
+    return sorted({1.0, *(tick for tick in every if low <= tick <= high)})
+
+
+def ratio_ticks(axes: Axes, low: float, high: float) -> None:
+    """Label 1 and, on both sides of it, ratios that leave room for their labels."""
+    axes.xaxis.set_major_locator(FixedLocator(ticks_between(low, high)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 2)))
     axes.xaxis.set_minor_formatter(NullFormatter())
