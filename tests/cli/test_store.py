@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 
+import pandas as pd
 import pytest
 
 
 @pytest.fixture
 def copied(finished, tmp_path):
-    """A copy of the finished study and of its store, in the current folder."""
+    """A copy of the finished study in the current folder, and of its own jobs in the store that other tests use, too."""
     shutil.copytree(finished[0] / "here", tmp_path / "here")
+    own = set(pd.read_parquet(tmp_path / "here/tiny/timings.parquet")["key"])
+    for manifest in (tmp_path / "here/store").glob("*/manifest.json"):
+        if manifest.parent.name not in own:
+            shutil.rmtree(manifest.parent)
     return "here/tiny", "--store", "here/store"
 
 

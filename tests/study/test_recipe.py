@@ -32,7 +32,7 @@ def test_a_recipe_of_the_paper_says_what_it_costs_and_where_it_deviates(name):
     ("override", "parts"),
     [
         ("trajectory.stpes=3", ["trajectory", "'stpes'", "3", "steps", "did you mean 'steps'"]),
-        ("model.kind=mpl", ["model.kind", "'mpl'", "function, llama, mlp", "did you mean 'mlp'"]),
+        ("model.kind=mpl", ["model.kind", "'mpl'", "function, given, llama, mlp", "did you mean 'mlp'"]),
         ("trajectory.loss=mes", ["trajectory.loss", "'mes'", "cross_entropy, mse", "did you mean 'mse'"]),
         ("trajectory.optimizer.lr=-1", ["trajectory.optimizer.lr", "-1", "greater than 0"]),
         ("arms.x.seeds=0", ["arms.x.seeds", "0", "greater than or equal to 1"]),
