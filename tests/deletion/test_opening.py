@@ -8,7 +8,7 @@ import torch
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import save_tensors
 from ungrok.data.tokens import Template, encode
-from ungrok.deletion.opening import called, opened
+from ungrok.deletion.opening import opened
 
 from .conftest import network
 
@@ -77,27 +77,43 @@ def test_tokens_are_padded(module, tmp_path, good):
     assert batch["labels"].tolist() == [[-100, 6, 7], [-100, 6, -100]]
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ("no_colon", "allowed: module:function"),
-        ("no_such_module_anywhere:sets", "'no_such_module_anywhere' cannot be imported"),
-        ("json:sets", "'json' has no function 'sets'"),
-        ("os:getcwd", "gives a str; allowed: a dict"),
-        ("os:abort_nothing", "has no function"),
-        ("json:loads", "cannot be called"),
-    ],
-)
-def test_functions_that_give_nothing_are_named(data, message):
-    with pytest.raises(RecipeError, match=message):
-        called(data)
+def test_weights_that_torch_saved_are_read(module, tmp_path):
+    """A state dict beside an optimizer's, of a model under DataParallel; what would run code is refused."""
+    state = {f"module.{name}": value for name, value in network(3).state_dict().items()}
+    torch.save({"weights": state, "optimizer": {"lr": 0.1}}, tmp_path / "w.pt")
+    (tmp_path / "gone.txt").write_text("7")
+    given = opened(tmp_path / "w.pt", module(CLASSIFIER), tmp_path / "gone.txt")
+    assert all(torch.equal(a, b) for a, b in zip(given["model"].parameters(), network(3).parameters(), strict=True))
+    torch.save(network(3), tmp_path / "w.pt")
+    with pytest.raises(RecipeError, match=r"^--model: '.*w.pt' holds more than tensors.*ungrok convert"):
+        opened(tmp_path / "w.pt", module(CLASSIFIER), tmp_path / "gone.txt", "--model")
+
+
+@pytest.mark.parametrize("listed", [None, "0 2"])
+def test_tensors_and_data_sets_are_taken_as_a_sweep_takes_them(module, tmp_path, listed):
+    """Both ways of naming what is to go give the same batches."""
+    save_tensors(tmp_path / "w.safetensors", network(3).state_dict())
+    (tmp_path / "gone.txt").write_text("0 2")
+    whole = "(torch.arange(40.).reshape(5, 8), torch.arange(5) % 3)"
+    test = "torch.utils.data.TensorDataset(torch.ones(3, 8), torch.arange(3))"
+    model = "nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 3))"
+    sets = f"'train': {whole}" if listed else "'forget': " + whole.replace("(5, 8)", "(5, 8)[[0, 2]]").replace(
+        "5) % 3", "5)[[0, 2]] % 3"
+    ) + ", 'retain': " + whole.replace("(5, 8)", "(5, 8)[[1, 3, 4]]").replace("5) % 3", "5)[[1, 3, 4]] % 3")
+    data = module(f"{{'model': {model}, 'batch_size': 2, 'test': {test}, {sets}}}")
+    given = opened(tmp_path / "w.safetensors", data, tmp_path / "gone.txt" if listed else None)
+    firsts = {role: [x[:, 0].tolist() for x, _ in given[role]] for role in ("forget", "retain", "test")}
+    assert firsts == {"forget": [[0, 16]], "retain": [[8, 24], [32]], "test": [[1, 1], [1]]}
+    assert [y.tolist() for _, y in given["retain"]] == [[1, 0], [1]]
 
 
 @pytest.mark.parametrize(
     ("returned", "listed", "message"),
     [
         ("{}", None, "gives no 'model'"),
-        ("{'model': nn.Linear(2, 2)}", None, r"MODEL: '.*' does not hold the weights of the model that --data gives"),
+        ("{'model': nn.Linear(2, 2)}", None, r"MODEL: '.*' has 0.bias, .* which the model that --data gives does not"),
+        ("{'model': 7}", None, "'model' cannot be called"),
+        ("{'model': lambda: 7}", None, "'model': is a int; allowed: a torch.nn.Module"),
         (CLASSIFIER, None, "gives no 'forget'; name what is to go with --forget FILE"),
         (CLASSIFIER, "10", "'10' is no training example; allowed: 0 to 9"),
         (CLASSIFIER.replace("'test': ", "'test': 3, 'base': "), "1", "'test' is a int; allowed: examples that can be"),

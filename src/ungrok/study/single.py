@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError, first_line, shown, shown_file
 from ungrok.core.files import read_json, save_tensors
-from ungrok.core.weight_files import SAFE, fitting, read_weights, state_in
+from ungrok.core.weight_files import PICKLED, SAFE, fitting, read_weights, state_in
 from ungrok.evaluate.path import path_rows
 from ungrok.study.jobs import Analyze, Train, Unlearn
 from ungrok.study.jobs.analyze import NOTHING_TO_COMPARE, measure
@@ -24,7 +24,7 @@ from ungrok.train.loop import model_state
 
 
 def unlearn_file(
-    plan: Plan, path: PathJobs, file: Path, forget: Path | None = None, *, data: bool = False
+    plan: Plan, path: PathJobs, file: Path, forget: Path | None = None, *, vouched: bool = False
 ) -> tuple[list[dict[str, Any]], nn.Module]:
     """Walk a path from the weights in a file instead of from a stage.
 
@@ -33,7 +33,7 @@ def unlearn_file(
         path: Says which seed, forget split and method.
         file: A safetensors file with the state dict of the recipe's model.
         forget: A file of what is to be forgotten, instead of the forget split; see :func:`read_indices`.
-        data: Whether the caller vouches that the weights were trained on the recipe's training split.
+        vouched: Whether the caller vouches that the weights were trained on the recipe's training split.
 
     Returns:
         One row per observed place, the start first, and the model at the end.
@@ -49,7 +49,7 @@ def unlearn_file(
         examples = training.data()
         split = split_of(read_indices(forget, len(examples.train)), examples)
         examples.check_forget(split.forget, str(forget))
-    elif not data:
+    elif not vouched:
         _check_data(training, file, ", or name a file of the indices to forget with --forget FILE")
     walked = walk(training, weights, plan.job(path.path, Unlearn).spec, sources=Sources(split=split))
     rows = path_rows(walked.tensors, walked.record.to_dict(), plan.recipe.claims.targets, None)
@@ -66,6 +66,8 @@ def knows_data(training: TrainSpec, file: Path) -> bool:
 
     """
     wanted = trained_on(training)
+    if file.suffix in PICKLED:
+        return False
     try:
         with safe_open(file, "pt") as tensors:
             if (tensors.metadata() or {}).items() >= wanted.items():
@@ -79,7 +81,7 @@ def knows_data(training: TrainSpec, file: Path) -> bool:
 def _check_data(training: TrainSpec, file: Path, otherwise: str = "") -> None:
     if not knows_data(training, file):
         raise RecipeError(
-            f"--model: {shown_file(file)} does not say that it was trained on this recipe's training split; say so with --data"
+            f"--model: {shown_file(file)} does not say that it was trained on this recipe's training split; say so with --trained-on-split"
             f"{otherwise}"
         )
 
@@ -117,7 +119,7 @@ def save(plan: Plan, path: PathJobs, model: nn.Module, file: Path) -> None:
 
 
 def analyze_file(
-    plan: Plan, measurement: Measurement, file: Path, reference: Path | None = None, *, data: bool = False
+    plan: Plan, measurement: Measurement, file: Path, reference: Path | None = None, *, vouched: bool = False
 ) -> list[dict[str, Any]]:
     """Measure the weights in a file as the model of a measurement would be.
 
@@ -126,7 +128,7 @@ def analyze_file(
         measurement: Says which seed, forget split and analysis.
         file: A safetensors file with the state dict of the recipe's model, or a checkpoint of a training run.
         reference: Another file of that kind, for measures that compare two models.
-        data: Whether the caller vouches that the weights in ``file`` were trained on the recipe's training split.
+        vouched: Whether the caller vouches that the weights in ``file`` were trained on the recipe's training split.
 
     Returns:
         One row per value and per null.
@@ -138,7 +140,7 @@ def analyze_file(
     """
     training = _training(plan, measurement.arm, measurement.seed)
     weights = {"model": _weights(training, file, "--model")}
-    if not data:
+    if not vouched:
         _check_data(training, file)
     if reference is not None:
         weights["reference"] = _weights(training, reference, "--reference")
