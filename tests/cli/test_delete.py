@@ -85,7 +85,9 @@ def test_a_deletion_and_its_verification(user):
 def test_weights_that_torch_saved(user):
     ungrok, words, folder = user
     torch.save({"model": load_tensors(folder / "w.safetensors")}, folder / "w.pt")
-    code, out, err = ungrok("delete", "w.pt", "lr=0.1", "updates=2", "--method", "gradient_ascent", *words, "--attack", "none")
+    code, out, err = ungrok(
+        "delete", "w.pt", "lr=1", "updates=4", "--method", "gradient_ascent", *words, "--attack", "none"
+    )
     assert code == 0, err
     assert out.splitlines()[-2:] == ["w-gradient_ascent.safetensors", "record.json"]
     assert list(read_json(folder / "record.json")["models"]["original"]["files"]) == ["w.pt"]
@@ -96,7 +98,7 @@ def test_weights_that_torch_saved(user):
 def test_unlearn_walks_the_same_path_and_keeps_no_record(user):
     """The table begins and ends where a record's accuracies do, and the new weights are those of a deletion."""
     ungrok, words, folder = user
-    method = ("lr=0.1", "updates=4", "--method", "gradient_ascent")
+    method = ("lr=1", "updates=4", "--method", "gradient_ascent")
     own, before = words[:4], {file.name for file in folder.iterdir()}
     code, out, err = ungrok("unlearn", *method, "--model", "w.safetensors", *own)
     assert (code, err) == (0, "")
@@ -105,7 +107,9 @@ def test_unlearn_walks_the_same_path_and_keeps_no_record(user):
     assert {file.name for file in folder.iterdir()} - before - {"__pycache__"} == {target}
     assert [row.split(",")[0] for row in rows] == ["0.0", "1.0", "2.0", "3.0", "4.0"]
     new = load_tensors(folder / target)
-    code, _, err = ungrok("delete", "w.safetensors", *method, *words, "--attack", "none", "--out", "deleted.safetensors")
+    code, _, err = ungrok(
+        "delete", "w.safetensors", *method, *words, "--attack", "none", "--out", "deleted.safetensors"
+    )
     assert code == 0, err
     recorded = read_json(folder / "record.json")["accuracies"]
     for row, name in ((rows[0], "original"), (rows[-1], "unlearned")):

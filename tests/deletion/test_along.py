@@ -10,13 +10,17 @@ from ungrok.core.errors import RecipeError
 from ungrok.deletion.along import along
 from ungrok.deletion.inputs import checked
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*left the model as it was:ungrok.core.errors.UnlearningWarning")
+
 
 def measured(model, world):
     with torch.no_grad():
         logits = model(world.inputs)
     right = (logits.argmax(1) == world.targets).double()
     loss = nn.functional.cross_entropy(logits[:6], world.targets[:6])
-    return [part.mean().item() for part in (right[:6], right[6:40], right[40:])] + [pytest.approx(loss.item(), rel=1e-5)]
+    return [part.mean().item() for part in (right[:6], right[6:40], right[40:])] + [
+        pytest.approx(loss.item(), rel=1e-5)
+    ]
 
 
 def test_every_row_is_what_that_many_updates_give(world):
@@ -59,5 +63,5 @@ def test_later_updates_are_measured_at_growing_distances_and_the_last_always(wor
 
 def test_a_set_that_cannot_be_scored_is_named(world):
     sets = world.sets | {"test": [(torch.zeros(2, 5), torch.zeros(2, dtype=torch.int64))]}
-    with pytest.raises(RecipeError, match="^test: the model does not take these batches"):
+    with pytest.raises(RecipeError, match=r"^test: the model does not take these batches"):
         along(checked(world.original, **sets), ungrok.GradientAscent(lr=0.1, updates=1))

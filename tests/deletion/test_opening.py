@@ -97,9 +97,14 @@ def test_tensors_and_data_sets_are_taken_as_a_sweep_takes_them(module, tmp_path,
     whole = "(torch.arange(40.).reshape(5, 8), torch.arange(5) % 3)"
     test = "torch.utils.data.TensorDataset(torch.ones(3, 8), torch.arange(3))"
     model = "nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 3))"
-    sets = f"'train': {whole}" if listed else "'forget': " + whole.replace("(5, 8)", "(5, 8)[[0, 2]]").replace(
-        "5) % 3", "5)[[0, 2]] % 3"
-    ) + ", 'retain': " + whole.replace("(5, 8)", "(5, 8)[[1, 3, 4]]").replace("5) % 3", "5)[[1, 3, 4]] % 3")
+    sets = (
+        f"'train': {whole}"
+        if listed
+        else "'forget': "
+        + whole.replace("(5, 8)", "(5, 8)[[0, 2]]").replace("5) % 3", "5)[[0, 2]] % 3")
+        + ", 'retain': "
+        + whole.replace("(5, 8)", "(5, 8)[[1, 3, 4]]").replace("5) % 3", "5)[[1, 3, 4]] % 3")
+    )
     data = module(f"{{'model': {model}, 'batch_size': 2, 'test': {test}, {sets}}}")
     given = opened(tmp_path / "w.safetensors", data, tmp_path / "gone.txt" if listed else None)
     firsts = {role: [x[:, 0].tolist() for x, _ in given[role]] for role in ("forget", "retain", "test")}

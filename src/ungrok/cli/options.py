@@ -88,7 +88,9 @@ RecipeName = Annotated[
 RecipeOrSetting = Annotated[
     str | None,
     typer.Argument(
-        metavar="RECIPE", help="Name of a shipped recipe, or a path to a YAML file; none with --data.", autocompletion=_recipes
+        metavar="RECIPE",
+        help="Name of a shipped recipe, or a path to a YAML file; none with --data.",
+        autocompletion=_recipes,
     ),
 ]
 Overrides = Annotated[
@@ -132,7 +134,8 @@ Model = Annotated[
     ),
 ]
 OfTheSplit = Annotated[
-    bool, typer.Option("--trained-on-split", help="With --model: the weights were trained on the recipe's training split.")
+    bool,
+    typer.Option("--trained-on-split", help="With --model: the weights were trained on the recipe's training split."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

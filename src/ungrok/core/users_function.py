@@ -57,5 +57,7 @@ def called(name: str, option: str, known: Iterable[str]) -> Mapping[str, Any]:
     with entering(option, f"{shown(name)} fails"):
         given = function()
     if not isinstance(given, Mapping):
-        raise RecipeError(f"{option}: {shown(name)} gives a {type(given).__name__}; allowed: a dict with {listed(known)}")
+        raise RecipeError(
+            f"{option}: {shown(name)} gives a {type(given).__name__}; allowed: a dict with {listed(known)}"
+        )
     return given

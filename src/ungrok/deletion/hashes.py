@@ -30,8 +30,7 @@ def example_bytes(batch: Any) -> bytes:
         parts = tuple(batch[:2])
     named = {keystr(path): leaf for path, leaf in tree_flatten_with_path(parts)[0] if isinstance(leaf, Tensor)}
     return b"".join(
-        f"{name} {value.dtype} {tuple(value.shape)}\n".encode()
-        + bytes_of(value)
+        f"{name} {value.dtype} {tuple(value.shape)}\n".encode() + bytes_of(value)
         for name, value in sorted(named.items())
     )
 

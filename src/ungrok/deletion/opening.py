@@ -117,7 +117,9 @@ def _examples(value: Any) -> Any:
 
 def _columns(value: Any) -> bool:
     """Return whether a value is a tuple of tensors with one row for each example."""
-    tensors = isinstance(value, tuple) and len(value) > 0 and all(isinstance(part, Tensor) and part.ndim for part in value)
+    tensors = (
+        isinstance(value, tuple) and len(value) > 0 and all(isinstance(part, Tensor) and part.ndim for part in value)
+    )
     return tensors and len({*map(len, value)}) == 1
 
 
