@@ -129,9 +129,7 @@ Forget = Annotated[str | None, typer.Option(help="Label of a forget split; defau
 Method = Annotated[str | None, typer.Option(help="Label of a method; default: the first.")]
 Model = Annotated[
     Path | None,
-    typer.Option(
-        callback=nameable, help="Weights of your own (.safetensors) for the recipe's model, instead of a stage."
-    ),
+    typer.Option(callback=nameable, help="Weights of your own (.safetensors, .pt), instead of a stage."),
 ]
 OfTheSplit = Annotated[
     bool,

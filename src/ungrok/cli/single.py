@@ -109,7 +109,10 @@ def unlearn(
             "as a JSON list or one a line."
         ),
     ] = None,
-    method: Method = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Label of a method; default: the first. With --data the name of a method; default: scrub."),
+    ] = None,
     store: StoreDir = None,
     model: Model = None,
     data: Annotated[
@@ -149,6 +152,9 @@ def unlearn(
         _unlearn_of_recipe(*chosen, stage, forget, method, model, out, trained_on_split=trained_on_split)
 
 
+DEFAULT_METHOD = "scrub"
+"""Of a path on data of the user's own, where no recipe has methods."""
+
 COLUMNS = ("dose", "UA", "RA", "TA", "forget_loss")
 
 
@@ -187,8 +193,7 @@ def _unlearn_own(
     """Walk a path from the user's own model with the user's own data."""
     for word in (word for word in words if "=" not in word):
         raise RecipeError(f"--data: goes without a RECIPE, and {shown(word)} is no setting of a method, KEY=VALUE")
-    if method is None:
-        raise RecipeError("--method: is missing; with --data it is the name of a method, see ungrok list methods")
+    method = method or DEFAULT_METHOD
     target = new_model(model, method, out)
     from ungrok.deletion.along import along
     from ungrok.deletion.inputs import checked

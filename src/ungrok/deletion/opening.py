@@ -85,7 +85,11 @@ def _sets(given: Mapping[str, Any], forget: Path | None, tokenizer: Any) -> dict
     roles = ("forget", "retain", "test") if forget is None else ("train", "test")
     missing = [role for role in roles if given.get(role) is None]
     if missing:
-        other = "" if forget is not None or "train" not in given else "; name what is to go with --forget FILE"
+        other = ""
+        if forget is None and "train" in given:
+            other = "; name what is to go with --forget FILE"
+        elif forget is not None and missing[0] == "train" and "forget" in given:
+            other = ", of which --forget names some; it gives 'forget' itself, so leave out --forget"
         raise RecipeError(f"--data: gives no {missing[0]!r}{other}")
     if forget is None:
         return {role: _set(given[role], given, tokenizer) for role in roles}
