@@ -336,7 +336,7 @@ ARGUMENTS: list[Row] = [
     (("unlearn", "tiny.yaml", "--data", "own:sets"), "--data"),
     (("unlearn", "tiny.yaml", "--model", "own.safetensors", "--data", "own:sets"), "tiny.yaml"),
     (("unlearn", "--model", "own.safetensors", "--data", "own"), "module:function"),
-    (("unlearn", "lr=1", "--model", "own.safetensors", "--data", "own:sets", "--method", "scrub"), "own:sets"),
+    (("unlearn", "lr=1", "--model", "own.safetensors", "--data", "own:sets", "--method", "scrub"), "'own' cannot be imported"),
     (("unlearn", "tiny.yaml", "--out", "new.safetensors"), "--out"),
     (("unlearn", "tiny.yaml", "--model", "own.safetensors"), "--trained-on-split"),
     (("unlearn", "tiny.yaml", "--model", "own.safetensors", "--stage", "grokked"), "--model"),

@@ -125,7 +125,7 @@ def test_unlearn_walks_the_same_path_and_keeps_no_record(user):
         (["lr=1", "--model", "w.safetensors", "--arm", "wide"], "--arm: goes with a recipe; with --data there is none"),
         (["lr=1", "--model", "w.safetensors", "--trained-on-split"], "--trained-on-split: goes with a recipe"),
         (["lr=1", "--model", "none.safetensors", "--method", "scrub"], "--model: 'none.safetensors' cannot be read"),
-        (["width=1", "--model", "w.safetensors"], "scrub: width"),
+        (["width=1", "--model", "w.safetensors"], "scrub: no such key 'width'"),
         (["lr=1", "--model", "w.safetensors", "--method", "scrub", "--out", "x.pt"], "--out: 'x.pt' is not allowed"),
     ],
 )

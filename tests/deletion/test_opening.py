@@ -89,6 +89,35 @@ def test_weights_that_torch_saved_are_read(module, tmp_path):
         opened(tmp_path / "w.pt", module(CLASSIFIER), tmp_path / "gone.txt", "--model")
 
 
+def test_keys_name_all_examples_of_theirs(module, tmp_path):
+    """Keys are compared as texts; several examples may have one."""
+    save_tensors(tmp_path / "w.safetensors", network(3).state_dict())
+    data = module(CLASSIFIER.replace("'batch_size'", "'keys': ['Ann Lee', 'Bo', 7] * 3 + ['Bo'], 'batch_size'"))
+    for text, wanted in (("Bo\n", [1, 4, 7, 9]), ("\n 7\r\nAnn Lee \n", [0, 2, 3, 5, 6, 8])):
+        (tmp_path / "gone.txt").write_text(text)
+        given = opened(tmp_path / "w.safetensors", data, tmp_path / "gone.txt")
+        assert torch.cat([x[:, 0] for x, _ in given["forget"]]).tolist() == wanted
+        assert torch.cat([x[:, 0] for x, _ in given["retain"]]).tolist() == sorted({*range(10)} - {*wanted})
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "message"),
+    [
+        ("'abcdefghij'", "b\nk\n", r"^--forget: '.*gone.txt': 'k' is the key of no training example"),
+        ("'abc'", "b", r"^--data: 'keys' holds 3 for 10 examples of 'train'; allowed: one each"),
+        ("'a' * 10", "a", "names 10 of 10 training examples; allowed: 1 to 9"),
+        ("'abcdefghij'", " \n", "names 0 of 10 training examples"),
+        ("3", "3", r"^--data: 'keys' is a int; allowed: a text or whole number for each example of 'train'"),
+    ],
+)
+def test_keys_that_name_nothing_usable(module, tmp_path, keys, text, message):
+    save_tensors(tmp_path / "w.safetensors", network(3).state_dict())
+    (tmp_path / "gone.txt").write_text(text)
+    data = module(CLASSIFIER.replace("'batch_size'", f"'keys': {keys}, 'batch_size'"))
+    with pytest.raises(RecipeError, match=message):
+        opened(tmp_path / "w.safetensors", data, tmp_path / "gone.txt")
+
+
 @pytest.mark.parametrize("listed", [None, "0 2"])
 def test_tensors_and_data_sets_are_taken_as_a_sweep_takes_them(module, tmp_path, listed):
     """Both ways of naming what is to go give the same batches."""

@@ -35,7 +35,9 @@ Data = Annotated[
 ]
 Indices = Annotated[
     Path | None,
-    typer.Option(callback=nameable, help="File of indices into train, as a JSON list or one a line: what is to go."),
+    typer.Option(
+        callback=nameable, help="File of what is to go: indices into train, as a JSON list or one a line, or keys."
+    ),
 ]
 Attack = Annotated[
     list[str] | None,

@@ -18,7 +18,7 @@ from ungrok.core.pretrained import open_model, open_tokenizer
 from ungrok.core.users_function import called
 from ungrok.core.weight_files import fitting, read_weights, state_in
 from ungrok.data.tokens import Template, encode
-from ungrok.study.single import read_indices
+from ungrok.study.single import read_indices, read_keys
 
 BATCH = 32
 """Examples of a batch where the user's function does not say."""
@@ -26,7 +26,7 @@ BATCH = 32
 PASSED = ("objective", "oracle", "validation", "factory", "base", "tokenizer")
 """Keys that are passed on as they are; see :func:`ungrok.delete`."""
 
-KEYS = ("model", "train", "forget", "retain", "test", "collate", "batch_size", "prompt", *PASSED)
+KEYS = ("model", "train", "forget", "retain", "test", "keys", "collate", "batch_size", "prompt", *PASSED)
 """What the user's function may give; docs/delete.md says what each is."""
 
 
@@ -37,7 +37,8 @@ def opened(model: Path, data: str, forget: Path | None, option: str = "MODEL") -
         model: A file of the weights of the model that the function gives, as :func:`ungrok.core.weight_files.read_weights` takes it,
             or a folder of transformers.
         data: ``module:function``; the function returns a mapping with some of :data:`KEYS`.
-        forget: File of indices into ``train``, as :func:`ungrok.study.single.read_indices` takes it.
+        forget: File of indices into ``train``, as :func:`ungrok.study.single.read_indices` takes it, or of keys where the function
+            gives ``keys``; see :func:`ungrok.study.single.read_keys`.
         option: What messages call the model.
 
     Raises:
@@ -71,7 +72,7 @@ def _model(path: Path, given: Mapping[str, Any], option: str) -> nn.Module:
     check_model("--data: 'model'", model)
     state = state_in(read_weights(path, option), {*model.state_dict()})
     model.load_state_dict(fitting(model, state, f"{option}: {shown_file(path)}", "the model that --data gives"))
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -100,7 +101,8 @@ def _sets(given: Mapping[str, Any], forget: Path | None, tokenizer: Any) -> dict
                 f"--data: {role!r} is a {type(given[role]).__name__}; allowed: examples that can be taken by number"
             )
     train, test = examples["train"], examples["test"]
-    chosen = read_indices(forget, len(train))
+    keys = given.get("keys")
+    chosen = read_indices(forget, len(train)) if keys is None else read_keys(forget, keys, len(train))
     others = sorted({*range(len(train))} - {*chosen})
     parts = {"forget": (train, chosen), "retain": (train, others), "test": (test, [*range(len(test))])}
     return {role: _batches(*part, given, tokenizer) for role, part in parts.items()}
@@ -109,7 +111,7 @@ def _sets(given: Mapping[str, Any], forget: Path | None, tokenizer: Any) -> dict
 def _set(value: Any, given: Mapping[str, Any], tokenizer: Any) -> Batches:
     """Return a set as batches: a loader or a list of batches as it is, else its examples."""
     examples = None if isinstance(value, list | tuple) and not _columns(value) else _examples(value)
-    return value if examples is None else _batches(examples, [*range(len(examples))], given, tokenizer)  # type: ignore[no-any-return]
+    return value if examples is None else _batches(examples, [*range(len(examples))], given, tokenizer)
 
 
 def _examples(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -97,17 +98,53 @@ def read_indices(file: Path, examples: int) -> list[int]:
         RecipeError: If it holds anything else, an index twice, or nothing; if nothing would be left to retain.
 
     """
-    name = f"--forget: {shown_file(file)}"
-    try:
-        words = file.read_text(encoding="utf-8").strip("[] \n\r\t").replace(",", " ").split()
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"{name} cannot be read as text ({first_line(error)})") from None
+    name, text = _text(file)
+    words = text.strip("[] \n\r\t").replace(",", " ").split()
     for word in words:
         if not (word.isascii() and word.isdigit() and len(word) < 20 and int(word) < examples):
             raise RecipeError(f"{name}: {shown(word)} is no training example; allowed: 0 to {examples - 1}")
     indices = sorted({int(word) for word in words})
     if len(indices) < len(words):
         raise RecipeError(f"{name}: names {len(words)} examples, of which {len(indices)} differ")
+    return _some(indices, examples, name)
+
+
+def read_keys(file: Path, keys: Any, examples: int) -> list[int]:
+    """Return the indices of the examples whose keys a file names, one key a line.
+
+    Args:
+        file: Every line is a key; empty lines and spaces around keys do not count.
+        keys: One for each training example; several examples may have the same, those of one person for instance.
+        examples: Number of training examples.
+
+    Raises:
+        RecipeError: If keys and examples are not as many, a line is no key, nothing is named, or nothing would be left to retain.
+
+    """
+    if not isinstance(keys, Iterable):
+        kind = type(keys).__name__
+        raise RecipeError(f"--data: 'keys' is a {kind}; allowed: a text or whole number for each example of 'train'")
+    own = [str(key).strip() for key in (keys.tolist() if isinstance(keys, Tensor) else keys)]
+    if len(own) != examples:
+        raise RecipeError(f"--data: 'keys' holds {len(own)} for {examples} examples of 'train'; allowed: one each")
+    name, text = _text(file)
+    wanted = {line.strip() for line in text.splitlines()} - {""}
+    for key in sorted(wanted - {*own}):
+        raise RecipeError(f"{name}: {shown(key)} is the key of no training example")
+    return _some([number for number, key in enumerate(own) if key in wanted], examples, name)
+
+
+def _text(file: Path) -> tuple[str, str]:
+    """Return how messages name a file of what is to be forgotten, and its text."""
+    name = f"--forget: {shown_file(file)}"
+    try:
+        return name, file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{name} cannot be read as text ({first_line(error)})") from None
+
+
+def _some(indices: list[int], examples: int, name: str) -> list[int]:
+    """Return indices of training examples, which must be some but not all."""
     if not 0 < len(indices) < examples:
         raise RecipeError(f"{name}: names {len(indices)} of {examples} training examples; allowed: 1 to {examples - 1}")
     return indices
