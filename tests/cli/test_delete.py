@@ -82,6 +82,61 @@ def test_a_deletion_and_its_verification(user):
     assert (code, "was made in Python; use ungrok.verify, or give MODEL and --data" in err) == (2, True)
 
 
+def test_weights_that_torch_saved(user):
+    ungrok, words, folder = user
+    torch.save({"model": load_tensors(folder / "w.safetensors")}, folder / "w.pt")
+    code, out, err = ungrok(
+        "delete", "w.pt", "lr=1", "updates=4", "--method", "gradient_ascent", *words, "--attack", "none"
+    )
+    assert code == 0, err
+    assert out.splitlines()[-2:] == ["w-gradient_ascent.safetensors", "record.json"]
+    assert list(read_json(folder / "record.json")["models"]["original"]["files"]) == ["w.pt"]
+    code, out, err = ungrok("delete", "--verify", "record.json")
+    assert (code, out.startswith("Verified")) == (0, True), err
+
+
+def test_unlearn_walks_the_same_path_and_keeps_no_record(user):
+    """The table begins and ends where a record's accuracies do, and the new weights are those of a deletion."""
+    ungrok, words, folder = user
+    method = ("lr=1", "updates=4", "--method", "gradient_ascent")
+    own, before = words[:4], {file.name for file in folder.iterdir()}
+    code, out, err = ungrok("unlearn", *method, "--model", "w.safetensors", *own)
+    assert (code, err) == (0, "")
+    header, *rows, target = out.splitlines()
+    assert (header, target) == ("dose,UA,RA,TA,forget_loss", "w-gradient_ascent.safetensors")
+    assert {file.name for file in folder.iterdir()} - before - {"__pycache__"} == {target}
+    assert [row.split(",")[0] for row in rows] == ["0.0", "1.0", "2.0", "3.0", "4.0"]
+    new = load_tensors(folder / target)
+    code, _, err = ungrok(
+        "delete", "w.safetensors", *method, *words, "--attack", "none", "--out", "deleted.safetensors"
+    )
+    assert code == 0, err
+    recorded = read_json(folder / "record.json")["accuracies"]
+    for row, name in ((rows[0], "original"), (rows[-1], "unlearned")):
+        assert [float(value) for value in row.split(",")[1:4]] == pytest.approx([*recorded[name].values()], abs=1e-6)
+    assert all(torch.equal(value, new[name]) for name, value in load_tensors(folder / "deleted.safetensors").items())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["digits", "--model", "w.safetensors"], "--data: goes without a RECIPE, and 'digits' is no setting"),
+        (["lr=1", "--model", "w.safetensors", "--stage", "grokked"], "--model: excludes --stage"),
+        (["lr=1", "--model", "w.safetensors", "--arm", "wide"], "--arm: goes with a recipe; with --data there is none"),
+        (["lr=1", "--model", "w.safetensors", "--trained-on-split"], "--trained-on-split: goes with a recipe"),
+        (["lr=1", "--model", "none.safetensors", "--method", "scrub"], "--model: 'none.safetensors' cannot be read"),
+        (["width=1", "--model", "w.safetensors"], "scrub: no such key 'width'"),
+        (["lr=1", "--model", "w.safetensors", "--method", "scrub", "--out", "x.pt"], "--out: 'x.pt' is not allowed"),
+    ],
+)
+def test_what_unlearn_cannot_do_is_one_sentence(user, words, message):
+    ungrok, own, folder = user
+    code, out, err = ungrok("unlearn", *words, *own[:4])
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert not list(folder.glob("w-*"))
+
+
 def test_a_folder_of_transformers_and_pairs_of_texts(ungrok, tmp_path, good):
     name = f"pairs_{tmp_path.name}".replace("-", "_")
     rows = "[('the cat', 'sat'), ('on the', 'mat'), ('the mat', 'sat'), ('the sat', 'cat')]"

@@ -78,16 +78,28 @@ def test_weights_that_do_not_say_what_they_were_trained_on(after_study, tiny, pl
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "plain.safetensors' does not say that it was trained on this recipe's training split" in err
     expected = after_study("unlearn", *chosen, "--stage", "grokked")[1]
-    code, out, err = after_study("unlearn", *chosen, "--model", plain, "--data")
+    code, out, err = after_study("unlearn", *chosen, "--model", plain, "--trained-on-split")
     assert (code, out.startswith(expected), err) == (0, True, "")
+
+
+def test_weights_that_torch_saved_are_read_without_running_code(after_study, tiny, tmp_path):
+    """A state dict under any name, also that of a compiled model; who saved it must still say what it was trained on."""
+    state = load_file(stages("here/store")["grokked"] / "model.safetensors")
+    torch.save({"net": {f"_orig_mod.{name}": value for name, value in state.items()}, "step": 3}, tmp_path / "mine.pt")
+    chosen = [*tiny, *IN_STORE, "--method", "scrub"]
+    code, _, err = after_study("unlearn", *chosen, "--model", str(tmp_path / "mine.pt"))
+    assert (code, "mine.pt' does not say that it was trained on this recipe's training split" in err) == (2, True)
+    expected = after_study("unlearn", *chosen, "--stage", "grokked")[1]
+    code, out, _ = after_study("unlearn", *chosen, "--model", str(tmp_path / "mine.pt"), "--trained-on-split")
+    assert (code, out) == (0, f"{expected}{tmp_path / 'mine-scrub.safetensors'}\n")
 
 
 def test_weights_trained_on_another_split_are_refused(after_study, tiny, tmp_path):
     (tmp_path / "mine.safetensors").write_bytes((stages("here/store")["grokked"] / "model.safetensors").read_bytes())
     mine = ("--model", str(tmp_path / "mine.safetensors"))
     code, _, err = after_study("unlearn", *tiny, "problem.data_seed=7", *IN_STORE, *mine)
-    assert (code, "--data" in err, "--forget" in err) == (2, True, True)
-    code, _, err = after_study("unlearn", *tiny, "problem.data_seed=7", *IN_STORE, *mine, "--data")
+    assert (code, "--trained-on-split" in err, "--forget" in err) == (2, True, True)
+    code, _, err = after_study("unlearn", *tiny, "problem.data_seed=7", *IN_STORE, *mine, "--trained-on-split")
     assert code == 0
     assert "warning: before unlearning RA is 0." in err
 
@@ -152,7 +164,7 @@ def test_where_new_weights_cannot_go_is_told_before_the_path_is_walked(after_stu
 
 
 @pytest.mark.parametrize(
-    "words", [["--data"], ["--out", "new.safetensors"], ["--model", "m.safetensors", "--stage", "grokked"]]
+    "words", [["--trained-on-split"], ["--out", "new.safetensors"], ["--model", "m.safetensors", "--stage", "grokked"]]
 )
 def test_options_that_do_not_go_together(ungrok, tiny, words):
     code, _, err = ungrok("unlearn", *tiny, *words)
@@ -166,7 +178,7 @@ def test_unlearn_takes_the_recipe_in_one_way(ungrok, tiny):
     assert "No such option" in err
     code, _, err = ungrok("unlearn")
     assert code == 2
-    assert "Missing argument 'RECIPE'" in err
+    assert err == "error: RECIPE: is missing; or give a model and data of your own, with --model and --data\n"
 
 
 def test_analyze_a_stage(after_study, tiny):
@@ -198,7 +210,7 @@ def test_analyze_weights_of_ones_own(after_study, tiny, tmp_path):
     code, _, err = after_study("analyze", *chosen, "--model", str(other))
     assert (code, "does not say that it was trained on this recipe's training split" in err) == (2, True)
     assert "--forget" not in err
-    assert after_study("analyze", *chosen, "--model", str(other), "--data")[1] == own
+    assert after_study("analyze", *chosen, "--model", str(other), "--trained-on-split")[1] == own
     assert own.splitlines()[1] == stage.splitlines()[1]
     (run,) = [p for p in Path("here/store").glob("train-*") if read_json(p / "job.json")["spec"]["without"] is None]
     final = ["--model", str(run / "step-000000150.safetensors")]
@@ -218,7 +230,7 @@ def test_a_measure_that_compares_needs_a_reference(after_study, tiny):
     [
         (["--analysis", "curvatur"], "--analysis: 'curvatur' is not known"),
         (["--reference", "mine.safetensors"], "--reference: goes with --model"),
-        (["--data"], "--data: goes with --model"),
+        (["--trained-on-split"], "--trained-on-split: goes with --model"),
         (["--analysis", "fourier"], "analyze.0: fourier: takes the one-hot codes"),
         (
             [
@@ -269,7 +281,7 @@ def test_weights_that_do_not_fit(ungrok, tiny, shapes, message):
 )
 def test_weights_that_no_model_has(ungrok, tiny, value, message):
     save_file({**{name: torch.zeros(*shape) for name, shape in WHOLE.items()}, "3.bias": value}, "mine.safetensors")
-    for words in (("unlearn", "--data"), ("analyze", "--analysis", "weight_norm")):
+    for words in (("unlearn", "--trained-on-split"), ("analyze", "--analysis", "weight_norm")):
         code, _, err = ungrok(words[0], *tiny, "--model", "mine.safetensors", *words[1:])
         assert (code, err.count("\n"), message in err) == (2, 1, True)
 

@@ -8,7 +8,7 @@ import torch
 from ungrok.core.errors import RecipeError
 from ungrok.core.files import save_tensors
 from ungrok.data.tokens import Template, encode
-from ungrok.deletion.opening import called, opened
+from ungrok.deletion.opening import opened
 
 from .conftest import network
 
@@ -77,28 +77,79 @@ def test_tokens_are_padded(module, tmp_path, good):
     assert batch["labels"].tolist() == [[-100, 6, 7], [-100, 6, -100]]
 
 
+def test_weights_that_torch_saved_are_read(module, tmp_path):
+    """A state dict beside an optimizer's, of a model under DataParallel; what would run code is refused."""
+    state = {f"module.{name}": value for name, value in network(3).state_dict().items()}
+    torch.save({"weights": state, "optimizer": {"lr": 0.1}}, tmp_path / "w.pt")
+    (tmp_path / "gone.txt").write_text("7")
+    given = opened(tmp_path / "w.pt", module(CLASSIFIER), tmp_path / "gone.txt")
+    assert all(torch.equal(a, b) for a, b in zip(given["model"].parameters(), network(3).parameters(), strict=True))
+    torch.save(network(3), tmp_path / "w.pt")
+    with pytest.raises(RecipeError, match=r"^--model: '.*w.pt' holds more than tensors.*ungrok convert"):
+        opened(tmp_path / "w.pt", module(CLASSIFIER), tmp_path / "gone.txt", "--model")
+
+
+def test_keys_name_all_examples_of_theirs(module, tmp_path):
+    """Keys are compared as texts; several examples may have one."""
+    save_tensors(tmp_path / "w.safetensors", network(3).state_dict())
+    data = module(CLASSIFIER.replace("'batch_size'", "'keys': ['Ann Lee', 'Bo', 7] * 3 + ['Bo'], 'batch_size'"))
+    for text, wanted in (("Bo\n", [1, 4, 7, 9]), ("\n 7\r\nAnn Lee \n", [0, 2, 3, 5, 6, 8])):
+        (tmp_path / "gone.txt").write_text(text)
+        given = opened(tmp_path / "w.safetensors", data, tmp_path / "gone.txt")
+        assert torch.cat([x[:, 0] for x, _ in given["forget"]]).tolist() == wanted
+        assert torch.cat([x[:, 0] for x, _ in given["retain"]]).tolist() == sorted({*range(10)} - {*wanted})
+
+
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("keys", "text", "message"),
     [
-        ("no_colon", "allowed: module:function"),
-        ("no_such_module_anywhere:sets", "'no_such_module_anywhere' cannot be imported"),
-        ("json:sets", "'json' has no function 'sets'"),
-        ("os:getcwd", "gives a str; allowed: a dict"),
-        ("os:abort_nothing", "has no function"),
-        ("json:loads", "cannot be called"),
+        ("'abcdefghij'", "b\nk\n", r"^--forget: '.*gone.txt': 'k' is the key of no training example"),
+        ("'abc'", "b", r"^--data: 'keys' holds 3 for 10 examples of 'train'; allowed: one each"),
+        ("'a' * 10", "a", "names 10 of 10 training examples; allowed: 1 to 9"),
+        ("'abcdefghij'", " \n", "names 0 of 10 training examples"),
+        ("3", "3", r"^--data: 'keys' is a int; allowed: a text or whole number for each example of 'train'"),
     ],
 )
-def test_functions_that_give_nothing_are_named(data, message):
+def test_keys_that_name_nothing_usable(module, tmp_path, keys, text, message):
+    save_tensors(tmp_path / "w.safetensors", network(3).state_dict())
+    (tmp_path / "gone.txt").write_text(text)
+    data = module(CLASSIFIER.replace("'batch_size'", f"'keys': {keys}, 'batch_size'"))
     with pytest.raises(RecipeError, match=message):
-        called(data)
+        opened(tmp_path / "w.safetensors", data, tmp_path / "gone.txt")
+
+
+@pytest.mark.parametrize("listed", [None, "0 2"])
+def test_tensors_and_data_sets_are_taken_as_a_sweep_takes_them(module, tmp_path, listed):
+    """Both ways of naming what is to go give the same batches."""
+    save_tensors(tmp_path / "w.safetensors", network(3).state_dict())
+    (tmp_path / "gone.txt").write_text("0 2")
+    whole = "(torch.arange(40.).reshape(5, 8), torch.arange(5) % 3)"
+    test = "torch.utils.data.TensorDataset(torch.ones(3, 8), torch.arange(3))"
+    model = "nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 3))"
+    sets = (
+        f"'train': {whole}"
+        if listed
+        else "'forget': "
+        + whole.replace("(5, 8)", "(5, 8)[[0, 2]]").replace("5) % 3", "5)[[0, 2]] % 3")
+        + ", 'retain': "
+        + whole.replace("(5, 8)", "(5, 8)[[1, 3, 4]]").replace("5) % 3", "5)[[1, 3, 4]] % 3")
+    )
+    data = module(f"{{'model': {model}, 'batch_size': 2, 'test': {test}, {sets}}}")
+    given = opened(tmp_path / "w.safetensors", data, tmp_path / "gone.txt" if listed else None)
+    firsts = {role: [x[:, 0].tolist() for x, _ in given[role]] for role in ("forget", "retain", "test")}
+    assert firsts == {"forget": [[0, 16]], "retain": [[8, 24], [32]], "test": [[1, 1], [1]]}
+    assert [y.tolist() for _, y in given["retain"]] == [[1, 0], [1]]
 
 
 @pytest.mark.parametrize(
     ("returned", "listed", "message"),
     [
         ("{}", None, "gives no 'model'"),
-        ("{'model': nn.Linear(2, 2)}", None, r"MODEL: '.*' does not hold the weights of the model that --data gives"),
+        ("{'model': nn.Linear(2, 2)}", None, r"MODEL: '.*' has 0.bias, .* which the model that --data gives does not"),
+        ("{'model': 7}", None, "'model' cannot be called"),
+        ("{'model': lambda: 7}", None, "'model': is a int; allowed: a torch.nn.Module"),
         (CLASSIFIER, None, "gives no 'forget'; name what is to go with --forget FILE"),
+        (CLASSIFIER.replace("'train'", "'forget'"), "1", "gives no 'train', of which .* so leave out --forget"),
         (CLASSIFIER, "10", "'10' is no training example; allowed: 0 to 9"),
         (CLASSIFIER.replace("'test': ", "'test': 3, 'base': "), "1", "'test' is a int; allowed: examples that can be"),
     ],

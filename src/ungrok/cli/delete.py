@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ungrok.cli.options import nameable, writable
-from ungrok.core.errors import RecipeError, first_line, shown, shown_file
+from ungrok.cli.options import nameable, new_model, settings_of, writable
+from ungrok.core.errors import RecipeError, first_line, shown_file
 from ungrok.core.plain import parse_yaml
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ MODEL = Annotated[
     typer.Argument(
         metavar="MODEL",
         callback=nameable,
-        help="Weights (.safetensors) of the model that --data gives, or a folder of transformers.",
+        help="Weights (.safetensors, .pt) of the model that --data gives, or a folder of transformers.",
     ),
 ]
 Settings = Annotated[
@@ -36,7 +35,9 @@ Data = Annotated[
 ]
 Indices = Annotated[
     Path | None,
-    typer.Option(callback=nameable, help="File of indices into train, as a JSON list or one a line: what is to go."),
+    typer.Option(
+        callback=nameable, help="File of what is to go: indices into train, as a JSON list or one a line, or keys."
+    ),
 ]
 Attack = Annotated[
     list[str] | None,
@@ -78,7 +79,7 @@ def delete(
     if model is None or data is None or method is None or record is None:
         needed = {"MODEL": model, "--data": data, "--method": method, "--record": record}
         raise RecipeError(f"{next(name for name, value in needed.items() if value is None)}: is missing")
-    target = _target(model, method, out)
+    target = new_model(model, method, out)
     writable(record, "--record")
     from ungrok.deletion.inputs import checked
     from ungrok.deletion.opening import opened
@@ -86,7 +87,7 @@ def delete(
     from ungrok.deletion.run import deleted, saved
     from ungrok.methods.run import make_method
 
-    chosen = make_method(method, _settings(settings or []))
+    chosen = make_method(method, settings_of(settings or []))
     attacks = [_attack(text) for text in attack if text != NO_ATTACK] if attack else None
     inputs = checked(**opened(model, data, forget), key=_key(key), source=model, seed=seed)
     deletion = saved(deleted(inputs, chosen, inputs.tests(attacks), inputs.asked()), target, inputs.tokenizer)
@@ -95,19 +96,6 @@ def delete(
     write_record(record, whole)
     for line in (whole, target, record):
         typer.echo(line)
-
-
-def _target(model: Path, method: str, out: Path | None) -> Path:
-    """Return where the new model goes, a folder where the original is one."""
-    suffix = "" if model.is_dir() else ".safetensors"
-    target = out or model.with_name(f"{model.name.removesuffix('.safetensors')}-{method}{suffix}")
-    if not suffix:
-        if target.is_file() or target.suffix == ".safetensors":
-            raise RecipeError(f"--out: {shown_file(target)} is not allowed; allowed: a folder, as MODEL is one")
-        return target
-    if target.suffix != suffix:
-        raise RecipeError(f"--out: {shown_file(target)} is not allowed; allowed: a file *{suffix}")
-    return writable(target, "--out")
 
 
 def _verify(file: Path, model: Path | None, data: str | None, forget: Path | None, key: bytes | None) -> None:
@@ -130,17 +118,6 @@ def _verify(file: Path, model: Path | None, data: str | None, forget: Path | Non
     typer.echo(outcome)
     if not outcome.passed:
         raise typer.Exit(1)
-
-
-def _settings(words: Sequence[str]) -> dict[str, Any]:
-    """Return settings given as ``key=value``, values being YAML."""
-    settings = {}
-    for word in words:
-        name, sign, text = word.partition("=")
-        if not sign:
-            raise RecipeError(f"setting {shown(word)}: allowed: key=value, for instance lr=1e-3")
-        settings[name] = parse_yaml(text, f"setting {shown(name)}")
-    return settings
 
 
 def _attack(text: str) -> str | StressTest:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ungrok.core.collector import paused
-from ungrok.core.errors import RecipeError, shown_file, unknown
-from ungrok.core.plain import read_yaml
+from ungrok.core.errors import RecipeError, shown, shown_file, unknown
+from ungrok.core.plain import parse_yaml, read_yaml
 from ungrok.recipes import find
 
 if TYPE_CHECKING:
@@ -85,6 +85,14 @@ RecipeName = Annotated[
         metavar="RECIPE", help="Name of a shipped recipe, or a path to a YAML file.", autocompletion=_recipes
     ),
 ]
+RecipeOrSetting = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RECIPE",
+        help="Name of a shipped recipe, or a path to a YAML file; none with --data.",
+        autocompletion=_recipes,
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Dotted overrides, for instance trajectory.steps=2000."),
@@ -121,12 +129,11 @@ Forget = Annotated[str | None, typer.Option(help="Label of a forget split; defau
 Method = Annotated[str | None, typer.Option(help="Label of a method; default: the first.")]
 Model = Annotated[
     Path | None,
-    typer.Option(
-        callback=nameable, help="Weights of your own (.safetensors) for the recipe's model, instead of a stage."
-    ),
+    typer.Option(callback=nameable, help="Weights of your own (.safetensors, .pt), instead of a stage."),
 ]
 OfTheSplit = Annotated[
-    bool, typer.Option("--data", help="With --model: the weights were trained on the recipe's training split as it is.")
+    bool,
+    typer.Option("--trained-on-split", help="With --model: the weights were trained on the recipe's training split."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -149,6 +156,17 @@ def load_recipe(name: str, overrides: Sequence[str] | None) -> Recipe:
         if whole is None:
             raise
         raise RecipeError(f"{error}; quote it for the shell: '{whole}'") from None
+
+
+def settings_of(words: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of a method given as ``key=value``, values being YAML."""
+    settings = {}
+    for word in words:
+        name, sign, text = word.partition("=")
+        if not sign:
+            raise RecipeError(f"setting {shown(word)}: allowed: key=value, for instance lr=1e-3")
+        settings[name] = parse_yaml(text, f"setting {shown(name)}")
+    return settings
 
 
 def split_by_shell(words: Sequence[str]) -> str | None:
@@ -180,6 +198,29 @@ def one_of(option: str, value: T | None, allowed: Sequence[T]) -> T:
     if value not in allowed:
         raise unknown(option, value, map(str, allowed))
     return value
+
+
+def new_model(model: Path, method: str, out: Path | None) -> Path:
+    """Return where a new model goes: a folder where the original is one, else a file of safetensors.
+
+    Args:
+        model: The original.
+        method: Its name stands in the name of the new one.
+        out: What the user asks for; beside the original when None.
+
+    Raises:
+        RecipeError: If it cannot be written there.
+
+    """
+    if model.is_dir():
+        target = out or model.with_name(f"{model.name}-{method}")
+        if target.is_file() or target.suffix == ".safetensors":
+            raise RecipeError(f"--out: {shown_file(target)} is not allowed; allowed: a folder, as the original is one")
+        return target
+    target = writable(out or model.with_name(f"{model.stem}-{method}.safetensors"), "--out")
+    if target.suffix != ".safetensors":
+        raise RecipeError(f"--out: {shown_file(target)} is not allowed; allowed: a file *.safetensors")
+    return target
 
 
 def writable(file: Path, option: str) -> Path:

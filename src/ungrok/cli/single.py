@@ -18,16 +18,18 @@ from ungrok.cli.options import (
     OfTheSplit,
     Overrides,
     RecipeName,
+    RecipeOrSetting,
     Seed,
     Stage,
     StoreDir,
     load_recipe,
     nameable,
+    new_model,
     one_of,
-    writable,
+    settings_of,
 )
 from ungrok.cli.output import print_rows, say
-from ungrok.core.errors import RecipeError, UngrokError
+from ungrok.core.errors import RecipeError, UngrokError, shown
 
 if TYPE_CHECKING:
     from ungrok.study.plan import Plan
@@ -95,7 +97,7 @@ def train(
 
 
 def unlearn(
-    recipe: RecipeName,
+    recipe: RecipeOrSetting = None,
     overrides: Overrides = None,
     seed: Seed = None,
     arm: ArmName = BASE,
@@ -103,14 +105,24 @@ def unlearn(
     forget: Annotated[
         str | None,
         typer.Option(
-            help="Label of a forget split; default: the first. With --model also a file of indices into the training split, "
+            help="Label of a forget split; default: the first. With --model also a file of indices into the training examples, "
             "as a JSON list or one a line."
         ),
     ] = None,
-    method: Method = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Label of a method; default: the first. With --data the name of a method; default: scrub."),
+    ] = None,
     store: StoreDir = None,
     model: Model = None,
-    data: OfTheSplit = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="With --model, without RECIPE: module:function, which returns a dict as for ungrok delete; KEY=VALUE are then "
+            "settings of --method."
+        ),
+    ] = None,
+    trained_on_split: OfTheSplit = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -120,32 +132,92 @@ def unlearn(
 ) -> None:
     """Walk one unlearning path and print it.
 
-    It starts from a stage of a study, trained first where needed, or from --model.
+    It starts from a stage of a study, trained first where needed, or from --model, on the recipe's data or on your own (--data).
     """
-    if model is None and (data or out):
-        raise RecipeError(f"{'--data' if data else '--out'}: goes with --model")
+    given = {"--data": data, "--trained-on-split": trained_on_split, "--out": out}
+    for option in (name for name, value in given.items() if value and model is None):
+        raise RecipeError(f"{option}: goes with --model")
     if model is not None and stage is not None:
         raise RecipeError("--model: excludes --stage; the path starts from the weights in the file")
-    plan, where, seed, arm = _select(recipe, overrides, store, seed, arm)
+    if data is not None and model is not None:
+        of_study = {"--arm": arm != BASE, "--store": store, "--trained-on-split": trained_on_split}
+        for option in (name for name, value in of_study.items() if value):
+            raise RecipeError(f"{option}: goes with a recipe; with --data there is none")
+        words = [*([recipe] if recipe is not None else []), *(overrides or [])]
+        _unlearn_own(model, data, forget, method, words, out, seed or 0)
+    elif recipe is None:
+        raise RecipeError("RECIPE: is missing; or give a model and data of your own, with --model and --data")
+    else:
+        chosen = _select(recipe, overrides, store, seed, arm)
+        _unlearn_of_recipe(*chosen, stage, forget, method, model, out, trained_on_split=trained_on_split)
+
+
+DEFAULT_METHOD = "scrub"
+"""Of a path on data of the user's own, where no recipe has methods."""
+
+COLUMNS = ("dose", "UA", "RA", "TA", "forget_loss")
+
+
+def _unlearn_of_recipe(
+    plan: Plan,
+    where: Store,
+    seed: int,
+    arm: str,
+    stage: str | None,
+    forget: str | None,
+    method: str | None,
+    model: Path | None,
+    out: Path | None,
+    *,
+    trained_on_split: bool,
+) -> None:
+    """Walk a path with the data and a method of a recipe, from a stage or from weights in a file."""
     indices = None if model is None or forget in (None, *plan.recipe.forget_labels()) else Path(str(forget))
     path = _path_of(plan, seed, arm, stage, None if indices and indices.is_file() else forget, method)
-    columns = ("dose", "UA", "RA", "TA", "forget_loss")
     if model is None:
-        print_rows(_walked(plan, where, path), columns)
+        print_rows(_walked(plan, where, path), COLUMNS)
         return
     from ungrok.study import single
 
-    label = path.method.replace("/", "-")
-    target = writable(out or model.with_name(f"{model.stem}-{label}.safetensors"), "--out")
-    rows, end = single.unlearn_file(plan, path, model, indices, data=data)
-    print_rows(rows, columns)
-    if rows[0]["RA"] is not None and rows[0]["RA"] <= rows[0]["TA"]:
-        say(
-            f"warning: before unlearning RA is {rows[0]['RA']:.3f} and TA {rows[0]['TA']:.3f}: a model knows the examples that it "
-            "was trained on at least as well as others; were the weights trained on this training split?"
-        )
+    target = new_model(model, path.method.replace("/", "-"), out)
+    rows, end = single.unlearn_file(plan, path, model, indices, vouched=trained_on_split)
+    print_rows(rows, COLUMNS)
+    _warn(rows)
     single.save(plan, path, end, target)
     typer.echo(target)
+
+
+def _unlearn_own(
+    model: Path, data: str, forget: str | None, method: str | None, words: Sequence[str], out: Path | None, seed: int
+) -> None:
+    """Walk a path from the user's own model with the user's own data."""
+    for word in (word for word in words if "=" not in word):
+        raise RecipeError(f"--data: goes without a RECIPE, and {shown(word)} is no setting of a method, KEY=VALUE")
+    method = method or DEFAULT_METHOD
+    target = new_model(model, method, out)
+    from ungrok.deletion.along import along
+    from ungrok.deletion.inputs import checked
+    from ungrok.deletion.opening import opened
+    from ungrok.deletion.run import write_model
+    from ungrok.methods.run import make_method
+
+    made = make_method(method, settings_of(words))
+    inputs = checked(**opened(model, data, None if forget is None else Path(forget), "--model"), seed=seed)
+    rows, end = along(inputs, made)
+    print_rows(rows, COLUMNS)
+    _warn(rows)
+    write_model(end, target, inputs.tokenizer)
+    typer.echo(target)
+
+
+def _warn(rows: Sequence[dict[str, Any]]) -> None:
+    """Say so where a model seems never to have been trained on what is called its training examples."""
+    ours, others = rows[0]["RA"], rows[0]["TA"]
+    if ours is not None and others is not None and ours <= others:
+        say(
+            f"warning: before unlearning RA is {ours:.3f} and TA {others:.3f}: a model knows the examples that it "
+            "was trained on at least as well as others; were the weights trained on this training split?"
+        )
 
 
 def evaluate(
@@ -181,7 +253,7 @@ def analyze(
         Path | None,
         typer.Option(callback=nameable, help="With --model: weights to compare it with, for cka and weight_norm."),
     ] = None,
-    data: OfTheSplit = False,
+    trained_on_split: OfTheSplit = False,
 ) -> None:
     """Measure one model and print values and nulls.
 
@@ -189,8 +261,8 @@ def analyze(
     """
     if reference is not None and model is None:
         raise RecipeError("--reference: goes with --model; a stage is compared with its oracle and earlier stages")
-    if data and model is None:
-        raise RecipeError("--data: goes with --model; the stages of a study are trained on its split")
+    if trained_on_split and model is None:
+        raise RecipeError("--trained-on-split: goes with --model; the stages of a study are trained on its split")
     if model is not None and (stage or method):
         raise RecipeError("--model: excludes --stage and --method; it is measured as it is")
     content, analysis = _measuring(load_recipe(recipe, overrides), analysis)
@@ -209,7 +281,7 @@ def analyze(
     measurements = [m for m in plan.measurements if (m.seed, m.arm, m.stage, m.forget, m.method, m.analysis) == wanted]
     if not measurements:
         raise RecipeError(f"--method: {analysis} is measured before unlearning only; its 'after' is false")
-    print_rows(_measured(plan, where, measurements[0], model, reference, data=data))
+    print_rows(_measured(plan, where, measurements[0], model, reference, vouched=trained_on_split))
 
 
 def _measuring(content: Recipe, analysis: str | None) -> tuple[Recipe, str]:
@@ -241,13 +313,13 @@ def _with_step(content: Recipe, arm: str, stage: str | None) -> Recipe:
 
 
 def _measured(
-    plan: Plan, where: Store, measurement: Measurement, model: Path | None, reference: Path | None, *, data: bool
+    plan: Plan, where: Store, measurement: Measurement, model: Path | None, reference: Path | None, *, vouched: bool
 ) -> Sequence[dict[str, Any]]:
     from ungrok.study import engine, single
     from ungrok.study.jobs import Analyze
 
     if model is not None:
-        return single.analyze_file(plan, measurement, model, reference, data=data)
+        return single.analyze_file(plan, measurement, model, reference, vouched=vouched)
     engine.run(plan.needed_for(measurement.rows), where, workers=0, say=say)
     result = where.open(measurement.rows, Analyze).result
     if result.reason:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +44,7 @@ def sweep(
     from ungrok.core.users_function import users_function
 
     oracle = None if train is None else users_function(train, "--train")
-    given = _called(users_function(data, "--data")(), data)
+    given = _given(data)
     if oracle is not None:
         given["oracle"] = oracle
     if method:
@@ -58,15 +57,15 @@ def sweep(
     typer.echo(made.path / "report" / "index.html")
 
 
-def _called(given: Any, name: str) -> dict[str, Any]:
-    """Return the arguments of ``ungrok.sweep`` that the user's function gave."""
+def _given(name: str) -> dict[str, Any]:
+    """Return the arguments of ``ungrok.sweep`` that the user's function gives."""
     from ungrok import api
+    from ungrok.core.users_function import called
 
     known = [
         key for key in inspect.signature(api.sweep).parameters if key not in ("checkpoints", "out", "say", "settings")
     ]
-    if not isinstance(given, Mapping):
-        raise RecipeError(f"--data: {shown(name)} gives a {type(given).__name__}; allowed: a dict with {listed(known)}")
+    given = called(name, "--data", known)
     lacking = [key for key in ("forget", "retain", "test") if key not in given]
     if lacking:
         near = nearest(lacking[0], map(str, given))

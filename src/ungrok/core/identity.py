@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ungrok.core.entrance import entering
 from ungrok.core.errors import RecipeError
+from ungrok.core.weights import bytes_of
 
 PLAIN = (str, bytes, int, float, type(None))
 
@@ -91,11 +91,10 @@ def content_hash(example: Any) -> bytes:
     return summed.digest()
 
 
-def _parts(value: Any) -> Iterator[bytes]:
+def _parts(value: Any) -> Iterator[bytes | memoryview]:
     if isinstance(value, Tensor):
-        whole = value.detach().cpu().contiguous()
-        yield f"{str(whole.dtype).removeprefix('torch.')} {tuple(whole.shape)}".encode()
-        yield whole.reshape(-1).view(torch.uint8).numpy().tobytes()
+        yield f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}".encode()
+        yield bytes_of(value)
     elif isinstance(value, PLAIN):
         yield f"{type(value).__name__} {value!r}".encode()
     elif isinstance(value, Mapping):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ungrok.core.errors import RecipeError, first_line, nearest, shown
+from ungrok.core.entrance import entering
+from ungrok.core.errors import RecipeError, first_line, listed, nearest, shown
 
 
 def users_function(name: str, option: str) -> Callable[..., Any]:
@@ -38,3 +39,25 @@ def users_function(name: str, option: str) -> Callable[..., Any]:
         raise RecipeError(f"{option}: {shown(module)} has no function {shown(attribute)}{near}")
     function: Callable[..., Any] = content[attribute]
     return function
+
+
+def called(name: str, option: str, known: Iterable[str]) -> Mapping[str, Any]:
+    """Return what a function of the user's gives, which takes no arguments and returns a dict.
+
+    Args:
+        name: As for :func:`users_function`.
+        option: What names it, for messages.
+        known: Keys that the dict may have, for messages.
+
+    Raises:
+        RecipeError: If there is no such function, it fails, or gives something else.
+
+    """
+    function = users_function(name, option)
+    with entering(option, f"{shown(name)} fails"):
+        given = function()
+    if not isinstance(given, Mapping):
+        raise RecipeError(
+            f"{option}: {shown(name)} gives a {type(given).__name__}; allowed: a dict with {listed(known)}"
+        )
+    return given

@@ -31,8 +31,13 @@ def content_of(tensors: Mapping[str, Tensor]) -> bytes:
     summed = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         summed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        summed.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        summed.update(bytes_of(tensor))
     return summed.digest()
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """Return the values of a tensor as bytes, in the machine's order: what every hash of tensors is taken of."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _checksum(model: nn.Module) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from ungrok.audits.collected import Collected
+from ungrok.core.weights import bytes_of
 
 
 def example_bytes(batch: Any) -> bytes:
@@ -29,8 +30,7 @@ def example_bytes(batch: Any) -> bytes:
         parts = tuple(batch[:2])
     named = {keystr(path): leaf for path, leaf in tree_flatten_with_path(parts)[0] if isinstance(leaf, Tensor)}
     return b"".join(
-        f"{name} {value.dtype} {tuple(value.shape)}\n".encode()
-        + value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        f"{name} {value.dtype} {tuple(value.shape)}\n".encode() + bytes_of(value)
         for name, value in sorted(named.items())
     )
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, Subset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from ungrok.core.causal_lm import CausalLM
-from ungrok.core.entrance import entering
-from ungrok.core.errors import RecipeError, first_line, listed, nearest, shown, shown_file
-from ungrok.core.files import load_tensors
+from ungrok.core.entrance import check_model, entering
+from ungrok.core.errors import RecipeError, listed, nearest, shown, shown_file
 from ungrok.core.objective import Batches
 from ungrok.core.pretrained import open_model, open_tokenizer
-from ungrok.core.weights import whole
+from ungrok.core.users_function import called
+from ungrok.core.weight_files import fitting, read_weights, state_in
 from ungrok.data.tokens import Template, encode
-from ungrok.study.single import read_indices
+from ungrok.study.single import read_indices, read_keys
 
 BATCH = 32
 """Examples of a batch where the user's function does not say."""
@@ -28,77 +26,52 @@ BATCH = 32
 PASSED = ("objective", "oracle", "validation", "factory", "base", "tokenizer")
 """Keys that are passed on as they are; see :func:`ungrok.delete`."""
 
-KEYS = ("model", "train", "forget", "retain", "test", "collate", "batch_size", "prompt", *PASSED)
+KEYS = ("model", "train", "forget", "retain", "test", "keys", "collate", "batch_size", "prompt", *PASSED)
 """What the user's function may give; docs/delete.md says what each is."""
 
 
-def opened(model: Path, data: str, forget: Path | None) -> dict[str, Any]:
+def opened(model: Path, data: str, forget: Path | None, option: str = "MODEL") -> dict[str, Any]:
     """Return the arguments of :func:`ungrok.deletion.inputs.checked` that model and data make.
 
     Args:
-        model: A safetensors file of the weights of the model that the function gives, or a folder of transformers.
+        model: A file of the weights of the model that the function gives, as :func:`ungrok.core.weight_files.read_weights` takes it,
+            or a folder of transformers.
         data: ``module:function``; the function returns a mapping with some of :data:`KEYS`.
-        forget: File of indices into ``train``, as :func:`ungrok.study.single.read_indices` takes it.
+        forget: File of indices into ``train``, as :func:`ungrok.study.single.read_indices` takes it, or of keys where the function
+            gives ``keys``; see :func:`ungrok.study.single.read_keys`.
+        option: What messages call the model.
 
     Raises:
         RecipeError: If something is missing, cannot be read, or does not belong together.
 
     """
-    given = called(data)
+    given = called(data, "--data", KEYS)
+    for key in given:
+        if key not in KEYS:
+            raise RecipeError(f"--data: {shown(key)} is not known; allowed: {listed(KEYS)}{nearest(str(key), KEYS)}")
     tokenizer = given.get("tokenizer") or (_tokenizer(model) if model.is_dir() else None)
     passed = {name: given[name] for name in PASSED if given.get(name) is not None}
     if tokenizer is not None:
         passed["tokenizer"] = tokenizer
         passed.setdefault("objective", CausalLM(tokenizer.eos_token_id))
-    return passed | {"model": _model(model, given)} | _sets(given, forget, tokenizer)
+    return passed | {"model": _model(model, given, option)} | _sets(given, forget, tokenizer)
 
 
-def called(data: str) -> Mapping[str, Any]:
-    """Return what the user's function gives.
-
-    Args:
-        data: ``module:function``; the module may lie in the current folder.
-
-    Raises:
-        RecipeError: If there is no such function, it fails, or gives something else than a mapping with known keys.
-
-    """
-    module, _, name = data.partition(":")
-    if not (module and name.isidentifier()):
-        raise RecipeError(f"--data: {shown(data)} is not allowed; allowed: module:function, for instance mydata:sets")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        function = getattr(import_module(module), name, None)
-        if not callable(function):
-            raise RecipeError(f"--data: {shown(module)} has no function {shown(name)}")
-        with entering("--data", f"{shown(data)} cannot be called"):
-            given = function()
-    except ImportError as error:
-        raise RecipeError(f"--data: {shown(module)} cannot be imported ({first_line(error)})") from None
-    finally:
-        sys.path.remove(str(Path.cwd()))
-    if not isinstance(given, Mapping):
-        raise RecipeError(f"--data: {shown(data)} gives a {type(given).__name__}; allowed: a dict with {listed(KEYS)}")
-    for key in given:
-        if key not in KEYS:
-            raise RecipeError(f"--data: {shown(key)} is not known; allowed: {listed(KEYS)}{nearest(str(key), KEYS)}")
-    return given
-
-
-def _model(path: Path, given: Mapping[str, Any]) -> nn.Module:
+def _model(path: Path, given: Mapping[str, Any], option: str) -> nn.Module:
     """Return the model with its weights."""
     if path.is_dir():
         return open_model(str(path), None, None, torch.float32)  # type: ignore[no-any-return]
     model = given.get("model")
     if model is None:
         raise RecipeError(
-            "--data: gives no 'model', into which the weights of MODEL belong; give it, or a function that makes it"
+            f"--data: gives no 'model', into which the weights of {option} belong; give it, or a function that makes it"
         )
     if not isinstance(model, nn.Module):
         with entering("--data", "'model' cannot be called"):
             model = model()
-    with entering("MODEL", f"{shown_file(path)} does not hold the weights of the model that --data gives"):
-        model.load_state_dict(whole(model, load_tensors(path)))
+    check_model("--data: 'model'", model)
+    state = state_in(read_weights(path, option), {*model.state_dict()})
+    model.load_state_dict(fitting(model, state, f"{option}: {shown_file(path)}", "the model that --data gives"))
     return model
 
 
@@ -113,20 +86,47 @@ def _sets(given: Mapping[str, Any], forget: Path | None, tokenizer: Any) -> dict
     roles = ("forget", "retain", "test") if forget is None else ("train", "test")
     missing = [role for role in roles if given.get(role) is None]
     if missing:
-        other = "" if forget is not None or "train" not in given else "; name what is to go with --forget FILE"
+        other = ""
+        if forget is None and "train" in given:
+            other = "; name what is to go with --forget FILE"
+        elif forget is not None and missing[0] == "train" and "forget" in given:
+            other = ", of which --forget names some; it gives 'forget' itself, so leave out --forget"
         raise RecipeError(f"--data: gives no {missing[0]!r}{other}")
     if forget is None:
-        return {role: given[role] for role in roles}
+        return {role: _set(given[role], given, tokenizer) for role in roles}
+    examples = {role: _examples(given[role]) for role in roles}
     for role in roles:
-        if not (hasattr(given[role], "__len__") and hasattr(given[role], "__getitem__")):
+        if examples[role] is None:
             raise RecipeError(
                 f"--data: {role!r} is a {type(given[role]).__name__}; allowed: examples that can be taken by number"
             )
-    chosen = read_indices(forget, len(given["train"]))
-    others = sorted({*range(len(given["train"]))} - {*chosen})
-    numbers = {"forget": chosen, "retain": others, "test": [*range(len(given["test"]))]}
-    examples = {"forget": given["train"], "retain": given["train"], "test": given["test"]}
-    return {role: _batches(examples[role], numbers[role], given, tokenizer) for role in numbers}
+    train, test = examples["train"], examples["test"]
+    keys = given.get("keys")
+    chosen = read_indices(forget, len(train)) if keys is None else read_keys(forget, keys, len(train))
+    others = sorted({*range(len(train))} - {*chosen})
+    parts = {"forget": (train, chosen), "retain": (train, others), "test": (test, [*range(len(test))])}
+    return {role: _batches(*part, given, tokenizer) for role, part in parts.items()}
+
+
+def _set(value: Any, given: Mapping[str, Any], tokenizer: Any) -> Batches:
+    """Return a set as batches: a loader or a list of batches as it is, else its examples."""
+    examples = None if isinstance(value, list | tuple) and not _columns(value) else _examples(value)
+    return value if examples is None else _batches(examples, [*range(len(examples))], given, tokenizer)
+
+
+def _examples(value: Any) -> Any:
+    """Return examples that can be taken by number, tensors ``(inputs, targets)`` being such; None where they cannot."""
+    if _columns(value):
+        return TensorDataset(*value)
+    return value if hasattr(value, "__len__") and hasattr(value, "__getitem__") else None
+
+
+def _columns(value: Any) -> bool:
+    """Return whether a value is a tuple of tensors with one row for each example."""
+    tensors = (
+        isinstance(value, tuple) and len(value) > 0 and all(isinstance(part, Tensor) and part.ndim for part in value)
+    )
+    return tensors and len({*map(len, value)}) == 1
 
 
 def _batches(examples: Any, numbers: list[int], given: Mapping[str, Any], tokenizer: Any) -> Batches:

@@ -219,14 +219,19 @@ def saved(deletion: Deletion, out: Path, tokenizer: Any = None) -> Deletion:
         tokenizer: Written beside it into the folder, where there is one.
 
     """
-    model: Any = bare(deletion.model)
-    if out.suffix == ".safetensors":
-        save_tensors(out, dict(model.state_dict()))
-    else:
-        model.save_pretrained(out)
-        if tokenizer is not None:
-            tokenizer.save_pretrained(out)
+    write_model(deletion.model, out, tokenizer)
     weights = deletion.record.models[UNLEARNED]
     new = weights.model_copy(update={"path": str(out), "files": files_of(out, "out")})
     record = deletion.record.model_copy(update={"models": deletion.record.models | {UNLEARNED: new}})
     return Deletion(deletion.model, record)
+
+
+def write_model(model: nn.Module, out: Path, tokenizer: Any = None) -> None:
+    """Write a model as a ``.safetensors`` file, or a model of transformers as a folder, its tokenizer beside it."""
+    whole: Any = bare(model)
+    if out.suffix == ".safetensors":
+        save_tensors(out, dict(whole.state_dict()))
+        return
+    whole.save_pretrained(out)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(out)

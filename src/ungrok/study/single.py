@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from ungrok.core.errors import RecipeError, first_line, shown, shown_file
 from ungrok.core.files import read_json, save_tensors
-from ungrok.core.weight_files import SAFE, fitting, read_weights, state_in
+from ungrok.core.weight_files import PICKLED, SAFE, fitting, read_weights, state_in
 from ungrok.evaluate.path import path_rows
 from ungrok.study.jobs import Analyze, Train, Unlearn
 from ungrok.study.jobs.analyze import NOTHING_TO_COMPARE, measure
@@ -24,7 +25,7 @@ from ungrok.train.loop import model_state
 
 
 def unlearn_file(
-    plan: Plan, path: PathJobs, file: Path, forget: Path | None = None, *, data: bool = False
+    plan: Plan, path: PathJobs, file: Path, forget: Path | None = None, *, vouched: bool = False
 ) -> tuple[list[dict[str, Any]], nn.Module]:
     """Walk a path from the weights in a file instead of from a stage.
 
@@ -33,7 +34,7 @@ def unlearn_file(
         path: Says which seed, forget split and method.
         file: A safetensors file with the state dict of the recipe's model.
         forget: A file of what is to be forgotten, instead of the forget split; see :func:`read_indices`.
-        data: Whether the caller vouches that the weights were trained on the recipe's training split.
+        vouched: Whether the caller vouches that the weights were trained on the recipe's training split.
 
     Returns:
         One row per observed place, the start first, and the model at the end.
@@ -49,7 +50,7 @@ def unlearn_file(
         examples = training.data()
         split = split_of(read_indices(forget, len(examples.train)), examples)
         examples.check_forget(split.forget, str(forget))
-    elif not data:
+    elif not vouched:
         _check_data(training, file, ", or name a file of the indices to forget with --forget FILE")
     walked = walk(training, weights, plan.job(path.path, Unlearn).spec, sources=Sources(split=split))
     rows = path_rows(walked.tensors, walked.record.to_dict(), plan.recipe.claims.targets, None)
@@ -66,6 +67,8 @@ def knows_data(training: TrainSpec, file: Path) -> bool:
 
     """
     wanted = trained_on(training)
+    if file.suffix in PICKLED:
+        return False
     try:
         with safe_open(file, "pt") as tensors:
             if (tensors.metadata() or {}).items() >= wanted.items():
@@ -79,7 +82,7 @@ def knows_data(training: TrainSpec, file: Path) -> bool:
 def _check_data(training: TrainSpec, file: Path, otherwise: str = "") -> None:
     if not knows_data(training, file):
         raise RecipeError(
-            f"--model: {shown_file(file)} does not say that it was trained on this recipe's training split; say so with --data"
+            f"--model: {shown_file(file)} does not say that it was trained on this recipe's training split; say so with --trained-on-split"
             f"{otherwise}"
         )
 
@@ -95,17 +98,53 @@ def read_indices(file: Path, examples: int) -> list[int]:
         RecipeError: If it holds anything else, an index twice, or nothing; if nothing would be left to retain.
 
     """
-    name = f"--forget: {shown_file(file)}"
-    try:
-        words = file.read_text(encoding="utf-8").strip("[] \n\r\t").replace(",", " ").split()
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"{name} cannot be read as text ({first_line(error)})") from None
+    name, text = _text(file)
+    words = text.strip("[] \n\r\t").replace(",", " ").split()
     for word in words:
         if not (word.isascii() and word.isdigit() and len(word) < 20 and int(word) < examples):
             raise RecipeError(f"{name}: {shown(word)} is no training example; allowed: 0 to {examples - 1}")
     indices = sorted({int(word) for word in words})
     if len(indices) < len(words):
         raise RecipeError(f"{name}: names {len(words)} examples, of which {len(indices)} differ")
+    return _some(indices, examples, name)
+
+
+def read_keys(file: Path, keys: Any, examples: int) -> list[int]:
+    """Return the indices of the examples whose keys a file names, one key a line.
+
+    Args:
+        file: Every line is a key; empty lines and spaces around keys do not count.
+        keys: One for each training example; several examples may have the same, those of one person for instance.
+        examples: Number of training examples.
+
+    Raises:
+        RecipeError: If keys and examples are not as many, a line is no key, nothing is named, or nothing would be left to retain.
+
+    """
+    if not isinstance(keys, Iterable):
+        kind = type(keys).__name__
+        raise RecipeError(f"--data: 'keys' is a {kind}; allowed: a text or whole number for each example of 'train'")
+    own = [str(key).strip() for key in (keys.tolist() if isinstance(keys, Tensor) else keys)]
+    if len(own) != examples:
+        raise RecipeError(f"--data: 'keys' holds {len(own)} for {examples} examples of 'train'; allowed: one each")
+    name, text = _text(file)
+    wanted = {line.strip() for line in text.splitlines()} - {""}
+    for key in sorted(wanted - {*own}):
+        raise RecipeError(f"{name}: {shown(key)} is the key of no training example")
+    return _some([number for number, key in enumerate(own) if key in wanted], examples, name)
+
+
+def _text(file: Path) -> tuple[str, str]:
+    """Return how messages name a file of what is to be forgotten, and its text."""
+    name = f"--forget: {shown_file(file)}"
+    try:
+        return name, file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{name} cannot be read as text ({first_line(error)})") from None
+
+
+def _some(indices: list[int], examples: int, name: str) -> list[int]:
+    """Return indices of training examples, which must be some but not all."""
     if not 0 < len(indices) < examples:
         raise RecipeError(f"{name}: names {len(indices)} of {examples} training examples; allowed: 1 to {examples - 1}")
     return indices
@@ -117,7 +156,7 @@ def save(plan: Plan, path: PathJobs, model: nn.Module, file: Path) -> None:
 
 
 def analyze_file(
-    plan: Plan, measurement: Measurement, file: Path, reference: Path | None = None, *, data: bool = False
+    plan: Plan, measurement: Measurement, file: Path, reference: Path | None = None, *, vouched: bool = False
 ) -> list[dict[str, Any]]:
     """Measure the weights in a file as the model of a measurement would be.
 
@@ -126,7 +165,7 @@ def analyze_file(
         measurement: Says which seed, forget split and analysis.
         file: A safetensors file with the state dict of the recipe's model, or a checkpoint of a training run.
         reference: Another file of that kind, for measures that compare two models.
-        data: Whether the caller vouches that the weights in ``file`` were trained on the recipe's training split.
+        vouched: Whether the caller vouches that the weights in ``file`` were trained on the recipe's training split.
 
     Returns:
         One row per value and per null.
@@ -138,7 +177,7 @@ def analyze_file(
     """
     training = _training(plan, measurement.arm, measurement.seed)
     weights = {"model": _weights(training, file, "--model")}
-    if not data:
+    if not vouched:
         _check_data(training, file)
     if reference is not None:
         weights["reference"] = _weights(training, reference, "--reference")
