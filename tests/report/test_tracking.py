@@ -91,7 +91,9 @@ def test_what_a_tracker_raises_is_one_sentence_that_says_what_to_do(folder, monk
 
     monkeypatch.setattr("ungrok.report.tracking.check_tracker", lambda name: None)
     monkeypatch.setitem(TRACKERS, "mlflow", refuse)
-    with pytest.raises(UngrokError, match="--track mlflow: no route; the study is finished, and `ungrok report .*` tries"):
+    with pytest.raises(
+        UngrokError, match="--track mlflow: no route; the study is finished, and `ungrok report .*` tries"
+    ):
         track(folder, ["mlflow"], print)
 
 

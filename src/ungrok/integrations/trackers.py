@@ -151,7 +151,7 @@ def to_wandb(study: TrackedStudy, folder: Path) -> str:
 
     There is a run per arm and seed, and one more with the answers and the report as an artifact; the study is their group. A metric
     along a path is called ``stage/forget/method/metric``, one of training ``training/metric``. Runs keep their ids, by which the
-    server replaces what it had.
+    server replaces what it had. A dot in a label becomes ``_``.
     """
     import wandb
 
@@ -174,7 +174,8 @@ def to_wandb(study: TrackedStudy, folder: Path) -> str:
     for run in study.runs:
         with opened(run.name, "run", arm=run.arm, seed=run.seed) as own:
             for series in run.series:
-                prefix = "/".join(series.place or (series.kind,))
+                # wandb takes a dot in the name of a step metric for nesting.
+                prefix = "/".join(series.place or (series.kind,)).replace(".", "_")
                 own.define_metric(f"{prefix}/*", step_metric=f"{prefix}/{series.axis}")
                 for step, row in series.rows():
                     own.log({f"{prefix}/{name}": value for name, value in ({series.axis: step} | row).items()})
@@ -195,7 +196,11 @@ def to_mlflow(study: TrackedStudy, folder: Path) -> str:
     """
     from mlflow import MlflowClient
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlruns").resolve().as_uri()
+    uri, allow = os.environ.get("MLFLOW_TRACKING_URI"), ""
+    if not uri:
+        uri, allow = (folder / "mlruns").resolve().as_uri(), "MLFLOW_ALLOW_FILE_STORE"
+        # MLflow refuses new stores of files otherwise; its other local store needs a database.
+        os.environ.setdefault(allow, "true")
     client = MlflowClient(uri)
     known = client.get_experiment_by_name(study.name)
     experiment = known.experiment_id if known else client.create_experiment(study.name)
@@ -213,7 +218,7 @@ def to_mlflow(study: TrackedStudy, folder: Path) -> str:
     client.log_dict(parent, dict(study.recipe), "recipe.yaml")
     client.log_artifacts(parent, str(study.report), "report")
     client.set_terminated(parent)
-    return f"mlflow ui --backend-store-uri {uri}"
+    return f"{allow and f'{allow}=true '}mlflow ui --backend-store-uri {uri}"
 
 
 def _log_metrics(client: MlflowClient, own: str, run: TrackedRun) -> None:

@@ -14,7 +14,7 @@ from ungrok.core.files import read_json
 from ungrok.integrations.trackers import TRACKERS, Series, TrackedRun, TrackedStudy, check_tracker
 from ungrok.study.folder import StudyFolder
 from ungrok.study.results import KEYS
-from ungrok.study.track import tracks
+from ungrok.study.track import REPLICATE, tracks
 
 
 def track(study: StudyFolder, names: Sequence[str], say: Callable[[str], None]) -> None:
@@ -76,7 +76,7 @@ def unlearning(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, int], Series]]:
     names = [
         name
         for name in map(str, rows)
-        if name not in KEYS and is_numeric_dtype(rows[name]) and not is_bool_dtype(rows[name])
+        if name not in (*KEYS, *REPLICATE) and is_numeric_dtype(rows[name]) and not is_bool_dtype(rows[name])
         if name == "oracle_gap" or not name.startswith("oracle_")
     ]
     for (arm, seed), paths in groupby(tracks(rows), lambda each: (each[1].arm, each[0])):
@@ -90,4 +90,6 @@ def unlearning(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, int], Series]]:
 
 def _series(kind: str, place: tuple[str, ...], axis: str, steps: pd.Series, values: pd.DataFrame) -> Series:  # type: ignore[type-arg]
     metrics = {str(name): values[name].to_numpy(np.float64, na_value=np.nan) for name in values}
-    return Series(kind, place, axis, steps.to_numpy(np.int64), {n: v for n, v in metrics.items() if not np.isnan(v).all()})
+    return Series(
+        kind, place, axis, steps.to_numpy(np.int64), {n: v for n, v in metrics.items() if not np.isnan(v).all()}
+    )
