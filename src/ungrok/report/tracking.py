@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,7 +89,7 @@ def unlearning(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, int], Series]]:
             yield (arm, seed), _series("unlearning", (place.stage, place.forget, place.method), axis, steps, kept)
 
 
-def _series(kind: str, place: tuple[str, ...], axis: str, steps: pd.Series, values: pd.DataFrame) -> Series:  # type: ignore[type-arg]
+def _series(kind: str, place: tuple[str, ...], axis: str, steps: pd.Series[Any], values: pd.DataFrame) -> Series:
     metrics = {str(name): values[name].to_numpy(np.float64, na_value=np.nan) for name in values}
     return Series(
         kind, place, axis, steps.to_numpy(np.int64), {n: v for n, v in metrics.items() if not np.isnan(v).all()}
