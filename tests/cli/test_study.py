@@ -59,6 +59,35 @@ def test_report_writes_a_finished_study_again(after_study):
     assert Path("here/tiny/results.parquet").read_bytes() == first
 
 
+def test_a_tracked_study_has_the_scalars_of_its_tables(after_study, tiny):
+    """Read back with TensorBoard's own reader, which has them as float32."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
+    code, out, err = after_study("study", *tiny, "--workers", "0", "--out", "here/tiny", "--track", "tensorboard")
+    assert (code, out) == (0, "here/tiny/report/index.html\n")
+    assert err.endswith("tracked: tensorboard --logdir here/tiny/track/tensorboard\n")
+    root = Path("here/tiny/track/tensorboard/base/seed-0")
+
+    def check(folder, steps, tag, values):
+        events = accumulator(str(folder)).Reload().Scalars(tag)
+        assert [event.step for event in events] == steps.tolist()
+        assert [event.value for event in events] == values.astype("float32").tolist()
+
+    curves, rows = pd.read_csv("here/tiny/curves.csv"), pd.read_csv("here/tiny/results.csv")
+    for name in ("train_loss", "validation_accuracy"):
+        check(root, curves["step"], f"training/{name}", curves[name])
+    paths = list(rows[rows["updates"].notna()].groupby(["stage", "forget", "method"]))
+    for place, path in paths:
+        check(root.joinpath(*place), path["updates"], "unlearning/UA", path["UA"])
+    assert len(paths) >= 2
+
+
+def test_a_tracker_that_is_no_tracker_is_told_before_any_work(ungrok, tiny, tmp_path):
+    code, _, err = ungrok("study", *tiny, "--out", "out", "--track", "wand")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: --track: 'wand' is not known; allowed: mlflow, tensorboard, wandb")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_study_says_the_warnings_of_check(finished, ungrok, tiny):
     code, out, _ = ungrok("check", *tiny)
     warned = [line for line in out.splitlines() if line.startswith("warning: ")]

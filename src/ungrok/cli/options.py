@@ -67,6 +67,16 @@ def _folder(param: typer.CallbackParam, value: Path | None) -> Path | None:
     return value
 
 
+def _trackers(value: list[str] | None) -> list[str] | None:
+    """Return the trackers that were named, after making sure that each is known and installed."""
+    if value:
+        from ungrok.integrations.trackers import check_tracker
+
+        for name in value:
+            check_tracker(name)
+    return value
+
+
 def _shown(param: typer.CallbackParam) -> str:
     name = max(param.opts, key=len)
     return name if name.startswith("-") else str(param.metavar)
@@ -121,6 +131,12 @@ Workers = Annotated[
 ]
 Scheduler = Annotated[
     str | None, typer.Option(callback=nameable, help="Address, or scheduler file, of an existing dask cluster.")
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        callback=_trackers, help="Write the finished study to tensorboard, wandb or mlflow; may be given several times."
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(help="A seed of the recipe; default: its first.")]
 ArmName = Annotated[str, typer.Option("--arm", help="An arm of the recipe.")]

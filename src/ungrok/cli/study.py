@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ungrok.cli.options import OutDir, Overrides, RecipeName, Scheduler, StoreDir, Workers, load_recipe, study_folder
+from ungrok.cli.options import (
+    OutDir,
+    Overrides,
+    RecipeName,
+    Scheduler,
+    StoreDir,
+    Track,
+    Workers,
+    load_recipe,
+    study_folder,
+)
 from ungrok.cli.output import say
 from ungrok.core.errors import RecipeError
 
@@ -31,12 +41,13 @@ def study(
     dashboard: Annotated[
         bool, typer.Option("--dashboard", help="Serve dask's dashboard on this machine only, and print its address.")
     ] = False,
+    track: Track = None,
 ) -> None:
     """Run a whole study and write its report.
 
     Jobs that are finished already are not run again.
     """
-    _run(load_recipe(recipe, overrides), out, store, workers, scheduler, dashboard=dashboard)
+    _run(load_recipe(recipe, overrides), out, store, workers, scheduler, track, dashboard=dashboard)
 
 
 def stress(
@@ -46,6 +57,7 @@ def stress(
     store: StoreDir = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    track: Track = None,
 ) -> None:
     """Run a study and attack its models after unlearning.
 
@@ -55,7 +67,7 @@ def stress(
     content = load_recipe(recipe, overrides)
     if content.stress is None:
         content = load_recipe(recipe, [*(overrides or ()), "stress={}"])
-    _run(content, out, store, workers, scheduler)
+    _run(content, out, store, workers, scheduler, track)
 
 
 def _run(
@@ -64,6 +76,7 @@ def _run(
     store: Path | None,
     workers: int | None,
     scheduler: str | None,
+    track: list[str] | None,
     *,
     dashboard: bool = False,
 ) -> None:
@@ -73,7 +86,17 @@ def _run(
     from ungrok.study.run import run_study
 
     made = run_study(content, out, store, workers=workers, scheduler=scheduler, dashboard=dashboard, say=say)
-    typer.echo(_reported(made))
+    page = _reported(made)
+    _track(made, track)
+    typer.echo(page)
+
+
+def _track(made: StudyFolder, names: list[str] | None) -> None:
+    """Write a study to the trackers that were named."""
+    if names:
+        from ungrok.report.tracking import track
+
+        track(made, names, say)
 
 
 @contextmanager
@@ -194,6 +217,7 @@ def show(recipe: RecipeName, overrides: Overrides = None) -> None:
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", callback=study_folder, help="The --out folder of a study.")],
     store: StoreDir = None,
+    track: Track = None,
 ) -> None:
     """Write the tables and the report of a finished study again.
 
@@ -202,5 +226,7 @@ def report(
     with _uncollected():
         from ungrok.study.run import reopened
 
-        page = _reported(reopened(folder, store, say))
+        made = reopened(folder, store, say)
+        page = _reported(made)
+    _track(made, track)
     typer.echo(page)
