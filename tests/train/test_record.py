@@ -117,7 +117,7 @@ def recorded_and_interrupted(simple, straight, broken):
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 @pytest.mark.parametrize(
-    "name", [checkpoint_name(0), checkpoint_name(5), checkpoint_name(15), "resume.safetensors", PROGRESS]
+    "name", [checkpoint_name(0), checkpoint_name(7), checkpoint_name(15), "resume.safetensors", PROGRESS]
 )
 def test_a_damaged_file_is_passed_over(simple, folders, name, damage):
     straight, broken = folders

@@ -40,7 +40,7 @@ def test_every_step_is_the_same_however_few_states_are_kept(case, tmp_path):
     """Against the live run, at kept steps and between them; also with all but the first checkpoint gone."""
     trajectory = Trajectory(tmp_path, case().record(tmp_path))
     steps = (0, 5, 13, 40)
-    assert len(trajectory.checkpoints) > len(case.training.restarts()) + 1 > 3
+    assert len(trajectory.checkpoints) > len(case.training.restarts()) > 2
     for lost in (False, True):
         for step in trajectory.checkpoints[1:] if lost else ():
             (tmp_path / checkpoint_name(step)).unlink(missing_ok=True)
