@@ -14,7 +14,7 @@ from torch import Tensor
 PACKED = "ungrok.packed"
 """In the metadata of a file: what its tensors are, as JSON."""
 
-Words = NDArray[np.unsignedinteger[Any]]
+Words = NDArray[Any]
 
 
 def pack(tensors: Mapping[str, Tensor], differences: int = 0) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -53,15 +53,13 @@ def unpack(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> dict[str,
     if PACKED not in metadata:
         return tensors
     said = json.loads(metadata[PACKED])
-    return {
-        name: _unpacked(name, value, *said["tensors"][name], said["differences"]) for name, value in tensors.items()
-    }
+    return {name: _unpacked(name, value, said["tensors"][name], said["differences"]) for name, value in tensors.items()}
 
 
-def _unpacked(name: str, value: Tensor, kind: str, shape: list[int], differences: int) -> Tensor:
+def _unpacked(name: str, value: Tensor, kind: tuple[str, list[int]], differences: int) -> Tensor:
     from pyarrow import decompress
 
-    dtype = getattr(torch, kind)
+    dtype, shape = getattr(torch, kind[0]), kind[1]
     count, size = int(np.prod(shape, dtype=int)), dtype.itemsize
     try:
         content = decompress(value.numpy().tobytes(), count * size, "zstd", asbytes=True)
