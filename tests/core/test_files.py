@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from ungrok.core import files
@@ -19,6 +20,7 @@ from ungrok.core.files import (
     matches,
     read_json,
     read_sealed,
+    save_packed,
     save_tensors,
     tensor_names,
     write_json,
@@ -44,6 +46,24 @@ def test_tensors_come_back_bit_for_bit(tmp_path):
         assert found[name].dtype == tensor.dtype
         assert found[name].shape == tensor.shape
         assert found[name].numpy().tobytes() == tensor.numpy().tobytes()
+
+
+def test_packed_tensors_come_back_bit_for_bit_and_a_damaged_file_says_so(tmp_path):
+    path, tensors = (
+        tmp_path / "t.safetensors",
+        {"losses": torch.rand(30, 50), "predictions": torch.ones(30, 50).short()},
+    )
+    save_packed(path, tensors, differences=2)
+    assert path.stat().st_size < 0.7 * 30 * 50 * (4 + 2)
+    back = load_tensors(path)
+    assert back.keys() == tensors.keys()
+    assert all(torch.equal(back[name], value) for name, value in tensors.items())
+    assert sorted(tensor_names(path)) == sorted(tensors)
+    with safe_open(path, "pt") as file:
+        metadata, packed = file.metadata(), {name: file.get_tensor(name) for name in tensors}
+    save_tensors(path, packed | {"losses": packed["losses"][:-9]}, metadata)
+    with pytest.raises(DamagedFile, match=r"t.safetensors: .*losses: does not unpack"):
+        load_tensors(path)
 
 
 def test_tied_and_overlapping_memory(tmp_path):

@@ -36,6 +36,7 @@ from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 from ungrok.study.results import KEYS, collect
 from ungrok.study.store import Store
+from ungrok.train.record import checkpoint_name
 
 TINY = Path(__file__).with_name("tiny.yaml")
 
@@ -246,7 +247,7 @@ def test_every_worker_is_killed_twice_at_any_moment(seed, long_table, tmp_path):
 def test_a_damaged_checkpoint_is_named_and_made_again(tiny, undisturbed, tmp_path):
     expected = table(tiny(), undisturbed, tmp_path / "before")
     job = next(job for job in make_plan(tiny()).jobs.values() if job.kind == "train")
-    victim = Store(undisturbed).folder(job.key) / "step-000000010.safetensors"
+    victim = Store(undisturbed).folder(job.key) / checkpoint_name(job.spec.trajectory.restarts()[1])
     content = bytearray(victim.read_bytes())
     content[-5] ^= 1
     victim.write_bytes(content)
@@ -262,7 +263,7 @@ def test_two_studies_may_find_the_same_damage(tiny, undisturbed, tmp_path, monke
     """Between the check of one and its discard, the other discards the job, and makes it again or not yet."""
     expected = table(tiny(), undisturbed, tmp_path / "before")
     job = next(job for job in make_plan(tiny()).jobs.values() if job.kind == "train")
-    victim = Store(undisturbed).folder(job.key) / "step-000000010.safetensors"
+    victim = Store(undisturbed).folder(job.key) / checkpoint_name(job.spec.trajectory.restarts()[1])
     victim.write_bytes(victim.read_bytes()[:-1])
     real, others = Store.check, []
 

@@ -68,13 +68,13 @@ def test_every_training_costs_its_updates_and_looks(known, tiny):
 
 
 def test_checkpoints_hold_what_the_optimizer_keeps(tiny):
-    """Weights at every kept step; at those from which a replay can start but the first, what the optimizer holds, too."""
+    """Weights where a replay can start and at the last step; what the optimizer holds where a replay can start, but for step 0."""
     for kind, moments in (("adamw", 2), ("adam", 2), ("sgd", 1)):
         plan = make_plan(tiny(f"trajectory.optimizer={{kind: {kind}}}"))
         job = next(job for job in plan.jobs.values() if isinstance(job, Train))
         weights = 4 * (64 * 32 + 32 + 32 * 10 + 10)
         training = job.spec.trajectory
-        copies = len(training.kept()) + moments * (len(training.restarts()) - 1)
+        copies = len(training.restarts()) + 1 + moments * (len(training.restarts()) - 1)
         assert len(training.restarts()) > 2
         assert job.bill(module._Prices(plan, module._size)).bytes == copies * weights
 

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from safetensors import safe_open
 
 from ungrok.core.errors import RecipeError
+from ungrok.core.files import load_tensors
 from ungrok.core.schema import digest
 from ungrok.methods import Unlearner
 from ungrok.study.folder import StudyFolder
@@ -154,9 +154,8 @@ class _Reading:
         for keys in self.keys.values():
             for file in (self.study.store.folder(key) / SCORES for key in keys):
                 if file.is_file():
-                    with safe_open(file, "pt") as scores:
-                        forget, retain = (scores.get_slice(name).get_shape()[0] for name in ("forget", "retain"))
-                    return int(forget), int(retain)
+                    scores = load_tensors(file)
+                    return len(scores["forget"]), len(scores["retain"])
         raise RecipeError(
             f"--store: {self.study.store.root} does not hold the paths of {self.study.path}, which say how large forget sets are"
         )

@@ -133,11 +133,11 @@ class Training(Schema):
         return log_grid(self.steps, self.evaluate_every)
 
     def kept(self) -> list[int]:
-        """Return the steps whose checkpoint is kept: 0, log-spaced ones, and the last."""
+        """Return the steps of checkpoints: 0, log-spaced ones, and the last; a replay makes again those that :meth:`restarts` leaves out."""
         return log_grid(self.steps, self.checkpoint_every, self.checkpoint_from)
 
     def restarts(self) -> list[int]:
-        """Return the kept steps at which the optimizer's state is kept, too, so that a replay can start there.
+        """Return the kept steps at which the whole state is written, so that a replay can start there; of the last, weights are.
 
         They are 0 and as few others as let no replay be longer than ``replay`` of all steps, or than the gap to the next kept step.
         """

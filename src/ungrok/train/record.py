@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from ungrok.core.errors import DamagedFile
-from ungrok.core.files import checksum, load_tensors, matches, read_sealed, save_tensors, tensor_names, write_sealed
+from ungrok.core.files import (
+    checksum,
+    load_tensors,
+    matches,
+    read_sealed,
+    save_packed,
+    save_tensors,
+    tensor_names,
+    write_sealed,
+)
 
 if TYPE_CHECKING:
     from ungrok.train.loop import Run
@@ -41,16 +50,16 @@ def record_all(
     for log in logs:
         log.resume()
     training = runs[0].training
-    evaluated, kept, restarts = set(training.evaluated()), set(training.kept()), set(training.restarts())
+    evaluated, restarts = set(training.evaluated()), set(training.restarts())
     saved = time.monotonic()
-    for stop in sorted(evaluated | kept | set(range(0, training.steps, 1000))):
+    for stop in sorted(evaluated | restarts | set(range(0, training.steps, 1000))):
         behind = [log for log in logs if log.awaits(stop)]
         if not behind:
             continue
         advance([log.run for log in behind], stop)
         roll = time.monotonic() - saved > save_after
         for log in behind:
-            log.visit(measure=stop in evaluated, keep=stop in kept, restart=stop in restarts, roll=roll)
+            log.visit(measure=stop in evaluated, restart=stop in restarts, last=stop == training.steps, roll=roll)
         if roll or stop in restarts:
             saved = time.monotonic()
         if tick:
@@ -59,7 +68,7 @@ def record_all(
 
 
 def checkpoint_name(step: int) -> str:
-    """Return the file name of a kept checkpoint."""
+    """Return the file name of a checkpoint."""
     return f"step-{step:09d}.safetensors"
 
 
@@ -103,7 +112,7 @@ class _Log:
             if matches(path, known["sha256"]):
                 self.sums[name] = known
             elif name != self.rolling:
-                break  # replay from before it, so that every kept checkpoint is whole in the end
+                break  # replay from before it, so that every checkpoint is whole in the end
         starts = [name for name in self.sums if can_restart(self.folder / name)]
         if starts:
             self.run.restore(load_tensors(self.folder / starts[-1]))
@@ -126,8 +135,8 @@ class _Log:
         seen = bool(self.rows) and self.rows[-1]["step"] == stop
         return not self.diverged and (self.run.step < stop or (self.run.step == stop and not seen))
 
-    def visit(self, *, measure: bool, keep: bool, restart: bool, roll: bool) -> None:
-        """Measure the run where it stands, and save it."""
+    def visit(self, *, measure: bool, restart: bool, last: bool, roll: bool) -> None:
+        """Measure the run where it stands, and save it: all that a replay needs, or of the last step the weights."""
         if measure:
             row = self.run.measure() if self.writes else {"step": self.run.step}
             self.rows.append(row)
@@ -137,13 +146,13 @@ class _Log:
             self.diverged = self.run.ranks.agree(broken)
         if not self.writes or self.diverged:
             return
-        if keep:
+        if restart or last:
             self._save(checkpoint_name(self.run.step), self.run.state() if restart else self.run.weights())
         if roll and not restart:
             self._save(self.rolling, self.run.state())
 
     def _save(self, name: str, tensors: dict[str, Tensor]) -> None:
-        save_tensors(self.folder / name, tensors)
+        save_packed(self.folder / name, tensors)
         self.sums[name] = {"step": self.run.step, "sha256": checksum(self.folder / name)}
         progress = {"rows": self.rows, "files": self.sums, "examples": self._save_examples()}
         write_sealed(self.folder / PROGRESS, progress)
@@ -161,6 +170,6 @@ class _Log:
         self._save_examples()
         (self.folder / self.rolling).unlink(missing_ok=True)
         (self.folder / PROGRESS).unlink(missing_ok=True)
-        steps = sorted(known["step"] for name, known in self.sums.items() if name != self.rolling)
+        steps = [step for step in self.run.training.kept() if step < self.run.step or not self.diverged]
         status = "diverged" if self.diverged else "completed"
         return {"status": status, "steps": self.run.step, "rows": self.rows, "checkpoints": steps}

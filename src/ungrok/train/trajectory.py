@@ -14,7 +14,7 @@ from ungrok.train.transition import Transition, TransitionRule, find_transition
 
 
 class Trajectory:
-    """The record that :meth:`ungrok.train.Run.record` left: metrics at evaluated steps and kept checkpoints.
+    """The record that :meth:`ungrok.train.Run.record` left: metrics at evaluated steps and checkpoints.
 
     Args:
         folder: Where the checkpoints lie.
@@ -65,7 +65,7 @@ def materialize(run: Run, trajectory: Trajectory, step: int, *, weights_only: bo
         run: Built from the same model, data, training and seed as the trajectory.
         trajectory: Where to start from.
         step: Number of updates made.
-        weights_only: That no update will be made from there: where the weights of the step are kept, nothing is replayed.
+        weights_only: That no update will be made from there: where weights of the step are on disk, nothing is replayed.
 
     Raises:
         RecipeError: If ``step`` lies outside the trajectory.

@@ -64,7 +64,7 @@ def test_with_nothing_left_out_it_comes_back_to_the_original_bit_for_bit(going_b
 
 def test_the_first_place_is_that_of_the_training_and_the_callers_random_state_stays(going_back):
     rewound, end, source = going_back
-    kept = max(step for step in source.result.checkpoints if step < end.result.step)
+    kept = max(step for step in source.spec.trajectory.restarts() if step < end.result.step)
     split = ForgetSplit(torch.arange(30), torch.arange(30, 120), (0,))
     before = torch.get_rng_state()
     places = rewound(split)(end.result.step - kept)

@@ -25,7 +25,7 @@ def test_a_bill_counts_updates_evaluations_and_checkpoints_with_two_moments(cont
     plan = make_plan(controlled())
     job = plan.job(plan.trajectories["base", 0], Train)
     training = job.spec.trajectory
-    kept, moments = len(training.kept()), 2 * (len(training.restarts()) - 1)
+    kept, moments = len(training.restarts()) + 1, 2 * (len(training.restarts()) - 1)
     seconds = 2 * training.steps + 100 * len(training.evaluated())
     assert job.bill(Prices()) == Bill(seconds, 8 * (kept + moments), kept)
 

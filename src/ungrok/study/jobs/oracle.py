@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-from ungrok.core.files import save_tensors
+from ungrok.core.files import save_packed
 from ungrok.core.schema import Schema
 from ungrok.evaluate.path import place_accuracies
 from ungrok.study.bill import Bill, Prices
@@ -84,7 +84,7 @@ class Oracle(Job[OracleSpec, OracleResult]):
         split = split_for(work, data, spec.forget)
         places = [data.to(run.device).score(run.model, run.scorer, run.training.evaluation_batch)]
         scores = run.objective.scores_type.stack(places)
-        save_tensors(work.folder / SCORES, scores)
+        save_packed(work.folder / SCORES, scores)
         every = place_accuracies(scores, split.forget, split.retain, split.classes, run.objective.scores_type.kind)
         asked = None if spec.probe is None else question(run.model, source.spec, split, spec.probe, work.folder)
         accuracies = OracleAccuracies(**{name: getattr(every, name) for name in OracleAccuracies.model_fields})

@@ -50,10 +50,10 @@ class Train(Trained):
             yield self.kind, self.version, spec, self.inputs
 
     def bill(self, prices: Prices) -> Bill:
-        """Return the cost of all updates, evaluations and kept checkpoints."""
+        """Return the cost of all updates, evaluations and checkpoints, which take a little less once they are packed."""
         price, training = prices.of(self.spec), self.spec.trajectory
         measuring = price.evaluation if price.measuring is None else price.measuring
         seconds = training.steps * price.update + len(training.evaluated()) * measuring
-        kept, restarts = len(training.kept()), len(training.restarts()) - 1  # at step 0 an optimizer holds nothing yet
-        copies = kept + MOMENTS.get(training.optimizer.kind, 2) * restarts
-        return Bill(seconds, copies * price.weights, kept)
+        restarts = len(training.restarts())  # an optimizer holds nothing yet at the first of them, step 0
+        copies = restarts + 1 + MOMENTS.get(training.optimizer.kind, 2) * (restarts - 1)
+        return Bill(seconds, copies * price.weights, restarts + 1)

@@ -55,7 +55,7 @@ class TrainSpec(Spec):
 class TrainResult(Result):
     """How a training went; its checkpoints lie beside it.
 
-    ``rows`` holds one row per evaluated step; ``forget`` is what a split job left out.
+    ``rows`` holds one row per evaluated step; ``checkpoints`` are the kept steps, whether their weights are on disk or take a replay; ``forget`` is what a split job left out.
     """
 
     optional: ClassVar[frozenset[str]] = frozenset({"forget"})
@@ -181,7 +181,7 @@ def again(source: FinishedTraining) -> Run:
 
 
 def weights_at(source: FinishedTraining, step: int) -> dict[str, Tensor]:
-    """Return what a training kept of its model at a step, as :func:`ungrok.core.weights.whole` takes it.
+    """Return what a training kept of its model at its first step or its last, as :func:`ungrok.core.weights.whole` takes it.
 
     Raises:
         UngrokError: If it kept none there, because it diverged before.

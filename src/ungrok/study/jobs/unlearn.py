@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from ungrok.core.files import save_tensors
+from ungrok.core.files import save_packed
 from ungrok.core.scores import Scores
 from ungrok.evaluate.cost import Metered
 from ungrok.evaluate.displacement import DISPLACEMENTS, Displacement
@@ -31,7 +31,7 @@ from ungrok.study.store import Tick, Work
 
 SCORES = "path.safetensors"
 BYTES = 6
-"""Size of one example's prediction and loss at one place of a path."""
+"""Size of one example's prediction and loss at one place of a path, before they are packed."""
 
 
 class UnlearnSpec(PathSpec):
@@ -113,7 +113,7 @@ class Unlearn(Job[UnlearnSpec, UnlearnResult]):
             return UnlearnResult(status="no stage", reason=source.result.reason)
         training = source.result.training
         walked = walk(training, weights_of(source), self.spec, work.tick, Sources.of(work, training))
-        save_tensors(work.folder / SCORES, walked.tensors)
+        save_packed(work.folder / SCORES, walked.tensors, differences=2)
         work.seconds["updates"] = walked.seconds
         if self.spec.probe is None or walked.record.status != "completed":
             return walked.record
