@@ -33,18 +33,20 @@ class Schema(BaseModel):
     @classmethod
     def _no_numbers_for_truth(cls, value: Any) -> Any:
         """Refuse true and false where a number is asked for: pydantic takes them for 1 and 0."""
+        fields = cls.model_fields
         for key, given in value.items() if isinstance(value, dict) else ():
-            if key in cls.model_fields and _holds_truth(given) and not _takes_truth(cls.model_fields[key].annotation):
+            if key in fields and _holds_truth(given) and not _takes_truth(fields[key].annotation):
                 raise ValueError(f"{key}: {shown(given)} is not allowed: true and false are no numbers")
         return value
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, value: Any) -> Any:
+        fields = cls.model_fields
         if isinstance(value, dict):
             for key in value:
-                if key not in cls.model_fields:
-                    allowed, near = listed(cls.model_fields), nearest(str(key), cls.model_fields)
+                if key not in fields:
+                    allowed, near = listed(fields), nearest(str(key), fields)
                     raise ValueError(f"no such key {shown(key)} (value {shown(value[key])}); allowed: {allowed}{near}")
         return value
 
