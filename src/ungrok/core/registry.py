@@ -9,7 +9,7 @@ from importlib import import_module, metadata
 from inspect import isabstract
 from typing import Annotated, Any, Generic, TypeVar, get_args
 
-from pydantic import PlainValidator
+from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import SchemaValidator
 from pydantic_core.core_schema import tagged_union_schema
@@ -135,7 +135,7 @@ class Registry(Generic[T]):
         A built-in class is imported when a block first names it, so that a recipe does not wait for all methods.
         """
         names = self.names()
-        return Annotated[Any, PlainValidator(self._validated)] if len(names) > 1 else self.get(names[0])
+        return Annotated[Any, AfterValidator(self._validated)] if len(names) > 1 else self.get(names[0])
 
     def _validated(self, value: Any) -> Any:
         kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)

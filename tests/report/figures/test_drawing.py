@@ -101,7 +101,17 @@ def test_light_fonts_hold_the_letters_and_no_rules():
     left_out = {"GDEF", "GPOS", "GSUB", *(("cmap", "OS/2", "post") if mpl.__version_info__ >= (3, 11) else ())}
     assert left_out <= set(heavy.keys())
     assert not left_out & set(light.keys())
-    assert set(light.keys()) >= {"glyf", "head", "hhea", "hmtx", "loca", "maxp", "cvt ", "fpgm", "prep"}  # ISO 32000-1, 9.9
+    assert set(light.keys()) >= {
+        "glyf",
+        "head",
+        "hhea",
+        "hmtx",
+        "loca",
+        "maxp",
+        "cvt ",
+        "fpgm",
+        "prep",
+    }  # ISO 32000-1, 9.9
     shapes = [
         {name: font["glyf"][name].compile(font["glyf"]) for name in font.getGlyphOrder()} for font in (heavy, light)
     ]
