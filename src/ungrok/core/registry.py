@@ -139,8 +139,10 @@ class Registry(Generic[T]):
 
     def _validated(self, value: Any) -> Any:
         kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
-        known = isinstance(kind, str) and (kind in self._classes or kind in self._built_in())
-        names = (kind,) if known else tuple(self.names())  # one that knows all says what is allowed
+        if isinstance(kind, str) and (kind in self._classes or kind in self._built_in()):
+            names: tuple[str, ...] = (kind,)
+        else:
+            names = tuple(self.names())  # what knows all says what is allowed
         if names not in self._validators:
             choices = {name: self.get(name).__pydantic_core_schema__ for name in names}
             self._validators[names] = SchemaValidator(tagged_union_schema(choices, discriminator="kind"))
