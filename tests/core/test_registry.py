@@ -1,6 +1,8 @@
 """Named kinds: duplicates, wrong names, plug-ins and the discriminated union."""
 
+import sys
 from abc import ABC, abstractmethod
+from importlib import import_module
 from typing import Annotated, Literal
 
 import pytest
@@ -69,6 +71,36 @@ def test_union_of_one_class_validates_too():
     alone = Registry("fruit", "ungrok.no_such_group")
     alone.register(Apple)
     assert TypeAdapter(alone.union()).validate_python({"kind": "apple"}) == Apple()
+
+
+FRUIT = """
+from typing import Literal
+from ungrok.core.schema import Schema
+from orchard import FRUITS
+@FRUITS.register
+class Fruit(Schema):
+    kind: Literal["{name}"] = "{name}"
+"""
+
+
+def test_a_union_imports_the_classes_that_are_named(monkeypatch, tmp_path):
+    folder = tmp_path / "orchard"
+    folder.mkdir()
+    made = 'FRUITS = Registry("fruit", "ungrok.no_such_group", ("orchard", "FRUITS.register"))'
+    (folder / "__init__.py").write_text(f"from ungrok.core.registry import Registry\n{made}")
+    for name in ("quince", "sloe"):
+        (folder / f"{name}.py").write_text(FRUIT.format(name=name))
+    monkeypatch.syspath_prepend(tmp_path)
+    union = TypeAdapter(import_module("orchard").FRUITS.union())
+    assert not {"orchard.quince", "orchard.sloe"} & set(sys.modules)
+    chosen = union.validate_python({"kind": "quince"})
+    assert (type(chosen).__module__, union.dump_python(chosen)) == ("orchard.quince", {"kind": "quince"})
+    assert union.validate_python(chosen) is chosen
+    assert "orchard.sloe" not in sys.modules
+    with pytest.raises(ValidationError) as error:
+        union.validate_python({"kind": "slow"})
+    said = "fruit.kind: 'slow' is not known; allowed: quince, sloe"
+    assert explain(error.value, {"kind": "slow"}, "fruit").startswith(said)
 
 
 class Point:

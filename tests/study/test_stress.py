@@ -66,6 +66,7 @@ def test_a_gap_is_to_the_oracle_under_the_same_attack_setting_and_dose():
 def test_an_attack_without_a_grid_has_one_setting_whether_it_is_empty_or_missing():
     rows = table(curve("oracle", {4: 0.2}, kind="quantize", setting=""), curve("unlearned", {4: 0.5}, kind="quantize", setting=None))  # fmt: skip
     assert gaps(rows)["gap"].tolist() == [pytest.approx(0.3)]
+    assert gaps(gaps(rows)).equals(gaps(rows))
 
 
 def test_r_is_the_largest_gap_over_attacks_settings_and_doses():

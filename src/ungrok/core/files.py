@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from filelock import FileLock
+from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -142,7 +143,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         with _reading(path):
-            return json.loads(path.read_text(encoding="utf-8"))
+            return from_json(path.read_bytes())  # twice as fast as the standard library's
     except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path}: not readable as JSON ({error})") from error
 

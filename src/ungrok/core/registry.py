@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module, metadata
 from inspect import isabstract
-from typing import Annotated, Any, Generic, TypeVar, Union, get_args
+from typing import Annotated, Any, Generic, TypeVar, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
+from pydantic_core import SchemaValidator
+from pydantic_core.core_schema import tagged_union_schema
 
 from ungrok.core.catalog import Entry, entries
 from ungrok.core.errors import RecipeError, UngrokWarning, first_line, shown, unknown
@@ -46,6 +48,7 @@ class Registry(Generic[T]):
         """Why each plug-in that cannot be used cannot, by the name of its entry point."""
         self._classes: dict[str, type[T]] = {}
         self._loaded = False
+        self._validators: dict[tuple[str, ...], SchemaValidator] = {}
 
     def register(self, cls: C) -> C:
         """Add a class under the name that its ``kind`` field allows, and return it unchanged."""
@@ -127,9 +130,23 @@ class Registry(Generic[T]):
         return self.get(block["kind"]).model_validate(block)
 
     def union(self) -> Any:
-        """Return the pydantic annotation that accepts any registered class, discriminated on ``kind``."""
-        classes = tuple(self.get(name) for name in self.names())
-        return Annotated[Union[classes], Field(discriminator="kind")] if len(classes) > 1 else classes[0]  # noqa: UP007
+        """Return the pydantic annotation that accepts any registered class, discriminated on ``kind``.
+
+        A built-in class is imported when a block first names it, so that a recipe does not wait for all methods.
+        """
+        names = self.names()
+        return Annotated[Any, AfterValidator(self._validated)] if len(names) > 1 else self.get(names[0])
+
+    def _validated(self, value: Any) -> Any:
+        kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+        if isinstance(kind, str) and (kind in self._classes or kind in self._built_in()):
+            names: tuple[str, ...] = (kind,)
+        else:
+            names = tuple(self.names())  # what knows all says what is allowed
+        if names not in self._validators:
+            choices = {name: self.get(name).__pydantic_core_schema__ for name in names}
+            self._validators[names] = SchemaValidator(tagged_union_schema(choices, discriminator="kind"))
+        return self._validators[names].validate_python(value)
 
 
 @cache

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sized
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -33,18 +34,20 @@ class Schema(BaseModel):
     @classmethod
     def _no_numbers_for_truth(cls, value: Any) -> Any:
         """Refuse true and false where a number is asked for: pydantic takes them for 1 and 0."""
+        fields = cls.model_fields
         for key, given in value.items() if isinstance(value, dict) else ():
-            if key in cls.model_fields and _holds_truth(given) and not _takes_truth(cls.model_fields[key].annotation):
+            if key in fields and _holds_truth(given) and not _takes_truth(fields[key].annotation):
                 raise ValueError(f"{key}: {shown(given)} is not allowed: true and false are no numbers")
         return value
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, value: Any) -> Any:
+        fields = cls.model_fields
         if isinstance(value, dict):
             for key in value:
-                if key not in cls.model_fields:
-                    allowed, near = listed(cls.model_fields), nearest(str(key), cls.model_fields)
+                if key not in fields:
+                    allowed, near = listed(fields), nearest(str(key), fields)
                     raise ValueError(f"no such key {shown(key)} (value {shown(value[key])}); allowed: {allowed}{near}")
         return value
 
@@ -55,9 +58,10 @@ class Schema(BaseModel):
     def spec(self) -> dict[str, Any]:
         """Return the content as plain JSON types for a job to be hashed on, without ``optional`` keys at their default."""
         content = self.to_dict()
-        for name, field in type(self).model_fields.items():
+        defaults = _defaults(type(self))
+        for name in type(self).model_fields:
             value = getattr(self, name)
-            if name in self.optional and value == field.get_default():
+            if name in defaults and value == defaults[name]:
                 del content[name]
             elif isinstance(value, Schema):
                 content[name] = value.spec()
@@ -72,12 +76,18 @@ class Schema(BaseModel):
 
     def _as_listed(self) -> dict[str, Any]:
         """Return the content as it is hashed where the block is one of a list."""
-        defaults = {name: type(self).model_fields[name].get_default() for name in self.listed_later}
+        defaults = _defaults(type(self))
         return {
             name: value
             for name, value in self.to_dict().items()
-            if name not in defaults or getattr(self, name) != defaults[name]
+            if name not in self.listed_later or getattr(self, name) != defaults[name]
         }
+
+
+@cache
+def _defaults(block: type[Schema]) -> dict[str, Any]:
+    """Return the defaults of the keys that a hash may leave out."""
+    return {name: block.model_fields[name].get_default() for name in block.optional | block.listed_later}
 
 
 def _holds_truth(value: Any) -> bool:

@@ -23,7 +23,7 @@ MOST_EXPONENT = 700.0
 
 def missing(value: object) -> bool:
     """Return whether a table cell holds nothing: None, NaN or NA."""
-    return value is None or bool(pd.isna(value))  # type: ignore[call-overload]
+    return value is None or value is pd.NA or value != value  # NaN alone differs from itself
 
 
 def number(value: Any, digits: int = 3) -> str:

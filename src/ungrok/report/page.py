@@ -156,10 +156,10 @@ def saved(picture: Picture, folder: Path) -> dict[str, str]:
     """Write a figure as PNG and PDF, without dates, and return what the page needs of it."""
     figure, image = picture.figure, io.BytesIO()
     figure.set_dpi(STYLE["savefig.dpi"])
+    canvas = FigureCanvasAgg(figure)  # before the layout, which then measures texts for the drawing, too
     if layout := figure.get_layout_engine():
         layout.execute(figure)
         figure.set_layout_engine(None)  # With a layout, every file is drawn once more to make it.
-    canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = Image.frombuffer("RGBA", canvas.get_width_height(physical=True), canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     # Every pixel is opaque: without the fourth channel, and at this level, writing takes two thirds of the time and the file is smaller.

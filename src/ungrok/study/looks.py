@@ -19,6 +19,7 @@ from ungrok.core.errors import DamagedFile
 from ungrok.core.files import locked, read_sealed, write_sealed
 from ungrok.core.schema import digest
 from ungrok.study.claims import Doses, Verdict, judge, resolved
+from ungrok.study.claims.judge import Paths
 from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
 from ungrok.study.store import Store, explained
@@ -88,6 +89,7 @@ def judged(
     *,
     stress: pd.DataFrame | None = None,
     lasting: pd.DataFrame | None = None,
+    paths: Paths | None = None,
 ) -> tuple[list[Verdict], Look | None]:
     """Judge a study at what this look may spend; see :func:`look` and :func:`ungrok.study.claims.judge`.
 
@@ -97,10 +99,11 @@ def judged(
     """
     headline = resolved(recipe)
     if headline is None:
-        return judge(rows, recipe, doses, stress=stress, lasting=lasting), None
+        return judge(rows, recipe, doses, stress=stress, lasting=lasting, paths=paths), None
     own = look(store, recipe, headline.spec())
     exploratory = not own.first_headline_same
-    return judge(rows, recipe, doses, own.alpha, exploratory=exploratory, stress=stress, lasting=lasting), own
+    tables = {"stress": stress, "lasting": lasting}
+    return judge(rows, recipe, doses, own.alpha, exploratory=exploratory, paths=paths, **tables), own
 
 
 def study_digest(recipe: Recipe) -> str:

@@ -167,4 +167,5 @@ def _parquet(path: Path, table: pd.DataFrame) -> None:
 
 
 def _csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+    # Of Python's own numbers the same text is made in less time.
+    return table.astype(object).to_csv(index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")

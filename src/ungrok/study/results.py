@@ -172,7 +172,7 @@ class _Tables:
         table = self._placed("rows", self.plan.replicates)
         floors = {where: self.floor(*twins) for where, twins in self.plan.twins.items()}
         draws = table["draw"] if "draw" in table else [0] * len(table)
-        places = zip(*(table[name] for name in ("arm", "seed", "forget", "stage")), draws, strict=True)
+        places = zip(*(table[name].tolist() for name in ("arm", "seed", "forget", "stage")), draws, strict=True)
         table["oracle_floor"] = pd.Series([floors.get(place) for place in places], dtype="float64", index=table.index)
         return table
 

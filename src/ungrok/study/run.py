@@ -150,7 +150,7 @@ def written(
         "doses": {method: {"budget": own.end, "matched": own.matched} for method, own in doses.items()}
     }
     tables = {"stress": results.stress, "lasting": results.lasting}
-    verdicts, look = judged(store, plan.recipe, results.rows, doses, **tables)
+    verdicts, look = judged(store, plan.recipe, results.rows, doses, paths=results.paths, **tables)
     made["look"] = None if look is None else asdict(look)
     answered = outputs.filed_answers(plan.recipe, results, verdicts)
     with kept_where_read_only(out, "its tables", say):

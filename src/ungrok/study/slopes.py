@@ -72,9 +72,9 @@ def slopes(rows: pd.DataFrame, mechanism: pd.DataFrame, recipe: Recipe, doses: M
         sign-flip interval of this row alone; they are NaN with fewer than six seeds.
 
     """
-    paths = {(place, seed): track for seed, place, track in tracks(rows)}
-    table, units = list[list[object]](), units_of(recipe)
-    for series in series_of(recipe):
+    every_series, table, units = list(series_of(recipe)), list[list[object]](), units_of(recipe)
+    paths = {(place, seed): track for seed, place, track in tracks(rows)} if every_series else {}
+    for series in every_series:
         every = [*_costs(paths, series, recipe, doses), *_measures(paths, mechanism, series, recipe)]
         for readings in every:
             for held in _held(series):

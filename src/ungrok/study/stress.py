@@ -39,9 +39,11 @@ def gaps(stress: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         stress: A study's table ``stress``. The oracle of a row is that of the same seed, arm, stage and forget split, under the
-            same attack, setting and dose; rows without one have no gap.
+            same attack, setting and dose; rows without one have no gap. What this function has returned is returned as it is.
 
     """
+    if "gap" in stress:
+        return stress
     table = stress.assign(setting=stress["setting"].fillna(""))
     known = [*PLACE, *CELL]
     oracles = table[table["subject"] == "oracle"].drop_duplicates(known)[[*known, "UA"]]
@@ -170,9 +172,10 @@ class Attacked:
 
 def attacked(stress: pd.DataFrame) -> dict[tuple[int, Place], dict[str, Attacked]]:
     """Return what the attacks gave, by seed and path, and then by the name of the place on the path as it stands in the table."""
-    floors = {_key(row, PLACE): float(row["floor"]) for row in floor(stress).to_dict("records")}
-    gap_of = {_key(row, ATTACKED): row for row in worst_gap(stress).to_dict("records")}
-    single = _single(stress)
+    rows = gaps(stress)
+    floors = {_key(row, PLACE): float(row["floor"]) for row in floor(rows).to_dict("records")}
+    gap_of = {_key(row, ATTACKED): row for row in worst_gap(rows).to_dict("records")}
+    single = _single(rows)
     models: dict[tuple[str, ...], Relearning] = {}
     oracles: dict[tuple[str, ...], Relearning] = {}
     for row in relearned(stress).to_dict("records"):
@@ -297,10 +300,11 @@ def standings_of(
         paired: Whether seeds 2k and 2k + 1 are one unit of inference.
 
     """
-    each, every = worst_gap(stress, by_attack=True), worst_gap(stress)
-    floors = floor(stress, by_attack=True)
+    rows = gaps(stress)
+    each, every = worst_gap(rows, by_attack=True), worst_gap(rows)
+    floors = floor(rows, by_attack=True)
     single = standings(chosen(counting(each)), floors, alpha, by_attack=True, paired=paired)
-    return over_attacks(standings(chosen(every), floor(stress), alpha, paired=paired), single), single
+    return over_attacks(standings(chosen(every), floor(rows), alpha, paired=paired), single), single
 
 
 def together(words: Iterable[Word]) -> Word:

@@ -80,7 +80,7 @@ class Track:
         column = target_column(target)
         if column not in self._reached:
             first = next((row for row in self.places if row[column] == 1), None)  # not 1: False, nan or None
-            undefined = any(pd.isna(row[column]) for row in self.places)
+            undefined = any(row[column] not in (0, 1) for row in self.places)  # false and true count as these
             started, ended = (bool(row[column] == 1) for row in (self.start, self.end))
             status: Status = "undefined" if undefined else "nothing" if started else "reached" if ended else "censored"
             self._reached[column] = status, first

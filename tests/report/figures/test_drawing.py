@@ -98,12 +98,23 @@ def test_light_fonts_hold_the_letters_and_no_rules():
     heavy = embedded()
     with light_fonts():
         light = embedded()
-    rules = {"GDEF", "GPOS", "GSUB"}
-    assert rules & set(heavy.keys())
-    assert not rules & set(light.keys())
+    left_out = {"GDEF", "GPOS", "GSUB", *(("cmap", "OS/2", "post") if mpl.__version_info__ >= (3, 11) else ())}
+    assert left_out <= set(heavy.keys())
+    assert not left_out & set(light.keys())
+    assert set(light.keys()) >= {
+        "glyf",
+        "head",
+        "hhea",
+        "hmtx",
+        "loca",
+        "maxp",
+        "cvt ",
+        "fpgm",
+        "prep",
+    }  # ISO 32000-1, 9.9
     shapes = [
         {name: font["glyf"][name].compile(font["glyf"]) for name in font.getGlyphOrder()} for font in (heavy, light)
     ]
     letters = set("first difference".replace(" ", "")) - {"f"}
-    assert letters <= set(shapes[1])
-    assert all(shapes[1][name] == shapes[0][name] for name in letters)
+    assert letters <= set(shapes[0])
+    assert {shapes[0][name] for name in letters} <= set(shapes[1].values())

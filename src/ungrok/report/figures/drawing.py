@@ -114,19 +114,29 @@ def glyphs_named() -> Iterator[None]:
         warnings.warn(text, UngrokWarning, stacklevel=3)
 
 
+RULES = ("GDEF", "GPOS", "GSUB", "kern")
+"""Tables of a font for choosing and placing glyphs."""
+
+CHARACTERS = ("cmap", "OS/2", "post")
+"""Tables of a font on which characters and names its glyphs are for."""
+
+
 @contextmanager
 def light_fonts() -> Iterator[None]:
-    """Embed fonts without their rules for choosing and placing glyphs, most of the time of embedding: a PDF names and places glyphs itself."""
-    load = subset.load_font
+    """Embed fonts without tables that a PDF does without (ISO 32000-1, 9.9), whose reading is most of the time of embedding.
 
-    def loaded(*given: Any) -> Any:
-        font = load(*given)
-        for rules in ("GDEF", "GPOS", "GSUB", "kern"):
-            if rules in font:
-                del font[rules]
-        return font
+    It numbers and places glyphs itself, and says beside the font which characters they are. Before version 3.11 matplotlib asks for
+    characters where it now asks for glyphs, and their tables stay.
+    """
+    whole = subset.Subsetter.subset
 
-    with patch.object(subset, "load_font", loaded):
+    def lightly(subsetter: Any, font: Any) -> None:
+        for table in RULES if subsetter.unicodes_requested else (*RULES, *CHARACTERS):
+            if table in font:
+                del font[table]
+        whole(subsetter, font)
+
+    with patch.object(subset.Subsetter, "subset", lightly):
         yield
 
 

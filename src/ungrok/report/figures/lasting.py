@@ -64,7 +64,7 @@ def lasting_damage(rows: pd.DataFrame, damage: Floats, levels: Floats = LEVELS) 
         Of the shape of ``levels``; NaN where no place gets to a level.
 
     """
-    ua = rows[["UA", "UA_after"]].astype("float64").max(axis=1, skipna=False).to_numpy()
+    ua = np.maximum(*(rows[name].to_numpy(dtype=np.float64) for name in ("UA", "UA_after")))
     there = (ua[:, None] <= levels + 1e-9) & np.isfinite(damage)[:, None]
     least = np.where(there, damage[:, None], np.inf).min(axis=0, initial=np.inf)
     return np.where(np.isfinite(least), least, np.nan)

@@ -37,6 +37,7 @@ def judge(
     exploratory: bool = False,
     stress: pd.DataFrame | None = None,
     lasting: pd.DataFrame | None = None,
+    paths: Paths | None = None,
 ) -> list[Verdict]:
     """Return one verdict per claim, reading, comparison and setting.
 
@@ -48,12 +49,13 @@ def judge(
         exploratory: Whether the headline family was fixed only after results existed, so that no word is given.
         stress: The study's table of attacks after unlearning; None, or empty, where there were none.
         lasting: Its table of places that were tried for whether forgetting lasts; the same.
+        paths: The paths of the first draw and walk in ``rows``, where they are known.
 
     Returns:
         The verdicts, by comparison, method and claim.
 
     """
-    return judge_paths(all_paths_of(rows, stress, lasting), recipe, doses, alpha, exploratory=exploratory)
+    return judge_paths(all_paths_of(rows, stress, lasting, paths), recipe, doses, alpha, exploratory=exploratory)
 
 
 def paths_of(rows: pd.DataFrame, stress: pd.DataFrame | None = None, lasting: pd.DataFrame | None = None) -> Paths:
@@ -74,14 +76,17 @@ def told_of(paths: Paths, stress: pd.DataFrame | None = None, lasting: pd.DataFr
 
 
 def all_paths_of(
-    rows: pd.DataFrame, stress: pd.DataFrame | None = None, lasting: pd.DataFrame | None = None
+    rows: pd.DataFrame,
+    stress: pd.DataFrame | None = None,
+    lasting: pd.DataFrame | None = None,
+    paths: Paths | None = None,
 ) -> list[Paths]:
     """Return the paths in the rows of a study, once per draw of forget splits and walk; see :func:`judge_paths`.
 
-    The other tables speak of the first draw and walk alone.
+    The other tables and ``paths`` speak of the first draw and walk alone; see :func:`judge`.
     """
     first, *others = [part for _, _, part in replicates(rows)]
-    return [paths_of(first, stress, lasting), *map(paths_of, others)]
+    return [told_of(paths, stress, lasting) if paths else paths_of(first, stress, lasting), *map(paths_of, others)]
 
 
 def judge_paths(
