@@ -23,7 +23,9 @@ SCRIPTS = {
 
 def started(name, folder):
     """Start a script of the page in a process group of its own, as Slurm does."""
-    script = re.sub(r"(?<= )digits(?= )", f"{RECIPE} seeds=[0]", SCRIPTS[name].replace("source .venv/bin/activate\n", ""))
+    script = re.sub(
+        r"(?<= )digits(?= )", f"{RECIPE} seeds=[0]", SCRIPTS[name].replace("source .venv/bin/activate\n", "")
+    )
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     sources = str(Path(ungrok.__file__).parents[1])
     env = {**os.environ, "PATH": path, "PYTHONPATH": sources, "SLURM_ARRAY_TASK_ID": "0"}
