@@ -28,6 +28,7 @@ HISTORY = {"log.md"}
 
 RUN_ELSEWHERE = {
     "plugins.md": "tests/methods/test_plugin.py",
+    "problem.md": "tests/test_problem_page.py",
     "sweep.md": "tests/test_sweep_page.py",
     "mechanism.md": "tests/test_docs_blocks.py",
     "rewind_to_delete.md": "tests/test_docs_blocks.py",
@@ -122,7 +123,7 @@ def test_python_is_typed_at_a_prompt_or_run_by_a_test_of_its_own(page):
     if plain := plain_python(page):
         assert page.name in RUN_ELSEWHERE, plain[0][:200]
         runner = (ROOT / RUN_ELSEWHERE[page.name]).read_text(encoding="utf-8")
-        assert f'"{page.name}"' in runner
+        assert f'"{page.name}"' in runner or f"docs/{page.name}" in runner
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

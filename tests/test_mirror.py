@@ -39,6 +39,7 @@ ACROSS = {
     "test_contributing.py": "CONTRIBUTING.md",
     "test_docs_blocks.py": "code on all pages",
     "test_mirror.py": "this",
+    "test_problem_page.py": "docs/problem.md",
     "test_slurm_page.py": "docs/slurm.md",
     "test_sweep_page.py": "docs/sweep.md",
     "tools/test_durability.py": "benchmarks/durability.py",
