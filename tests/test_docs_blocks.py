@@ -59,10 +59,7 @@ def parsed(words):
     values, left, _ = command.make_parser(context).parse_args(list(words))
     assert not left, f"{left} is too much"
     for parameter in command.params:
-        value = values.get(parameter.name)
-        assert value or not parameter.required, f"{parameter.name} is missing"
-        if value is not None and parameter.type.name in ("integer", "integer range", "float", "float range"):
-            parameter.type_cast_value(context, value)
+        assert values.get(parameter.name) or not parameter.required, f"{parameter.name} is missing"
     return command, values
 
 
