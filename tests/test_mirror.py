@@ -36,6 +36,7 @@ ACROSS = {
     "study/test_language.py": "a whole study on a language model",
     "study/test_pooled.py": "measures over several studies",
     "test_api_page.py": "docs/api.md",
+    "test_cite_page.py": "docs/cite.md",
     "test_contributing.py": "CONTRIBUTING.md",
     "test_docs_blocks.py": "code on all pages",
     "test_mirror.py": "this",
