@@ -26,7 +26,9 @@ def site(tmp_path_factory):
     info = folder / "ungrok_parity-0.1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ungrok-parity\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in named.items()))
+    (info / "entry_points.txt").write_text(
+        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in named.items())
+    )
     (folder / "ungrok_parity.py").write_text(SOURCE, encoding="utf-8")
     (folder / "parity.yaml").write_text(RECIPE, encoding="utf-8")
     return folder
