@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,11 @@ def site(tmp_path_factory):
     return folder
 
 
-def test_the_target_is_the_parity_of_the_first_bits():
-    names = {}
-    exec(SOURCE, names)
-    train, validation, test, classes = names["Parity"](bits=5, relevant=3).splits()
+def test_the_target_is_the_parity_of_the_first_bits(monkeypatch):
+    module = types.ModuleType("ungrok_parity")
+    monkeypatch.setitem(sys.modules, "ungrok_parity", module)
+    exec(SOURCE, vars(module))
+    train, validation, test, classes = module.Parity(bits=5, relevant=3).splits()
     assert (len(train), len(validation), len(test), classes) == (500, 300, 300, 2)
     ones = (train.inputs[:, :3] > 0).sum(dim=1)
     assert torch.equal(train.targets, ((ones == 1) | (ones == 3)).long())

@@ -21,6 +21,9 @@ def test_a_recipe_is_one_sentence(name, sentence):
     assert scale(load(name)).sentence == sentence
 
 
-def test_all_there_is_has_no_number_and_a_pretrained_model_its_name():
+def test_all_there_is_has_no_number_and_a_pretrained_model_its_name(monkeypatch):
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HF_HUB_OFFLINE", True
+    )  # else it tries for 46 seconds to reach the hub
     assert scale(load("mnist", ["problem.train_size=null"])).of_data == "MNIST"
     assert scale(load("paper/table2-phi15")).model == "phi-1_5"

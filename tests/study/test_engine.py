@@ -323,7 +323,7 @@ def test_a_scheduler_that_goes_away_ends_the_study(tiny, tmp_path):
 def test_a_full_disk_leaves_the_store_readable(tiny, undisturbed, tmp_path, monkeypatch):
     from ungrok.train import record
 
-    recipe, real, calls = tiny(), record.save_tensors, []
+    recipe, real, calls = tiny(), record.save_packed, []
 
     def full(path, tensors):
         calls.append(path)
@@ -331,7 +331,7 @@ def test_a_full_disk_leaves_the_store_readable(tiny, undisturbed, tmp_path, monk
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, tensors)
 
-    monkeypatch.setattr(record, "save_tensors", full)
+    monkeypatch.setattr(record, "save_packed", full)
     with pytest.raises(StoreError, match=r"trajectory, base, seed 0: .*no space left on the device"):
         run(recipe, tmp_path / "store")
     assert run(recipe, tmp_path / "store") == len(make_plan(recipe).jobs)

@@ -80,10 +80,12 @@ def test_two_processes_are_equal_to_one(name, tmp_path):
     # On a busy machine the processes may fail to meet; what a user then does is to start them again.
     assert two(name, folders[1]) == 0 or two(name, folders[1]) == 0
     assert sorted(p.name for p in folders[1].iterdir()) == sorted(p.name for p in folders[0].iterdir())
-    for step in found["checkpoints"]:
-        one, other = (load_tensors(folder / checkpoint_name(step)) for folder in folders)
+    kept = [file.name for file in folders[0].glob("step-*.safetensors")]
+    assert {checkpoint_name(step) for step in (0, found["checkpoints"][-1])} <= set(kept)
+    for file in kept:
+        one, other = (load_tensors(folder / file) for folder in folders)
         for key, value in one.items():
-            assert torch.allclose(value.double(), other[key].double(), rtol=1e-8, atol=1e-10), (step, key)
+            assert torch.allclose(value.double(), other[key].double(), rtol=1e-8, atol=1e-10), (file, key)
 
 
 def test_shares_of_a_batch():
