@@ -105,7 +105,8 @@ def test_records_are_those_of_single_runs(images, tmp_path):
     for one, other, folder, alone in zip(found, expected, folders[3:], folders[:3], strict=True):
         assert {**one, "rows": None} == {**other, "rows": None}
         files = sorted(file.name for file in folder.iterdir())
-        assert files == sorted(file.name for file in alone.iterdir()) and len(files) > 1
+        assert files == sorted(file.name for file in alone.iterdir())
+        assert len(files) > 1
         for mine, theirs in zip(one["rows"], other["rows"], strict=True):
             assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-4)
             assert mine["step"] == theirs["step"]
