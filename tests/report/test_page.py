@@ -58,8 +58,15 @@ def written(view, out):
     return path.read_text(encoding="utf-8")
 
 
-def test_the_page_stands_alone(study, tmp_path):
-    text = written(study(), tmp_path)
+@pytest.fixture(scope="module")
+def plain_page(study, tmp_path_factory):
+    """Return the folder of a study as it is without changes, and the text of its page."""
+    out = tmp_path_factory.mktemp("plain")
+    return out, written(study(), out)
+
+
+def test_the_page_stands_alone(plain_page):
+    text = plain_page[1]
     page = Page(text)
     assert page.links
     assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
@@ -71,26 +78,26 @@ def test_the_page_stands_alone(study, tmp_path):
     assert {link[1:] for link in page.links if link.startswith("#")} == set(SECTIONS)
 
 
-def test_figures_are_kept_for_papers(study, tmp_path):
-    text = written(study(), tmp_path)
-    names = {path.stem for path in (tmp_path / "report" / "figures").glob("*.png")}
+def test_figures_are_kept_for_papers(plain_page):
+    out, text = plain_page
+    names = {path.stem for path in (out / "report" / "figures").glob("*.png")}
     assert names == {
         "front", "training", "dose-class", "survival-pre_grok-grokked-class", "least-damage-pre_grok-grokked-class", "frontier-class",
     }  # fmt: skip
-    assert names == {path.stem for path in (tmp_path / "report" / "figures").glob("*.pdf")}
+    assert names == {path.stem for path in (out / "report" / "figures").glob("*.pdf")}
     assert text.count("<figure ") == len(names)
 
 
-def test_the_same_study_gives_the_same_bytes(study, tmp_path):
-    view = study()
-    assert written(view, tmp_path / "a") == written(view, tmp_path / "b")
+def test_the_same_study_gives_the_same_bytes(plain_page, study, tmp_path):
+    out, text = plain_page
+    assert written(study(), tmp_path) == text
     for name in ("training.pdf", "dose-class.png"):
-        first, second = ((tmp_path / run / "report" / "figures" / name).read_bytes() for run in "ab")
+        first, second = ((folder / "report" / "figures" / name).read_bytes() for folder in (out, tmp_path))
         assert first == second, name
 
 
-def test_the_front_stands_before_the_folds_and_words_before_the_first_table(study, tmp_path):
-    text = written(study(), tmp_path)
+def test_the_front_stands_before_the_folds_and_words_before_the_first_table(plain_page):
+    text = plain_page[1]
     page = Page(text)
     assert page.tags.count("table") - page.folded.count("table") == 1
     assert page.tags.count("img") - page.folded.count("img") == 1
@@ -99,24 +106,24 @@ def test_the_front_stands_before_the_folds_and_words_before_the_first_table(stud
     assert "<details open" not in text
 
 
-def test_navigation_and_titles_say_the_same(study, tmp_path):
-    text = written(study(), tmp_path)
+def test_navigation_and_titles_say_the_same(plain_page):
+    text = plain_page[1]
     linked = re.findall(r'<a href="#(\w+)">([^<]+)</a>', text)
     titled = re.findall(r'<summary><h2>([^<]+)</h2></summary>\s*<section id="(\w+)">', text)
     assert linked == [(key, title) for title, key in titled]
     assert [key for key, _ in linked] == SECTIONS
 
 
-def test_tables_and_figures_are_numbered_through(study, tmp_path):
-    text = written(study(), tmp_path)
+def test_tables_and_figures_are_numbered_through(plain_page):
+    text = plain_page[1]
     for kind in ("Table", "Figure"):
         numbers = [int(number) for number in re.findall(rf"<b>{kind} (\d+)\. ", text)]
         assert numbers == list(range(1, len(numbers) + 1))
         assert numbers
 
 
-def test_verdicts_and_words_are_shown(study, tmp_path):
-    page = Page(written(study(), tmp_path))
+def test_verdicts_and_words_are_shown(plain_page):
+    page = Page(plain_page[1])
     assert page.text.count("a larger UA means more is remembered") == 1
     assert (
         "efficiency: refuted After grokking, gradient ascent needs 2.51 times more updates at the same rate"
@@ -133,8 +140,8 @@ def test_how_often_a_study_was_judged_is_said(study, tmp_path):
     assert looks(0.005, 2, [range(6)]) in Page(path.read_text(encoding="utf-8")).text
 
 
-def test_the_ends_of_paths_stand_under_the_oracle(study, tmp_path):
-    page = Page(written(study(), tmp_path))
+def test_the_ends_of_paths_stand_under_the_oracle(plain_page):
+    page = Page(plain_page[1])
     assert "At the end of each path, against the oracle, forgetting one class" in page.text
     assert "nearer to the oracle's AUC is better, lower is not" in page.text
 
@@ -218,8 +225,8 @@ def test_figures_whose_names_differ_in_case_only_have_files_of_their_own():
     assert [picture.name for picture in distinct(pictures)] == ["dose-a", "dose-A-2", "other", "dose-a-3"]
 
 
-def test_the_page_escapes_as_the_files_do(study, tmp_path):
-    text = written(study(), tmp_path)
+def test_the_page_escapes_as_the_files_do(plain_page):
+    text = plain_page[1]
     assert json.loads(re.search(r"const LATEX = (\{.*\});", text)[1]) == LATEX
 
 
@@ -249,7 +256,7 @@ document.body.append(said);
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs a browser: Debian's package chromium")
-def test_the_script_sorts_copies_and_opens(study, tmp_path):
+def test_the_script_sorts_copies_and_opens(plain_page, tmp_path):
     """A page as written, with one more table in front of its script, in a browser without a window."""
     head = "<th>what</th><th>n_1 & %</th><th>why</th>"
     rows = (
@@ -261,7 +268,7 @@ def test_the_script_sorts_copies_and_opens(study, tmp_path):
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     groups = '<th></th><th colspan="2">both</th>'
     table = f'<div class="tried"><table data-keys="1"><thead><tr>{groups}</tr><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    text = written(study(), tmp_path).replace("<script>", table + "<script>", 1).replace("</body>", TRIED + "</body>")
+    text = plain_page[1].replace("<script>", table + "<script>", 1).replace("</body>", TRIED + "</body>")
     (tmp_path / "tried.html").write_text(text, encoding="utf-8")
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", str(tmp_path / "tried.html")]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
