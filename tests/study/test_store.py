@@ -312,3 +312,12 @@ def test_a_folder_that_is_adopted_takes_the_place_of_what_was_there(store, tmp_p
     assert (store.folder(JOB.key) / "data.bin").read_bytes() == b"0123456789"
     assert store.left_out(JOB.key) == set()
     assert list(other.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"../elsewhere": None}, {"/elsewhere": "0" * 64}, {"job.json": None}])
+def test_a_manifest_that_names_other_files_or_no_job_is_damaged(store, change):
+    finish(store)
+    manifest = store.folder(JOB.key) / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text(encoding="utf-8")) | change), encoding="utf-8")
+    with pytest.raises(DamagedFile):
+        store.check(JOB.key)

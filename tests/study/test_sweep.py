@@ -194,3 +194,10 @@ def test_files_of_several_seeds(tmp_path):
     norms = made.results.curves.set_index(["seed", "step"])["weight_norm"]
     weights = torch.cat([each.flatten() for each in untrained(60).parameters()])
     assert norms[3, 20] == pytest.approx(weights.double().norm().item())
+
+
+def test_one_training_does_not_count_as_several_or_as_its_own_oracle(tmp_path):
+    models = {step: untrained(step) for step in (10, 20)}
+    for asked in (small(checkpoints=models, seeds=[0, 1]), small(checkpoints=models, oracle=dict(models))):
+        with pytest.raises(RecipeError, match="the same models were given twice"):
+            run_sweep(asked, tmp_path / "out")

@@ -66,3 +66,14 @@ def test_weights_of_another_model_are_refused_by_key_and_step():
 def test_what_another_process_was_given_is_told(tmp_path):
     with pytest.raises(RecipeError, match=r"were given to ungrok.sweep by another process"):
         record_given(None, "0" * 64, tmp_path)
+
+
+def test_checkpoints_that_changed_after_they_were_given_are_not_measured(tmp_path):
+    class Fresh:
+        model = linear(0)
+
+    torch.save(linear(1).state_dict(), tmp_path / "run-5.pt")
+    content = remember(Checkpoints("checkpoints", str(tmp_path)), Fresh.model)
+    torch.save(linear(2).state_dict(), tmp_path / "run-5.pt")
+    with pytest.raises(RecipeError, match="are others than those that were given"):
+        record_given(Fresh(), content, tmp_path)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ungrok.core.errors import RecipeError, shown_file
+from ungrok.core.files import read_json
 from ungrok.study.folder import StudyFolder
 from ungrok.study.job import KINDS
 from ungrok.study.jobs.trained import Trained
 from ungrok.study.jobs.unlearn import SCORES, Unlearn
 from ungrok.study.stale import earlier_keys
-from ungrok.study.store import MANIFEST, Store
+from ungrok.study.store import JOB, MANIFEST, Store
 
 KEY = re.compile(r"[a-z_]+-[0-9a-f]{24}")
 """What the folder of a finished job is called."""
@@ -158,7 +159,9 @@ def _spared(store: Store, key: str, keep_scores: bool) -> dict[str, int]:
     names = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     if kind is None:
         return {}
-    spare = kind.spare(names) if issubclass(kind, Trained) else set()
+    # Checkpoints that a user's own program made cannot be made again.
+    made = issubclass(kind, Trained) and not read_json(folder / JOB)["spec"].get("given")
+    spare = kind.spare(names) if made else set()
     if issubclass(kind, Unlearn) and not keep_scores:
         spare = {SCORES}
     return {name: size for name, size in sorted(names.items()) if name in spare}

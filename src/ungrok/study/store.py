@@ -314,8 +314,11 @@ def _manifest(path: Path) -> dict[str, str | None]:
 
     """
     content = read_json(path)
-    if not isinstance(content, dict) or not {JOB, RESULT} <= content.keys():
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in (JOB, RESULT)):
         raise DamagedFile(f"{path}: is no list of a job's files")
+    outside = [name for name in content if Path(name).is_absolute() or ".." in Path(name).parts]
+    if outside:
+        raise DamagedFile(f"{path}: names a file outside, {outside[0]!r}")
     return content
 
 

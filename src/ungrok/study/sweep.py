@@ -72,12 +72,22 @@ def run_sweep(sweep: Sweep, out: Path, say: Report = lambda _: None) -> StudyFol
     """
     seeds = [0] if sweep.seeds is None else [*sweep.seeds]
     block, hashes, last = _given(sweep, seeds)
+    _check_distinct(hashes)
     recipe = _recipe(sweep, seeds, block, hashes, last)
     plan, store = make_plan(recipe), folders(recipe, out)[1]
     trained = [key for key, job in plan.jobs.items() if isinstance(job, Trained)]
     engine.run([plan.jobs[key] for key in trained], store, workers=0, say=say)
     stages = _stages(sweep, plan, store)
     return run_study(_recipe(sweep, seeds, block, hashes, last, stages), out, workers=0, say=say)
+
+
+def _check_distinct(hashes: Sequence[dict[str, Any]]) -> None:
+    """Raise RecipeError where one training would count as several, or as its own oracle."""
+    models = [entry[key] for entry in hashes for key in ("checkpoints", "oracle") if entry[key] is not None]
+    if len(set(models)) < len(models):
+        raise RecipeError(
+            "checkpoints: the same models were given twice; every seed needs a training of its own, and an oracle of its own"
+        )
 
 
 def _given(sweep: Sweep, seeds: Sequence[int]) -> tuple[GivenModel, list[dict[str, Any]], int]:

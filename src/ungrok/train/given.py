@@ -108,7 +108,7 @@ def record_given(run: Run, content: str, folder: Path) -> dict[str, Any]:
         folder: Exists.
 
     Raises:
-        RecipeError: If another process was given them.
+        RecipeError: If another process was given them, or if they have changed since.
 
     """
     if content not in _known:
@@ -116,6 +116,8 @@ def record_given(run: Run, content: str, folder: Path) -> dict[str, Any]:
             "checkpoints: were given to ungrok.sweep by another process; call that again: what is finished is not done again"
         )
     given, rows = _known[content], []
+    if given.content(run.model) != content:
+        raise RecipeError("checkpoints: are others than those that were given; another training wrote to the same place")
     for step in given.steps:
         run.model.load_state_dict(given.weights(step, run.model))
         run.step = step
