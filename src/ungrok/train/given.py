@@ -117,7 +117,9 @@ def record_given(run: Run, content: str, folder: Path) -> dict[str, Any]:
         )
     given, rows = _known[content], []
     if given.content(run.model) != content:
-        raise RecipeError("checkpoints: are others than those that were given; another training wrote to the same place")
+        raise RecipeError(
+            "checkpoints: are others than those that were given; another training wrote to the same place"
+        )
     for step in given.steps:
         run.model.load_state_dict(given.weights(step, run.model))
         run.step = step
