@@ -133,6 +133,11 @@ def test_json_is_exact_and_finite(tmp_path):
     assert read_json(path) == value
 
 
+def test_what_no_text_can_hold_is_read_as_it_was_written(tmp_path):
+    write_json(tmp_path / "m.json", ["\ud800", 1e-300, 2**70])
+    assert read_json(tmp_path / "m.json") == ["\ud800", 1e-300, 2**70]
+
+
 def test_checksum_is_sha256(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     assert checksum(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

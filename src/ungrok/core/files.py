@@ -143,7 +143,13 @@ def read_json(path: Path) -> Any:
     """
     try:
         with _reading(path):
-            return from_json(path.read_bytes())  # twice as fast as the standard library's
+            text = path.read_text(encoding="utf-8")
+        try:
+            return from_json(
+                text
+            )  # twice as fast as the standard library's, which takes halves of surrogate pairs, too
+        except ValueError:
+            return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path}: not readable as JSON ({error})") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,16 @@ def model_of():
         return run
 
     return build
+
+
+@pytest.fixture
+def elsewhere():
+    """Return a function that copies a store but for some jobs, which are then to be made again, by another process."""
+
+    def copied(store, folder, keys):
+        shutil.copytree(store.root, folder, dirs_exist_ok=True)
+        for key in keys:
+            shutil.rmtree(folder / key)
+        return Store(folder)
+
+    return copied
