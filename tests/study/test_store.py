@@ -269,8 +269,8 @@ def test_a_job_is_opened_as_its_kind_or_what_stands_for_it(store):
 def test_while_it_is_read_a_job_is_read_once(store, monkeypatch):
     finish(store)
     reading, paths = store.reading(), []
-    plain = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda self: paths.append(self.name) or plain(self))
+    plain = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda self, **given: paths.append(self.name) or plain(self, **given))
     for _ in range(3):
         assert reading.open(JOB.key, One, tensors=False).result == NumberResult(answer=42)
     assert sorted(paths) == ["job.json", "manifest.json", "result.json"]

@@ -147,7 +147,7 @@ def read_json(path: Path) -> Any:
         try:
             return from_json(
                 text
-            )  # twice as fast as the standard library's, which takes halves of surrogate pairs, too
+            )  # twice as fast as the standard library's, which alone takes halves of surrogate pairs
         except ValueError:
             return json.loads(text)
     except (ValueError, RecursionError) as error:
