@@ -2,8 +2,9 @@
 
 python benchmarks/recorder.py [ROUNDS]
 
-The loop is the shortest hand-written one on the digits recipe, whose updates are short: the hardest case. The recorder is called after every
-update, with metrics as a function, so that weights and metrics are kept on its own grids. Calls of it and blocks of updates are timed in turn.
+The loop is that of training_loop.py: the shortest hand-written one on the digits recipe, whose updates are short: the hardest case. The recorder
+is called after every update, with metrics as a function, so that weights and metrics are kept on its own grids. Calls of it and blocks of
+updates are timed in turn.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -21,28 +22,11 @@ from typing import Any
 from unittest import mock
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from ungrok.study.loading import load
+from training_loop import bare, network
 from ungrok.train import recorder as module
 
-RECIPE = load("digits")
-DATA = RECIPE.problem.load()
 STEPS, BLOCK = 2_000, 20
-
-
-def updates(model: nn.Module) -> Iterator[None]:
-    """Make one update after another."""
-    inputs, targets = DATA.train.inputs, F.one_hot(DATA.train.targets).float()
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.2, fused=True)
-    while True:
-        for index in torch.randperm(len(inputs)).split(200):
-            loss = F.mse_loss(model(inputs[index]), targets[index])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            yield
 
 
 def compared(folder: Path) -> dict[str, float]:
@@ -58,8 +42,8 @@ def compared(folder: Path) -> dict[str, float]:
 
         return run
 
-    model = RECIPE.model.build(tuple(DATA.train.inputs.shape[1:]), DATA.classes, 0)
-    path = updates(model)
+    model = network()
+    path = bare(model)
     next(path)  # what the first update alone sets up
     recorder = module.Recorder(folder, stop=True)
     metrics = {"train_accuracy": 1.0, "validation_accuracy": 0.5}

@@ -14,6 +14,7 @@ from ungrok.core import files
 from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
 from ungrok.core.files import (
     checksum,
+    inside,
     load_tensors,
     local_path,
     locked,
@@ -246,3 +247,10 @@ def test_names_of_tensors_are_read_without_them(tmp_path):
     (tmp_path / "t.safetensors").write_bytes(b"{")
     with pytest.raises(DamagedFile, match="not a valid safetensors file"):
         tensor_names(tmp_path / "t.safetensors")
+
+
+def test_a_list_of_files_names_none_outside(tmp_path):
+    assert inside("files/a..b/c.json", tmp_path) == "files/a..b/c.json"
+    for name in ("../a", "b/../../a", "/etc/a", 3):
+        with pytest.raises(DamagedFile, match="names a file outside"):
+            inside(name, tmp_path)

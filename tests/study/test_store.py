@@ -299,7 +299,7 @@ def test_a_job_without_some_of_its_files_is_finished_but_not_for_those_that_read
     assert store.open(JOB.key, One).result == NumberResult(answer=42)
     assert store.lacks(JOB.key)
     assert not store.lacks(JOB.key, {"data.bin"})
-    monkeypatch.setattr(One, "spare", classmethod(lambda cls, files: {*files} & {"data.bin"}))
+    monkeypatch.setattr(One, "spare", classmethod(lambda cls, files, spec: {*files} & {"data.bin"}))
     assert not store.lacks(JOB.key)
 
 

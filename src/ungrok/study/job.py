@@ -96,8 +96,8 @@ class Job(Generic[S_co, R_co]):
         return None
 
     @classmethod
-    def spare(cls, files: Iterable[str]) -> set[str]:  # noqa: ARG003
-        """Return those of the files that a job wrote without which the jobs that read it give the same, if more slowly."""
+    def spare(cls, files: Iterable[str], spec: Mapping[str, Any]) -> set[str]:  # noqa: ARG003
+        """Return those of the files that a job of this spec wrote without which the jobs that read it give the same, if more slowly."""
         return set()
 
     def earlier(self) -> Iterator[tuple[str, int, dict[str, Any], dict[str, str]]]:
@@ -109,6 +109,11 @@ class Job(Generic[S_co, R_co]):
 def key_of(kind: str, version: int, spec: dict[str, Any], inputs: Mapping[str, str]) -> str:
     """Return the key of a job: its kind and 24 hexadecimal digits of a hash of what it is made from."""
     return f"{kind}-{digest([kind, {'version': version, 'spec': spec, 'inputs': dict(inputs)}])}"
+
+
+def kind_of(key: str) -> str:
+    """Return the kind that a job's key names."""
+    return key.rpartition("-")[0]
 
 
 AnyJob = Job[Spec, Result]

@@ -11,19 +11,13 @@ from pathlib import Path
 from ungrok.core.errors import RecipeError, shown_file
 from ungrok.core.files import read_json
 from ungrok.study.folder import StudyFolder
-from ungrok.study.job import KINDS
-from ungrok.study.jobs.trained import Trained
+from ungrok.study.job import KINDS, kind_of
 from ungrok.study.jobs.unlearn import SCORES, Unlearn
 from ungrok.study.stale import earlier_keys
 from ungrok.study.store import JOB, MANIFEST, Store
 
 KEY = re.compile(r"[a-z_]+-[0-9a-f]{24}")
 """What the folder of a finished job is called."""
-
-
-def kind_of(key: str) -> str:
-    """Return the kind that a job's key names."""
-    return key.rpartition("-")[0]
 
 
 def keys_in(store: Store) -> Iterator[str]:
@@ -159,9 +153,7 @@ def _spared(store: Store, key: str, keep_scores: bool) -> dict[str, int]:
     names = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     if kind is None:
         return {}
-    # Checkpoints that a user's own program made cannot be made again.
-    made = issubclass(kind, Trained) and not read_json(folder / JOB)["spec"].get("given")
-    spare = kind.spare(names) if made else set()
+    spare = kind.spare(names, read_json(folder / JOB)["spec"])
     if issubclass(kind, Unlearn) and not keep_scores:
         spare = {SCORES}
     return {name: size for name, size in sorted(names.items()) if name in spare}

@@ -7,21 +7,20 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile, ParquetWriter
 
 from ungrok.core.errors import DamagedFile, RecipeError, StoreError, shown_file
-from ungrok.core.files import checksum, matches, read_json, write_json, write_text
+from ungrok.core.files import checksum, inside, matches, read_json, write_json, write_text
 from ungrok.core.schema import digest
 from ungrok.study.card import TABLES, card
 from ungrok.study.folder import StudyFolder
-from ungrok.study.job import KINDS, AnyJob
+from ungrok.study.job import KINDS, AnyJob, kind_of
 from ungrok.study.jobs.checkpoint import WEIGHTS
-from ungrok.study.prune import KEY, kind_of
+from ungrok.study.prune import KEY
 from ungrok.study.store import JOB, MANIFEST, RESULT, TIMING, Store, explained, manifest_text
 from ungrok.train.record import is_checkpoint
 
@@ -160,23 +159,11 @@ def _check_files(folder: Path) -> None:
     if not isinstance(sums, dict) or content.get("checksum") != digest(sums) or JOBS not in sums:
         raise DamagedFile(f"{folder / SUMS}: does not match its checksum")
     for name, known in sums.items():
-        if not matches(folder / _inside(name, folder), known):
+        if not matches(folder / inside(name, folder), known):
             raise DamagedFile(f"{folder / name}: missing, or does not match its checksum in {SUMS}")
     for path in (folder / FILES).rglob("*"):
         if path.is_file() and path.relative_to(folder).as_posix() not in sums:
             raise DamagedFile(f"{path}: has no checksum in {SUMS}")
-
-
-def _inside(name: Any, folder: Path) -> str:
-    """Return the name of a file that lies in the folder from which it is named.
-
-    Raises:
-        DamagedFile: If it lies elsewhere.
-
-    """
-    if not isinstance(name, str) or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise DamagedFile(f"{folder}: names a file outside, {name!r}")
-    return name
 
 
 def _read_jobs(folder: Path) -> Iterator[dict[str, str]]:
@@ -211,7 +198,7 @@ def _unpack(folder: Path, job: dict[str, str], into: Path) -> None:
             write_text(into / file, job[name])
     for name, known in json.loads(job["manifest"]).items():
         if known is not None and name not in TEXTS.values():
-            (into / _inside(name, folder)).parent.mkdir(parents=True, exist_ok=True)
+            (into / inside(name, folder)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / FILES / job["key"] / name, into / name)
 
 

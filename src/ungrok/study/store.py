@@ -21,6 +21,7 @@ from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.core.files import (
     ABSENT,
     checksum,
+    inside,
     load_tensors,
     locked,
     matches,
@@ -30,7 +31,7 @@ from ungrok.core.files import (
     write_sealed,
     write_text,
 )
-from ungrok.study.job import KINDS, AnyJob, Job, Result, Spec, key_of
+from ungrok.study.job import KINDS, AnyJob, Job, Result, Spec, key_of, kind_of
 
 S = TypeVar("S", bound=Spec)
 R = TypeVar("R", bound=Result)
@@ -129,7 +130,7 @@ class Store:
 
     def _kind(self, key: str, kind: type[Job[S, R]]) -> type[AnyJob]:
         """Return the kind of a job, after making sure that it is one of those that are asked for."""
-        actual = KINDS.get(key.rpartition("-")[0])
+        actual = KINDS.get(kind_of(key))
         if actual is None:
             raise StoreError(f"{self.folder(key)}: is a job of no known kind; known: {', '.join(sorted(KINDS))}")
         if not issubclass(actual, kind):
@@ -176,8 +177,10 @@ class Store:
 
     def lacks(self, key: str, unread: Collection[str] = ()) -> bool:
         """Return whether a finished job must be made again for a job that reads all its files but ``unread``, because some were left out."""
-        names, kind = _manifest(self.folder(key) / MANIFEST), KINDS.get(key.rpartition("-")[0])
-        return bool(self.left_out(key) - (kind.spare(names) if kind else set()) - {*unread})
+        folder, kind = self.folder(key), KINDS.get(kind_of(key))
+        names = _manifest(folder / MANIFEST)
+        missing = {name for name, known in names.items() if known is None} - {*unread}
+        return bool(missing and missing - (kind.spare(names, read_json(folder / JOB)["spec"]) if kind else set()))
 
     def leave_out(self, key: str, names: Iterable[str]) -> None:
         """Remove files of a finished job, which stays finished; a job that cannot do without them makes it again."""
@@ -316,9 +319,8 @@ def _manifest(path: Path) -> dict[str, str | None]:
     content = read_json(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in (JOB, RESULT)):
         raise DamagedFile(f"{path}: is no list of a job's files")
-    outside = [name for name in content if Path(name).is_absolute() or ".." in Path(name).parts]
-    if outside:
-        raise DamagedFile(f"{path}: names a file outside, {outside[0]!r}")
+    for name in content:
+        inside(name, path)
     return content
 
 
@@ -326,7 +328,7 @@ def _belongs(key: str, content: Any) -> bool:
     """Return whether a job's description gives its key, under this version of its kind or an earlier one."""
     kind, spec, inputs = (content[name] for name in ("kind", "spec", "inputs"))
     if kind not in KINDS:  # of a plug-in that is not installed, or of an earlier version of the package
-        return bool(key.rpartition("-")[0] == kind)
+        return bool(kind_of(key) == kind)
     return any(key == key_of(kind, version, spec, inputs) for version in range(KINDS[kind].version, 0, -1))
 
 

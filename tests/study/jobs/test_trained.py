@@ -8,7 +8,16 @@ from ungrok.data.forget import AtRandom
 from ungrok.data.local import LocalGrokking
 from ungrok.study.jobs import Train
 from ungrok.study.jobs.blocks import Forget
-from ungrok.study.jobs.trained import TrainResult, again, build_run, forget_split, split_of, trajectory_of, weights_at
+from ungrok.study.jobs.trained import (
+    Trained,
+    TrainResult,
+    again,
+    build_run,
+    forget_split,
+    split_of,
+    trajectory_of,
+    weights_at,
+)
 from ungrok.study.store import Finished
 
 
@@ -85,3 +94,9 @@ def test_an_oracle_of_a_random_split_that_leaves_every_class_is_measured_on_all_
     data = trained.spec.data()
     spec = trained.spec.model_copy(update={"without": Forget(rule=AtRandom(size=1), seed=0)})
     assert len(build_run(spec).data.test) == len(data.test)
+
+
+def test_only_checkpoints_that_a_replay_makes_again_can_be_spared():
+    files = ["result.json", *(f"step-{step:09d}.safetensors" for step in (0, 5, 10, 20))]
+    assert Trained.spare(files, {}) == {"step-000000005.safetensors", "step-000000010.safetensors"}
+    assert Trained.spare(files, {"given": "0" * 64}) == set()

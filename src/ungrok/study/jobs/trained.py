@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -74,8 +74,13 @@ class Trained(Job[TrainSpec, TrainResult]):
     result_type = TrainResult
 
     @classmethod
-    def spare(cls, files: Iterable[str]) -> set[str]:
-        """Return all checkpoints but the first, where a replay can always start, and the last, where another training may start."""
+    def spare(cls, files: Iterable[str], spec: Mapping[str, Any]) -> set[str]:
+        """Return all checkpoints but the first, where a replay can always start, and the last, where another training may start.
+
+        Nothing can make those again that a user's own program made.
+        """
+        if spec.get("given"):
+            return set()
         return {*sorted(filter(is_checkpoint, files))[1:-1]}
 
 
