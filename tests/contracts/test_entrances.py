@@ -2,6 +2,7 @@
 
 import random
 from collections import OrderedDict
+from functools import cache
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -258,6 +259,15 @@ def cases(draw):
     return case
 
 
+@cache
+def usual(entrance, inputs, weights, frozen):
+    """Return what an entrance makes of the plain model and data."""
+    model = network(0, weights)
+    model.body[1].eval()
+    model.body[0].bias.requires_grad_(not frozen)
+    return ENTRANCES[entrance](model, plain({"inputs": inputs, "weights": weights}))
+
+
 @pytest.mark.parametrize("entrance", ENTRANCES)
 @settings(max_examples=50, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=cases(), frozen=st.booleans())
@@ -270,10 +280,7 @@ def test_right_or_refused_and_the_caller_untouched(entrance, case, frozen):
     results, message = outcome(ENTRANCES[entrance], model, data)
     assert not (message and is_legitimate(entrance, case)), message
     if results is not None:
-        other = network(0, case["weights"])
-        other.body[1].eval()
-        other.body[0].bias.requires_grad_(not frozen)
-        expected = ENTRANCES[entrance](other, plain(case))
+        expected = usual(entrance, case["inputs"], case["weights"], frozen)
         assert len(results) == len(expected) > 5
         for ours, theirs in zip(results, expected, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, equal_nan=True)
@@ -360,6 +367,12 @@ def analyze_texts(model, sets, objective):
     return [torch.tensor(float("nan") if one.value is None else one.value) for one in readings]
 
 
+@cache
+def usual_of_texts(entrance):
+    """Return what an entrance makes of the plain model and texts."""
+    return entrance(language_model(0), texts(), CausalLM(0))
+
+
 @pytest.mark.parametrize("entrance", [unlearn_texts, audit_texts, attack_texts, analyze_texts])
 @settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
@@ -375,7 +388,7 @@ def test_texts_are_right_or_refused(entrance, side, change, container, wrapper, 
     results, message = outcome(entrance, model, texts(side, change, container), objective)
     assert (results is not None) == (change in READ), message
     if results is not None:
-        expected = entrance(language_model(0), texts(), CausalLM(0))
+        expected = usual_of_texts(entrance)
         assert len(results) == len(expected) > 5
         for ours, theirs in zip(results, expected, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5, equal_nan=True)
