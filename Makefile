@@ -11,7 +11,7 @@ all: $(VENV)/installed-all
 study: install
 	$(BIN)/ungrok study digits
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,12 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+
+def pytest_collection_finish():
+    """Keep what is imported and collected, which stays to the end, out of the garbage collector's sight."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
