@@ -4,13 +4,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install study test lint docs mutants clean
+.PHONY: install all study test lint docs mutants clean
 
 install: $(VENV)/installed
+all: $(VENV)/installed-all
 study: install
 	$(BIN)/ungrok study digits
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n logical --maxprocesses 4
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -29,6 +30,10 @@ $(BIN)/python:
 $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) -e '.[text]'
 	touch $@
+# One resolution for what tests, lint and docs would each install.
+$(VENV)/installed-all: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -e '.[text,test,dev,docs]'
+	touch $(VENV)/installed $(addprefix $(VENV)/installed-,test dev docs all)
 $(VENV)/installed-%: $(VENV)/installed
 	$(PIP) -e '.[$*]'
 	touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,14 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+gc.disable()  # until all tests are collected
+
+
+def pytest_collection_finish():
+    """Look for garbage again, but not in what is imported and collected by now: it stays to the end."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

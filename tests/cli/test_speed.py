@@ -13,7 +13,7 @@ import pytest
 
 from ungrok.cli.listing import LISTS
 
-ROUNDS, MOST, PATIENCE = 5, 20, 180.0
+ROUNDS, MOST, PATIENCE = 3, 20, 180.0
 """Rounds of all programs; of those over their limit up to so many in all, as long as so many seconds have not passed."""
 LIGHT = ["--help", *(f"list {what}" for what in LISTS)]
 PROGRAMS = {
@@ -39,19 +39,18 @@ def seconds(words: list[str], environment: dict[str, str]) -> float:
 def ratios() -> dict[str, float]:
     """Return the time of every program as a multiple of importing torch.
 
-    The programs run in turn, after one round that is not counted and in which Python compiles them, as it does for a user. The
-    least of each counts: another process on the machine can only add to it.
+    The programs run in turn. The least of each counts: another process on the machine can only add to it, and so does the first
+    round, in which Python compiles them, as it does for a user.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     least, started = dict.fromkeys(PROGRAMS, math.inf), time.monotonic()
-    for number in range(-1, MOST):
+    for number in range(MOST):
         over = {name for name, limit in LIMITS.items() if least[name] > limit * least["torch"]}
         if number >= ROUNDS and (not over or time.monotonic() - started > PATIENCE):
             break
         for name in PROGRAMS if number < ROUNDS else {"torch", *over}:
-            spent = seconds(PROGRAMS[name], environment)
-            least[name] = min(least[name], spent) if number >= 0 else math.inf
+            least[name] = min(least[name], seconds(PROGRAMS[name], environment))
     return {name: spent / least["torch"] for name, spent in least.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -178,11 +179,19 @@ def test_a_scheduler_file_that_is_none_is_one_line(ungrok, tiny, tmp_path):
     assert err.splitlines()[-1].startswith("error: --scheduler 's.json'")
 
 
-def test_a_study_that_was_moved_finds_its_store(ungrok, tiny, tmp_path):
-    assert ungrok("study", *tiny, "--workers", "0", "--out", "a/tiny")[0] == 0
-    (tmp_path / "a").rename(tmp_path / "b")
+@pytest.fixture
+def moved(finished, tmp_path):
+    """Return the folder ``b``, in which the finished study and its store lie instead of where they were made."""
+    made, kept, there = finished[0] / "here", finished[0] / "kept", tmp_path / "b"
+    shutil.copytree(made, there)
+    made.rename(kept)
+    yield there
+    kept.rename(made)
+
+
+def test_a_study_that_was_moved_finds_its_store(ungrok, moved, tmp_path):
     assert ungrok("report", "b/tiny")[0] == 0
-    (tmp_path / "b" / "store").rename(tmp_path / "elsewhere")
+    (moved / "store").rename(tmp_path / "elsewhere")
     code, _, err = ungrok("report", "b/tiny")
     assert code == 1
     assert "--store" in err

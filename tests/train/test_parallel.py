@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,43 +46,49 @@ def make(name: str) -> Run:
 
 
 def main() -> None:
-    """Record a run as one of the processes of torchrun; die at a step if told to."""
-    name, folder, last = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    """Record all runs as one of the processes of torchrun; die at a step if told to."""
+    root, last = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
     with joined():
-        run = make(name)
-        step = run.optimizer.step
+        for name in TRAININGS:
+            run = make(name)
 
-        def dying() -> None:
-            if run.ranks.rank == 1 and run.step == last:
-                os._exit(9)
-            step()
+            def dying(run: Run = run, step: Callable[[], None] = run.optimizer.step) -> None:
+                if run.ranks.rank == 1 and run.step == last:
+                    os._exit(9)
+                step()
 
-        run.optimizer.step = dying  # type: ignore[method-assign]
-        run.record(folder, save_after=-1.0)
+            run.optimizer.step = dying  # type: ignore[method-assign]
+            run.record(root / name, save_after=-1.0)
 
 
-def two(name: str, folder: Path, last: int = -1) -> int:
-    words = ["--standalone", "--nproc-per-node=2", __file__, name, str(folder), str(last)]
+def two(root: Path, last: int = -1) -> int:
+    words = ["--standalone", "--nproc-per-node=2", __file__, str(root), str(last)]
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", *words], capture_output=True, timeout=120)
     return done.returncode
 
 
-@pytest.mark.parametrize("name", TRAININGS)
-def test_two_processes_are_equal_to_one(name, tmp_path):
-    """At the same global batch, in float64; the same again after one of them is killed."""
-    folders = [tmp_path / part for part in ("one", "two")]
-    for folder in folders:
-        folder.mkdir()
-    found = make(name).record(folders[0])
-    if name == "plain":
-        assert two(name, folders[1], last=13) != 0
-        assert (folders[1] / "resume.safetensors").exists()
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory) -> Path:
+    """Return the folder of what two processes record, by training; one of them was killed in the first training."""
+    root = tmp_path_factory.mktemp("two")
+    for name in TRAININGS:
+        (root / name).mkdir()
+    assert two(root, last=13) != 0
+    assert (root / "plain" / "resume.safetensors").exists()
     # On a busy machine the processes may fail to meet; what a user then does is to start them again.
-    assert two(name, folders[1]) == 0 or two(name, folders[1]) == 0
+    assert two(root) == 0 or two(root) == 0
+    return root
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_two_processes_are_equal_to_one(name, recorded, tmp_path):
+    """At the same global batch, in float64; the first training also goes on after one of them is killed."""
+    folders = [tmp_path, recorded / name]
+    kept_steps = make(name).record(folders[0])["checkpoints"]
     assert sorted(p.name for p in folders[1].iterdir()) == sorted(p.name for p in folders[0].iterdir())
     kept = [file.name for file in folders[0].glob("step-*.safetensors")]
-    assert {checkpoint_name(step) for step in (0, found["checkpoints"][-1])} <= set(kept)
+    assert {checkpoint_name(step) for step in (0, kept_steps[-1])} <= set(kept)
     for file in kept:
         one, other = (load_tensors(folder / file) for folder in folders)
         for key, value in one.items():
