@@ -92,6 +92,12 @@ def test_a_pickled_file_is_refused_and_convert_is_the_way_out(ungrok, mine):
     code, out, _ = ungrok("convert", "run0/10.pt")
     assert (code, out) == (0, "run0/10.safetensors\n")
     assert all(torch.equal(value, state[name]) for name, value in load_file(mine / "run0" / "10.safetensors").items())
+    torch.save({"ema": state, "model": nn.Linear(4, 2).state_dict()}, mine / "run0" / "20.pt")
+    code, _, err = ungrok("sweep", "run0", "--data", "users_own:sets")
+    assert "20.pt': holds weights of the model under 'ema' and under 'model'; `ungrok convert FILE --key ema`" in err
+    code, out, _ = ungrok("convert", "run0/20.pt", "run1/10.pt", "--key", "ema")
+    assert (code, out) == (2, "run0/20.safetensors\n")
+    assert all(torch.equal(value, state[name]) for name, value in load_file(mine / "run0" / "20.safetensors").items())
     code, _, err = ungrok("convert", "gone.pt")
     assert (code, err.count("\n")) == (2, 1)
     assert "gone.pt" in err

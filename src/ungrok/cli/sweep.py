@@ -74,19 +74,27 @@ def _given(name: str) -> dict[str, Any]:
 
 
 def convert(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", callback=nameable, help="Written by torch.save; you trust it.")
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", callback=nameable, help="Written by torch.save; you trust them.")
     ],
+    key: Annotated[
+        str | None,
+        typer.Option(help="The part that holds the weights, where there are several, as ema beside model."),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(callback=nameable, help="Where the weights go; default: FILE with .safetensors.")
+        Path | None,
+        typer.Option(callback=nameable, help="Where the weights of one FILE go; default: FILE with .safetensors."),
     ] = None,
 ) -> None:
-    """Write the weights in a pickled file as safetensors.
+    """Write the weights in pickled files as safetensors.
 
-    Unpickling runs whatever code the file holds: do it only with files of people you trust.
+    Where a file holds more than tensors, this runs whatever code is in it: do it only with files of people you trust.
     """
-    target = writable(out or file.with_suffix(".safetensors"), "--out")
+    if out is not None and len(files) > 1:
+        raise RecipeError(f"--out: names one file, and {len(files)} are to be written; leave it out")
+    targets = [writable(out or file.with_suffix(".safetensors"), "--out") for file in files]
     from ungrok.core.weight_files import convert as write
 
-    write(file, target)
-    typer.echo(target)
+    for file, target in zip(files, targets, strict=True):
+        write(file, target, key)
+        typer.echo(target)

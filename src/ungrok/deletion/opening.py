@@ -70,8 +70,9 @@ def _model(path: Path, given: Mapping[str, Any], option: str) -> nn.Module:
         with entering("--data", "'model' cannot be called"):
             model = model()
     check_model("--data: 'model'", model)
-    state = state_in(read_weights(path, option), {*model.state_dict()})
-    model.load_state_dict(fitting(model, state, f"{option}: {shown_file(path)}", "the model that --data gives"))
+    where = f"{option}: {shown_file(path)}"
+    state = state_in(read_weights(path, option), {*model.state_dict()}, where)
+    model.load_state_dict(fitting(model, state, where, "the model that --data gives"))
     return model
 
 

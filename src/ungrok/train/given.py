@@ -79,7 +79,7 @@ class Checkpoints:
         elif isinstance(one, str | Path):
             where = f"{self.key}: {shown_file(one)}"
             one = read_weights(Path(one).expanduser(), self.key)
-        return fitting(model, state_in(one, {*model.state_dict()}), where)
+        return fitting(model, state_in(one, {*model.state_dict()}, where), where)
 
     def content(self, model: nn.Module) -> str:
         """Return the SHA-256 of all steps and weights, as hexadecimal digits."""
