@@ -110,6 +110,30 @@ def test_the_same_call_runs_nothing_again(runs, swept):
     assert f"0 jobs ran, {len(swept.plan.jobs)} were finished already" in said
 
 
+class Doubled(nn.Sequential):
+    """A model of equal layers that computes something else."""
+
+    def _get_name(self):
+        return "Sequential"
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def test_another_forward_pass_with_the_same_weights_is_another_sweep(tmp_path):
+    files = {step: {"0.weight": untrained(step).weight.detach(), "0.bias": torch.zeros(2)} for step in (10, 20)}
+    losses = []
+    for model, ran in ((nn.Sequential, True), (nn.Sequential, False), (Doubled, True)):
+        said = []
+        asked = small(checkpoints=files, model=model(nn.Linear(4, 2)), validation=(X[40:], Y[40:]))
+        made = run_sweep(asked, tmp_path / "mine", said.append)
+        assert (f"0 jobs ran, {len(made.plan.jobs)} were finished already" not in said) == ran
+        losses += made.results.curves["test_loss"].tolist()[1:]
+    logits = X[40:] @ files[20]["0.weight"].T
+    once, twice = (nn.functional.cross_entropy(factor * logits, Y[40:]).item() for factor in (1, 2))
+    assert losses == pytest.approx([once, once, twice])
+
+
 X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
 

@@ -12,9 +12,10 @@ from torch import nn
 from ungrok.core.entrance import entering
 from ungrok.core.errors import RecipeError, shown
 from ungrok.data import given as given_data_files
+from ungrok.data.given import GivenData
 from ungrok.data.sets import given_data
 from ungrok.methods import UNLEARNERS, Iterative, Unlearner
-from ungrok.models.given import GivenModel
+from ungrok.models.given import GivenModel, answers, made
 from ungrok.models.given import remember as remember_model
 from ungrok.study import engine
 from ungrok.study.cluster import Report
@@ -32,6 +33,9 @@ from ungrok.train.stages import step_of
 
 NOTHING = "0" * 64
 """Stands for the hash of checkpoints that are not read yet."""
+
+ANSWERED = 8
+"""Training examples, the first ones, by whose answers a model is known beside its layers and shapes."""
 
 SETS = ("forget", "retain", "validation", "test")
 
@@ -100,11 +104,12 @@ def _given(sweep: Sweep, seeds: Sequence[int]) -> tuple[GivenModel, list[dict[st
     for number, seed in enumerate(seeds):
         own = Checkpoints("checkpoints", sweep.of("checkpoints", seed))
         if number == 0:
-            block = _model(sweep, own)
-            network = block.module((), 0)
+            network = made(_model(sweep, own))
         _check_stages(sweep, own)
         last = max(last, own.steps[-1])
         data = given_data({name: sweep.of(name, seed) for name in SETS}, network)
+        if number == 0:
+            block = remember_model(_model(sweep, own), _answered(network, own, data))
         entry = {"data": given_data_files.keep(data), "checkpoints": remember(own, network), "oracle": None}
         if number == 0:
             tried = entry | {"oracle": None if sweep.oracle is None else NOTHING}
@@ -116,14 +121,20 @@ def _given(sweep: Sweep, seeds: Sequence[int]) -> tuple[GivenModel, list[dict[st
     return block, hashes, last
 
 
-def _model(sweep: Sweep, first: Checkpoints) -> GivenModel:
-    """Return the block of the user's model."""
+def _answered(network: nn.Module, given: Checkpoints, data: GivenData) -> str:
+    """Return the hash of what the first checkpoint answers to the first training examples; ``network`` is left with its weights."""
+    network.load_state_dict(given.weights(given.steps[0], network))
+    return answers(network, data.objective(data.losses[0]), data.train.batch(slice(ANSWERED)))
+
+
+def _model(sweep: Sweep, first: Checkpoints) -> nn.Module | Callable[[], nn.Module]:
+    """Return the user's model, or the function that makes it."""
     model = first.model if sweep.model is None else sweep.model
     if model is None:
         raise RecipeError(
             "model: is missing, and the checkpoints hold weights alone; give a model of their shape, or a function that makes one"
         )
-    return remember_model(model)
+    return model
 
 
 def _recipe(
