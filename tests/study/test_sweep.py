@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -225,3 +227,79 @@ def test_one_training_does_not_count_as_several_or_as_its_own_oracle(tmp_path):
     for asked in (small(checkpoints=models, seeds=[0, 1]), small(checkpoints=models, oracle=dict(models))):
         with pytest.raises(RecipeError, match="the same models were given twice"):
             run_sweep(asked, tmp_path / "out")
+
+
+TEXT = [
+    "base=null", "analyze=[]", "probe=null", "noise_seeds=0", "stages=[step-8, final]",
+    "forget=[{kind: last, fraction: 0.5}]",
+    "unlearn=[{kind: gradient_difference, lr: 1.0e-2, updates: 3}, {kind: preference_optimization, lr: 1.0e-2, updates: 2}]",
+    "claims={compare: [[step-8, final]], targets: [0.01, oracle]}",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def language_study(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study") / "text"
+    return run_study(load(str(TINY.with_name("tiny-text.yaml")), TEXT), out, workers=0)
+
+
+def saved(folder, by_step, tokenizer):
+    """Save models as a Trainer does."""
+    for step, model in by_step.items():
+        model.save_pretrained(folder / f"checkpoint-{step}")
+        tokenizer.save_pretrained(folder / f"checkpoint-{step}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def language_sweep(language_study, tmp_path_factory):
+    folder, plan = tmp_path_factory.mktemp("trainer"), language_study.plan
+    data = language_study.store.open(plan.trajectories["base", 0], Trained).spec.data()
+    asked = torch.arange(20, 40)
+    train = replace(data.train, others=data.others)
+    sets = {"forget": train.of(asked), "retain": train.of(torch.arange(20)), "validation": data.validation, "test": data.test}
+    keys = {
+        name: {seed: key for (_, seed, *_), key in found.items()}
+        for name, found in (("checkpoints", plan.trajectories), ("oracle", plan.oracles))
+    }
+    keys["oracle"] = {seed: plan.jobs[key].inputs["trajectory"] for seed, key in keys["oracle"].items()}
+    runs = {
+        name: {seed: saved(folder / f"{name}{seed}", models(language_study, key), data.tokenizer) for seed, key in of.items()}
+        for name, of in keys.items()
+    }
+    settings = {
+        "trajectory": {"batch_size": 10},
+        "batches": {"forget": 4, "retain": 4, "validation": 8},
+        "forget": [{"kind": "given", "name": "last-0.5"}],
+        "claims": {"targets": [0.01, "oracle"]},
+    }
+    given = Sweep(
+        **{name: lambda seed, of=of: of[seed] for name, of in runs.items()},
+        **{name: [part.batch(index) for index in torch.arange(len(part)).split(7)] for name, part in sets.items()},
+        methods=language_study.recipe.unlearn,
+        stages=["step-8", "final"],
+        seeds=[0, 1],
+        settings=settings,
+    )
+    return run_sweep(given, folder / "out" / "mine")
+
+
+def test_a_sweep_over_the_checkpoints_of_a_language_model_has_the_tables_of_its_study(language_study, language_sweep):
+    assert language_sweep.recipe.problem.family == "language"
+    for name in ("rows", "oracles", "transitions", "curves"):
+        ours, theirs = (getattr(made.results, name) for made in (language_sweep, language_study))
+        assert len(theirs)
+        pd.testing.assert_frame_equal(ours, theirs)
+    assert {"UA", "oracle_UA", "ES_forget", "probability_retain"} <= {*language_sweep.results.rows}
+
+
+def test_and_its_verdicts(language_study, language_sweep):
+    assert len(language_study.verdicts) > 5
+    assert [each.to_dict() for each in language_sweep.verdicts] == [each.to_dict() for each in language_study.verdicts]
+
+
+def test_its_report_is_written_again_from_the_kept_tokens_and_tokenizer(language_sweep, monkeypatch):
+    monkeypatch.setattr("ungrok.models.given._makers", {})
+    monkeypatch.setattr("ungrok.train.given._known", {})
+    again = reopened(language_sweep.path)
+    assert [each.to_dict() for each in again.verdicts] == [each.to_dict() for each in language_sweep.verdicts]
