@@ -197,7 +197,9 @@ def sweep(
     from ungrok.report import write_report
     from ungrok.study.sweep import Sweep, run_sweep
 
-    asked = Sweep(checkpoints, forget, retain, test, validation, methods, oracle, model, tokenizer, stages, seeds, settings)
+    asked = Sweep(
+        checkpoints, forget, retain, test, validation, methods, oracle, model, tokenizer, stages, seeds, settings
+    )
     made = run_sweep(asked, Path(out).expanduser(), say)
     write_report(made.path, made.plan, made.results, made.verdicts, made.provenance, made.doses)
     return made

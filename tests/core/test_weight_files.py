@@ -99,7 +99,9 @@ def test_of_two_state_dicts_of_the_model_none_is_taken_unasked(tmp_path, prefix)
         state_in(content, {"weight", "bias"}, "m.pt")
     assert "\n" not in str(caught.value)
     torch.save(content, tmp_path / "m.pt")
-    with pytest.raises(RecipeError, match=r"'.*m\.pt' holds weights under 'ema' and under 'model'; name one with --key"):
+    with pytest.raises(
+        RecipeError, match=r"'.*m\.pt' holds weights under 'ema' and under 'model'; name one with --key"
+    ):
         convert(tmp_path / "m.pt", tmp_path / "out.safetensors")
     for key, state in (("model", model), ("ema", content["ema"])):
         convert(tmp_path / "m.pt", tmp_path / "out.safetensors", key)
@@ -114,14 +116,22 @@ def test_of_two_state_dicts_of_the_model_none_is_taken_unasked(tmp_path, prefix)
 
 def test_the_same_weights_under_two_names_are_one():
     state = network().state_dict()
-    content = {"model": state, "best": {name: value.clone() for name, value in state.items()}, "head": {"bias": state["bias"]}}
+    content = {
+        "model": state,
+        "best": {name: value.clone() for name, value in state.items()},
+        "head": {"bias": state["bias"]},
+    }
     assert state_in(content, {"weight", "bias"}, "m.pt") == state
 
 
 def test_converting_what_holds_tensors_alone_runs_no_code(tmp_path, monkeypatch):
     torch.save({"model": network().state_dict()}, tmp_path / "m.pt")
     load = torch.load
-    monkeypatch.setattr(torch, "load", lambda *given, weights_only, **more: load(*given, weights_only=True, **more) if weights_only else 1 / 0)
+    monkeypatch.setattr(
+        torch,
+        "load",
+        lambda *given, weights_only, **more: load(*given, weights_only=True, **more) if weights_only else 1 / 0,
+    )
     convert(tmp_path / "m.pt", tmp_path / "out.safetensors")
     assert load_tensors(tmp_path / "out.safetensors").keys() == {"weight", "bias"}
 

@@ -257,14 +257,22 @@ def language_sweep(language_study, tmp_path_factory):
     data = language_study.store.open(plan.trajectories["base", 0], Trained).spec.data()
     asked = torch.arange(20, 40)
     train = replace(data.train, others=data.others)
-    sets = {"forget": train.of(asked), "retain": train.of(torch.arange(20)), "validation": data.validation, "test": data.test}
+    sets = {
+        "forget": train.of(asked),
+        "retain": train.of(torch.arange(20)),
+        "validation": data.validation,
+        "test": data.test,
+    }
     keys = {
         name: {seed: key for (_, seed, *_), key in found.items()}
         for name, found in (("checkpoints", plan.trajectories), ("oracle", plan.oracles))
     }
     keys["oracle"] = {seed: plan.jobs[key].inputs["trajectory"] for seed, key in keys["oracle"].items()}
     runs = {
-        name: {seed: saved(folder / f"{name}{seed}", models(language_study, key), data.tokenizer) for seed, key in of.items()}
+        name: {
+            seed: saved(folder / f"{name}{seed}", models(language_study, key), data.tokenizer)
+            for seed, key in of.items()
+        }
         for name, of in keys.items()
     }
     settings = {

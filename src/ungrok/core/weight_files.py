@@ -210,10 +210,14 @@ def convert(file: Path, out: Path, key: str | None = None) -> None:
         )
     if key is not None and key not in states:
         named = [*filter(None, states)]
-        raise RecipeError(f"--key: {shown(key)} is not in {shown_file(file)}; allowed: {listed(named)}{nearest(key, named)}")
+        raise RecipeError(
+            f"--key: {shown(key)} is not in {shown_file(file)}; allowed: {listed(named)}{nearest(key, named)}"
+        )
     best, *other = sorted(states, key=lambda name: -len(states[name])) if key is None else [key]
     if other and len(states[other[0]]) == len(states[best]):
-        raise RecipeError(f"{shown_file(file)} holds weights {_under(best)} and {_under(other[0])}; name one with --key")
+        raise RecipeError(
+            f"{shown_file(file)} holds weights {_under(best)} and {_under(other[0])}; name one with --key"
+        )
     save_tensors(out, states[best])
 
 

@@ -89,7 +89,9 @@ def _split(batches: Sequence[Mapping[str, Any]], pad: int, eos: int | None) -> T
     grouped = all("classes" in batch for batch in batches)
     return TokenSplit(
         inputs=torch.cat([_wide(batch["input_ids"], width, pad) for batch in batches]),
-        targets=torch.cat([batch["classes"] for batch in batches]) if grouped else torch.zeros(count, dtype=torch.int64),
+        targets=torch.cat([batch["classes"] for batch in batches])
+        if grouped
+        else torch.zeros(count, dtype=torch.int64),
         labels=torch.cat([_wide(batch["labels"], width, IGNORED) for batch in batches]),
         lengths=lengths,
         index=torch.arange(count),

@@ -176,9 +176,7 @@ def _model(sweep: Sweep, first: Checkpoints) -> nn.Module | Callable[[], nn.Modu
     return opened
 
 
-def _recipe(
-    sweep: Sweep, seeds: Sequence[int], given: _Given, stages: Sequence[str | int] = ("final",)
-) -> Recipe:
+def _recipe(sweep: Sweep, seeds: Sequence[int], given: _Given, stages: Sequence[str | int] = ("final",)) -> Recipe:
     """Return the recipe of a sweep."""
     retrained = any(entry["oracle"] for entry in given.hashes)
     settings = dict(sweep.settings)

@@ -124,7 +124,7 @@ class Recorder:
 
     @property
     def should_stop(self) -> bool:
-        """Whether the run was to stop, was memorized, and then held its level for as many evaluations as the rule asks."""
+        """Whether the run was to stop, and :attr:`transition` has come to know both crossings, with a delay between them or without."""
         return self.stop and self.live.reached is not None
 
     def due(self, step: int) -> bool:
