@@ -168,18 +168,16 @@ def sweep(
             (``.safetensors``, or state dicts of ``torch.save``), of a Trainer's ``checkpoint-*`` folders, or of a Recorder.
         forget: Training examples to be forgotten: tensors ``(inputs, targets)`` of shapes (n, ...) and (n,), a Dataset of such pairs, or a
             DataLoader or list of batches of them. A third part, int64 of shape (n,), holds the identities of the examples, which then
-            stand in that order. Of a causal language model: dicts with ``input_ids`` and ``labels``, a Dataset of such, or a DataLoader or list of
-            batches as :class:`ungrok.CausalLM <ungrok.core.causal_lm.CausalLM>` takes them; identities stand under ``index``.
+            stand in that order. Of a causal language model: dicts with ``input_ids`` and ``labels``, of one example or of a batch.
         retain: All other training examples.
         test: Examples that training never saw.
         validation: Others, on which transitions are read and learning rates chosen; without it a random half of ``test``.
-        methods: Names, objects such as ``ungrok.SCRUB(lr=0.01, updates=50)``, or entries as in a recipe. The learning rate of a method that
-            is given by its name is searched for.
+        methods: Names, whose learning rate is searched for, objects such as ``ungrok.SCRUB(lr=0.01, updates=50)``, or entries as in a recipe.
         oracle: Like ``checkpoints``, of a training that never saw ``forget``, at the same steps; a function is called with the seed when all
             else has been tried. Without one, what needs it is absent.
-        model: Where checkpoints are weights alone: a model of their shape, or a function without arguments that makes a fresh one. By default
-            the causal language model that the ``config.json`` beside the first checkpoint describes.
-        tokenizer: That of a language model, one of transformers; by default the one that lies beside the first checkpoint.
+        model: Where checkpoints are weights alone: a model of their shape, or a function without arguments that makes a fresh one; by default
+            the causal language model of transformers beside the first of them.
+        tokenizer: That of a language model; by default the one that lies there.
         stages: What is compared, the first with each other one: steps, or names of stages. By default ``pre_grok`` and ``grokked`` or, where no
             run transitions, the first and the last step after 0.
         seeds: Of the runs. Words need six; without seeds there is one run, called seed 0.

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ungrok.cli.options import OutDir, nameable, writable
-from ungrok.cli.output import say
+from ungrok.cli.options import OutDir, Track, nameable, writable
+from ungrok.cli.output import say, tracked
 from ungrok.core.errors import RecipeError, listed, nearest, shown
 
 SEED = "{seed}"
@@ -33,6 +33,7 @@ def sweep(
     method: Annotated[list[str] | None, typer.Option(help="Name of a method; may be given several times.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, max=1000, help="Number of runs, seeds 0, 1, …")] = None,
     out: OutDir = None,
+    track: Track = None,
 ) -> None:
     """Run a study of checkpoints of your own and write its report.
 
@@ -54,6 +55,7 @@ def sweep(
     else:
         given["checkpoints"] = folder
     made = api.sweep(**given, out=out or Path("runs") / "sweep", say=say)
+    tracked(made, track)
     typer.echo(made.path / "report" / "index.html")
 
 
