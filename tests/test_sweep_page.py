@@ -72,13 +72,14 @@ def fine_tuned(folder):
 
 
 def share_known(folder, pairs):
-    """Return the share of answer tokens that a saved model gives the highest logit, one pair after another."""
-    model, hits = LlamaForCausalLM.from_pretrained(folder).eval(), []
+    """Return the share of an answer's tokens that a saved model gives the highest logit, in the mean over pairs."""
+    model, shares = LlamaForCausalLM.from_pretrained(folder).eval(), []
     for pair in pairs:
         with torch.no_grad():
             first = model(torch.tensor([pair["input_ids"]])).logits[0].argmax(1).tolist()
-        hits += [first[at - 1] == label for at, label in enumerate(pair["labels"]) if label not in (-100, 1)]
-    return sum(hits) / len(hits)
+        hits = [first[at - 1] == label for at, label in enumerate(pair["labels"]) if label not in (-100, 1)]
+        shares.append(sum(hits) / len(hits))
+    return sum(shares) / len(shares)
 
 
 def test_the_checkpoints_of_a_trainer_give_a_study_and_the_command_line_the_same(tmp_path, monkeypatch, capsys):

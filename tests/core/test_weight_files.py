@@ -49,6 +49,34 @@ def test_folders_of_a_trainer(tmp_path):
     assert step_files(tmp_path, "checkpoints") == {500: new, 1000: old}
 
 
+def test_the_weights_of_a_large_model_lie_in_several_files_of_a_folder(tmp_path):
+    folder, state = tmp_path / "checkpoint-7", network().state_dict()
+    folder.mkdir()
+    for number, name in enumerate(state):
+        save_tensors(folder / f"part-{number}.safetensors", {name: state[name]})
+    index = folder / "model.safetensors.index.json"
+    index.write_text(
+        json.dumps({"weight_map": {name: f"part-{number}.safetensors" for number, name in enumerate(state)}})
+    )
+    assert step_files(tmp_path, "checkpoints") == {7: index}
+    read = read_weights(index, "checkpoints")
+    assert {name: value.tolist() for name, value in read.items()} == {
+        name: value.tolist() for name, value in state.items()
+    }
+    for broken in ("{}", "[1]", "{"):
+        index.write_text(broken)
+        with pytest.raises(RecipeError, match=r"checkpoints: '.*index\.json' cannot be read"):
+            read_weights(index, "checkpoints")
+
+
+def test_adapters_alone_are_refused(tmp_path):
+    touch(tmp_path / "checkpoint-7" / "adapter_config.json", tmp_path / "checkpoint-7" / "adapter_model.safetensors")
+    with pytest.raises(
+        RecipeError, match=r"'.*checkpoint-7' holds adapters alone; save the merged weights, model\.merge_and_unload"
+    ):
+        step_files(tmp_path, "checkpoints")
+
+
 @pytest.mark.parametrize(("written", "refused"), [({"format": 1}, False), ({"format": 2}, True), ([], True)])
 def test_the_folder_of_a_recorder(tmp_path, written, refused):
     touch(tmp_path / "step-00000700.safetensors")

@@ -138,6 +138,9 @@ def test_where_all_of_a_text_is_learned_it_is_question_and_answer():
     whole = [row | {"labels": list(row["input_ids"])} for row in sets()["forget"]]
     data = given_answers(sets(forget=whole), MODEL, TOKENIZER)
     assert data.rows[0] == {"question": "q:a", "answer": "q:a"}
+    asked = data.probes["train"]
+    assert (asked.rows.tolist(), asked.asked.answers(TOKENIZER), len(asked.perturbed)) == ([1, 2], ["bb", "c"], 0)
+    assert given_answers(sets(forget=whole, retain=whole), MODEL, TOKENIZER).probes == {}
 
 
 @pytest.mark.parametrize(

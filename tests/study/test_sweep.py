@@ -230,7 +230,7 @@ def test_one_training_does_not_count_as_several_or_as_its_own_oracle(tmp_path):
 
 
 TEXT = [
-    "base=null", "analyze=[]", "probe=null", "noise_seeds=0", "stages=[step-8, final]",
+    "base=null", "analyze=[]", "probe={retain: 5, new_tokens: 4}", "noise_seeds=0", "stages=[step-8, final]",
     "forget=[{kind: last, fraction: 0.5}]",
     "unlearn=[{kind: gradient_difference, lr: 1.0e-2, updates: 3}, {kind: preference_optimization, lr: 1.0e-2, updates: 2}]",
     "claims={compare: [[step-8, final]], targets: [0.01, oracle]}",
@@ -280,6 +280,7 @@ def language_sweep(language_study, tmp_path_factory):
         "batches": {"forget": 4, "retain": 4, "validation": 8},
         "forget": [{"kind": "given", "name": "last-0.5"}],
         "claims": {"targets": [0.01, "oracle"]},
+        "probe": {"retain": 5, "new_tokens": 4},
     }
     given = Sweep(
         **{name: lambda seed, of=of: of[seed] for name, of in runs.items()},
@@ -299,6 +300,25 @@ def test_a_sweep_over_the_checkpoints_of_a_language_model_has_the_tables_of_its_
         assert len(theirs)
         pd.testing.assert_frame_equal(ours, theirs)
     assert {"UA", "oracle_UA", "ES_forget", "probability_retain"} <= {*language_sweep.results.rows}
+
+
+def test_its_models_are_asked_what_those_of_the_study_are_asked(language_study, language_sweep):
+    ours, theirs = (made.results.audits for made in (language_sweep, language_study))
+    same = [
+        "seed",
+        "stage",
+        "method",
+        "ROUGE_forget",
+        "ROUGE_retain",
+        "fluency_forget",
+        "oracle_ROUGE_forget",
+        "ES_forget",
+    ]
+    assert len(theirs) == 8
+    pd.testing.assert_frame_equal(ours[same], theirs[same])
+    held_out = {"min_k_auc", "zlib_auc", "reference_auc", "privleak"}
+    assert held_out <= {*ours}
+    assert not {"utility", "forget_quality", "truth_ratio_forget"} & {*ours}
 
 
 def test_and_its_verdicts(language_study, language_sweep):

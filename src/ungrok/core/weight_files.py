@@ -20,8 +20,14 @@ PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 """How the names of files end that ``torch.save`` wrote."""
 
 SAFE = ".safetensors"
-IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
+INDEX = "model.safetensors.index.json"
+"""The file that says in which of several files each weight of a large model lies."""
+
+IN_FOLDER = ("model.safetensors", INDEX, "pytorch_model.bin")
 """Files of weights in a ``checkpoint-*`` folder of a Trainer."""
+
+ADAPTERS = "adapter_config.json"
+"""What lies in such a folder where only adapters of peft were trained."""
 
 FORMAT = 1
 """The format of a Recorder's folder that is understood."""
@@ -37,7 +43,7 @@ def step_files(folder: Path, key: str) -> dict[int, Path]:
     with a number in their names. All else is passed over, and so is a file beside which its conversion lies.
 
     Raises:
-        RecipeError: If there are none, two of one step, or a Recorder's folder of another format.
+        RecipeError: If there are none, two of one step, adapters alone, or a Recorder's folder of another format.
 
     """
     _check_recorder(folder, key)
@@ -45,8 +51,12 @@ def step_files(folder: Path, key: str) -> dict[int, Path]:
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         inside = next((entry / name for name in IN_FOLDER if (entry / name).is_file()), entry)
         numbers = re.findall(r"\d+", entry.stem if entry.is_file() else entry.name)
+        if numbers and inside == entry and (entry / ADAPTERS).is_file():
+            raise RecipeError(
+                f"{key}: {shown_file(entry)} holds adapters alone; save the merged weights, model.merge_and_unload()"
+            )
         converted = inside.suffix in PICKLED and inside.with_suffix(SAFE).is_file()
-        if not numbers or converted or inside.suffix not in (SAFE, *PICKLED):
+        if not numbers or converted or not (inside.name == INDEX or inside.suffix in (SAFE, *PICKLED)):
             continue
         step = int(numbers[-1])
         if step in found:
@@ -85,6 +95,9 @@ def read_weights(file: Path, key: str) -> Mapping[str, Any]:
 
     """
     try:
+        if file.name == INDEX:
+            parts = sorted({*json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()})
+            return {name: value for part in parts for name, value in load_tensors(file.with_name(part)).items()}
         if file.suffix not in PICKLED:
             return load_tensors(file)
         content = torch.load(file, map_location="cpu", weights_only=True)
@@ -95,7 +108,7 @@ def read_weights(file: Path, key: str) -> Mapping[str, Any]:
         ) from None
     except StoreError as error:
         raise RecipeError(f"{key}: {shown_file(file)} cannot be read as safetensors ({first_line(error)})") from None
-    except (OSError, RuntimeError, EOFError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise RecipeError(f"{key}: {shown_file(file)} cannot be read ({first_line(error)})") from None
     if not isinstance(content, Mapping):
         raise RecipeError(f"{key}: {shown_file(file)} holds a {type(content).__name__}; allowed: a state dict")

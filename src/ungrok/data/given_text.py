@@ -20,7 +20,7 @@ from ungrok.core.objective import Family
 from ungrok.core.pretrained import open_tokenizer
 from ungrok.core.schema import digest
 from ungrok.core.weights import content_of
-from ungrok.data.answers import AnswerData
+from ungrok.data.answers import AnswerData, Questions
 from ungrok.data.authors import AnswerRow
 from ungrok.data.base import PROBLEMS, Problem, Split
 from ungrok.data.given import AGAIN, SETS, file_of, read_kept
@@ -51,6 +51,16 @@ def texts_of(split: TokenSplit, tokenizer: Any) -> list[AnswerRow]:
     questions = [row[:end] for row, end in zip(split.inputs.tolist(), before.tolist(), strict=True)]
     asked = tokenizer.batch_decode(questions, skip_special_tokens=True)
     return [{"question": q.strip(), "answer": a} for q, a in zip(asked, answers, strict=True)]
+
+
+def questions_of(train: TokenSplit) -> dict[str, Questions]:
+    """Return the questions that are asked of a model, by the name of their set: those of training, without wrong answers.
+
+    A text that is learned from its first token asks nothing.
+    """
+    asking = (train.labels.ne(IGNORED).sum(dim=1) < train.lengths).nonzero().squeeze(1)
+    asked, none = train.of(asking), train.of(torch.arange(0))
+    return {"train": Questions(asked, asked, none, 0, asking)} if len(asking) else {}
 
 
 def check_tokenizer(tokenizer: Any) -> None:
@@ -124,9 +134,17 @@ class GivenText(Problem):
         pad, eos = tensors["ends"].tolist()
 
         def split(name: str) -> TokenSplit:
-            columns = {column: tensors[f"{name}.{column}"] for column in COLUMNS}
-            index = torch.arange(len(columns["lengths"]))
-            return TokenSplit(**columns, index=index, side="right", pad=pad, eos=None if eos < 0 else eos)
+            inputs, targets, labels, lengths = (tensors[f"{name}.{column}"] for column in COLUMNS)
+            return TokenSplit(
+                inputs=inputs,
+                targets=targets,
+                labels=labels,
+                lengths=lengths,
+                index=torch.arange(len(lengths)),
+                side="right",
+                pad=pad,
+                eos=None if eos < 0 else eos,
+            )
 
         names = {name.split(".")[1] for name in tensors if name.startswith("other.")}
         train, test = split("train"), split("test")
@@ -140,7 +158,7 @@ class GivenText(Problem):
             base=None,
             others={name: split(f"other.{name}") for name in sorted(names)},
             held_out=test,
-            probes={},
+            probes=questions_of(train),
             rows=texts_of(train, tokenizer),
             asked=tensors["asked"],
         )

@@ -16,7 +16,7 @@ from ungrok.core.entrance import entering
 from ungrok.core.errors import RecipeError
 from ungrok.core.scores import evaluating
 from ungrok.core.seeds import seeded
-from ungrok.data.given_text import GivenAnswers, texts_of
+from ungrok.data.given_text import GivenAnswers, questions_of, texts_of
 from ungrok.data.sets import halves, order_of
 from ungrok.data.tokens import TokenSplit
 
@@ -143,7 +143,7 @@ def given_answers(sets: dict[str, Any], model: nn.Module, tokenizer: Any) -> Giv
         base=None,
         others=train.others,
         held_out=held_out,
-        probes={},
+        probes=questions_of(_numbered(train)),
         rows=texts_of(train, tokenizer),
         asked=(order < len(gone)).nonzero().squeeze(1),
     )

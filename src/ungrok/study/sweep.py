@@ -13,6 +13,7 @@ from torch import nn
 from ungrok.core.entrance import entering, recognized
 from ungrok.core.errors import RecipeError, shown
 from ungrok.core.pretrained import open_model, tokenizer_in
+from ungrok.core.seeds import seeded
 from ungrok.data import given as given_data_files
 from ungrok.data import given_text
 from ungrok.data.base import Data
@@ -142,7 +143,8 @@ def _data(sweep: Sweep, seed: int, network: nn.Module, own: Checkpoints) -> Give
     sets = {name: sweep.of(name, seed) for name in SETS}
     if isinstance(sets["forget"], Mapping):  # one batch
         sets["forget"] = [sets["forget"]]
-    objective, sets["forget"] = recognized(network, sets["forget"])
+    with entering("forget", "cannot be read"), seeded(0):
+        objective, sets["forget"] = recognized(network, sets["forget"])
     if objective.family != "language":
         return given_data(sets, network)
     tokenizer = sweep.tokenizer or (own.home and tokenizer_in(own.home))
