@@ -331,3 +331,31 @@ def test_its_report_is_written_again_from_the_kept_tokens_and_tokenizer(language
     monkeypatch.setattr("ungrok.train.given._known", {})
     again = reopened(language_sweep.path)
     assert [each.to_dict() for each in again.verdicts] == [each.to_dict() for each in language_sweep.verdicts]
+
+
+class Language(nn.Module):
+    """A language model of one's own: logits that hang on the token before."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.Embedding(5, 5)
+
+    def forward(self, input_ids, attention_mask):
+        return self.rows(input_ids)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "words"),
+    [
+        (None, "tokenizer: is missing, and none lies beside the checkpoints; a language model needs its own"),
+        ("gpt2", "tokenizer: is a str; allowed: a tokenizer of transformers"),
+    ],
+)
+def test_a_language_model_needs_its_tokenizer(tmp_path, tokenizer, words):
+    tokens = torch.ones(2, 3, dtype=torch.int64)
+    sets = dict.fromkeys(
+        ("forget", "retain", "test"), [{"input_ids": tokens, "attention_mask": tokens, "labels": tokens}]
+    )
+    asked = small(checkpoints={1: Language(), 2: Language()}, tokenizer=tokenizer, **sets)
+    with pytest.raises(RecipeError, match=words):
+        run_sweep(asked, tmp_path / "mine")

@@ -77,9 +77,9 @@ def answers(model: nn.Module, objective: Objective, batch: Batch) -> str:
         batch: Of the user's own data.
 
     """
-    logits = {}
-    for mode in ("eval", "train"):
-        one = duplicate(model).train(mode == "train")
-        with entering("model", "does not take the training examples"), seeded(0), torch.no_grad():
-            logits[mode] = objective.logits(one, batch)
+    logits, one = {}, duplicate(model)
+    with entering("model", "does not take the training examples"), torch.no_grad():
+        for mode in ("eval", "train"):  # in this order, since running statistics move in train mode
+            with seeded(0):
+                logits[mode] = objective.logits(one.train(mode == "train"), batch)
     return content_of(logits).hex()

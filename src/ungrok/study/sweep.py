@@ -118,17 +118,19 @@ def _given(sweep: Sweep, seeds: Sequence[int]) -> _Given:
     All that can be known to fail is tried on the first seed before a function of the user's trains anything further.
     """
     given, network = _Given(), nn.Module()
+    model: nn.Module | Callable[[], nn.Module] = network
     for number, seed in enumerate(seeds):
         own = Checkpoints("checkpoints", sweep.of("checkpoints", seed))
         if number == 0:
-            network = made(_model(sweep, own))
+            model = _model(sweep, own)
+            network = made(model)
         _check_stages(sweep, own)
         given.last = max(given.last, own.steps[-1])
         data = _data(sweep, seed, network, own)
         entry = {"data": _kept(data), "checkpoints": remember(own, network), "oracle": None}
         if number == 0:
             given.problem = {"kind": "given_text" if isinstance(data, GivenAnswers) else "given"}
-            given.model = remember_model(_model(sweep, own), _answered(network, own, data))
+            given.model = remember_model(model, _answered(network, own, data))
             tried = entry | {"oracle": None if sweep.oracle is None else NOTHING}
             preflight(_recipe(sweep, seeds, replace(given, hashes=[tried] * len(seeds))))
         oracle = sweep.of("oracle", seed)
