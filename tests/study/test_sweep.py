@@ -353,9 +353,8 @@ class Language(nn.Module):
 )
 def test_a_language_model_needs_its_tokenizer(tmp_path, tokenizer, words):
     tokens = torch.ones(2, 3, dtype=torch.int64)
-    sets = dict.fromkeys(
-        ("forget", "retain", "test"), [{"input_ids": tokens, "attention_mask": tokens, "labels": tokens}]
-    )
+    batches = [{"input_ids": tokens, "attention_mask": tokens, "labels": tokens}]
+    sets = dict.fromkeys(("forget", "retain", "test"), batches)
     asked = small(checkpoints={1: Language(), 2: Language()}, tokenizer=tokenizer, **sets)
     with pytest.raises(RecipeError, match=words):
         run_sweep(asked, tmp_path / "mine")
