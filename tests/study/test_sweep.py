@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from ungrok.core.errors import RecipeError
+from ungrok.report.families import family_of
+from ungrok.report.view import View
 from ungrok.study.jobs import Trained
 from ungrok.study.jobs.trained import again, forget_split, trajectory_of
 from ungrok.study.loading import load
@@ -324,6 +326,16 @@ def test_its_models_are_asked_what_those_of_the_study_are_asked(language_study, 
 def test_and_its_verdicts(language_study, language_sweep):
     assert len(language_study.verdicts) > 5
     assert [each.to_dict() for each in language_sweep.verdicts] == [each.to_dict() for each in language_study.verdicts]
+
+
+def test_its_report_asks_what_a_sweep_asks(swept, language_sweep):
+    for made, what in ((swept, "a classifier"), (language_sweep, "a language model")):
+        view = View(made.plan, made.results, made.verdicts, made.doses)
+        asked = family_of(made.recipe).question(view)
+        steps = made.recipe.trajectory.steps
+        assert f"Here checkpoints of {what} were given, of up to {steps:,} steps, with 2 seeds. From models" in asked
+        assert "all else is the same, and stages are compared seed by seed. UA" in asked
+        assert family_of(made.recipe).later == "later stage"
 
 
 def test_its_report_is_written_again_from_the_kept_tokens_and_tokenizer(language_sweep, monkeypatch):
