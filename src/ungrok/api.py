@@ -151,6 +151,7 @@ def sweep(
     methods: Sequence[str | Unlearner | Mapping[str, Any]] = ("gradient_ascent", "neggrad_plus", "scrub"),
     oracle: Any = None,
     model: nn.Module | Callable[[], nn.Module] | None = None,
+    tokenizer: Any = None,
     stages: Sequence[str | int] | None = None,
     seeds: Iterable[int] | None = None,
     out: str | Path = "sweep",
@@ -167,15 +168,16 @@ def sweep(
             (``.safetensors``, or state dicts of ``torch.save``), of a Trainer's ``checkpoint-*`` folders, or of a Recorder.
         forget: Training examples to be forgotten: tensors ``(inputs, targets)`` of shapes (n, ...) and (n,), a Dataset of such pairs, or a
             DataLoader or list of batches of them. A third part, int64 of shape (n,), holds the identities of the examples, which then
-            stand in that order.
+            stand in that order. Of a causal language model: dicts with ``input_ids`` and ``labels``, of one example or of a batch.
         retain: All other training examples.
         test: Examples that training never saw.
         validation: Others, on which transitions are read and learning rates chosen; without it a random half of ``test``.
-        methods: Names, objects such as ``ungrok.SCRUB(lr=0.01, updates=50)``, or entries as in a recipe. The learning rate of a method that
-            is given by its name is searched for.
+        methods: Names, whose learning rate is searched for, objects such as ``ungrok.SCRUB(lr=0.01, updates=50)``, or entries as in a recipe.
         oracle: Like ``checkpoints``, of a training that never saw ``forget``, at the same steps; a function is called with the seed when all
             else has been tried. Without one, what needs it is absent.
-        model: Where checkpoints are weights alone: a model of their shape, or a function without arguments that makes a fresh one.
+        model: Where checkpoints are weights alone: a model of their shape, or a function without arguments that makes a fresh one; by default
+            the causal language model of transformers beside the first of them.
+        tokenizer: That of a language model; by default the one that lies there.
         stages: What is compared, the first with each other one: steps, or names of stages. By default ``pre_grok`` and ``grokked`` or, where no
             run transitions, the first and the last step after 0.
         seeds: Of the runs. Words need six; without seeds there is one run, called seed 0.
@@ -193,7 +195,9 @@ def sweep(
     from ungrok.report import write_report
     from ungrok.study.sweep import Sweep, run_sweep
 
-    asked = Sweep(checkpoints, forget, retain, test, validation, methods, oracle, model, stages, seeds, settings)
+    asked = Sweep(
+        checkpoints, forget, retain, test, validation, methods, oracle, model, tokenizer, stages, seeds, settings
+    )
     made = run_sweep(asked, Path(out).expanduser(), say)
     write_report(made.path, made.plan, made.results, made.verdicts, made.provenance, made.doses)
     return made

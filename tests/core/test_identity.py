@@ -1,6 +1,9 @@
 """Hashes of training examples."""
 
 import hashlib
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -17,6 +20,18 @@ def test_keys_are_hashed_one_by_one():
     known = [hashlib.sha256(key).hexdigest() for key in (b"anna", b"7")]
     assert identity_of(["anna", 7]) == known
     assert identity_of(torch.tensor([7])) == known[1:]
+
+
+def test_a_set_of_keys_has_one_identity_whatever_the_seed_of_pythons_hashes():
+    names = ["anna", "bo", "cy", "di", "ed", "flo", 7]
+    code = f"from ungrok.core.identity import identity_of; print(*identity_of(set({names})), *identity_of(frozenset({names})))"
+    known = sorted(hashlib.sha256(str(name).encode()).hexdigest() for name in names)
+    for seed in ("1", "2"):
+        run = [sys.executable, "-c", code]
+        said = subprocess.run(
+            run, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        )
+        assert said.stdout.split() == known + known
 
 
 def test_contents_are_the_same_in_any_order_and_any_form():

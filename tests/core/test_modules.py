@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
 from ungrok.core.errors import NotApplicable
-from ungrok.core.modules import accepted, bare, core, duplicate, named
+from ungrok.core.modules import accepted, bare, core, duplicate, named, sharding
 
 X = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
 
@@ -32,6 +32,41 @@ def test_the_bare_module_stands_under_any_wrapper(wrap):
     model = nn.Linear(4, 3)
     assert bare(wrap(model)) is model
     assert named(wrap(model)) == accepted(wrap(model)) == {"input"}
+
+
+class FullyShardedDataParallel(nn.Sequential):
+    """Stands for the wrapper of that name, which needs several processes."""
+
+
+def partitioned():
+    """Return a model whose weight looks as DeepSpeed ZeRO-3 leaves it."""
+    model = nn.Linear(4, 3)
+    model.weight = nn.Parameter(torch.empty(0))
+    model.weight.ds_id = 0
+    return model
+
+
+@pytest.fixture
+def alone():
+    """Be the only process of a group."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield torch.distributed.device_mesh.init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+def test_what_shards_a_model_is_named(alone):
+    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor import distribute_module
+
+    whole = nn.Sequential(nn.Linear(4, 3))
+    assert [sharding(model) for model in (whole, nn.DataParallel(whole), partitioned())] == [
+        None,
+        None,
+        "DeepSpeed ZeRO-3",
+    ]
+    assert sharding(nn.Sequential(FullyShardedDataParallel(whole))) == "FSDP"
+    assert sharding(nn.Sequential(fully_shard(nn.Linear(4, 3), mesh=alone))) == "FSDP"
+    assert sharding(nn.Sequential(distribute_module(nn.Linear(4, 3), alone))) == "DTensor"
 
 
 class Adapted(nn.Module):

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from ungrok.core import pretrained
 from ungrok.core.errors import RecipeError
-from ungrok.core.pretrained import check_model, open_model, open_tokenizer, refusing
+from ungrok.core.pretrained import check_model, open_model, open_tokenizer, refusing, tokenizer_in
 
 WEIGHTS, Q_PROJ = "model.safetensors", "model.layers.0.self_attn.q_proj.weight"
 TEMPLATE = "{% for turn in messages %}<{{ turn['role'] }}>{{ turn['content'] }}{% endfor %}"
@@ -344,3 +344,10 @@ def test_mutations_of_a_gguf_are_opened_or_refused(good, tmp_path_factory, chang
         assert "m.gguf" in refusal
     else:
         assert all(torch.isfinite(weight).all() for weight in model.state_dict().values())
+
+
+def test_a_folder_without_the_files_of_a_tokenizer_has_none(folder):
+    assert tokenizer_in(folder).get_vocab() == open_tokenizer(str(folder)).get_vocab()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink(missing_ok=True)
+    assert tokenizer_in(folder) is None

@@ -49,6 +49,34 @@ def test_folders_of_a_trainer(tmp_path):
     assert step_files(tmp_path, "checkpoints") == {500: new, 1000: old}
 
 
+def test_the_weights_of_a_large_model_lie_in_several_files_of_a_folder(tmp_path):
+    folder, state = tmp_path / "checkpoint-7", network().state_dict()
+    folder.mkdir()
+    for number, name in enumerate(state):
+        save_tensors(folder / f"part-{number}.safetensors", {name: state[name]})
+    index = folder / "model.safetensors.index.json"
+    index.write_text(
+        json.dumps({"weight_map": {name: f"part-{number}.safetensors" for number, name in enumerate(state)}})
+    )
+    assert step_files(tmp_path, "checkpoints") == {7: index}
+    read = read_weights(index, "checkpoints")
+    assert {name: value.tolist() for name, value in read.items()} == {
+        name: value.tolist() for name, value in state.items()
+    }
+    for broken in ("{}", "[1]", "{"):
+        index.write_text(broken)
+        with pytest.raises(RecipeError, match=r"checkpoints: '.*index\.json' cannot be read"):
+            read_weights(index, "checkpoints")
+
+
+def test_adapters_alone_are_refused(tmp_path):
+    touch(tmp_path / "checkpoint-7" / "adapter_config.json", tmp_path / "checkpoint-7" / "adapter_model.safetensors")
+    with pytest.raises(
+        RecipeError, match=r"'.*checkpoint-7' holds adapters alone; save the merged weights, model\.merge_and_unload"
+    ):
+        step_files(tmp_path, "checkpoints")
+
+
 @pytest.mark.parametrize(("written", "refused"), [({"format": 1}, False), ({"format": 2}, True), ([], True)])
 def test_the_folder_of_a_recorder(tmp_path, written, refused):
     touch(tmp_path / "step-00000700.safetensors")
@@ -78,7 +106,7 @@ def test_two_files_of_one_step_and_a_folder_of_none_are_refused(tmp_path):
 def test_a_state_dict_is_found_where_it_stands(tmp_path, wrap, prefix):
     model = network()
     torch.save(wrap({prefix + name: value for name, value in model.state_dict().items()}), tmp_path / "m.pt")
-    state = state_in(read_weights(tmp_path / "m.pt", "--model"), {"weight", "bias"})
+    state = state_in(read_weights(tmp_path / "m.pt", "--model"), {"weight", "bias"}, "m.pt")
     whole = fitting(network(), state, "m.pt")
     assert {name: value.tolist() for name, value in whole.items()} == {
         name: value.tolist() for name, value in model.state_dict().items()
@@ -87,7 +115,53 @@ def test_a_state_dict_is_found_where_it_stands(tmp_path, wrap, prefix):
 
 def test_the_names_of_a_models_own_parts_are_kept():
     state = {"module.weight": torch.ones(1)}
-    assert state_in(state, {"module.weight"}) == state
+    assert state_in(state, {"module.weight"}, "m.pt") == state
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_of_two_state_dicts_of_the_model_none_is_taken_unasked(tmp_path, prefix):
+    model, average = network().state_dict(), network().state_dict()
+    content = {"ema": {prefix + name: value for name, value in average.items()}, "step": 3, "model": model}
+    words = r"m\.pt: holds weights of the model under 'ema' and under 'model'; `ungrok convert FILE --key ema` writes those alone"
+    with pytest.raises(RecipeError, match=words) as caught:
+        state_in(content, {"weight", "bias"}, "m.pt")
+    assert "\n" not in str(caught.value)
+    torch.save(content, tmp_path / "m.pt")
+    with pytest.raises(
+        RecipeError, match=r"'.*m\.pt' holds weights under 'ema' and under 'model'; name one with --key"
+    ):
+        convert(tmp_path / "m.pt", tmp_path / "out.safetensors")
+    for key, state in (("model", model), ("ema", content["ema"])):
+        convert(tmp_path / "m.pt", tmp_path / "out.safetensors", key)
+        chosen = load_tensors(tmp_path / "out.safetensors")
+        assert {name: value.tolist() for name, value in chosen.items()} == {
+            name: value.tolist() for name, value in state.items()
+        }
+    for key, words in (("emma", r"--key: 'emma' is not in .*; allowed: ema, model.*'ema'"), ("step", "--key: 'step'")):
+        with pytest.raises(RecipeError, match=words):
+            convert(tmp_path / "m.pt", tmp_path / "out.safetensors", key)
+
+
+def test_the_same_weights_under_two_names_are_one():
+    state = network().state_dict()
+    content = {
+        "model": state,
+        "best": {name: value.clone() for name, value in state.items()},
+        "head": {"bias": state["bias"]},
+    }
+    assert state_in(content, {"weight", "bias"}, "m.pt") == state
+
+
+def test_converting_what_holds_tensors_alone_runs_no_code(tmp_path, monkeypatch):
+    torch.save({"model": network().state_dict()}, tmp_path / "m.pt")
+    load = torch.load
+    monkeypatch.setattr(
+        torch,
+        "load",
+        lambda *given, weights_only, **more: load(*given, weights_only=True, **more) if weights_only else 1 / 0,
+    )
+    convert(tmp_path / "m.pt", tmp_path / "out.safetensors")
+    assert load_tensors(tmp_path / "out.safetensors").keys() == {"weight", "bias"}
 
 
 def test_a_pickled_object_is_refused_in_one_sentence_that_names_the_way_out(tmp_path):
@@ -142,5 +216,5 @@ def test_tied_weights_may_stand_once(tmp_path):
     model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
     model[1].weight = model[0].weight
     save_tensors(tmp_path / "m.safetensors", {"0.weight": model[0].weight})
-    state = state_in(read_weights(tmp_path / "m.safetensors", "k"), {*model.state_dict()})
+    state = state_in(read_weights(tmp_path / "m.safetensors", "k"), {*model.state_dict()}, "m")
     assert fitting(model, state, "m").keys() == {"0.weight", "1.weight"}

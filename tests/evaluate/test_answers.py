@@ -72,6 +72,13 @@ def test_what_the_logs_of_one_model_say():
     assert set(said(only, "")) == {"ROUGE_forget", "ROUGE1_forget", "fluency_forget", "truth_ratio_forget", "R_forget"}
 
 
+def test_without_wrong_answers_there_are_no_truth_ratios():
+    plain = logs(0.0)[FILES["forget"]] | {"average_perturb_loss": {"0": [], "1": []}}
+    asked = Questioned({FILES["forget"]: plain}, {})
+    assert set(said(asked.logs, "")) == {"ROUGE_forget", "ROUGE1_forget", "fluency_forget"}
+    assert set(beside(asked, asked)) == {"oracle_ROUGE_forget", "oracle_ROUGE1_forget", "oracle_fluency_forget"}
+
+
 def test_two_models_beside_each_other():
     row = beside(MODEL, ORACLE)
     assert row.items() >= said(ORACLE.logs, "oracle_").items()

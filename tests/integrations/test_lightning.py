@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     lightning = pytest.importorskip("pytorch_lightning")
 
+from ungrok.core.errors import RecipeError
 from ungrok.integrations.lightning import RecorderCallback
 from ungrok.train.recorder import Recorder, checkpoints, load_weights, rows
 
@@ -108,3 +110,14 @@ def test_a_run_that_is_resumed_records_the_same_path(tmp_path):
     )
     assert rows(tmp_path / "resumed") == rows(tmp_path / "whole")
     assert list(checkpoints(tmp_path / "resumed")) == list(checkpoints(tmp_path / "whole"))
+
+
+def test_sharded_weights_are_refused_in_every_process(tmp_path):
+    callback, wrapped = RecorderCallback(tmp_path / "run"), nn.Sequential(Module())
+    wrapped[0].out.weight.ds_id = 0  # as DeepSpeed ZeRO-3 marks it
+    for first in (True, False):
+        there = SimpleNamespace(is_global_zero=first, global_step=0, strategy=SimpleNamespace(model=wrapped))
+        with pytest.raises(
+            RecipeError, match=r"model: its weights are in parts, one for each process \(DeepSpeed ZeRO-3\)"
+        ):
+            callback.on_train_start(there, Module())

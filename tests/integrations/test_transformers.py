@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 pytest.importorskip("transformers")
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
+from ungrok.core.errors import RecipeError
 from ungrok.integrations.transformers import RecorderCallback
 from ungrok.train.recorder import Recorder, checkpoints, load_weights, rows
 
@@ -99,6 +100,19 @@ def test_a_run_that_is_resumed_records_the_same_path(tmp_path):
     again.train(resume_from_checkpoint=str(tmp_path / "resumed" / "trainer" / "checkpoint-16"))
     assert rows(path) == before == rows(tmp_path / "whole" / "run")
     assert list(checkpoints(path)) == list(checkpoints(tmp_path / "whole" / "run")) == [0, 10, 12, 15, 18, 22, 24]
+
+
+def test_sharded_weights_are_refused_in_every_process(tmp_path):
+    callback, model = RecorderCallback(tmp_path / "run"), Net()
+    model.out.weight.ds_id = 0  # as DeepSpeed ZeRO-3 marks it
+    for first in (True, False):
+        state = TrainerState(is_world_process_zero=first)
+        with pytest.raises(
+            RecipeError, match=r"model: its weights are in parts, one for each process \(DeepSpeed ZeRO-3\)"
+        ):
+            callback.on_train_begin(
+                TrainingArguments(str(tmp_path / "t"), use_cpu=True), state, TrainerControl(), model=model
+            )
 
 
 def test_the_best_weights_that_a_trainer_ends_with_are_not_taken_for_the_last(tmp_path):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from ungrok.core.errors import RecipeError
+from ungrok.report.families import family_of
+from ungrok.report.view import View
 from ungrok.study.jobs import Trained
 from ungrok.study.jobs.trained import again, forget_split, trajectory_of
 from ungrok.study.loading import load
@@ -110,6 +114,30 @@ def test_the_same_call_runs_nothing_again(runs, swept):
     assert f"0 jobs ran, {len(swept.plan.jobs)} were finished already" in said
 
 
+class Doubled(nn.Sequential):
+    """A model of equal layers that computes something else."""
+
+    def _get_name(self):
+        return "Sequential"
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def test_another_forward_pass_with_the_same_weights_is_another_sweep(tmp_path):
+    files = {step: {"0.weight": untrained(step).weight.detach(), "0.bias": torch.zeros(2)} for step in (10, 20)}
+    losses = []
+    for model, ran in ((nn.Sequential, True), (nn.Sequential, False), (Doubled, True)):
+        said = []
+        asked = small(checkpoints=files, model=model(nn.Linear(4, 2)), validation=(X[40:], Y[40:]))
+        made = run_sweep(asked, tmp_path / "mine", said.append)
+        assert (f"0 jobs ran, {len(made.plan.jobs)} were finished already" not in said) == ran
+        losses += made.results.curves["test_loss"].tolist()[1:]
+    logits = X[40:] @ files[20]["0.weight"].T
+    once, twice = (nn.functional.cross_entropy(factor * logits, Y[40:]).item() for factor in (1, 2))
+    assert losses == pytest.approx([once, once, twice])
+
+
 X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
 
@@ -201,3 +229,144 @@ def test_one_training_does_not_count_as_several_or_as_its_own_oracle(tmp_path):
     for asked in (small(checkpoints=models, seeds=[0, 1]), small(checkpoints=models, oracle=dict(models))):
         with pytest.raises(RecipeError, match="the same models were given twice"):
             run_sweep(asked, tmp_path / "out")
+
+
+TEXT = [
+    "base=null", "analyze=[]", "probe={retain: 5, new_tokens: 4}", "noise_seeds=0", "stages=[step-8, final]",
+    "forget=[{kind: last, fraction: 0.5}]",
+    "unlearn=[{kind: gradient_difference, lr: 1.0e-2, updates: 3}, {kind: preference_optimization, lr: 1.0e-2, updates: 2}]",
+    "claims={compare: [[step-8, final]], targets: [0.01, oracle]}",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def language_study(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study") / "text"
+    return run_study(load(str(TINY.with_name("tiny-text.yaml")), TEXT), out, workers=0)
+
+
+def saved(folder, by_step, tokenizer):
+    """Save models as a Trainer does."""
+    for step, model in by_step.items():
+        model.save_pretrained(folder / f"checkpoint-{step}")
+        tokenizer.save_pretrained(folder / f"checkpoint-{step}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def language_sweep(language_study, tmp_path_factory):
+    folder, plan = tmp_path_factory.mktemp("trainer"), language_study.plan
+    data = language_study.store.open(plan.trajectories["base", 0], Trained).spec.data()
+    asked = torch.arange(20, 40)
+    train = replace(data.train, others=data.others)
+    sets = {
+        "forget": train.of(asked),
+        "retain": train.of(torch.arange(20)),
+        "validation": data.validation,
+        "test": data.test,
+    }
+    keys = {
+        name: {seed: key for (_, seed, *_), key in found.items()}
+        for name, found in (("checkpoints", plan.trajectories), ("oracle", plan.oracles))
+    }
+    keys["oracle"] = {seed: plan.jobs[key].inputs["trajectory"] for seed, key in keys["oracle"].items()}
+    runs = {
+        name: {
+            seed: saved(folder / f"{name}{seed}", models(language_study, key), data.tokenizer)
+            for seed, key in of.items()
+        }
+        for name, of in keys.items()
+    }
+    settings = {
+        "trajectory": {"batch_size": 10},
+        "batches": {"forget": 4, "retain": 4, "validation": 8},
+        "forget": [{"kind": "given", "name": "last-0.5"}],
+        "claims": {"targets": [0.01, "oracle"]},
+        "probe": {"retain": 5, "new_tokens": 4},
+    }
+    given = Sweep(
+        **{name: lambda seed, of=of: of[seed] for name, of in runs.items()},
+        **{name: [part.batch(index) for index in torch.arange(len(part)).split(7)] for name, part in sets.items()},
+        methods=language_study.recipe.unlearn,
+        stages=["step-8", "final"],
+        seeds=[0, 1],
+        settings=settings,
+    )
+    return run_sweep(given, folder / "out" / "mine")
+
+
+def test_a_sweep_over_the_checkpoints_of_a_language_model_has_the_tables_of_its_study(language_study, language_sweep):
+    assert language_sweep.recipe.problem.family == "language"
+    for name in ("rows", "oracles", "transitions", "curves"):
+        ours, theirs = (getattr(made.results, name) for made in (language_sweep, language_study))
+        assert len(theirs)
+        pd.testing.assert_frame_equal(ours, theirs)
+    assert {"UA", "oracle_UA", "ES_forget", "probability_retain"} <= {*language_sweep.results.rows}
+
+
+def test_its_models_are_asked_what_those_of_the_study_are_asked(language_study, language_sweep):
+    ours, theirs = (made.results.audits for made in (language_sweep, language_study))
+    same = [
+        "seed",
+        "stage",
+        "method",
+        "ROUGE_forget",
+        "ROUGE_retain",
+        "fluency_forget",
+        "oracle_ROUGE_forget",
+        "ES_forget",
+    ]
+    assert len(theirs) == 8
+    pd.testing.assert_frame_equal(ours[same], theirs[same])
+    held_out = {"min_k_auc", "zlib_auc", "reference_auc", "privleak"}
+    assert held_out <= {*ours}
+    assert not {"utility", "forget_quality", "truth_ratio_forget"} & {*ours}
+
+
+def test_and_its_verdicts(language_study, language_sweep):
+    assert len(language_study.verdicts) > 5
+    assert [each.to_dict() for each in language_sweep.verdicts] == [each.to_dict() for each in language_study.verdicts]
+
+
+def test_its_report_asks_what_a_sweep_asks(swept, language_sweep):
+    for made, what in ((swept, "a classifier"), (language_sweep, "a language model")):
+        view = View(made.plan, made.results, made.verdicts, made.doses)
+        asked = family_of(made.recipe).question(view)
+        steps = made.recipe.trajectory.steps
+        assert f"Here checkpoints of {what} were given, of up to {steps:,} steps, with 2 seeds. From models" in asked
+        assert "all else is the same, and stages are compared seed by seed. UA" in asked
+        assert family_of(made.recipe).later == "later stage"
+
+
+def test_its_report_is_written_again_from_the_kept_tokens_and_tokenizer(language_sweep, monkeypatch):
+    monkeypatch.setattr("ungrok.models.given._makers", {})
+    monkeypatch.setattr("ungrok.train.given._known", {})
+    again = reopened(language_sweep.path)
+    assert [each.to_dict() for each in again.verdicts] == [each.to_dict() for each in language_sweep.verdicts]
+
+
+class Language(nn.Module):
+    """A language model of one's own: logits that hang on the token before."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.Embedding(5, 5)
+
+    def forward(self, input_ids, attention_mask):
+        return self.rows(input_ids)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "words"),
+    [
+        (None, "tokenizer: is missing, and none lies beside the checkpoints; a language model needs its own"),
+        ("gpt2", "tokenizer: is a str; allowed: a tokenizer of transformers"),
+    ],
+)
+def test_a_language_model_needs_its_tokenizer(tmp_path, tokenizer, words):
+    tokens = torch.ones(2, 3, dtype=torch.int64)
+    batches = [{"input_ids": tokens, "attention_mask": tokens, "labels": tokens}]
+    sets = dict.fromkeys(("forget", "retain", "test"), batches)
+    asked = small(checkpoints={1: Language(), 2: Language()}, tokenizer=tokenizer, **sets)
+    with pytest.raises(RecipeError, match=words):
+        run_sweep(asked, tmp_path / "mine")

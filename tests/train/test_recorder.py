@@ -125,6 +125,15 @@ def test_weights_of_another_model_or_no_weights_are_refused(tmp_path):
 CURVE = [(10, 0.5, 0.1), (20, 1.0, 0.1), (40, 1.0, 0.95), (80, 1.0, 0.92), (160, 1.0, 0.99), (320, 1.0, 0.99)]
 
 
+def test_weights_that_are_sharded_are_refused_in_one_sentence(tmp_path):
+    model = nn.Linear(2, 1)
+    model.weight.ds_id = 0  # as DeepSpeed ZeRO-3 marks it
+    said = r"^model: its weights are in parts, one for each process \(DeepSpeed ZeRO-3\), and a Recorder keeps whole ones; .*gathered weights$"
+    with pytest.raises(RecipeError, match=said):
+        Recorder(tmp_path).step(model, 0)
+    assert not checkpoints(tmp_path)
+
+
 @pytest.mark.parametrize(("stop", "left"), [(True, 160), (False, 320)])
 def test_a_loop_stops_after_a_sustained_transition(tmp_path, stop, left):
     recorder = Recorder(tmp_path, every=1000, stop=stop)

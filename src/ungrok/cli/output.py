@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ungrok.study.folder import StudyFolder
 
 
 def say(text: str) -> None:
     """Print one line for the user on standard error."""
     typer.echo(text, err=True)
+
+
+def tracked(made: StudyFolder, names: Sequence[str] | None) -> None:
+    """Write a study to the trackers that were named."""
+    if names:
+        from ungrok.report.tracking import track
+
+        track(made, names, say)
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] | None = None) -> None:

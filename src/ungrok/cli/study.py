@@ -21,7 +21,7 @@ from ungrok.cli.options import (
     load_recipe,
     study_folder,
 )
-from ungrok.cli.output import say
+from ungrok.cli.output import say, tracked
 from ungrok.core.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -87,16 +87,8 @@ def _run(
 
     made = run_study(content, out, store, workers=workers, scheduler=scheduler, dashboard=dashboard, say=say)
     page = _reported(made)
-    _track(made, track)
+    tracked(made, track)
     typer.echo(page)
-
-
-def _track(made: StudyFolder, names: list[str] | None) -> None:
-    """Write a study to the trackers that were named."""
-    if names:
-        from ungrok.report.tracking import track
-
-        track(made, names, say)
 
 
 @contextmanager
@@ -228,5 +220,5 @@ def report(
 
         made = reopened(folder, store, say)
         page = _reported(made)
-    _track(made, track)
+    tracked(made, track)
     typer.echo(page)

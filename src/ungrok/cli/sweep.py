@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ungrok.cli.options import OutDir, nameable, writable
-from ungrok.cli.output import say
+from ungrok.cli.options import OutDir, Track, nameable, writable
+from ungrok.cli.output import say, tracked
 from ungrok.core.errors import RecipeError, listed, nearest, shown
 
 SEED = "{seed}"
@@ -33,6 +33,7 @@ def sweep(
     method: Annotated[list[str] | None, typer.Option(help="Name of a method; may be given several times.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, max=1000, help="Number of runs, seeds 0, 1, …")] = None,
     out: OutDir = None,
+    track: Track = None,
 ) -> None:
     """Run a study of checkpoints of your own and write its report.
 
@@ -54,6 +55,7 @@ def sweep(
     else:
         given["checkpoints"] = folder
     made = api.sweep(**given, out=out or Path("runs") / "sweep", say=say)
+    tracked(made, track)
     typer.echo(made.path / "report" / "index.html")
 
 
@@ -74,19 +76,27 @@ def _given(name: str) -> dict[str, Any]:
 
 
 def convert(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", callback=nameable, help="Written by torch.save; you trust it.")
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", callback=nameable, help="Written by torch.save; you trust them.")
     ],
+    key: Annotated[
+        str | None,
+        typer.Option(help="The part that holds the weights, where there are several, as ema beside model."),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(callback=nameable, help="Where the weights go; default: FILE with .safetensors.")
+        Path | None,
+        typer.Option(callback=nameable, help="Where the weights of one FILE go; default: FILE with .safetensors."),
     ] = None,
 ) -> None:
-    """Write the weights in a pickled file as safetensors.
+    """Write the weights in pickled files as safetensors.
 
-    Unpickling runs whatever code the file holds: do it only with files of people you trust.
+    Where a file holds more than tensors, this runs whatever code is in it: do it only with files of people you trust.
     """
-    target = writable(out or file.with_suffix(".safetensors"), "--out")
+    if out is not None and len(files) > 1:
+        raise RecipeError(f"--out: names one file, and {len(files)} are to be written; leave it out")
+    targets = [writable(out or file.with_suffix(".safetensors"), "--out") for file in files]
     from ungrok.core.weight_files import convert as write
 
-    write(file, target)
-    typer.echo(target)
+    for file, target in zip(files, targets, strict=True):
+        write(file, target, key)
+        typer.echo(target)

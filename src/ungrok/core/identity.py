@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ def identity_of(examples: Any) -> dict[str, Any] | list[str]:
             of examples, or a tuple of tensors with one row for each example, ``(X, y)``.
 
     Returns:
-        For keys the SHA-256 of each, written as text in UTF-8, in the order given. For contents ``{"count": n, "sha256": ...}``,
+        For keys the SHA-256 of each, written as text in UTF-8, in the order given; those of a set, which has none, sorted. For contents ``{"count": n, "sha256": ...}``,
         which is the same in whatever order the examples come.
 
     Raises:
@@ -38,7 +38,8 @@ def identity_of(examples: Any) -> dict[str, Any] | list[str]:
         if not keys and not each:
             raise RecipeError("there are none")
     if keys:
-        return [hashlib.sha256(key.encode()).hexdigest() for key in keys]
+        hashed = [hashlib.sha256(key.encode()).hexdigest() for key in keys]
+        return sorted(hashed) if isinstance(examples, Set) else hashed
     return {"count": len(each), "sha256": hashlib.sha256(b"".join(each)).hexdigest()}
 
 
@@ -46,7 +47,7 @@ def _keys(examples: Any) -> Iterator[str]:
     """Yield keys as text; nothing where the examples are no keys."""
     if isinstance(examples, Tensor | np.ndarray) and examples.ndim == 1:
         examples = examples.tolist()
-    whole = isinstance(examples, list | tuple | range | set | frozenset)
+    whole = isinstance(examples, list | tuple | range | Set)
     if whole and all(isinstance(key, str | int) for key in examples):
         yield from map(str, examples)
 

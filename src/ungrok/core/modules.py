@@ -30,6 +30,17 @@ def bare(model: nn.Module) -> nn.Module:
         model = inner
 
 
+def sharding(model: nn.Module) -> str | None:
+    """Return what has cut a model's weights into parts, one for each process; None where every process holds them whole."""
+    kinds = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
+    if kinds & {"FullyShardedDataParallel", "FSDPModule"}:
+        return "FSDP"
+    parameters = [*model.parameters()]
+    if any(hasattr(parameter, "ds_id") for parameter in parameters):  # what DeepSpeed marks its parameters with
+        return "DeepSpeed ZeRO-3"
+    return "DTensor" if any(type(parameter.data).__name__ == "DTensor" for parameter in parameters) else None
+
+
 def accepted(model: nn.Module) -> frozenset[str] | None:
     """Return the names that a model's forward pass takes, decided under any wrapper; None where it takes any name."""
     parameters = _parameters(model)

@@ -258,3 +258,9 @@ def open_tokenizer(name: str, file: str | None = None) -> Any:
             what = f"problem.tokenizer: {folder / 'tokenizer_config.json'} does not fit tokenizer.json beside it"
     with _quiet(), refusing(what):
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False, **({"gguf_file": file} if file else {}))
+
+
+def tokenizer_in(folder: Path) -> Any:
+    """Return the tokenizer in a folder, None where there is none."""
+    there = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
+    return open_tokenizer(str(folder)) if there else None

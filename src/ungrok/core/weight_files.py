@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ungrok.core.errors import RecipeError, StoreError, first_line, shown_file
+from ungrok.core.errors import RecipeError, StoreError, first_line, listed, nearest, shown, shown_file
 from ungrok.core.files import load_tensors, save_tensors
 from ungrok.core.weights import whole
 
@@ -20,8 +20,14 @@ PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 """How the names of files end that ``torch.save`` wrote."""
 
 SAFE = ".safetensors"
-IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
+INDEX = "model.safetensors.index.json"
+"""The file that says in which of several files each weight of a large model lies."""
+
+IN_FOLDER = ("model.safetensors", INDEX, "pytorch_model.bin")
 """Files of weights in a ``checkpoint-*`` folder of a Trainer."""
+
+ADAPTERS = "adapter_config.json"
+"""What lies in such a folder where only adapters of peft were trained."""
 
 FORMAT = 1
 """The format of a Recorder's folder that is understood."""
@@ -37,7 +43,7 @@ def step_files(folder: Path, key: str) -> dict[int, Path]:
     with a number in their names. All else is passed over, and so is a file beside which its conversion lies.
 
     Raises:
-        RecipeError: If there are none, two of one step, or a Recorder's folder of another format.
+        RecipeError: If there are none, two of one step, adapters alone, or a Recorder's folder of another format.
 
     """
     _check_recorder(folder, key)
@@ -45,8 +51,12 @@ def step_files(folder: Path, key: str) -> dict[int, Path]:
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         inside = next((entry / name for name in IN_FOLDER if (entry / name).is_file()), entry)
         numbers = re.findall(r"\d+", entry.stem if entry.is_file() else entry.name)
+        if numbers and inside == entry and (entry / ADAPTERS).is_file():
+            raise RecipeError(
+                f"{key}: {shown_file(entry)} holds adapters alone; save the merged weights, model.merge_and_unload()"
+            )
         converted = inside.suffix in PICKLED and inside.with_suffix(SAFE).is_file()
-        if not numbers or converted or inside.suffix not in (SAFE, *PICKLED):
+        if not numbers or converted or not (inside.name == INDEX or inside.suffix in (SAFE, *PICKLED)):
             continue
         step = int(numbers[-1])
         if step in found:
@@ -85,6 +95,9 @@ def read_weights(file: Path, key: str) -> Mapping[str, Any]:
 
     """
     try:
+        if file.name == INDEX:
+            parts = sorted({*json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()})
+            return {name: value for part in parts for name, value in load_tensors(file.with_name(part)).items()}
         if file.suffix not in PICKLED:
             return load_tensors(file)
         content = torch.load(file, map_location="cpu", weights_only=True)
@@ -95,29 +108,58 @@ def read_weights(file: Path, key: str) -> Mapping[str, Any]:
         ) from None
     except StoreError as error:
         raise RecipeError(f"{key}: {shown_file(file)} cannot be read as safetensors ({first_line(error)})") from None
-    except (OSError, RuntimeError, EOFError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise RecipeError(f"{key}: {shown_file(file)} cannot be read ({first_line(error)})") from None
     if not isinstance(content, Mapping):
         raise RecipeError(f"{key}: {shown_file(file)} holds a {type(content).__name__}; allowed: a state dict")
     return content
 
 
-def state_in(content: Mapping[str, Any], names: set[str]) -> dict[str, Tensor]:
+def state_in(content: Mapping[str, Any], names: set[str], where: str) -> dict[str, Tensor]:
     """Return the state dict in the content of a file: the content itself, or the part of it with most of a model's names.
 
     Args:
         content: Of :func:`read_weights`; the state dict may stand under any name, beside that of an optimizer for instance, and have
             the names of a model under ``torch.compile`` or ``nn.DataParallel``.
         names: Of the model's weights.
+        where: Names the file in messages.
+
+    Raises:
+        RecipeError: If several parts have as many of the names, and other values, as the average of weights has beside the weights.
 
     """
-    states = [_tensors(part) for part in (content, *content.values()) if isinstance(part, Mapping)]
-    states += [{WRAPPED.sub("", name): value for name, value in state.items()} for state in states]
-    return max(states, key=lambda state: len(names & state.keys()))
+    states = _states(content)
+    plain = {key: {WRAPPED.sub("", name): value for name, value in state.items()} for key, state in states.items()}
+    fits = {key: max((state, plain[key]), key=lambda one: len(names & one.keys())) for key, state in states.items()}
+    most = max(len(names & state.keys()) for state in fits.values())
+    best = [key for key, state in fits.items() if len(names & state.keys()) == most]
+    other = [key for key in best[1:] if most and not _equal(fits[best[0]], fits[key], names)]
+    if other:
+        raise RecipeError(
+            f"{where}: holds weights of the model {_under(best[0])} and {_under(other[0])}; `ungrok convert FILE --key "
+            f"{best[0] or other[0]}` writes those alone, and Python takes a state dict in the file's place"
+        )
+    return fits[best[0]]
+
+
+def _states(content: Mapping[Any, Any]) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors of a file by the name of the part where they stand; those of no part under no name."""
+    parts = {str(key): part for key, part in content.items() if isinstance(part, Mapping)}
+    return {key: _tensors(part) for key, part in ({"": content} | parts).items()}
 
 
 def _tensors(state: Mapping[Any, Any]) -> dict[str, Tensor]:
     return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor], names: set[str]) -> bool:
+    """Return whether two state dicts have the same of some names, and the same values there."""
+    shared = names & one.keys()
+    return shared == names & other.keys() and all(torch.equal(one[name], other[name]) for name in shared)
+
+
+def _under(key: str) -> str:
+    return f"under {key!r}" if key else "by themselves"
 
 
 def fitting(model: nn.Module, weights: dict[str, Tensor], where: str, of: str = "the model") -> dict[str, Tensor]:
@@ -156,27 +198,48 @@ def fitting(model: nn.Module, weights: dict[str, Tensor], where: str, of: str = 
     return weights
 
 
-def convert(file: Path, out: Path) -> None:
-    """Write the weights in a file that ``torch.save`` wrote as safetensors; this runs whatever code the file holds.
+def convert(file: Path, out: Path, key: str | None = None) -> None:
+    """Write the weights in a file that ``torch.save`` wrote as safetensors.
+
+    Where the file holds more than tensors, this runs whatever code is in it.
 
     Args:
         file: A module or a mapping, of a source that the caller trusts.
         out: The new file.
+        key: The part of the mapping that holds them; where None, the largest one.
 
     Raises:
-        RecipeError: If it cannot be read, or holds no weights.
+        RecipeError: If it cannot be read, holds no weights, or the largest part is not the only one of its size.
 
     """
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=False)
-    except Exception as error:  # whatever unpickling a user's classes raises
-        raise RecipeError(f"{shown_file(file)} cannot be read ({first_line(error)})") from error
+    content = _loaded(file)
     content = content.state_dict() if isinstance(content, nn.Module) else content
-    parts = [content, *content.values()] if isinstance(content, Mapping) else []
-    states = [part.state_dict() if isinstance(part, nn.Module) else part for part in parts]
-    weights = max((_tensors(state) for state in states if isinstance(state, Mapping)), key=len, default={})
-    if not weights:
+    if isinstance(content, Mapping):
+        content = {name: part.state_dict() if isinstance(part, nn.Module) else part for name, part in content.items()}
+    states = {name: state for name, state in _states(content).items() if state} if isinstance(content, Mapping) else {}
+    if not states:
         raise RecipeError(
             f"{shown_file(file)} holds no weights; allowed: a module or its state dict, alone or in a dict"
         )
-    save_tensors(out, weights)
+    if key is not None and key not in states:
+        named = [*filter(None, states)]
+        raise RecipeError(
+            f"--key: {shown(key)} is not in {shown_file(file)}; allowed: {listed(named)}{nearest(key, named)}"
+        )
+    best, *other = sorted(states, key=lambda name: -len(states[name])) if key is None else [key]
+    if other and len(states[other[0]]) == len(states[best]):
+        raise RecipeError(
+            f"{shown_file(file)} holds weights {_under(best)} and {_under(other[0])}; name one with --key"
+        )
+    save_tensors(out, states[best])
+
+
+def _loaded(file: Path) -> Any:
+    """Return what a file of ``torch.save`` holds; only what cannot be read as tensors is unpickled."""
+    try:
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except UnpicklingError:
+            return torch.load(file, map_location="cpu", weights_only=False)
+    except Exception as error:  # whatever unpickling a user's classes raises
+        raise RecipeError(f"{shown_file(file)} cannot be read ({first_line(error)})") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -19,6 +19,7 @@ from ungrok.data.cache import cache_root
 from ungrok.data.forget import FORGET_RULES, ForgetRule
 
 SETS = ("train", "validation", "test")
+AGAIN = "the same call of ungrok.sweep writes it again"
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,39 @@ def keep(data: GivenData) -> str:
         assert isinstance(part.inputs, Tensor)
         tensors |= {f"{name}.inputs": part.inputs, f"{name}.targets": part.targets}
     content = content_of(tensors).hex()
-    file = _file(content)
+    file = file_of(content)
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(file, tensors)
     return content
 
 
-def _file(content: str) -> Path:
-    return cache_root() / "given" / f"{content}.safetensors"
+def file_of(content: str) -> Path:
+    """Return the file in which data lie that were given, in a folder that exists."""
+    folder = cache_root() / "given"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{content}.safetensors"
+
+
+def read_kept(content: str, hashed: Callable[[Mapping[str, Tensor]], str]) -> Mapping[str, Tensor]:
+    """Return the tensors of data that were given.
+
+    Args:
+        content: Hash of the data.
+        hashed: Gives the hash of the tensors that are read.
+
+    Raises:
+        RecipeError: If they are not there, or damaged; then they are removed.
+
+    """
+    file = file_of(content)
+    try:
+        tensors = load_tensors(file)
+    except DamagedFile as error:
+        raise RecipeError(f"problem: {error}; {AGAIN}") from None
+    if hashed(tensors) != content:
+        file.unlink()
+        raise RecipeError(f"problem: {file} was damaged and is removed; {AGAIN}")
+    return tensors
 
 
 @PROBLEMS.register
@@ -75,17 +100,7 @@ class GivenProblem(Problem):
         return GivenData(**vars(data), asked=self._tensors()["asked"])
 
     def _tensors(self) -> Mapping[str, Tensor]:
-        file = _file(self.content)
-        try:
-            tensors = load_tensors(file)
-        except DamagedFile as error:
-            raise RecipeError(f"problem: {error}; the same call of ungrok.sweep writes it again") from None
-        if content_of(tensors).hex() != self.content:
-            file.unlink()
-            raise RecipeError(
-                f"problem: {file} was damaged and is removed; the same call of ungrok.sweep writes it again"
-            )
-        return tensors
+        return read_kept(self.content, lambda tensors: content_of(tensors).hex())
 
 
 @FORGET_RULES.register
@@ -101,6 +116,7 @@ class GivenExamples(ForgetRule):
 
     def choose(self, data: Data, draw: torch.Generator) -> Tensor:  # noqa: ARG002
         """Return the indices of what the user asked to forget."""
-        if not isinstance(data, GivenData):
-            raise NotApplicable("forget: kind given is for the data of ungrok.sweep, problem kind given")
-        return data.asked
+        asked: Tensor | None = getattr(data, "asked", None)
+        if asked is None:
+            raise NotApplicable("forget: kind given is for the data of ungrok.sweep, problem kind given or given_text")
+        return asked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from ungrok.data.base import Split
 from ungrok.data.given import GivenData
 
 FORMS = "(inputs, targets), a Dataset of such pairs, or a DataLoader or list of batches of them"
+AnySplit = TypeVar("AnySplit", bound=Split)
 BATCH = 1024
 """Examples that are read from a Dataset at a time."""
 
@@ -87,7 +88,7 @@ def given_data(sets: dict[str, Any], model: nn.Module) -> GivenData:
             raise RecipeError(f"{role}: inputs have shape {split.shape}, those of forget {read['forget'][0].shape}")
     train, asked = _joined(read["forget"], read["retain"])
     test = read["test"][0]
-    validation, test = (read["validation"][0], test) if "validation" in read else _halves(test)
+    validation, test = (read["validation"][0], test) if "validation" in read else halves(test)
     return GivenData(train, validation, test, classes, torch.zeros(0, dtype=torch.int64), asked=asked)
 
 
@@ -105,22 +106,38 @@ def _joined(forget: tuple[Split, Tensor | None], retain: tuple[Split, Tensor | N
     (gone, its), (left, theirs) = forget, retain
     assert isinstance(gone.inputs, Tensor)
     assert isinstance(left.inputs, Tensor)
-    inputs, targets = torch.cat([gone.inputs, left.inputs]), torch.cat([gone.targets, left.targets])
+    order = order_of(its, theirs, len(gone) + len(left))
+    train = Split(torch.cat([gone.inputs, left.inputs])[order], torch.cat([gone.targets, left.targets])[order])
+    return train, (order < len(gone)).nonzero().squeeze(1)
+
+
+def order_of(its: Tensor | None, theirs: Tensor | None, count: int) -> Tensor:
+    """Return the order of training examples that stand forget examples first: that of their identities, where both sets have such.
+
+    Raises:
+        RecipeError: If an identity is there twice.
+
+    """
     if its is None or theirs is None:
-        return Split(inputs, targets), torch.arange(len(gone))
+        return torch.arange(count)
     index = torch.cat([its, theirs])
     values, counts = index.unique(return_counts=True)
     if len(values) < len(index):
         raise RecipeError(
             f"forget and retain: example {int(values[counts > 1][0])} is there twice; each belongs to one of them, once"
         )
-    order = index.argsort()
-    return Split(inputs[order], targets[order]), (order < len(gone)).nonzero().squeeze(1)
+    return index.argsort()
 
 
-def _halves(test: Split) -> tuple[Split, Split]:
+def halves(test: AnySplit) -> tuple[AnySplit, AnySplit]:
+    """Return two random halves of the test set, for validation and for test.
+
+    Raises:
+        RecipeError: If there is nothing to halve.
+
+    """
     order = torch.randperm(len(test), generator=generator(0, "validation"))
     half = len(test) // 2
     if not half:
         raise RecipeError("test: holds one example; allowed: at least two where no validation set is given")
-    return test.of(order[:half].sort().values), test.of(order[half:].sort().values)
+    return test.of(order[:half].sort().values), test.of(order[half:].sort().values)  # type: ignore[return-value]

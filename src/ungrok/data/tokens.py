@@ -57,7 +57,7 @@ class TokenSplit(Split):
             question it paraphrases.
         side: The side on which batches are padded.
         pad: The id that pads.
-        eos: The id that ends answers.
+        eos: The id that ends answers; None where none does.
         others: Other answers to the same questions by name, such as ``refusal``; batches carry them along.
 
     """
@@ -68,7 +68,7 @@ class TokenSplit(Split):
     index: Tensor
     side: PaddingSide
     pad: int
-    eos: int
+    eos: int | None
     others: dict[str, TokenSplit] = field(default_factory=dict)
 
     def __len__(self) -> int:

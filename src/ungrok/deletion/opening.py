@@ -14,7 +14,7 @@ from ungrok.core.causal_lm import CausalLM
 from ungrok.core.entrance import check_model, entering
 from ungrok.core.errors import RecipeError, listed, nearest, shown, shown_file
 from ungrok.core.objective import Batches
-from ungrok.core.pretrained import open_model, open_tokenizer
+from ungrok.core.pretrained import open_model, tokenizer_in
 from ungrok.core.users_function import called
 from ungrok.core.weight_files import fitting, read_weights, state_in
 from ungrok.data.tokens import Template, encode
@@ -49,7 +49,7 @@ def opened(model: Path, data: str, forget: Path | None, option: str = "MODEL") -
     for key in given:
         if key not in KEYS:
             raise RecipeError(f"--data: {shown(key)} is not known; allowed: {listed(KEYS)}{nearest(str(key), KEYS)}")
-    tokenizer = given.get("tokenizer") or (_tokenizer(model) if model.is_dir() else None)
+    tokenizer = given.get("tokenizer") or (tokenizer_in(model) if model.is_dir() else None)
     passed = {name: given[name] for name in PASSED if given.get(name) is not None}
     if tokenizer is not None:
         passed["tokenizer"] = tokenizer
@@ -70,15 +70,10 @@ def _model(path: Path, given: Mapping[str, Any], option: str) -> nn.Module:
         with entering("--data", "'model' cannot be called"):
             model = model()
     check_model("--data: 'model'", model)
-    state = state_in(read_weights(path, option), {*model.state_dict()})
-    model.load_state_dict(fitting(model, state, f"{option}: {shown_file(path)}", "the model that --data gives"))
+    where = f"{option}: {shown_file(path)}"
+    state = state_in(read_weights(path, option), {*model.state_dict()}, where)
+    model.load_state_dict(fitting(model, state, where, "the model that --data gives"))
     return model
-
-
-def _tokenizer(folder: Path) -> Any:
-    """Return the tokenizer in a folder, None where there is none."""
-    there = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
-    return open_tokenizer(str(folder)) if there else None
 
 
 def _sets(given: Mapping[str, Any], forget: Path | None, tokenizer: Any) -> dict[str, Batches]:

@@ -103,18 +103,23 @@ def said(logs: Mapping[str, Any], prefix: str) -> dict[str, float]:
             row[f"{prefix}ROUGE_{name}"] = float(column(logs, name, "rougeL_recall").mean())
             row[f"{prefix}ROUGE1_{name}"] = float(column(logs, name, "rouge1_recall").mean())
             row[f"{prefix}fluency_{name}"] = sum(map(fluency, texts)) / len(texts)
-    if FILES["forget"] in logs:
+    if _has_wrong(logs):
         ratios = forget_ratios(logs)
         row[f"{prefix}truth_ratio_forget"] = nearness_to_one(ratios)
         row[f"{prefix}R_forget"] = float(ratios.mean())
     return row
 
 
+def _has_wrong(logs: Mapping[str, Any]) -> bool:
+    """Return whether the forget questions have wrong answers, without which there are no truth ratios."""
+    return FILES["forget"] in logs and all(map(len, logs[FILES["forget"]]["average_perturb_loss"].values()))
+
+
 def beside(model: Questioned, oracle: Questioned) -> dict[str, Any]:
     """Return what the oracle said, prefixed ``oracle_``, and what compares a model with it."""
     row: dict[str, Any] = dict(said(oracle.logs, "oracle_"))
     row |= {f"oracle_{name}_auc": attack["auc"] for name, attack in oracle.attacks.items()}
-    if FILES["forget"] in model.logs:
+    if _has_wrong(model.logs):
         row["forget_quality"], row["forget_ks"] = forget_quality(model.logs, oracle.logs)
     if all(name in questioned.logs for questioned in (model, oracle) for name in LOSSES.values()):
         ours, theirs = (

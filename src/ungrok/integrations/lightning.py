@@ -12,7 +12,7 @@ from typing import Any
 from typing_extensions import override
 
 from ungrok.integrations.metrics import from_lightning, renamed
-from ungrok.train.recorder import Recorder
+from ungrok.train.recorder import Recorder, check_whole
 
 PACKAGES = ("pytorch_lightning", "lightning.pytorch")
 """Two names under which Lightning is installed; the classes of one are not those of the other."""
@@ -33,7 +33,7 @@ class RecorderCallback(*_bases()):  # type: ignore[misc]
     ``val_acc``, ``val/acc`` and ``val_accuracy`` are kept as validation_accuracy, and so on for ``train`` and ``test``. What was logged
     last before a validation ended goes with it, and what is logged at the end of its epoch; log training accuracy with
     ``on_epoch=True``, or it is that of one batch. A metric that is no finite number is left out. With several processes the first one
-    writes.
+    writes; weights that FSDP or DeepSpeed ZeRO-3 shard are refused.
 
     Args:
         recorder: A :class:`~ungrok.train.recorder.Recorder`, or a folder for one with all its defaults.
@@ -51,7 +51,8 @@ class RecorderCallback(*_bases()):  # type: ignore[misc]
 
     @override
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Keep the weights that training starts from."""
+        """Keep the weights that training starts from; refuse sharded ones in every process, so that none waits for another."""
+        check_whole(getattr(trainer.strategy, "model", None) or pl_module)
         if trainer.is_global_zero and trainer.global_step == 0:
             self.recorder.keep(pl_module, 0)
 

@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from typing_extensions import override
 
 from ungrok.integrations.metrics import from_trainer, renamed
-from ungrok.train.recorder import Recorder
+from ungrok.train.recorder import Recorder, check_whole
 
 
 class RecorderCallback(TrainerCallback):
@@ -19,7 +19,7 @@ class RecorderCallback(TrainerCallback):
 
     ``eval_accuracy`` is kept as validation_accuracy. For a training accuracy, give the Trainer two sets by name,
     ``eval_dataset={"train": ..., "validation": ...}``. A metric that is no finite number is left out. With several processes the first
-    one writes. Evaluations before and after training are not recorded.
+    one writes; weights that FSDP or DeepSpeed ZeRO-3 shard are refused. Evaluations before and after training are not recorded.
 
     Args:
         recorder: A :class:`~ungrok.train.recorder.Recorder`, or a folder for one with all its defaults.
@@ -37,7 +37,8 @@ class RecorderCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        """Keep the weights that training starts from."""
+        """Keep the weights that training starts from; refuse sharded ones in every process, so that none waits for another."""
+        check_whole(given["model"])
         self.training = True
         if state.is_world_process_zero and state.global_step == 0:
             self.recorder.keep(given["model"], 0)

@@ -36,6 +36,30 @@ TOKENS = (
 )
 
 
+OWN_TOKENS = (
+    "UA, RA and TA are the shares of answer tokens that are the model's first choice after the true prefix, on forgotten, retained and test texts; "
+    "a larger UA means more is remembered."
+)
+
+
+def given_question(view: View, what: str, measured: str) -> str:
+    """Return what a sweep asks, and what it was run on.
+
+    Args:
+        view: The study.
+        what: Whose checkpoints were given, in words.
+        measured: What UA, RA and TA are.
+
+    """
+    recipe = view.recipe
+    unlearn = f"{plural(len(recipe.unlearn), 'method')} {'unlearn' if len(recipe.unlearn) > 1 else 'unlearns'}"
+    return (
+        f"Is a model easier to make forget when its training went on? Here checkpoints of {what} were given, of up to {recipe.trajectory.steps:,} steps, "
+        f"with {plural(len(recipe.seeds), 'seed')}. From models {spoken([view.names.stage(stage) for stage in view.stages])}, {unlearn} "
+        f"{spoken(view.names.forgets(recipe.forget_labels()))}; all else is the same, and stages are compared seed by seed. {measured}"
+    )
+
+
 def exposed_question(view: View, examples: str, measured: str) -> str:
     """Return what a study of randomized exposure asks, and what it was run on.
 
@@ -97,6 +121,8 @@ class ClassReport(ReportFamily):
         data = getattr(recipe.problem, "dataset", recipe.problem.kind)
         if recipe.trajectory.exposure:
             return exposed_question(view, f"examples of {data}", ACCURACIES)
+        if recipe.given:
+            return given_question(view, "a classifier", ACCURACIES)
         arms = f", in the arms {spoken(view.arms)}" if recipe.arms else ""
         stages = [view.names.stage(stage) for stage in view.stages]
         forgotten = spoken(view.names.forgets(recipe.forget_labels()))
@@ -178,9 +204,21 @@ class AnswerReport(ReportFamily):
         yield from answers(view)
 
 
+class GivenAnswerReport(AnswerReport):
+    """The report on checkpoints of a language model that were given, in which stages are compared."""
+
+    later: ClassVar[str] = "later stage"
+
+    def question(self, view: View) -> str:
+        """Return what the sweep asks, and what it was run on."""
+        return given_question(view, "a language model", OWN_TOKENS)
+
+
 FAMILIES: dict[str, ReportFamily] = {family.name: family for family in (ClassReport(), AnswerReport())}
 
 
 def family_of(recipe: Recipe) -> ReportFamily:
     """Return the family of the report on a recipe."""
+    if recipe.given and recipe.problem.family == "language":
+        return GivenAnswerReport()
     return FAMILIES[recipe.problem.family]

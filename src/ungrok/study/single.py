@@ -201,5 +201,5 @@ def _weights(training: TrainSpec, file: Path, option: str) -> dict[str, Tensor]:
         file.suffix == SAFE and "step" in content
     ):  # a checkpoint of a training run, which holds the optimizer's state, too
         content = model_state(dict(content))
-    state = state_in(content, {*fresh.state_dict()})
-    return fitting(fresh, state, f"{option}: {shown_file(file)}", "the recipe's model")
+    where = f"{option}: {shown_file(file)}"
+    return fitting(fresh, state_in(content, {*fresh.state_dict()}, where), where, "the recipe's model")

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from ungrok.core.entrance import entering
+from ungrok.core.entrance import entering, recognized
 from ungrok.core.errors import RecipeError, shown
+from ungrok.core.pretrained import open_model, tokenizer_in
+from ungrok.core.seeds import seeded
 from ungrok.data import given as given_data_files
+from ungrok.data import given_text
+from ungrok.data.base import Data
+from ungrok.data.given import GivenData
+from ungrok.data.given_text import GivenAnswers, check_tokenizer
 from ungrok.data.sets import given_data
+from ungrok.data.token_sets import given_answers
 from ungrok.methods import UNLEARNERS, Iterative, Unlearner
-from ungrok.models.given import GivenModel
+from ungrok.models.given import GivenModel, answers, made
 from ungrok.models.given import remember as remember_model
 from ungrok.study import engine
 from ungrok.study.cluster import Report
@@ -33,6 +41,9 @@ from ungrok.train.stages import step_of
 NOTHING = "0" * 64
 """Stands for the hash of checkpoints that are not read yet."""
 
+ANSWERED = 8
+"""Training examples, the first ones, by whose answers a model is known beside its layers and shapes."""
+
 SETS = ("forget", "retain", "validation", "test")
 
 
@@ -48,6 +59,7 @@ class Sweep:
     methods: Sequence[Any] = ("gradient_ascent", "neggrad_plus", "scrub")
     oracle: Any = None
     model: nn.Module | Callable[[], nn.Module] | None = None
+    tokenizer: Any = None
     stages: Sequence[str | int] | None = None
     seeds: Iterable[int] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -71,14 +83,24 @@ def run_sweep(sweep: Sweep, out: Path, say: Report = lambda _: None) -> StudyFol
 
     """
     seeds = [0] if sweep.seeds is None else [*sweep.seeds]
-    block, hashes, last = _given(sweep, seeds)
-    _check_distinct(hashes)
-    recipe = _recipe(sweep, seeds, block, hashes, last)
+    given = _given(sweep, seeds)
+    _check_distinct(given.hashes)
+    recipe = _recipe(sweep, seeds, given)
     plan, store = make_plan(recipe), folders(recipe, out)[1]
     trained = [key for key, job in plan.jobs.items() if isinstance(job, Trained)]
     engine.run([plan.jobs[key] for key in trained], store, workers=0, say=say)
     stages = _stages(sweep, plan, store)
-    return run_study(_recipe(sweep, seeds, block, hashes, last, stages), out, workers=0, say=say)
+    return run_study(_recipe(sweep, seeds, given, stages), out, workers=0, say=say)
+
+
+@dataclass
+class _Given:
+    """What was given, as a recipe has it: blocks of problem and model, hashes for every seed, and the last step."""
+
+    problem: dict[str, Any] = field(default_factory=dict)
+    model: GivenModel = field(default_factory=GivenModel)
+    hashes: list[dict[str, Any]] = field(default_factory=list)
+    last: int = 0
 
 
 def _check_distinct(hashes: Sequence[dict[str, Any]]) -> None:
@@ -90,68 +112,94 @@ def _check_distinct(hashes: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def _given(sweep: Sweep, seeds: Sequence[int]) -> tuple[GivenModel, list[dict[str, Any]], int]:
-    """Return the model's block, the hashes of what was given for every seed, and the last step.
+def _given(sweep: Sweep, seeds: Sequence[int]) -> _Given:
+    """Return what was given.
 
     All that can be known to fail is tried on the first seed before a function of the user's trains anything further.
     """
-    hashes: list[dict[str, Any]] = []
-    last, block, network = 0, GivenModel(), nn.Module()
+    given, network = _Given(), nn.Module()
+    model: nn.Module | Callable[[], nn.Module] = network
     for number, seed in enumerate(seeds):
         own = Checkpoints("checkpoints", sweep.of("checkpoints", seed))
         if number == 0:
-            block = _model(sweep, own)
-            network = block.module((), 0)
+            model = _model(sweep, own)
+            network = made(model)
         _check_stages(sweep, own)
-        last = max(last, own.steps[-1])
-        data = given_data({name: sweep.of(name, seed) for name in SETS}, network)
-        entry = {"data": given_data_files.keep(data), "checkpoints": remember(own, network), "oracle": None}
+        given.last = max(given.last, own.steps[-1])
+        data = _data(sweep, seed, network, own)
+        entry = {"data": _kept(data), "checkpoints": remember(own, network), "oracle": None}
         if number == 0:
+            given.problem = {"kind": "given_text" if isinstance(data, GivenAnswers) else "given"}
+            given.model = remember_model(model, _answered(network, own, data))
             tried = entry | {"oracle": None if sweep.oracle is None else NOTHING}
-            preflight(_recipe(sweep, seeds, block, [tried] * len(seeds), last))
+            preflight(_recipe(sweep, seeds, replace(given, hashes=[tried] * len(seeds))))
         oracle = sweep.of("oracle", seed)
         if oracle is not None:
             entry["oracle"] = remember(Checkpoints("oracle", oracle), network)
-        hashes.append(entry)
-    return block, hashes, last
+        given.hashes.append(entry)
+    return given
 
 
-def _model(sweep: Sweep, first: Checkpoints) -> GivenModel:
-    """Return the block of the user's model."""
+def _data(sweep: Sweep, seed: int, network: nn.Module, own: Checkpoints) -> GivenData | GivenAnswers:
+    """Return the data of a seed: texts, where the model is a causal language model or the sets hold a label for every token."""
+    sets = {name: sweep.of(name, seed) for name in SETS}
+    if isinstance(sets["forget"], Mapping):  # one batch
+        sets["forget"] = [sets["forget"]]
+    with entering("forget", "cannot be read"), seeded(0):
+        objective, sets["forget"] = recognized(network, sets["forget"])
+    if objective.family != "language":
+        return given_data(sets, network)
+    tokenizer = sweep.tokenizer or (own.home and tokenizer_in(own.home))
+    if tokenizer is None:
+        raise RecipeError("tokenizer: is missing, and none lies beside the checkpoints; a language model needs its own")
+    check_tokenizer(tokenizer)
+    return given_answers(sets, network, tokenizer)
+
+
+def _kept(data: GivenData | GivenAnswers) -> str:
+    """Keep data in the cache, and return their hash."""
+    return given_text.keep(data) if isinstance(data, GivenAnswers) else given_data_files.keep(data)
+
+
+def _answered(network: nn.Module, given: Checkpoints, data: Data) -> str:
+    """Return the hash of what the first checkpoint answers to the first training examples; ``network`` is left with its weights."""
+    network.load_state_dict(given.weights(given.steps[0], network))
+    return answers(network, data.objective(data.losses[0]), data.train.batch(slice(ANSWERED)))
+
+
+def _model(sweep: Sweep, first: Checkpoints) -> nn.Module | Callable[[], nn.Module]:
+    """Return the user's model, or the function that makes it; without either, that of transformers beside the checkpoints."""
     model = first.model if sweep.model is None else sweep.model
-    if model is None:
+    if model is not None:
+        return model
+    if first.home is None or not (first.home / "config.json").is_file():
         raise RecipeError(
             "model: is missing, and the checkpoints hold weights alone; give a model of their shape, or a function that makes one"
         )
-    return remember_model(model)
+    opened: nn.Module = open_model(str(first.home), None, None, torch.float32)
+    return opened
 
 
-def _recipe(
-    sweep: Sweep,
-    seeds: Sequence[int],
-    block: GivenModel,
-    hashes: Sequence[Mapping[str, Any]],
-    last: int,
-    stages: Sequence[str | int] = ("final",),
-) -> Recipe:
+def _recipe(sweep: Sweep, seeds: Sequence[int], given: _Given, stages: Sequence[str | int] = ("final",)) -> Recipe:
     """Return the recipe of a sweep."""
-    retrained = any(entry["oracle"] for entry in hashes)
+    retrained = any(entry["oracle"] for entry in given.hashes)
     settings = dict(sweep.settings)
-    own = {"steps": last, **settings.pop("trajectory", {})}
+    loss = {"loss": "causal_lm"} if given.problem["kind"] == "given_text" else {}
+    own = {"steps": given.last, **loss, **settings.pop("trajectory", {})}
     compare = [[stages[0], later] for later in reversed(stages[1:])]
     claims = {"compare": compare, **({} if retrained else {"targets": [0.1, 0.5]}), **settings.pop("claims", {})}
     content = {
         "name": "sweep",
         "seeds": list(seeds),
-        "problem": {"kind": "given"},
-        "model": block.to_dict(),
+        "problem": given.problem,
+        "model": given.model.to_dict(),
         "trajectory": own,
         "stages": list(stages),
         "forget": [{"kind": "given", "name": "forget"}],
         "unlearn": [_method(sweep, each) for each in sweep.methods],
         "noise_seeds": 0,
         "claims": claims,
-        "given": [dict(entry) for entry in hashes],
+        "given": [dict(entry) for entry in given.hashes],
     }
     return validate(content | settings)
 

@@ -66,6 +66,12 @@ class Checkpoints:
         """The first model; None where only weights are given."""
         return next((one for one in self._by_step.values() if isinstance(one, nn.Module)), None)
 
+    @property
+    def home(self) -> Path | None:
+        """The folder of the first step's file; None where that is no file."""
+        first = self._by_step[self.steps[0]]
+        return Path(first).expanduser().parent if isinstance(first, str | Path) else None
+
     def weights(self, step: int, model: nn.Module) -> dict[str, Tensor]:
         """Return the weights at a step as a whole state dict of a model.
 
@@ -79,7 +85,7 @@ class Checkpoints:
         elif isinstance(one, str | Path):
             where = f"{self.key}: {shown_file(one)}"
             one = read_weights(Path(one).expanduser(), self.key)
-        return fitting(model, state_in(one, {*model.state_dict()}), where)
+        return fitting(model, state_in(one, {*model.state_dict()}, where), where)
 
     def content(self, model: nn.Module) -> str:
         """Return the SHA-256 of all steps and weights, as hexadecimal digits."""

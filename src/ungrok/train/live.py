@@ -37,9 +37,10 @@ class LiveTransition:
         self.rows: list[dict[str, Any]] = []
         self.signal = "test"
         self.reached: int | None = None
-        """Step at which a run that was memorized had held its level for ``sustained`` evaluations; None before."""
+        """Step at which both crossings of :meth:`transition` were first known, be there a delay between them or not; None before."""
         self._read: list[tuple[int, float, float]] = []
         self._memorized: int | None = None
+        self._sustained: int | None = None
 
     def add(self, row: dict[str, Any]) -> dict[str, Any]:
         """Take a row, and return it together with what the last row holds, if that is of the same step.
@@ -65,6 +66,7 @@ class LiveTransition:
         if self._read and self._read[-1][0] == step:
             self._read.pop()
         self._memorized = None if self._memorized == step else self._memorized
+        self._sustained = None if self._sustained == step else self._sustained
         self.reached = None if self.reached == step else self.reached
 
     def _look(self, row: dict[str, Any]) -> None:
@@ -74,7 +76,9 @@ class LiveTransition:
         self._read.append((row["step"], train, signal))
         if self._memorized is None and train >= self.rule.memorized:
             self._memorized = row["step"]
-        if self.reached is None and self._memorized is not None and self._held() == self.rule.sustained:
+        if self._sustained is None and self._held() == self.rule.sustained:
+            self._sustained = row["step"]
+        if self.reached is None and None not in (self._memorized, self._sustained):
             self.reached = row["step"]
 
     def _held(self) -> int:

@@ -19,7 +19,7 @@ from ungrok.core.entrance import entering
 from ungrok.core.errors import DamagedFile, RecipeError, shown, shown_file
 from ungrok.core.files import load_tensors, read_json, save_tensors, write_json, write_text
 from ungrok.core.identity import identity_of
-from ungrok.core.modules import bare
+from ungrok.core.modules import bare, sharding
 from ungrok.core.schema import explain
 from ungrok.core.scores import evaluating
 from ungrok.core.weights import kept, whole
@@ -124,7 +124,7 @@ class Recorder:
 
     @property
     def should_stop(self) -> bool:
-        """Whether the run was to stop, was memorized, and then held its level for as many evaluations as the rule asks."""
+        """Whether the run was to stop, and :attr:`transition` has come to know both crossings, with a delay between them or without."""
         return self.stop and self.live.reached is not None
 
     def due(self, step: int) -> bool:
@@ -175,6 +175,7 @@ class Recorder:
         self._begin(step)
         if self._kept == step:
             return
+        check_whole(model)
         with entering("model", "its weights cannot be kept"):
             save_tensors(self.folder / f"step-{step:08d}.safetensors", kept(_under(model)))
         self._kept = step
@@ -247,6 +248,17 @@ class Recorder:
                 path.unlink()
         self._kept = max(checkpoints(self.folder), default=None)
         self._look_ahead()
+
+
+def check_whole(model: nn.Module) -> None:
+    """Raise RecipeError where no process holds the whole weights of a model, which it takes all processes to gather."""
+    with entering("model", "its weights cannot be kept"):
+        parts = sharding(model)
+    if parts is not None:
+        raise RecipeError(
+            f"model: its weights are in parts, one for each process ({parts}), and a Recorder keeps whole ones; train with DDP, or give a "
+            "Recorder in your own loop a model with the gathered weights"
+        )
 
 
 def checkpoints(folder: str | Path) -> dict[int, Path]:
