@@ -43,6 +43,7 @@ METHODS = {
     "munba": "MUNBA",
     "nabla_tau": "nabla-tau",
     "neggrad_plus": "NegGrad+",
+    "noisy_finetune": "noisy fine-tuning",
     "npo": "NPO",
     "pdu": "PDU",
     "random_label": "random labels",

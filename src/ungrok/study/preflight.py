@@ -136,7 +136,7 @@ def _check_family(recipe: Recipe, data: Data) -> None:
             )
     for number, method in enumerate(recipe.unlearn):
         data.check_method(method, recipe.problem.kind)
-        if "base" in method.needs and data.family != "language":
+        if "base" in method.needs and data.family != "language" and not method.from_any_start:
             raise RecipeError(
                 f"unlearn.{number}: {method.kind!r} starts from a base model, which studies of language models have; "
                 f"problem {recipe.problem.kind!r} has none"
