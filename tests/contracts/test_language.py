@@ -197,7 +197,7 @@ def test_frozen_parameters_do_not_move(name):
     for key in frozen:
         model.get_parameter(key).requires_grad_(requires_grad=False)
     if UNLEARNERS.get(name).from_any_start:  # what was frozen after training is not covered by the noise
-        with pytest.raises(NotApplicable, match="the frozen parameter .* is not that of base"):
+        with pytest.raises(NotApplicable, match=r"the frozen parameter .* is not that of base"):
             walk(unlearner(name), model, data())
         return
     path = walk(unlearner(name), model, data())

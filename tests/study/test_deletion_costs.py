@@ -12,6 +12,8 @@ from tests.study.conftest import TINY
 
 from ungrok.core.errors import RecipeError
 from ungrok.methods import UNLEARNERS
+from ungrok.report.tables.schemes import schemes
+from ungrok.report.view import View
 from ungrok.study.deletion_costs import Policy, fulfilled_at, settings_of
 from ungrok.study.folder import StudyFolder
 from ungrok.study.loading import load
@@ -24,7 +26,8 @@ THREE = (
     "seeds=[0]", "noise_seeds=0", "trajectory.steps=100", "stages=[grokked]", "claims.compare=[]", "requests=3",
     "forget=[{kind: class}, {kind: random, size: 3}]",
     "unlearn=[{kind: gradient_ascent, lr: 0.05, updates: 40}, {kind: gradient_ascent, lr: 1.0e+30, updates: 3, name: wild}, "
-    "{kind: fisher, alpha: [1.0e-6, 1.0e-3]}, {kind: rewind_to_delete, share: 1.0}]",
+    "{kind: fisher, alpha: [1.0e-6, 1.0e-3]}, {kind: rewind_to_delete, share: 1.0}, "
+    "{kind: output_perturbation, clip: 0.05, sigma: 0.05, lr: 0.1, updates: 12}]",
 )  # fmt: skip
 EXAMPLES, BATCH = 120, 60
 
@@ -125,6 +128,25 @@ def test_a_sequence_that_breaks_off_fulfills_nothing_from_there_on(policies):
     assert wild.fulfilled.tolist() == [[False] * 3]
     assert wild.requests["passes"].shape == (1, 3)
     assert np.isfinite(wild.requests["passes"]).all()
+
+
+def test_a_study_says_what_its_methods_certify(study):
+    """Weights clipped around those before the first update of training: with little left of it, nothing is known but what retained data teach."""
+    ends = study.results.audits.set_index(["method", "forget"])
+    certified = ends.loc["output_perturbation"]
+    assert certified["certified_distance"].tolist() == [2.0, 2.0]
+    assert certified["certified_sigma"].tolist() == [0.05, 0.05]
+    np.testing.assert_allclose(certified["certified_epsilon"], UNLEARNERS.get("output_perturbation")(sigma=1).promise(1).epsilon)
+    assert ends.loc["rewind_to_delete", "certified_epsilon"].isna().all()
+    assert ends.loc[("output_perturbation", "class"), "UA"] == 0
+    (path,) = [p for p in study.plan.paths if (p.method, p.forget) == ("output_perturbation", "class")]
+    assert study.plan.jobs[path.path].inputs.keys() == {"stage", "trajectory"}
+    (table,) = schemes(View(study))
+    assert table.columns[4:8] == ["σ", "ε", "δ", "r"]
+    assert [row[:5] for row in table.rows] == [
+        ["output perturbation", "after grokking", "one class", "1", "0.05"],
+        ["output perturbation", "after grokking", "3 random examples", "1", "0.05"],
+    ]
 
 
 def test_the_store_must_hold_the_paths(study, tmp_path):

@@ -35,6 +35,7 @@ from ungrok.study.place import Place
 from ungrok.study.plan import Plan
 from ungrok.study.plan_paths import PathJobs
 from ungrok.study.recipe_blocks import Control, Level, Matched, Side
+from ungrok.study.results_schemes import with_promises
 from ungrok.study.results_stress import LASTING, STRESS, lasting_table, stress_table
 from ungrok.study.store import Finished, R, S, Store
 from ungrok.study.track import REPLICATE, Track, tracks
@@ -182,8 +183,8 @@ class _Tables:
         return oracle_gap(other, one)
 
     def audits(self) -> pd.DataFrame:
-        """Return the audits of every path, each with its place in the study."""
-        table = self._placed("audits")
+        """Return the audits of every path, each with its place in the study and, where any method certifies something, what it does."""
+        table = with_promises(self._placed("audits"), self.plan)
         counts = [name for name in ("members", "non_members", "pairs") if name in table]
         table[counts] = table[counts].astype("Int64")
         return table
