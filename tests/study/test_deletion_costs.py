@@ -136,12 +136,14 @@ def test_a_study_says_what_its_methods_certify(study):
     certified = ends.loc["output_perturbation"]
     assert certified["certified_distance"].tolist() == [2.0, 2.0]
     assert certified["certified_sigma"].tolist() == [0.05, 0.05]
-    np.testing.assert_allclose(certified["certified_epsilon"], UNLEARNERS.get("output_perturbation")(sigma=1).promise(1).epsilon)
+    np.testing.assert_allclose(
+        certified["certified_epsilon"], UNLEARNERS.get("output_perturbation")(sigma=1).promise(1).epsilon
+    )
     assert ends.loc["rewind_to_delete", "certified_epsilon"].isna().all()
     assert ends.loc[("output_perturbation", "class"), "UA"] == 0
     (path,) = [p for p in study.plan.paths if (p.method, p.forget) == ("output_perturbation", "class")]
     assert study.plan.jobs[path.path].inputs.keys() == {"stage", "trajectory"}
-    (table,) = schemes(View(study))
+    (table,) = schemes(View.of(study))
     assert table.columns[4:8] == ["σ", "ε", "δ", "r"]
     assert [row[:5] for row in table.rows] == [
         ["output perturbation", "after grokking", "one class", "1", "0.05"],

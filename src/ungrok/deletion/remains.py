@@ -28,7 +28,14 @@ def sentences(record: DeletionRecord) -> list[Sentence]:
         brought = [Sentence(code="nothing_gone", text="Attacks found nothing to bring back, since nothing has gone.")]
     else:
         brought = [_attack(record, attacked) for attacked in attacks]
-    return [forgetting, *_certified(record), *brought, _membership(record), *_price(record), Sentence(code="limits", text=LIMITS)]
+    return [
+        forgetting,
+        *_certified(record),
+        *brought,
+        _membership(record),
+        *_price(record),
+        Sentence(code="limits", text=LIMITS),
+    ]
 
 
 def _forgetting(record: DeletionRecord) -> Sentence:

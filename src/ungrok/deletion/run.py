@@ -23,7 +23,17 @@ from ungrok.core.modules import bare
 from ungrok.core.objective import Batches, Objective
 from ungrok.core.schema import Schema
 from ungrok.deletion.inputs import EXTRA, Inputs, checked, device_name, files_of, weights_of
-from ungrok.deletion.record import UNLEARNED, Asked, Attacked, Certified, DeletionRecord, MadeWith, Named, Weights, write_record
+from ungrok.deletion.record import (
+    UNLEARNED,
+    Asked,
+    Attacked,
+    Certified,
+    DeletionRecord,
+    MadeWith,
+    Named,
+    Weights,
+    write_record,
+)
 from ungrok.deletion.remains import sentences
 from ungrok.evaluate.audit import Audit
 from ungrok.methods.base import Unlearner

@@ -53,6 +53,7 @@ METHODS = {
     "sat_imp": "SatImp",
     "scrub": "SCRUB",
     "simnpo": "SimNPO",
+    "sisa": "SISA",
     "ssd": "SSD",
     "undial": "UNDIAL",
     "unsir": "UNSIR",
@@ -200,7 +201,8 @@ class Names:
 
     @cached_property
     def _methods(self) -> dict[str, str]:
-        return distinct((one.label, method_name(one.label, one.kind)) for one in self.recipe.unlearn)
+        every = [*self.recipe.unlearn, *self.recipe.schemes]
+        return distinct((one.label, method_name(one.label, one.kind)) for one in every)
 
     def forget(self, label: str) -> str:
         """Return the name of a forget split."""

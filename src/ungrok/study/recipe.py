@@ -34,6 +34,7 @@ from ungrok.study.recipe_blocks import (
     Rescaled,
 )
 from ungrok.study.recipe_given import GivenRun, check_given
+from ungrok.study.recipe_schemes import AnyScheme, check_schemes
 from ungrok.study.recipe_search import Search, check_search, with_search
 from ungrok.study.recipe_stress import Lasting, Stress, check_stress, references, with_attacks
 from ungrok.study.units import check_exposure
@@ -78,6 +79,7 @@ class Recipe(Schema):
             "stress",
             "lasting",
             "given",
+            "schemes",
         }
     )
 
@@ -122,6 +124,7 @@ class Recipe(Schema):
     probe: Probe | None = Field(None, description="language models only: generations, truth ratios, attacks")
     stress: Stress | None = Field(None, description="attacks after unlearning: is it forgotten, or hidden?")
     lasting: Lasting | None = Field(None, description="how far unlearning must go for its forgetting to last")
+    schemes: list[AnyScheme] = Field([], description="schemes that prepare for deletion during training")
     claims: Claims = Claims()
     given: list[GivenRun] | None = Field(None, description="one entry per seed; ungrok.sweep writes it")
     device: Literal["auto", "cpu", "cuda"] = "cpu"
@@ -164,6 +167,7 @@ class Recipe(Schema):
         check_draws(self)
         check_stress(self)
         check_given(self)
+        check_schemes(self)
         if BASE in self.arms:
             raise ValueError(f"arms: {BASE!r} is the recipe itself; give the arm another name")
         arms = [BASE, *self.arms]
