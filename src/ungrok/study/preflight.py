@@ -95,6 +95,8 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     _check_rescaled(recipe, arm, network, data)
     _check_rewound(recipe, arm)
     _check_exposure(recipe, data, training)
+    for scheme in recipe.schemes if arm == BASE else []:
+        scheme.members(len(data.train), scheme.steps or training.steps, 0)
     for rule in recipe.forget:
         if rule.from_trajectory:
             _check_local(rule, data, training, recipe.requests)

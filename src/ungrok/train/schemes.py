@@ -101,7 +101,7 @@ class SISA(Scheme):
         """Return the shards."""
         if self.shards * self.slices > examples:
             raise RecipeError(
-                f"{self.label}: {self.shards} shards of {self.slices} slices of {examples} training examples; allowed: at most one slice per example"
+                f"schemes: {self.label}: {self.shards} shards of {self.slices} slices of {examples} training examples; allowed: at most one slice per example"
             )
         if self.shards == self.slices == 1:
             order = torch.arange(examples)
@@ -113,7 +113,7 @@ class SISA(Scheme):
         total = self.slices * (self.slices + 1) // 2
         if steps < total:
             raise RecipeError(
-                f"{self.label}: {steps} updates for a shard of {self.slices} slices; allowed: at least {total}, of which the first slice has one"
+                f"schemes: {self.label}: {steps} updates for a shard of {self.slices} slices; allowed: at least {total}, of which the first slice has one"
             )
         slices, parts = shard.tensor_split(self.slices), []
         for count in range(1, self.slices + 1):
