@@ -8,7 +8,7 @@ from ungrok.core.files import load_tensors
 from ungrok.data.forget import ForgetSplit
 from ungrok.study import engine
 from ungrok.study.jobs import Fulfilled, Oracle, Prepared
-from ungrok.study.jobs.trained import build_run, forget_split
+from ungrok.study.jobs.trained import build_run, forget_split, fresh_model
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 from ungrok.study.plan_schemes import scheme_jobs
@@ -98,4 +98,11 @@ def test_the_ensemble_is_scored_before_and_after(study):
     assert (done.before.validation_accuracy, done.before.TA) == (trained.validation_accuracy, trained.TA)
     share = (2 * done.before.UA + 118 * done.before.RA) / 120
     assert share == pytest.approx(trained.train_accuracy)
-    assert done.after.TA > 0.2
+    jobs, data = study["sisa"], study["sisa"]["prepared"].spec.training.data()
+    total = 0
+    for number in range(4):
+        model = fresh_model(jobs["prepared"].spec.training, 0).eval()
+        model.load_state_dict(weights(jobs, "fulfilled" if number in done.hit else "prepared", number, 1))
+        with torch.no_grad():
+            total = total + model(data.test.batch(slice(None))[0]).softmax(1)
+    assert done.after.TA == pytest.approx((total.argmax(1) == data.test.targets).double().mean().item())
