@@ -201,8 +201,10 @@ class Names:
 
     @cached_property
     def _methods(self) -> dict[str, str]:
-        every = [*self.recipe.unlearn, *self.recipe.schemes]
-        return distinct((one.label, method_name(one.label, one.kind)) for one in every)
+        kinds = [(one.label, one.kind) for one in self.recipe.unlearn] + [
+            (one.label, one.kind) for one in self.recipe.schemes
+        ]
+        return distinct((label, method_name(label, kind)) for label, kind in kinds)
 
     def forget(self, label: str) -> str:
         """Return the name of a forget split."""

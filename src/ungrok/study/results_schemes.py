@@ -38,8 +38,11 @@ def with_promises(audits: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     ]
     if not any(promises):
         return audits
-    columns = {f"certified_{name}": [getattr(each, name, None) for each in promises] for name in CERTIFIED}
-    return audits.assign(**columns).astype(dict.fromkeys(columns, "float64"))
+    table = audits.copy()
+    for name in CERTIFIED:
+        values = [getattr(each, name, None) for each in promises]
+        table[f"certified_{name}"] = pd.Series(values, dtype="float64", index=table.index)
+    return table
 
 
 def schemes_table(plan: Plan, store: Store) -> pd.DataFrame:

@@ -105,4 +105,4 @@ def test_the_ensemble_is_scored_before_and_after(study):
         model.load_state_dict(weights(jobs, "fulfilled" if number in done.hit else "prepared", number, 1))
         with torch.no_grad():
             total = total + model(data.test.batch(slice(None))[0]).softmax(1)
-    assert done.after.TA == pytest.approx((total.argmax(1) == data.test.targets).double().mean().item())
+    assert pytest.approx((total.argmax(1) == data.test.targets).double().mean().item()) == done.after.TA

@@ -23,23 +23,19 @@ def schemes(view: View) -> Iterator[Table]:
 
 def _certified(view: View, ends: pd.DataFrame) -> Table:
     groups = ends.groupby(["forget", "method", "arm", "stage"], sort=False)
-    rows = [
-        [
-            view.names.method(method),
-            view.label(arm, stage),
-            view.names.forget(forget),
-            str(len(table)),
-            *(number(table[f"certified_{name}"].median()) for name in ("sigma", "epsilon", "delta", "distance")),
-            *(fixed(table[name].astype(float).mean(), 3) for name in ("UA", "RA", "TA")),
-        ]
-        for (forget, method, arm, stage), table in groups
-    ]
+    rows = []
+    for place, table in groups:
+        forget, method, arm, stage = map(str, place)
+        medians = (number(table[f"certified_{name}"].median()) for name in ("sigma", "epsilon", "delta", "distance"))
+        means = (fixed(table[name].astype(float).mean(), 3) for name in NAMES)
+        where = view.names.method(method), view.label(arm, stage), view.names.forget(forget)
+        rows.append([*where, str(len(table)), *medians, *means])
     return Table(
         "What is certified at the end of each path",
         "No test tells the model from that of the same method after training without the forget set by more than (ε, δ) allows, as long as "
         "nobody knows the seed of the noise. σ is its standard deviation on every weight, r the distance of two Gaussians that are as hard to "
         "tell apart. Accuracies are means over seeds; a certificate says nothing of them.",
-        ["method", "stage", "forgetting", "seeds", "σ", "ε", "δ", "r", "UA", "RA", "TA"],
+        ["method", "stage", "forgetting", "seeds", "σ", "ε", "δ", "r", *NAMES],
         rows,
         keys=3,
     )
