@@ -59,7 +59,7 @@ METHODS = {
     "unsir": "UNSIR",
     "wga": "WGA",
 }
-"""By the kind of a method: its name in the literature; of any other kind underscores become spaces."""
+"""By the kind of a method or a scheme: its name in the literature; of any other kind underscores become spaces."""
 
 ATTACKS = {
     "relearn": "relearning",
