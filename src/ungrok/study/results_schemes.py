@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -26,7 +27,7 @@ SCHEMES = [
     *(f"oracle_{name}" for name in FULFILLED),
 ]
 """Columns of the table of schemes that prepare: ``hit`` of the ``members`` were trained again, ``share`` of the training examples are forgotten;
-``passes`` are examples read over training examples; ``training_seconds`` are those of the processor, where they are known, scoring included; ``seconds`` those of the updates of the request."""
+``passes`` are examples read over training examples; seconds are those of the processor, where they are known, and include scoring."""
 
 
 def with_promises(audits: pd.DataFrame, plan: Plan) -> pd.DataFrame:
@@ -56,9 +57,8 @@ def schemes_table(plan: Plan, store: Store) -> pd.DataFrame:
         row |= {"hit": len(done.hit), "share": done.forget / done.examples}
         row |= {"validation_accuracy": trained.validation_accuracy, "diverged": trained.status == "diverged"}
         row |= {"training_updates": trained.updates, "training_passes": trained.passes}
-        spent = prepared.seconds.get("processor", prepared.seconds.get("total"))
-        row |= {"training_seconds": spent, "updates": done.updates, "passes": done.passes}
-        row |= {"seconds": request.seconds.get("updates")}
+        row |= {"training_seconds": _spent(prepared.seconds), "updates": done.updates, "passes": done.passes}
+        row |= {"seconds": _spent(request.seconds)}
         oracle = store.open(one.oracle, Oracle, tensors=False).result.accuracies
         for prefix, accuracies in (("", done.after), ("before_", done.before), ("oracle_", oracle)):
             row |= {f"{prefix}{name}": getattr(accuracies, name) for name in FULFILLED}
@@ -67,3 +67,7 @@ def schemes_table(plan: Plan, store: Store) -> pd.DataFrame:
     whole = ("seed", "members", "hit", "training_updates", "updates")
     words = ("scheme", "forget", "diverged")
     return table.astype({name: "Int64" if name in whole else "float64" for name in SCHEMES if name not in words})
+
+
+def _spent(seconds: Mapping[str, float]) -> float | None:
+    return seconds.get("processor", seconds.get("total"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from pydantic import field_validator
 from torch import Tensor, nn
 
 from ungrok.core.files import load_tensors, save_packed
@@ -28,7 +29,7 @@ from ungrok.study.recipe_schemes import AnyScheme
 from ungrok.study.store import Tick, Work
 from ungrok.train import Run
 from ungrok.train.loop import model_state
-from ungrok.train.schemes import Member
+from ungrok.train.schemes import Member, Scheme
 
 
 class PreparedSpec(Spec):
@@ -38,6 +39,11 @@ class PreparedSpec(Spec):
 
     training: TrainSpec
     scheme: AnyScheme
+
+    @field_validator("scheme")
+    @classmethod
+    def _nameless(cls, value: Scheme) -> Scheme:
+        return value.model_copy(update={"name": None})
 
     @property
     def steps(self) -> int:
