@@ -246,13 +246,13 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
         _add_sequences(plan)
     if recipe.along:
         _add_along(plan)
+    scheme_jobs(plan)
     if recipe.analyze:
         add_measurements(plan)
     if recipe.stress:
         add_stress(plan)
     if recipe.lasting:
         add_lasting(plan)
-    scheme_jobs(plan)
     return plan
 
 

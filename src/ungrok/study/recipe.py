@@ -70,6 +70,7 @@ class Recipe(Schema):
         {
             "analyze",
             "controls",
+            "schemes",
             "search",
             "speed",
             "data_seed",
@@ -79,7 +80,6 @@ class Recipe(Schema):
             "stress",
             "lasting",
             "given",
-            "schemes",
         }
     )
 
@@ -113,6 +113,7 @@ class Recipe(Schema):
     search: Search | None = Field(
         None, description="rates and strengths that the study finds; lr: auto is short for it"
     )
+    schemes: list[AnyScheme] = Field([], description="schemes that prepare for deletion during training")
     analyze: list[AnyAnalysis] = Field([], description="measures at every stage, and at the matched dose of every path")
     batches: BatchSizes = BatchSizes()
     speed: UnlearningSpeed = Field(UnlearningSpeed(), description="how the passes of unlearning are computed")
@@ -124,7 +125,6 @@ class Recipe(Schema):
     probe: Probe | None = Field(None, description="language models only: generations, truth ratios, attacks")
     stress: Stress | None = Field(None, description="attacks after unlearning: is it forgotten, or hidden?")
     lasting: Lasting | None = Field(None, description="how far unlearning must go for its forgetting to last")
-    schemes: list[AnyScheme] = Field([], description="schemes that prepare for deletion during training")
     claims: Claims = Claims()
     given: list[GivenRun] | None = Field(None, description="one entry per seed; ungrok.sweep writes it")
     device: Literal["auto", "cpu", "cuda"] = "cpu"
