@@ -12,8 +12,6 @@ from tests.study.conftest import TINY
 
 from ungrok.core.errors import RecipeError
 from ungrok.methods import UNLEARNERS
-from ungrok.report.tables.schemes import schemes
-from ungrok.report.view import View
 from ungrok.study.deletion_costs import Policy, fulfilled_at, settings_of
 from ungrok.study.folder import StudyFolder
 from ungrok.study.loading import load
@@ -26,9 +24,7 @@ THREE = (
     "seeds=[0]", "noise_seeds=0", "trajectory.steps=100", "stages=[grokked]", "claims.compare=[]", "requests=3",
     "forget=[{kind: class}, {kind: random, size: 3}]",
     "unlearn=[{kind: gradient_ascent, lr: 0.05, updates: 40}, {kind: gradient_ascent, lr: 1.0e+30, updates: 3, name: wild}, "
-    "{kind: fisher, alpha: [1.0e-6, 1.0e-3]}, {kind: rewind_to_delete, share: 1.0}, "
-    "{kind: output_perturbation, clip: 0.05, sigma: 0.05, lr: 0.1, updates: 12}]",
-    "schemes=[{kind: sisa, shards: 3, slices: 2, combine: vote}]",
+    "{kind: fisher, alpha: [1.0e-6, 1.0e-3]}, {kind: rewind_to_delete, share: 1.0}]",
 )  # fmt: skip
 EXAMPLES, BATCH = 120, 60
 
@@ -96,7 +92,7 @@ def test_retraining_costs_the_training_and_rewinding_its_updates(study, policies
 def test_a_request_is_fulfilled_where_no_set_so_far_is_known_better_than_by_the_oracle(study, policies):
     every = study.results.sequences
     for (forget, method), measured in policies.items():
-        if method in (RETRAINED, "sisa"):
+        if method == RETRAINED:
             continue
         own = every[(every["forget"] == forget) & (every["method"] == method)]
         oracle = every[(every["forget"] == forget) & (every["subject"] == "oracle")]
@@ -129,44 +125,6 @@ def test_a_sequence_that_breaks_off_fulfills_nothing_from_there_on(policies):
     assert wild.fulfilled.tolist() == [[False] * 3]
     assert wild.requests["passes"].shape == (1, 3)
     assert np.isfinite(wild.requests["passes"]).all()
-
-
-def test_a_study_says_what_its_methods_certify(study):
-    """Weights clipped around those before the first update of training: with little left of it, nothing is known but what retained data teach."""
-    ends = study.results.audits.set_index(["method", "forget"])
-    certified = ends.loc["output_perturbation"]
-    assert certified["certified_distance"].tolist() == [2.0, 2.0]
-    assert certified["certified_sigma"].tolist() == [0.05, 0.05]
-    np.testing.assert_allclose(
-        certified["certified_epsilon"], UNLEARNERS.get("output_perturbation")(sigma=1).promise(1).epsilon
-    )
-    assert ends.loc["rewind_to_delete", "certified_epsilon"].isna().all()
-    assert ends.loc[("output_perturbation", "class"), "UA"] == 0
-    (path,) = [p for p in study.plan.paths if (p.method, p.forget) == ("output_perturbation", "class")]
-    assert study.plan.jobs[path.path].inputs.keys() == {"stage", "trajectory"}
-    table, _ = schemes(View.of(study))
-    assert table.columns[4:8] == ["σ", "ε", "δ", "r"]
-    assert [row[:5] for row in table.rows] == [
-        ["output perturbation", "after grokking", "one class", "1", "0.05"],
-        ["output perturbation", "after grokking", "3 random examples", "1", "0.05"],
-    ]
-
-
-def test_a_scheme_is_a_policy_whose_training_and_request_cost_what_they_read(study, policies):
-    rows = study.results.schemes.set_index("forget")
-    for forget in ("class", "random-3"):
-        sisa, row = policies[forget, "sisa"], rows.loc[forget]
-        assert sisa.training["passes"].tolist() == [row["training_passes"]]
-        assert sisa.requests["passes"].tolist() == [[row["passes"]]]
-        assert (sisa.seeds, sisa.fulfilled.tolist(), sisa.accuracy) == ((0,), [[True]], row["validation_accuracy"])
-        other = "TA" if math.isnan(row["oracle_bystander_accuracy"]) else "bystander_accuracy"
-        assert sisa.damage == {name: pytest.approx(row[f"oracle_{name}"] - row[name]) for name in ("RA", other)}
-        assert 0 < row["passes"] < row["training_passes"]
-    # Shards of 40 examples, batches of 60: each of the 33 updates of a shard reads a slice of 20 or both, 11 and 22 times.
-    assert rows["training_passes"].tolist() == [pytest.approx(3 * (11 * 20 + 22 * 40) / EXAMPLES)] * 2
-    assert rows["hit"].tolist()[0] == 3
-    _, table = schemes(View.of(study))
-    assert next(row[:4] for row in table.rows) == ["SISA", "one class", "1", "3 of 3"]
 
 
 def test_the_store_must_hold_the_paths(study, tmp_path):

@@ -1,4 +1,4 @@
-"""What methods certify, beside the ends of their paths; rows of schemes are read in ``test_deletion_costs``."""
+"""What methods certify, beside the ends of their paths; rows of schemes are read in ``test_scheme_costs``."""
 
 from __future__ import annotations
 

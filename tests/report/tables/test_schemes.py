@@ -1,4 +1,4 @@
-"""Tables of schemes, against rows worked out by hand; those of a whole study are in ``study/test_deletion_costs``."""
+"""Tables of schemes, against rows worked out by hand; those of a whole study are in ``study/test_scheme_costs``."""
 
 from __future__ import annotations
 
