@@ -50,6 +50,7 @@ def equal(one, other):
 
 def test_one_shard_of_one_slice_is_retraining_bit_for_bit(study):
     jobs = study["whole"]
+    assert "name" not in jobs["prepared"].spec.spec()["scheme"]
     assert equal(weights(jobs, "fulfilled", 0, 0), load_tensors(jobs["oracle"].path / "model.safetensors"))
     done, oracle = jobs["fulfilled"].result, jobs["oracle"].result
     assert done.after == oracle.accuracies
