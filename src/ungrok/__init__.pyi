@@ -48,7 +48,9 @@ from ungrok.methods.msg import MSG as MSG
 from ungrok.methods.munba import MUNBA as MUNBA
 from ungrok.methods.nabla_tau import NablaTau as NablaTau
 from ungrok.methods.neggrad_plus import NegGradPlus as NegGradPlus
+from ungrok.methods.noisy_finetune import NoisyFinetune as NoisyFinetune
 from ungrok.methods.npo import NPO as NPO
+from ungrok.methods.output_perturbation import OutputPerturbation as OutputPerturbation
 from ungrok.methods.path import Step as Step
 from ungrok.methods.pdu import PDU as PDU
 from ungrok.methods.preference_optimization import PreferenceOptimization as PreferenceOptimization

@@ -18,11 +18,13 @@ from ungrok.methods import UNLEARNERS
 from ungrok.models import MODELS
 from ungrok.report import paper
 from ungrok.study.claims import CLAIMS
+from ungrok.train.schemes import SCHEMES
 
 LISTED = {
     "datasets": PROBLEMS,
     "models": MODELS,
     "methods": UNLEARNERS,
+    "schemes": SCHEMES,
     "stress": STRESS_TESTS,
     "analyses": ANALYSES,
     "claims": CLAIMS,

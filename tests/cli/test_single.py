@@ -48,6 +48,13 @@ def test_unlearn_prints_the_accuracies_along_the_path(after_study, tiny):
     assert len(out.splitlines()) > 2
 
 
+def test_unlearn_says_what_the_method_certifies(after_study, tiny):
+    method = "unlearn=[{kind: output_perturbation, clip: 1, sigma: 2, updates: 3}]"
+    code, out, err = after_study("unlearn", *tiny, method, *IN_STORE)
+    assert (code, len(out.splitlines())) == (0, 5), err
+    assert "output_perturbation certifies ε = 4.38 at δ = 1e-05 and δ = 0.127 at ε = 1, by noise of σ = 2" in err
+
+
 def test_unlearn_from_weights_of_ones_own(after_study, tiny, tmp_path):
     """The path of a stage, from the stage's own weights in a file; the new weights are those of the path's end."""
     chosen = [*tiny, *IN_STORE, "--method", "scrub"]

@@ -23,6 +23,7 @@ IMAGES = (
     "unlearn=[{kind: gradient_ascent, lr: 0.05, updates: 4, name: uphill}]",
     "transition={memorized: 0.4, grokked: 0.6, min_delay: 1.0}",
     "arms={sgd: {trajectory: {loss: mse}}}",
+    "schemes=[{kind: sisa, shards: 2, slices: 2, name: shards}]",
     "controls={same: {kind: matched, stage: final, equal: train_loss, tolerance: 10.0}, twice: {kind: rescaled, stage: final}, half: {kind: level, of: train_accuracy, at: 0.5}}",
     "stages=[final, same, twice, half]",
     "analyze=[{kind: gradient_alignment, draws: 2, name: angles}]",

@@ -30,6 +30,7 @@ class Case:
         partial: Whether it leaves whole parameters alone; the last bias drops out of a difference of outputs.
         spares: Whether retained data suffer clearly less than forgotten data.
         plain: The plainest of the models on which it runs.
+        only_sgd: Whether its updates are those of plain SGD in eval mode alone, of which it certifies something.
 
     """
 
@@ -40,6 +41,7 @@ class Case:
     partial: bool = False
     spares: bool = False
     plain: str = "mlp"
+    only_sgd: bool = False
 
 
 CONVOLUTIONAL = {"ct"}
@@ -67,6 +69,16 @@ CASES = {
     "munba": Case(BOTH, {"lr": 0.01}, draws=True, spares=True),
     "nabla_tau": Case(BOTH | {"validation"}, {"lr": 0.05}, strong={"lr": 0.5, "epochs": 20}),
     "neggrad_plus": Case(BOTH, {"lr": 0.05, "alpha": 0.3}, strong={"epochs": 20, "momentum": 0.9}, spares=True),
+    "noisy_finetune": Case(
+        RETAIN,
+        {"lr": 0.05, "weight_decay": 0.0, "gradient_clip": 1.0, "sigma": 0.02, "epochs": 4},
+        strong={"sigma": 1.0},
+        draws=True,
+        only_sgd=True,
+    ),
+    "output_perturbation": Case(
+        RETAIN, {"lr": 0.05, "sigma": 0.1, "epochs": 4}, strong={"sigma": 1.0, "lr": 0.01}, draws=True
+    ),
     "random_label": Case(BOTH, {"lr": 0.05, "epochs": 4}, draws=True, spares=True),
     "retrain": Case(RETAIN, {"epochs": 3}, draws=True),
     "rewind_to_delete": Case(set(), {"updates": 6}),
@@ -348,6 +360,8 @@ def test_frozen_parameters_do_not_move(name, kind, data):
     for key in FROZEN[kind]:
         model.get_parameter(key).requires_grad_(requires_grad=False)
     strong = {"weight_decay": 0.5, "momentum": 0.9} if issubclass(UNLEARNERS.get(name), Iterative) else {}
+    if CASES[name].only_sgd:
+        del strong["momentum"]
     *_, last = path_of(unlearner(name, **strong), model, data)
     assert moved(last.model, model)
     assert not moved(last.model, model) & set(FROZEN[kind])
@@ -565,6 +579,10 @@ WHOLE = [
 @pytest.mark.parametrize("iterative", WHOLE)
 @pytest.mark.parametrize("batchnorm", ["train", "eval"])
 def test_batch_normalization_moves_only_in_training_mode(iterative, data, batchnorm):
+    if CASES[iterative].only_sgd and batchnorm == "train":
+        with pytest.raises(RecipeError, match="batchnorm"):
+            unlearner(iterative, batchnorm=batchnorm)
+        return
     model = build("cnn")
     *_, last = path_of(unlearner(iterative, batchnorm=batchnorm), model, data)
     for key, value in last.model.named_buffers():
@@ -574,6 +592,10 @@ def test_batch_normalization_moves_only_in_training_mode(iterative, data, batchn
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_every_optimizer(iterative, data, optimizer):
+    if CASES[iterative].only_sgd and optimizer != "sgd":
+        with pytest.raises(RecipeError, match="optimizer"):
+            unlearner(iterative, optimizer=optimizer)
+        return
     walks = [walk(unlearner(iterative, optimizer=optimizer, lr=0.01), plain(iterative), data) for _ in range(2)]
     assert same_path(*walks)
     assert all(torch.isfinite(value).all() for value in walks[0][-1].values())
@@ -677,6 +699,8 @@ def test_parameters_that_no_example_reaches_have_the_gradient_0(name, data):
     everywhere = (
         "fisher",
         "l1_sparse",
+        "noisy_finetune",
+        "output_perturbation",
         "rewind_to_delete",
         "weight_attenuation",
         "weight_distortion",

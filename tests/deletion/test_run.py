@@ -107,6 +107,17 @@ def test_beside_an_oracle_there_are_gaps(world):
     assert "retraining was not available" not in str(deletion)
 
 
+def test_what_a_method_certifies_is_recorded(world):
+    method = ungrok.OutputPerturbation(clip=1, sigma=2, epochs=1)
+    deletion = ungrok.delete(world.original, **world.sets, method=method, base=network(), attacks=())
+    certified, said = deletion.record.certified, {one.code: one.text for one in deletion.record.remains}
+    assert (certified.updates, certified.sigma, certified.distance) == (4, 2, 1)
+    assert certified.epsilon == pytest.approx(4.3772, abs=1e-4)
+    assert said["certified"] == (
+        f"The method {method.promise(4)}: whatever else can be told of the examples, if base depends on none of them and nobody learns the seed."
+    )
+
+
 def test_a_broken_model_is_recorded_as_one(world):
     broken = copy.deepcopy(world.original)
     with pytest.warns(ungrok.UnlearningWarning, match="has diverged"):

@@ -21,7 +21,7 @@ from ungrok.methods import UNLEARNERS, Material
 LR, MOMENTUM, DECAY, EPOCHS = 0.05, 0.9, 1e-2, 3
 T, GAMMA, PULL, MSTEPS = 3.0, 0.9, 0.3, 2
 ALPHA, PENALTY, EPSILON, K = 0.6, 0.01, 0.4, 0.3
-DRAWS, SIGMA = 3, 0.5
+DRAWS, SIGMA, CLIP = 3, 0.5, 0.7
 SHARE, SLOW = 0.3, 0.1
 NOISE_LR, NOISE_STEPS, NOISE_BATCH, REPAIR_LR = 0.1, 4, 6, 0.02
 CLASSES = 4
@@ -361,6 +361,38 @@ def weight_distortion(slow):
     finetune(slow)
 
 
+def output_perturbation(slow):
+    clip_and_perturb(slow, draws())
+    finetune(slow)
+
+
+def clip_and_perturb(slow, draw):
+    """Scale what training moved by one factor for all weights, put every weight into noise, and forget the running statistics."""
+    start = network(5)
+    moved = {name: w - start.get_parameter(name).detach() for name, w in slow.weights.items()}
+    norm = math.sqrt(sum(float(x) ** 2 for w in moved.values() for x in w.flatten()))
+    assert norm > CLIP
+    for name, w in moved.items():
+        noise = torch.randn(w.shape, generator=draw, dtype=w.dtype)
+        slow.weights[name] = start.get_parameter(name).detach() + CLIP / norm * w + SIGMA * noise
+    slow.buffers = {name: b.clone() for name, b in start.named_buffers()}
+
+
+def noisy_finetune(slow):
+    slow.batchnorm, draw, clipped = "eval", draws(), []
+    slow.restore_mode()
+    clip_and_perturb(slow, draw)
+    for batch in RETAIN * EPOCHS:
+        leaves = {name: w.clone().requires_grad_() for name, w in slow.weights.items()}
+        gradients = torch.autograd.grad(slow.mean(leaves, batch), list(leaves.values()))
+        norm = math.sqrt(sum(float(x) ** 2 for g in gradients for x in g.flatten()))
+        clipped.append(norm > CLIP)
+        for (name, w), g in zip(slow.weights.items(), gradients, strict=True):
+            noise = torch.randn(w.shape, generator=draw, dtype=w.dtype)
+            slow.weights[name] = (1 - LR * DECAY) * w - LR * min(1, CLIP / norm) * g + SIGMA * noise
+    assert any(clipped)
+
+
 def ct(slow):
     """Kernel by kernel and pixel by pixel."""
     for name in ("0.weight", "3.weight"):
@@ -440,6 +472,8 @@ CASES = {
     weight_attenuation: {"optimizer": "sgd", "share": SHARE},
     weight_dropout: {"optimizer": "sgd", "share": SHARE},
     weight_distortion: {"optimizer": "sgd", "sigma": SIGMA},
+    output_perturbation: {"clip": CLIP, "sigma": SIGMA},
+    noisy_finetune: {"clip": CLIP, "sigma": SIGMA, "gradient_clip": CLIP, "momentum": 0.0, "batchnorm": "eval"},
     ct: {},
     msg: {"share": SHARE, "slow": SLOW},
     retrain: {},
@@ -468,7 +502,7 @@ def test_against_the_slow_version(slow_version, settings, loss, batchnorm):
     slow_version(slow)
     rates = {"lr": LR, "momentum": MOMENTUM, "weight_decay": DECAY, "epochs": EPOCHS, "batchnorm": batchnorm}
     path = UNLEARNERS.get(name)(**rates | settings).path(
-        model, *sets(name), Classification(loss), validation=VALIDATION, factory=lambda: network(5)
+        model, *sets(name), Classification(loss), validation=VALIDATION, factory=lambda: network(5), base=network(5)
     )
     *_, last = path
     for key, parameter in last.model.named_parameters():

@@ -12,6 +12,7 @@ from ungrok.methods import UNLEARNERS
 from ungrok.study.claims import At
 from ungrok.study.names import METHODS, Names, metric_name, place_name, rule_name, share, spelled
 from ungrok.study.place import comparisons
+from ungrok.train.schemes import SCHEMES
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,10 @@ def test_methods_are_named_as_in_the_literature():
     assert names.method("my_scrub lr=2") == "my_scrub, rate 2"
 
 
-def test_only_kinds_of_methods_have_names_in_the_literature():
-    assert METHODS.keys() <= set(UNLEARNERS.names())
+def test_only_kinds_of_methods_and_schemes_have_names_in_the_literature():
+    assert METHODS.keys() <= {*UNLEARNERS.names(), *SCHEMES.names()}
+    named = Names(recipe(schemes=[{"kind": "sisa"}, {"kind": "sisa", "name": "many", "shards": 20}]))
+    assert [named.method(label) for label in ("sisa", "many")] == ["SISA", "many"]
 
 
 def test_stages_and_sides_are_named_in_words():

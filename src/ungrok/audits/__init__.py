@@ -1,6 +1,5 @@
 """Audits: attacks after unlearning ("stress tests"), found in this folder by a registry, and audits of many models by their signals."""
 
-from ungrok.audits.accountant import noisy_fine_tuning, output_perturbation, output_perturbation_sigma
 from ungrok.audits.attacked import attacked
 from ungrok.audits.base import STRESS_TESTS, Examples, Setting, StressMaterial, StressStep, StressTest
 from ungrok.audits.entanglement import entanglement
@@ -13,6 +12,7 @@ from ungrok.audits.scoring import Score, Scorer
 from ungrok.audits.sharded import shards_hit, share_retrained
 from ungrok.audits.signals import correctness, margins, probabilities
 from ungrok.audits.ulira import ulira
+from ungrok.core.accountant import noisy_fine_tuning, output_perturbation, output_perturbation_sigma
 
 __all__ = [
     "STRESS_TESTS",

@@ -32,6 +32,7 @@ from ungrok.cli.output import print_rows, say
 from ungrok.core.errors import RecipeError, UngrokError, shown
 
 if TYPE_CHECKING:
+    from ungrok.methods.base import Unlearner
     from ungrok.study.plan import Plan
     from ungrok.study.plan_measurements import Measurement
     from ungrok.study.plan_paths import PathJobs
@@ -172,16 +173,21 @@ def _unlearn_of_recipe(
     trained_on_split: bool,
 ) -> None:
     """Walk a path with the data and a method of a recipe, from a stage or from weights in a file."""
+    from ungrok.study.jobs import Unlearn
+
     indices = None if model is None or forget in (None, *plan.recipe.forget_labels()) else Path(str(forget))
     path = _path_of(plan, seed, arm, stage, None if indices and indices.is_file() else forget, method)
     if model is None:
-        print_rows(_walked(plan, where, path), COLUMNS)
+        rows = _walked(plan, where, path)
+        print_rows(rows, COLUMNS)
+        _promise(plan.job(path.path, Unlearn).spec.unlearn, rows)
         return
     from ungrok.study import single
 
     target = new_model(model, path.method.replace("/", "-"), out)
     rows, end = single.unlearn_file(plan, path, model, indices, vouched=trained_on_split)
     print_rows(rows, COLUMNS)
+    _promise(plan.job(path.path, Unlearn).spec.unlearn, rows)
     _warn(rows)
     single.save(plan, path, end, target)
     typer.echo(target)
@@ -205,9 +211,16 @@ def _unlearn_own(
     inputs = checked(**opened(model, data, None if forget is None else Path(forget), "--model"), seed=seed)
     rows, end = along(inputs, made)
     print_rows(rows, COLUMNS)
+    _promise(made, rows)
     _warn(rows)
     write_model(end, target, inputs.tokenizer)
     typer.echo(target)
+
+
+def _promise(method: Unlearner, rows: Sequence[dict[str, Any]]) -> None:
+    """Say what a path certifies that has been walked to its end; nothing of a method that certifies nothing."""
+    if promise := method.promise(int(rows[-1]["dose"])):
+        say(f"{method.label} {promise}")
 
 
 def _warn(rows: Sequence[dict[str, Any]]) -> None:

@@ -89,6 +89,16 @@ class Named(Schema):
     settings: dict[str, Any] = Field(description="every setting; of an objective its attributes that are plain values")
 
 
+class Certified(Schema):
+    """What the method certifies of the new model, if ``base`` depends on none of the examples and nobody learns the seed."""
+
+    updates: int = Field(description="length of the path")
+    sigma: float = Field(description="standard deviation of the noise on every weight")
+    distance: float = Field(description="of two Gaussians that are as hard to tell apart, in standard deviations")
+    epsilon: float = Field(description="at delta")
+    delta: float
+
+
 class Outcome(Schema):
     """Membership inference: do forget examples look more like training data than test examples?"""
 
@@ -135,6 +145,7 @@ class DeletionRecord(Schema):
     method: Named
     attacks: list[Named] = Field(description="what was tried to bring the examples back")
     objective: Named
+    certified: Certified | None = Field(None, description="null for a method that certifies nothing")
     seed: int
     made_with: MadeWith
     models: dict[Model, Weights]

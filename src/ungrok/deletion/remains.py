@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ungrok.core.accountant import Promise
 from ungrok.deletion.record import ORACLE, ORIGINAL, UNLEARNED, Attacked, DeletionRecord, Outcome, Sentence
 
 LIMITS = (
@@ -27,7 +28,14 @@ def sentences(record: DeletionRecord) -> list[Sentence]:
         brought = [Sentence(code="nothing_gone", text="Attacks found nothing to bring back, since nothing has gone.")]
     else:
         brought = [_attack(record, attacked) for attacked in attacks]
-    return [forgetting, *brought, _membership(record), *_price(record), Sentence(code="limits", text=LIMITS)]
+    return [
+        forgetting,
+        *_certified(record),
+        *brought,
+        _membership(record),
+        *_price(record),
+        Sentence(code="limits", text=LIMITS),
+    ]
 
 
 def _forgetting(record: DeletionRecord) -> Sentence:
@@ -61,6 +69,13 @@ def _forgetting(record: DeletionRecord) -> Sentence:
         text = f"{fell}; a model retrained without them has {best:.2f}. Being answered worse than by such a model can give an example away."
         return Sentence(code="below_oracle", text=text)
     return Sentence(code="as_oracle", text=f"{fell}, as on a model retrained without them.")
+
+
+def _certified(record: DeletionRecord) -> Iterator[Sentence]:
+    if record.certified is not None:
+        promise = Promise(**record.certified.model_dump(exclude={"updates"}))
+        text = f"The method {promise}: whatever else can be told of the examples, if base depends on none of them and nobody learns the seed."
+        yield Sentence(code="certified", text=text)
 
 
 def _attack(record: DeletionRecord, attacked: Attacked) -> Sentence:

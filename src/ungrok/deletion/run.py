@@ -23,11 +23,21 @@ from ungrok.core.modules import bare
 from ungrok.core.objective import Batches, Objective
 from ungrok.core.schema import Schema
 from ungrok.deletion.inputs import EXTRA, Inputs, checked, device_name, files_of, weights_of
-from ungrok.deletion.record import UNLEARNED, Asked, Attacked, DeletionRecord, MadeWith, Named, Weights, write_record
+from ungrok.deletion.record import (
+    UNLEARNED,
+    Asked,
+    Attacked,
+    Certified,
+    DeletionRecord,
+    MadeWith,
+    Named,
+    Weights,
+    write_record,
+)
 from ungrok.deletion.remains import sentences
 from ungrok.evaluate.audit import Audit
 from ungrok.methods.base import Unlearner
-from ungrok.methods.run import make_method, unlearn
+from ungrok.methods.run import make_method, unlearn, unlearning_path
 
 PACKAGES = ("ungrok", "torch", "numpy", "scipy", "scikit-learn", "safetensors", "transformers")
 """Packages whose versions are recorded."""
@@ -115,10 +125,11 @@ def delete(
 def deleted(inputs: Inputs, method: Unlearner, tests: list[StressTest], asked: Asked) -> Deletion:
     """Return the new model with its record, which knows of no file of it."""
     model, original = inputs.model, bare(inputs.model)
-    new = unlearn(
-        model, forget=inputs.sets["forget"], retain=inputs.sets["retain"], method=method, objective=inputs.objective,
-        seed=inputs.seed, **inputs.extra,
-    )  # fmt: skip
+    given: dict[str, Any] = {
+        "forget": inputs.sets["forget"], "retain": inputs.sets["retain"], "method": method, "objective": inputs.objective,
+        "seed": inputs.seed, **inputs.extra,
+    }  # fmt: skip
+    new = unlearn(model, **given)
     audited = audit(
         original, bare(new), **cast(dict[str, Any], inputs.sets), oracle=inputs.oracle, objective=inputs.objective, tokenizer=inputs.tokenizer,
         attacks=tests, seed=inputs.seed,
@@ -130,6 +141,7 @@ def deleted(inputs: Inputs, method: Unlearner, tests: list[StressTest], asked: A
         method=named(method),
         attacks=[named(test) for test in tests],
         objective=inputs.named_objective(),
+        certified=_certified(model, method, given),
         seed=inputs.seed,
         made_with=MadeWith(
             versions=versions(PACKAGES),
@@ -145,6 +157,15 @@ def deleted(inputs: Inputs, method: Unlearner, tests: list[StressTest], asked: A
         remains=[],
     )
     return Deletion(new, record.model_copy(update={"remains": sentences(record)}))
+
+
+def _certified(model: nn.Module, method: Unlearner, given: dict[str, Any]) -> Certified | None:
+    """Return what a method certifies at the end of a path with these inputs; None for one that certifies nothing."""
+    if method.promise(1) is None:
+        return None
+    updates = int(unlearning_path(model, **given).budget)
+    promise = method.promise(updates)
+    return None if promise is None else Certified(updates=updates, **vars(promise))
 
 
 def named(block: Schema) -> Named:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ungrok.core.accountant import Promise
 from ungrok.core.entrance import check_base, check_lists, check_model, check_objective, check_seed
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.gradients import trainable
@@ -57,6 +58,9 @@ class Unlearner(Schema, metaclass=Explained):
     self_stopping: ClassVar[bool] = False
     """Whether it decides by itself where to stop, so that it is judged at the end of its path."""
 
+    from_any_start: ClassVar[bool] = False
+    """Whether the base model that it needs may be a fresh one, from which every training of a classifier starts."""
+
     family: ClassVar[Family] = "other"
     """The methods with which it is counted as one setting where studies are compared."""
 
@@ -79,6 +83,10 @@ class Unlearner(Schema, metaclass=Explained):
     def trainable(self, model: nn.Module) -> list[nn.Parameter]:
         """Return the parameters that the method may move."""
         return list(trainable(model).values())
+
+    def promise(self, updates: int) -> Promise | None:  # noqa: ARG002
+        """Return what a path of that many updates certifies; None for a method that certifies nothing."""
+        return None
 
     def check(self, material: Material) -> None:
         """Raise NotApplicable where the method does not apply; called before any work."""

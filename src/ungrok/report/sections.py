@@ -16,6 +16,7 @@ from ungrok.report.tables.controls import controls
 from ungrok.report.tables.exposure import exposure
 from ungrok.report.tables.lasting import lasting_table
 from ungrok.report.tables.provenance import provenance
+from ungrok.report.tables.schemes import schemes
 from ungrok.report.tables.sequences import sequences
 from ungrok.report.tables.stress import stress_tables
 from ungrok.report.tables.table import Table
@@ -77,6 +78,7 @@ def sections(
         *_optional("lasting", "Forgetting that lasts", lasting_table(view), _of("lasting", figures)),
         *_optional("stress", "Attacks after unlearning", stress_tables(attacks), _of("stress", figures)),
         *_optional("sequences", "Requests in sequence", sequences(view), _of("sequences", figures)),
+        *_optional("schemes", "Schemes that certify or prepare", schemes(view)),
         *_optional("language", "Language", family.own_tables(view)),
         Section(
             "oracle", "Oracle gap",

@@ -22,6 +22,7 @@ from ungrok.study.names import Names
 from ungrok.study.place import Place
 from ungrok.study.plan_sequences import ORACLE, RETRAINED, UNLEARNED
 from ungrok.study.recipe_blocks import BASE
+from ungrok.study.scheme_costs import scheme_costs
 from ungrok.study.track import PLACE, Row, Track, records, repaired
 
 Floats = NDArray[np.float64]
@@ -170,6 +171,9 @@ class _Reading:
         recipe = self.study.recipe
         trained = digest([recipe.problem.spec(), recipe.model.spec(), recipe.trajectory.spec()])
         policies = {policy: measured for policy in self._policies() if (measured := self._measured(policy))}
+        policies |= {
+            Policy(*place): measured for place, measured in scheme_costs(self.study.results, self.forget).items()
+        }
         name = self.study.path.resolve().name
         return Setting(name, self.forget, trained, self.share, Names(recipe), policies)
 

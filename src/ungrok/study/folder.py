@@ -21,6 +21,7 @@ from ungrok.study.outputs import TABLES
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import CONTROLS, MECHANISM, SEQUENCES, Results, curves, with_whole_steps
+from ungrok.study.results_schemes import SCHEMES
 from ungrok.study.results_stress import LASTING, STRESS
 from ungrok.study.search import regrow
 from ungrok.study.store import Store, explained
@@ -115,6 +116,7 @@ class StudyFolder:
             "stress": STRESS,
             "lasting": LASTING,
             "sequences": SEQUENCES,
+            "schemes": SCHEMES,
         }
         for name, columns in optional.items():
             table = self._table(name)

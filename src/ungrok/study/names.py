@@ -43,6 +43,7 @@ METHODS = {
     "munba": "MUNBA",
     "nabla_tau": "nabla-tau",
     "neggrad_plus": "NegGrad+",
+    "noisy_finetune": "noisy fine-tuning",
     "npo": "NPO",
     "pdu": "PDU",
     "random_label": "random labels",
@@ -52,12 +53,13 @@ METHODS = {
     "sat_imp": "SatImp",
     "scrub": "SCRUB",
     "simnpo": "SimNPO",
+    "sisa": "SISA",
     "ssd": "SSD",
     "undial": "UNDIAL",
     "unsir": "UNSIR",
     "wga": "WGA",
 }
-"""By the kind of a method: its name in the literature; of any other kind underscores become spaces."""
+"""By the kind of a method or a scheme: its name in the literature; of any other kind underscores become spaces."""
 
 ATTACKS = {
     "relearn": "relearning",
@@ -199,7 +201,10 @@ class Names:
 
     @cached_property
     def _methods(self) -> dict[str, str]:
-        return distinct((one.label, method_name(one.label, one.kind)) for one in self.recipe.unlearn)
+        kinds = [(one.label, one.kind) for one in self.recipe.unlearn] + [
+            (one.label, one.kind) for one in self.recipe.schemes
+        ]
+        return distinct((label, method_name(label, kind)) for label, kind in kinds)
 
     def forget(self, label: str) -> str:
         """Return the name of a forget split."""

@@ -44,6 +44,7 @@ TABLES = {
     "sequences": "sequences",
     "stress": "stress",
     "lasting": "lasting",
+    "schemes": "schemes",
     "learned": "learned",
 }
 """By the name of a table's file: the attribute of the results that holds it."""

@@ -25,6 +25,7 @@ from ungrok.study.jobs.stage import StageSpec
 from ungrok.study.jobs.trained import TrainSpec
 from ungrok.study.plan_measurements import Measurement, add_learned, add_measurements
 from ungrok.study.plan_paths import PathJobs, add_path, add_paths, asked
+from ungrok.study.plan_schemes import scheme_jobs
 from ungrok.study.plan_sequences import ORACLE, SECOND_ORACLE, SequenceJobs, add_sequences
 from ungrok.study.plan_stress import StressJobs, add_lasting, add_stress
 from ungrok.study.rates import Extent
@@ -235,8 +236,7 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
         extents: How far searches have come; by default to their first round.
 
     """
-    arms = {arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)}
-    plan = Plan(recipe, arms=arms, extents=extents or {})
+    plan = Plan(recipe, arms={arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)}, extents=extents or {})
     for arm in plan.arms:
         for seed in recipe.seeds_of(arm):
             _add_trajectory(plan, arm, seed)
@@ -246,6 +246,7 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
         _add_sequences(plan)
     if recipe.along:
         _add_along(plan)
+    scheme_jobs(plan)
     if recipe.analyze:
         add_measurements(plan)
     if recipe.stress:

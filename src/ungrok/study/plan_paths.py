@@ -45,12 +45,12 @@ def asked(recipe: Recipe, seed: int) -> Asked | None:
 def path_inputs(plan: Plan, request: Request, stage: str, method: Unlearner) -> dict[str, str]:
     """Return the keys of the jobs from which a path of a method is walked, which starts from the model of the job ``stage``.
 
-    The trajectory is among them where the path takes a model of it beside that of the stage: on language models the base model, and
-    with methods that go back along the training. Of checkpoints that were given no base model is known.
+    The trajectory is among them where the path takes a model of it beside that of the stage: the base model, on language models always,
+    and with methods that go back along the training. Of checkpoints that were given no base model of a language model is known.
     """
     inputs = {"stage": stage, **request.split_input}
     based = plan.recipe.problem.family == "language" and not plan.recipe.given
-    if based or "rewound" in method.needs:
+    if based or {"rewound", "base"} & {*method.needs}:
         inputs["trajectory"] = plan.trajectories[request.arm.name, request.seed]
     return inputs
 

@@ -95,6 +95,8 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     _check_rescaled(recipe, arm, network, data)
     _check_rewound(recipe, arm)
     _check_exposure(recipe, data, training)
+    for scheme in recipe.schemes if arm == BASE else []:
+        scheme.members(len(data.train), scheme.steps or training.steps, 0)
     for rule in recipe.forget:
         if rule.from_trajectory:
             _check_local(rule, data, training, recipe.requests)
@@ -136,7 +138,7 @@ def _check_family(recipe: Recipe, data: Data) -> None:
             )
     for number, method in enumerate(recipe.unlearn):
         data.check_method(method, recipe.problem.kind)
-        if "base" in method.needs and data.family != "language":
+        if "base" in method.needs and data.family != "language" and not method.from_any_start:
             raise RecipeError(
                 f"unlearn.{number}: {method.kind!r} starts from a base model, which studies of language models have; "
                 f"problem {recipe.problem.kind!r} has none"

@@ -34,6 +34,7 @@ from ungrok.study.recipe_blocks import (
     Rescaled,
 )
 from ungrok.study.recipe_given import GivenRun, check_given
+from ungrok.study.recipe_schemes import AnyScheme, check_schemes
 from ungrok.study.recipe_search import Search, check_search, with_search
 from ungrok.study.recipe_stress import Lasting, Stress, check_stress, references, with_attacks
 from ungrok.study.units import check_exposure
@@ -69,6 +70,7 @@ class Recipe(Schema):
         {
             "analyze",
             "controls",
+            "schemes",
             "search",
             "speed",
             "data_seed",
@@ -111,6 +113,7 @@ class Recipe(Schema):
     search: Search | None = Field(
         None, description="rates and strengths that the study finds; lr: auto is short for it"
     )
+    schemes: list[AnyScheme] = Field([], description="schemes that prepare for deletion during training")
     analyze: list[AnyAnalysis] = Field([], description="measures at every stage, and at the matched dose of every path")
     batches: BatchSizes = BatchSizes()
     speed: UnlearningSpeed = Field(UnlearningSpeed(), description="how the passes of unlearning are computed")
@@ -164,6 +167,7 @@ class Recipe(Schema):
         check_draws(self)
         check_stress(self)
         check_given(self)
+        check_schemes(self)
         if BASE in self.arms:
             raise ValueError(f"arms: {BASE!r} is the recipe itself; give the arm another name")
         arms = [BASE, *self.arms]

@@ -35,6 +35,7 @@ from ungrok.study.place import Place
 from ungrok.study.plan import Plan
 from ungrok.study.plan_paths import PathJobs
 from ungrok.study.recipe_blocks import Control, Level, Matched, Side
+from ungrok.study.results_schemes import SCHEMES, schemes_table, with_promises
 from ungrok.study.results_stress import LASTING, STRESS, lasting_table, stress_table
 from ungrok.study.store import Finished, R, S, Store
 from ungrok.study.track import REPLICATE, Track, tracks
@@ -100,6 +101,7 @@ class Results:
         sequences: One row per phase of requests in sequence and set forgotten so far; empty where the recipe asks for one request.
         stress: One row per setting and observed place of every attack after unlearning; empty where the recipe has none.
         lasting: One row per place of a path that was put to a repair; empty where the recipe asks for none.
+        schemes: One row per request to a scheme that prepared for it during training; empty where the recipe has none.
         learned: One row per draw of a forget split: when its examples were shown and learned; empty where they are not staggered.
 
     """
@@ -116,6 +118,7 @@ class Results:
     sequences: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SEQUENCES))
     stress: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=STRESS))
     lasting: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LASTING))
+    schemes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SCHEMES))
     learned: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @cached_property
@@ -160,6 +163,7 @@ class _Tables:
             sequences=self.sequences(),
             stress=stress_table(self.plan, self.store),
             lasting=lasting_table(self.plan, self.store),
+            schemes=schemes_table(self.plan, self.store),
             learned=self.learned(),
         )
 
@@ -182,8 +186,8 @@ class _Tables:
         return oracle_gap(other, one)
 
     def audits(self) -> pd.DataFrame:
-        """Return the audits of every path, each with its place in the study."""
-        table = self._placed("audits")
+        """Return the audits of every path, each with its place in the study and, where any method certifies something, what it does."""
+        table = with_promises(self._placed("audits"), self.plan)
         counts = [name for name in ("members", "non_members", "pairs") if name in table]
         table[counts] = table[counts].astype("Int64")
         return table

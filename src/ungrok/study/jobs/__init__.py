@@ -11,6 +11,7 @@ from ungrok.study.jobs.matched import MatchedCheckpoint
 from ungrok.study.jobs.oracle import Oracle
 from ungrok.study.jobs.placed import Placed
 from ungrok.study.jobs.rescaled import RescaledCheckpoint
+from ungrok.study.jobs.schemes import Fulfilled, Prepared
 from ungrok.study.jobs.sequence import RequestSequence
 from ungrok.study.jobs.snapshot import Snapshot
 from ungrok.study.jobs.split import ChooseSplit
@@ -26,11 +27,13 @@ __all__ = [
     "Checkpoint",
     "ChooseSplit",
     "Evaluate",
+    "Fulfilled",
     "Lasting",
     "LeveledCheckpoint",
     "MatchedCheckpoint",
     "Oracle",
     "Placed",
+    "Prepared",
     "RequestSequence",
     "RescaledCheckpoint",
     "Snapshot",

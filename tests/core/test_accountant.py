@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from ungrok import audits
-from ungrok.audits.accountant import gaussian_delta, noisy_fine_tuning, output_perturbation, output_perturbation_sigma
+from ungrok.core.accountant import gaussian_delta, noisy_fine_tuning, output_perturbation, output_perturbation_sigma
 from ungrok.core.errors import RecipeError
 
 

@@ -42,6 +42,36 @@ class Certificate:
         return float(brentq(lambda epsilon: self.delta(epsilon) - delta, 0, high, xtol=1e-12))
 
 
+@dataclass(frozen=True)
+class Promise:
+    """What a method certifies of the model at the end of its path, whatever becomes of that model afterwards.
+
+    Args:
+        sigma: σ, standard deviation of the noise on each weight.
+        distance: r of the :class:`Certificate`.
+        epsilon: The least ε at δ.
+        delta: δ.
+
+    """
+
+    sigma: float
+    distance: float
+    epsilon: float
+    delta: float
+
+    @classmethod
+    def of(cls, certificate: Certificate, sigma: float, delta: float) -> Promise:
+        """Return what a certificate says at δ."""
+        return cls(sigma, certificate.distance, certificate.epsilon(delta), delta)
+
+    def __str__(self) -> str:
+        at_one = gaussian_delta(1, self.distance)
+        return (
+            f"certifies ε = {self.epsilon:.3g} at δ = {self.delta:g} and δ = {at_one:.3g} at ε = 1, "
+            f"by noise of σ = {self.sigma:.4g} on every weight (r = {self.distance:.3g})"
+        )
+
+
 def gaussian_delta(epsilon: float, distance: float) -> float:
     """Return ``δ(ε) = Q(ε/r − r/2) − e^ε·Q(ε/r + r/2)``, exact for a Gaussian mechanism (Balle & Wang, arXiv 1805.06530, theorem 8).
 
@@ -65,6 +95,29 @@ def gaussian_delta(epsilon: float, distance: float) -> float:
     return max(0.0, above - math.exp(epsilon + float(log_ndtr(-distance / 2 - epsilon / distance))))
 
 
+def largest_distance(epsilon: float, delta: float) -> float:
+    """Return the largest r at which :func:`gaussian_delta` at ε is no more than δ.
+
+    Args:
+        epsilon: ε, positive.
+        delta: δ, between 0 and 1.
+
+    Raises:
+        RecipeError: If an argument is not allowed.
+
+    """
+    from scipy.optimize import brentq
+
+    _positive(epsilon=epsilon)
+    _between("delta", delta)
+    low = high = 1.0
+    while gaussian_delta(epsilon, low) > delta:
+        low /= 2
+    while gaussian_delta(epsilon, high) <= delta:
+        high *= 2
+    return float(brentq(lambda r: gaussian_delta(epsilon, r) - delta, low, high, xtol=1e-15, rtol=1e-14))
+
+
 def output_perturbation_sigma(
     clip: float, epsilon: float, delta: float, *, rule: Literal["source", "exact"] = "source"
 ) -> float:
@@ -84,19 +137,10 @@ def output_perturbation_sigma(
         RecipeError: If an argument is not allowed.
 
     """
-    from scipy.optimize import brentq
-
     if rule not in ("source", "exact"):
         raise RecipeError(f"rule: {rule!r} is none of source, exact")
-    _positive(clip=clip, epsilon=epsilon)
-    _between("delta", delta)
-    low = high = 1.0
-    while gaussian_delta(epsilon, low) > delta:
-        low /= 2
-    while gaussian_delta(epsilon, high) <= delta:
-        high *= 2
-    distance = float(brentq(lambda r: gaussian_delta(epsilon, r) - delta, low, high, xtol=1e-15, rtol=1e-14))
-    exact = 2 * clip / distance
+    _positive(clip=clip)
+    exact = 2 * clip / largest_distance(epsilon, delta)
     if rule == "exact" or delta >= 1.25:
         return exact
     return max(exact, 2 * clip * math.sqrt(2 * math.log(1.25 / delta)) / epsilon)
