@@ -15,6 +15,8 @@ from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
 from ungrok.core.files import (
     checksum,
     inside,
+    is_cut,
+    is_locked,
     load_tensors,
     local_path,
     locked,
@@ -234,6 +236,14 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
         pass
 
 
+def test_a_lock_is_seen_by_others_for_as_long_as_it_is_held(tmp_path):
+    with locked(tmp_path / "lock"):
+        assert is_locked(tmp_path / "lock")
+    assert not is_locked(tmp_path / "lock")
+    with locked(tmp_path / "lock"):
+        pass
+
+
 def test_another_failure_to_lock_is_told_as_it_is(tmp_path):
     with pytest.raises(IsADirectoryError), locked(tmp_path):
         pass
@@ -254,3 +264,29 @@ def test_a_list_of_files_names_none_outside(tmp_path):
     for name in ("../a", "b/../../a", "/etc/a", 3):
         with pytest.raises(DamagedFile, match="names a file outside"):
             inside(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("write", "durable"),
+    [
+        (lambda path: write_text(path, "a"), False),
+        (lambda path: write_text(path, "a", durable=True), True),
+        (lambda path: write_json(path, "a", durable=True), True),
+        (lambda path: write_sealed(path, "a"), True),
+        (lambda path: save_tensors(path, {"a": torch.ones(2)}), False),
+        (lambda path: save_packed(path, {"a": torch.ones(2)}, durable=True), True),
+    ],
+)
+def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, write, durable):
+    seen, sync = [], files.os.fsync
+
+    def synced(descriptor):
+        (aside,) = tmp_path.iterdir()
+        seen.append((is_cut(aside.name), aside.stat().st_size > 0))
+        sync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", synced)
+    write(tmp_path / "f")
+    assert seen == [(True, True)] * durable
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+    assert not is_cut("f")

@@ -33,10 +33,14 @@ def test_a_plan_grows_by_the_jobs_of_further_rates(tiny):
 
 def test_a_longer_list_of_strengths_takes_the_place_of_a_shorter_one(tiny):
     plan = make_plan(tiny("unlearn.2.alpha={auto: 1.0e-5}"))
-    kinds = plan.counts()
-    added = plan.grow({("fisher", "class"): Extent(2, 2)})
-    assert [job.kind for job in added] == ["unlearn", "evaluate"] * 4
-    assert plan.counts() == kinds
+    kinds, rounds = plan.counts(), {**plan.jobs}
+    for round_ in (2, 3):
+        added = plan.grow({("fisher", "class"): Extent(round_, 2)})
+        assert [job.kind for job in added] == ["unlearn", "evaluate"] * 4
+        assert plan.counts() == kinds
+        rounds |= {job.key: job for job in added}
+        assert plan.every == rounds
+        assert len(plan.replaced) == 8 * (round_ - 1)
 
 
 def test_an_arm_may_have_fewer_seeds_and_other_rates_of_unlearning(tiny):
