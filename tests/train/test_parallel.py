@@ -76,7 +76,7 @@ def test_two_processes_are_equal_to_one(name, tmp_path):
     found = make(name).record(folders[0])
     if name == "plain":
         assert two(name, folders[1], last=13) != 0
-        assert (folders[1] / "resume.safetensors").exists()
+        assert list(folders[1].glob("resume-*"))
     # On a busy machine the processes may fail to meet; what a user then does is to start them again.
     assert two(name, folders[1]) == 0 or two(name, folders[1]) == 0
     assert sorted(p.name for p in folders[1].iterdir()) == sorted(p.name for p in folders[0].iterdir())
