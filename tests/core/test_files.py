@@ -2,6 +2,8 @@
 
 import errno
 import fcntl
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from torch import nn
 from ungrok.core import files
 from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
 from ungrok.core.files import (
+    age,
     checksum,
     inside,
     is_cut,
@@ -272,7 +275,7 @@ def test_a_list_of_files_names_none_outside(tmp_path):
         (lambda path: write_text(path, "a"), False),
         (lambda path: write_text(path, "a", durable=True), True),
         (lambda path: write_json(path, "a", durable=True), True),
-        (lambda path: write_sealed(path, "a"), True),
+        (lambda path: write_sealed(path, "a", durable=True), True),
         (lambda path: save_tensors(path, {"a": torch.ones(2)}), False),
         (lambda path: save_packed(path, {"a": torch.ones(2)}, durable=True), True),
     ],
@@ -290,3 +293,12 @@ def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypa
     assert seen == [(True, True)] * durable
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
     assert not is_cut("f")
+
+
+def test_the_age_of_a_folder_is_that_of_its_oldest_file(tmp_path):
+    assert age(tmp_path) == 0
+    (tmp_path / "below").mkdir()
+    for name, seconds in (("a", 50), ("below/b", 70)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - seconds,) * 2)
+    assert age(tmp_path) == pytest.approx(70, abs=5)

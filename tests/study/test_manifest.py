@@ -8,7 +8,7 @@ import pytest
 
 from ungrok.core.errors import DamagedFile
 from ungrok.study.job import key_of
-from ungrok.study.manifest import MANIFEST, belongs, manifest_text, read_manifest, stamp
+from ungrok.study.manifest import MANIFEST, belongs, files_in, manifest_text, read_manifest, stamp
 
 SUMS = {"job.json": "0" * 64, "result.json": "1" * 64, "step-1.safetensors": None}
 
@@ -45,3 +45,10 @@ def test_a_stamp_tells_size_and_time_of_a_file_and_none_of_a_folder(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     assert stamp(tmp_path / "f") == (3, (tmp_path / "f").stat().st_mtime_ns)
     assert stamp(tmp_path) is stamp(tmp_path / "nothing") is None
+
+
+def test_files_are_named_from_the_folder_on_and_folders_are_none(tmp_path):
+    (tmp_path / "below").mkdir()
+    for name in ("a", "below/b"):
+        (tmp_path / name).touch()
+    assert sorted(files_in(tmp_path)) == ["a", "below/b"]

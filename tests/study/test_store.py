@@ -3,7 +3,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -460,3 +462,14 @@ def test_a_job_that_lacks_files_is_discarded_unless_it_was_made_again_meanwhile(
     store.leave_out(JOB.key, ["data.bin"])
     assert store.discard_lacking(JOB.key)
     assert not store.has(JOB.key)
+
+
+@pytest.mark.parametrize(("seconds", "begun", "count"), [(1.0, 1.0, 0), (9.0, 1.0, 3), (1.0, 9.0, 3)])
+def test_what_took_long_is_on_the_disk_before_it_counts_as_finished(store, monkeypatch, seconds, begun, count):
+    """Description, result and manifest, however short the last of the processes that worked on it."""
+    (store.partial(JOB) / "step-0.bin").touch()
+    os.utime(store.partial(JOB) / "step-0.bin", (time.time() - begun,) * 2)
+    synced = []
+    monkeypatch.setattr("ungrok.core.files.os.fsync", synced.append)
+    finish(store, seconds=seconds)
+    assert len(synced) == count

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,9 @@ from ungrok.core.schema import canonical
 
 ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 """What opening a file raises where there is no file of that name."""
+
+WORTH_SYNCING = 5.0
+"""Seconds of work from which on a file is worth the hundredth of a second that it takes to wait for the disk."""
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 """What a file system answers that does not know ``flock``."""
@@ -149,6 +153,12 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def age(folder: Path) -> float:
+    """Return the seconds since the oldest file of a folder, or below it, was written; 0 where there is none."""
+    now = time.time()
+    return now - min((path.stat().st_mtime for path in folder.rglob("*") if path.is_file()), default=now)
+
+
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
     """Write a file so that a reader sees the old content or the new, never a part; if ``durable``, after a power failure, too."""
     with _aside(path, durable=durable) as aside:
@@ -196,14 +206,14 @@ def inside(name: Any, where: Path) -> str:
     return name
 
 
-def write_sealed(path: Path, value: Any) -> None:
-    """Write plain JSON types durably, with a checksum over them and over the name of the folder.
+def write_sealed(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Write plain JSON types as :func:`write_json` does, with a checksum over them and over the name of the folder.
 
     For files that no list of checksums names. A copy in a folder of another name does not pass for that folder's own.
     """
     sealed = {"sha256": _seal(path, value), "content": value}
     # On one line: breaking lines takes five times as long.
-    write_text(path, json.dumps(sealed, allow_nan=False), durable=True)
+    write_text(path, json.dumps(sealed, allow_nan=False), durable=durable)
 
 
 def read_sealed(path: Path) -> Any:

@@ -37,6 +37,11 @@ def read_manifest(path: Path) -> dict[str, str | None]:
     return content
 
 
+def files_in(folder: Path) -> list[str]:
+    """Return the names of all files in a folder and below it."""
+    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+
+
 def belongs(key: str, content: Any) -> bool:
     """Return whether a job's description gives its key, under this version of its kind or an earlier one."""
     kind, spec, inputs = (content[name] for name in ("kind", "spec", "inputs"))

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.core.files import (
+    WORTH_SYNCING,
+    age,
     checksum,
     is_cut,
     load_tensors,
@@ -29,7 +31,18 @@ from ungrok.core.files import (
     write_text,
 )
 from ungrok.study.job import KINDS, AnyJob, Job, Result, Spec, kind_of
-from ungrok.study.manifest import JOB, MANIFEST, RESULT, TENSORS, TIMING, belongs, manifest_text, read_manifest, stamp
+from ungrok.study.manifest import (
+    JOB,
+    MANIFEST,
+    RESULT,
+    TENSORS,
+    TIMING,
+    belongs,
+    files_in,
+    manifest_text,
+    read_manifest,
+    stamp,
+)
 
 S = TypeVar("S", bound=Spec)
 R = TypeVar("R", bound=Result)
@@ -227,7 +240,7 @@ class Store:
         What lay there is removed last, and comes back if the new folder cannot take its place.
         """
         working, aside, finished = self._working(key), self._aside(key), self.folder(key)
-        for name in {*_files(working)} - {MANIFEST, TIMING, *read_manifest(working / MANIFEST)}:
+        for name in {*files_in(working)} - {MANIFEST, TIMING, *read_manifest(working / MANIFEST)}:
             (working / name).unlink()
         shutil.rmtree(aside, ignore_errors=True)
         replaced = finished.exists()
@@ -317,18 +330,15 @@ class Store:
         folder = self.partial(job)
         for unlisted in (MANIFEST, TIMING):  # of a run that was interrupted here
             (folder / unlisted).unlink(missing_ok=True)
-        write_json(folder / JOB, {"kind": job.kind, "spec": job.spec.spec(), "inputs": job.inputs}, durable=True)
-        write_json(folder / RESULT, result.spec(), durable=True)
-        names = _files(folder)
+        durable = max(seconds.get("total", 0.0), age(folder)) >= WORTH_SYNCING
+        made_from = {"kind": job.kind, "spec": job.spec.spec(), "inputs": job.inputs}
+        for name, content in ((JOB, made_from), (RESULT, result.spec())):
+            write_json(folder / name, content, durable=durable)
+        names = files_in(folder)
         sums = {name: checksum(folder / name) for name in sorted({*names} - job.passing(names)) if not is_cut(name)}
         write_sealed(folder / TIMING, seconds)
-        write_text(folder / MANIFEST, manifest_text(sums), durable=True)
+        write_text(folder / MANIFEST, manifest_text(sums), durable=durable)
         self._appear(job.key)
-
-
-def _files(folder: Path) -> list[str]:
-    """Return the names of all files in a folder and below it."""
-    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
 
 
 class _Reading(Store):

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from ungrok.core.errors import DamagedFile
 from ungrok.core.files import (
+    WORTH_SYNCING,
+    age,
     checksum,
     is_cut,
     load_tensors,
@@ -188,19 +190,21 @@ class _Log:
             self._save(f"{ROLLING}-{self.run.step:09d}.safetensors", self.run.state())
 
     def _save(self, name: str, tensors: dict[str, Tensor]) -> None:
-        save_packed(self.folder / name, tensors, durable=True)
+        durable = age(self.folder) >= WORTH_SYNCING
+        save_packed(self.folder / name, tensors, durable=durable)
         self.sums = {name: known for name, known in self.sums.items() if is_checkpoint(name)}
         self.sums[name] = {"step": self.run.step, "sha256": checksum(self.folder / name)}
-        examples = self._save_examples(f"{SO_FAR}{self.run.step:09d}.safetensors")
-        write_sealed(self.folder / PROGRESS, {"rows": self.rows, "files": self.sums, "examples": examples})
+        examples = self._save_examples(f"{SO_FAR}{self.run.step:09d}.safetensors", durable)
+        progress = {"rows": self.rows, "files": self.sums, "examples": examples}
+        write_sealed(self.folder / PROGRESS, progress, durable=durable)
         self._remove_all_but({PROGRESS, *self.sums, *([examples["name"]] if examples else [])})
 
-    def _save_examples(self, name: str) -> dict[str, str] | None:
+    def _save_examples(self, name: str, durable: bool) -> dict[str, str] | None:
         """Write the losses of single examples, shape (records, n) per split, and return the file's name and checksum."""
         if not self.examples:
             return None
         path, tensors = self.folder / name, {split: torch.stack(losses) for split, losses in self.examples.items()}
-        save_tensors(path, tensors, durable=True)
+        save_tensors(path, tensors, durable=durable)
         return {"name": name, "sha256": checksum(path)}
 
     def _remove_all_but(self, named: set[str]) -> None:
@@ -211,7 +215,7 @@ class _Log:
     def result(self) -> dict[str, Any]:
         if not self.writes:
             return {}
-        self._save_examples(EXAMPLES)
+        self._save_examples(EXAMPLES, age(self.folder) >= WORTH_SYNCING)
         steps = [step for step in self.run.training.kept() if step < self.run.step or not self.diverged]
         status = "diverged" if self.diverged else "completed"
         return {"status": status, "steps": self.run.step, "rows": self.rows, "checkpoints": steps}
