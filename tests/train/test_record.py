@@ -185,8 +185,8 @@ def test_a_crash_between_any_two_changes_of_files_loses_nothing_that_was_saved(s
 
         return change
 
-    def saved(path, progress):
-        write_sealed(path, progress)
+    def saved(path, progress, **more):
+        write_sealed(path, progress, **more)
         safe.append(run.step)
 
     changes, first = 0, []

@@ -4,17 +4,76 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from ungrok.core.errors import DamagedFile
-from ungrok.core.files import ABSENT, inside, read_json
-from ungrok.study.job import KINDS, key_of, kind_of
+from torch import Tensor
+
+from ungrok.core.errors import DamagedFile, StoreError
+from ungrok.core.files import ABSENT, inside, load_tensors, read_json, read_sealed
+from ungrok.study.job import KINDS, Result, Spec, key_of, kind_of
 
 JOB, RESULT, MANIFEST, TIMING = "job.json", "result.json", "manifest.json", "timing.json"
 TENSORS = ".safetensors"
 """How the names of files of tensors end."""
+
+S = TypeVar("S", bound=Spec)
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Finished(Generic[S, R]):
+    """A finished job's folder, whose files have been checked against their checksums.
+
+    Args:
+        path: The folder.
+        spec_type: How its spec is read.
+        result_type: How its result is read.
+
+    """
+
+    path: Path
+    spec_type: type[S]
+    result_type: type[R]
+
+    @cached_property
+    def _job(self) -> dict[str, Any]:
+        content: dict[str, Any] = read_json(self.path / JOB)
+        return content
+
+    @cached_property
+    def spec(self) -> S:
+        """What the job was made from."""
+        return self.spec_type.model_validate(self._job["spec"])
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Keys of the jobs that it read, by role."""
+        return dict(self._job["inputs"])
+
+    @cached_property
+    def result(self) -> R:
+        """What the job returned."""
+        return self.result_type.model_validate(read_json(self.path / RESULT))
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds the job took when it ran, in all and by part; never part of a result. Empty where the file cannot be read."""
+        for read in (read_sealed, read_json):  # earlier versions wrote the numbers without a checksum
+            try:
+                content = read(self.path / TIMING)
+            except StoreError:
+                continue
+            if isinstance(content, dict) and all(isinstance(value, int | float) for value in content.values()):
+                return content
+        return {}
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors of a file of the job, on the CPU."""
+        return load_tensors(self.path / name)
 
 
 def manifest_text(sums: Mapping[str, str | None]) -> str:

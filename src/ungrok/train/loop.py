@@ -28,7 +28,7 @@ from ungrok.train.measured import Measured
 from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
 from ungrok.train.parallel import Ranks, synchronized
 from ungrok.train.penalties import PENALTIES, Penalty
-from ungrok.train.record import load_weights, record_all
+from ungrok.train.record import advance_one, load_weights, record_all
 from ungrok.train.robustness import Robustness
 from ungrok.train.sam import SAM, come_back, still_statistics
 from ungrok.train.speed import Speed
@@ -391,12 +391,4 @@ class Run:
             ``{"status": "completed" | "diverged", "steps": int, "rows": [...], "checkpoints": [...]}``.
 
         """
-        (result,) = record_all(
-            [self],
-            [folder],
-            lambda runs, to: runs[0].advance(to),
-            save_after=save_after,
-            tick=tick,
-            resumable=resumable,
-        )
-        return result
+        return record_all([self], [folder], advance_one, save_after=save_after, tick=tick, resumable=resumable)[0]

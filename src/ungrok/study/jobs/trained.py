@@ -16,10 +16,10 @@ from ungrok.data.base import Data
 from ungrok.data.forget import ForgetSplit
 from ungrok.study.job import Job, Result, Spec
 from ungrok.study.jobs.blocks import Forget
+from ungrok.study.manifest import Finished
 from ungrok.study.problem_data import load_data, seen_data
 from ungrok.study.recipe import AnyModel, AnyProblem
 from ungrok.study.seeding import batch_order, initial_weights
-from ungrok.study.store import Finished
 from ungrok.train import Run, Training, Trajectory
 from ungrok.train.exposure import Assignment
 from ungrok.train.record import checkpoint_name, is_checkpoint, model_state, passing
