@@ -63,6 +63,7 @@ class Plan:
         extents: How far searches have come; those that are not listed are in their first round.
         round: Counted from 1: a plan that searches for rates grows in rounds.
         replaced: Jobs of earlier rounds whose place others have taken; without them the searches could not be followed again.
+        known: As for :func:`make_plan`.
 
     """
 
@@ -87,6 +88,7 @@ class Plan:
     extents: Extents = field(default_factory=dict)
     round: int = 1
     replaced: dict[str, AnyJob] = field(default_factory=dict)
+    known: dict[str, AnyJob] = field(default_factory=dict)
 
     @property
     def every(self) -> dict[str, AnyJob]:
@@ -95,8 +97,10 @@ class Plan:
 
     def add(self, job: AnyJob) -> str:
         """Add a job unless it is there already, and return its key."""
-        self.jobs.setdefault(job.key, job)
-        return job.key
+        earlier = self.known.get(job.label)
+        same = job if earlier is None or earlier != job else earlier
+        self.jobs.setdefault(same.key, same)
+        return same.key
 
     def job(self, key: str, kind: type[J]) -> J:
         """Return a job that is known to be of a kind."""
@@ -116,9 +120,11 @@ class Plan:
 
     def grow(self, extents: Extents) -> list[AnyJob]:
         """Bring searches further, in a new round, and return the jobs that this adds; others may go."""
-        before, grown = self.jobs, make_plan(self.recipe, extents)
-        replaced = {key: job for key, job in self.every.items() if key not in grown.jobs}
-        vars(self).update(vars(grown) | {"warnings": self.warnings, "round": self.round + 1, "replaced": replaced})
+        before, every = self.jobs, self.every
+        grown = make_plan(self.recipe, extents, {job.label: job for job in before.values()})
+        replaced = {key: job for key, job in every.items() if key not in grown.jobs}
+        kept = {"warnings": self.warnings, "round": self.round + 1, "replaced": replaced, "known": {}}
+        vars(self).update(vars(grown) | kept)
         return [job for key, job in self.jobs.items() if key not in before]
 
     def counts(self) -> dict[str, int]:
@@ -137,16 +143,17 @@ class Plan:
         return [job for key, job in self.jobs.items() if key in wanted]
 
 
-def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
+def make_plan(recipe: Recipe, extents: Extents | None = None, known: dict[str, AnyJob] | None = None) -> Plan:
     """Return the whole job graph of a recipe; nothing is run, and nothing read but the user's own data files.
 
     Args:
         recipe: What to do.
         extents: How far searches have come; by default to their first round.
+        known: Jobs of the round before by label; keys take most of the time, and those of equal jobs are theirs.
 
     """
     arms = {arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)}
-    plan = Plan(recipe, arms=arms, extents=extents or {})
+    plan = Plan(recipe, arms=arms, extents=extents or {}, known=known or {})
     for arm in plan.arms:
         for seed in recipe.seeds_of(arm):
             _add_trajectory(plan, arm, seed)
