@@ -76,7 +76,7 @@ class StudyFolder:
         _check_there(path, "recipe.yaml")
         finished = (path / "provenance.json").is_file()
         if not begun:
-            _check_there(path, "provenance.json")
+            _check_there(path, "provenance.json", "; one that was interrupted goes on when it is run again")
         recipe = load(str(path / "recipe.yaml"))
         try:
             made = _provenance(path / "provenance.json") if finished else {}
@@ -195,9 +195,9 @@ class StudyFolder:
         return {method: Doses(dose["budget"], dose["matched"]) for method, dose in self.provenance["doses"].items()}
 
 
-def _check_there(path: Path, name: str) -> None:
+def _check_there(path: Path, name: str, advice: str = "") -> None:
     if not (path / name).is_file():
-        raise RecipeError(f"{path}: holds no study (no {name})")
+        raise RecipeError(f"{path}: holds no study (no {name}){advice}")
 
 
 def _again(path: Path) -> str:
