@@ -370,7 +370,7 @@ ARGUMENTS: list[Row] = [
     (("store", "size"), "RUN"),
     (("store", "size", "nowhere"), "RUN: 'nowhere' holds no study"),
     (("store", "prune"), "RUN"),
-    (("store", "prune", "half"), "provenance.json"),
+    (("store", "prune", "half"), "RUN: 'half' has no job in the store"),
 ]  # fmt: skip
 
 ROWS = [*READ, *OVERRIDES, *CHECKED, *ARGUMENTS]

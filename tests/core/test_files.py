@@ -2,6 +2,8 @@
 
 import errno
 import fcntl
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,8 +15,11 @@ from torch import nn
 from ungrok.core import files
 from ungrok.core.errors import DamagedFile, RecipeError, StoreError, UngrokError
 from ungrok.core.files import (
+    age,
     checksum,
     inside,
+    is_cut,
+    is_locked,
     load_tensors,
     local_path,
     locked,
@@ -234,6 +239,14 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
         pass
 
 
+def test_a_lock_is_seen_by_others_for_as_long_as_it_is_held(tmp_path):
+    with locked(tmp_path / "lock"):
+        assert is_locked(tmp_path / "lock")
+    assert not is_locked(tmp_path / "lock")
+    with locked(tmp_path / "lock"):
+        pass
+
+
 def test_another_failure_to_lock_is_told_as_it_is(tmp_path):
     with pytest.raises(IsADirectoryError), locked(tmp_path):
         pass
@@ -254,3 +267,38 @@ def test_a_list_of_files_names_none_outside(tmp_path):
     for name in ("../a", "b/../../a", "/etc/a", 3):
         with pytest.raises(DamagedFile, match="names a file outside"):
             inside(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("write", "durable"),
+    [
+        (lambda path: write_text(path, "a"), False),
+        (lambda path: write_text(path, "a", durable=True), True),
+        (lambda path: write_json(path, "a", durable=True), True),
+        (lambda path: write_sealed(path, "a", durable=True), True),
+        (lambda path: save_tensors(path, {"a": torch.ones(2)}), False),
+        (lambda path: save_packed(path, {"a": torch.ones(2)}, durable=True), True),
+    ],
+)
+def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, write, durable):
+    seen, sync = [], files.os.fsync
+
+    def synced(descriptor):
+        (aside,) = tmp_path.iterdir()
+        seen.append((is_cut(aside.name), aside.stat().st_size > 0))
+        sync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", synced)
+    write(tmp_path / "f")
+    assert seen == [(True, True)] * durable
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+    assert not is_cut("f")
+
+
+def test_the_age_of_a_folder_is_that_of_its_oldest_file(tmp_path):
+    assert age(tmp_path) == 0
+    (tmp_path / "below").mkdir()
+    for name, seconds in (("a", 50), ("below/b", 70)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - seconds,) * 2)
+    assert age(tmp_path) == pytest.approx(70, abs=5)

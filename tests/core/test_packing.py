@@ -1,5 +1,7 @@
 """Packed tensors come back bit for bit, and take less where values repeat."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from ungrok.core.packing import PACKED, difference, pack, restore, unpack
 def equal(one, other):
     assert one.dtype == other.dtype
     assert one.shape == other.shape
-    mine, theirs = (x.contiguous().reshape(-1).view(torch.uint8) for x in (one, other))
+    mine, theirs = (x.resolve_conj().contiguous().reshape(-1).view(torch.uint8) for x in (one, other))
     assert torch.equal(mine, theirs)
 
 
@@ -21,6 +23,9 @@ def test_any_tensor_comes_back_bit_for_bit(differences):
     tensors = {f"{dtype}": random.view(dtype) for dtype in (torch.float64, torch.float32, torch.int64, torch.int16)}
     tensors |= {
         "bfloat16": random.view(torch.bfloat16),  # NaNs of every kind among them
+        "complex": random.view(torch.complex64),
+        "wide complex": random[:4].reshape(5, 32).view(torch.complex128),
+        "conjugated": random.view(torch.complex64).conj(),
         "bytes": random,
         "flags": random > 100,
         "transposed": random.view(torch.float32).transpose(0, 1),
@@ -67,3 +72,47 @@ def test_content_that_was_cut_is_no_tensor():
     packed, metadata = pack({"weight": torch.rand(100)})
     with pytest.raises(ValueError, match="weight: does not unpack"):
         unpack({"weight": packed["weight"][:-9]}, metadata)
+
+
+def test_words_are_written_from_the_least_byte_on_and_read_in_either_order():
+    """1 and 258 in two bytes: (1, 0) and (2, 1) from the least byte on, stored byte by byte."""
+    from pyarrow import compress, decompress
+
+    packed, metadata = pack({"steps": torch.tensor([1, 258], dtype=torch.int16)})
+    assert decompress(packed["steps"].numpy().tobytes(), 4, "zstd", asbytes=True) == bytes([1, 2, 0, 1])
+    said = json.loads(metadata[PACKED])
+    assert said == {"differences": 0, "tensors": {"steps": ["int16", [2]]}}
+    turned = torch.frombuffer(bytearray(compress(bytes([0, 1, 1, 2]), "zstd", asbytes=True)), dtype=torch.uint8)
+    back = unpack({"steps": turned}, {PACKED: json.dumps(said | {"order": ">"})})
+    assert back["steps"].tolist() == [1, 258]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "{",
+        "[]",
+        {"tensors": {}},
+        {"tensors": {"other": ["float32", [4]]}},
+        {"tensors": {"weight": ["float32"]}},
+        {"tensors": {"weight": ["nn", [4]]}},
+        {"tensors": {"weight": ["float32", [-4]]}},
+        {"tensors": {"weight": ["float32", [3]]}},
+        {"tensors": {"weight": ["float32", [10**13]]}},
+        {"tensors": {"weight": ["float32", [2**63]]}},
+        {"differences": 3},
+        {"differences": None},
+        {"order": "?"},
+    ],
+)
+def test_metadata_that_do_not_fit_are_damage(forged):
+    packed, metadata = pack({"weight": torch.rand(4)})
+    text = forged if isinstance(forged, str) else json.dumps(json.loads(metadata[PACKED]) | forged)
+    with pytest.raises(ValueError, match=r"weight: |ungrok\.packed: does not say what the file holds"):
+        unpack(packed, {PACKED: text})
+
+
+def test_packed_tensors_are_bytes():
+    _, metadata = pack({"weight": torch.rand(4)})
+    with pytest.raises(ValueError, match=r"weight: is torch\.bfloat16 said to be 'float32'"):
+        unpack({"weight": torch.rand(4).bfloat16()}, metadata)

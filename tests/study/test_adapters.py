@@ -25,8 +25,7 @@ from ungrok.study.plan import make_plan
 from ungrok.study.preflight import preflight
 from ungrok.study.results import collect
 from ungrok.study.store import Store
-from ungrok.train.loop import model_state
-from ungrok.train.record import checkpoint_name
+from ungrok.train.record import checkpoint_name, model_state
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks
 

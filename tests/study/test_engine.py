@@ -330,11 +330,11 @@ def test_a_full_disk_leaves_the_store_readable(tiny, undisturbed, tmp_path, monk
 
     recipe, real, calls = tiny(), record.save_packed, []
 
-    def full(path, tensors):
+    def full(path, tensors, **more):
         calls.append(path)
         if len(calls) == 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(path, tensors)
+        real(path, tensors, **more)
 
     monkeypatch.setattr(record, "save_packed", full)
     with pytest.raises(StoreError, match=r"trajectory, base, seed 0: .*no space left on the device"):

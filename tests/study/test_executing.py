@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import time
 
 import pytest
 import torch
 
-from ungrok.core.errors import UngrokError
+from ungrok.core.errors import StoreError, UngrokError
 from ungrok.study import engine, jobs
 from ungrok.study.executing import alike, execute
+from ungrok.study.manifest import MANIFEST
 from ungrok.study.plan import make_plan
 from ungrok.study.store import Store
+from ungrok.train import Run
 
 
 def test_only_trainings_on_a_gpu_that_differ_in_seeds_are_alike(tiny, monkeypatch):
@@ -58,3 +62,36 @@ def test_waiting_counts_as_time_and_not_as_time_of_the_processor(tiny, tmp_path,
     assert set(seconds) == {"total", "processor"}
     assert seconds["total"] >= 0.5
     assert 0.1 <= seconds["processor"] <= seconds["total"] - 0.3
+
+
+def test_a_training_whose_sealing_fails_on_a_full_disk_is_not_trained_again(finished, tmp_path, monkeypatch):
+    plan, whole = finished
+    job = next(job for job in plan.jobs.values() if job.kind == "train")
+    store = Store(tmp_path)
+    store.prepare()
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ungrok.study.store.write_json", full)
+        with pytest.raises(StoreError, match="no space left on the device"):
+            execute(store, job)
+    updates = []
+    plain = Run.advance
+    monkeypatch.setattr(Run, "advance", lambda run, to: updates.append(to - run.step) or plain(run, to))
+    execute(store, job)
+    assert sum(updates) == 0
+    manifests = [(each.folder(job.key) / MANIFEST).read_bytes() for each in (store, whole)]
+    assert manifests[0] == manifests[1]
+
+
+def test_a_training_that_was_sealed_is_taken_up_without_being_run(finished, tmp_path, monkeypatch):
+    plan, whole = finished
+    job = next(job for job in plan.jobs.values() if job.kind == "train")
+    store = Store(tmp_path)
+    store.prepare()
+    shutil.copytree(whole.folder(job.key), tmp_path / ".partial" / job.key)
+    monkeypatch.setattr(jobs.Train, "run", lambda *_: pytest.fail("it is run"))
+    assert engine.pending(store, [job], pytest.fail) == []
+    assert store.open(job.key, jobs.Train).result == whole.open(job.key, jobs.Train).result

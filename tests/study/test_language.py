@@ -34,8 +34,7 @@ from ungrok.study.preflight import preflight
 from ungrok.study.problem_data import load_data
 from ungrok.study.results import collect
 from ungrok.study.store import Store, Work
-from ungrok.train.loop import model_state
-from ungrok.train.record import checkpoint_name
+from ungrok.train.record import checkpoint_name, model_state
 
 TINY = str(Path(__file__).parent / "tiny-text.yaml")
 

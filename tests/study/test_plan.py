@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ungrok.core.errors import RecipeError
+from ungrok.study.job import key_of
 from ungrok.study.jobs import Unlearn
 from ungrok.study.plan import make_plan
 from ungrok.study.rates import Extent
@@ -26,17 +27,27 @@ def test_a_plan_grows_by_the_jobs_of_further_rates(tiny):
     added = plan.grow(extents)
     assert [job.kind for job in added] == ["unlearn", "evaluate"] * 4
     assert set(plan.jobs) == {*before, *(job.key for job in added)}
-    assert list(plan.jobs) == list(make_plan(plan.recipe, extents).jobs), "whatever it grew from"
+    whole = make_plan(plan.recipe, extents)
+    assert list(plan.jobs) == list(whole.jobs), "whatever it grew from"
+    grown = vars(plan) | {"round": 1, "warnings": []}
+    assert grown == vars(whole)
+    assert all(key_of(job.kind, job.version, job.spec.spec(), job.inputs) == key for key, job in plan.jobs.items())
     assert (plan.extent("gradient_ascent", "class"), plan.round) == (Extent(1, 2), 2)
     assert plan.warnings == ["a warning of the preflight"]
 
 
 def test_a_longer_list_of_strengths_takes_the_place_of_a_shorter_one(tiny):
     plan = make_plan(tiny("unlearn.2.alpha={auto: 1.0e-5}"))
-    kinds = plan.counts()
-    added = plan.grow({("fisher", "class"): Extent(2, 2)})
-    assert [job.kind for job in added] == ["unlearn", "evaluate"] * 4
-    assert plan.counts() == kinds
+    kinds, rounds = plan.counts(), {**plan.jobs}
+    for round_ in (2, 3):
+        added = plan.grow({("fisher", "class"): Extent(round_, 2)})
+        assert [job.kind for job in added] == ["unlearn", "evaluate"] * 4
+        assert plan.counts() == kinds
+        again = [plan.jobs[key] is job for key, job in rounds.items() if key in plan.jobs]
+        assert sum(again) > 0.9 * len(again), "few keys are made twice"
+        rounds |= {job.key: job for job in added}
+        assert plan.every == rounds
+        assert len(plan.replaced) == 8 * (round_ - 1)
 
 
 def test_an_arm_may_have_fewer_seeds_and_other_rates_of_unlearning(tiny):

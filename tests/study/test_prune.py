@@ -6,12 +6,14 @@ import shutil
 
 import pytest
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import DamagedFile, RecipeError, StoreError
 from ungrok.study import engine
 from ungrok.study.folder import StudyFolder
+from ungrok.study.outputs import BEGUN, begin
 from ungrok.study.plan import make_plan
-from ungrok.study.prune import bytes_of, keys_in, needed_by, prune, sizes, unneeded
-from ungrok.study.run import reopened, written
+from ungrok.study.prune import bytes_of, keys_in, needed_by, prune, sizes, studies_of, unneeded
+from ungrok.study.run import reopened, run_study, written
+from ungrok.study.running import running
 from ungrok.study.store import Store
 
 
@@ -125,3 +127,65 @@ def test_stale_jobs_from_which_a_report_can_be_written_stay(study, monkeypatch):
 def test_a_store_without_a_job_of_the_study_is_refused(study, tmp_path):
     with pytest.raises(RecipeError, match=r"has no job in the store .*elsewhere"):
         unneeded(Store(tmp_path / "elsewhere"), [study])
+
+
+SEARCH = (
+    "seeds=[0]", "noise_seeds=0", "trajectory.steps=100", "claims.targets=[0.1]", "claims.compare=[]", "stages=[final]",
+    "unlearn=[{kind: fisher, alpha: {auto: 1.0e-9}}]", "search.most=3",
+)  # fmt: skip
+
+
+def test_jobs_whose_place_longer_lists_have_taken_stay_and_damage_among_them_is_named(tiny, tmp_path):
+    study = run_study(tiny(*SEARCH), tmp_path / "run", tmp_path / "store", workers=0)
+    assert study.plan.round > 1
+    assert study.plan.replaced
+    assert study.plan.every.keys() == set(keys_in(study.store))
+    before = table(study)
+    prune(study.store, unneeded(study.store, [opened(study)]))
+    again = reopened(study.path, study.store.root)
+    assert again.plan.jobs.keys() == study.plan.jobs.keys()
+    assert table(again) == before
+    result = study.store.folder(make_plan(study.recipe).paths[0].rows) / "result.json"
+    result.write_bytes(result.read_bytes()[:-1])
+    with pytest.raises(DamagedFile, match=r"result\.json: does not match"):
+        unneeded(study.store, [opened(study)])
+
+
+def test_a_study_that_was_interrupted_is_known_by_its_folder_and_keeps_its_jobs(tiny, tmp_path, monkeypatch):
+    recipe = tiny("seeds=[0]", "trajectory.steps=100", "unlearn=[{kind: gradient_ascent, updates: 2}]")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ungrok.study.jobs.Unlearn.run", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(recipe, tmp_path / "run", tmp_path / "store", workers=0)
+    (study,) = studies_of(tmp_path / "run")
+    assert study.recipe == recipe
+    there = set(keys_in(study.store))
+    assert there
+    assert there <= study.plan.jobs.keys()
+    assert unneeded(study.store, [study]).jobs == {}
+    with pytest.raises(RecipeError, match=r"holds no study .no provenance\.json"):
+        StudyFolder.open(tmp_path / "run")
+
+
+def test_a_study_that_was_begun_where_another_is_finished_is_known_beside_it(study, tiny):
+    other = tiny("seeds=[0]", "trajectory.steps=100", "unlearn=[{kind: gradient_ascent, updates: 2}]")
+    begin(study.path, other)
+    finished, begun = studies_of(study.path, study.store.root)
+    assert (finished.recipe.hash, begun.recipe.hash) == (study.recipe.hash, other.hash)
+    written(study.path, study.plan, study.store, 0, None)
+    assert not (study.path / BEGUN).exists()
+    assert len(studies_of(study.path)) == 1
+
+
+def test_a_store_on_which_a_study_runs_is_not_pruned(study):
+    what = unneeded(study.store, [study])
+    before = bytes_of(study.store.root)
+    with running(study.store), pytest.raises(StoreError, match="a study runs on it"):
+        prune(study.store, what)
+    assert bytes_of(study.store.root) == before
+    prune(study.store, what)
+    assert bytes_of(study.store.root) < before

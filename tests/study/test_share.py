@@ -13,9 +13,15 @@ from ungrok.core.files import checksum
 from ungrok.core.schema import digest
 from ungrok.study import engine
 from ungrok.study.folder import StudyFolder
-from ungrok.study.run import written
+from ungrok.study.plan import make_plan
+from ungrok.study.run import run_study, written
 from ungrok.study.share import JOBS, SUMS, export_study, import_study
 from ungrok.study.store import Store
+
+SEARCH = (
+    "seeds=[0]", "noise_seeds=0", "trajectory.steps=100", "claims.targets=[0.1]", "claims.compare=[]", "stages=[final]",
+    "unlearn=[{kind: fisher, alpha: {auto: 1.0e-9}}]", "search.most=3",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +182,19 @@ def test_models_come_to_a_store_that_was_imported_without_them(study, exported, 
     made = import_study(exported, store)
     assert made.jobs == len(without)
     assert contents(store, study.plan.jobs) == contents(study.store, study.plan.jobs)
+
+
+def test_a_search_can_be_followed_where_it_is_imported_and_damage_is_named(tiny, tmp_path):
+    study = run_study(tiny(*SEARCH), tmp_path / "run", tmp_path / "store", workers=0)
+    assert study.plan.replaced
+    assert export_study(study, tmp_path / "shared") == len(study.plan.every)
+    import_study(tmp_path / "shared", Store(tmp_path / "imported"))
+    again = StudyFolder.open(study.path, tmp_path / "imported")
+    assert again.plan.every.keys() == study.plan.every.keys()
+    first = next(path.rows for path in make_plan(study.recipe).paths)
+    (again.store.folder(first) / "result.json").write_text("{}")
+    with pytest.raises(DamagedFile, match=r"result\.json: does not match"):
+        export_study(StudyFolder.open(study.path, again.store.root), tmp_path / "more")
 
 
 def test_what_cannot_be_exported_or_imported_is_named(study, exported, tmp_path):

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from ungrok.study.loading import load
+from ungrok.study.manifest import MANIFEST
 from ungrok.study.plan import make_plan
 from ungrok.study.stale import Stale, _Earlier, stale_jobs, stale_warnings
-from ungrok.study.store import MANIFEST, Store
+from ungrok.study.store import Store
 
 HERE = Path(__file__).parent
 MECHANISM = (

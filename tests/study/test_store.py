@@ -3,7 +3,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -218,17 +220,6 @@ def test_a_lock_is_held_by_one_at_a_time(store):
     assert most == [1] * 40
 
 
-def test_a_damaged_manifest_is_damage(store):
-    finish(store)
-    for content in ("{", "[]", "{}", '{"data.bin": "0"}'):
-        (store.folder(JOB.key) / "manifest.json").write_text(content)
-        with pytest.raises(DamagedFile, match=r"manifest\.json"):
-            store.open(JOB.key, One)
-    (store.folder(JOB.key) / "manifest.json").write_text("{")
-    with pytest.raises(DamagedFile, match=r"manifest\.json"):
-        store.open(JOB.key, One)
-
-
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="file"):
@@ -314,10 +305,171 @@ def test_a_folder_that_is_adopted_takes_the_place_of_what_was_there(store, tmp_p
     assert list(other.root.iterdir()) == []
 
 
-@pytest.mark.parametrize("change", [{"../elsewhere": None}, {"/elsewhere": "0" * 64}, {"job.json": None}])
-def test_a_manifest_that_names_other_files_or_no_job_is_damaged(store, change):
+class Crash(BaseException):
+    """The process dies."""
+
+
+def dying_at(monkeypatch, call, *names):
+    """Let the process die at this call, counted from 0, of methods of paths that change files."""
+    left = [call]
+
+    def counted(plain):
+        def change(path, *words, **more):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Crash
+            return plain(path, *words, **more)
+
+        return change
+
+    for name in names:
+        monkeypatch.setattr(Path, name, counted(getattr(Path, name)))
+
+
+class Resumed(One):
+    """A job that is resumed by a file of its own."""
+
+    kind = "resumed"
+
+    @classmethod
+    def passing(cls, files):
+        return {*files} & {"so far"}
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_sealing_that_is_cut_anywhere_loses_neither_the_work_nor_the_job(tmp_path, monkeypatch, old):
+    """Before the seal the job can be resumed, after it the job is there once it is looked for."""
+    job, moment, ways = Resumed(NumberSpec(a=1)), 0, set()
+    monkeypatch.setitem(KINDS, "resumed", Resumed)
+    for moment in range(20):
+        store = Store(tmp_path / str(moment))
+        store.prepare()
+        if old:
+            finish(store, job)
+            (store.folder(job.key) / "manifest.json").unlink()
+        (store.partial(job) / "so far").write_text("half of it")
+        with monkeypatch.context() as patch:
+            dying_at(patch, moment, "replace", "rename", "unlink")
+            try:
+                finish(store, job)
+            except Crash:
+                pass
+            else:
+                break
+        taken = store.take_up(job.key)
+        ways.add(taken)
+        assert taken == store.has(job.key)
+        assert taken or (store.partial(job) / "so far").read_text() == "half of it"
+        finish(store, job) if not taken else None
+        assert store.open(job.key, Resumed).result == NumberResult(answer=42)
+        assert sorted(path.name for path in store.folder(job.key).iterdir()) == FILES
+        assert not store.take_up(job.key)
+    assert ways == {False, True}
+    assert moment > 5
+
+
+FILES = ["data.bin", "job.json", "manifest.json", "result.json", "timing.json"]
+
+
+def test_a_full_disk_while_sealing_keeps_what_the_job_is_resumed_by(store, monkeypatch):
+    job = Resumed(NumberSpec(a=1))
+    (store.partial(job) / "so far").write_text("all of it")
+
+    def full(path, text, **_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("write_json", "write_sealed", "write_text"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"ungrok.study.store.{name}", full)
+            with pytest.raises(OSError, match="No space"):
+                finish(store, job)
+        assert (store.partial(job) / "so far").exists()
+        assert not store.has(job.key)
+    finish(store, job)
+    assert sorted(path.name for path in store.folder(job.key).iterdir()) == FILES
+
+
+def test_a_sealed_folder_that_was_damaged_since_is_not_taken_up(store, monkeypatch):
+    with monkeypatch.context() as patch:
+        dying_at(patch, 0, "rename")
+        with pytest.raises(Crash):
+            finish(store)
+    flip(store.partial(JOB) / "data.bin")
+    assert not store.take_up(JOB.key)
+    assert not store.has(JOB.key)
+    assert not (store.partial(JOB) / "manifest.json").exists()
     finish(store)
-    manifest = store.folder(JOB.key) / "manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text(encoding="utf-8")) | change), encoding="utf-8")
-    with pytest.raises(DamagedFile):
+    assert store.open(JOB.key, One).result == NumberResult(answer=42)
+
+
+def test_an_adoption_that_is_cut_anywhere_leaves_the_old_job_or_the_new(tmp_path, monkeypatch):
+    left = set()
+    for moment in range(20):
+        store = Store(tmp_path / str(moment))
+        store.prepare()
+        finish(store)
+        other = Store(store.root / ".partial" / "other")
+        shutil.copytree(store.folder(JOB.key), other.folder(JOB.key))
+        store.leave_out(JOB.key, ["data.bin"])
+        (store.partial(JOB) / "half").write_text("of an interrupted run")
+        with monkeypatch.context() as patch:
+            dying_at(patch, moment, "rename")
+            try:
+                store.adopt(other.folder(JOB.key))
+            except Crash:
+                pass
+            else:
+                break
+        store.take_up(JOB.key)
         store.check(JOB.key)
+        left.add(frozenset(store.left_out(JOB.key)))
+    assert left == {frozenset(), frozenset({"data.bin"})}
+
+
+def test_a_folder_that_cannot_appear_leaves_the_old_one(store, monkeypatch):
+    finish(store)
+    shutil.copytree(store.folder(JOB.key), store.root / ".partial" / "other" / JOB.key)
+    plain, renamed = Path.rename, []
+
+    def failing(path, target):
+        renamed.append(path.parent.name)
+        if target == store.folder(JOB.key) and len(renamed) == 3:
+            raise OSError(errno.EIO, "Input/output error")
+        return plain(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(StoreError, match="Input/output error"):
+        store.adopt(store.root / ".partial" / "other" / JOB.key)
+    assert store.open(JOB.key, One).result == NumberResult(answer=42)
+
+
+def test_a_job_that_lacks_files_is_discarded_unless_it_was_made_again_meanwhile(store, monkeypatch):
+    finish(store)
+    store.leave_out(JOB.key, ["data.bin"])
+    assert not store.discard_lacking(JOB.key, {"data.bin"})
+    plain = Store.lock
+
+    def locked(self, key):
+        """Another study is faster."""
+        monkeypatch.setattr(Store, "lock", plain)
+        with Store(store.root).lock(key):
+            finish(store)
+        return plain(self, key)
+
+    monkeypatch.setattr(Store, "lock", locked)
+    assert not store.discard_lacking(JOB.key)
+    assert store.left_out(JOB.key) == set()
+    store.leave_out(JOB.key, ["data.bin"])
+    assert store.discard_lacking(JOB.key)
+    assert not store.has(JOB.key)
+
+
+@pytest.mark.parametrize(("seconds", "begun", "count"), [(1.0, 1.0, 0), (9.0, 1.0, 3), (1.0, 9.0, 3)])
+def test_what_took_long_is_on_the_disk_before_it_counts_as_finished(store, monkeypatch, seconds, begun, count):
+    """Description, result and manifest, however short the last of the processes that worked on it."""
+    (store.partial(JOB) / "step-0.bin").touch()
+    os.utime(store.partial(JOB) / "step-0.bin", (time.time() - begun,) * 2)
+    synced = []
+    monkeypatch.setattr("ungrok.core.files.os.fsync", synced.append)
+    finish(store, seconds=seconds)
+    assert len(synced) == count

@@ -1,15 +1,18 @@
 """The record of a run: resumed bit for bit after crashes and damage."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from ungrok.core.files import load_tensors
+from ungrok.core.files import checksum, load_tensors, read_sealed, save_tensors, write_sealed
+from ungrok.train import record
 from ungrok.train.loop import Training
 from ungrok.train.optimizers import SGD
-from ungrok.train.record import PROGRESS, can_restart, checkpoint_name
+from ungrok.train.record import EXAMPLES, PROGRESS, can_restart, checkpoint_name, passing
 
 NEVER = 1e9
 
@@ -117,7 +120,7 @@ def recorded_and_interrupted(simple, straight, broken):
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 @pytest.mark.parametrize(
-    "name", [checkpoint_name(0), checkpoint_name(7), checkpoint_name(15), "resume.safetensors", PROGRESS]
+    "name", [checkpoint_name(0), checkpoint_name(7), checkpoint_name(15), "resume-000000018.safetensors", PROGRESS]
 )
 def test_a_damaged_file_is_passed_over(simple, folders, name, damage):
     straight, broken = folders
@@ -158,6 +161,105 @@ def test_the_progress_of_another_run_does_not_count(simple, folders):
     for path in crashed.iterdir():
         (broken / path.name).write_bytes(path.read_bytes())
     assert simple().record(broken) == expected
+    same_files(straight, broken)
+
+
+def follow(simple):
+    """Return a run that records the losses of single training examples."""
+    run = simple()
+    run.followed = {"train"}
+    return run
+
+
+def test_a_crash_between_any_two_changes_of_files_loses_nothing_that_was_saved(simple, folders, monkeypatch):
+    straight, broken = folders
+    expected, safe, left = follow(simple).record(straight), [0], [0]
+    run = follow(simple)
+
+    def counted(plain):
+        def change(path, *words, **more):
+            if left[0] == 0:
+                raise Crash
+            left[0] -= 1
+            return plain(path, *words, **more)
+
+        return change
+
+    def saved(path, progress, **more):
+        write_sealed(path, progress, **more)
+        safe.append(run.step)
+
+    changes, first = 0, []
+    while True:
+        with monkeypatch.context() as patch:
+            patch.setattr(record, "write_sealed", saved)
+            for name in ("replace", "unlink"):
+                patch.setattr(Path, name, counted(getattr(Path, name)))
+            run, left[0], safe[:] = follow(simple), changes, [0]
+            try:
+                run.record(broken, save_after=-1.0, resumable=True)
+            except Crash:
+                pass
+            else:
+                break
+        first.clear()
+        assert follow(simple).record(broken, tick=first.append) == expected
+        assert (first or [40])[0] >= safe[-1]
+        same_files(straight, broken)
+        for path in broken.iterdir():
+            path.unlink()
+        changes += 17
+    assert changes > 70
+    assert follow(simple).record(broken) == expected
+    same_files(straight, broken)
+
+
+def test_a_run_that_has_ended_is_resumed_at_its_end(simple, folders):
+    straight, broken = folders
+    expected = follow(simple).record(straight, save_after=-1.0)
+    assert follow(simple).record(broken, save_after=-1.0, resumable=True) == expected
+    run, updates = follow(simple), []
+    step = run.optimizer.step
+    run.optimizer.step = lambda: updates.append(1) or step()
+    assert run.record(broken, resumable=True) == expected
+    assert updates == []
+    end = load_tensors(straight / checkpoint_name(40))
+    identical(run.weights(), end)
+    kept = passing(path.name for path in broken.iterdir())
+    assert PROGRESS in kept
+    assert EXAMPLES not in kept
+    (broken / checkpoint_name(40)).write_bytes(b"")
+    assert follow(simple).record(broken) == expected
+    same_files(straight, broken)
+
+
+def test_what_an_earlier_version_left_is_gone_on_with(simple, folders):
+    """It kept the whole state at every kept step, and overwrote one file of each kind."""
+    straight, broken = folders
+    expected = follow(simple).record(straight)
+    every = simple.training.model_copy(update={"replay": 0.0})
+    first = follow(replace(simple, training=every))
+    crash_after(first, 21)
+    with pytest.raises(Crash):
+        first.record(broken, save_after=-1.0)
+    progress = read_sealed(broken / PROGRESS)
+    (rolling,) = broken.glob("resume-*")
+    progress["files"]["resume.safetensors"] = progress["files"].pop(rolling.name)
+    rolling.rename(broken / "resume.safetensors")
+    (broken / progress["examples"]["name"]).rename(broken / EXAMPLES)
+    write_sealed(broken / PROGRESS, progress | {"examples": checksum(broken / EXAMPLES)})
+    between = checkpoint_name(10)
+    assert between in progress["files"]
+    assert between not in map(checkpoint_name, simple.training.restarts())
+    wrong = load_tensors(broken / between)
+    save_tensors(
+        broken / between, {name: value + 1 if name.startswith("model.") else value for name, value in wrong.items()}
+    )
+    reached = []
+    assert follow(simple).record(broken, tick=reached.append) == expected
+    assert reached[0] > 15
+    assert not (broken / between).exists()
+    (broken / checkpoint_name(5)).unlink()  # whole, if not written today
     same_files(straight, broken)
 
 

@@ -21,13 +21,13 @@ app = typer.Typer(help="Show what a store takes, and remove what no report needs
 
 def _opened(runs: list[Path], store: Path | None) -> tuple[Store, list[StudyFolder]]:
     """Return the store of studies, and the studies as they lie in it."""
-    from ungrok.study.folder import StudyFolder
+    from ungrok.study.prune import studies_of
     from ungrok.study.store import Store
 
     if not runs and store is None:
         raise RecipeError("RUN: name the --out folder of a study, or the store with --store")
-    where = Store(store) if store else StudyFolder.open(runs[0]).store
-    return where, [StudyFolder.open(run, where.root) for run in runs]
+    where = Store(store) if store else studies_of(runs[0])[0].store
+    return where, [study for run in runs for study in studies_of(run, where.root)]
 
 
 Runs = Annotated[
@@ -73,7 +73,7 @@ def prune(
     """Show what of a store the reports of studies do not need, and remove it with --yes.
 
     That is every job that none of the studies has, checkpoints in the middle of their trainings, and the scores along their paths. A study
-    makes again what it needs of it. Run no study on the store meanwhile.
+    makes again what it needs of it. While a study runs on the store, nothing is removed.
     """
     from ungrok.study.prune import prune as remove
     from ungrok.study.prune import unneeded

@@ -6,13 +6,14 @@ import errno
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -24,6 +25,9 @@ from ungrok.core.schema import canonical
 
 ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 """What opening a file raises where there is no file of that name."""
+
+WORTH_SYNCING = 5.0
+"""Seconds of work from which on a file is worth the hundredth of a second that it takes to wait for the disk."""
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 """What a file system answers that does not know ``flock``."""
@@ -110,27 +114,60 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether somebody holds the lock of a file, which is created."""
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
 @contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to; the file then takes the place of ``path``."""
+def _aside(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path to write to; the file then takes the place of ``path``, if ``durable`` once it is on the disk."""
     # A process number is not unique: threads share it, and two machines on one network file system may have the same.
     aside = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         yield aside
+        if durable:
+            _sync(aside)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part."""
-    with _aside(path) as aside:
+def is_cut(name: str) -> bool:
+    """Return whether a file name is that of a file that was being written when its process died."""
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def _sync(path: Path) -> None:
+    """Return once the content of a file is on the disk: a file that is renamed before may be empty after a power failure."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def age(folder: Path) -> float:
+    """Return the seconds since the oldest file of a folder, or below it, was written; 0 where there is none."""
+    now = time.time()
+    return now - min((path.stat().st_mtime for path in folder.rglob("*") if path.is_file()), default=now)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part; if ``durable``, after a power failure, too."""
+    with _aside(path, durable=durable) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write plain JSON types atomically, keys in the order given."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Write plain JSON types as :func:`write_text` writes a text, keys in the order given."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> Any:
@@ -169,13 +206,14 @@ def inside(name: Any, where: Path) -> str:
     return name
 
 
-def write_sealed(path: Path, value: Any) -> None:
-    """Write plain JSON types atomically, with a checksum over them and over the name of the folder.
+def write_sealed(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Write plain JSON types as :func:`write_json` does, with a checksum over them and over the name of the folder.
 
     For files that no list of checksums names. A copy in a folder of another name does not pass for that folder's own.
     """
     sealed = {"sha256": _seal(path, value), "content": value}
-    write_text(path, json.dumps(sealed, allow_nan=False))  # on one line: breaking lines takes five times as long
+    # On one line: breaking lines takes five times as long.
+    write_text(path, json.dumps(sealed, allow_nan=False), durable=durable)
 
 
 def read_sealed(path: Path) -> Any:
@@ -203,19 +241,21 @@ def _absence(error: OSError) -> str:
     return "missing" if isinstance(error, FileNotFoundError) else "is no file"
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, atomically; each is stored whole, even where it shares memory with another."""
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None, *, durable: bool = False
+) -> None:
+    """Write tensors as safetensors, as :func:`write_text` writes a text; each is stored whole, even where it shares memory with another."""
     whole = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    with _aside(path) as aside:
+    with _aside(path, durable=durable) as aside:
         save_file(whole, aside, metadata)
 
 
-def save_packed(path: Path, tensors: dict[str, Tensor], differences: int = 0) -> None:
-    """Write tensors atomically in fewer bytes than :func:`save_tensors`; :func:`load_tensors` returns the same.
+def save_packed(path: Path, tensors: dict[str, Tensor], differences: int = 0, *, durable: bool = False) -> None:
+    """Write tensors in fewer bytes than :func:`save_tensors`; :func:`load_tensors` returns the same.
 
     The file is safetensors, too, but another program finds packed bytes in it. See :func:`ungrok.core.packing.pack`.
     """
-    save_tensors(path, *pack(tensors, differences))
+    save_tensors(path, *pack(tensors, differences), durable=durable)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

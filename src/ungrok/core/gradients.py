@@ -280,3 +280,9 @@ def attributes_kept(model: nn.Module) -> Iterator[None]:
             for name in [k for k, v in vars(module).items() if isinstance(v, Tensor) and k not in values]:
                 del vars(module)[name]
             vars(module).update(values)
+
+
+def norm_of(tensors: Iterable[Tensor]) -> float | None:
+    """Return the Euclidean norm of several tensors together, summed in float64; None where it is not finite."""
+    norm = torch.stack([t.detach().double().square().sum() for t in tensors]).sum().sqrt()
+    return norm.item() if torch.isfinite(norm) else None

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 PACKED = "ungrok.packed"
 """In the metadata of a file: what its tensors are, as JSON."""
 
+LARGEST = 8
+"""Bytes of the largest word that numpy knows; a number of more bytes is several words."""
+
 Words = NDArray[Any]
+
+
+class _Said(BaseModel):
+    """What the metadata of a file say.
+
+    Args:
+        differences: As for :func:`pack`.
+        order: Of the bytes of a word, as numpy calls it; always ``<`` in what :func:`pack` returns, on whatever machine.
+        tensors: By name the dtype, as torch calls it, and the shape.
+
+    """
+
+    differences: Literal[0, 1, 2]
+    order: Literal["<", ">"] = "<"
+    tensors: dict[str, tuple[str, list[Annotated[int, Field(ge=0)]]]]
 
 
 def pack(tensors: Mapping[str, Tensor], differences: int = 0) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -33,8 +53,9 @@ def pack(tensors: Mapping[str, Tensor], differences: int = 0) -> tuple[dict[str,
 
     packed, kinds = {}, {}
     for name, tensor in tensors.items():
-        whole = tensor.detach().cpu().contiguous()
-        words = whole.reshape(-1).view(torch.uint8).numpy().view(f"u{whole.element_size()}")
+        whole = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        size = min(whole.element_size(), LARGEST)
+        words = whole.reshape(-1).view(torch.uint8).numpy().view(f"u{size}").astype(f"<u{size}", copy=False)
         if whole.ndim > 1 and whole.numel():
             words = difference(words.reshape(len(whole), -1), differences)
         planes = np.ascontiguousarray(words.reshape(-1, 1).view(np.uint8).T)
@@ -52,23 +73,33 @@ def unpack(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> dict[str,
     """
     if PACKED not in metadata:
         return tensors
-    said = json.loads(metadata[PACKED])
-    return {name: _unpacked(name, value, said["tensors"][name], said["differences"]) for name, value in tensors.items()}
+    try:
+        said = _Said.model_validate_json(metadata[PACKED], strict=True)
+    except ValidationError:
+        said = None
+    if said is None or said.tensors.keys() != tensors.keys():
+        raise ValueError(f"{PACKED}: does not say what the file holds")
+    return {name: _unpacked(name, value, said) for name, value in tensors.items()}
 
 
-def _unpacked(name: str, value: Tensor, kind: tuple[str, list[int]], differences: int) -> Tensor:
+def _unpacked(name: str, value: Tensor, said: _Said) -> Tensor:
     from pyarrow import decompress
 
-    dtype, shape = getattr(torch, kind[0]), kind[1]
-    count, size = int(np.prod(shape, dtype=int)), dtype.itemsize
+    dtype, shape = getattr(torch, said.tensors[name][0], None), said.tensors[name][1]
+    if not isinstance(dtype, torch.dtype) or value.dtype != torch.uint8:
+        raise ValueError(
+            f"{name}: is {value.dtype} said to be {said.tensors[name][0]!r}; allowed: bytes of a known dtype"
+        )
+    size = min(dtype.itemsize, LARGEST)
+    count = math.prod(shape) * dtype.itemsize // size
     try:
         content = decompress(value.numpy().tobytes(), count * size, "zstd", asbytes=True)
         planes = np.frombuffer(content, dtype=np.uint8).reshape(size, count)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
         raise ValueError(f"{name}: does not unpack ({error})") from None
-    words = planes.T.copy().reshape(-1).view(f"u{size}")
+    words = planes.T.copy().reshape(-1).view(f"{said.order}u{size}").astype(f"=u{size}", copy=False)
     if len(shape) > 1 and count:
-        words = restore(words.reshape(shape[0], -1), differences)
+        words = restore(words.reshape(shape[0], -1), said.differences)
     return torch.from_numpy(words.reshape(-1).view(np.uint8)).view(dtype).reshape(shape)
 
 

@@ -19,6 +19,7 @@ from ungrok.study.executing import alike, execute, train_together
 from ungrok.study.job import AnyJob
 from ungrok.study.jobs import Train
 from ungrok.study.progress import Advance, progress
+from ungrok.study.running import running
 from ungrok.study.store import Store, Tick
 
 More = Callable[[], list[AnyJob]]
@@ -53,6 +54,9 @@ def pending(store: Store, jobs: list[AnyJob], say: Report) -> list[AnyJob]:
             return str(error)
         return None
 
+    for job in jobs:
+        if not store.has(job.key):
+            store.take_up(job.key)
     present = [job for job in jobs if store.has(job.key)]
     with ThreadPoolExecutor(default_workers()) as pool:
         for job, damage in zip(present, pool.map(check, present), strict=True):
@@ -71,9 +75,8 @@ def _discard_without_files(store: Store, job: AnyJob, say: Report) -> None:
     for role, key in job.inputs.items():
         if store.has(key) and store.lacks(key, job.unread):
             store.prepare()
-            with store.lock(key):
-                store.discard(key)
-            say(f"left out: files of {key}; making it again, as {role} of {job.label}")
+            if store.discard_lacking(key, job.unread):
+                say(f"left out: files of {key}; making it again, as {role} of {job.label}")
 
 
 def run(
@@ -152,12 +155,15 @@ class _Hands(ExitStack):
         self.dashboard = dashboard
         self.growing = growing
         self._cluster: tuple[Any, Watch] | None = None
+        self._running = False
 
     def run(self, todo: list[AnyJob]) -> None:
         """Run jobs, none of which is finished."""
         if not todo:
             return
-        self.store.prepare()
+        if not self._running:
+            self.enter_context(running(self.store))
+            self._running = True
         with progress(todo, lambda job: job.cost, self.say) as advance:
             if self.workers == 0 and self.scheduler is None:
                 for group in alike(todo):

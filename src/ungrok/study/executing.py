@@ -29,6 +29,7 @@ def execute(store: Store, job: AnyJob, tick: Tick = lambda _: None) -> None:
         UngrokError: If the device runs out of memory.
 
     """
+    store.take_up(job.key)
     with explained(store.root), _one_at_a_time, store.lock(job.key):
         if store.has(job.key):
             return
@@ -95,7 +96,7 @@ def train_together(store: Store, jobs: Sequence[Train]) -> None:
         clock, runs = _Clock(), [build_run(job.spec) for job in todo]
         if not runs or not faster_together(runs):
             return
-        records = record_all(runs, [store.partial(job) for job in todo], advance_together)
+        records = record_all(runs, [store.partial(job) for job in todo], advance_together, resumable=True)
         seconds = clock.seconds(len(todo))
         for job, record in zip(todo, records, strict=True):
             store.finish(job, TrainResult(**record), seconds)

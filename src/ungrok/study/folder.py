@@ -60,24 +60,27 @@ class StudyFolder:
         self._sums = sums or {}
 
     @classmethod
-    def open(cls, path: Path, store: Path | None = None, *, mend: bool = False) -> StudyFolder:
+    def open(cls, path: Path, store: Path | None = None, *, mend: bool = False, begun: bool = False) -> StudyFolder:
         """Open a study.
 
         Args:
             path: The study's folder.
             store: Its store; by default the one it was made with or, if that is gone, the folder ``store`` beside ``path``.
             mend: Whether to go without a damaged provenance, because it will be written again.
+            begun: Whether to go without one that is not there yet, because the study is running or was interrupted.
 
         Raises:
             RecipeError: If ``path`` holds no study.
             DamagedFile: If its provenance is damaged.
 
         """
-        for name in ("recipe.yaml", "provenance.json"):
-            _check_there(path, name)
+        _check_there(path, "recipe.yaml")
+        finished = (path / "provenance.json").is_file()
+        if not begun:
+            _check_there(path, "provenance.json", "; one that was interrupted goes on when it is run again")
         recipe = load(str(path / "recipe.yaml"))
         try:
-            made = _provenance(path / "provenance.json")
+            made = _provenance(path / "provenance.json") if finished else {}
         except DamagedFile:
             if not mend:
                 raise
@@ -91,11 +94,22 @@ class StudyFolder:
 
     @cached_property
     def plan(self) -> Plan:
-        """The study's plan, without the warnings of a preflight; searches have come as far in it as the store tells."""
+        """The study's plan, without the warnings of a preflight; searches have come as far in it as whole files of the store tell."""
         plan = make_plan(self.recipe)
         with suppress(DamagedFile):
             regrow(plan, self.store)
         return plan
+
+    @cached_property
+    def whole_plan(self) -> Plan:
+        """The same for what must know all jobs of a study.
+
+        Raises:
+            DamagedFile: If a file is damaged by which a search went.
+
+        """
+        regrow(self.plan, self.store)
+        return self.plan
 
     @cached_property
     def results(self) -> Results:
@@ -183,9 +197,9 @@ class StudyFolder:
         return {method: Doses(dose["budget"], dose["matched"]) for method, dose in self.provenance["doses"].items()}
 
 
-def _check_there(path: Path, name: str) -> None:
+def _check_there(path: Path, name: str, advice: str = "") -> None:
     if not (path / name).is_file():
-        raise RecipeError(f"{path}: holds no study (no {name})")
+        raise RecipeError(f"{path}: holds no study (no {name}){advice}")
 
 
 def _again(path: Path) -> str:

@@ -100,6 +100,11 @@ class Job(Generic[S_co, R_co]):
         """Return those of the files that a job of this spec wrote without which the jobs that read it give the same, if more slowly."""
         return set()
 
+    @classmethod
+    def passing(cls, files: Iterable[str]) -> set[str]:  # noqa: ARG003
+        """Return those of the files in a working folder that are there to resume the job, and go once it is finished."""
+        return set()
+
     def earlier(self) -> Iterator[tuple[str, int, dict[str, Any], dict[str, str]]]:
         """Yield the kind, version, spec and inputs that this job had in earlier versions of the code; what lies under such a key is stale."""
         for version in range(1, self.version):

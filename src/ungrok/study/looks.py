@@ -139,7 +139,7 @@ def _recorded(store: Store, path: Path, now: dict[str, Any]) -> dict[str, Any]:
                 more = [seeds] if _adds(known, now["headline"], tuple(seeds)) else []
                 ledger = known | {"seeds": [*known["seeds"], *more]}
             if ledger != known:
-                write_sealed(path, ledger)
+                write_sealed(path, ledger, durable=True)
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise

@@ -22,7 +22,8 @@ from ungrok.study.jobs import Unlearn
 from ungrok.study.jobs.paths import matched_dose
 from ungrok.study.loading import to_yaml
 from ungrok.study.names import Names
-from ungrok.study.plan import Plan, device_of
+from ungrok.study.plan import Plan
+from ungrok.study.plan_requests import device_of
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import Results
 from ungrok.study.store import Store, explained
@@ -30,6 +31,9 @@ from ungrok.study.verdict_file import VERSION
 
 PACKAGES = ("ungrok", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pydantic", "safetensors", "dask")
 """Packages whose versions are recorded."""
+
+BEGUN = "begun.yaml"
+"""The recipe of a study that runs, or was interrupted, where a finished one lies in the same folder."""
 
 TABLES = {
     "results": "rows",
@@ -98,6 +102,19 @@ def provenance(
     }
 
 
+def begin(out: Path, recipe: Recipe) -> None:
+    """Write the recipe of a study before its first job runs, so that one that is interrupted is known.
+
+    A finished study of another recipe in the same folder keeps its own beside its tables until these are replaced.
+
+    Raises:
+        StoreError: If the folder cannot be written.
+
+    """
+    with explained(out):
+        write_text(out / (BEGUN if (out / "provenance.json").is_file() else "recipe.yaml"), to_yaml(recipe))
+
+
 def write_tables(
     out: Path,
     plan: Plan,
@@ -136,6 +153,7 @@ def write_tables(
         )
         _json(out / "report" / "verdicts.json", [verdict.to_dict() for verdict in verdicts])
         _json(out / "report" / "answers.json", answered or filed_answers(plan.recipe, results, verdicts))
+        (out / BEGUN).unlink(missing_ok=True)
 
 
 def filed_answers(recipe: Recipe, results: Results, verdicts: list[Verdict]) -> dict[str, Any]:

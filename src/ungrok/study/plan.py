@@ -7,24 +7,20 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
-import torch
 
-from ungrok.data.base import Problem
 from ungrok.data.forget import ForgetRule
-from ungrok.models.base import Model
 from ungrok.study import jobs
 from ungrok.study.draws import seen_by
 from ungrok.study.job import AnyJob
-from ungrok.study.jobs.blocks import Forget, OwnLoss
 from ungrok.study.jobs.leveled import LeveledSpec
 from ungrok.study.jobs.matched import MatchedSpec
 from ungrok.study.jobs.oracle import OracleSpec
 from ungrok.study.jobs.rescaled import RescaledSpec
 from ungrok.study.jobs.split import SplitSpec
 from ungrok.study.jobs.stage import StageSpec
-from ungrok.study.jobs.trained import TrainSpec
 from ungrok.study.plan_measurements import Measurement, add_learned, add_measurements
 from ungrok.study.plan_paths import PathJobs, add_path, add_paths, asked
+from ungrok.study.plan_requests import ArmSettings, Request
 from ungrok.study.plan_schemes import scheme_jobs
 from ungrok.study.plan_sequences import ORACLE, SECOND_ORACLE, SequenceJobs, add_sequences
 from ungrok.study.plan_stress import StressJobs, add_lasting, add_stress
@@ -34,99 +30,12 @@ from ungrok.study.recipe_blocks import BASE, Level, Rescaled
 from ungrok.study.recipe_given import given_of
 from ungrok.study.seeding import Seeds
 from ungrok.study.units import assignment, drawing
-from ungrok.train import Training
-from ungrok.train.exposure import Assignment
 from ungrok.train.stages import stage_name
 
 J = TypeVar("J", bound=AnyJob)
 
 Extents = dict[tuple[str, str], Extent]
 """By method and forget split, how far the search for a rate or for strengths has come."""
-
-
-@dataclass(frozen=True)
-class ArmSettings:
-    """What the trainings of an arm are made of.
-
-    Args:
-        name: The arm.
-        problem: Pinned to the content of the user's own files.
-        model: The model.
-        training: How it is trained.
-        device: The device.
-        loss: The base arm's loss where this arm was trained with another, else None: all arms are unlearned and measured alike.
-        assignment: Which groups its exposure has, which depends on the seed; None without one.
-
-    """
-
-    name: str
-    problem: Problem
-    model: Model
-    training: Training
-    device: str
-    loss: OwnLoss | None
-    assignment: Assignment | None = None
-
-    @classmethod
-    def of(cls, recipe: Recipe, name: str) -> ArmSettings:
-        """Return the settings of an arm of a recipe."""
-        problem, model, training = recipe.for_arm(name)
-        base, own = (OwnLoss(loss=one.loss, loss_precision=one.loss_precision) for one in (recipe.trajectory, training))
-        return cls(name, problem.pinned(), model, training, device_of(recipe), None if own == base else base)
-
-    def spec(
-        self, seed: int, training: Training | None = None, without: Forget | None = None, given: str | None = None
-    ) -> TrainSpec:
-        """Return the spec of a training of this arm; where ``training`` is not None, that of its base model."""
-        return TrainSpec(
-            problem=self.problem,
-            model=self.model,
-            trajectory=training or self.training,
-            device=self.device,
-            training_seed=seed,
-            without=without,
-            part="base" if training else None,
-            measured="classes left" if without and without.rule.empties_classes else None,
-            assignment=None if training else self.assignment,
-            given=given,
-        )
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the trajectory of an arm and a seed is to forget.
-
-    Args:
-        arm: The arm.
-        seed: A seed of the recipe.
-        rule: The forget rule.
-        draw: Which draw of the rule, counted from 0.
-        split: Key of the job that makes the split, for rules that depend on how training went.
-        drawing: The seed whose draws it takes: ``seed``, or that of its swapped pair.
-        phase: Which of several requests in sequence, counted from 1.
-
-    """
-
-    arm: ArmSettings
-    seed: int
-    rule: ForgetRule
-    drawing: int
-    draw: int = 0
-    split: str | None = None
-    phase: int = 1
-
-    @property
-    def forget(self) -> Forget:
-        """The rule with the seed of its draw, and those of the requests before it."""
-        if self.phase > 1:
-            *before, own = Seeds(self.drawing).requests_of(self.phase)
-            return Forget(rule=self.rule, seed=own, before=tuple(before))
-        return Forget(rule=self.rule, seed=Seeds(self.drawing).forget_of(self.draw))
-
-    @property
-    def split_input(self) -> dict[str, str]:
-        """The input by which jobs are told a split that depends on how training went; empty for other splits."""
-        return {} if self.split is None else {"split": self.split}
 
 
 @dataclass
@@ -154,6 +63,8 @@ class Plan:
         arms: What the trainings of each arm are made of.
         extents: How far searches have come; those that are not listed are in their first round.
         round: Counted from 1: a plan that searches for rates grows in rounds.
+        replaced: Jobs of earlier rounds whose place others have taken; without them the searches could not be followed again.
+        known: As for :func:`make_plan`.
 
     """
 
@@ -177,11 +88,20 @@ class Plan:
     arms: dict[str, ArmSettings] = field(default_factory=dict)
     extents: Extents = field(default_factory=dict)
     round: int = 1
+    replaced: dict[str, AnyJob] = field(default_factory=dict)
+    known: dict[str, AnyJob] = field(default_factory=dict)
+
+    @property
+    def every(self) -> dict[str, AnyJob]:
+        """The jobs of all rounds, by key."""
+        return self.replaced | self.jobs
 
     def add(self, job: AnyJob) -> str:
         """Add a job unless it is there already, and return its key."""
-        self.jobs.setdefault(job.key, job)
-        return job.key
+        earlier = self.known.get(job.label)
+        same = job if earlier is None or earlier != job else earlier
+        self.jobs.setdefault(same.key, same)
+        return same.key
 
     def job(self, key: str, kind: type[J]) -> J:
         """Return a job that is known to be of a kind."""
@@ -201,8 +121,11 @@ class Plan:
 
     def grow(self, extents: Extents) -> list[AnyJob]:
         """Bring searches further, in a new round, and return the jobs that this adds; others may go."""
-        before, grown = self.jobs, make_plan(self.recipe, extents)
-        vars(self).update(vars(grown) | {"warnings": self.warnings, "round": self.round + 1})
+        before, every = self.jobs, self.every
+        grown = make_plan(self.recipe, extents, {job.label: job for job in before.values()})
+        replaced = {key: job for key, job in every.items() if key not in grown.jobs}
+        kept = {"warnings": self.warnings, "round": self.round + 1, "replaced": replaced, "known": {}}
+        vars(self).update(vars(grown) | kept)
         return [job for key, job in self.jobs.items() if key not in before]
 
     def counts(self) -> dict[str, int]:
@@ -221,22 +144,17 @@ class Plan:
         return [job for key, job in self.jobs.items() if key in wanted]
 
 
-def device_of(recipe: Recipe) -> str:
-    """Return the device that the recipe's jobs run on. It need not be here: finished studies are read on any machine."""
-    if recipe.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return recipe.device
-
-
-def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
+def make_plan(recipe: Recipe, extents: Extents | None = None, known: dict[str, AnyJob] | None = None) -> Plan:
     """Return the whole job graph of a recipe; nothing is run, and nothing read but the user's own data files.
 
     Args:
         recipe: What to do.
         extents: How far searches have come; by default to their first round.
+        known: Jobs of the round before by label; keys take most of the time, and those of equal jobs are theirs.
 
     """
-    plan = Plan(recipe, arms={arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)}, extents=extents or {})
+    arms = {arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)}
+    plan = Plan(recipe, arms=arms, extents=extents or {}, known=known or {})
     for arm in plan.arms:
         for seed in recipe.seeds_of(arm):
             _add_trajectory(plan, arm, seed)

@@ -13,7 +13,8 @@ from ungrok.study.plan_paths import PathJobs
 from ungrok.study.seeding import Seeds
 
 if TYPE_CHECKING:
-    from ungrok.study.plan import Plan, Request
+    from ungrok.study.plan import Plan
+    from ungrok.study.plan_requests import Request
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from ungrok.study.recipe_search import search_target
 from ungrok.study.seeding import Seeds
 
 if TYPE_CHECKING:
-    from ungrok.study.plan import Plan, Request
+    from ungrok.study.plan import Plan
+    from ungrok.study.plan_requests import Request
     from ungrok.study.recipe import Recipe
 
 

@@ -16,7 +16,8 @@ from ungrok.study.plan_stress import path_settings
 from ungrok.study.seeding import Seeds
 
 if TYPE_CHECKING:
-    from ungrok.study.plan import Plan, Request
+    from ungrok.study.plan import Plan
+    from ungrok.study.plan_requests import Request
 
 UNLEARNED, ORACLE, SECOND_ORACLE = "unlearned", "oracle", "oracle_2"
 """Whose rows a sequence holds: a model that a method left, one retrained without all that was forgotten, another one."""

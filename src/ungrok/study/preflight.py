@@ -23,7 +23,7 @@ from ungrok.models.rescale import check_equal, rescale
 from ungrok.study.claims.headline import resolved
 from ungrok.study.draws import seen_by
 from ungrok.study.inference import FEWEST
-from ungrok.study.plan import device_of
+from ungrok.study.plan_requests import device_of
 from ungrok.study.problem_data import seen_data
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Rescaled

@@ -13,8 +13,12 @@ from ungrok.core.files import read_json
 from ungrok.study.folder import StudyFolder
 from ungrok.study.job import KINDS, kind_of
 from ungrok.study.jobs.unlearn import SCORES, Unlearn
+from ungrok.study.loading import load
+from ungrok.study.manifest import JOB, MANIFEST
+from ungrok.study.outputs import BEGUN
+from ungrok.study.running import at_rest
 from ungrok.study.stale import earlier_keys
-from ungrok.study.store import JOB, MANIFEST, Store
+from ungrok.study.store import Store
 
 KEY = re.compile(r"[a-z_]+-[0-9a-f]{24}")
 """What the folder of a finished job is called."""
@@ -25,6 +29,19 @@ def keys_in(store: Store) -> Iterator[str]:
     for path in sorted(store.root.iterdir()) if store.root.is_dir() else ():
         if KEY.fullmatch(path.name) and (path / MANIFEST).is_file():
             yield path.name
+
+
+def studies_of(run: Path, store: Path | None = None) -> list[StudyFolder]:
+    """Return the studies of a folder: one that is finished, one that is running or was interrupted, or both.
+
+    Raises:
+        RecipeError: If there is none.
+        DamagedFile: If its provenance is damaged.
+
+    """
+    study = StudyFolder.open(run, store, begun=True)
+    again = [load(str(run / BEGUN))] if (run / BEGUN).is_file() else []
+    return [study, *(StudyFolder(run, recipe, {}, study.store) for recipe in again)]
 
 
 def bytes_of(path: Path) -> int:
@@ -57,8 +74,17 @@ class Share:
 
 
 def needed_by(study: StudyFolder) -> set[str]:
-    """Return the keys of the jobs from which a study's report is made, those of earlier versions of the package included."""
-    return {*study.plan.jobs, *earlier_keys(study.plan, study.store)}
+    """Return the keys of the jobs from which a study's report is made.
+
+    They include those of all rounds of its searches, without which the last could not be found again, and those of earlier
+    versions of the package.
+
+    Raises:
+        DamagedFile: If a file is damaged by which a search went.
+
+    """
+    plan = study.whole_plan
+    return {*plan.every, *earlier_keys(plan, study.store)}
 
 
 def sizes(store: Store, studies: Sequence[StudyFolder]) -> tuple[list[Share], list[Share]]:
@@ -131,6 +157,7 @@ def unneeded(store: Store, studies: Sequence[StudyFolder], *, keep_scores: bool 
 
     Raises:
         RecipeError: If the store holds no job of one of the studies.
+        DamagedFile: If a file is damaged by which one of them went.
 
     """
     there, keep, awaited = [*keys_in(store)], set[str](), set[str]()
@@ -163,13 +190,14 @@ def prune(store: Store, what: Unneeded) -> None:
     """Remove from a store what :func:`unneeded` returned.
 
     Raises:
-        StoreError: If it cannot be written.
+        StoreError: If it cannot be written, or a study runs on it.
 
     """
     store.prepare()
-    for key in what.jobs:
-        with store.lock(key):
-            if store.has(key):
-                store.discard(key)
-    for key, names in what.files.items():
-        store.leave_out(key, names)
+    with at_rest(store):
+        for key in what.jobs:
+            with store.lock(key):
+                if store.has(key):
+                    store.discard(key)
+        for key, names in what.files.items():
+            store.leave_out(key, names)

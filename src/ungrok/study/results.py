@@ -31,13 +31,14 @@ from ungrok.study.jobs.oracle import OracleAccuracies
 from ungrok.study.jobs.rescaled import RescaledResult
 from ungrok.study.jobs.snapshot import SnapshotResult
 from ungrok.study.jobs.trained import FinishedTraining, trajectory_of
+from ungrok.study.manifest import Finished, R, S
 from ungrok.study.place import Place
 from ungrok.study.plan import Plan
 from ungrok.study.plan_paths import PathJobs
 from ungrok.study.recipe_blocks import Control, Level, Matched, Side
 from ungrok.study.results_schemes import SCHEMES, schemes_table, with_promises
 from ungrok.study.results_stress import LASTING, STRESS, lasting_table, stress_table
-from ungrok.study.store import Finished, R, S, Store
+from ungrok.study.store import Store
 from ungrok.study.track import REPLICATE, Track, tracks
 from ungrok.train import Transition
 from ungrok.train.matching import mismatch

@@ -85,13 +85,14 @@ def run_study(
     if todo:
         check_disk(plan, todo, where)
         check_writable(folder)
+        outputs.begin(folder, plan.recipe)
     rounds = _Rounds(plan, where, say)
     say(f"{recipe.name}: {counted(plan)}{rounds.name and f', {rounds.name}'}")
     for text in [*plan.warnings, *stale_warnings(plan, where)]:
         say(f"warning: {text}")
     jobs, more = list(plan.jobs.values()), rounds.more if recipe.search else None
     ran = engine.run(jobs, where, more=more, workers=workers, scheduler=scheduler, dashboard=dashboard, say=rounds.say)
-    say(f"{ran} jobs ran, {len(rounds.keys) - ran} were finished already")
+    say(f"{ran} jobs ran, {len(plan.every) - ran} were finished already")
     used = None if scheduler else engine.default_workers() if workers is None else workers
     return written(folder, plan, where, used, scheduler, say)
 
@@ -109,8 +110,6 @@ class _Rounds:
     def __init__(self, plan: Plan, store: Store, tell: Report) -> None:
         self.plan = plan
         self.store = store
-        self.keys = set(plan.jobs)
-        """Jobs of all rounds, also those whose place longer lists of strengths have taken since."""
         self._tell = tell
 
     @property
@@ -128,7 +127,6 @@ class _Rounds:
         if added:
             new = {job.key for job in added}
             methods = dict.fromkeys(path.method for path in self.plan.paths if path.rows in new)
-            self.keys |= new
             self.say(f"{len(added)} more jobs, for {', '.join(methods)}")
             check_disk(self.plan, added, self.store)
         return added

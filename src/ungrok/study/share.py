@@ -20,8 +20,9 @@ from ungrok.study.card import TABLES, card
 from ungrok.study.folder import StudyFolder
 from ungrok.study.job import KINDS, AnyJob, kind_of
 from ungrok.study.jobs.checkpoint import WEIGHTS
+from ungrok.study.manifest import JOB, MANIFEST, RESULT, TIMING, manifest_text
 from ungrok.study.prune import KEY
-from ungrok.study.store import JOB, MANIFEST, RESULT, TIMING, Store, explained, manifest_text
+from ungrok.study.store import Store, explained
 from ungrok.train.record import is_checkpoint
 
 SUMS, JOBS, FILES = "checksums.json", "data/jobs.parquet", "files"
@@ -48,7 +49,7 @@ def export_study(study: StudyFolder, out: Path, *, weights: bool = False) -> int
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RecipeError(f"FOLDER: {shown_file(out)} is not empty; name a new folder")
-    store, jobs = study.store, study.plan.jobs
+    store, jobs = study.store, study.whole_plan.every
     lacking = [job.label for key, job in jobs.items() if not store.has(key)]
     if lacking:
         raise StoreError(

@@ -21,7 +21,7 @@ from ungrok.study.jobs.unlearn import walk
 from ungrok.study.plan import Plan
 from ungrok.study.plan_measurements import Measurement
 from ungrok.study.plan_paths import PathJobs
-from ungrok.train.loop import model_state
+from ungrok.train.record import model_state
 
 
 def unlearn_file(

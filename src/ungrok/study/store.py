@@ -3,100 +3,55 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from stat import S_ISREG
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 from safetensors import SafetensorError
-from torch import Tensor
 
 from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.core.files import (
-    ABSENT,
+    WORTH_SYNCING,
+    age,
     checksum,
-    inside,
-    load_tensors,
+    is_cut,
     locked,
     matches,
     read_json,
-    read_sealed,
     write_json,
     write_sealed,
     write_text,
 )
-from ungrok.study.job import KINDS, AnyJob, Job, Result, Spec, key_of, kind_of
+from ungrok.study.job import KINDS, AnyJob, Job, Result, kind_of
+from ungrok.study.manifest import (
+    JOB,
+    MANIFEST,
+    RESULT,
+    TENSORS,
+    TIMING,
+    Finished,
+    R,
+    S,
+    belongs,
+    files_in,
+    manifest_text,
+    read_manifest,
+    stamp,
+)
 
-S = TypeVar("S", bound=Spec)
-R = TypeVar("R", bound=Result)
-
-JOB, RESULT, MANIFEST, TIMING = "job.json", "result.json", "manifest.json", "timing.json"
-TENSORS = ".safetensors"
+LOCKS = ".locks"
 Tick = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class Finished(Generic[S, R]):
-    """A finished job's folder, whose files have been checked against their checksums.
-
-    Args:
-        path: The folder.
-        spec_type: How its spec is read.
-        result_type: How its result is read.
-
-    """
-
-    path: Path
-    spec_type: type[S]
-    result_type: type[R]
-
-    @cached_property
-    def _job(self) -> dict[str, Any]:
-        content: dict[str, Any] = read_json(self.path / JOB)
-        return content
-
-    @cached_property
-    def spec(self) -> S:
-        """What the job was made from."""
-        return self.spec_type.model_validate(self._job["spec"])
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """Keys of the jobs that it read, by role."""
-        return dict(self._job["inputs"])
-
-    @cached_property
-    def result(self) -> R:
-        """What the job returned."""
-        return self.result_type.model_validate(read_json(self.path / RESULT))
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Seconds the job took when it ran, in all and by part; never part of a result. Empty where the file cannot be read."""
-        for read in (read_sealed, read_json):  # earlier versions wrote the numbers without a checksum
-            try:
-                content = read(self.path / TIMING)
-            except StoreError:
-                continue
-            if isinstance(content, dict) and all(isinstance(value, int | float) for value in content.values()):
-                return content
-        return {}
-
-    def tensors(self, name: str) -> dict[str, Tensor]:
-        """Return the tensors of a file of the job, on the CPU."""
-        return load_tensors(self.path / name)
 
 
 class Store:
     """A folder of finished jobs that studies share.
 
-    A job works in ``<store>/.partial/<key>/``; when it is finished, one atomic rename makes that ``<store>/<key>/``.
+    A job works in ``<store>/.partial/<key>/``; when it is finished, its manifest is written there, and one atomic rename makes that
+    ``<store>/<key>/``. A working folder with a manifest is whole: where a process died before the rename, the next one makes it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -156,29 +111,31 @@ class Store:
             DamagedFile: If a file is missing, differs, or belongs to another job; the message names it.
 
         """
-        folder = self.folder(key)
+        self._check(self.folder(key), tensors=tensors)
+
+    def _check(self, folder: Path, *, tensors: bool = True) -> None:
         with explained(folder):
-            for name, known in _manifest(folder / MANIFEST).items():
+            for name, known in read_manifest(folder / MANIFEST).items():
                 if known is None or (not tensors and name.endswith(TENSORS)):
                     continue
                 path = folder / name
-                seen = _stamp(path)
+                seen = stamp(path)
                 if seen and self._checked.get(str(path)) == seen:
                     continue
                 if not seen or not matches(path, known):
                     raise DamagedFile(f"{path}: {'does not match its checksum' if seen else 'missing, or no file'}")
-                if name == JOB and not _belongs(key, read_json(path)):
+                if name == JOB and not belongs(folder.name, read_json(path)):
                     raise DamagedFile(f"{path}: describes another job")
                 self._checked[str(path)] = seen
 
     def left_out(self, key: str) -> set[str]:
         """Return the names of files that a finished job had, and that were left out to save room."""
-        return {name for name, known in _manifest(self.folder(key) / MANIFEST).items() if known is None}
+        return {name for name, known in read_manifest(self.folder(key) / MANIFEST).items() if known is None}
 
     def lacks(self, key: str, unread: Collection[str] = ()) -> bool:
         """Return whether a finished job must be made again for a job that reads all its files but ``unread``, because some were left out."""
         folder, kind = self.folder(key), KINDS.get(kind_of(key))
-        names = _manifest(folder / MANIFEST)
+        names = read_manifest(folder / MANIFEST)
         missing = {name for name, known in names.items() if known is None} - {*unread}
         return bool(missing and missing - (kind.spare(names, read_json(folder / JOB)["spec"]) if kind else set()))
 
@@ -186,8 +143,8 @@ class Store:
         """Remove files of a finished job, which stays finished; a job that cannot do without them makes it again."""
         folder = self.folder(key)
         with explained(folder), self.lock(key):
-            sums = _manifest(folder / MANIFEST)
-            write_text(folder / MANIFEST, manifest_text(sums | dict.fromkeys(names, None)))
+            sums = read_manifest(folder / MANIFEST)
+            write_text(folder / MANIFEST, manifest_text(sums | dict.fromkeys(names, None)), durable=True)
             for name in self.left_out(key):
                 (folder / name).unlink(missing_ok=True)
 
@@ -197,16 +154,59 @@ class Store:
         What lies there already goes.
         """
         with explained(self.root), self.lock(folder.name):
-            if self.folder(folder.name).exists():
-                self.discard(folder.name)
-            folder.rename(self.folder(folder.name))
+            working = self._working(folder.name)
+            shutil.rmtree(working, ignore_errors=True)
+            folder.rename(working)
+            self._appear(folder.name)
+
+    def take_up(self, key: str) -> bool:
+        """Let a job appear that was sealed by a process which died before it could be seen; return whether there was one."""
+        working = self._working(key)
+        if not (working / MANIFEST).exists():
+            return False
+        with explained(self.root), self.lock(key):
+            if self.has(key):
+                return False
+            try:
+                self._check(working)
+            except DamagedFile:
+                (working / MANIFEST).unlink(missing_ok=True)
+                return False
+            self._appear(key)
+        return True
+
+    def _working(self, key: str) -> Path:
+        return self.root / ".partial" / key
+
+    def _appear(self, key: str) -> None:
+        """Let the working folder of a job, which is whole, take the place of what lies under its key; its lock must be held.
+
+        What lay there is removed last, and comes back if the new folder cannot take its place.
+        """
+        working, aside, finished = self._working(key), self._aside(key), self.folder(key)
+        for name in {*files_in(working)} - {MANIFEST, TIMING, *read_manifest(working / MANIFEST)}:
+            (working / name).unlink()
+        shutil.rmtree(aside, ignore_errors=True)
+        replaced = finished.exists()
+        if replaced:
+            finished.rename(aside)
+        try:
+            working.rename(finished)
+        except OSError:
+            if replaced:
+                aside.rename(finished)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _aside(self, key: str) -> Path:
+        return self.root / ".partial" / f"discarded-{key}"
 
     def discard(self, key: str) -> None:
         """Remove a finished job, so that it is made again; if this is interrupted, no half of it counts as finished.
 
         The job's lock must be held.
         """
-        aside = self.root / ".partial" / f"discarded-{key}"
+        aside = self._aside(key)
         with explained(self.root):
             shutil.rmtree(aside, ignore_errors=True)
             self.folder(key).rename(aside)
@@ -227,6 +227,14 @@ class Store:
                 return error
         return None
 
+    def discard_lacking(self, key: str, unread: Collection[str] = ()) -> bool:
+        """Discard a finished job that :meth:`lacks` files, and return whether it did, and not another study meanwhile."""
+        with explained(self.root), self.lock(key):
+            lacking = self.has(key) and self.lacks(key, unread)
+            if lacking:
+                self.discard(key)
+        return lacking
+
     def prepare(self) -> None:
         """Create the folders, and make sure that files can be written and locked.
 
@@ -235,7 +243,7 @@ class Store:
 
         """
         with explained(self.root):
-            for part in (".partial", ".locks"):
+            for part in (".partial", LOCKS):
                 (self.root / part).mkdir(parents=True, exist_ok=True)
             write_text(self.root / ".partial" / ".writable", "")
             with self.lock(".writable"):
@@ -249,30 +257,32 @@ class Store:
             StoreError: On a file system without such locks.
 
         """
-        with locked(self.root / ".locks" / key):
+        with locked(self.root / LOCKS / key):
             yield
 
     def partial(self, job: AnyJob) -> Path:
         """Return the folder in which a job works, with whatever an interrupted run left there."""
-        folder = self.root / ".partial" / job.key
+        folder = self._working(job.key)
         folder.mkdir(exist_ok=True)
         return folder
 
     def finish(self, job: AnyJob, result: Result, seconds: dict[str, float]) -> None:
-        """Seal a job's working folder and make it appear under its key."""
+        """Seal a job's working folder and make it appear under its key.
+
+        By what the job would be resumed from goes only once it is sealed, so that nothing is lost where that fails.
+        """
         folder = self.partial(job)
-        write_json(folder / JOB, {"kind": job.kind, "spec": job.spec.spec(), "inputs": job.inputs})
-        write_json(folder / RESULT, result.spec())
-        for leftover in folder.glob(".*.tmp"):
-            leftover.unlink()
-        for unlisted in (TIMING, MANIFEST):  # of a run that was interrupted here
+        for unlisted in (MANIFEST, TIMING):  # of a run that was interrupted here
             (folder / unlisted).unlink(missing_ok=True)
-        sums = {str(p.relative_to(folder)): checksum(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+        durable = max(seconds.get("total", 0.0), age(folder)) >= WORTH_SYNCING
+        made_from = {"kind": job.kind, "spec": job.spec.spec(), "inputs": job.inputs}
+        for name, content in ((JOB, made_from), (RESULT, result.spec())):
+            write_json(folder / name, content, durable=durable)
+        names = files_in(folder)
+        sums = {name: checksum(folder / name) for name in sorted({*names} - job.passing(names)) if not is_cut(name)}
         write_sealed(folder / TIMING, seconds)
-        write_text(folder / MANIFEST, manifest_text(sums))
-        if self.folder(job.key).exists():  # its manifest is lost, or another process was faster
-            self.discard(job.key)
-        folder.rename(self.folder(job.key))
+        write_text(folder / MANIFEST, manifest_text(sums), durable=durable)
+        self._appear(job.key)
 
 
 class _Reading(Store):
@@ -293,43 +303,6 @@ class _Reading(Store):
             if tensors:
                 self.check(key)
         return self._opened[key]
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return size and time of a file, which tell whether it was changed; None where there is no file."""
-    try:
-        stat = path.stat()
-    except ABSENT:
-        return None
-    return (stat.st_size, stat.st_mtime_ns) if S_ISREG(stat.st_mode) else None
-
-
-def manifest_text(sums: Mapping[str, str | None]) -> str:
-    """Return what the manifest of a job says: checksums by file name, None for a file that was left out."""
-    return json.dumps(sums, indent=1) + "\n"
-
-
-def _manifest(path: Path) -> dict[str, str | None]:
-    """Return the checksums of a job's files, by name, as :func:`manifest_text` takes them.
-
-    Raises:
-        DamagedFile: If they cannot be read.
-
-    """
-    content = read_json(path)
-    if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in (JOB, RESULT)):
-        raise DamagedFile(f"{path}: is no list of a job's files")
-    for name in content:
-        inside(name, path)
-    return content
-
-
-def _belongs(key: str, content: Any) -> bool:
-    """Return whether a job's description gives its key, under this version of its kind or an earlier one."""
-    kind, spec, inputs = (content[name] for name in ("kind", "spec", "inputs"))
-    if kind not in KINDS:  # of a plug-in that is not installed, or of an earlier version of the package
-        return bool(kind_of(key) == kind)
-    return any(key == key_of(kind, version, spec, inputs) for version in range(KINDS[kind].version, 0, -1))
 
 
 @dataclass(frozen=True)

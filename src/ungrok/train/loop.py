@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +13,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ungrok.core.errors import NotApplicable, RecipeError
-from ungrok.core.gradients import trainable
+from ungrok.core.gradients import norm_of, trainable
 from ungrok.core.objective import Batch, Loss, Objective, backward, part_losses
 from ungrok.core.precision import Masters, wide
 from ungrok.core.schema import Schema
 from ungrok.core.scores import Scores, device_of
 from ungrok.core.seeds import PrivateRandomState, derive
-from ungrok.core.weights import kept, whole
+from ungrok.core.weights import kept
 from ungrok.data.base import Data, Split
 from ungrok.data.batches import OrderedBatches, TensorBatches
 from ungrok.train.exposure import Exposure
@@ -28,7 +28,7 @@ from ungrok.train.measured import Measured
 from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
 from ungrok.train.parallel import Ranks, synchronized
 from ungrok.train.penalties import PENALTIES, Penalty
-from ungrok.train.record import record_all
+from ungrok.train.record import advance_one, load_weights, record_all
 from ungrok.train.robustness import Robustness
 from ungrok.train.sam import SAM, come_back, still_statistics
 from ungrok.train.speed import Speed
@@ -252,7 +252,7 @@ class Run:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from what :meth:`state` returned."""
-        self.model.load_state_dict(whole(self.model, model_state(tensors)))
+        load_weights(self, tensors)
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
@@ -269,7 +269,6 @@ class Run:
             self.filter.restore({name[7:]: value for name, value in tensors.items() if name.startswith("filter.")})
         count = sum(name.startswith("random.") for name in tensors)
         self.random.states = [tensors[f"random.{i}"] for i in range(count)]
-        self.step = int(tensors["step"])
 
     def advance(self, to: int) -> None:
         """Make updates until ``to`` have been made."""
@@ -373,7 +372,12 @@ class Run:
         return self._measured(name).score(self.model, self.scorer, size, keep_logits=False, on_losses=on_losses)
 
     def record(
-        self, folder: Path, *, save_after: float = 20.0, tick: Callable[[int], None] | None = None
+        self,
+        folder: Path,
+        *,
+        save_after: float = 20.0,
+        tick: Callable[[int], None] | None = None,
+        resumable: bool = False,
     ) -> dict[str, Any]:
         """Train to the end, keeping metrics and checkpoints under ``folder``; go on from whatever is there.
 
@@ -381,20 +385,10 @@ class Run:
             folder: Exists; may hold the files of an interrupted run of the same training.
             save_after: Seconds after which a rolling checkpoint is written between kept ones.
             tick: Called with the step reached, now and then.
+            resumable: Whether the files of :func:`ungrok.train.record.passing` stay, so that a later call gives the same at once.
 
         Returns:
             ``{"status": "completed" | "diverged", "steps": int, "rows": [...], "checkpoints": [...]}``.
 
         """
-        return record_all([self], [folder], lambda runs, to: runs[0].advance(to), save_after=save_after, tick=tick)[0]
-
-
-def norm_of(tensors: Iterable[Tensor]) -> float | None:
-    """Return the Euclidean norm of several tensors together, summed in float64; None where it is not finite."""
-    norm = torch.stack([t.detach().double().square().sum() for t in tensors]).sum().sqrt()
-    return norm.item() if torch.isfinite(norm) else None
-
-
-def model_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the model's part of a checkpoint, as :func:`ungrok.core.weights.whole` takes it."""
-    return {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
+        return record_all([self], [folder], advance_one, save_after=save_after, tick=tick, resumable=resumable)[0]

@@ -1,9 +1,13 @@
-"""The record of a training run on disk: rows, checkpoints, losses of single examples; resumable after any crash."""
+"""The record of a training run on disk: rows, checkpoints, losses of single examples; resumable after any crash.
+
+While a run is under way, ``progress.json`` names the files that belong to it, with their checksums. Files are written under names
+that it does not hold yet, then it is replaced, and only then those go that it no longer names.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +16,10 @@ from torch import Tensor
 
 from ungrok.core.errors import DamagedFile
 from ungrok.core.files import (
+    WORTH_SYNCING,
+    age,
     checksum,
+    is_cut,
     load_tensors,
     matches,
     read_sealed,
@@ -21,11 +28,14 @@ from ungrok.core.files import (
     tensor_names,
     write_sealed,
 )
+from ungrok.core.weights import whole
 
 if TYPE_CHECKING:
     from ungrok.train.loop import Run
 
 PROGRESS, EXAMPLES = "progress.json", "examples.safetensors"
+ROLLING, SO_FAR = "resume", "examples-"
+"""How the names begin of the latest whole state between restarts, and of the losses of single examples up to some step."""
 
 
 def record_all(
@@ -35,6 +45,7 @@ def record_all(
     *,
     save_after: float = 20.0,
     tick: Callable[[int], None] | None = None,
+    resumable: bool = False,
 ) -> list[dict[str, Any]]:
     """Record runs of the same training, each in its own folder; see :meth:`ungrok.train.Run.record`.
 
@@ -44,6 +55,7 @@ def record_all(
         advance: Brings runs that stand at the same step to a later one.
         save_after: As in :meth:`ungrok.train.Run.record`.
         tick: As in :meth:`ungrok.train.Run.record`.
+        resumable: As in :meth:`ungrok.train.Run.record`.
 
     """
     logs = [_Log(run, folder) for run, folder in zip(runs, folders, strict=True)]
@@ -64,7 +76,16 @@ def record_all(
             saved = time.monotonic()
         if tick:
             tick(stop)
-    return [log.result() for log in logs]
+    results = [log.result() for log in logs]
+    for log in () if resumable else logs:
+        log.clear()
+    return results
+
+
+def advance_one(runs: list[Run], to: int) -> None:
+    """Bring a run on its own to a later step, as :func:`record_all` asks for."""
+    (run,) = runs
+    run.advance(to)
 
 
 def checkpoint_name(step: int) -> str:
@@ -77,6 +98,22 @@ def is_checkpoint(name: str) -> bool:
     return name.startswith("step-")
 
 
+def passing(names: Iterable[str]) -> set[str]:
+    """Return those of the files in a folder by which a run under way is resumed, and which are no part of its record."""
+    return {name for name in names if name == PROGRESS or name.startswith((ROLLING, SO_FAR)) or is_cut(name)}
+
+
+def model_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the model's part of a checkpoint, as :func:`ungrok.core.weights.whole` takes it."""
+    return {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
+
+
+def load_weights(run: Run, tensors: dict[str, Tensor]) -> None:
+    """Bring the model of a run to a checkpoint; what further updates need is not read."""
+    run.model.load_state_dict(whole(run.model, model_state(tensors)))
+    run.step = int(tensors["step"])
+
+
 def can_restart(path: Path) -> bool:
     """Return whether a checkpoint holds all that later updates depend on, and not the model's weights alone."""
     return "random.0" in tensor_names(path)
@@ -84,8 +121,6 @@ def can_restart(path: Path) -> bool:
 
 class _Log:
     """Rows and checkpoints of a run under way, with checksums, so that a damaged file is passed over."""
-
-    rolling = "resume.safetensors"
 
     def __init__(self, run: Run, folder: Path) -> None:
         self.run = run
@@ -99,6 +134,9 @@ class _Log:
     def resume(self) -> None:
         self._resume()
         self.run.ranks.wait()  # no rank writes before all have read
+        for path in self.folder.iterdir() if self.writes else ():
+            if is_checkpoint(path.name) and path.name not in self.sums:
+                path.unlink()  # damaged, or made again
 
     def _resume(self) -> None:
         try:
@@ -107,25 +145,31 @@ class _Log:
             return  # the run starts again
         if not self._resume_examples(progress.get("examples")):
             return
+        training = self.run.training
+        *restarts, last = map(checkpoint_name, (*training.restarts(), training.steps))
         for name, known in sorted(progress["files"].items(), key=lambda item: item[1]["step"]):
-            path = self.folder / name
-            if matches(path, known["sha256"]):
+            if matches(self.folder / name, known["sha256"]):
                 self.sums[name] = known
-            elif name != self.rolling:
+            elif name in restarts or name == last:
                 break  # replay from before it, so that every checkpoint is whole in the end
-        starts = [name for name in self.sums if can_restart(self.folder / name)]
-        if starts:
-            self.run.restore(load_tensors(self.folder / starts[-1]))
+        whole = [name for name in self.sums if can_restart(self.folder / name)]
+        if last in self.sums:  # no update is missing
+            load_weights(self.run, load_tensors(self.folder / last))
+        elif whole:
+            self.run.restore(load_tensors(self.folder / whole[-1]))
+        if whole:
             self.rows = [row for row in progress["rows"] if row["step"] <= self.run.step]
         self.sums = {name: known for name, known in self.sums.items() if known["step"] <= self.run.step}
         self.examples = {name: losses[: len(self.rows)] for name, losses in self.examples.items()}
 
-    def _resume_examples(self, known: str | None) -> bool:
+    def _resume_examples(self, known: dict[str, str] | str | None) -> bool:
         """Read the losses of single examples, and return whether they are whole."""
-        path = self.folder / EXAMPLES
         if known is None:
             return True
-        if not matches(path, known):
+        if isinstance(known, str):  # an earlier version of the package overwrote one file
+            known = {"name": EXAMPLES, "sha256": known}
+        path = self.folder / known["name"]
+        if not matches(path, known["sha256"]):
             return False
         self.examples = {name: list(losses) for name, losses in load_tensors(path).items()}
         return True
@@ -149,27 +193,39 @@ class _Log:
         if restart or last:
             self._save(checkpoint_name(self.run.step), self.run.state() if restart else self.run.weights())
         if roll and not restart:
-            self._save(self.rolling, self.run.state())
+            self._save(f"{ROLLING}-{self.run.step:09d}.safetensors", self.run.state())
 
     def _save(self, name: str, tensors: dict[str, Tensor]) -> None:
-        save_packed(self.folder / name, tensors)
+        durable = age(self.folder) >= WORTH_SYNCING
+        save_packed(self.folder / name, tensors, durable=durable)
+        self.sums = {name: known for name, known in self.sums.items() if is_checkpoint(name)}
         self.sums[name] = {"step": self.run.step, "sha256": checksum(self.folder / name)}
-        progress = {"rows": self.rows, "files": self.sums, "examples": self._save_examples()}
-        write_sealed(self.folder / PROGRESS, progress)
+        examples = self._save_examples(f"{SO_FAR}{self.run.step:09d}.safetensors", durable)
+        progress = {"rows": self.rows, "files": self.sums, "examples": examples}
+        write_sealed(self.folder / PROGRESS, progress, durable=durable)
+        self._remove_all_but({PROGRESS, *self.sums, *([examples["name"]] if examples else [])})
 
-    def _save_examples(self) -> str | None:
-        """Write the losses of single examples, shape (records, n) per split, and return the file's checksum."""
+    def _save_examples(self, name: str, durable: bool) -> dict[str, str] | None:
+        """Write the losses of single examples, shape (records, n) per split, and return the file's name and checksum."""
         if not self.examples:
             return None
-        save_tensors(self.folder / EXAMPLES, {name: torch.stack(losses) for name, losses in self.examples.items()})
-        return checksum(self.folder / EXAMPLES)
+        path, tensors = self.folder / name, {split: torch.stack(losses) for split, losses in self.examples.items()}
+        save_tensors(path, tensors, durable=durable)
+        return {"name": name, "sha256": checksum(path)}
+
+    def _remove_all_but(self, named: set[str]) -> None:
+        """Remove the files by which runs are resumed, except for some."""
+        for name in passing(path.name for path in self.folder.iterdir()) - named:
+            (self.folder / name).unlink(missing_ok=True)
 
     def result(self) -> dict[str, Any]:
         if not self.writes:
             return {}
-        self._save_examples()
-        (self.folder / self.rolling).unlink(missing_ok=True)
-        (self.folder / PROGRESS).unlink(missing_ok=True)
+        self._save_examples(EXAMPLES, age(self.folder) >= WORTH_SYNCING)
         steps = [step for step in self.run.training.kept() if step < self.run.step or not self.diverged]
         status = "diverged" if self.diverged else "completed"
         return {"status": status, "steps": self.run.step, "rows": self.rows, "checkpoints": steps}
+
+    def clear(self) -> None:
+        if self.writes:
+            self._remove_all_but(set())

@@ -7,9 +7,8 @@ from typing import Any
 
 from ungrok.core.errors import DamagedFile, RecipeError
 from ungrok.core.files import load_tensors
-from ungrok.core.weights import whole
-from ungrok.train.loop import Run, model_state
-from ungrok.train.record import can_restart, checkpoint_name
+from ungrok.train.loop import Run
+from ungrok.train.record import can_restart, checkpoint_name, load_weights
 from ungrok.train.transition import Transition, TransitionRule, find_transition
 
 
@@ -73,9 +72,7 @@ def materialize(run: Run, trajectory: Trajectory, step: int, *, weights_only: bo
 
     """
     if weights_only and trajectory.at_or_before(step, restart=False) == step:
-        kept_there = model_state(load_tensors(trajectory.folder / checkpoint_name(step)))
-        run.model.load_state_dict(whole(run.model, kept_there))
-        run.step = step
+        load_weights(run, load_tensors(trajectory.folder / checkpoint_name(step)))
     else:
         run.restore(load_tensors(trajectory.folder / checkpoint_name(trajectory.at_or_before(step))))
     run.advance(step)

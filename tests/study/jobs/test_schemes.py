@@ -13,7 +13,7 @@ from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 from ungrok.study.plan_schemes import scheme_jobs
 from ungrok.study.store import Store
-from ungrok.train.loop import model_state
+from ungrok.train.record import model_state
 
 SETTINGS = (
     "seeds=[0]", "noise_seeds=0", "trajectory.steps=60", "stages=[step-30]", "claims.compare=[]", "forget=[{kind: random, size: 2}]",

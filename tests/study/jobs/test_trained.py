@@ -18,7 +18,7 @@ from ungrok.study.jobs.trained import (
     trajectory_of,
     weights_at,
 )
-from ungrok.study.store import Finished
+from ungrok.study.manifest import Finished
 
 
 @pytest.fixture

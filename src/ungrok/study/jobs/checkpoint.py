@@ -12,7 +12,7 @@ from ungrok.core.files import save_tensors
 from ungrok.core.weights import kept
 from ungrok.study.job import Job, Result, Spec
 from ungrok.study.jobs.trained import FinishedTraining, TrainSpec, again, trained_on
-from ungrok.study.store import Finished
+from ungrok.study.manifest import Finished
 from ungrok.train import Run, Trajectory, materialize
 
 WEIGHTS = "model.safetensors"

@@ -12,7 +12,8 @@ from ungrok.study.jobs.checkpoint import WEIGHTS
 from ungrok.study.jobs.oracle import Oracle
 from ungrok.study.jobs.questions import Attacks, logs_of
 from ungrok.study.jobs.unlearn import Unlearn
-from ungrok.study.store import Finished, Work
+from ungrok.study.manifest import Finished
+from ungrok.study.store import Work
 
 
 class EvaluateSpec(Spec):

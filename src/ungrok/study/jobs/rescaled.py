@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ungrok.core.gradients import norm_of
 from ungrok.core.schema import Schema
 from ungrok.core.scores import evaluating
 from ungrok.core.weights import whole
@@ -13,7 +14,6 @@ from ungrok.study.job import Spec, register
 from ungrok.study.jobs.checkpoint import Checkpoint, CheckpointResult, keep, weights_of
 from ungrok.study.jobs.trained import build_run
 from ungrok.study.store import Work
-from ungrok.train.loop import norm_of
 
 
 class RescaledSpec(Spec):

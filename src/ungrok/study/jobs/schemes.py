@@ -28,7 +28,7 @@ from ungrok.study.jobs.trained import TrainSpec, build_run, fresh_model
 from ungrok.study.recipe_schemes import AnyScheme
 from ungrok.study.store import Tick, Work
 from ungrok.train import Run
-from ungrok.train.loop import model_state
+from ungrok.train.record import model_state
 from ungrok.train.schemes import Member, Scheme
 
 

@@ -40,7 +40,7 @@ class Train(Trained):
         if work.has("base"):
             base = work.open("base", Trained)
             run.model.load_state_dict(whole(run.model, weights_at(base, base.result.steps)))
-        record = run.record(work.folder, tick=lambda step: work.tick(step / run.training.steps))
+        record = run.record(work.folder, tick=lambda step: work.tick(step / self.steps), resumable=True)
         return TrainResult(**record, forget=None if split is None else split.gone.tolist())
 
     def earlier(self) -> Iterator[tuple[str, int, dict[str, Any], dict[str, str]]]:

@@ -16,14 +16,13 @@ from ungrok.data.base import Data
 from ungrok.data.forget import ForgetSplit
 from ungrok.study.job import Job, Result, Spec
 from ungrok.study.jobs.blocks import Forget
+from ungrok.study.manifest import Finished
 from ungrok.study.problem_data import load_data, seen_data
 from ungrok.study.recipe import AnyModel, AnyProblem
 from ungrok.study.seeding import batch_order, initial_weights
-from ungrok.study.store import Finished
 from ungrok.train import Run, Training, Trajectory
 from ungrok.train.exposure import Assignment
-from ungrok.train.loop import model_state
-from ungrok.train.record import checkpoint_name, is_checkpoint
+from ungrok.train.record import checkpoint_name, is_checkpoint, model_state, passing
 
 
 class TrainSpec(Spec):
@@ -82,6 +81,11 @@ class Trained(Job[TrainSpec, TrainResult]):
         if spec.get("given"):
             return set()
         return {*sorted(filter(is_checkpoint, files))[1:-1]}
+
+    @classmethod
+    def passing(cls, files: Iterable[str]) -> set[str]:
+        """Return what a training under way is resumed from."""
+        return passing(files)
 
 
 FinishedTraining = Finished[TrainSpec, TrainResult]
