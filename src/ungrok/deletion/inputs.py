@@ -147,7 +147,9 @@ class Inputs:
 
     def named_objective(self) -> Named:
         """Return the objective by name and settings."""
-        told = {k: v for k, v in vars(self.objective).items() if isinstance(v, str | int | float | bool | Tensor | None)}
+        told = {
+            k: v for k, v in vars(self.objective).items() if isinstance(v, str | int | float | bool | Tensor | None)
+        }
         plain = {k: content_of({k: v}).hex() if isinstance(v, Tensor) else v for k, v in told.items()}
         return Named(kind=type(self.objective).__name__, settings=plain)
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
-from typing_extensions import Self
 
 from ungrok.core.errors import RecipeError, shown_file
 from ungrok.core.files import read_json, write_json
@@ -164,7 +163,8 @@ class DeletionRecord(Schema):
     stress: list[Attacked] = Field(description="what attacks brought back")
     remains: list[Sentence] = Field(description="residual risk: sentences that follow from the numbers")
     seal: Hash = Field(
-        "", description="HMAC-SHA256 of all else in this record, under the key of the hashes; finds changes by whoever lacks the key"
+        "",
+        description="HMAC-SHA256 of all else in this record, under the key of the hashes; finds changes by whoever lacks the key",
     )
 
     @model_validator(mode="after")
@@ -172,7 +172,9 @@ class DeletionRecord(Schema):
         for name in (ORIGINAL, UNLEARNED):
             if name not in self.models or not {"UA", "RA", "TA"} <= self.accuracies.get(name, {}).keys():
                 raise ValueError(f"models and accuracies: {name!r} is missing, or one of its accuracies UA, RA and TA")
-        if any(UNLEARNED not in values for attacked in self.stress for values in (attacked.UA, attacked.RA, attacked.TA)):
+        if any(
+            UNLEARNED not in values for attacked in self.stress for values in (attacked.UA, attacked.RA, attacked.TA)
+        ):
             raise ValueError(f"stress: {UNLEARNED!r} is missing in UA, RA or TA of an attack")
         return self
 

@@ -179,7 +179,10 @@ def _examples(role: str, recorded: Any, now: Any) -> list[Difference]:
     words = [f"{side['examples']} examples, SHA-256 {side['sha256'][:12]}…" for side in (recorded, now)]
     others = (Counter(now["each"]) - Counter(recorded["each"])).total() if now["each"] and recorded["each"] else 0
     if others:
-        words = [f"{recorded['examples']} examples", f"{now['examples']} examples, {others} of which were not among them"]
+        words = [
+            f"{recorded['examples']} examples",
+            f"{now['examples']} examples, {others} of which were not among them",
+        ]
     return [Difference(f"asked.{role}", *words)]
 
 
