@@ -1,6 +1,7 @@
 """Running a recorded deletion again."""
 
 import copy
+import hashlib
 import shutil
 from fnmatch import fnmatchcase
 from types import SimpleNamespace
@@ -115,6 +116,26 @@ def test_a_changed_file_of_the_new_model_is_named(again, tmp_path):
     assert [difference.what for difference in outcome.differences] == ["models.unlearned.files.new.safetensors"]
     file.unlink()
     assert again().notes == [f"{file}: not there, so the checksums of its files were not compared."]
+
+
+def test_a_renamed_file_is_known_by_its_checksum(again, world, made, tmp_path):
+    """That of the original and that of the new model; another content is not."""
+    file = tmp_path / "original.safetensors"
+    save_tensors(file, dict(world.original.state_dict()))
+    files = {"models.original.files": {"w.safetensors": hashlib.sha256(file.read_bytes()).hexdigest()}}
+    assert again(files, source=file).passed
+    other = {"models.original.files": {"w.safetensors": "0" * 64}}
+    (difference,) = again(other, source=file).differences
+    assert difference.what == "models.original.files.w.safetensors"
+
+
+def test_what_lies_at_a_recorded_path_is_read_only_if_it_is_a_file(again):
+    """A device would be read without end."""
+    outcome = again({"models.original.path": "/dev/zero", "models.original.files": {"zero": "0" * 64}})
+    assert (outcome.passed, outcome.notes) == (
+        True,
+        ["/dev/zero: not there, so the checksums of its files were not compared."],
+    )
 
 
 @pytest.mark.parametrize(
