@@ -12,6 +12,9 @@ from ungrok.core.errors import clipped
 TOLERANCE = 0.01
 """By how much a share may differ on another machine: one answer in a hundred."""
 
+ROUNDING = 1e-12
+"""Far below what any count of answers gives: 0.51 and 0.5 are not more than 0.01 apart."""
+
 ASIDE = ("date", "place", "seal", "made_with.*", "models.*.path", "models.*.files.*")
 """What running a deletion again cannot give; files are compared with the files that are there."""
 
@@ -91,9 +94,9 @@ def near(tolerance: float) -> Same:
         if isinstance(recorded, float) and isinstance(now, float):
             apart, scale = abs(recorded - now), max(abs(recorded), abs(now))
             if _among(place, SHARES):
-                return apart <= tolerance
+                return apart <= tolerance + ROUNDING
             if _among(place, SCALED):
-                return apart <= tolerance * scale
+                return apart <= tolerance * scale + ROUNDING
         return _among(place, OF_ONE_MACHINE) or equal(place, recorded, now)
 
     return same
