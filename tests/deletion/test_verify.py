@@ -196,9 +196,27 @@ def test_a_record_with_a_key_is_verified_with_that_key(world, tmp_path):
         ungrok.verify(record, world.original, **world.sets)
 
 
-def test_an_oracle_that_the_record_does_not_have_is_refused(again, world):
-    with pytest.raises(RecipeError, match="oracle: the recorded deletion had none; leave it out"):
-        again(oracle=world.oracle)
+def test_what_the_recorded_deletion_did_not_have_is_refused_and_what_it_had_is_asked_for(again, world, whole):
+    for name in ("oracle", "base", "factory", "validation"):
+        given = dict(whole.given)
+        with pytest.raises(RecipeError, match=f"{name}: the recorded deletion had none; leave it out"):
+            again(**{name: given.pop(name)})
+        with pytest.raises(RecipeError, match=f"{name}: the recorded deletion had one; give the same"):
+            ungrok.verify(whole.record, world.original, **given)
+
+
+def test_other_models_to_start_from_are_named_and_nothing_is_run(whole, world, monkeypatch):
+    monkeypatch.setattr("ungrok.deletion.verify.deleted", None)
+    other = {
+        "base": network(5),
+        "factory": lambda: network(6),
+        "oracle": network(7),
+        "validation": world.batches(53, 60),
+    }
+    outcome = ungrok.verify(whole.record, world.original, **whole.given | other)
+    assert outcome.checked == "inputs"
+    names = [difference.what for difference in outcome.differences]
+    assert names == ["asked.validation", "models.oracle.weights", "models.base.weights", "models.fresh.weights"]
 
 
 @pytest.fixture(scope="module")

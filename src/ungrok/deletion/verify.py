@@ -123,7 +123,8 @@ def verify(
         return Verification("inputs", [*wrong, *outside], tolerance, notes=notes)
     again = deleted(inputs, method, tests, asked).record
     compared = differences(recorded.to_dict(), again.to_dict(), same)
-    return Verification("tolerance" if reasons else "bytes", [*compared, *outside], tolerance, reasons, notes)
+    once = {each.what: each for each in (*outside, *compared)}
+    return Verification("tolerance" if reasons else "bytes", [*once.values()], tolerance, reasons, notes)
 
 
 def _answers(tolerance: float) -> str:
