@@ -113,9 +113,14 @@ def verify(
         source=place, seed=recorded.seed, **extra,
     )  # fmt: skip
     _check_given(recorded, inputs)
+    return _again(recorded, inputs, tolerance)
+
+
+def _again(recorded: DeletionRecord, inputs: Inputs, tolerance: float) -> Verification:
+    """Run a deletion again and compare; see :func:`verify`."""
     method = make_method(recorded.method.kind, recorded.method.settings)
     tests = [STRESS_TESTS.get(attack.kind)(**attack.settings) for attack in recorded.attacks]
-    reasons = _elsewhere(recorded, model)
+    reasons = _elsewhere(recorded, inputs.model)
     same = near(tolerance) if reasons else equal
     asked = inputs.asked(recorded.models[ORIGINAL].weights)
     outside, notes = [*_outside(recorded, inputs), *_files(recorded, inputs)], _unchecked(recorded, inputs)
