@@ -30,6 +30,7 @@ def contents(batch: Batch, count: int) -> list[bytes]:
 
     """
     mask: Tensor | None = None
+    parts: Any
     if isinstance(batch, Mapping) and {"input_ids", "attention_mask", "labels"} <= batch.keys():
         mask, parts = batch["attention_mask"].bool().cpu(), {name: batch[name] for name in ("input_ids", "labels")}
     elif isinstance(batch, Mapping):

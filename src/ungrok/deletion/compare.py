@@ -69,10 +69,10 @@ def differences(recorded: Any, now: Any, same: Same, name: str = "") -> list[Dif
         keys = [*recorded, *(key for key in now if key not in recorded)]
         inner = [(key, recorded.get(key), now.get(key)) for key in keys]
     elif isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
-        inner = [(str(i), *pair) for i, pair in enumerate(zip(recorded, now, strict=True))]
+        inner = [(str(i), old, new) for i, (old, new) in enumerate(zip(recorded, now, strict=True))]
     else:
         return [] if same(name, recorded, now) else [Difference(name, recorded, now)]
-    return [one for key, *pair in inner for one in differences(*pair, same, f"{name}.{key}".lstrip("."))]
+    return [one for key, old, new in inner for one in differences(old, new, same, f"{name}.{key}".lstrip("."))]
 
 
 def equal(place: str, recorded: Any, now: Any) -> bool:
