@@ -85,7 +85,7 @@ def test_a_deletion_and_its_verification(user):
 def test_a_verification_calls_only_what_the_command_line_names(user):
     """And takes a renamed file of the original for what it is."""
     ungrok, words, folder = user
-    made = ("lr=0.1", "updates=3", "--method", "gradient_ascent", *words, "--attack", "none")
+    made = ("lr=1", "updates=4", "--method", "gradient_ascent", *words, "--attack", "none")
     assert ungrok("delete", "w.safetensors", *made)[0] == 0
     (folder / "w.safetensors").rename(folder / "kept.safetensors")
     own = words[1].removesuffix(":sets")
