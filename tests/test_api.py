@@ -245,6 +245,20 @@ def test_sets_that_share_examples(container):
         audit(**MODELS, **SETS | loaders)
 
 
+@pytest.mark.parametrize("judge", [audit, attack])
+def test_sets_that_share_examples_by_content(judge):
+    """Batches of other sizes, in another order, of a loader or not, and as copies."""
+    (inputs, targets), *_ = SETS["forget"]
+    copies = TensorDataset(torch.cat([inputs, torch.ones(2, 4)]), torch.cat([targets, torch.tensor([0, 1])]))
+    retain = DataLoader(copies, 2, shuffle=True)
+    with pytest.raises(
+        RecipeError, match=r"^forget and retain share 5 examples by content, that is by equal inputs and targets"
+    ):
+        judge(**MODELS, **SETS | {"retain": retain})
+    other_labels = [(inputs, (targets + 1) % 3), *SETS["retain"]]
+    assert judge(**MODELS, **SETS | {"retain": other_labels}, attacks=[Quantize(bits=(4,))])
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [

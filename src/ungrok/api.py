@@ -224,6 +224,7 @@ def _examined(
     examination.tokenizer = tokenizer
     for role, part in batches.items():
         examination.read(role, part)
+    examination.contents.check()
     return examination
 
 

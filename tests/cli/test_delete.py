@@ -62,11 +62,11 @@ def test_a_deletion_and_its_verification(user):
     model.load_state_dict(load_tensors(folder / "w-gradient_ascent.safetensors"))
     assert record["models"]["unlearned"]["weights"] == weights_of(model)
 
-    code, out, err = ungrok("delete", "--verify", "record.json")
+    code, out, err = ungrok("delete", "--verify", "record.json", *words[:2])
     assert (code, out.startswith("Verified: run again on the same kind of machine")) == (0, True), out + err
 
     (folder / "gone.txt").write_text("3 5 7 11 13 18")
-    code, out, _ = ungrok("delete", "--verify", "record.json")
+    code, out, _ = ungrok("delete", "--verify", "record.json", *words[:2])
     assert (code, "asked.forget: recorded 6 examples, now 6 examples, 1 of which" in out) == (1, True)
 
     (folder / "gone.txt").write_text("3 5 7 11 13 17")
@@ -74,12 +74,35 @@ def test_a_deletion_and_its_verification(user):
         folder / "record.json",
         record | {"seed": 1, "accuracies": record["accuracies"] | {"unlearned": {"UA": 0, "RA": 0, "TA": 0}}},
     )
-    code, out, _ = ungrok("delete", "--verify", "record.json")
+    code, out, _ = ungrok("delete", "--verify", "record.json", *words[:2])
     assert (code, "accuracies.unlearned.RA: recorded 0.0, now " in out) == (1, True)
 
     write_json(folder / "record.json", record | {"place": None})
     code, _, err = ungrok("delete", "--verify", "record.json")
     assert (code, "was made in Python; use ungrok.verify, or give MODEL and --data" in err) == (2, True)
+
+
+def test_a_verification_calls_only_what_the_command_line_names(user):
+    """And takes a renamed file of the original for what it is."""
+    ungrok, words, folder = user
+    made = ("lr=1", "updates=4", "--method", "gradient_ascent", *words, "--attack", "none")
+    assert ungrok("delete", "w.safetensors", *made)[0] == 0
+    (folder / "w.safetensors").rename(folder / "kept.safetensors")
+    own = words[1].removesuffix(":sets")
+    (folder / f"{own}_of_a_stranger.py").write_text("open('called', 'w')\n" + DATA)
+    record = read_json(folder / "record.json")
+    stranger = record | {"place": record["place"] | {"data": f"{own}_of_a_stranger:sets"}}
+    write_json(folder / "stranger.json", stranger)
+    code, out, err = ungrok("delete", "kept.safetensors", "--verify", "stranger.json")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--data: is missing; 'stranger.json' names 'user_test" in err
+    assert "which is imported and called only if you give it yourself" in err
+    code, out, _ = ungrok("delete", "kept.safetensors", "--verify", "stranger.json", *words[:2])
+    assert (code, [line.partition(":")[0] for line in out.splitlines()]) == (1, ["Not verified", "seal", "--data"])
+    assert out.endswith(f"--data: {words[1]} was called; the record names {own}_of_a_stranger:sets.\n")
+    assert not (folder / "called").exists()
+    code, out, err = ungrok("delete", "kept.safetensors", "--verify", "record.json", *words[:2])
+    assert (code, out.count("\n")) == (0, 1), out + err
 
 
 def test_weights_that_torch_saved(user):
@@ -91,7 +114,7 @@ def test_weights_that_torch_saved(user):
     assert code == 0, err
     assert out.splitlines()[-2:] == ["w-gradient_ascent.safetensors", "record.json"]
     assert list(read_json(folder / "record.json")["models"]["original"]["files"]) == ["w.pt"]
-    code, out, err = ungrok("delete", "--verify", "record.json")
+    code, out, err = ungrok("delete", "--verify", "record.json", *words[:2])
     assert (code, out.startswith("Verified")) == (0, True), err
 
 
@@ -155,7 +178,7 @@ def test_a_folder_of_transformers_and_pairs_of_texts(ungrok, tmp_path, good):
     assert record["models"]["unlearned"]["files"]["model.safetensors"] == digest
     assert {"config.json", "tokenizer.json"} <= record["models"]["unlearned"]["files"].keys()
     assert not [word for word in ("cat", "mat", "sat") if f'"{word}' in (tmp_path / "r.json").read_text()]
-    assert ungrok("delete", "--verify", "r.json")[0] == 0
+    assert ungrok("delete", "--verify", "r.json", *words[:2])[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -167,6 +190,7 @@ def test_a_folder_of_transformers_and_pairs_of_texts(ungrok, tmp_path, good):
         ({"--attack": "{lr: 1}"}, "--attack: kind is missing"),
         ({"--key": "no.key"}, "--key: 'no.key' cannot be read"),
         ({"--verify": "record.json"}, "--method: does not go with --verify"),
+        ({"--tolerance": "0.5"}, "--tolerance: goes with --verify"),
         ({"lr": "fast"}, "gradient_ascent: lr: 'fast' is not allowed"),
     ],
 )

@@ -89,6 +89,7 @@ def test_without_validation_the_test_set_is_halved():
         ({"test": (X[:, :2], Y)}, r"test: inputs have shape \(2,\), those of forget \(3,\)"),
         ({"test": (X[:1], Y[:1])}, "test: holds one example"),
         ({"retain": (X, Y, torch.arange(8))}, "example 2 is there twice"),
+        ({"retain": (X.clone(), Y)}, "forget and retain share 1 examples by content"),
         ({"forget": (X[:, :2], Y)}, "model: does not take the inputs of forget"),
     ],
 )

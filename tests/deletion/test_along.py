@@ -61,6 +61,12 @@ def test_later_updates_are_measured_at_growing_distances_and_the_last_always(wor
     assert [row["dose"] for row in rows] == [*range(41), 42, 44, 46, 48, 50, 52, 53]
 
 
+def test_a_retain_set_that_holds_what_is_to_go_is_refused(world):
+    sets = world.sets | {"retain": world.batches(0, 40)}
+    with pytest.raises(RecipeError, match="forget and retain share 6 examples by content"):
+        along(checked(world.original, **sets), ungrok.GradientAscent(lr=0.1, updates=1))
+
+
 def test_a_set_that_cannot_be_scored_is_named(world):
     sets = world.sets | {"test": [(torch.zeros(2, 5), torch.zeros(2, dtype=torch.int64))]}
     with pytest.raises(RecipeError, match=r"^test: the model does not take these batches"):

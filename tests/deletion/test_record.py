@@ -34,7 +34,7 @@ def test_what_is_written_is_read_back(made, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "version: 2 is not allowed"),
+        ({"version": 1}, "version: 1 is not allowed"),
         ({"names": ["Ana"]}, "no such key 'names'"),
         ({"seed": None}, "seed: None is not allowed"),
     ],

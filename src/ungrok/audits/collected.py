@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from ungrok.core.contents import Contents
 from ungrok.core.entrance import Entrance, enter, entering
 from ungrok.core.errors import RecipeError
 from ungrok.core.forms import rows_of
@@ -51,10 +52,11 @@ def collected(objective: Objective, model: nn.Module, sets: Mapping[str, Batches
         sets: By name.
 
     Raises:
-        RecipeError: If a set is empty or a batch cannot be taken; the message begins with the name of the set.
+        RecipeError: If a set is empty or a batch cannot be taken; the message begins with the name of the set. If an example stands in
+            forget and in retain, by its content.
 
     """
-    entrance, cpu, kept = Entrance(objective), torch.device("cpu"), {}
+    entrance, cpu, kept, seen = Entrance(objective), torch.device("cpu"), {}, Contents()
     with evaluating(model):
         for role, batches in sets.items():
             parts = []
@@ -63,6 +65,8 @@ def collected(objective: Objective, model: nn.Module, sets: Mapping[str, Batches
                     batch = enter(objective, model, raw)
                 entrance.inspect(role, batch, partial(objective.logits, model))
                 parts.append(objective.move(batch, cpu))
+                seen.add(role, parts[-1], objective.size(parts[-1]))
             with entering(role):
                 kept[role] = Collected(parts, objective)
+    seen.check()
     return kept

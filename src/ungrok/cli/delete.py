@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ungrok.cli.options import nameable, new_model, settings_of, writable
-from ungrok.core.errors import RecipeError, first_line, shown_file
+from ungrok.core.errors import RecipeError, first_line, shown, shown_file
 from ungrok.core.plain import parse_yaml
 
 if TYPE_CHECKING:
@@ -63,19 +63,24 @@ def delete(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     verify: Annotated[
-        Path | None, typer.Option(callback=nameable, help="A record: run the deletion again and compare.")
+        Path | None, typer.Option(callback=nameable, help="A record: run the deletion again and compare; needs --data.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Of --verify on another machine: by how much shares may differ; 0.01.")
     ] = None,
 ) -> None:
     """Delete examples from your own model and keep a checked record.
 
-    With --verify, what the record says of MODEL, --data and --forget holds where they are not given.
+    With --verify, what the record says of MODEL and --forget holds where they are not given; a function is called only if --data names it.
     """
     if verify is not None:
         given = {"--method": method, "--record": record, "--out": out, "--attack": attack, "KEY=VALUE": settings}
         for name in (name for name, value in given.items() if value):
             raise RecipeError(f"{name}: does not go with --verify; the record says it")
-        _verify(verify, model, data, forget, _key(key))
+        _verify(verify, model, data, forget, _key(key), tolerance)
         return
+    if tolerance is not None:
+        raise RecipeError("--tolerance: goes with --verify")
     if model is None or data is None or method is None or record is None:
         needed = {"MODEL": model, "--data": data, "--method": method, "--record": record}
         raise RecipeError(f"{next(name for name, value in needed.items() if value is None)}: is missing")
@@ -83,22 +88,23 @@ def delete(
     writable(record, "--record")
     from ungrok.deletion.inputs import checked
     from ungrok.deletion.opening import opened
-    from ungrok.deletion.record import Place, write_record
-    from ungrok.deletion.run import deleted, saved
+    from ungrok.deletion.record import Place
+    from ungrok.deletion.run import kept
     from ungrok.methods.run import make_method
 
     chosen = make_method(method, settings_of(settings or []))
     attacks = [_attack(text) for text in attack if text != NO_ATTACK] if attack else None
     inputs = checked(**opened(model, data, forget), key=_key(key), source=model, seed=seed)
-    deletion = saved(deleted(inputs, chosen, inputs.tests(attacks), inputs.asked()), target, inputs.tokenizer)
     place = Place(model=str(model), data=data, forget=str(forget) if forget else None)
-    whole = deletion.record.model_copy(update={"place": place})
-    write_record(record, whole)
-    for line in (whole, target, record):
+    deletion = kept(inputs, chosen, inputs.tests(attacks), record=record, out=target, place=place)
+    for line in (deletion, target, record):
         typer.echo(line)
 
 
-def _verify(file: Path, model: Path | None, data: str | None, forget: Path | None, key: bytes | None) -> None:
+def _verify(
+    file: Path, model: Path | None, data: str | None, forget: Path | None, key: bytes | None, tolerance: float | None
+) -> None:
+    from ungrok.deletion.compare import TOLERANCE
     from ungrok.deletion.opening import opened
     from ungrok.deletion.record import read_record
     from ungrok.deletion.verify import verify
@@ -109,13 +115,20 @@ def _verify(file: Path, model: Path | None, data: str | None, forget: Path | Non
         raise RecipeError(
             f"--verify: {shown_file(file)} was made in Python; use ungrok.verify, or give MODEL and --data"
         )
+    if data is None and place is not None:
+        raise RecipeError(
+            f"--data: is missing; {shown_file(file)} names {shown(place.data)}, which is imported and called only if you give it yourself"
+        )
     if place is not None:
-        model, data = model or Path(place.model), data or place.data
+        model = model or Path(place.model)
         forget = forget or (Path(place.forget) if place.forget else None)
     assert model is not None
     assert data is not None
-    outcome = verify(record, **opened(model, data, forget), key=key, source=model)
+    allowed = TOLERANCE if tolerance is None else tolerance
+    outcome = verify(record, **opened(model, data, forget), key=key, source=model, tolerance=allowed)
     typer.echo(outcome)
+    if place is not None and data != place.data:
+        typer.echo(f"--data: {data} was called; the record names {place.data}.")
     if not outcome.passed:
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from ungrok.core.contents import Contents
 from ungrok.core.entrance import entering
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Classification
@@ -73,7 +74,8 @@ def given_data(sets: dict[str, Any], model: nn.Module) -> GivenData:
         model: Gives logits, one for each class.
 
     Raises:
-        RecipeError: If a set cannot be read, an example is in both forget and retain, or a target is no class.
+        RecipeError: If a set cannot be read, an example is in both forget and retain, by its content or its identity, or a target is
+            no class.
 
     """
     read = {role: read_set(role, given) for role, given in sets.items() if given is not None}
@@ -87,6 +89,10 @@ def given_data(sets: dict[str, Any], model: nn.Module) -> GivenData:
         if split.shape != read["forget"][0].shape:
             raise RecipeError(f"{role}: inputs have shape {split.shape}, those of forget {read['forget'][0].shape}")
     train, asked = _joined(read["forget"], read["retain"])
+    seen = Contents()
+    for role, (split, _) in read.items():
+        seen.add(role, (split.inputs, split.targets), len(split))
+    seen.check()
     test = read["test"][0]
     validation, test = (read["validation"][0], test) if "validation" in read else halves(test)
     return GivenData(train, validation, test, classes, torch.zeros(0, dtype=torch.int64), asked=asked)

@@ -31,10 +31,11 @@ def along(inputs: Inputs, method: Unlearner) -> tuple[list[dict[str, Any]], nn.M
         and the bare model at the end, the one that :func:`ungrok.unlearn` gives.
 
     Raises:
-        RecipeError: If a set is empty or cannot be scored, or the method lacks something.
+        RecipeError: If a set is empty or cannot be scored, forget and retain share an example by content, or the method lacks something.
         NotApplicable: If the method does not apply.
 
     """
+    inputs.check_contents()
     rows = [_row(inputs, inputs.model, 0.0)]
     path = unlearning_path(
         inputs.model, forget=inputs.sets["forget"], retain=inputs.sets["retain"], method=method, objective=inputs.objective,

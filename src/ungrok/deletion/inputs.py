@@ -8,12 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ungrok.audits.base import StressTest
 from ungrok.audits.beside import configured
 from ungrok.audits.collected import collected
-from ungrok.core.entrance import check_base, check_model, check_objective, check_seed, recognized, tensors_of
+from ungrok.core.contents import Contents
+from ungrok.core.entrance import (
+    check_base,
+    check_model,
+    check_objective,
+    check_seed,
+    enter,
+    entering,
+    made_by,
+    recognized,
+    tensors_of,
+)
 from ungrok.core.errors import RecipeError, shown_file, unknown
 from ungrok.core.files import checksum
 from ungrok.core.modules import bare
@@ -22,8 +33,8 @@ from ungrok.core.scores import device_of
 from ungrok.core.seeds import seeded
 from ungrok.core.sets import check_apart, check_batches
 from ungrok.core.weights import content_of
-from ungrok.deletion.hashes import hashes, joined
-from ungrok.deletion.record import ORACLE, ORIGINAL, Asked, HashedSet, Model, Named, Weights
+from ungrok.deletion.hashes import hash_of_batches, hashes, joined, structure_of, vocabulary_of
+from ungrok.deletion.record import BASE, FRESH, ORACLE, ORIGINAL, Asked, HashedSet, Involved, Named, Weights
 
 ROLES = ("forget", "retain", "test")
 
@@ -63,42 +74,83 @@ class Inputs:
     source: Path | None
     files: dict[str, str]
 
-    @property
-    def weights(self) -> dict[Model, Weights]:
-        """The models by checksums."""
-        original = Weights(
-            weights=weights_of(self.model),
-            path=str(self.source) if self.source else None,
-            files=self.files,
-        )
-        models: dict[Model, Weights] = {ORIGINAL: original}
+    def weights(self) -> dict[Involved, Weights]:
+        """Return the models that were given by checksums, that of the factory as it is with this seed.
+
+        Raises:
+            RecipeError: If the factory gives no model of its own, of the same shape.
+
+        """
+        original = checksums(self.model, path=str(self.source) if self.source else None, files=self.files)
+        models: dict[Involved, Weights] = {ORIGINAL: original}
         if self.oracle is not None:
-            models[ORACLE] = Weights(weights=weights_of(self.oracle))
+            models[ORACLE] = checksums(self.oracle)
+        if self.extra.get("base") is not None:
+            models[BASE] = checksums(self.extra["base"])
+        if self.extra.get("factory") is not None:
+            with seeded(self.seed):
+                models[FRESH] = checksums(made_by(self.extra["factory"], bare(self.model)))
         return models
+
+    def key_of_hashes(self, salt: str | None = None) -> bytes:
+        """Return what the examples are hashed under.
+
+        Args:
+            salt: Taken where the user has no key; the checksum of the original's weights when None.
+
+        """
+        return self.key or (salt or weights_of(self.model)).encode()
 
     def asked(self, salt: str | None = None) -> Asked:
         """Read every set once, and return its hashes.
 
         Args:
-            salt: What they are hashed with where the user has no key; the checksum of the original's weights when None.
+            salt: As for :meth:`key_of_hashes`.
 
         Raises:
-            RecipeError: If a set is empty, or a batch cannot be taken.
+            RecipeError: If a set is empty, a batch cannot be taken, or an example stands in forget and in retain, by its content.
 
         """
+        validation = self.extra.get("validation")
+        sets = self.sets if validation is None else {**self.sets, "validation": validation}
         with seeded(self.seed):
-            examples = collected(self.objective, bare(self.model), self.sets)
-        key = self.key or (salt or weights_of(self.model)).encode()
+            read = {role: [*batches] for role, batches in sets.items()}
+            examples = collected(self.objective, bare(self.model), read)
+        key, cpu = self.key_of_hashes(salt), torch.device("cpu")
         each = {role: hashes(part, key) for role, part in examples.items()}
-        sets = {
-            role: HashedSet(examples=len(ours), sha256=joined(ours), each=ours if role == "forget" else None)
+        asked = {
+            role: HashedSet(
+                examples=len(ours),
+                sha256=joined(ours),
+                batches=hash_of_batches((self.objective.move(raw, cpu) for raw in read[role]), key),
+                each=ours if role == "forget" else None,
+            )
             for role, ours in each.items()
         }
-        return Asked(keyed=self.key is not None, **sets)
+        return Asked(keyed=self.key is not None, **asked)
+
+    def check_contents(self) -> None:
+        """Read the sets once, and raise RecipeError if an example stands in forget and in retain, by its content."""
+        seen, cpu = Contents(), torch.device("cpu")
+        with seeded(self.seed):
+            for role in ("forget", "retain"):
+                for raw in self.sets[role]:
+                    with entering(role):
+                        batch = self.objective.move(enter(self.objective, self.model, raw), cpu)
+                        self.objective.check_form(batch)
+                    seen.add(role, batch, self.objective.size(batch))
+        seen.check()
+
+    def vocabulary(self) -> str | None:
+        """Return the hash of the tokenizer, None without one."""
+        return None if self.tokenizer is None else vocabulary_of(self.tokenizer)
 
     def named_objective(self) -> Named:
         """Return the objective by name and settings."""
-        plain = {k: v for k, v in vars(self.objective).items() if isinstance(v, str | int | float | bool | None)}
+        told = {
+            k: v for k, v in vars(self.objective).items() if isinstance(v, str | int | float | bool | Tensor | None)
+        }
+        plain = {k: content_of({k: v}).hex() if isinstance(v, Tensor) else v for k, v in told.items()}
         return Named(kind=type(self.objective).__name__, settings=plain)
 
     def tests(self, attacks: Iterable[str | StressTest] | None) -> list[StressTest]:
@@ -161,6 +213,11 @@ def _as_key(key: bytes | str | None) -> bytes | None:
 def weights_of(model: nn.Module) -> str:
     """Return the checksum of a model's weights and buffers, as :class:`~ungrok.deletion.record.Weights` has it."""
     return content_of(tensors_of(bare(model))).hex()
+
+
+def checksums(model: nn.Module, **file: Any) -> Weights:
+    """Return what a record holds of a model; ``file`` is its path and the checksums there."""
+    return Weights(weights=weights_of(model), structure=structure_of(model), **file)
 
 
 def files_of(path: Path, option: str) -> dict[str, str]:

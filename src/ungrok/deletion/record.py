@@ -7,25 +7,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ungrok.core.errors import RecipeError, shown_file
 from ungrok.core.files import read_json, write_json
 from ungrok.core.schema import Schema, explain
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of what the fields are called or mean."""
 
 SCHEMA = Path(__file__).with_name("record.schema.json")
 
 Model = Literal["original", "unlearned", "oracle"]
-"""Names of the models, as :func:`ungrok.api.audit` has them."""
+"""Names of the models that are measured, as :func:`ungrok.api.audit` has them."""
+
+Involved = Literal["original", "unlearned", "oracle", "base", "fresh", "rewound"]
+"""These, and those that some methods start from: ``fresh`` is what a factory makes, ``rewound`` the earlier model gone back to."""
 
 ORIGINAL: Final = "original"
 UNLEARNED: Final = "unlearned"
 ORACLE: Final = "oracle"
+BASE: Final = "base"
+FRESH: Final = "fresh"
+REWOUND: Final = "rewound"
 
 Hash = str
 Numbers = dict[str, float | None]
@@ -37,6 +43,9 @@ class HashedSet(Schema):
 
     examples: int = Field(ge=1, description="their number")
     sha256: Hash = Field(description="SHA-256 over the hashes of all examples in increasing order")
+    batches: Hash = Field(
+        description="HMAC-SHA256 of the batches in their order, with all that stands in them, for instance padding and refusals"
+    )
     each: list[Hash] | None = Field(
         None, description="HMAC-SHA256 of each example, in increasing order; null but for the examples to forget"
     )
@@ -52,6 +61,7 @@ class Asked(Schema):
     forget: HashedSet
     retain: HashedSet
     test: HashedSet
+    validation: HashedSet | None = Field(None, description="null where none was given")
 
 
 class Place(Schema):
@@ -66,6 +76,9 @@ class Weights(Schema):
     """A model, by checksums."""
 
     weights: Hash = Field(description="SHA-256 over names, types, shapes and values of all weights and buffers")
+    structure: Hash = Field(
+        description="SHA-256 over the modules by name, class and printed settings, and the names of frozen weights"
+    )
     path: str | None = Field(None, description="file or folder of the model; null where none was named")
     files: dict[str, Hash] = Field({}, description="SHA-256 of each file there, by name")
 
@@ -86,7 +99,9 @@ class Named(Schema):
     """A method, an attack or an objective."""
 
     kind: str = Field(description="its name; of an objective that of its class")
-    settings: dict[str, Any] = Field(description="every setting; of an objective its attributes that are plain values")
+    settings: dict[str, Any] = Field(
+        description="every setting; of an objective its attributes that are plain values or tensors, these as SHA-256"
+    )
 
 
 class Certified(Schema):
@@ -138,17 +153,18 @@ class Sentence(Schema):
 class DeletionRecord(Schema):
     """One deletion: what was asked, how it was done, what was measured, what remains. Accuracies are shares from 0 to 1."""
 
-    version: Literal[1] = 1
-    date: str = Field(description="UTC; the only part in which two equal calls differ")
+    version: Literal[2] = 2
+    date: str = Field(description="UTC; two equal calls differ in it alone, and therefore in the seal")
     asked: Asked
     place: Place | None = Field(None, description="null where it was made in Python")
     method: Named
     attacks: list[Named] = Field(description="what was tried to bring the examples back")
     objective: Named
     certified: Certified | None = Field(None, description="null for a method that certifies nothing")
+    tokenizer: Hash | None = Field(None, description="SHA-256 of its vocabulary; null where none was given")
     seed: int
     made_with: MadeWith
-    models: dict[Model, Weights]
+    models: dict[Involved, Weights]
     accuracies: Models = Field(description="UA, RA and TA by model; null where it has diverged")
     memorization: Models = Field(description="of language models: extraction strength and probability")
     distances: Models = Field(description="from the new model to the others; see ungrok.audit")
@@ -157,6 +173,21 @@ class DeletionRecord(Schema):
     )
     stress: list[Attacked] = Field(description="what attacks brought back")
     remains: list[Sentence] = Field(description="residual risk: sentences that follow from the numbers")
+    seal: Hash = Field(
+        "",
+        description="HMAC-SHA256 of all else in this record, under the key of the hashes; finds changes by whoever lacks the key",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for name in (ORIGINAL, UNLEARNED):
+            if name not in self.models or not {"UA", "RA", "TA"} <= self.accuracies.get(name, {}).keys():
+                raise ValueError(f"models and accuracies: {name!r} is missing, or one of its accuracies UA, RA and TA")
+        if any(
+            UNLEARNED not in values for attacked in self.stress for values in (attacked.UA, attacked.RA, attacked.TA)
+        ):
+            raise ValueError(f"stress: {UNLEARNED!r} is missing in UA, RA or TA of an attack")
+        return self
 
     def __str__(self) -> str:
         rows = [f"{'':>10}  " + " ".join(f"{name:>6}" for name in ("UA", "RA", "TA"))]

@@ -22,8 +22,10 @@ from ungrok.core.machine import commit, processor, versions
 from ungrok.core.modules import bare
 from ungrok.core.objective import Batches, Objective
 from ungrok.core.schema import Schema
-from ungrok.deletion.inputs import EXTRA, Inputs, checked, device_name, files_of, weights_of
+from ungrok.deletion.hashes import seal_of
+from ungrok.deletion.inputs import EXTRA, Inputs, checked, checksums, device_name, files_of
 from ungrok.deletion.record import (
+    REWOUND,
     UNLEARNED,
     Asked,
     Attacked,
@@ -31,10 +33,11 @@ from ungrok.deletion.record import (
     DeletionRecord,
     MadeWith,
     Named,
-    Weights,
+    Place,
     write_record,
 )
 from ungrok.deletion.remains import sentences
+from ungrok.deletion.rewinding import Rewinding
 from ungrok.evaluate.audit import Audit
 from ungrok.methods.base import Unlearner
 from ungrok.methods.run import make_method, unlearn, unlearning_path
@@ -102,7 +105,8 @@ def delete(
             its hyper-parameters.
 
     Raises:
-        RecipeError: If something is not usable; before any work where that can be known.
+        RecipeError: If something is not usable, or an example stands in ``forget`` and in ``retain``, by its content; before any work
+            where that can be known.
         NotApplicable: If the method or an attack does not apply.
 
     """
@@ -114,27 +118,45 @@ def delete(
     made, tests = make_method(method, settings), inputs.tests(attacks)
     check_target(record, "record")
     _check_out(out, model)
-    deletion = deleted(inputs, made, tests, inputs.asked())
+    return kept(inputs, made, tests, record=record, out=out)
+
+
+def kept(
+    inputs: Inputs,
+    method: Unlearner,
+    tests: list[StressTest],
+    *,
+    record: str | Path | None,
+    out: str | Path | None,
+    place: Place | None = None,
+) -> Deletion:
+    """Return the new model with its sealed record, and write both where they are to go; the arguments are those of :func:`delete`."""
+    deletion = deleted(inputs, method, tests, inputs.asked())
     if out is not None:
-        deletion = saved(deletion, Path(out), tokenizer)
+        deletion = saved(deletion, Path(out), inputs.tokenizer)
+    placed = deletion.record.model_copy(update={"place": place})
+    sealed = placed.model_copy(update={"seal": seal_of(placed.to_dict(), inputs.key_of_hashes())})
     if record is not None:
-        write_record(Path(record), deletion.record)
-    return deletion
+        write_record(Path(record), sealed)
+    return Deletion(deletion.model, sealed)
 
 
 def deleted(inputs: Inputs, method: Unlearner, tests: list[StressTest], asked: Asked) -> Deletion:
-    """Return the new model with its record, which knows of no file of it."""
-    model, original = inputs.model, bare(inputs.model)
+    """Return the new model with its record, which knows of no file of it and has no seal."""
+    model, original, extra, models = inputs.model, bare(inputs.model), dict(inputs.extra), inputs.weights()
+    if extra.get("rewound") is not None:
+        extra["rewound"] = Rewinding(extra["rewound"])
     given: dict[str, Any] = {
         "forget": inputs.sets["forget"], "retain": inputs.sets["retain"], "method": method, "objective": inputs.objective,
-        "seed": inputs.seed, **inputs.extra,
+        "seed": inputs.seed, **extra,
     }  # fmt: skip
     new = unlearn(model, **given)
+    if isinstance(way := extra.get("rewound"), Rewinding) and way.earliest is not None:
+        models[REWOUND] = way.earliest
     audited = audit(
         original, bare(new), **cast(dict[str, Any], inputs.sets), oracle=inputs.oracle, objective=inputs.objective, tokenizer=inputs.tokenizer,
         attacks=tests, seed=inputs.seed,
     )  # fmt: skip
-    device, gpu = device_name(model)
     record = DeletionRecord(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         asked=asked,
@@ -142,17 +164,10 @@ def deleted(inputs: Inputs, method: Unlearner, tests: list[StressTest], asked: A
         attacks=[named(test) for test in tests],
         objective=inputs.named_objective(),
         certified=_certified(model, method, given),
+        tokenizer=inputs.vocabulary(),
         seed=inputs.seed,
-        made_with=MadeWith(
-            versions=versions(PACKAGES),
-            commit=commit(),
-            platform=platform.platform(),
-            processor=processor(),
-            device=device,
-            gpu=gpu,
-            threads=torch.get_num_threads(),
-        ),
-        models=inputs.weights | {UNLEARNED: Weights(weights=weights_of(new))},
+        made_with=made_with(model),
+        models=models | {UNLEARNED: checksums(new)},
         **_measured(audited),
         remains=[],
     )
@@ -166,6 +181,20 @@ def _certified(model: nn.Module, method: Unlearner, given: dict[str, Any]) -> Ce
     updates = int(unlearning_path(model, **given).budget)
     promise = method.promise(updates)
     return None if promise is None else Certified(updates=updates, **vars(promise))
+
+
+def made_with(model: nn.Module) -> MadeWith:
+    """Return versions and hardware, as they are now."""
+    device, gpu = device_name(model)
+    return MadeWith(
+        versions=versions(PACKAGES),
+        commit=commit(),
+        platform=platform.platform(),
+        processor=processor(),
+        device=device,
+        gpu=gpu,
+        threads=torch.get_num_threads(),
+    )
 
 
 def named(block: Schema) -> Named:

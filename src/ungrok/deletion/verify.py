@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
 from ungrok.audits.base import STRESS_TESTS
-from ungrok.core.errors import RecipeError, UngrokError, clipped, spoken
+from ungrok.core.errors import RecipeError, shown, spoken
+from ungrok.core.files import load_tensors
 from ungrok.core.objective import Batches, Objective
-from ungrok.deletion.inputs import ROLES, Inputs, checked, files_of
-from ungrok.deletion.record import ORACLE, ORIGINAL, UNLEARNED, Asked, DeletionRecord, read_record
+from ungrok.core.weights import content_of
+from ungrok.deletion.compare import TOLERANCE, Difference, Same, differences, equal, near
+from ungrok.deletion.hashes import seal_of
+from ungrok.deletion.inputs import Inputs, checked, files_of
+from ungrok.deletion.record import BASE, FRESH, ORACLE, ORIGINAL, UNLEARNED, DeletionRecord, Involved, read_record
 from ungrok.deletion.remains import sentences
-from ungrok.deletion.run import deleted
+from ungrok.deletion.run import deleted, made_with
 from ungrok.methods.run import make_method
-
-TOLERANCE = 0.05
-"""By how much an accuracy or an AUC may differ on another machine, where that is not less than one example."""
-
-MEASURED = ("accuracies", "memorization", "distances", "membership", "stress")
-"""Fields of a record that must be equal where the bytes of the model are."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Something that is not as a record says.
-
-    Args:
-        what: The field of the record, with dots.
-        recorded: What the record says.
-        now: What it is.
-
-    """
-
-    what: str
-    recorded: Any
-    now: Any
-
-    def __str__(self) -> str:
-        recorded, now = (clipped(str(value), 80) for value in (self.recorded, self.now))
-        return f"{self.what}: recorded {recorded}, now {now}"
 
 
 @dataclass(frozen=True)
@@ -51,11 +30,11 @@ class Verification:
     """What came of running a deletion again.
 
     Args:
-        checked: ``bytes`` where the machine and the versions are those of the record: the new model and all numbers must be the same.
-            ``tolerance`` elsewhere: accuracies and AUCs must be near. ``inputs`` where nothing was run, since what the deletion starts
-            from is not what the record says.
+        checked: ``bytes`` where the machine and the versions are those of the record: the new model and all that the record says must
+            be the same. ``tolerance`` elsewhere: what was measured must be near, all else the same. ``inputs`` where nothing was run,
+            since what the deletion starts from is not what the record says.
         differences: All that is not as it must be.
-        tolerance: What ``near`` means.
+        tolerance: What ``near`` means; see :func:`ungrok.deletion.compare.near`.
         reasons: Why only the tolerance was checked.
         notes: What could not be checked.
 
@@ -74,8 +53,9 @@ class Verification:
 
     def __str__(self) -> str:
         what = {
-            "bytes": "run again on the same kind of machine with the same versions; checked: the bytes of the new model, and every number",
-            "tolerance": f"run again; checked: accuracies and AUCs within {self.tolerance:g}, or one example where that is more",
+            "bytes": "run again on the same kind of machine with the same versions; checked: the bytes of the new model, and every number, word and hash",
+            "tolerance": f"run again; checked: accuracies, AUCs and other shares within {self.tolerance:g}, so that {_answers(self.tolerance)}; "
+            f"distances within {100 * self.tolerance:g} %; every other number, code and hash exactly",
             "inputs": "not run again, since what it starts from is not what the record says",
         }[self.checked]
         head = f"{'Verified' if self.passed else 'Not verified'}: {what}."
@@ -113,7 +93,8 @@ def verify(
         tokenizer: The same.
         key: The same; given where the record says that there was one.
         source: File or folder of the original, where it is no longer at the recorded place.
-        tolerance: By how much accuracies and AUCs may differ where versions or the machine are others.
+        tolerance: By how much accuracies, AUCs and other shares may differ where versions or the machine are others, and distances
+            relative to themselves; at least 0 and less than 1.
         **extra: ``validation``, ``factory``, ``base`` and ``rewound``; the same.
 
     Returns:
@@ -123,135 +104,141 @@ def verify(
         RecipeError: If the record is none, or something is missing that the deletion needs.
 
     """
+    if not 0 <= tolerance < 1:
+        raise RecipeError(f"tolerance: {shown(tolerance)} is not allowed; allowed: at least 0 and less than 1")
     recorded = record if isinstance(record, DeletionRecord) else read_record(Path(record))
     place = source or _there(recorded.models[ORIGINAL].path)
     inputs = checked(
         model, forget=forget, retain=retain, test=test, oracle=oracle, objective=objective, tokenizer=tokenizer, key=key,
         source=place, seed=recorded.seed, **extra,
     )  # fmt: skip
-    _check_given("key", recorded.asked.keyed, inputs.key)
-    _check_given("oracle", ORACLE in recorded.models, inputs.oracle)
+    _check_given(recorded, inputs)
+    return _again(recorded, inputs, tolerance)
+
+
+def _again(recorded: DeletionRecord, inputs: Inputs, tolerance: float) -> Verification:
+    """Run a deletion again and compare; see :func:`verify`."""
     method = make_method(recorded.method.kind, recorded.method.settings)
     tests = [STRESS_TESTS.get(attack.kind)(**attack.settings) for attack in recorded.attacks]
+    reasons = _elsewhere(recorded, inputs.model)
+    same = near(tolerance) if reasons else equal
     asked = inputs.asked(recorded.models[ORIGINAL].weights)
-    differences, notes = _outside(recorded), _unchecked(recorded)
-    if wrong := [*_asked(recorded.asked, asked), *_starting(recorded, inputs)]:
-        return Verification("inputs", [*wrong, *differences], tolerance, notes=notes)
+    outside, notes = [*_outside(recorded, inputs), *_files(recorded, inputs)], _unchecked(recorded, inputs)
+    if wrong := _starting(recorded.to_dict(), inputs, asked.to_dict(), same):
+        return Verification("inputs", [*wrong, *outside], tolerance, notes=notes)
     again = deleted(inputs, method, tests, asked).record
-    reasons = [f"{each.what} differs" for each in _of("", recorded.made_with.to_dict(), again.made_with.to_dict())]
-    if again.made_with.device != "cpu":
-        reasons.append("sums on a graphics processor may differ from run to run")
-    compared = _near(recorded, again, tolerance) if reasons else _equal(recorded, again)
-    return Verification("tolerance" if reasons else "bytes", [*compared, *differences], tolerance, reasons, notes)
+    compared = differences(recorded.to_dict(), again.to_dict(), same)
+    once = {each.what: each for each in (*outside, *compared)}
+    return Verification("tolerance" if reasons else "bytes", [*once.values()], tolerance, reasons, notes)
 
 
-def _check_given(name: str, recorded: bool, given: object) -> None:
-    if recorded and given is None:
-        raise RecipeError(f"{name}: the recorded deletion had one; give the same")
-    if given is not None and not recorded:
-        raise RecipeError(f"{name}: the recorded deletion had none; leave it out")
+def _answers(tolerance: float) -> str:
+    """Return what a tolerance means for single answers."""
+    if not tolerance:
+        return "no answer may differ"
+    return f"no answer may differ among fewer than {ceil(1 / tolerance - 1e-9)}"
+
+
+def _check_given(record: DeletionRecord, inputs: Inputs) -> None:
+    """Raise RecipeError where something is given that the recorded deletion had not, or the other way round."""
+    recorded = {
+        "key": record.asked.keyed,
+        "oracle": ORACLE in record.models,
+        "tokenizer": record.tokenizer is not None,
+        "validation": record.asked.validation is not None,
+        "factory": FRESH in record.models,
+        "base": BASE in record.models,
+    }
+    given = {name: getattr(inputs, name) if hasattr(inputs, name) else inputs.extra.get(name) for name in recorded}
+    for name, had in recorded.items():
+        if had and given[name] is None:
+            raise RecipeError(f"{name}: the recorded deletion had one; give the same")
+        if given[name] is not None and not had:
+            raise RecipeError(f"{name}: the recorded deletion had none; leave it out")
+
+
+def _elsewhere(record: DeletionRecord, model: nn.Module) -> list[str]:
+    """Return why the bytes need not be those of the record."""
+    now = made_with(model)
+    reasons = [f"{each.what} differs" for each in differences(record.made_with.to_dict(), now.to_dict(), equal)]
+    return [*reasons, "sums on a graphics processor may differ from run to run"] if now.device != "cpu" else reasons
+
+
+def _starting(record: dict[str, Any], inputs: Inputs, asked: dict[str, Any], same: Same) -> list[Difference]:
+    """Return what differs in the examples, models and objective that the deletion starts from."""
+    apart = []
+    for role in asked:
+        old, new = record["asked"][role], asked[role]
+        apart += _examples(role, old, new) or differences(old, new, same, f"asked.{role}")
+    models = {name: weights.to_dict() for name, weights in inputs.weights().items()}
+    for name, value in {"objective": inputs.named_objective().to_dict(), "tokenizer": inputs.vocabulary()}.items():
+        apart += differences(record[name], value, same, name)
+    for name, value in models.items():
+        apart += differences(record["models"][name], value, same, f"models.{name}")
+    return apart
+
+
+def _examples(role: str, recorded: Any, now: Any) -> list[Difference]:
+    """Return that a set holds other examples than those that were recorded, and how many of those to forget are others."""
+    if not isinstance(recorded, dict) or all(recorded[name] == now[name] for name in ("sha256", "examples")):
+        return []
+    words = [f"{side['examples']} examples, SHA-256 {side['sha256'][:12]}…" for side in (recorded, now)]
+    others = (Counter(now["each"]) - Counter(recorded["each"])).total() if now["each"] and recorded["each"] else 0
+    if others:
+        words = [
+            f"{recorded['examples']} examples",
+            f"{now['examples']} examples, {others} of which were not among them",
+        ]
+    return [Difference(f"asked.{role}", *words)]
 
 
 def _there(path: str | None) -> Path | None:
-    return Path(path) if path is not None and Path(path).exists() else None
+    """Return a path where it leads to a file or folder that can be read to its end."""
+    place = Path(path) if path is not None else None
+    return place if place is not None and (place.is_file() or place.is_dir()) else None
 
 
-def _unchecked(record: DeletionRecord) -> list[str]:
+def _places(record: DeletionRecord, inputs: Inputs) -> dict[Involved, Path | None]:
+    """Return where the models of a record lie that have files: the original where the user says."""
+    places = {name: _there(model.path) for name, model in record.models.items() if model.path is not None}
+    return places | ({ORIGINAL: inputs.source} if record.models[ORIGINAL].files else {})
+
+
+def _unchecked(record: DeletionRecord, inputs: Inputs) -> list[str]:
     """Return a sentence for each model whose files are not at the recorded place."""
-    lost = [model.path for model in record.models.values() if model.path is not None and not Path(model.path).exists()]
+    lost = [record.models[name].path for name, place in _places(record, inputs).items() if place is None]
     return [f"{path}: not there, so the checksums of its files were not compared." for path in lost]
 
 
-def _asked(recorded: Asked, now: Asked) -> list[Difference]:
-    """Return which sets hold other examples than those that were recorded, and how many of those to forget are others."""
-    differences = []
-    for role in ROLES:
-        old, new = getattr(recorded, role), getattr(now, role)
-        if old.sha256 == new.sha256 and old.examples == new.examples:
-            continue
-        words = [f"{side.examples} examples, SHA-256 {side.sha256[:12]}…" for side in (old, new)]
-        if role == "forget":
-            others = (Counter(new.each) - Counter(old.each)).total()
-            words = [f"{old.examples} examples", f"{new.examples} examples, {others} of which were not among them"]
-        differences.append(Difference(f"asked.{role}", *words))
-    return differences
+def _outside(record: DeletionRecord, inputs: Inputs) -> list[Difference]:
+    """Return what differs within the record itself: its seal, and its sentences, which follow from its numbers."""
+    content = record.to_dict()
+    seal = seal_of(content, inputs.key_of_hashes(record.models[ORIGINAL].weights))
+    follow = [sentence.to_dict() for sentence in sentences(record)]
+    broken = [] if seal == record.seal else [Difference("seal", record.seal, seal)]
+    return [*broken, *differences(content["remains"], follow, lambda _, a, b: a == b, "remains")]
 
 
-def _outside(record: DeletionRecord) -> list[Difference]:
-    """Return what differs in files of the new model, and in sentences, which follow from the recorded numbers."""
-    new = record.models[UNLEARNED]
-    place = _there(new.path)
-    files = _of(f"models.{UNLEARNED}.files", new.files, _sums(place, new.files)) if place else []
-    said, follows = ([s.to_dict() for s in side] for side in (record.remains, sentences(record)))
-    return [*files, *_of("remains", said, follows)]
+def _files(record: DeletionRecord, inputs: Inputs) -> list[Difference]:
+    """Return what differs in files of models, and in what the file of the new model holds."""
+    apart = []
+    for name, place in _places(record, inputs).items():
+        model = record.models[name]
+        if place is not None:
+            now = _sums(place, model.files)
+            apart += differences(model.files, now, lambda _, a, b: a == b, f"models.{name}.files")
+            if name == UNLEARNED and now == model.files and place.suffix == ".safetensors":
+                held = content_of(load_tensors(place)).hex()
+                apart += differences(model.weights, held, equal, f"models.{name}.weights")
+    return apart
 
 
 def _sums(place: Path, wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return checksums of the files that a record names; others may have come later."""
+    """Return checksums of the files that a record names; others may have come later, and a single file may have been renamed."""
     try:
         sums = files_of(place, "out")
-    except UngrokError:
+    except RecipeError:
         return {}
+    if place.is_file() and len(wanted) == 1:
+        return dict(zip(wanted, sums.values(), strict=True))
     return {name: value for name, value in sums.items() if name in wanted}
-
-
-def _starting(record: DeletionRecord, inputs: Inputs) -> list[Difference]:
-    """Return what differs in the models that the deletion starts from, and in files of the original."""
-    now = inputs.weights
-    differences = _of("objective", record.objective.to_dict(), inputs.named_objective().to_dict())
-    for name in now:
-        differences += _of(f"models.{name}", {"weights": record.models[name].weights}, {"weights": now[name].weights})
-    files = record.models[ORIGINAL].files
-    if inputs.source and files:
-        differences += _of(f"models.{ORIGINAL}.files", files, _sums(inputs.source, files))
-    return differences
-
-
-def _equal(recorded: DeletionRecord, again: DeletionRecord) -> list[Difference]:
-    old, new = (record.to_dict() for record in (recorded, again))
-    weights = [{"weights": side["models"][UNLEARNED]["weights"]} for side in (old, new)]
-    return [
-        *_of(f"models.{UNLEARNED}", *weights),
-        *(one for name in MEASURED for one in _of(name, old[name], new[name])),
-    ]
-
-
-def _near(recorded: DeletionRecord, again: DeletionRecord, tolerance: float) -> list[Difference]:
-    """Return which accuracies and AUCs differ by more than the tolerance, and by more than one example."""
-    old, new = (dict(_comparable(record)) for record in (recorded, again))
-    sizes = {"UA": recorded.asked.forget, "RA": recorded.asked.retain, "TA": recorded.asked.test}
-    far = []
-    for what in old.keys() | new.keys():
-        ours, theirs = old.get(what), new.get(what)
-        one = sizes.get(next((part for part in what.split(".") if part in sizes), "UA"), recorded.asked.forget)
-        allowed = max(tolerance, 1 / one.examples)
-        if (ours is None) != (theirs is None) or (
-            ours is not None and theirs is not None and abs(ours - theirs) > allowed
-        ):
-            far.append(Difference(what, ours, theirs))
-    return sorted(far, key=lambda difference: difference.what)
-
-
-def _comparable(record: DeletionRecord) -> Iterator[tuple[str, float | None]]:
-    """Yield the accuracies and AUCs of a record by name."""
-    for model, values in record.accuracies.items():
-        for name, value in values.items():
-            yield f"accuracies.{model}.{name}", value
-    for model, outcomes in record.membership.items():
-        for name, outcome in (outcomes or {}).items():
-            yield f"membership.{model}.{name}.auc", outcome.auc
-    for number, attacked in enumerate(record.stress):
-        for subject, value in attacked.UA.items():
-            yield f"stress.{number}.UA.{subject}", value
-
-
-def _of(name: str, recorded: Any, now: Any) -> list[Difference]:
-    """Return what differs between two values of plain types, the innermost place of each difference by name."""
-    if isinstance(recorded, dict) and isinstance(now, dict):
-        keys = [*recorded, *(key for key in now if key not in recorded)]
-        inner = ((key, recorded.get(key), now.get(key)) for key in keys)
-    elif isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
-        inner = ((str(i), *pair) for i, pair in enumerate(zip(recorded, now, strict=True)))
-    else:
-        return [] if recorded == now else [Difference(name, recorded, now)]
-    return [one for key, *pair in inner for one in _of(f"{name}.{key}".lstrip("."), *pair)]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ungrok.core.causal_lm import CausalLM
+from ungrok.core.contents import Contents
 from ungrok.core.entrance import Entrance, enter, entering
 from ungrok.core.errors import RecipeError
 from ungrok.core.objective import Batch, Batches, Family, Objective
@@ -43,6 +44,7 @@ class Examination(ABC):
 
     def __init__(self, objective: Objective, models: Mapping[str, nn.Module]) -> None:
         self.objective, self.models, self.entrance = objective, models, Entrance(objective)
+        self.contents = Contents()
         self.scores: dict[str, dict[str, Scores]] = {name: {} for name in models if name != RANDOM}
         """By model and set."""
 
@@ -67,6 +69,7 @@ class Examination(ABC):
                 for name, scores in self.run(role, batch, names):
                     parts[name].append(scores)
             self.entrance.apart(role, batch)
+            self.contents.add(role, batch, self.objective.size(batch))
         if not any(parts.values()):
             raise RecipeError(f"{role}: holds no batches")
         self.keep(role, {name: type(scores[0]).joined(scores) for name, scores in parts.items()})
