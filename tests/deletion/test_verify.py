@@ -262,8 +262,8 @@ def places(value, name=""):
         yield name
 
 
-EMPTY = {"place", "tokenizer", "memorization"}
-"""Fields that a classifier's record has not, or none that was made in Python."""
+EMPTY = {"place", "tokenizer", "memorization", "certified"}
+"""Fields that a classifier's record has not, or none that was made in Python, or by a method that certifies nothing."""
 
 ONLY_SEALED = ("date", "made_with.*", "models.*.path", "method.settings.warmup_epochs", "attacks.*.settings.*")
 """What no run can tell: when, where and with what it was done, and settings without effect on what a record of so short a run states."""
@@ -293,3 +293,14 @@ def test_whatever_is_edited_by_hand_fails(whole, world, monkeypatch, name, proce
             passed.append(place)
     assert each
     assert passed == []
+
+
+def test_an_edited_certificate_fails(world):
+    given = world.sets | {"test": world.batches(40, 52), "base": network(1)}
+    record = ungrok.delete(world.original, **given, method="output_perturbation", attacks=[]).record
+    assert ungrok.verify(record, world.original, **given).passed
+    for name in ("updates", "sigma", "distance", "epsilon", "delta"):
+        content = record.to_dict()
+        content["certified"][name] *= 2
+        outcome = ungrok.verify(DeletionRecord.model_validate(sealed(content)), world.original, **given)
+        assert f"certified.{name}" in [difference.what for difference in outcome.differences]
