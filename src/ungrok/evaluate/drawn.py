@@ -59,7 +59,7 @@ class Drawn:
         splits: dict[str, Split] = {"train": data.train, "validation": data.validation, "test": data.test}
         index = {name: some(name, torch.arange(len(splits[name]))) for name in ("validation", "test")}
         index = {"train": torch.cat([forget.cpu(), some("retain", retain.cpu())]).sort().values, **index}
-        parts = {name: split.of(index[name]) for name, split in splits.items()}
+        parts = {name: split.of(index[name]).prepared() for name, split in splits.items()}
         return cls(index, parts, {name: len(split) for name, split in splits.items()})
 
     def score(self, model: nn.Module, objective: Objective, batch_size: int) -> dict[str, Scores]:

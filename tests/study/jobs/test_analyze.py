@@ -166,7 +166,9 @@ def passes(monkeypatch):
     """Return the sets that are scored from now on, in a process that has measured nothing yet."""
     made, score = [], Split.score
     monkeypatch.setattr(analyze, "_finite", {})
-    monkeypatch.setattr(Split, "score", lambda part, *args, **more: made.append(len(part)) or score(part, *args, **more))
+    monkeypatch.setattr(
+        Split, "score", lambda part, *args, **more: made.append(len(part)) or score(part, *args, **more)
+    )
     return made
 
 
