@@ -146,10 +146,12 @@ def test_pixels_are_prepared_once_where_there_is_room(monkeypatch, room, kept):
     monkeypatch.setattr(base, "PREPARED", room)
     pixels = torch.arange(48, dtype=torch.uint8).reshape(4, 3, 2, 2)
     split = Split(pixels, torch.arange(4), Scale((0.1, 0.2, 0.3), (0.5, 0.5, 0.25)))
-    ready = split.prepared()
-    assert (ready.inputs.dtype, ready.scale is None) == ((torch.float32, True) if kept else (torch.uint8, False))
-    for mine, whole in zip(ready.batch(torch.tensor([3, 1])), split.batch(torch.tensor([3, 1])), strict=True):
-        assert torch.equal(mine, whole)
+    for channels_last in (False, True):
+        ready = split.prepared(channels_last=channels_last)
+        assert (ready.inputs.dtype, ready.scale is None) == ((torch.float32, True) if kept else (torch.uint8, False))
+        assert ready.inputs.is_contiguous(memory_format=torch.channels_last) == (kept and channels_last)
+        for mine, whole in zip(ready.batch(slice(1, 3)), split.batch(slice(1, 3)), strict=True):
+            assert torch.equal(mine, whole)
 
 
 def test_an_empty_split_has_empty_scores():

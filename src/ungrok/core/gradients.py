@@ -276,8 +276,8 @@ class _Squares:
         """Add the squares of each example's gradients, one backward pass each."""
         weights = list(self.parameters.values())
         for rows in example_gradients(self.model, batch, self.objective, self.scalars, weights):
-            for taken in rows:
-                for value, g in zip(self.total.values(), taken, strict=True):
+            for each in rows:
+                for value, g in zip(self.total.values(), each, strict=True):
                     value += g.square()
 
 

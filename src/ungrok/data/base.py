@@ -147,11 +147,17 @@ class Split:
         """Return the bytes of the inputs of some examples as a model takes them."""
         return 4 * count * math.prod(self.shape)
 
-    def prepared(self) -> Split:
-        """Return the split with inputs as a model takes them, for many passes; as it is where these would take much memory."""
+    def prepared(self, *, channels_last: bool = False) -> Split:
+        """Return the split with inputs as a model takes them, for many passes; as it is where these would take much memory.
+
+        Args:
+            channels_last: Lay images out as convolutions with such kernels would do in each pass.
+
+        """
         if self.scale is None or self._bytes(len(self)) > PREPARED:
             return self
-        return replace(self, inputs=self.ready(self.inputs[slice(None)]), scale=None)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        return replace(self, inputs=self.ready(self.inputs[slice(None)]).contiguous(memory_format=layout), scale=None)
 
 
 def _take(tensor: Tensor, index: Index) -> Tensor:

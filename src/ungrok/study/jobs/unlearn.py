@@ -226,10 +226,9 @@ class _Look:
         sets = {"forget": departure.split.forget, "retain": departure.split.retain}
         self.drawn, moved = None, None
         if numbers is not None:
-            self.drawn, moved = (
-                Drawn.of(self.run.data, **sets, numbers=numbers.to_dict(), seed=spec.seed),
-                numbers.moved,
-            )
+            every = Drawn.of(self.run.data, **sets, numbers=numbers.to_dict(), seed=spec.seed)
+            self.drawn = every.prepared(channels_last=self.run.training.speed.channels_last)
+            moved = numbers.moved
         model, objective, train, own = self.run.model, self.run.objective, self.run.data.train, spec.objective
         self.start = self._at_start(model, None if stage is None else canonical([stage, own and own.spec()]))
         self.displacement = Displacement(model, objective, train, sets, spec.seed, self.start["train"], moved)
