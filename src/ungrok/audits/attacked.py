@@ -44,14 +44,14 @@ def _rows(
     held_back = material.held_back(setting.share)
     rows: list[dict[str, Any]] = []
     scored: dict[str, float | None] = {}
-    for place, step in enumerate(test.path(model, material, setting)):
+    for count, step in enumerate(test.path(model, material, setting)):
         if not test.observed(step):
             continue
-        if place == 0 and setting.share in untouched:
+        if count == 0 and setting.share in untouched:
             scored = untouched[setting.share]
         elif test.moves or not scored:
             scored = dict(score(step.model, held_back))
-        if place == 0:
+        if count == 0:
             untouched[setting.share] = scored
         numbers = scored | dict(step.numbers)
         place = {"dose": float(step.dose), "dose_name": test.dose, "updates": step.updates}
