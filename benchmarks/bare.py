@@ -18,16 +18,18 @@ from ungrok.core.errors import UngrokError
 from ungrok.core.schema import canonical
 from ungrok.methods import OneShot
 from ungrok.study.folder import StudyFolder
-from ungrok.study.job import AnyJob
-from ungrok.study.jobs import Checkpoint, Lasting, Stress, Train, Unlearn
+from ungrok.study.job import AnyJob, Job
+from ungrok.study.jobs import Checkpoint, Lasting, Oracle, Placed, Snapshot, Stress, Train, Unlearn
 from ungrok.study.jobs.checkpoint import weights_of
 from ungrok.study.jobs.lasting import LastingSpec
-from ungrok.study.jobs.paths import Sources, depart
+from ungrok.study.jobs.paths import PathSpec, Sources, depart
 from ungrok.study.jobs.split import made_split
 from ungrok.study.jobs.stress import StressSpec, material
-from ungrok.study.jobs.trained import build_run, forget_split
+from ungrok.study.jobs.trained import Trained, TrainSpec, build_run, forget_split, trajectory_of
 from ungrok.study.store import Store, Work
 from ungrok.train import Run
+
+AnyKind: type[Job[Any, Any]] = Job
 
 AT_ONCE, BLOCKS = 20, 10
 """Updates between two looks at the clock, and how many such blocks are timed, of which the median counts."""
@@ -86,9 +88,11 @@ class Bare:
         """Return the bare processor seconds of all updates of a job; 0 for one that makes none."""
         if isinstance(job, Train):
             steps = self.study.store.open(job.key, Train, tensors=False).result.steps
-            return steps * self._once("train", job.spec.spec(), lambda: seconds(training(build_run(job.spec))))
-        if isinstance(job, Unlearn):
+            return steps * self._of_training(job.spec)
+        if isinstance(job, Unlearn | Snapshot | Placed):
             return self._of_path(job)
+        if isinstance(job, Checkpoint | Oracle) and "trajectory" in job.inputs:
+            return self._of_replay(job)
         if isinstance(job, Stress) and isinstance(job.spec.test, Relearn):
             if not self.study.store.open(job.key, Stress, tensors=False).result.rows:
                 return 0.0
@@ -110,15 +114,40 @@ class Bare:
             self.timed[key] = timed()
         return self.timed[key]
 
-    def _of_path(self, job: Unlearn) -> float:
-        made = self.study.store.open(job.key, Unlearn, tensors=False).result
-        if len(made.doses) < 2:
-            return 0.0
-        one_shot = isinstance(job.spec.unlearn, OneShot)
-        each = self._once("unlearn", job.spec.spec(), lambda: self._walking(job, whole=one_shot))
-        return each if one_shot else each * made.updates[-1]
+    def _of_training(self, spec: TrainSpec) -> float:
+        """Return the seconds of an update."""
+        return self._once("train", spec.spec(), lambda: seconds(training(build_run(spec))))
 
-    def _walking(self, job: Unlearn, *, whole: bool) -> float:
+    def _of_replay(self, job: AnyJob) -> float:
+        """Return the seconds of the updates from the last checkpoint before a step up to it; none where weights of the step are on disk."""
+        step = self.study.store.open(job.key, AnyKind, tensors=False).result.step
+        source = self.study.store.open(job.inputs["trajectory"], Trained, tensors=False)
+        if step is None or (trajectory := trajectory_of(source)).at_or_before(step, restart=False) == step:
+            return 0.0
+        return (step - trajectory.at_or_before(step)) * self._of_training(source.spec)
+
+    def _of_path(self, job: Unlearn | Snapshot | Placed) -> float:
+        """Return the seconds of the updates up to the end of a path, or up to the place at which a model was kept."""
+        updates = self._updates(job)
+        if not updates:
+            return 0.0
+        one_shot, spec = isinstance(job.spec.unlearn, OneShot), job.spec.spec()
+        path = {name: spec[name] for name in PathSpec.model_fields if name in spec}
+        each = self._once("path", path, lambda: self._walking(job, whole=one_shot))
+        return each if one_shot else each * updates
+
+    def _updates(self, job: Unlearn | Snapshot | Placed) -> float:
+        """Return the number of updates that a job made; of a one-shot path anything but 0 where it made its jump."""
+        store = self.study.store
+        if isinstance(job, Unlearn):
+            made = store.open(job.key, Unlearn, tensors=False).result
+            if len(made.doses) < 2:
+                return 0
+            return made.doses[-1] if made.one_shot else made.updates[-1]
+        any_kind: type[Snapshot | Placed] = type(job)
+        return store.open(job.key, any_kind, tensors=False).result.dose or 0
+
+    def _walking(self, job: Unlearn | Snapshot | Placed, *, whole: bool) -> float:
         """Return the seconds of an update of a path that nobody looks at; of the whole path where it makes none."""
         with tempfile.TemporaryDirectory() as folder:
             work = Work(self.study.store, job.inputs, Path(folder))
@@ -156,15 +185,24 @@ def _same(spec: Any) -> Any:
 
 
 def again(study: StudyFolder, jobs: Sequence[AnyJob]) -> float:
-    """Return the processor seconds of some jobs of a study, run once more with their results thrown away."""
-    started = time.process_time()
+    """Return the processor seconds of some jobs of a study, run once more with their results thrown away; of them what a study counts."""
+    spent = 0.0
     for job in jobs:
         with tempfile.TemporaryDirectory() as folder:
             store = Store(study.store.root)
             for key in job.inputs.values():
                 store.check(key)
+            started = time.process_time()
             job.run(Work(store, job.inputs, Path(folder)))
-    return time.process_time() - started
+            spent += time.process_time() - started
+    return spent
+
+
+def neighbors(jobs: Sequence[AnyJob], few: int) -> list[AnyJob]:
+    """Return jobs from as many places of a plan: each with the two after it, with which it may share what a process keeps; trainings alone."""
+    length = 1 if any(isinstance(job, Train) for job in jobs) else 3
+    starts = range(0, len(jobs), max(1, len(jobs) // few))[:few] if few else ()
+    return [job for start in starts for job in jobs[start : start + length]]
 
 
 def compared(study: StudyFolder, few: int) -> tuple[dict[str, tuple[float, float, int]], bool]:
@@ -172,7 +210,7 @@ def compared(study: StudyFolder, few: int) -> tuple[dict[str, tuple[float, float
 
     Args:
         study: Finished.
-        few: Jobs of each kind, spread over the plan, that are run once more; the seconds that all jobs of the kind filed are then those of as
+        few: Trainings, and threes of other jobs of each kind, spread over the plan, that are run once more; the seconds that all jobs of the kind filed are then those of as
             busy a machine as the bare loops find. With 0 they are taken as they were filed.
 
     Raises:
@@ -189,7 +227,7 @@ def compared(study: StudyFolder, few: int) -> tuple[dict[str, tuple[float, float
     bare, spent = Bare(study), {}
     for kind, own in jobs.items():
         took = sum(filed[job.key].get(clock, 0.0) for job in own)
-        some = own[:: max(1, len(own) // few)][:few] if few else []
+        some = neighbors(own, few)
         if some:
             took *= again(study, some) / sum(filed[job.key].get(clock, 0.0) for job in some)
         spent[kind] = took, sum(map(bare.of, own)), len(own)

@@ -5,10 +5,11 @@ python benchmarks/study.py [key=value ...]
 python benchmarks/study.py RUN_OR_RECIPE ... [key=value ...] [again=N]
     processor time of all jobs of a study over the bare time of their updates, by kind of job
 
-A run is the folder of a finished study; a recipe is run first, in a temporary folder. Bare are a hand-written loop for trainings, and for
-unlearning and attacks paths that nobody looks at; each is timed here, on one thread, over a few hundred updates. A busy machine stretches
-processor times too, by half if many processes share its caches: with again=3, three jobs of each kind are run once more here, and what all of
-them filed is taken in proportion. Jobs of earlier versions have filed wall time only.
+A run is the folder of a finished study; a recipe is run first, in a temporary folder. Bare are a hand-written loop for trainings and for what
+replays repeat of them, and for unlearning, models kept on its paths and attacks paths that nobody looks at; each is timed here, on one thread,
+over a few hundred updates. Looking at models, measuring and evaluating them is no update. A busy machine stretches processor times too, by half
+if many processes share its caches: with again=3, three trainings and three times three jobs of each other kind, neighbors in the plan, are run
+once more here, and what all of them filed is taken in proportion. Jobs of earlier versions have filed wall time only.
 """
 
 from __future__ import annotations

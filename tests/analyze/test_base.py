@@ -1,10 +1,13 @@
 """Nulls, rows, and how examples are chosen."""
 
+from dataclasses import replace
+from typing import Literal
+
 import pytest
 import torch
 from torch import nn
 
-from ungrok.analyze import ANALYSES, Null, Reading, Subject
+from ungrok.analyze import ANALYSES, Analysis, Null, Reading, Subject
 from ungrok.analyze.base import in_full, joined, pool
 from ungrok.core.causal_lm import CausalLM
 from ungrok.core.errors import RecipeError
@@ -49,6 +52,42 @@ def test_pool_keeps_all_or_samples_both_by_one_share():
     assert (batch[1][forget] < 100).all()
     assert (batch[1][retain] >= 100).all()
     assert torch.equal(batch[1], pool(subject(40, 80), 30)[0][1])
+
+
+class Passes(list):
+    """Batches that count how often they are gone through."""
+
+    made = 0
+
+    def __iter__(self):
+        self.made += 1
+        return super().__iter__()
+
+
+class Sizes(Analysis):
+    kind: Literal["sizes"] = "sizes"
+
+    def readings(self, subject):
+        pool(subject, 4)
+        yield Reading("size", "retain", subject.size("retain"))
+
+
+def test_a_set_is_counted_once_in_a_measurement():
+    of = replace(subject(4, 8), model=nn.Linear(1, 200))
+    sets = {role: Passes(batches) for role, batches in of.sets.items()}
+    for _ in range(2):
+        before = {role: batches.made for role, batches in sets.items()}
+        (reading,) = Sizes().measure(replace(of, sets=sets))
+        assert reading.value == 8
+        assert {role: batches.made - before[role] for role, batches in sets.items()} == {"forget": 2, "retain": 2}
+
+
+def test_what_is_trusted_is_not_checked_again():
+    of = replace(subject(4, 8), model=nn.Linear(1, 200))
+    of.sets["forget"][0][0][0] = torch.nan
+    with pytest.raises(RecipeError, match="forget: inputs hold NaN"):
+        Sizes().measure(of)
+    assert [reading.value for reading in Sizes().measure(replace(of, trusted=True))] == [8]
 
 
 def test_pairs_of_different_lengths_are_joined():

@@ -41,6 +41,11 @@ class Still(Steps):
     moves: ClassVar[bool] = False
 
 
+class TwoRates(Steps):
+    def settings(self):
+        return *super().settings(), Setting("c", 0.5, 0.4)
+
+
 def flat(model, held_back):
     return dict.fromkeys(NUMBERS, 0.5) | {"UA": len(held_back) / 20, "forget_loss": None}
 
@@ -62,17 +67,19 @@ def test_one_row_per_setting_and_observed_place(given):
     assert not any(row["diverged"] for row in rows)
 
 
-def test_a_model_that_does_not_move_is_scored_once_per_setting(given):
+def test_a_model_that_does_not_move_is_scored_once_per_setting_and_the_untouched_one_once_per_share(given):
     calls = []
 
     def counting(model, held_back):
         calls.append(len(held_back))
         return flat(model, held_back)
 
-    for test, expected in ((Still(), [18, 10]), (Steps(), [18, 18, 10, 10])):
+    for test, expected in ((Still(), [18, 10]), (Steps(), [18, 18, 10, 10]), (TwoRates(), [18, 18, 10, 10, 10])):
         calls.clear()
-        assert len(attacked(test, network(), given, counting)) == 4
+        rows = attacked(test, network(), given, counting)
+        assert len(rows) == 2 * len(test.settings())
         assert calls == expected
+        assert rows[-2]["UA"] == rows[2]["UA"] == 0.5
 
 
 @pytest.mark.parametrize("name", ["UA", "TA"])

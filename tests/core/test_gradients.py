@@ -153,6 +153,19 @@ def test_independent_of_batch_size_and_chunk(case, size, chunk):
     close(diagonal_fisher(model, batches(inputs, size), OBJECTIVE, chunk)[0], expected)
 
 
+@pytest.mark.parametrize(("room", "unfolded"), [(0, 1 + 2 * 3), (5 * 9 * 9 * 4, 1 + 1 + 3), (2**26, 2)])
+def test_patches_are_laid_out_once_where_there_is_room_for_them_and_no_bit_changes(monkeypatch, room, unfolded):
+    """Two convolutions and three classes; the patches of the first are 5 examples of 9 numbers at 9 places."""
+    model, _ = grouped()
+    inputs, calls, unfold = torch.randn(5, 1, 4, 4), [], F.unfold
+    expected, _ = diagonal_fisher(model.eval(), batches(inputs), OBJECTIVE)
+    monkeypatch.setattr(gradients, "KEPT", room)
+    monkeypatch.setattr(F, "unfold", lambda *args: calls.append(1) or unfold(*args))
+    found, _ = diagonal_fisher(model, batches(inputs), OBJECTIVE)
+    assert len(calls) == unfolded
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
 def test_targets_and_loss_are_not_used(case):
     model, outputs, inputs = case
     other = iter([(inputs, torch.full((len(inputs),), outputs - 1))])

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
+from ungrok.data import base
 from ungrok.data.arithmetic import Modular
 from ungrok.data.base import Data, Split, cut
 from ungrok.data.digits import Digits
 from ungrok.data.forget import ForgetSplit
+from ungrok.data.pixels import Scale
 from ungrok.methods import UNLEARNERS
 
 
@@ -119,6 +121,37 @@ def test_a_split_is_scored_in_its_order(size):
     torch.testing.assert_close(scores.logits, model(split.inputs))
     assert torch.equal(scores.targets, split.targets)
     assert split.score(model, objective, size, keep_logits=False).logits is None
+
+
+@pytest.mark.parametrize(
+    ("least", "size", "batches"), [(3, 100, [3, 3, 3]), (3, 2, [2, 2, 2, 2, 1]), (5, 100, [5, 4]), (9, 100, [9])]
+)
+def test_passes_without_gradients_take_what_a_cache_holds_in_equal_parts(monkeypatch, least, size, batches):
+    """Four examples of two numbers are 32 bytes."""
+    monkeypatch.setattr(base, "CACHED", 32)
+    monkeypatch.setattr(base, "LEAST", least)
+    model, objective, seen = torch.nn.Linear(2, 3), Classification(), []
+    split = Split(torch.randn(9, 2, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 3)
+    model.register_forward_hook(lambda *call: seen.append(len(call[2])))
+    scores = split.score(model, objective, size)
+    assert seen == batches
+    torch.testing.assert_close(scores.logits, model(split.inputs))
+    seen.clear()
+    split.score(model, objective, 100, on_losses=lambda losses: losses.sum().backward())
+    assert seen == [9]
+
+
+@pytest.mark.parametrize(("room", "kept"), [(12 * 4 * 4, True), (12 * 4 * 4 - 1, False)])
+def test_pixels_are_prepared_once_where_there_is_room(monkeypatch, room, kept):
+    monkeypatch.setattr(base, "PREPARED", room)
+    pixels = torch.arange(48, dtype=torch.uint8).reshape(4, 3, 2, 2)
+    split = Split(pixels, torch.arange(4), Scale((0.1, 0.2, 0.3), (0.5, 0.5, 0.25)))
+    for channels_last in (False, True):
+        ready = split.prepared(channels_last=channels_last)
+        assert (ready.inputs.dtype, ready.scale is None) == ((torch.float32, True) if kept else (torch.uint8, False))
+        assert ready.inputs.is_contiguous(memory_format=torch.channels_last) == (kept and channels_last)
+        for mine, whole in zip(ready.batch(slice(1, 3)), split.batch(slice(1, 3)), strict=True):
+            assert torch.equal(mine, whole)
 
 
 def test_an_empty_split_has_empty_scores():

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ungrok.core.scores import evaluating
 from ungrok.train.loop import Training
-from ungrok.train.measured import Measured
+from ungrok.train.measured import Measured, Parts
 
 FEW = Measured(train=7, validation=4)
 
@@ -87,3 +87,12 @@ def test_left_out_of_the_hash_where_absent():
     assert few().spec()["evaluate"] == {"train": 7, "validation": 4, "test": None}
     with pytest.raises(ValidationError, match="train"):
         Measured(train=0)
+
+
+def test_each_split_is_drawn_once_and_again_where_it_is_another(data):
+    parts, other = Parts(FEW), data.train.of(torch.arange(10))
+    first = parts.of("train", data.train)
+    assert parts.of("train", data.train) is first
+    assert torch.equal(first.inputs, FEW.part("train", data.train).inputs)
+    assert parts.of("test", data.test) is data.test
+    assert torch.equal(parts.of("train", other).inputs, FEW.part("train", other).inputs)

@@ -104,6 +104,7 @@ class Subject:
         sets: Re-iterable batches of ``forget``, ``retain`` and ``test``.
         references: Models of the same layers to compare with, by name (``oracle``, ``before``, another stage).
         seed: The only source of randomness.
+        trusted: That the model has run on these sets before, as on those of a study: what is read is not checked again.
 
     """
 
@@ -112,8 +113,11 @@ class Subject:
     sets: Mapping[str, Batches]
     references: Mapping[str, nn.Module] = field(default_factory=dict)
     seed: int = 0
+    trusted: bool = False
     entrance: Entrance | None = field(default=None, repr=False, compare=False)
     """Checks what is read, while something is measured."""
+    sizes: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """Sizes of the sets that have been counted."""
 
     def batches(self, role: str) -> Iterator[Batch]:
         """Yield one pass over a set, on the model's device.
@@ -142,7 +146,9 @@ class Subject:
 
     def size(self, role: str) -> int:
         """Return the number of examples of a set."""
-        return sum(map(self.objective.size, self.batches(role)))
+        if role not in self.sizes:
+            self.sizes[role] = sum(map(self.objective.size, self.batches(role)))
+        return self.sizes[role]
 
     def examples(self, role: str, limit: int | None = None) -> Batch:
         """Return all examples of a set as one batch, or a random ``limit`` of them in their order."""
@@ -246,8 +252,8 @@ class Analysis(Schema):
             stack.enter_context(seeded(subject.seed))
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the fused kernels have no second derivative
             references = {name: in_full(bare(model)) for name, model in subject.references.items()}
-            model, entrance = in_full(bare(subject.model)), Entrance(subject.objective)
-            whole = replace(subject, model=model, references=references, entrance=entrance)
+            model, entrance = in_full(bare(subject.model)), None if subject.trusted else Entrance(subject.objective)
+            whole = replace(subject, model=model, references=references, entrance=entrance, sizes={})
             for model in (whole.model, *references.values()):
                 stack.enter_context(evaluating(model))
             self.check(whole)

@@ -28,20 +28,31 @@ def attacked(test: StressTest, model: nn.Module, material: StressMaterial, score
         NotApplicable: If the test does not apply to this model.
 
     """
-    return [row for setting in test.settings() for row in _rows(test, model, material, score, setting)]
+    untouched: dict[float | None, dict[str, float | None]] = {}
+    return [row for setting in test.settings() for row in _rows(test, model, material, score, setting, untouched)]
 
 
 def _rows(
-    test: StressTest, model: nn.Module, material: StressMaterial, score: Score, setting: Setting
+    test: StressTest,
+    model: nn.Module,
+    material: StressMaterial,
+    score: Score,
+    setting: Setting,
+    untouched: dict[float | None, dict[str, float | None]],
 ) -> list[dict[str, Any]]:
+    """Return the rows of one setting; ``untouched`` keeps what was read of the untouched model, by the share that is held."""
     held_back = material.held_back(setting.share)
     rows: list[dict[str, Any]] = []
     scored: dict[str, float | None] = {}
-    for step in test.path(model, material, setting):
+    for count, step in enumerate(test.path(model, material, setting)):
         if not test.observed(step):
             continue
-        if test.moves or not scored:
+        if count == 0 and setting.share in untouched:
+            scored = untouched[setting.share]
+        elif test.moves or not scored:
             scored = dict(score(step.model, held_back))
+        if count == 0:
+            untouched[setting.share] = scored
         numbers = scored | dict(step.numbers)
         place = {"dose": float(step.dose), "dose_name": test.dose, "updates": step.updates}
         diverged = None in (numbers["UA"], numbers["RA"], numbers["TA"])

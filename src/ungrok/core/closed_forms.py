@@ -21,9 +21,15 @@ def _linear(_: nn.Linear, inputs: Tensor, d: Tensor) -> dict[str, Tensor]:
     return {"weight": _squares(torch.einsum("nto,nti->noi", d, inputs)), "bias": _squares(d.sum(1))}
 
 
-def _conv(layer: nn.Conv2d, inputs: Tensor, d: Tensor) -> dict[str, Tensor]:
+def taken(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """Return what the closed form of a layer takes of its inputs: of a convolution the patches as columns, else the inputs themselves."""
+    if not isinstance(layer, nn.Conv2d):
+        return inputs
     assert isinstance(layer.padding, tuple)
-    columns = F.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    return F.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+
+
+def _conv(layer: nn.Conv2d, columns: Tensor, d: Tensor) -> dict[str, Tensor]:
     n, groups = len(d), layer.groups
     columns, rows = columns.view(n, groups, -1, columns.shape[-1]), d.reshape(n, groups, -1, columns.shape[-1])
     weight = _squares(torch.einsum("ngol,ngkl->ngok", rows, columns))
@@ -57,7 +63,7 @@ CLOSED_FORMS: dict[type[nn.Module], Callable[..., dict[str, Tensor]]] = {
     nn.GroupNorm: _group_norm,
     nn.LayerNorm: _layer_norm,
 }
-"""By the type of a layer, from layer, inputs and slopes of its outputs to squared gradients of weight and bias, summed over examples."""
+"""By the type of a layer, from layer, :func:`taken` inputs and slopes of its outputs to squared gradients of weight and bias, summed over examples."""
 
 
 def _squares(x: Tensor) -> Tensor:

@@ -17,10 +17,13 @@ from torch.func import functional_call, jacrev, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map
 
-from ungrok.core.closed_forms import CLOSED_FORMS, Tape, closed_form_layers
+from ungrok.core.closed_forms import CLOSED_FORMS, Tape, closed_form_layers, taken
 from ungrok.core.errors import NotApplicable, first_line
 from ungrok.core.objective import Batch, Objective
 from ungrok.core.precision import wide, wide_type
+
+KEPT = 2**26
+"""Bytes of inputs of layers that are kept in the form in which all scalars of an example need them."""
 
 Scalars = Callable[[Tensor, Batch], Tensor]
 """Takes logits and a batch of n examples; returns shape (k, n), the k numbers per example whose gradients are squared and summed."""
@@ -222,17 +225,30 @@ class _Squares:
             return False
         if not called:
             return True
-        outputs = [output for _, output in called.values()]
+        outputs, kept = [output for _, output in called.values()], self._kept(called, len(rows))
         for index, row in enumerate(rows):
             slopes = gradient(row.sum(), outputs, keep_graph=index + 1 < len(rows))
             with torch.no_grad():
                 for (name, (inputs, _)), d in zip(called.items(), slopes, strict=True):
                     layer = self.layers[name]
-                    for part, value in CLOSED_FORMS[type(layer)](layer, wide(inputs), d).items():
+                    seen = kept[name] if name in kept else taken(layer, wide(inputs))
+                    for part, value in CLOSED_FORMS[type(layer)](layer, seen, d).items():
                         key = f"{name}.{part}" if name else part
                         if key in self.total:
                             self.total[key] += value
         return True
+
+    @torch.no_grad()
+    def _kept(self, called: Mapping[str, tuple[Tensor, Tensor]], times: int) -> dict[str, Tensor]:
+        """Return what closed forms take of the inputs of the first layers, as many as :data:`KEPT` allows, where each is needed several times."""
+        kept, free = dict[str, Tensor](), KEPT
+        for name, (inputs, _) in called.items() if times > 1 else ():
+            seen = taken(self.layers[name], wide(inputs))
+            free -= 0 if seen is inputs else seen.nbytes
+            if free < 0:
+                break
+            kept[name] = seen
+        return kept
 
     def _add_by_example(self, batch: Batch) -> bool:
         """Add the squares of each example's Jacobian, held in memory for the whole batch, if the model can be vectorized."""
@@ -260,8 +276,8 @@ class _Squares:
         """Add the squares of each example's gradients, one backward pass each."""
         weights = list(self.parameters.values())
         for rows in example_gradients(self.model, batch, self.objective, self.scalars, weights):
-            for taken in rows:
-                for value, g in zip(self.total.values(), taken, strict=True):
+            for each in rows:
+                for value, g in zip(self.total.values(), each, strict=True):
                     value += g.square()
 
 

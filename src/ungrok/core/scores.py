@@ -54,6 +54,11 @@ class Scores(ABC):
         return not bool(torch.isfinite(self.losses).all())
 
     @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return sum(tensor.nbytes for tensor in self._tensors().values())
+
+    @property
     @abstractmethod
     def accuracy(self) -> float | None:
         """Share of correct predictions in [0, 1]; None for a diverged model or an empty split."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,12 @@ from ungrok.core.seeds import generator
 from ungrok.data.augment import Augment
 from ungrok.data.pixels import Scale
 from ungrok.data.stored import Index, Stored
+
+CACHED, LEAST = 6 * 2**20, 256
+"""Bytes of inputs that a pass without gradients takes at once on a CPU, whose caches hold little more; but no fewer examples than these."""
+
+PREPARED = 2**26
+"""Bytes of inputs that may be kept in the form in which a model takes them."""
 
 if TYPE_CHECKING:
     from ungrok.data.answers import AnswerData
@@ -117,14 +124,40 @@ class Split:
         Args:
             model: On the device of the split.
             objective: See :meth:`ungrok.core.objective.Objective.score`, also for the other arguments.
-            batch_size: As for :meth:`evaluation`.
+            batch_size: As for :meth:`evaluation`; on a CPU batches are smaller where large ones would leave its caches, since no score
+                depends on the other examples of its batch.
             keep_logits: Whether scores of classes hold the logits.
             on_losses: Called with each batch's losses and their graph.
 
         """
         if len(self) == 0:
             return objective.scores_type.empty()
+        if on_losses is None:  # a gradient is a sum over batches, and its last bits depend on them
+            batch_size = min(batch_size, self._at_once())
         return objective.score(model, self.evaluation(batch_size), keep_logits=keep_logits, on_losses=on_losses)
+
+    def _at_once(self) -> int:
+        """Return the size of batches that a CPU's caches hold, all about equal: a small last one would be calculated in another way."""
+        if self.targets.device.type != "cpu":
+            return len(self)
+        room = max(LEAST, CACHED // max(1, self._bytes(1)))
+        return math.ceil(len(self) / math.ceil(len(self) / room))
+
+    def _bytes(self, count: int) -> int:
+        """Return the bytes of the inputs of some examples as a model takes them."""
+        return 4 * count * math.prod(self.shape)
+
+    def prepared(self, *, channels_last: bool = False) -> Split:
+        """Return the split with inputs as a model takes them, for many passes; as it is where these would take much memory.
+
+        Args:
+            channels_last: Lay images out as convolutions with such kernels would do in each pass.
+
+        """
+        if self.scale is None or self._bytes(len(self)) > PREPARED:
+            return self
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        return replace(self, inputs=self.ready(self.inputs[slice(None)]).contiguous(memory_format=layout), scale=None)
 
 
 def _take(tensor: Tensor, index: Index) -> Tensor:

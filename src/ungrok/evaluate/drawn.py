@@ -8,7 +8,7 @@ Techniques, 3rd ed. 1977, section 7.10). It has no bias, and all rows of a path 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +61,11 @@ class Drawn:
         index = {"train": torch.cat([forget.cpu(), some("retain", retain.cpu())]).sort().values, **index}
         parts = {name: split.of(index[name]) for name, split in splits.items()}
         return cls(index, parts, {name: len(split) for name, split in splits.items()})
+
+    def prepared(self, *, channels_last: bool) -> Drawn:
+        """Return the same examples for many passes; see :meth:`ungrok.data.base.Split.prepared`."""
+        parts = {name: part.prepared(channels_last=channels_last) for name, part in self.parts.items()}
+        return replace(self, parts=parts)
 
     def score(self, model: nn.Module, objective: Objective, batch_size: int) -> dict[str, Scores]:
         """Return a model's scores on the drawn examples of each split; see :meth:`ungrok.data.base.Split.score`."""

@@ -24,7 +24,7 @@ from ungrok.data.base import Data, Split
 from ungrok.data.batches import OrderedBatches, TensorBatches
 from ungrok.train.exposure import Exposure
 from ungrok.train.grokfast import GRADIENT_FILTERS, Grokfast
-from ungrok.train.measured import Measured
+from ungrok.train.measured import Measured, Parts
 from ungrok.train.optimizers import OPTIMIZERS, AdamW, Optimizer
 from ungrok.train.parallel import Ranks, synchronized
 from ungrok.train.penalties import PENALTIES, Penalty
@@ -179,9 +179,9 @@ class Run:
         speed.check(self.device)
         training.check(self.ranks)
         speed.prepare(model)
-        model = synchronized(model)
-        self.model = model
+        self.model = model = synchronized(model)
         self.data = data
+        self.parts = Parts(training.evaluate)
         self.training = training
         self.objective = training.objective(data)
         self.batches = self._batches(seed, order)
@@ -365,7 +365,7 @@ class Run:
         """Return the examples of a split that are measured at the current step."""
         split: Split = getattr(self.data, name)
         whole = self.step in (0, self.training.steps) or name in self.followed
-        return split if whole else self.training.evaluate.part(name, split)
+        return split if whole else self.parts.of(name, split)
 
     def _score(self, name: str, on_losses: Callable[[Tensor], None] | None = None) -> Scores:
         size = self.training.evaluation_batch

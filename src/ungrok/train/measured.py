@@ -34,3 +34,23 @@ class Measured(Schema):
             return split
         drawn = torch.randperm(len(split), generator=generator(0, f"measured of {name}"))[:asked]
         return split.of(drawn.sort().values)
+
+
+class Parts:
+    """What a training measures between the first step and the last: each split is drawn once, and kept as a model takes it.
+
+    Args:
+        rule: Says how many examples.
+
+    """
+
+    def __init__(self, rule: Measured) -> None:
+        self._rule = rule
+        self._kept: dict[str, tuple[Split, Split]] = {}
+
+    def of(self, name: str, split: Split) -> Split:
+        """Return the examples of a split; arguments are those of :meth:`Measured.part`."""
+        if name not in self._kept or self._kept[name][0] is not split:
+            part = self._rule.part(name, split)
+            self._kept[name] = split, part if part is split else part.prepared()
+        return self._kept[name][1]

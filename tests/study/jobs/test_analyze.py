@@ -10,14 +10,16 @@ from ungrok.analyze import ANALYSES, Subject
 from ungrok.core.errors import RecipeError
 from ungrok.core.seeds import derive
 from ungrok.data import TensorBatches
+from ungrok.data.base import Split
 from ungrok.study import engine, outputs
-from ungrok.study.jobs import Checkpoint
+from ungrok.study.jobs import Analyze, Checkpoint, analyze
+from ungrok.study.jobs.checkpoint import weights_of
 from ungrok.study.jobs.trained import build_run
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 from ungrok.study.preflight import preflight
 from ungrok.study.results import MECHANISM, collect
-from ungrok.study.store import Store
+from ungrok.study.store import Store, Work
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 ANALYZE = [
@@ -157,6 +159,37 @@ def test_the_table_is_written(study, tmp_path):
     read = pd.read_parquet(tmp_path / "mechanism.parquet")
     pd.testing.assert_frame_equal(read, results.mechanism)
     assert (tmp_path / "mechanism.csv").read_text().startswith(",".join(MECHANISM))
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Return the sets that are scored from now on, in a process that has measured nothing yet."""
+    made, score = [], Split.score
+    monkeypatch.setattr(analyze, "_finite", {})
+    monkeypatch.setattr(
+        Split, "score", lambda part, *args, **more: made.append(len(part)) or score(part, *args, **more)
+    )
+    return made
+
+
+def test_several_measures_of_one_model_ask_once_whether_it_has_diverged(study, passes, tmp_path):
+    plan, store, _ = study
+    stage = plan.stages["base", 0, "grokked"]
+    same = [job for job in plan.jobs.values() if job.kind == "analyze" and job.inputs == {"model": stage}]
+    assert [job.spec.analyze.kind for job in same] == ["gradient_alignment", "local_complexity"]
+    for job in same:
+        assert job.run(Work(store, job.inputs, tmp_path)) == store.open(job.key, Analyze).result
+    assert passes == [120]
+
+
+def test_a_model_that_has_diverged_is_not_measured(study, passes):
+    plan, store, _ = study
+    stage = store.open(plan.stages["base", 0, "grokked"], Checkpoint)
+    spec = next(job.spec for job in plan.jobs.values() if job.kind == "analyze")
+    weights = {name: torch.full_like(value, torch.inf) for name, value in weights_of(stage).items()}
+    for keys, scored in (({"model": "a"}, 1), ({"model": "a"}, 1), ({"model": "b"}, 2), ({}, 3), ({}, 4)):
+        made = analyze.measure(stage.result.training, {"model": weights}, spec, keys=keys)
+        assert (made.rows, made.reason, len(passes)) == ([], "diverged", scored)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 import pytest
 import torch
 
+from ungrok.data.base import Data
 from ungrok.study.bill import Bill, Price
-from ungrok.study.jobs import Evaluate, Unlearn
+from ungrok.study.jobs import Evaluate, Unlearn, unlearn
 from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
 from ungrok.study.jobs.unlearn import observed, walk
 from ungrok.study.recipe_blocks import DrawnNumbers, Observation
+from ungrok.study.store import Work
 from ungrok.train.speed import UnlearningSpeed
 
 
@@ -43,6 +45,31 @@ def test_places_hold_scores_of_their_kind(study):
     assert len(tensors["test.logits"]) == tensors["test.losses"].shape[1]
     assert sorted([*tensors["forget"].tolist(), *tensors["retain"].tolist()]) == list(range(120))
     assert [len(values) for values in result.passes.values()] == [len(result.doses)] * 2
+
+
+def test_paths_from_one_stage_score_it_once(study, monkeypatch, tmp_path):
+    made, score = [], Data.score
+    monkeypatch.setattr(unlearn, "_starts", {})
+    monkeypatch.setattr(Data, "score", lambda *args: made.append(1) or score(*args))
+    places = 0
+    for method in ("scrub", "fisher"):
+        job, finished = paths(study, method)
+        result = job.run(Work(study[1], job.inputs, tmp_path))
+        assert result == finished.result
+        assert (tmp_path / unlearn.SCORES).read_bytes() == (finished.path / unlearn.SCORES).read_bytes()
+        places += len(result.doses)
+    assert len(made) == places - 1
+
+
+def test_scores_of_a_stage_stay_in_memory_only_where_they_are_few(study, monkeypatch, tmp_path):
+    job, finished = paths(study, "fisher")
+    monkeypatch.setattr(unlearn, "_starts", {})
+    examples = sum(len(value) for name, value in finished.tensors(unlearn.SCORES).items() if name.endswith(".targets"))
+    needed = examples * (4 * 10 + 4 + 8 + 8)  # logits, losses, predictions and targets
+    for kept, expected in ((needed - 1, 0), (needed, 1)):
+        monkeypatch.setattr(unlearn, "KEPT", kept)
+        job.run(Work(study[1], job.inputs, tmp_path))
+        assert len(unlearn._starts) == expected
 
 
 def test_where_there_is_no_stage_there_is_no_path(study):

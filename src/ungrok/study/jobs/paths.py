@@ -73,6 +73,7 @@ class Sources:
         start: What was kept of the model before the first update of training: the base model, from which an oracle starts.
         trajectory: The training that gave the model from which the path starts.
         step: The step of that training at which the model stands.
+        stage: Key of the job that kept the model from which the path starts.
 
     """
 
@@ -80,15 +81,16 @@ class Sources:
     start: dict[str, Tensor] | None = None
     trajectory: FinishedTraining | None = None
     step: int | None = None
+    stage: str | None = None
 
     @classmethod
     def of(cls, work: Work, training: TrainSpec) -> Sources:
         """Return what the inputs of a job hold."""
-        split = made_split(work, training.data())
+        split, stage = made_split(work, training.data()), work.inputs.get("stage")
         if not work.has("trajectory"):
-            return cls(split)
+            return cls(split, stage=stage)
         trajectory, step = work.open("trajectory", Trained), work.open("stage", Checkpoint).result.step
-        return cls(split, weights_at(trajectory, 0), trajectory, step)
+        return cls(split, weights_at(trajectory, 0), trajectory, step, stage)
 
     def rewound(self, split: ForgetSplit, retain: Metered) -> Rewound | None:
         """Return what goes back along the training; None without one.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ungrok.core.files import save_packed
+from ungrok.core.schema import canonical
 from ungrok.core.scores import Scores
 from ungrok.evaluate.cost import Metered
 from ungrok.evaluate.displacement import DISPLACEMENTS, Displacement
@@ -32,6 +33,12 @@ from ungrok.study.store import Tick, Work
 SCORES = "path.safetensors"
 BYTES = 6
 """Size of one example's prediction and loss at one place of a path, before they are packed."""
+
+KEPT = 2**26
+"""Bytes of scores of a stage that may stay in memory for the next path from there."""
+
+_starts: dict[str, dict[str, Scores]] = {}
+"""Scores of the last stage from which this process walked a path: many start from one."""
 
 
 class UnlearnSpec(PathSpec):
@@ -170,7 +177,7 @@ def walk(
     """
     departure = depart(training, weights, spec, sources)
     run, path, one_shot = departure.run, departure.path, isinstance(spec.unlearn, OneShot)
-    look = _Look(departure, spec)
+    look = _Look(departure, spec, sources.stage)
     start = look.at(run.model, 0.0)
     places = _Places(departure.sets, look.drawn, [start.scores], [start.moved])
     observed_at = set() if one_shot else observed(int(path.budget), spec.observe)
@@ -210,21 +217,31 @@ class _Look:
     Args:
         departure: The path before its first update.
         spec: Says what is scored.
+        stage: Key of the job that kept the model from which the path starts, where one did.
 
     """
 
-    def __init__(self, departure: Departure, spec: UnlearnSpec) -> None:
+    def __init__(self, departure: Departure, spec: UnlearnSpec, stage: str | None) -> None:
         self.run, self.budget, numbers = departure.run, departure.path.budget, spec.observe.drawn
         sets = {"forget": departure.split.forget, "retain": departure.split.retain}
         self.drawn, moved = None, None
         if numbers is not None:
-            self.drawn, moved = (
-                Drawn.of(self.run.data, **sets, numbers=numbers.to_dict(), seed=spec.seed),
-                numbers.moved,
-            )
-        model, objective, train = self.run.model, self.run.objective, self.run.data.train
-        self.start = self.whole(model)
+            every = Drawn.of(self.run.data, **sets, numbers=numbers.to_dict(), seed=spec.seed)
+            self.drawn = every.prepared(channels_last=self.run.training.speed.channels_last)
+            moved = numbers.moved
+        model, objective, train, own = self.run.model, self.run.objective, self.run.data.train, spec.objective
+        self.start = self._at_start(model, None if stage is None else canonical([stage, own and own.spec()]))
         self.displacement = Displacement(model, objective, train, sets, spec.seed, self.start["train"], moved)
+
+    def _at_start(self, model: nn.Module, name: str | None) -> dict[str, Scores]:
+        """Return the scores of the stage; those of the last that had a name stay in memory."""
+        if name is not None and name in _starts:
+            return _starts[name]
+        _starts.clear()
+        scores = self.whole(model)
+        if name is not None and sum(part.nbytes for part in scores.values()) <= KEPT:
+            _starts[name] = scores
+        return scores
 
     def whole(self, model: nn.Module) -> dict[str, Scores]:
         """Return the scores of a model on all examples."""
