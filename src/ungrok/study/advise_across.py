@@ -50,7 +50,8 @@ class Loss:
 def losses(setting: Setting, terms: Terms) -> dict[Policy, Loss]:
     """Return what every policy costs in a setting beside the cheapest admissible one; empty where no stage is accurate enough.
 
-    A policy that is not admissible must be followed by retraining to a stage that is accurate enough, whose C(K) is added.
+    A policy that is not admissible must be followed by retraining to a stage that is accurate enough, whose C(K) is added. Policies whose cost is not
+    known are left out.
     """
     priced = price(setting, terms)
     good = admissible(priced)
@@ -61,6 +62,7 @@ def losses(setting: Setting, terms: Terms) -> dict[Policy, Loss]:
     return {
         one.policy: Loss(math.log((one.total(terms.by) + again * bool(one.failures)) / best), not one.failures)
         for one in priced
+        if math.isfinite(one.total(terms.by))
     }
 
 

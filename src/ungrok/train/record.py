@@ -18,7 +18,7 @@ from ungrok.core.files import (
     read_sealed,
     save_packed,
     save_tensors,
-    tensor_names,
+    tensor_shapes,
     write_sealed,
 )
 
@@ -79,7 +79,7 @@ def is_checkpoint(name: str) -> bool:
 
 def can_restart(path: Path) -> bool:
     """Return whether a checkpoint holds all that later updates depend on, and not the model's weights alone."""
-    return "random.0" in tensor_names(path)
+    return "random.0" in tensor_shapes(path)
 
 
 class _Log:

@@ -32,7 +32,7 @@ def axes():
     )
     terms = Terms(20)
     with mpl.rc_context(STYLE):
-        picture = advice([advise(one, terms)], terms)
+        picture = advice([advise(one, terms)])
     picture.figure.canvas.draw()
     return picture.figure.axes[0]
 
