@@ -15,7 +15,6 @@ from ungrok.study.advise import Terms, advise
 from ungrok.study.advise_across import held_out
 
 UNKNOWN = dict.fromkeys(("passes", "seconds"), np.full(6, np.nan))
-UNKNOWN_REQUESTS = dict.fromkeys(("passes", "seconds"), np.full((6, 1), np.nan))
 
 
 def told(policies, terms, **given):
@@ -52,13 +51,11 @@ def test_it_is_said_where_a_choice_does_not_matter():
 
 
 def test_costs_that_are_not_known_are_not_admissible_and_choose_nothing():
-    unknown = replace(measured(100, 1), training=UNKNOWN, requests=UNKNOWN_REQUESTS)
-    lines = told({EARLY: measured(100, 30), LATE: unknown}, Terms(2))
+    lines = told({EARLY: measured(100, 30), LATE: replace(measured(100, 1), training=UNKNOWN)}, Terms(2))
     assert lines[0].endswith("stop before grokking and delete by SCRUB.")
     assert "Not admissible: 2 of 4 policies (2 have no known cost)." in lines
-    seconds = {"passes": np.full(6, 100.0), "seconds": np.full(6, np.nan)}
-    only_passes = replace(measured(100, 30), training=seconds)
-    assert not [line for line in told({EARLY: only_passes}, Terms(2)) if line.startswith("By seconds")]
+    one = unknown(setting({LATE: measured(100, 30)}), "seconds")
+    assert not [line for line in sentences(advise(one, Terms(2))) if line.startswith("By seconds")]
 
 
 def test_it_is_said_which_stage_would_do_for_less_accurate_models():

@@ -114,14 +114,18 @@ def test_where_the_margin_lies_within_the_interval_only_the_sign_is_known():
     assert word(measured(100, 10), measured(100, 25, spread=[0, 1, 2, 3, 4, 20])) == "matters"
 
 
-def unknown(unit, training=1.0):
-    """Return a policy whose training cost is not known in a unit."""
-    one = measured(training, 1)
-    return replace(one, training={**one.training, unit: np.full(6, np.nan)})
+def unknown(one, unit, stage="grokked"):
+    """Return a setting in which the cost of training to a stage is not known in a unit."""
+    lost = {unit: np.full(6, np.nan)}
+    policies = {
+        policy: replace(own, training={**own.training, **lost}) if policy.stage == stage else own
+        for policy, own in one.policies.items()
+    }
+    return replace(one, policies=policies)
 
 
 def test_what_is_not_known_ranks_nowhere():
-    one = setting({EARLY: measured(100, 30), LATE: unknown("seconds")})
+    one = unknown(setting({EARLY: measured(100, 30), LATE: measured(10, 1)}), "seconds")
     by_seconds = price(one, Terms(2, by="seconds"))
     assert [each.policy.stage for each in by_seconds] == ["pre_grok", "pre_grok", "grokked", "grokked"]
     assert [each.failures for each in by_seconds][2:] == [("cost",), ("cost",)]
@@ -129,7 +133,7 @@ def test_what_is_not_known_ranks_nowhere():
     assert [each.extra["seconds"] for each in by_seconds][:2] == [0, 0]
     assert advise(one, Terms(2)).chosen.policy == LATE
     with pytest.raises(RecipeError, match=r"by: what run took in seconds is not known; allowed: passes"):
-        advise(setting({EARLY: unknown("seconds")}), Terms(2, by="seconds"))
+        advise(unknown(setting({LATE: measured(100, 1)}), "seconds"), Terms(2, by="seconds"))
     nameless = setting({EARLY: measured(100, 30, accuracy=float("nan")), LATE: measured(300, 1)})
     assert (advise(nameless, Terms(2)).chosen.policy, advise(nameless, Terms(2)).floor) == (LATE, 0.9 - 0.02)
     with pytest.raises(RecipeError, match=r"accuracy: that of the models of run on validation data is not known"):

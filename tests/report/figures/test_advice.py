@@ -6,7 +6,7 @@ import matplotlib as mpl
 import pytest
 from tests.study.test_advise import EARLY, LATE, measured, setting
 
-from ungrok.report.figures.advice import advice, frontier
+from ungrok.report.figures.advice import advice, advice_of_study, frontier
 from ungrok.report.figures.drawing import COLORS, STYLE
 from ungrok.study.advise import Terms, advise
 from ungrok.study.deletion_costs import Policy
@@ -67,3 +67,7 @@ def test_the_choice_is_ringed_and_what_fulfills_too_little_is_not_joined(axes):
 
 def test_admissible_methods_are_named(axes):
     assert sorted(text.get_text() for text in axes.texts) == ["SCRUB", "retraining", "retraining"]
+
+
+def test_a_study_of_which_sizes_are_not_known_has_no_figure(study):
+    assert list(advice_of_study(study(), None)) == []
