@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.study.test_advise import EARLY, LATE, measured, setting
+from tests.study.test_advise import EARLY, LATE, measured, setting, unknown
 
 from ungrok.core.errors import RecipeError
 from ungrok.report.advice import COLUMNS, across, across_table, as_json, feasible, sentences, table, write_figure

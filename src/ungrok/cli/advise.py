@@ -98,13 +98,9 @@ def advise(
     if as_json:
         typer.echo(json.dumps(told.as_json(every, tested, terms), indent=1, ensure_ascii=False, allow_nan=False))
         return
-    if len(every) == 1:
-        print_table(told.COLUMNS, told.table(every[0]))
-        lines = told.sentences(every[0])
-    else:
-        print_table(told.ACROSS, told.across_table(every))
-        lines = told.across(every, tested, terms)
-    for sentence in lines:
+    rows = told.table(every[0]) if len(every) == 1 else told.across_table(every)
+    print_table(told.COLUMNS if len(every) == 1 else told.ACROSS, rows)
+    for sentence in told.sentences(every[0]) if len(every) == 1 else told.across(every, tested, terms):
         typer.echo(sentence)
     for sentence in left_out:
         say(sentence)

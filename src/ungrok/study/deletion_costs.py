@@ -214,7 +214,7 @@ class Reading:
         """Return everything that was measured."""
         recipe = self.plan.recipe
         trained = digest([recipe.problem.spec(), recipe.model.spec(), recipe.trajectory.spec()])
-        every = policies(self.plan, self.forget) if any(self.forget in splits for splits in self.sizes.values()) else []
+        every = [one for one in policies(self.plan, self.forget) if self.forget in self.sizes.get(one.arm, {})]
         priced = {policy: measured for policy in every if (measured := self._measured(policy))}
         return Setting(self.run, self.forget, trained, self._share(), Names(recipe), priced)
 
