@@ -119,6 +119,13 @@ def test_over_several_settings_it_is_counted_how_often_the_advice_was_right(seve
     assert lines[2:] == [
         "Wrong in C, class: stop before grokking and delete by SCRUB costs 1.40 times as much as to stop after grokking and delete by SCRUB."
     ]
+    harmful = setting({EARLY: measured(90, 10, damage=0.5)}, run="harmful", training="harmful")
+    (wrong,) = (one for one in held_out([*several, harmful], terms) if one.setting is harmful)
+    # 100 and, since that damages too much, 180 of retraining, beside these 180 alone.
+    assert across(every, [wrong], terms)[2:] == [
+        "Wrong in harmful, class: stop before grokking and delete by SCRUB is not admissible and, with the retraining that must follow, costs 1.56 times as "
+        "much as to stop before grokking and delete by retraining."
+    ]
     with pytest.raises(RecipeError, match="leave nothing"):
         feasible(several, Terms(100))
 

@@ -234,8 +234,9 @@ def across(every: Sequence[Advice], tested: Sequence[HeldOut], terms: Terms) -> 
     for one in tested:
         if not one.right:
             names = one.setting.names
+            harms = "" if one.admissible else " is not admissible and, with the retraining that must follow,"
             lines.append(
-                f"Wrong in {one.setting.run}, {one.setting.forget}: {what(names, one.choice)} costs {one.ratio:.2f} times as much as to {what(names, one.best)}."
+                f"Wrong in {one.setting.run}, {one.setting.forget}: {what(names, one.choice)}{harms} costs {one.ratio:.2f} times as much as to {what(names, one.best)}."
             )
     if not tested:
         lines.append("No setting could be held out: none shares a policy with settings that were trained otherwise.")
@@ -264,7 +265,7 @@ def as_json(every: Sequence[Advice], tested: Sequence[HeldOut], terms: Terms) ->
         "settings": [_setting(one) for one in every],
         "overall": None if policy is None else vars(policy),
         "held_out": [
-            {"run": one.setting.run, "forget": one.setting.forget, "choice": vars(one.choice), "best": vars(one.best), "ratio": one.ratio, "right": one.right}
+            {"run": one.setting.run, "forget": one.setting.forget, "choice": vars(one.choice), "best": vars(one.best), "ratio": one.ratio, "admissible": one.admissible, "right": one.right}
             for one in tested
         ],
     }  # fmt: skip

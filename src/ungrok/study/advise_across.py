@@ -28,7 +28,8 @@ class HeldOut:
         choice: The policy that the others advise.
         best: The cheapest admissible policy here.
         ratio: Cost of the choice over that of the best, retraining included where it is not admissible.
-        right: Whether the choice is admissible here and within the margin of the best.
+        admissible: Whether the choice is admissible here.
+        right: Whether it is, and within the margin of the best.
 
     """
 
@@ -36,6 +37,7 @@ class HeldOut:
     choice: Policy
     best: Policy
     ratio: float
+    admissible: bool
     right: bool
 
 
@@ -118,6 +120,7 @@ def held_out(settings: Sequence[Setting], terms: Terms) -> list[HeldOut]:
         if choice is None:
             continue
         best = admissible(price(setting, terms))[0].policy
-        right = own[choice].admissible and own[choice].log_ratio <= math.log1p(terms.margin) + 1e-12
-        every.append(HeldOut(setting, choice, best, math.exp(own[choice].log_ratio), right))
+        loss = own[choice]
+        right = loss.admissible and loss.log_ratio <= math.log1p(terms.margin) + 1e-12
+        every.append(HeldOut(setting, choice, best, math.exp(loss.log_ratio), loss.admissible, right))
     return every

@@ -69,5 +69,19 @@ def test_admissible_methods_are_named(axes):
     assert sorted(text.get_text() for text in axes.texts) == ["SCRUB", "retraining", "retraining"]
 
 
+def test_many_stages_have_their_place_in_the_legend():
+    arms = [f"an arm with a long name {number}" for number in range(9)]
+    one = setting({Policy(arm, "grokked", "scrub"): measured(100 + 50 * place, 30) for place, arm in enumerate(arms)})
+    with mpl.rc_context(STYLE):
+        figure = advice([advise(one, Terms(3))]).figure
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    box, whole = legend.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+    assert whole.y0 <= box.y0 < box.y1 <= whole.y1
+    assert len(legend.get_texts()) == 9 + 3
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == ["SCRUB"] * 6 + ["retraining"] * 2
+
+
 def test_a_study_of_which_sizes_are_not_known_has_no_figure(study):
     assert list(advice_of_study(study(), None)) == []

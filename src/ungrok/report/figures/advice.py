@@ -31,6 +31,9 @@ BELOW = 3.0
 NAMED = 6
 """Admissible policies that are named beside retraining in a figure of one setting: the cheapest ones; of several settings three."""
 
+RETRAININGS = 2
+"""Stages whose retraining is named: the cheapest ones."""
+
 LINE = 12.0
 """Distance of the names of points, in points of type."""
 
@@ -49,6 +52,7 @@ def advice(every: Sequence[Advice]) -> Picture:
     arms = list(dict.fromkeys(arm for arm, _ in stages))
     colors = _colors(stages)
     figure, grid = panels(len(every), height=3.4 if len(every) == 1 else 2.6, share=False)
+    figure.set_figheight(figure.get_figheight() + 0.09 * len(stages))  # the legend has an entry for each
     for axes, each in zip(grid, every, strict=True):
         _draw(axes, each, colors, arms, alone=len(every) == 1)
         names, terms = each.setting.names, each.terms
@@ -73,10 +77,11 @@ def advice(every: Sequence[Advice]) -> Picture:
     ring = Line2D(
         [], [], color="black", marker="o", markersize=10, markerfacecolor="none", linestyle="", label="choice"
     )
-    legend(figure, [*handles, hollow, ring])
+    limit = Line2D([], [], color=GRAY, linewidth=0.8, linestyle=":", label="limit of damage")
+    legend(figure, [*handles, hollow, ring, limit])
     how = (
-        "Further left is cheaper and lower is less damage: a point is a method from one stage, with the cost of training and all requests and the largest "
-        "loss of accuracy beyond the oracle; hollow ones are not admissible."
+        "Further left is cheaper and lower is less damage, the largest loss of accuracy beyond the oracle; a point is a method from one stage, hollow where it is "
+        "not admissible, and a line joins those that no other from there beats in both."
     )
     return Picture(NAME, "What deleting costs, and what it damages", how, figure)
 
@@ -155,7 +160,7 @@ def _draw(axes: Axes, each: Advice, colors: dict[Stage, str], arms: Sequence[str
     admissible = [one for one in points if not one.failures]
     named = [one for one in admissible if not one.policy.retrains][: NAMED if alone else 3]
     _name(axes, named, each, terms)
-    _name(axes, [one for one in admissible if one.policy.retrains], each, terms)
+    _name(axes, [one for one in admissible if one.policy.retrains][:RETRAININGS], each, terms)
 
 
 def _point(one: Priced, terms: Terms) -> tuple[float, float]:
