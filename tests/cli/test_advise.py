@@ -35,7 +35,7 @@ def test_the_report_of_a_study_has_the_figure_too(finished):
     report = finished[0] / "here" / "tiny" / "report"
     assert (report / "figures" / "advice.png").read_bytes()[:4] == b"\x89PNG"
     cost = (report / "index.html").read_text().partition('<section id="cost"')[2].partition("</section>")[0]
-    (caption,) = re.findall(r"Further left is cheaper[^<]*", cost)
+    (caption,) = re.findall(r"Left is cheaper[^<]*", cost)
     assert caption.count(".") == 1
     assert "What deleting costs, and what it damages" in cost
 

@@ -79,10 +79,7 @@ def advice(every: Sequence[Advice]) -> Picture:
     )
     limit = Line2D([], [], color=GRAY, linewidth=0.8, linestyle=":", label="limit of damage")
     legend(figure, [*handles, hollow, ring, limit])
-    how = (
-        "Further left is cheaper and lower is less damage, the largest loss of accuracy beyond the oracle; a point is a method from one stage, hollow where it is "
-        "not admissible, and a line joins those that no other from there beats in both."
-    )
+    how = "Left is cheaper and low is less damage beyond the oracle; a point is a method, and a line joins the best from a stage."
     return Picture(NAME, "What deleting costs, and what it damages", how, figure)
 
 
