@@ -26,6 +26,7 @@ ACROSS = {
     "contracts/test_unlearners.py": "every method",
     "methods/test_pages.py": "docs/methods",
     "methods/test_plugin.py": "a method that another package brings",
+    "reference/test_advice.py": "prices of policies against one update and one request after another",
     "reference/test_augment.py": "augmentation against another implementation",
     "reference/test_gradients.py": "gradients against one backward pass per example",
     "reference/test_paths.py": "methods against another implementation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -28,6 +29,15 @@ def test_advise_prints_the_table_the_recommendation_and_the_figure(after_study, 
     assert asked.startswith("For 20 requests for 1 % of the training set (each costs what ")
     assert lines[-1] == str(tmp_path / "figure" / "advice.png")
     assert (tmp_path / "figure" / "advice.png").is_file()
+
+
+def test_the_report_of_a_study_has_the_figure_too(finished):
+    report = finished[0] / "here" / "tiny" / "report"
+    assert (report / "figures" / "advice.png").read_bytes()[:4] == b"\x89PNG"
+    cost = (report / "index.html").read_text().partition('<section id="cost"')[2].partition("</section>")[0]
+    (caption,) = re.findall(r"Left is cheaper[^<]*", cost)
+    assert caption.count(".") == 1
+    assert "What deleting costs, and what it damages" in cost
 
 
 def test_advise_on_several_studies_says_how_often_it_was_right(after_study, tmp_path):
@@ -59,6 +69,7 @@ def test_advise_on_several_studies_says_how_often_it_was_right(after_study, tmp_
             ("--requests", "2", "--accuracy", "1.0"),
             "error: accuracy: no stage of tiny has models of 1 on validation data",
         ),
+        (("--requests", "2", "--batch-size", "8"), "error: --batch-size: every study says how many examples"),
         (("--requests", "0"), "error: Invalid value for '--requests'"),
         ((), "error: Missing option '--requests'"),
     ],

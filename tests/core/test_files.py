@@ -28,7 +28,7 @@ from ungrok.core.files import (
     read_sealed,
     save_packed,
     save_tensors,
-    tensor_names,
+    tensor_shapes,
     write_json,
     write_sealed,
     write_text,
@@ -64,7 +64,7 @@ def test_packed_tensors_come_back_bit_for_bit_and_a_damaged_file_says_so(tmp_pat
     back = load_tensors(path)
     assert back.keys() == tensors.keys()
     assert all(torch.equal(back[name], value) for name, value in tensors.items())
-    assert sorted(tensor_names(path)) == sorted(tensors)
+    assert tensor_shapes(path) == {name: tuple(value.shape) for name, value in tensors.items()}
     with safe_open(path, "pt") as file:
         metadata, packed = file.metadata(), {name: file.get_tensor(name) for name in tensors}
     save_tensors(path, packed | {"losses": packed["losses"][:-9]}, metadata)
@@ -252,14 +252,14 @@ def test_another_failure_to_lock_is_told_as_it_is(tmp_path):
         pass
 
 
-def test_names_of_tensors_are_read_without_them(tmp_path):
+def test_shapes_of_tensors_are_read_without_them(tmp_path):
     save_tensors(tmp_path / "t.safetensors", {"b": torch.zeros(2), "a": torch.ones(1)})
-    assert sorted(tensor_names(tmp_path / "t.safetensors")) == ["a", "b"]
+    assert tensor_shapes(tmp_path / "t.safetensors") == {"a": (1,), "b": (2,)}
     with pytest.raises(DamagedFile, match="missing"):
-        tensor_names(tmp_path / "no.safetensors")
+        tensor_shapes(tmp_path / "no.safetensors")
     (tmp_path / "t.safetensors").write_bytes(b"{")
     with pytest.raises(DamagedFile, match="not a valid safetensors file"):
-        tensor_names(tmp_path / "t.safetensors")
+        tensor_shapes(tmp_path / "t.safetensors")
 
 
 def test_a_list_of_files_names_none_outside(tmp_path):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from tests.study.test_advise import EARLY, LATE, measured, setting
+from tests.study.test_advise import EARLY, LATE, measured, setting, unknown
 
 from ungrok.core.errors import RecipeError
 from ungrok.report.advice import COLUMNS, across, across_table, as_json, feasible, sentences, table, write_figure
 from ungrok.study.advise import Terms, advise
 from ungrok.study.advise_across import held_out
 
+UNKNOWN = dict.fromkeys(("passes", "seconds"), np.full(6, np.nan))
+
 
 def told(policies, terms, **given):
-    return sentences(advise(setting(policies, **given), terms), terms)
+    return sentences(advise(setting(policies, **given), terms))
 
 
 def test_the_recommendation_has_its_costs_and_its_margin():
@@ -40,6 +44,18 @@ def test_the_recommendation_has_its_costs_and_its_margin():
 def test_it_is_said_where_a_choice_does_not_matter():
     lines = told({EARLY: measured(100, 10), LATE: measured(102, 10)}, Terms(2))
     assert lines[2].endswith("(+2 %, 2 more [2,\N{NO-BREAK SPACE}2] over 6 seeds): it does not matter.")
+    few = told({EARLY: measured(100, 10, seeds=2), LATE: measured(102, 10, seeds=2)}, Terms(2))
+    assert few[2].endswith("(+2 %, 2 more [−∞,\N{NO-BREAK SPACE}∞] over 2 seeds): it is open which is cheaper.")
+    surely = told({EARLY: measured(100, 10), LATE: measured(100, 15, spread=[0, 1, 2, 3, 4, 20])}, Terms(1))
+    assert surely[2].endswith("it is cheaper, and it is open whether by more than the margin.")
+
+
+def test_costs_that_are_not_known_are_not_admissible_and_choose_nothing():
+    lines = told({EARLY: measured(100, 30), LATE: replace(measured(100, 1), training=UNKNOWN)}, Terms(2))
+    assert lines[0].endswith("stop before grokking and delete by SCRUB.")
+    assert "Not admissible: 2 of 4 policies (2 have no known cost)." in lines
+    one = unknown(setting({LATE: measured(100, 30)}), "seconds")
+    assert not [line for line in sentences(advise(one, Terms(2))) if line.startswith("By seconds")]
 
 
 def test_it_is_said_which_stage_would_do_for_less_accurate_models():
@@ -61,10 +77,8 @@ def test_sequences_beyond_those_measured_are_said_to_be_extrapolated():
 
 
 def test_the_table_holds_admissible_policies_and_the_cheapest_first():
-    terms = Terms(20)
-    rows = table(
-        advise(setting({EARLY: measured(100, 30, damage=0.5), LATE: measured(300, 10, damage=0.012)}), terms), terms
-    )
+    both = setting({EARLY: measured(100, 30, damage=0.5), LATE: measured(300, 10, damage=0.012)})
+    rows = table(advise(both, Terms(20)))
     assert [row[:2] for row in rows] == [
         ["after grokking", "SCRUB"],
         ["before grokking", "retraining"],
@@ -88,7 +102,7 @@ def several():
 def test_over_several_settings_it_is_counted_how_often_the_advice_was_right(several):
     terms = Terms(1)
     every, left_out = feasible([*several, setting({EARLY: measured(90, 1)}, run="all", share=1.0)], terms)
-    assert [row[:3] for row in across_table(every, terms)] == [
+    assert [row[:3] for row in across_table(every)] == [
         ["A, one class", "before grokking", "SCRUB"],
         ["B, one class", "before grokking", "SCRUB"],
         ["C, one class", "after grokking", "SCRUB"],
@@ -104,6 +118,13 @@ def test_over_several_settings_it_is_counted_how_often_the_advice_was_right(seve
     assert lines[1].endswith("costs at most 10 % more than the cheapest admissible policy.")
     assert lines[2:] == [
         "Wrong in C, class: stop before grokking and delete by SCRUB costs 1.40 times as much as to stop after grokking and delete by SCRUB."
+    ]
+    harmful = setting({EARLY: measured(90, 10, damage=0.5)}, run="harmful", training="harmful")
+    (wrong,) = (one for one in held_out([*several, harmful], terms) if one.setting is harmful)
+    # 100 and, since that damages too much, 180 of retraining, beside these 180 alone.
+    assert across(every, [wrong], terms)[2:] == [
+        "Wrong in harmful, class: stop before grokking and delete by SCRUB is not admissible and, with the retraining that must follow, costs 1.56 times as "
+        "much as to stop before grokking and delete by retraining."
     ]
     with pytest.raises(RecipeError, match="leave nothing"):
         feasible(several, Terms(100))
@@ -131,7 +152,7 @@ def test_json_holds_plain_values_and_null_for_what_is_not_known(several):
 
 def test_the_figure_is_written_as_png_and_pdf(several, tmp_path):
     every, _ = feasible(several[:1], Terms(1))
-    file = write_figure(tmp_path / "new", every, Terms(1))
+    file = write_figure(tmp_path / "new", every)
     assert file == tmp_path / "new" / "advice.png"
     assert file.read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "new" / "advice.pdf").read_bytes()[:4] == b"%PDF"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -82,20 +83,61 @@ def test_the_later_stage_is_chosen_once_its_cheaper_requests_have_paid_for_its_t
     assert many.changes == [(1, EARLY), (11, LATE)]
 
 
-def test_it_does_not_matter_where_the_dearer_costs_at_most_the_margin_more():
+def word(early, late, **terms):
+    return advise(setting({EARLY: early, LATE: late}), Terms(1, **terms)).other_stage.word
+
+
+def test_it_does_not_matter_where_the_whole_interval_lies_within_the_margin():
     both = setting({EARLY: measured(100, 10), LATE: measured(112, 10)})
     assert advise(both, Terms(2)).other_stage.word == "does not matter"
     assert advise(both, Terms(2)).other_stage.share == pytest.approx(0.1)
     assert advise(both, Terms(2, margin=0.09)).other_stage.word == "matters"
+    # Of mean 0 and 5, with intervals that reach farther than 10 % of 120 do.
+    wide = [-60, 60, -60, 60, -60, 60]
+    assert word(measured(100, 20), measured(100, 20, spread=wide)) == "open"
+    assert word(measured(100, 20), measured(100, 25, spread=wide)) == "open"
+    assert word(measured(100, 20), measured(100, 25, spread=wide), margin=2) == "does not matter"
 
 
-def test_a_difference_that_the_seeds_do_not_show_is_not_settled():
+def test_a_difference_that_the_seeds_do_not_show_is_open():
     noisy = [0, 0, 0, 0, -90, 270]
     both = setting({EARLY: measured(100, 20), LATE: measured(100, 20, spread=noisy)})
     assert advise(both, Terms(1)).other_stage.share == pytest.approx(30 / 120)
-    assert advise(both, Terms(1)).other_stage.word == "not settled"
-    few = setting({EARLY: measured(100, 20, seeds=5), LATE: measured(200, 20, seeds=5)})
-    assert advise(few, Terms(1)).other_stage.word == "not settled"
+    assert advise(both, Terms(1)).other_stage.word == "open"
+    # Five seeds have no interval, whatever they say.
+    for training in (100, 101, 200):
+        assert word(measured(100, 20, seeds=5), measured(training, 20, seeds=5)) == "open"
+
+
+def test_where_the_margin_lies_within_the_interval_only_the_sign_is_known():
+    assert word(measured(100, 10), measured(100, 15, spread=[0, 1, 2, 3, 4, 20])) == "cheaper"
+    assert word(measured(100, 10), measured(100, 25, spread=[0, 1, 2, 3, 4, 20])) == "matters"
+
+
+def unknown(one, unit, stage="grokked"):
+    """Return a setting in which the cost of training to a stage is not known in a unit."""
+    lost = {unit: np.full(6, np.nan)}
+    policies = {
+        policy: replace(own, training={**own.training, **lost}) if policy.stage == stage else own
+        for policy, own in one.policies.items()
+    }
+    return replace(one, policies=policies)
+
+
+def test_what_is_not_known_ranks_nowhere():
+    one = unknown(setting({EARLY: measured(100, 30), LATE: measured(10, 1)}), "seconds")
+    by_seconds = price(one, Terms(2, by="seconds"))
+    assert [each.policy.stage for each in by_seconds] == ["pre_grok", "pre_grok", "grokked", "grokked"]
+    assert [each.failures for each in by_seconds][2:] == [("cost",), ("cost",)]
+    assert advise(one, Terms(2, by="seconds")).chosen.policy == EARLY
+    assert [each.extra["seconds"] for each in by_seconds][:2] == [0, 0]
+    assert advise(one, Terms(2)).chosen.policy == LATE
+    with pytest.raises(RecipeError, match=r"by: what run took in seconds is not known; allowed: passes"):
+        advise(unknown(setting({LATE: measured(100, 1)}), "seconds"), Terms(2, by="seconds"))
+    nameless = setting({EARLY: measured(100, 30, accuracy=float("nan")), LATE: measured(300, 1)})
+    assert (advise(nameless, Terms(2)).chosen.policy, advise(nameless, Terms(2)).floor) == (LATE, 0.9 - 0.02)
+    with pytest.raises(RecipeError, match=r"accuracy: that of the models of run on validation data is not known"):
+        advise(setting({EARLY: measured(100, 1, accuracy=float("nan"))}), Terms(1))
 
 
 def test_what_fails_is_priced_and_marked():

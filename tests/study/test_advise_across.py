@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.study.test_advise import EARLY, LATE, measured, setting
+from tests.study.test_advise import EARLY, LATE, measured, setting, unknown
 
 from ungrok.study.advise import Terms
 from ungrok.study.advise_across import held_out, losses, overall
@@ -36,6 +36,15 @@ def test_a_policy_that_is_not_admissible_is_followed_by_retraining():
     harmful = setting({EARLY: measured(90, 10, damage=0.5)})
     assert math.exp(losses(harmful, ONE)[EARLY].log_ratio) == pytest.approx((100 + 180) / 180)
     assert losses(harmful, Terms(1, accuracy=0.99)) == {}
+
+
+def test_what_is_not_known_has_no_place_in_the_rule(four):
+    by_seconds = Terms(1, by="seconds")
+    partly = [unknown(one, "seconds", "pre_grok") for one in four]
+    assert {policy.stage for policy in losses(partly[0], by_seconds)} == {"grokked"}
+    assert overall(partly, by_seconds) == LATE
+    wholly = [unknown(one, "seconds") for one in partly]
+    assert (losses(wholly[0], by_seconds), overall(wholly, by_seconds), held_out(wholly, by_seconds)) == ({}, None, [])
 
 
 def test_the_rule_takes_the_least_mean_and_is_right_in_three_of_four(four):

@@ -9,8 +9,8 @@ from tests.report.conftest import later_is_slower, recipe, view
 
 from ungrok.data import FORGET_RULES
 from ungrok.methods import UNLEARNERS
-from ungrok.study.claims import At
-from ungrok.study.names import METHODS, Names, metric_name, place_name, rule_name, share, spelled
+from ungrok.study.claims import At, place_name
+from ungrok.study.names import METHODS, Names, metric_name, rule_name, share, spelled
 from ungrok.study.place import comparisons
 from ungrok.train.schemes import SCHEMES
 
@@ -86,6 +86,14 @@ def test_stages_and_sides_are_named_in_words():
         "after grokking → light": "20 random examples",
     }
     assert names.series("slow", "pre_grok") == "slow, before grokking"
+    left, right = own.claims.compare[1]
+    assert (names.placed(left), names.placed(right), names.placed(right, "at")) == (
+        *("at memorization", "from slow, step 200", "at slow, step 200"),
+    )
+    assert [names.compared(*pair) for pair in own.claims.compare] == [
+        *("after grokking", "from slow, step 200, compared with memorization"),
+        *("after grokking, for 20 random examples compared with one class", "from light, compared with after grokking"),
+    ]
 
 
 def test_verdicts_call_their_methods_by_name():

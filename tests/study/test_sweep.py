@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -13,9 +14,12 @@ from torch import nn
 from ungrok.core.errors import RecipeError
 from ungrok.report.families import family_of
 from ungrok.report.view import View
+from ungrok.study.deletion_costs import Policy, settings_of
+from ungrok.study.folder import StudyFolder
 from ungrok.study.jobs import Trained
 from ungrok.study.jobs.trained import again, forget_split, trajectory_of
 from ungrok.study.loading import load
+from ungrok.study.plan_sequences import RETRAINED
 from ungrok.study.run import reopened, run_study
 from ungrok.study.sweep import Sweep, run_sweep
 from ungrok.train import materialize
@@ -99,6 +103,26 @@ def test_how_long_the_users_training_took_is_not_known(swept):
     timings = swept.results.timings.set_index("kind")["seconds_per_update"]
     assert timings["train"].isna().all()
     assert timings["unlearn"].notna().any()
+
+
+def test_its_deletion_is_priced_where_it_is_known_how_large_batches_were(swept, study):
+    (ours,), (theirs,) = (settings_of(made, None, 0.05) for made in (swept, study))
+    for policy, own in theirs.policies.items():
+        np.testing.assert_array_equal(ours.policies[policy].training["passes"], own.training["passes"])
+        np.testing.assert_array_equal(ours.policies[policy].requests["passes"], own.requests["passes"])
+        assert np.isnan(ours.policies[policy].training["seconds"]).all()
+    unsaid = StudyFolder.open(swept.path)
+    plan = unsaid.plan
+    plan.arms["base"] = replace(
+        plan.arms["base"], training=plan.arms["base"].training.model_copy(update={"batch_size": None})
+    )
+    with pytest.raises(
+        RecipeError, match=r"--batch-size: how many examples an update of the training of .* read is not known"
+    ):
+        settings_of(unsaid, None, 0.05)
+    (given,) = settings_of(unsaid, None, 0.05, batch_size=60)
+    anew = Policy("base", "grokked", RETRAINED)
+    assert given.policies[anew].training["passes"].tolist() == ours.policies[anew].training["passes"].tolist()
 
 
 def test_its_report_is_written_again_where_models_and_checkpoints_are_gone(swept, monkeypatch):

@@ -65,6 +65,10 @@ def advise(
     margin: Annotated[
         float, typer.Option(min=0, help="Share of the cost within which a choice does not matter.")
     ] = 0.1,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Examples that an update of the training of a sweep read, where it does not say."),
+    ] = None,
     out: FigureDir = None,
     store: StoreDir = None,
     as_json: AsJson = False,
@@ -78,24 +82,25 @@ def advise(
     from ungrok.report import advice as told
     from ungrok.study.advise import Terms
     from ungrok.study.advise_across import held_out
-    from ungrok.study.deletion_costs import settings_of
+    from ungrok.study.deletion_costs import knows_batches, settings_of
     from ungrok.study.folder import StudyFolder
 
     terms = Terms(requests, asked, unit, together, damage, fulfilled, accuracy, margin)
-    settings = [one for path in folders for one in settings_of(StudyFolder.open(path, store), asked, tolerance)]
+    studies = [StudyFolder.open(path, store) for path in folders]
+    if batch_size is not None and all(knows_batches(study.plan) for study in studies):
+        raise RecipeError(
+            "--batch-size: every study says how many examples an update of its training read; leave it out"
+        )
+    settings = [one for study in studies for one in settings_of(study, asked, tolerance, batch_size)]
     every, left_out = told.feasible(settings, terms)
     tested = held_out([one.setting for one in every], terms)
-    figure = told.write_figure(out or folders[0], every, terms)
+    figure = told.write_figure(out or folders[0], every)
     if as_json:
         typer.echo(json.dumps(told.as_json(every, tested, terms), indent=1, ensure_ascii=False, allow_nan=False))
         return
-    if len(every) == 1:
-        print_table(told.COLUMNS, told.table(every[0], terms))
-        lines = told.sentences(every[0], terms)
-    else:
-        print_table(told.ACROSS, told.across_table(every, terms))
-        lines = told.across(every, tested, terms)
-    for sentence in lines:
+    rows = told.table(every[0]) if len(every) == 1 else told.across_table(every)
+    print_table(told.COLUMNS if len(every) == 1 else told.ACROSS, rows)
+    for sentence in told.sentences(every[0]) if len(every) == 1 else told.across(every, tested, terms):
         typer.echo(sentence)
     for sentence in left_out:
         say(sentence)

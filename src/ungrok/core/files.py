@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ungrok.core.errors import DamagedFile, RecipeError, StoreError, first_line, shown_file
-from ungrok.core.packing import pack, unpack
+from ungrok.core.packing import pack, packed_shapes, unpack
 from ungrok.core.schema import canonical
 
 ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
@@ -271,10 +271,11 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return unpack(load_file(path), metadata)
 
 
-def tensor_names(path: Path) -> list[str]:
-    """Return the names of the tensors in a safetensors file, without reading any of them; raises as :func:`load_tensors`."""
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor in a safetensors file by name, without reading any of them; raises as :func:`load_tensors`."""
     with _tensors_of(path), safe_open(path, "pt") as file:
-        return list(file.keys())
+        packed = packed_shapes(file.metadata() or {})
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()} | packed  # noqa: SIM118
 
 
 @contextmanager

@@ -64,6 +64,12 @@ def pack(tensors: Mapping[str, Tensor], differences: int = 0) -> tuple[dict[str,
     return packed, {PACKED: json.dumps({"differences": differences, "tensors": kinds}, sort_keys=True)}
 
 
+def packed_shapes(metadata: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that tensors had before :func:`pack`, by name; none where the metadata are not of packed ones."""
+    said = json.loads(metadata[PACKED])["tensors"] if PACKED in metadata else {}
+    return {name: tuple(shape) for name, (_, shape) in said.items()}
+
+
 def unpack(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Tensor]:
     """Return the tensors that :func:`pack` was given, or what it never packed as it is.
 

@@ -18,17 +18,19 @@ from ungrok.report.page import saved
 from ungrok.study.advise import MOST, Advice, Priced, Rivalry, Terms, advise, most_requests
 from ungrok.study.advise_across import HeldOut, overall
 from ungrok.study.deletion_costs import UNITS, Policy, Setting, Unit
-from ungrok.study.names import STAGES, Names
-from ungrok.study.recipe_blocks import BASE
+from ungrok.study.names import Names
+from ungrok.study.recipe_blocks import BASE, Side
 from ungrok.study.store import explained
 
 WORDS = {
     "matters": "it matters",
     "does not matter": "it does not matter",
-    "not settled": "these seeds do not settle it",
+    "cheaper": "it is cheaper, and it is open whether by more than the margin",
+    "open": "it is open which is cheaper",
 }
 
 FAILURES = {
+    "cost": "have no known cost",
     "fulfilled": "fulfill too few requests",
     "damage": "damage too much",
     "accuracy": "start from models that are not accurate enough",
@@ -52,8 +54,7 @@ COLUMNS = (
 
 def stop(names: Names, policy: Policy) -> str:
     """Return where to stop, for instance ``after grokking`` or ``at step 200 (arm sam)``."""
-    name = names.stage(policy.stage)
-    where = name if policy.stage in STAGES and name == STAGES[policy.stage] else f"at {name}"
+    where = names.placed(Side(stage=policy.stage), "at")
     return where if policy.arm == BASE else f"{where} (arm {policy.arm})"
 
 
@@ -67,9 +68,9 @@ def what(names: Names, policy: Policy) -> str:
     return f"stop {stop(names, policy)} and delete by {by(names, policy)}"
 
 
-def table(advice: Advice, terms: Terms) -> list[list[str]]:
+def table(advice: Advice) -> list[list[str]]:
     """Return the rows of the admissible policies, the cheapest first, with the cells of :data:`COLUMNS`."""
-    return [_row(advice.setting.names, one, terms) for one in advice.priced if not one.failures]
+    return [_row(advice.setting.names, one, advice.terms) for one in advice.priced if not one.failures]
 
 
 def _row(names: Names, one: Priced, terms: Terms) -> list[str]:
@@ -104,7 +105,7 @@ ACROSS = (
 """Of the table over several settings; the last three are on the cheapest admissible policy from another stage."""
 
 
-def across_table(every: Sequence[Advice], terms: Terms) -> list[list[str]]:
+def across_table(every: Sequence[Advice]) -> list[list[str]]:
     """Return the choice in each setting, with the cells of :data:`ACROSS`."""
     rows = []
     for one in every:
@@ -114,13 +115,13 @@ def across_table(every: Sequence[Advice], terms: Terms) -> list[list[str]]:
             policy = rivalry.rival.policy
             beside = [f"{stop(names, policy)}, {by(names, policy)}", _more(rivalry), WORDS[rivalry.word]]
         setting = f"{one.setting.run}, {names.forget(one.setting.forget)}"
-        rows.append([setting, *_row(names, one.chosen, terms)[:6], *beside])
+        rows.append([setting, *_row(names, one.chosen, one.terms)[:6], *beside])
     return rows
 
 
-def sentences(advice: Advice, terms: Terms) -> list[str]:
+def sentences(advice: Advice) -> list[str]:
     """Return the recommendation, its margin, and what it rests on."""
-    names, chosen = advice.setting.names, advice.chosen
+    names, chosen, terms = advice.setting.names, advice.chosen, advice.terms
     training, unit = chosen.training(terms.by), terms.by
     lines = [
         f"For {_asked(advice.setting, terms)}: {what(names, chosen.policy)}.",
@@ -138,7 +139,7 @@ def sentences(advice: Advice, terms: Terms) -> list[str]:
             f"If any accuracy were good enough: {what(names, careless.policy)}, {number(careless.total(unit), 4)} {unit}, with models of "
             f"{fixed(careless.measured.accuracy)} on validation data instead of {fixed(chosen.measured.accuracy)}."
         )
-    return [*lines, *_remarks(advice, terms)]
+    return [*lines, *_remarks(advice)]
 
 
 def _asked(setting: Setting, terms: Terms) -> str:
@@ -166,7 +167,7 @@ def _more(rivalry: Rivalry) -> str:
     return MISSING if math.isnan(rivalry.share) else f"{100 * rivalry.share:+.0f} %".replace("-", "−")
 
 
-def _remarks(advice: Advice, terms: Terms) -> list[str]:
+def _remarks(advice: Advice) -> list[str]:
     """Return what the price rests on, when the choice changes, and what was not admissible."""
     names, lines = advice.setting.names, []
     shown = [one for one in advice.priced if not one.failures]
@@ -178,15 +179,16 @@ def _remarks(advice: Advice, terms: Terms) -> list[str]:
         lines.append(f"Requests after number {max(known)} are extrapolated; damage is that after number {max(known)}.")
     if all(one.measured.lasts is None for one in advice.priced):
         lines.append("Whether forgetting lasts was not measured.")
-    most = min(MOST, most_requests(advice.setting, terms))
+    most = min(MOST, most_requests(advice.setting, advice.terms))
     if len(advice.changes) > 1:
         steps = ", ".join(f"{stop(names, policy)} from {requests:,} on" for requests, policy in advice.changes)
         lines.append(f"Where to stop changes with the number of requests: {steps} (up to {most:,}).")
     else:
         lines.append(f"Where to stop is the same for 1 to {most:,} requests.")
     for unit in UNITS:
-        other = min(shown, key=lambda one: (one.total(unit), one.policy))
-        if other is not advice.chosen and math.isfinite(other.total(unit)):
+        known = [one for one in shown if math.isfinite(one.total(unit))]
+        other = min(known, key=lambda one: (one.total(unit), one.policy), default=advice.chosen)
+        if other is not advice.chosen:
             lines.append(f"By {unit} the choice would be: {what(names, other.policy)}.")
     failed = Counter(reason for one in advice.priced for reason in one.failures)
     if failed:
@@ -232,15 +234,16 @@ def across(every: Sequence[Advice], tested: Sequence[HeldOut], terms: Terms) -> 
     for one in tested:
         if not one.right:
             names = one.setting.names
+            harms = "" if one.admissible else " is not admissible and, with the retraining that must follow,"
             lines.append(
-                f"Wrong in {one.setting.run}, {one.setting.forget}: {what(names, one.choice)} costs {one.ratio:.2f} times as much as to {what(names, one.best)}."
+                f"Wrong in {one.setting.run}, {one.setting.forget}: {what(names, one.choice)}{harms} costs {one.ratio:.2f} times as much as to {what(names, one.best)}."
             )
     if not tested:
         lines.append("No setting could be held out: none shares a policy with settings that were trained otherwise.")
     return lines
 
 
-def write_figure(folder: Path, every: Sequence[Advice], terms: Terms) -> Path:
+def write_figure(folder: Path, every: Sequence[Advice]) -> Path:
     """Write the figure as PNG and PDF, and return the PNG.
 
     Raises:
@@ -249,7 +252,7 @@ def write_figure(folder: Path, every: Sequence[Advice], terms: Terms) -> Path:
     """
     with explained(folder), mpl.rc_context(STYLE), glyphs_named():
         folder.mkdir(parents=True, exist_ok=True)
-        picture = drawn(every, terms)
+        picture = drawn(every)
         saved(picture, folder)
     return folder / f"{picture.name}.png"
 
@@ -262,7 +265,7 @@ def as_json(every: Sequence[Advice], tested: Sequence[HeldOut], terms: Terms) ->
         "settings": [_setting(one) for one in every],
         "overall": None if policy is None else vars(policy),
         "held_out": [
-            {"run": one.setting.run, "forget": one.setting.forget, "choice": vars(one.choice), "best": vars(one.best), "ratio": one.ratio, "right": one.right}
+            {"run": one.setting.run, "forget": one.setting.forget, "choice": vars(one.choice), "best": vars(one.best), "ratio": one.ratio, "admissible": one.admissible, "right": one.right}
             for one in tested
         ],
     }  # fmt: skip

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from ungrok.core.errors import spoken
 from ungrok.report.format import number
 from ungrok.report.view import View
-from ungrok.study.claims import QUESTION, Answer, At, answers, durable_of, first_things, resolved
+from ungrok.study.claims import QUESTION, Answer, At, answers, durable_of, first_things, place_name, resolved
 from ungrok.study.exposure_checks import check_sentences
-from ungrok.study.names import place_name
 from ungrok.study.units import units_of
 
 STAGES = {
@@ -85,8 +84,8 @@ def first_screen(view: View, looked: str = "") -> Screen:
     results = view.results
     first = [*first_things(named, view.recipe, results.transitions), *check_sentences(view.recipe, results)]
     last = [looked, CALIBRATE] if any(verdict.headline for verdict in named) else []
-    durable = durable_of(view.lasts, view.recipe, results.stress, view.names.side).sentences
-    every = answers(named, view.recipe, view.names.side)
+    durable = durable_of(view.lasts, view.recipe, results.stress).sentences
+    every = answers(named, view.recipe)
     return Screen(first, every, [sentence for sentence in last if sentence], durable)
 
 

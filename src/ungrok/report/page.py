@@ -22,6 +22,7 @@ from ungrok.report.attacks import Attacks
 from ungrok.report.export import LATEX, write_tables
 from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
+from ungrok.report.figures.advice import advice_of_study
 from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named, light_fonts
 from ungrok.report.figures.front import front
 from ungrok.report.figures.lasting import lasting
@@ -69,7 +70,12 @@ def write_report(
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
         (page.parent / "figures").mkdir(parents=True, exist_ok=True)
         mechanism, attacks, first = Mechanism(view), Attacks(view), list(front(view))
-        more = [*mechanism_figures.pictures(mechanism), *stress(attacks), *lasting(view)]
+        more = [
+            *mechanism_figures.pictures(mechanism),
+            *stress(attacks),
+            *lasting(view),
+            *advice_of_study(view, made.get("sizes")),
+        ]
         every = distinct([*first, *family.pictures(view), *more])
         shown = [saved(picture, page.parent / "figures") for picture in every]
         content = contents(view, family, mechanism, attacks, shown, made, fronts=len(first))

@@ -92,7 +92,7 @@ def sections(
             intro="" if view.methods else "No unlearning path exists.",
         ),
         Section("transitions", "Transitions", _plain([transitions.transitions(view), transitions.grok_rates(view), *controls(view)])),
-        _of_costs(view),
+        _of_costs(view, _of("cost", figures)),
         _of_warnings(view),
         Section(
             "recipe", "Recipe", intro="With every default; ungrok study accepts it as a file.", code=to_yaml(view.recipe)
@@ -131,9 +131,10 @@ def _of_mechanism(mechanism: Mechanism) -> Iterator[Section]:
         yield Section("mechanism", "Mechanism", tables, sentences=mechanism.sentences())
 
 
-def _of_costs(view: View) -> Section:
+def _of_costs(view: View, figures: Sequence[Shown]) -> Section:
     tables = [table for table in (costs.training_cost(view), costs.request_cost(view)) if table]
-    return Section("cost", "Cost of grokking", _plain(tables), intro="" if tables else "Nothing was compared.")
+    intro = "" if tables or figures else "Nothing was compared."
+    return Section("cost", "Cost of grokking", _plain(tables), figures, intro=intro)
 
 
 def _of_warnings(view: View) -> Section:

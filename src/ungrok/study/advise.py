@@ -13,14 +13,14 @@ All costs are of one seed, in passes (examples read over examples in the trainin
 - Together: where g requests are gathered before they are fulfilled, policies whose cost does not depend on how much is forgotten (retraining,
   rewind-to-delete, methods that start from fresh weights) run ``⌈K / g⌉`` times instead of K times.
 
-A policy is admissible where enough requests were fulfilled, the damage (the largest loss of RA, and of bystander accuracy or else TA, beyond the
-oracle) is within its limit, and models at its stage are accurate enough: by default, at most as much less than those of the most accurate stage as may be lost
-by damage. The others are priced and marked. The choice is the admissible policy with the least mean of C(K) over seeds, of equal ones that with less
+A policy is admissible where its cost is known, enough requests were fulfilled, the damage (the largest loss of RA, and of bystander accuracy or else TA,
+beyond the oracle) is within its limit, and models at its stage are accurate enough: by default, at most as much less than those of the most accurate stage as
+may be lost by damage. The others are priced and marked. The choice is the admissible policy with the least mean of C(K) over seeds, of equal ones that with less
 training.
 
-It *does not matter* which of two policies is chosen where the dearer costs at most a declared margin more, as a share of the cheaper, in the mean over the
-seeds that both have; so it is wherever the whole interval of the difference lies within the margin. It *matters* where it costs more than that and the
-interval of the difference (sign flips, paired over seeds) lies above zero. Otherwise these seeds have *not settled* it.
+It *does not matter* which of two policies is chosen where the whole interval of the difference (sign flips, paired over the seeds that both have) lies
+within a declared margin, a share of the cost of the choice. It *matters* where the other costs more than the margin in the mean, and the interval lies above
+zero. Where it lies above zero otherwise, the choice is *cheaper*, and it is open by how much. Elsewhere it is *open* which of both is cheaper.
 
 Over several settings: :mod:`ungrok.study.advise_across`.
 """
@@ -28,7 +28,7 @@ Over several settings: :mod:`ungrok.study.advise_across`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -38,7 +38,7 @@ from ungrok.core.errors import RecipeError, shown
 from ungrok.study.deletion_costs import UNITS, Floats, Measured, Policy, Setting, Unit
 from ungrok.study.statistics import Estimate, sign_flip
 
-Word = Literal["matters", "does not matter", "not settled"]
+Word = Literal["matters", "does not matter", "cheaper", "open"]
 Basis = Literal["retraining", "in sequence", "extrapolated", "single request"]
 
 MOST = 1000
@@ -155,7 +155,8 @@ class Advice:
 
     Args:
         setting: The setting.
-        priced: Every policy, the cheapest first.
+        terms: What is asked.
+        priced: Every policy, the cheapest first; those whose cost is not known stand last.
         floor: Least validation accuracy of an admissible stage.
         chosen: The cheapest admissible one.
         other_stage: The choice beside the cheapest admissible policy from another stage; None where there is none.
@@ -166,6 +167,7 @@ class Advice:
     """
 
     setting: Setting
+    terms: Terms
     priced: Sequence[Priced]
     floor: float
     chosen: Priced
@@ -189,26 +191,34 @@ def price(setting: Setting, terms: Terms) -> list[Priced]:
     """Return every policy of a setting with its price, the cheapest first."""
     floor = least_accuracy(setting, terms)
     accurate = [one for one in setting.policies.values() if one.accuracy >= floor]
-    least = {unit: min((float(one.training[unit].mean()) for one in accurate), default=math.nan) for unit in UNITS}
-    every = [
-        Priced(
-            policy,
-            measured,
-            {unit: total(measured, unit, terms) for unit in UNITS},
-            {unit: float(measured.training[unit].mean()) - least[unit] for unit in UNITS},
-            _basis(policy, measured, terms),
-            _failures(measured, terms, floor),
-        )
-        for policy, measured in setting.policies.items()
-    ]
-    return sorted(every, key=lambda one: (one.total(terms.by), one.training(terms.by), one.policy))
+    least = {unit: _least(float(one.training[unit].mean()) for one in accurate) for unit in UNITS}
+    every = []
+    for policy, measured in setting.policies.items():
+        totals = {unit: total(measured, unit, terms) for unit in UNITS}
+        extra = {unit: float(measured.training[unit].mean()) - least[unit] for unit in UNITS}
+        failures = _failures(measured, totals[terms.by], terms, floor)
+        every.append(Priced(policy, measured, totals, extra, _basis(policy, measured, terms), failures))
+    return sorted(every, key=lambda one: (*_rank(one.total(terms.by)), *_rank(one.training(terms.by)), one.policy))
+
+
+def _rank(cost: float) -> tuple[bool, float]:
+    """Return by what a cost is ordered: one that is not known comes after all others."""
+    return (False, cost) if math.isfinite(cost) else (True, 0.0)
+
+
+def _least(costs: Iterable[float]) -> float:
+    """Return the least cost that is known; NaN where none is."""
+    return min(filter(math.isfinite, costs), default=math.nan)
 
 
 def least_accuracy(setting: Setting, terms: Terms) -> float:
-    """Return the least validation accuracy of an admissible stage."""
-    if terms.accuracy is not None:
-        return terms.accuracy
-    return max(one.accuracy for one in setting.policies.values()) - terms.damage
+    """Return the least validation accuracy of an admissible stage; NaN where that of no stage is known."""
+    return _most_accurate(setting) - terms.damage if terms.accuracy is None else terms.accuracy
+
+
+def _most_accurate(setting: Setting) -> float:
+    known = [one.accuracy for one in setting.policies.values() if math.isfinite(one.accuracy)]
+    return max(known, default=math.nan)
 
 
 def _basis(policy: Policy, measured: Measured, terms: Terms) -> Basis:
@@ -220,8 +230,8 @@ def _basis(policy: Policy, measured: Measured, terms: Terms) -> Basis:
     return "in sequence" if known >= terms.requests else "extrapolated"
 
 
-def _failures(measured: Measured, terms: Terms, floor: float) -> tuple[str, ...]:
-    failures = []
+def _failures(measured: Measured, totals: Floats, terms: Terms, floor: float) -> tuple[str, ...]:
+    failures = [] if np.isfinite(totals).all() else ["cost"]
     if measured.fulfilled.mean() < terms.fulfilled:
         failures.append("fulfilled")
     if not measured.worst_damage <= terms.damage:
@@ -246,16 +256,14 @@ def advise(setting: Setting, terms: Terms) -> Advice:
     priced = price(setting, terms)
     good = admissible(priced)
     if not good:
-        most = max(one.measured.accuracy for one in priced)
-        raise RecipeError(
-            f"accuracy: no stage of {setting.run} has models of {terms.accuracy:g} on validation data; allowed: up to {most:.3f}"
-        )
+        raise RecipeError(_nothing(setting, priced, terms))
     chosen = good[0]
     elsewhere = [one for one in good if one.stage != chosen.stage]
     careless = next(one for one in priced if set(one.failures) <= {"accuracy"})
     beside = [one for one in good[1:] if one.stage == chosen.stage]
     return Advice(
         setting,
+        terms,
         priced,
         least_accuracy(setting, terms),
         chosen,
@@ -264,6 +272,16 @@ def advise(setting: Setting, terms: Terms) -> Advice:
         None if careless is chosen else careless,
         _changes(setting, good, terms),
     )
+
+
+def _nothing(setting: Setting, priced: Sequence[Priced], terms: Terms) -> str:
+    """Return why no policy is admissible; retraining fails for two reasons only."""
+    if all("cost" in one.failures for one in priced):
+        return f"by: what {setting.run} took in {terms.by} is not known; allowed: {', '.join(unit for unit in UNITS if unit != terms.by)}"
+    most = _most_accurate(setting)
+    if math.isnan(most):
+        return f"accuracy: that of the models of {setting.run} on validation data is not known, so no stage of it can be chosen"
+    return f"accuracy: no stage of {setting.run} has models of {least_accuracy(setting, terms):g} on validation data; allowed: up to {most:.3f}"
 
 
 def most_requests(setting: Setting, terms: Terms) -> int:
@@ -280,11 +298,19 @@ def _rivalry(chosen: Priced, rival: Priced, terms: Terms) -> Rivalry:
     costs, others = (dict(zip(one.measured.seeds, one.totals[terms.by], strict=True)) for one in (chosen, rival))
     both = [seed for seed in costs if seed in others]
     if not both:
-        return Rivalry(rival, None, math.nan, "not settled")
+        return Rivalry(rival, None, math.nan, "open")
     difference = sign_flip([others[seed] - costs[seed] for seed in both], terms.alpha)
-    share = difference.effect / float(np.mean([costs[seed] for seed in both]))
-    word: Word = "does not matter" if share <= terms.margin else "matters" if difference.low > 0 else "not settled"
-    return Rivalry(rival, difference, share, word)
+    cost = float(np.mean([costs[seed] for seed in both]))
+    return Rivalry(rival, difference, difference.effect / cost, _word(difference, terms.margin * cost))
+
+
+def _word(difference: Estimate, margin: float) -> Word:
+    """Return whether it matters that one policy costs so much more than another, given the margin in the unit of costs."""
+    if -margin <= difference.low and difference.high <= margin:
+        return "does not matter"
+    if difference.low > 0:
+        return "matters" if difference.effect > margin else "cheaper"
+    return "open"
 
 
 def _changes(setting: Setting, good: Sequence[Priced], terms: Terms) -> list[tuple[int, Policy]]:

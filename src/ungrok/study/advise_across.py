@@ -28,7 +28,8 @@ class HeldOut:
         choice: The policy that the others advise.
         best: The cheapest admissible policy here.
         ratio: Cost of the choice over that of the best, retraining included where it is not admissible.
-        right: Whether the choice is admissible here and within the margin of the best.
+        admissible: Whether the choice is admissible here.
+        right: Whether it is, and within the margin of the best.
 
     """
 
@@ -36,6 +37,7 @@ class HeldOut:
     choice: Policy
     best: Policy
     ratio: float
+    admissible: bool
     right: bool
 
 
@@ -50,7 +52,8 @@ class Loss:
 def losses(setting: Setting, terms: Terms) -> dict[Policy, Loss]:
     """Return what every policy costs in a setting beside the cheapest admissible one; empty where no stage is accurate enough.
 
-    A policy that is not admissible must be followed by retraining to a stage that is accurate enough, whose C(K) is added.
+    A policy that is not admissible must be followed by retraining to a stage that is accurate enough, whose C(K) is added. Policies whose cost is not
+    known are left out.
     """
     priced = price(setting, terms)
     good = admissible(priced)
@@ -61,6 +64,7 @@ def losses(setting: Setting, terms: Terms) -> dict[Policy, Loss]:
     return {
         one.policy: Loss(math.log((one.total(terms.by) + again * bool(one.failures)) / best), not one.failures)
         for one in priced
+        if math.isfinite(one.total(terms.by))
     }
 
 
@@ -116,6 +120,7 @@ def held_out(settings: Sequence[Setting], terms: Terms) -> list[HeldOut]:
         if choice is None:
             continue
         best = admissible(price(setting, terms))[0].policy
-        right = own[choice].admissible and own[choice].log_ratio <= math.log1p(terms.margin) + 1e-12
-        every.append(HeldOut(setting, choice, best, math.exp(own[choice].log_ratio), right))
+        loss = own[choice]
+        right = loss.admissible and loss.log_ratio <= math.log1p(terms.margin) + 1e-12
+        every.append(HeldOut(setting, choice, best, math.exp(loss.log_ratio), loss.admissible, right))
     return every

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -13,17 +13,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ungrok.core.errors import RecipeError
-from ungrok.core.files import load_tensors
 from ungrok.core.schema import digest
 from ungrok.methods import Unlearner
 from ungrok.study.folder import StudyFolder
-from ungrok.study.jobs.unlearn import SCORES
+from ungrok.study.forget_sizes import Sizes
+from ungrok.study.fulfilled import LOST, ROUNDING, damage, fulfilled_at, judged_at_end, lasts, level, number
 from ungrok.study.names import Names
 from ungrok.study.place import Place
+from ungrok.study.plan import Plan
+from ungrok.study.plan_requests import device_of
 from ungrok.study.plan_sequences import ORACLE, RETRAINED, UNLEARNED
 from ungrok.study.recipe_blocks import BASE
+from ungrok.study.results import Results
 from ungrok.study.scheme_costs import scheme_costs
-from ungrok.study.track import PLACE, Row, Track, records, repaired
+from ungrok.study.track import PLACE, Row, records, repaired
 
 Floats = NDArray[np.float64]
 Unit = Literal["passes", "seconds"]
@@ -98,29 +101,90 @@ class Setting:
     policies: Mapping[Policy, Measured]
 
 
-def settings_of(study: StudyFolder, size: float | None, tolerance: float) -> list[Setting]:
+def settings_of(
+    study: StudyFolder, size: float | None, tolerance: float, batch_size: int | None = None
+) -> list[Setting]:
     """Return the settings of a study.
 
     Args:
-        study: The study; its store must hold its paths, where the sizes of forget sets are read.
+        study: The study; where it was written by an earlier version of the package, its store must hold its paths, which tell the sizes of forget sets.
         size: Share of the training set in one request: only the forget split nearest to it, by ratio, is taken; all where None.
         tolerance: How far UA may lie above the oracle's where a request counts as fulfilled.
+        batch_size: Examples of one update of a training that does not say so: one whose checkpoints were given.
 
     Raises:
-        RecipeError: If no path has an oracle that says when a request is fulfilled.
+        RecipeError: If no path has an oracle that says when a request is fulfilled, or it is not known how large forget sets or batches are.
 
     """
-    every = [_Reading(study, label, tolerance) for label in study.recipe.forget_labels()]
-    every = [reading for reading in every if reading.keys]
-    if size is not None and every:
-        every = [min(every, key=lambda reading: abs(math.log(reading.share / size)))]
-    settings = [reading.setting() for reading in every]
-    settings = [setting for setting in settings if setting.policies]
+    if batch_size is None and not knows_batches(study.plan):
+        raise RecipeError(
+            f"--batch-size: how many examples an update of the training of {study.path} read is not known, since its checkpoints were given; give their number"
+        )
+    sizes = study.sizes
+    if not sizes:
+        raise RecipeError(
+            f"--store: {study.store.root} does not hold the paths of {study.path}, which say how large forget sets are"
+        )
+    settings = priced_of(study.path.resolve().name, study.plan, study.results, sizes, tolerance, batch_size)
     if not settings:
         raise RecipeError(
             f"{study.path}: no path of this study has an oracle and something to forget, so nothing can be priced"
         )
-    return settings
+    return settings if size is None else [min(settings, key=lambda one: abs(math.log(one.share / size)))]
+
+
+def knows_batches(plan: Plan) -> bool:
+    """Return whether it is known of every training how many examples its updates read."""
+    return not plan.recipe.given or all(arm.training.batch_size for arm in plan.arms.values())
+
+
+def priced_of(
+    run: str, plan: Plan, results: Results, sizes: Sizes, tolerance: float = 0.05, batch_size: int | None = None
+) -> list[Setting]:
+    """Return the settings of a study that can be priced; see :func:`settings_of`.
+
+    Args:
+        run: Name of the study's folder.
+        plan: Its plan.
+        results: Its tables.
+        sizes: Of :func:`ungrok.study.forget_sizes.sizes_of`.
+        tolerance: As there.
+        batch_size: As there.
+
+    """
+    every = [
+        Reading(run, plan, results, sizes, label, tolerance, batch_size).setting()
+        for label in plan.recipe.forget_labels()
+    ]
+    return [setting for setting in every if setting.policies]
+
+
+def policies(plan: Plan, forget: str) -> list[Policy]:
+    """Return what can be priced of a forget split: from every stage the methods of the recipe, at their own rates, and all of :data:`SCHEMES`."""
+    walked = {(path.arm, path.stage, path.method) for path in plan.paths if path.forget == forget}
+    recipe, every = plan.recipe, list[Policy]()
+    for arm in (BASE, *recipe.arms):
+        for stage in recipe.stages_of(arm):
+            methods = [label for label in recipe.unlearn_labels() if (arm, stage, label) in walked]
+            every += [Policy(arm, stage, label) for label in (methods and [*methods, *SCHEMES])]
+    return every
+
+
+def passes(updates: Floats, batch_size: int | None, examples: int, *, staggered: bool = False) -> Floats:
+    """Return how often so many updates have read all examples, of the shape of ``updates``.
+
+    Args:
+        updates: Numbers of updates.
+        batch_size: Examples of a batch; all where None.
+        examples: In the training set. The last batch of a pass holds what is left.
+        staggered: Whether every batch is full, as where some examples are shown later than others.
+
+    """
+    size = min(batch_size or examples, examples)
+    if staggered:
+        return updates * size / examples
+    whole, more = np.divmod(updates, math.ceil(examples / size))
+    return np.asarray(whole + more * size / examples, dtype=np.float64)
 
 
 Phases = tuple[dict[Unit, list[float]], list[bool], dict[str, float]]
@@ -128,153 +192,140 @@ Phases = tuple[dict[Unit, list[float]], list[bool], dict[str, float]]
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """Reads one forget split of a study."""
+class Reading:
+    """Reads one forget split of a study; its attributes are those of :func:`priced_of`, and the label of the split."""
 
-    study: StudyFolder
+    run: str
+    plan: Plan
+    results: Results
+    sizes: Sizes
     forget: str
     tolerance: float
+    batch_size: int | None = None
 
     @cached_property
     def keys(self) -> dict[tuple[str, str, str], list[str]]:
         """The keys of the jobs that walked its paths, by arm, stage and method."""
         keys: dict[tuple[str, str, str], list[str]] = {}
-        for path in self.study.plan.paths:
+        for path in self.plan.paths:
             if path.forget == self.forget:
                 keys.setdefault((path.arm, path.stage, path.method), []).append(path.path)
         return keys
 
-    @cached_property
-    def sizes(self) -> tuple[int, int]:
-        """Numbers of examples to forget and to retain, read from the first path that left the training at all.
-
-        Raises:
-            RecipeError: If the store holds no such path.
-
-        """
-        for keys in self.keys.values():
-            for file in (self.study.store.folder(key) / SCORES for key in keys):
-                if file.is_file():
-                    scores = load_tensors(file)
-                    return len(scores["forget"]), len(scores["retain"])
-        raise RecipeError(
-            f"--store: {self.study.store.root} does not hold the paths of {self.study.path}, which say how large forget sets are"
-        )
-
-    @property
-    def share(self) -> float:
-        """Examples to forget over all training examples."""
-        return self.sizes[0] / sum(self.sizes)
-
     def setting(self) -> Setting:
         """Return everything that was measured."""
-        recipe = self.study.recipe
+        recipe = self.plan.recipe
         trained = digest([recipe.problem.spec(), recipe.model.spec(), recipe.trajectory.spec()])
-        policies = {policy: measured for policy in self._policies() if (measured := self._measured(policy))}
-        policies |= {
-            Policy(*place): measured for place, measured in scheme_costs(self.study.results, self.forget).items()
-        }
-        name = self.study.path.resolve().name
-        return Setting(name, self.forget, trained, self.share, Names(recipe), policies)
+        every = [one for one in policies(self.plan, self.forget) if self.forget in self.sizes.get(one.arm, {})]
+        priced = {policy: measured for policy in every if (measured := self._measured(policy))}
+        priced |= {Policy(*place): measured for place, measured in scheme_costs(self.results, self.forget).items()}
+        return Setting(self.run, self.forget, trained, self._share(), Names(recipe), priced)
 
-    def _policies(self) -> Iterator[Policy]:
-        """Yield the methods of the recipe from every stage, at their own rates, and retraining."""
-        recipe = self.study.recipe
-        for arm in (BASE, *recipe.arms):
-            for stage in recipe.stages_of(arm):
-                methods = [label for label in recipe.unlearn_labels() if (arm, stage, label) in self.keys]
-                yield from (Policy(arm, stage, label) for label in (methods and [*methods, RETRAINED]))
+    def _share(self) -> float:
+        """Return the examples of the first request over those of the training set, the mean over arms and seeds."""
+        first = [own[0] for splits in self.sizes.values() for own in splits.get(self.forget, {}).values()]
+        return float(np.mean([forget / (forget + retain) for forget, retain in first])) if first else math.nan
+
+    def _sizes(self, arm: str, seed: int) -> list[list[int]]:
+        """Return the examples to forget and to retain in every request; where no path of a seed tells, those of another seed."""
+        seeds = self.sizes[arm][self.forget]
+        return seeds.get(str(seed)) or next(iter(seeds.values()))
 
     def _measured(self, policy: Policy) -> Measured | None:
         """Return what a policy cost and did; None where no seed has both an oracle and something to forget."""
-        if policy.retrains:
-            return self._retraining(policy)
-        method = next(one for one in self.study.recipe.unlearn if one.label == policy.method)
-        read = {seed: phases for seed in self._starts(policy) if (phases := self._phases(policy, method, seed))}
+        if policy.method in SCHEMES:
+            return SCHEMES[policy.method](self, policy)
+        method = next(one for one in self.plan.recipe.unlearn if one.label == policy.method)
+        read = {seed: phases for seed in self.starts(policy) if (phases := self._phases(policy, method, seed))}
         if not read:
             return None
         seeds = tuple(read)
-        fulfilled = np.array([flags for _, flags, _ in read.values()])
         lasting = self._lasting(policy)
         return Measured(
             seeds,
-            self._training(policy, seeds),
+            self.training(policy, seeds),
             {unit: np.array([costs[unit] for costs, *_ in read.values()]) for unit in UNITS},
-            fulfilled,
-            _damage(list(read.values())),
-            self._accuracy(policy),
-            None if lasting is None else float(np.mean([_lasts(method, lasting.get(seed, [])) for seed in seeds])),
+            np.array([flags for _, flags, _ in read.values()]),
+            damage([(losses, flags[-1]) for _, flags, losses in read.values()]),
+            self.accuracy(policy),
+            None if lasting is None else float(np.mean([lasts(method, lasting.get(seed, [])) for seed in seeds])),
             judged_at_end(method) and "forget" not in method.reads,
         )
 
-    def _retraining(self, policy: Policy) -> Measured | None:
-        seeds = tuple(self._starts(policy))
+    def retraining(self, policy: Policy) -> Measured | None:
+        """Return what training anew costs: a whole training for each request."""
+        seeds = tuple(self.starts(policy))
         if not seeds:
             return None
-        training = self._training(policy, seeds)
+        training = self.training(policy, seeds)
         requests = {unit: costs[:, None] for unit, costs in training.items()}
         everything = np.ones((len(seeds), 1), dtype=np.bool_)
         nothing = {"RA": 0.0, "TA": 0.0}
-        return Measured(seeds, training, requests, everything, nothing, self._accuracy(policy), sizeless=True)
+        return Measured(seeds, training, requests, everything, nothing, self.accuracy(policy), sizeless=True)
 
-    def _starts(self, policy: Policy) -> dict[int, Row]:
+    def starts(self, policy: Policy) -> dict[int, Row]:
         """Return the first row of a path from the stage by seed, for seeds in which an oracle leaves something to forget."""
         starts = {
             seed: track.start
-            for (place, seed), track in self.study.results.paths.items()
+            for (place, seed), track in self.results.paths.items()
             if (place.arm, place.stage, place.forget) == (policy.arm, policy.stage, self.forget)
         }
-        return {seed: row for seed, row in sorted(starts.items()) if _level(row, self.tolerance) < _number(row["UA"])}
+        return {seed: row for seed, row in sorted(starts.items()) if level(row, self.tolerance) < number(row["UA"])}
 
-    def _accuracy(self, policy: Policy) -> float:
-        return float(np.mean([_number(row["validation_accuracy"]) for row in self._starts(policy).values()]))
+    def accuracy(self, policy: Policy) -> float:
+        """Return the validation accuracy of models at the stage, the mean over seeds."""
+        return float(np.mean([number(row["validation_accuracy"]) for row in self.starts(policy).values()]))
 
-    def _training(self, policy: Policy, seeds: Sequence[int]) -> dict[Unit, Floats]:
+    def training(self, policy: Policy, seeds: Sequence[int]) -> dict[Unit, Floats]:
         """Return what training to the stage cost in each seed."""
-        starts, plan = self._starts(policy), self.study.plan
+        starts, settings = self.starts(policy), self.plan.arms[policy.arm].training
         steps = np.array([float(starts[seed]["step"]) for seed in seeds])
-        examples = sum(self.sizes)
-        batch = min(plan.arms[policy.arm].training.batch_size or examples, examples)
-        keys = [key for (arm, _), key in plan.trajectories.items() if arm == policy.arm]
-        return {"passes": steps * batch / examples, "seconds": steps * self._seconds(keys)[0]}
+        sums = [sum(self._sizes(policy.arm, seed)[0]) for seed in seeds]
+        size = settings.batch_size or self.batch_size
+        read = [
+            passes(own, size, examples, staggered=settings.exposure is not None)
+            for own, examples in zip(steps, sums, strict=True)
+        ]
+        keys = [key for (arm, _), key in self.plan.trajectories.items() if arm == policy.arm]
+        return {"passes": np.array(read), "seconds": steps * self.seconds(keys)[0]}
 
-    def _seconds(self, keys: Sequence[str]) -> tuple[float, float]:
-        """Return seconds of one update and of a whole job, the medians over jobs: how busy the machine was differs between them.
+    def seconds(self, keys: Sequence[str]) -> tuple[float, float]:
+        """Return seconds of one update and of a whole job, the medians over jobs.
 
-        Of trainings it is the processor's time where jobs filed it, evaluations included.
+        Where jobs on a processor filed how long it worked for them, seconds in which it worked for others are left out.
         """
-        timings = self.study.results.timings
+        timings = self.results.timings
         rows = timings[timings["key"].isin(list(keys))]
-        each = rows["seconds_per_update"]
-        if "processor_seconds" in rows and (rows["kind"] == "train").all() and rows["processor_seconds"].notna().all():
-            each = rows["processor_seconds"] / rows["updates"]
-        return float(each.median()), float(rows["seconds"].median())
+        own = pd.Series(1.0, index=rows.index)
+        if "processor_seconds" in rows and device_of(self.plan.recipe) == "cpu":
+            own = (rows["processor_seconds"] / rows["seconds"]).clip(upper=1.0).fillna(1.0)
+        return float((rows["seconds_per_update"] * own).median()), float((rows["seconds"] * own).median())
 
     def _phases(self, policy: Policy, method: Unlearner, seed: int) -> Phases | None:
         if not self._sequences.empty:
             return self._in_sequence(policy, method, seed)
-        track = self.study.results.paths.get((Place(policy.arm, policy.stage, self.forget, policy.method), seed))
+        track = self.results.paths.get((Place(policy.arm, policy.stage, self.forget, policy.method), seed))
         if track is None:
             return None
         lasting = self._lasting(policy)
         row, fulfilled = fulfilled_at(track, method, self.tolerance, None if lasting is None else lasting.get(seed, []))
-        losses = {name: _number(row[f"oracle_{name}"]) - _number(row[name]) for name in LOST}
-        forget, retain = self.sizes
+        losses = {name: number(row[f"oracle_{name}"]) - number(row[name]) for name in LOST}
+        forget, retain = self._sizes(policy.arm, seed)[0]
         read = row["forget_passes"] * forget + row["retain_passes"] * retain
-        update, whole = self._seconds(self.keys[policy.arm, policy.stage, policy.method])
+        update, whole = self.seconds(self.keys[policy.arm, policy.stage, policy.method])
         seconds = whole if track.one_shot else update * float(row["updates"])
         return {"passes": [read / (forget + retain)], "seconds": [seconds]}, [fulfilled], losses
 
     @cached_property
     def _tried(self) -> dict[tuple[int, Place], list[Row]]:
-        return repaired(self.study.results.lasting)
+        return repaired(self.results.lasting)
 
     def _lasting(self, policy: Policy) -> dict[int, list[Row]] | None:
         """Return the places that were tried for whether they last, by seed; None where the study tried none for this policy."""
         place = Place(policy.arm, policy.stage, self.forget, policy.method)
         if not any(
             (one.arm, one.stage, one.forget, one.method) == (place.arm, place.stage, place.forget, place.method)
-            for one in self.study.plan.lasting
+            for one in self.plan.lasting
         ):
             return None
         return {seed: rows for (seed, at), rows in self._tried.items() if at == place}
@@ -282,7 +333,7 @@ class _Reading:
     @cached_property
     def _sequences(self) -> pd.DataFrame:
         """The rows of sequences of this split, with the accuracies of the oracle of the same phase and set beside them."""
-        every = self.study.results.sequences
+        every = self.results.sequences
         every = every[every["forget"] == self.forget]
         at = [*PLACE, "phase", "of"]
         oracle = every[every["subject"] == ORACLE][[*at, "UA", *LOST]]
@@ -302,46 +353,22 @@ class _Reading:
         forgotten = own["UA"] <= own["UA_oracle"] + self.tolerance + ROUNDING
         lasting = self._lasting(policy)
         tried = None if lasting is None else lasting.get(seed, [])
-        stays = tried is None or _lasts(method, tried if judged_at_end(method) else tried[:1])
+        stays = tried is None or lasts(method, tried if judged_at_end(method) else tried[:1])
         held = forgotten.groupby(own["phase"].astype(int)).all() & stays
         ends = own[own["of"] == own["phase"]].sort_values("phase").astype({"phase": int, "updates": float})
-        forget, retain = self.sizes
-        everything = forget + retain
-        retained = everything - forget * ends["phase"].to_numpy(dtype=float)
-        read = _steps(ends["forget_passes"]) * forget + _steps(ends["retain_passes"]) * retained
-        update, whole = self._seconds(self.keys[policy.arm, policy.stage, policy.method])
+        sizes = np.array(self._sizes(policy.arm, seed), dtype=float)[: len(ends)]
+        read = _steps(ends["forget_passes"]) * sizes[:, 0] + _steps(ends["retain_passes"]) * sizes[:, 1]
+        update, whole = self.seconds(self.keys[policy.arm, policy.stage, policy.method])
         updates = _steps(ends["updates"])
         seconds = updates * update if math.isfinite(update) else np.full(len(ends), whole)
-        missing = self.study.recipe.requests - len(ends)
+        missing = self.plan.recipe.requests - len(ends)
         costs: dict[Unit, list[float]] = {
-            "passes": [*(read / everything), *[0.0] * missing],
+            "passes": [*(read / sizes[0].sum()), *[0.0] * missing],
             "seconds": [*seconds, *[0.0] * missing],
         }
         last = records(ends)[-1]
-        losses = {name: _number(last[f"{name}_oracle"]) - _number(last[name]) for name in LOST}
+        losses = {name: number(last[f"{name}_oracle"]) - number(last[name]) for name in LOST}
         return costs, [bool(held[phase]) for phase in ends["phase"]] + [False] * missing, losses
-
-
-LOST = ("RA", "TA", "bystander_accuracy")
-"""Accuracies whose loss beyond the oracle is damage."""
-
-ROUNDING = 1e-9
-"""Far below one example, as where targets are read."""
-
-
-def judged_at_end(method: Unlearner) -> bool:
-    """Return whether a method fulfills a request only at the end of its path: it stops by itself, or starts from fresh weights."""
-    return method.self_stopping or method.from_scratch
-
-
-def _number(value: float | None) -> float:
-    """Return a number; NaN for one that is missing."""
-    return math.nan if value is None or pd.isna(value) else float(value)
-
-
-def _level(row: Row, tolerance: float) -> float:
-    """Return how low UA must come; NaN without an oracle, of which no comparison is true."""
-    return _number(row["oracle_UA"]) + tolerance + ROUNDING
 
 
 def _steps(totals: pd.Series[float]) -> Floats:
@@ -349,38 +376,5 @@ def _steps(totals: pd.Series[float]) -> Floats:
     return np.diff(totals.to_numpy(dtype=np.float64), prepend=0.0)
 
 
-def _damage(seeds: Sequence[Phases]) -> dict[str, float]:
-    """Return the mean losses over seeds that fulfilled the last request, over all where none did.
-
-    TA is left out where bystander accuracy is known: a class that is forgotten lowers TA by itself.
-    """
-    known = pd.DataFrame([losses for _, flags, losses in seeds if flags[-1]] or [losses for *_, losses in seeds])
-    bystanders = bool(known["bystander_accuracy"].notna().all())
-    means = known.drop(columns="TA" if bystanders else "bystander_accuracy").mean()
-    return {str(name): float(mean) for name, mean in means.items()}
-
-
-def _lasts(method: Unlearner, tried: Sequence[Row]) -> bool:
-    """Return whether the forgetting at the end of a path, or else at any place that was tried, stands a repair."""
-    return any(bool(row["lasts"]) for row in (tried[-1:] if judged_at_end(method) else tried))
-
-
-def fulfilled_at(track: Track, method: Unlearner, tolerance: float, tried: Sequence[Row] | None) -> tuple[Row, bool]:
-    """Return the place at which a path fulfills a request, and True; or its end, and False.
-
-    Args:
-        track: The path.
-        method: Its method.
-        tolerance: How far UA may lie above the oracle's.
-        tried: Places that were tried for whether they last, by increasing dose; None where a request need not last.
-
-    """
-    level = _level(track.start, tolerance)
-    low = [row for row in track.places[1:] if _number(row["UA"]) <= level]
-    if judged_at_end(method):
-        stays = tried is None or _lasts(method, tried)
-        return track.end, stays and _number(track.end["UA"]) <= level
-    if tried is not None:
-        lasting = [float(row["dose"]) for row in tried if row["lasts"]]
-        low = [row for row in low if any(math.isclose(row["dose"], dose) for dose in lasting)]
-    return (low[0], True) if low else (track.end, False)
+SCHEMES: dict[str, Callable[[Reading, Policy], Measured | None]] = {RETRAINED: Reading.retraining}
+"""By name: how a way to fulfill requests is priced that is no method of a recipe; it is offered from every stage, and None where it was not measured."""

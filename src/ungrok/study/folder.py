@@ -16,6 +16,7 @@ from ungrok.core.errors import DamagedFile, RecipeError, StoreError, first_line
 from ungrok.core.files import matches, read_json, write_text
 from ungrok.core.schema import digest
 from ungrok.study.claims import Doses, Verdict, judge
+from ungrok.study.forget_sizes import Sizes, sizes_of
 from ungrok.study.loading import load
 from ungrok.study.outputs import TABLES
 from ungrok.study.plan import Plan, make_plan
@@ -175,6 +176,11 @@ class StudyFolder:
         return judge(
             results.rows, self.recipe, self.doses, self.alpha, exploratory=exploratory, stress=results.stress, lasting=results.lasting
         )  # fmt: skip
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of its forget sets; from the store where an earlier version of the package did not record them."""
+        return self.provenance["sizes"] if "sizes" in self.provenance else sizes_of(self.plan, self.store)
 
     @property
     def alpha(self) -> float:

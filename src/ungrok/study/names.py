@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ungrok.data.forget import ForgetRule
-from ungrok.study.claims.verdicts import At, Verdict
 from ungrok.study.place import Comparison
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Side
 from ungrok.train.stages import step_of
+
+if TYPE_CHECKING:
+    from ungrok.study.claims.verdicts import Verdict
 
 STAGES = {
     "pre_grok": "before grokking",
@@ -23,6 +25,9 @@ STAGES = {
     "final": "at the end",
 }
 """Words for the stages that every training has; a control keeps its name, and ``step-200`` is ``step 200``."""
+
+BESIDE = {"memorized": "memorization", "final": "the end"}
+"""What is said of them instead behind ``compared with``."""
 
 METHODS = {
     "alt_po": "AltPO",
@@ -166,17 +171,6 @@ def metric_name(metric: str) -> str:
     return METRICS.get(metric, metric.replace("_", " "))
 
 
-def place_name(at: At) -> str:
-    """Return the words for a place on a path, for instance ``UA ≤ 0.1`` or ``UA ≤ that of the oracle``."""
-    return "UA ≤ that of the oracle" if at.kind == "target" and at.level == "oracle" else str(at)
-
-
-def where_name(where: str) -> str:
-    """Return the words for an attacked place on a path, for instance ``UA ≤ 0.1`` or ``the end``."""
-    words = {"oracle": place_name(At.target("oracle")), "rewound": "the rewound place", "end": "the end"}
-    return words.get(where, f"UA ≤ {where}")
-
-
 def distinct(names: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return a name per label; labels whose names are alike keep their labels."""
     pairs = list(names)
@@ -239,8 +233,26 @@ class Names:
 
     def side(self, side: Side) -> str:
         """Return the name of one side of a comparison."""
-        named = [self.forget(side.forget)] if side.forget else []
-        return ", ".join([self.series(side.arm, side.stage), *named])
+        return ", ".join([self.series(side.arm, side.stage), *self._forgotten(side)])
+
+    def _forgotten(self, side: Side) -> list[str]:
+        return [self.forget(side.forget)] if side.forget else []
+
+    def placed(self, side: Side, preposition: str = "from") -> str:
+        """Return how a sentence on one side opens, for instance ``after grokking`` or ``from step 200``."""
+        return self.side(side) if _says_where(side) else f"{preposition} {self.side(side)}"
+
+    def compared(self, left: Side, right: Side) -> str:
+        """Return how a sentence on the later of two sides opens, for instance ``from sam, at the end, compared with the end``."""
+        plain = left.arm == right.arm and not (left.forget or right.forget)
+        if plain and str(right.stage) == "grokked" and str(left.stage) in ("pre_grok", "memorized"):
+            return STAGES["grokked"]
+        if left.forget and right.forget and (left.arm, str(left.stage)) == (right.arm, str(right.stage)):
+            there = self.placed(Side(arm=right.arm, stage=right.stage))
+            return f"{there}, for {self.forget(right.forget)} compared with {self.forget(left.forget)}"
+        stage = BESIDE.get(str(left.stage)) if left.arm == BASE else None
+        earlier = ", ".join([stage, *self._forgotten(left)]) if stage else self.side(left)
+        return f"{self.placed(right)}, compared with {earlier}"
 
     def comparison(self, comparison: Comparison) -> str:
         """Return the name of both sides, for instance ``before grokking → after grokking``."""
@@ -252,3 +264,8 @@ class Names:
     def splits(self, comparison: Comparison) -> str:
         """Return the name of what is forgotten: one name where both sides forget the same."""
         return " → ".join(dict.fromkeys(self.forgets(comparison.forgets)))
+
+
+def _says_where(side: Side) -> bool:
+    """Return whether the name of a side opens with a preposition: that of a stage which every training has, without an arm before it."""
+    return side.arm == BASE and str(side.stage) in STAGES

@@ -169,9 +169,9 @@ def filed_answers(recipe: Recipe, results: Results, verdicts: list[Verdict]) -> 
         "first": [*first_things(named, recipe, results.transitions), *check_sentences(recipe, results)],
         "claims": [
             {"claim": own.claim.kind, "verdict": own.word, "text": own.sentence, "overturned_by": own.overturned_by}
-            for own in answers(named, recipe, names.side)
+            for own in answers(named, recipe)
         ],
-        "durable": durable_of(lasting, recipe, results.stress, names.side).to_dict(),
+        "durable": durable_of(lasting, recipe, results.stress).to_dict(),
     }
 
 

@@ -12,6 +12,7 @@ from ungrok.study.claims import Verdict
 from ungrok.study.cluster import Report, check_dashboard
 from ungrok.study.estimate import check_disk
 from ungrok.study.folder import StudyFolder, check_writable, kept_where_read_only
+from ungrok.study.forget_sizes import sizes_of
 from ungrok.study.job import AnyJob
 from ungrok.study.looks import judged
 from ungrok.study.plan import Plan, make_plan
@@ -145,7 +146,8 @@ def written(
     results = collect(plan, store)
     doses = outputs.doses_of(plan, store)
     made = outputs.provenance(plan, store, results, workers, scheduler) | {
-        "doses": {method: {"budget": own.end, "matched": own.matched} for method, own in doses.items()}
+        "doses": {method: {"budget": own.end, "matched": own.matched} for method, own in doses.items()},
+        "sizes": sizes_of(plan, store),
     }
     tables = {"stress": results.stress, "lasting": results.lasting}
     verdicts, look = judged(store, plan.recipe, results.rows, doses, paths=results.paths, **tables)

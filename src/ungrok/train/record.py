@@ -25,7 +25,7 @@ from ungrok.core.files import (
     read_sealed,
     save_packed,
     save_tensors,
-    tensor_names,
+    tensor_shapes,
     write_sealed,
 )
 from ungrok.core.weights import whole
@@ -116,7 +116,7 @@ def load_weights(run: Run, tensors: dict[str, Tensor]) -> None:
 
 def can_restart(path: Path) -> bool:
     """Return whether a checkpoint holds all that later updates depend on, and not the model's weights alone."""
-    return "random.0" in tensor_names(path)
+    return "random.0" in tensor_shapes(path)
 
 
 class _Log:

@@ -6,7 +6,7 @@ import matplotlib as mpl
 import pytest
 from tests.study.test_advise import EARLY, LATE, measured, setting
 
-from ungrok.report.figures.advice import advice, frontier
+from ungrok.report.figures.advice import advice, advice_of_study, frontier
 from ungrok.report.figures.drawing import COLORS, STYLE
 from ungrok.study.advise import Terms, advise
 from ungrok.study.deletion_costs import Policy
@@ -32,7 +32,7 @@ def axes():
     )
     terms = Terms(20)
     with mpl.rc_context(STYLE):
-        picture = advice([advise(one, terms)], terms)
+        picture = advice([advise(one, terms)])
     picture.figure.canvas.draw()
     return picture.figure.axes[0]
 
@@ -67,3 +67,21 @@ def test_the_choice_is_ringed_and_what_fulfills_too_little_is_not_joined(axes):
 
 def test_admissible_methods_are_named(axes):
     assert sorted(text.get_text() for text in axes.texts) == ["SCRUB", "retraining", "retraining"]
+
+
+def test_many_stages_have_their_place_in_the_legend():
+    arms = [f"an arm with a long name {number}" for number in range(9)]
+    one = setting({Policy(arm, "grokked", "scrub"): measured(100 + 50 * place, 30) for place, arm in enumerate(arms)})
+    with mpl.rc_context(STYLE):
+        figure = advice([advise(one, Terms(3))]).figure
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    box, whole = legend.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+    assert whole.y0 <= box.y0 < box.y1 <= whole.y1
+    assert len(legend.get_texts()) == 9 + 3
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == ["SCRUB"] * 6 + ["retraining"] * 2
+
+
+def test_a_study_of_which_sizes_are_not_known_has_no_figure(study):
+    assert list(advice_of_study(study(), None)) == []

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from ungrok.core.errors import RecipeError
 from ungrok.report.figures.drawing import COLORS, GRAY, MORE_COLORS, Picture, filled, legend, log_ticks, panels
 from ungrok.report.format import fixed, number
-from ungrok.study.advise import Advice, Priced, Terms
+from ungrok.report.view import View
+from ungrok.study.advise import Advice, Priced, Terms, advise, most_requests
+from ungrok.study.deletion_costs import knows_batches, priced_of
+from ungrok.study.forget_sizes import Sizes
 
 NAME = "advice"
 """Name of the figure's files."""
@@ -24,8 +31,14 @@ BELOW = 3.0
 NAMED = 6
 """Admissible policies that are named beside retraining in a figure of one setting: the cheapest ones; of several settings three."""
 
+RETRAININGS = 2
+"""Stages whose retraining is named: the cheapest ones."""
+
 LINE = 12.0
 """Distance of the names of points, in points of type."""
+
+ASKED = 20
+"""Requests that the figure of a report is drawn for, or as many as leave something of the training set."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """One for each arm."""
@@ -33,15 +46,16 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 Stage = tuple[str, str]
 
 
-def advice(every: Sequence[Advice], terms: Terms) -> Picture:
+def advice(every: Sequence[Advice]) -> Picture:
     """Plot cost against damage, one panel per setting; a step line joins the policies from a stage that no other from there beats in both."""
     stages = list(dict.fromkeys(one.stage for each in every for one in sorted(each.priced, key=_training)))
     arms = list(dict.fromkeys(arm for arm, _ in stages))
     colors = _colors(stages)
     figure, grid = panels(len(every), height=3.4 if len(every) == 1 else 2.6, share=False)
+    figure.set_figheight(figure.get_figheight() + 0.09 * len(stages))  # the legend has an entry for each
     for axes, each in zip(grid, every, strict=True):
-        _draw(axes, each, terms, colors, arms, alone=len(every) == 1)
-        names = each.setting.names
+        _draw(axes, each, colors, arms, alone=len(every) == 1)
+        names, terms = each.setting.names, each.terms
         title = f"{each.setting.run}, forgetting {names.forget(each.setting.forget)}"
         axes.set_title(filled(title, 60 if len(every) == 1 else 28), loc="left")
         axes.set_xlabel(
@@ -63,13 +77,28 @@ def advice(every: Sequence[Advice], terms: Terms) -> Picture:
     ring = Line2D(
         [], [], color="black", marker="o", markersize=10, markerfacecolor="none", linestyle="", label="choice"
     )
-    legend(figure, [*handles, hollow, ring])
-    how = (
-        "Further left is cheaper and lower is less damage. A point is a method from one stage: mean over seeds of the cost of training and all requests, and "
-        "the largest loss of RA, and of bystander accuracy or TA, beyond the oracle. Hollow points are not admissible; those that fulfill too few requests "
-        "are not joined. The dotted line is the limit of damage."
-    )
+    limit = Line2D([], [], color=GRAY, linewidth=0.8, linestyle=":", label="limit of damage")
+    legend(figure, [*handles, hollow, ring, limit])
+    how = "Left is cheaper and low is less damage beyond the oracle; a point is a method, and a line joins the best from a stage."
     return Picture(NAME, "What deleting costs, and what it damages", how, figure)
+
+
+def advice_of_study(view: View, sizes: Sizes | None) -> Iterator[Picture]:
+    """Yield the figure of a study's report: cost against damage of all its policies; none where they cannot be priced.
+
+    Args:
+        view: The study.
+        sizes: Of its forget sets; None where it was written by an earlier version of the package, which did not record them.
+
+    """
+    if not sizes or not knows_batches(view.plan):
+        return
+    every = []
+    for setting in priced_of(view.recipe.name, view.plan, view.results, sizes):
+        with suppress(RecipeError):  # nothing can be chosen where it is not known how accurate models are
+            every.append(advise(setting, Terms(min(ASKED, most_requests(setting, Terms(ASKED))))))
+    if every:
+        yield replace(advice(every), section="cost")
 
 
 def _stage_name(every: Sequence[Advice], stage: Stage) -> str:
@@ -91,10 +120,9 @@ def _colors(stages: Sequence[Stage]) -> dict[Stage, str]:
     return {(arm, stage): COLORS.get(stage) or next(others) for arm, stage in stages}
 
 
-def _draw(
-    axes: Axes, each: Advice, terms: Terms, colors: dict[Stage, str], arms: Sequence[str], *, alone: bool
-) -> None:
-    points = [one for one in each.priced if one.measured.worst_damage == one.measured.worst_damage]
+def _draw(axes: Axes, each: Advice, colors: dict[Stage, str], arms: Sequence[str], *, alone: bool) -> None:
+    terms = each.terms
+    points = [one for one in each.priced if all(map(math.isfinite, _point(one, terms)))]
     for one in points:
         color, fill = colors[one.stage], "white" if one.failures else colors[one.stage]
         marker = MARKERS[arms.index(one.policy.arm) % len(MARKERS)]
@@ -129,7 +157,7 @@ def _draw(
     admissible = [one for one in points if not one.failures]
     named = [one for one in admissible if not one.policy.retrains][: NAMED if alone else 3]
     _name(axes, named, each, terms)
-    _name(axes, [one for one in admissible if one.policy.retrains], each, terms)
+    _name(axes, [one for one in admissible if one.policy.retrains][:RETRAININGS], each, terms)
 
 
 def _point(one: Priced, terms: Terms) -> tuple[float, float]:

@@ -158,9 +158,19 @@ def panels(count: int, height: float = 1.75, *, share: bool = True) -> tuple[Fig
 
 
 def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """Put a legend above a figure, at most five entries a line."""
-    rows = math.ceil(len(handles) / 5)
-    figure.legend(handles=handles, loc="outside upper center", ncols=math.ceil(len(handles) / rows), columnspacing=1.4)
+    """Put a legend above a figure: at most five entries a line, and fewer where they would not fit."""
+    labels = [str(handle.get_label()) for handle in handles]
+    rows = math.ceil(len(labels) / 5)
+    columns = math.ceil(len(labels) / rows)
+    while columns > 1 and _legend_width(labels, columns) > WIDTH:
+        columns -= 1
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.4)
+
+
+def _legend_width(labels: Sequence[str], columns: int) -> float:
+    """Return about how many inches a legend takes: a line and gaps beside each column, and the longest label of each."""
+    longest = [max(map(len, part)) for part in np.array_split(np.array(labels), columns)]
+    return sum(0.5 + 0.062 * length for length in longest)
 
 
 def stage_handles(view: View, arm: str, forget: str) -> list[Line2D]:

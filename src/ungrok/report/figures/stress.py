@@ -26,7 +26,7 @@ from ungrok.report.figures.drawing import (
     of_arm,
 )
 from ungrok.report.format import number, slug
-from ungrok.study.names import where_name
+from ungrok.study.claims import where_name
 
 SECTION = "stress"
 """The section of the page that these figures stand in."""

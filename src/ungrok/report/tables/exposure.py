@@ -8,9 +8,9 @@ from itertools import groupby
 from ungrok.report.format import MISSING, bracketed, fixed, missing, number, ratio
 from ungrok.report.tables.table import Cell, Row, Table
 from ungrok.report.view import View
-from ungrok.study.claims import At
+from ungrok.study.claims import At, place_name
 from ungrok.study.exposure_checks import TITLES, Adjusted, Check, adjusted, checks
-from ungrok.study.names import metric_name, place_name
+from ungrok.study.names import metric_name
 from ungrok.study.statistics import Estimate
 
 WANTED = {

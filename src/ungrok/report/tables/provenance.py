@@ -10,9 +10,10 @@ from ungrok.report.tables.table import Table
 
 
 def provenance(made: dict[str, Any]) -> Table:
-    """Return versions, hardware and times as a table of two columns."""
+    """Return versions, hardware and times as a table of two columns; sizes of forget sets, one for each arm and seed, are left out."""
+    shown = {key: value for key, value in made.items() if key != "sizes"}
     return Table(
-        "Provenance", "What this report was made with.", ["what", "value"], [list(row) for row in _flat(made, "")]
+        "Provenance", "What this report was made with.", ["what", "value"], [list(row) for row in _flat(shown, "")]
     )
 
 

@@ -13,7 +13,7 @@ from ungrok.report.attacks import SERIES, Attacks, Series
 from ungrok.report.format import MISSING, bracketed, fixed, mean_sd, median_range, missing, number
 from ungrok.report.tables.table import Cell, Row, Table, reason
 from ungrok.report.view import Reach
-from ungrok.study.names import where_name
+from ungrok.study.claims import where_name
 from ungrok.study.stress import relearned
 
 WORDS = (

@@ -8,9 +8,9 @@ from ungrok.core.errors import spoken
 from ungrok.report.format import MISSING, POINTS, estimate, interval, p_value, plural, unit_of
 from ungrok.report.tables.table import Cell, Row, Table, reason
 from ungrok.report.view import View
-from ungrok.study.claims import WORDS, Claim, Effect, Verdict, Wins, Word, every_claim
+from ungrok.study.claims import WORDS, Claim, Effect, Verdict, Wins, Word, every_claim, place_name
 from ungrok.study.claims.efficiency import READINGS
-from ungrok.study.names import metric_name, place_name
+from ungrok.study.names import metric_name
 from ungrok.study.place import Comparison
 from ungrok.study.units import units_of
 

@@ -12,9 +12,21 @@ from ungrok.study.claims.headline import resolved
 from ungrok.study.claims.judge import judge, judge_paths, paths_of, told_of
 from ungrok.study.claims.lasting import Lasts, lasting_of, lasting_sentence
 from ungrok.study.claims.notes import NOTES, Note
-from ungrok.study.claims.verdicts import WORDS, At, Doses, Effect, Target, Verdict, Wins, Word, decide
+from ungrok.study.claims.verdicts import (
+    WORDS,
+    At,
+    Doses,
+    Effect,
+    Target,
+    Verdict,
+    Wins,
+    Word,
+    decide,
+    place_name,
+    where_name,
+)
 
 __all__ = [
     "CLAIMS", "COARSE", "NOTES", "QUESTION", "WORDS", "Answer", "At", "Claim", "Doses", "Durable", "Effect", "Evidence", "Finding", "Lasts", "Note", "Sides", "Target",
-    "Verdict", "Wins", "Word", "answers", "decide", "durable_of", "every_claim", "first_things", "headline_standings", "judge", "judge_paths", "lasting_of", "lasting_sentence", "paths_of", "resolved", "told_of",
+    "Verdict", "Wins", "Word", "answers", "decide", "durable_of", "every_claim", "first_things", "headline_standings", "judge", "judge_paths", "lasting_of", "lasting_sentence", "paths_of", "place_name", "resolved", "told_of", "where_name",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,8 +17,9 @@ from ungrok.study.claims.base import Claim, every_claim
 from ungrok.study.claims.headline import resolved
 from ungrok.study.claims.verdicts import Verdict
 from ungrok.study.inference import FEWEST
+from ungrok.study.names import Names
 from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_blocks import BASE, Level, Side
+from ungrok.study.recipe_blocks import Level
 from ungrok.study.units import Units, units_of
 from ungrok.train.stages import stage_name, step_of
 
@@ -82,16 +83,15 @@ class Answer:
     overturned_by: str
 
 
-def answers(verdicts: Sequence[Verdict], recipe: Recipe, name: Callable[[Side], str] | None = None) -> list[Answer]:
+def answers(verdicts: Sequence[Verdict], recipe: Recipe) -> list[Answer]:
     """Return an answer per claim and comparison that have rows in the headline family, in the order of reports.
 
     Args:
         verdicts: The verdicts of the study.
         recipe: Its recipe.
-        name: Names a side; its label when None.
 
     """
-    headline = resolved(recipe)
+    headline, names = resolved(recipe), Names(recipe)
     if headline is None:
         return []
     family, every = [verdict for verdict in verdicts if verdict.headline], []
@@ -104,40 +104,13 @@ def answers(verdicts: Sequence[Verdict], recipe: Recipe, name: Callable[[Side], 
         words = [_word(group) for group in groups]
         parts = "; ".join(_phrase(group) for group in groups)
         rate = ". The rate decides" if _turned(dict(zip(readings, words, strict=True))) else ""
-        sentence = f"{_opening(*pair, name)}, {parts}; {_seeds(own, units_of(recipe))}{rate}."
+        sentence = f"{_opened(names.compared(*pair))}, {parts}; {_seeds(own, units_of(recipe))}{rate}."
         every.append(Answer(claim, _together(words), sentence, _overturned(own, readings)))
     return every
 
 
-def opened(side: Side, name: Callable[[Side], str] | None) -> str:
-    """Return how a sentence on one side opens, for instance ``before grokking`` or ``from final``."""
-    known = {"pre_grok": "before grokking", "grokked": "after grokking"}
-    if side.arm == BASE and not side.forget and str(side.stage) in known:
-        return known[str(side.stage)]
-    return _placed((name or _label)(side))
-
-
-def _placed(name: str) -> str:
-    """Return the name of a side with a preposition, if it has none yet."""
-    return name if name.startswith(("at ", "before ", "after ")) else f"from {name}"
-
-
-def _label(side: Side) -> str:
-    return side.label
-
-
-def _opening(left: Side, right: Side, name: Callable[[Side], str] | None) -> str:
-    """Return how a sentence on the later side opens."""
-    same = left.arm == right.arm and not (left.forget or right.forget)
-    if same and str(right.stage) == "grokked" and str(left.stage) in ("pre_grok", "memorized"):
-        return "After grokking"
-    later, earlier = (name or _label)(right), (name or _label)(left)
-    stage, _, forgotten = later.partition(", ")
-    if forgotten and earlier.startswith(f"{stage}, "):
-        said = f"{_placed(stage)}, for {forgotten} compared with {earlier.removeprefix(f'{stage}, ')}"
-    else:
-        said = f"{_placed(later)}, compared with {earlier.removeprefix('at ')}"
-    return said[0].upper() + said[1:]
+def _opened(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _word(rows: Sequence[Verdict]) -> AnswerWord:

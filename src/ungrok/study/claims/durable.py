@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from ungrok.core.errors import spoken
-from ungrok.study.claims.answers import opened
 from ungrok.study.claims.durability import headline_standings
 from ungrok.study.claims.headline import resolved
 from ungrok.study.claims.lasting import Lasts, lasting_sentence
+from ungrok.study.names import Names
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Side
 from ungrok.train.stages import stage_name
@@ -55,30 +55,26 @@ class Durable:
         }
 
 
-def durable_of(
-    lasting: Sequence[Lasts], recipe: Recipe, stress: pd.DataFrame, name: Callable[[Side], str] | None = None
-) -> Durable:
+def durable_of(lasting: Sequence[Lasts], recipe: Recipe, stress: pd.DataFrame) -> Durable:
     """Return a study's answer.
 
     Args:
         lasting: Of :func:`~ungrok.study.claims.lasting.lasting_of`; empty where no place was put to a repair.
         recipe: The study's recipe.
         stress: Its table of attacks after unlearning; empty where there were none.
-        name: Names a side; its label when None.
 
     """
     standings = pd.DataFrame() if stress.empty or resolved(recipe) is None else headline_standings(stress, recipe)
-    sentences = (lasting_sentence(lasting, recipe, name), attacked_sentence(standings, recipe, name))
+    sentences = (lasting_sentence(lasting, recipe), attacked_sentence(standings, recipe))
     return Durable(tuple(filter(None, sentences)), lasting, standings)
 
 
-def attacked_sentence(standings: pd.DataFrame, recipe: Recipe, name: Callable[[Side], str] | None = None) -> str | None:
+def attacked_sentence(standings: pd.DataFrame, recipe: Recipe) -> str | None:
     """Return what attacks say of the forgetting at the headline's place, side by side; None where none had an oracle beside it.
 
     Args:
         standings: Of :func:`~ungrok.study.claims.durability.headline_standings`.
         recipe: The study's recipe.
-        name: Names a side; its label when None.
 
     """
     headline, said = resolved(recipe), []
@@ -88,7 +84,7 @@ def attacked_sentence(standings: pd.DataFrame, recipe: Recipe, name: Callable[[S
         own = standings[(standings["arm"] == side.arm) & (standings["stage"] == stage_name(side.stage))]
         own = own[own["forget"] == side.forget] if side.forget else own
         if len(own):
-            said.append(f"{opened(side, name)} {_standing(own)}")
+            said.append(f"{Names(recipe).placed(side)} {_standing(own)}")
     return f"Under attack, {'; '.join(said)}." if said else None
 
 

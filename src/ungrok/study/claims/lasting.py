@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ungrok.methods import OneShot
-from ungrok.study.claims.answers import opened
 from ungrok.study.claims.base import fall, mean, number
 from ungrok.study.claims.headline import asked_of, covers, resolved
 from ungrok.study.claims.judge import Paths
+from ungrok.study.names import Names
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Side
@@ -127,23 +127,22 @@ def _beyond(track: Track, accuracy: str, suffix: str) -> float | None:
     return None if oracle is None or own is None else oracle - own
 
 
-def lasting_sentence(every: Sequence[Lasts], recipe: Recipe, name: Callable[[Side], str] | None = None) -> str | None:
+def lasting_sentence(every: Sequence[Lasts], recipe: Recipe) -> str | None:
     """Return whether forgetting lasts, side by side and with its numbers; None where nothing was tried.
 
     Args:
         every: Of :func:`lasting_of`.
         recipe: The study's recipe.
-        name: Names a side; its label when None.
 
     """
     if not every:
         return None
     sides = list(dict.fromkeys((one.side.label, one.side) for one in every))
-    said = [_side(side, [one for one in every if one.side == side], recipe, name) for _, side in sides]
+    said = [_side(side, [one for one in every if one.side == side], recipe) for _, side in sides]
     return " ".join(said)
 
 
-def _side(side: Side, every: Sequence[Lasts], recipe: Recipe, name: Callable[[Side], str] | None) -> str:
+def _side(side: Side, every: Sequence[Lasts], recipe: Recipe) -> str:
     """Return what is said of one side: how many methods last, at what price, and what comes back where the target is first reached."""
     lasting = [one for one in every if one.lasts]
     methods = len({one.method for one in every})
@@ -163,7 +162,7 @@ def _side(side: Side, every: Sequence[Lasts], recipe: Recipe, name: Callable[[Si
         if back is None
         else f"; where UA first comes down to {target:g}, {repair} updates on retained data alone bring it back to {back:.2f}"
     )
-    text = f"{opened(side, name)} {it_lasts}{after}{_price(lasting)}{returned}."
+    text = f"{Names(recipe).placed(side)} {it_lasts}{after}{_price(lasting)}{returned}."
     return text[0].upper() + text[1:]
 
 

@@ -105,6 +105,17 @@ class At:
         return "dose" if self.kind == "dose" else str(self)
 
 
+def place_name(at: At) -> str:
+    """Return the words for a place on a path, for instance ``UA ≤ 0.1`` or ``UA ≤ that of the oracle``."""
+    return "UA ≤ that of the oracle" if at.kind == "target" and at.level == "oracle" else str(at)
+
+
+def where_name(where: str) -> str:
+    """Return the words for an attacked place on a path, for instance ``UA ≤ 0.1`` or ``the end``."""
+    words = {"oracle": place_name(At.target("oracle")), "rewound": "the rewound place", "end": "the end"}
+    return words.get(where, f"UA ≤ {where}")
+
+
 @dataclass(frozen=True)
 class Effect:
     """The size of a difference between two sides; positive agrees with the claim.
