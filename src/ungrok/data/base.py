@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_args
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Batches, Classification, Family, Loss, Objective
 from ungrok.core.registry import Registry
-from ungrok.core.schema import Schema
+from ungrok.core.schema import Schema, explain
 from ungrok.core.scores import Scores
 from ungrok.core.seeds import generator
 from ungrok.data.augment import Augment
@@ -307,6 +307,29 @@ class Problem(Schema):
     def warnings(self) -> list[str]:
         """Return what a reader of the report must know of the data."""
         return []
+
+    def pool(self) -> tuple[Self, int]:
+        """Return the problem with twice as many training examples, of which its own come first, and the number of its own.
+
+        Shadow models are trained on random halves of these.
+
+        Raises:
+            NotApplicable: If the data cannot be drawn so.
+
+        """
+        raise NotApplicable(f"problem {self.kind!r} has no further training examples to draw from")
+
+    def _with(self, **changes: float) -> Self:
+        """Return the problem with other settings.
+
+        Raises:
+            NotApplicable: If they are not allowed.
+
+        """
+        try:
+            return self.model_validate(self.to_dict() | changes)
+        except ValidationError as error:
+            raise NotApplicable(f"problem.{explain(error, changes)}") from None
 
     def pinned(self) -> Self:
         """Return the problem with all that its data depend on filled in, such as hashes of files; job keys are made from this."""

@@ -104,6 +104,7 @@ class _Prices:
         first = plan.job(next(iter(plan.trajectories.values())), Train).spec
         data = first.data()
         self.examples = len(data.train) + len(data.validation) + len(data.test)
+        self.logits = 2 * data.outputs * (2 * len(data.train) + len(data.test))
         self._price = price
         self._known: dict[str, Price] = {}
         self.unlearning = self.of(first)

@@ -12,6 +12,7 @@ from ungrok.study.jobs.oracle import Oracle
 from ungrok.study.jobs.placed import Placed
 from ungrok.study.jobs.rescaled import RescaledCheckpoint
 from ungrok.study.jobs.sequence import RequestSequence
+from ungrok.study.jobs.shadow import Shadow, ShadowLogits, ShadowUnlearned
 from ungrok.study.jobs.snapshot import Snapshot
 from ungrok.study.jobs.split import ChooseSplit
 from ungrok.study.jobs.stage import Stage
@@ -33,6 +34,9 @@ __all__ = [
     "Placed",
     "RequestSequence",
     "RescaledCheckpoint",
+    "Shadow",
+    "ShadowLogits",
+    "ShadowUnlearned",
     "Snapshot",
     "Stage",
     "Stress",

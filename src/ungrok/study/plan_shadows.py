@@ -1,0 +1,102 @@
+"""The part of a plan that trains shadow models, and unlearns from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ungrok.audits.shadows import holds
+from ungrok.methods import Unlearner
+from ungrok.study import jobs
+from ungrok.study.draws import seen_by
+from ungrok.study.jobs.blocks import Forget
+from ungrok.study.jobs.held import Held
+from ungrok.study.jobs.shadow import ShadowSpec, ShadowUnlearnedSpec
+from ungrok.study.plan_stages import add_reached
+from ungrok.study.recipe_audit import audited_rules, audited_stages
+from ungrok.study.recipe_blocks import BASE
+from ungrok.study.seeding import Seeds
+
+if TYPE_CHECKING:
+    from ungrok.study.plan import Plan
+    from ungrok.study.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class ShadowJobs:
+    """The logits of one shadow model.
+
+    Args:
+        shadow: Counted from 0.
+        stage: The stage.
+        forget: Label of the forget set that it unlearned; None at the stage itself.
+        method: Label of the method by which it did.
+        training: Key of the training.
+        model: Key of the job that keeps the model at the stage.
+        logits: Key of the job that keeps the logits.
+
+    """
+
+    shadow: int
+    stage: str
+    forget: str | None
+    method: str | None
+    training: str
+    model: str
+    logits: str
+
+
+def shadow_seeds(recipe: Recipe) -> Seeds:
+    """Return the seeds from which all shadows of a study are drawn: those of the first seed, whose data they share."""
+    return Seeds(recipe.seeds[0])
+
+
+def held_of(recipe: Recipe, shadow: int) -> Held:
+    """Return what a shadow model is trained on."""
+    seeds = shadow_seeds(recipe)
+    sets = [Forget(rule=rule, seed=seeds.forget) for rule in audited_rules(recipe)]
+    return Held(shadow=shadow, seed=seeds.shadows, size=recipe.problem.pool()[1], forget=sets)
+
+
+def add_shadows(plan: Plan) -> None:
+    """Add the training of every shadow model, its logits at every stage and, from there, after unlearning each set that it holds."""
+    recipe = plan.recipe
+    assert recipe.audit is not None
+    own, seeds = plan.arms[BASE], shadow_seeds(recipe)
+    pool = seen_by(recipe, own.problem, recipe.seeds[0]).pool()[0]
+    labels = recipe.audit.unlearn or recipe.unlearn_labels()
+    methods = [method for method in recipe.unlearn if method.label in labels]
+    for shadow in range(recipe.audit.shadows):
+        held = held_of(recipe, shadow)
+        spec = replace(own, problem=pool).spec(seeds.shadow_of(shadow))
+        # Some of them hold nothing of a class, and are measured as oracles are.
+        spec = spec.model_copy(update={"held": held, "measured": "classes left"})
+        training = plan.add(jobs.Train(spec, {}, f"shadow {shadow}"))
+        for stage in audited_stages(recipe):
+            label = f"{stage}, shadow {shadow}"
+            model = add_reached(plan, training, stage, label)
+            where = ShadowJobs(shadow, stage, None, None, training, model, "")
+            logits = plan.add(jobs.Shadow(ShadowSpec(), {"stage": model}, f"logits of {label}"))
+            plan.shadows.append(replace(where, logits=logits))
+            for method in methods:
+                _add_unlearned(plan, where, held, method)
+
+
+def _add_unlearned(plan: Plan, where: ShadowJobs, held: Held, method: Unlearner) -> None:
+    recipe, seeds = plan.recipe, shadow_seeds(plan.recipe)
+    inputs = {"stage": where.model} | ({"trajectory": where.training} if "rewound" in method.needs else {})
+    rules = zip(audited_rules(recipe), held.forget, holds(where.shadow, len(held.forget), held.seed), strict=True)
+    for rule, block, inside in rules:
+        if inside:
+            spec = ShadowUnlearnedSpec(
+                unlearn=method,
+                forget=block,
+                seed=seeds.shadow_unlearning_of(where.shadow),
+                batches=recipe.batches,
+                speed=recipe.speed.unlearning,
+                dose=recipe.claims.dose,
+                strength=recipe.claims.strength,
+            )
+            label = f"{method.label} from {where.stage}, {rule.label}, shadow {where.shadow}"
+            logits = plan.add(jobs.ShadowUnlearned(spec, inputs, label))
+            plan.shadows.append(replace(where, forget=rule.label, method=method.label, logits=logits))
