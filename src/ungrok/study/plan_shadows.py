@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ungrok.audits.shadows import holds
+from ungrok.core.errors import RecipeError
 from ungrok.methods import Unlearner
 from ungrok.study import jobs
 from ungrok.study.draws import seen_by
@@ -56,6 +57,22 @@ def held_of(recipe: Recipe, shadow: int) -> Held:
     seeds = shadow_seeds(recipe)
     sets = [Forget(rule=rule, seed=seeds.forget) for rule in audited_rules(recipe)]
     return Held(shadow=shadow, seed=seeds.shadows, size=recipe.problem.pool()[1], forget=sets)
+
+
+def check_pool(recipe: Recipe) -> None:
+    """Raise RecipeError where the source has no pool of twice the training examples, or the forget sets cannot be drawn from it."""
+    if recipe.audit is None:
+        return
+    problem, size = seen_by(recipe, recipe.problem, recipe.seeds[0]).pool()
+    try:
+        pool = problem.load()
+    except RecipeError as error:
+        raise RecipeError(
+            f"audit: shadow models draw from a pool of {2 * size} training examples, twice the recipe's {size} ({error})"
+        ) from None
+    every = [held_of(recipe, shadow) for shadow in range(recipe.audit.shadows)]
+    for held in {tuple(holds(one.shadow, len(one.forget), one.seed)): one for one in every}.values():
+        held.examples(pool)
 
 
 def add_shadows(plan: Plan) -> None:
