@@ -214,9 +214,14 @@ def load_shadows(folder: str | Path, stage: str | None = None) -> Shadows:
         parts = (arrays[f"unlearned.{place}.{name}"] for name in ("numbers", "logits", "test"))
         unlearned.setdefault(forget, {})[method] = Unlearned(*parts)
     return Shadows(
-        chosen,
-        entry["trained"],
-        *(arrays[name] for name in ("numbers", "held", "logits", "test", "targets", "test_targets")),
+        stage=chosen,
+        trained=entry["trained"],
+        numbers=arrays["numbers"],
+        held=arrays["held"],
+        logits=arrays["logits"],
+        test=arrays["test"],
+        targets=arrays["targets"],
+        test_targets=arrays["test_targets"],
         forget={label: arrays[f"forget.{place}"] for place, label in enumerate(entry["forget"])},
         unlearned=unlearned,
     )

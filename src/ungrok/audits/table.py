@@ -74,6 +74,7 @@ def table(
 def _stage(stage: Shadows) -> Row:
     return {
         "stage": stage.stage,
+        "pool": stage.held.shape[1],
         "trained": stage.trained,
         "reached": len(stage.numbers),
         "share": stage.share,
@@ -112,7 +113,7 @@ def _planted(stage: Shadows, forget: str, name: str) -> Row:
             "name": truth.name,
             "value": truth.value,
             "excess": truth.excess,
-            "interval": [*truth.interval],
+            "interval": _numbers(truth.interval),
             "null": truth.null,
             "holds": bool(truth.holds),
         }
@@ -134,23 +135,32 @@ def _row(stage: Shadows, forget: str, method: str, name: str) -> Row:
         "reason": "",
         "value": outcome.value,
         "excess": outcome.excess,
-        "interval": [*outcome.interval],
-        "over_models": [*outcome.over_models],
-        "over_examples": None if alone is None else [*alone],
+        "interval": _numbers(outcome.interval),
+        "over_models": _numbers(outcome.over_models),
+        "over_examples": alone and _numbers(alone),
         "null": {
             "center": outcome.null.center,
             "mean": outcome.null.mean,
-            "interval": [*outcome.null.interval],
+            "interval": _numbers(outcome.null.interval),
             "upper": outcome.null.upper,
             "models": [*outcome.null.models],
         },
         "needed": needed and {"models": needed.models, "extrapolated": needed.extrapolated, "value": needed.value},
-        "summaries": {key: None if np.isnan(value) else value for key, value in outcome.summaries.items()},
+        "summaries": {key: _number(value) for key, value in outcome.summaries.items()},
     }
 
 
 def _measure(name: str) -> Callable[..., Calibrated]:
     return MEASURES[name]
+
+
+def _number(value: float) -> float | None:
+    """Return a number for JSON, which knows neither NaN nor infinity."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    return [_number(value) for value in values]
 
 
 def _few(models: int) -> str:
@@ -195,7 +205,7 @@ def _memorization(stage: Shadows) -> Row:
         "reason": "",
         "examples": len(known),
         "mean": outcome.mean,
-        "interval": [*outcome.interval],
+        "interval": _numbers(outcome.interval),
         "null": outcome.null.upper,
         "thirds": {
             name: {"examples": len(third), "mean": float(outcome.values[third].mean())}
@@ -218,7 +228,7 @@ def _entanglement(stage: Shadows, forget: str) -> Row:
     mean = float(values.mean())
     return row | {
         "reason": "",
-        "value": mean,
-        "interval": [*interval_around(mean, error, len(values) - 1, len(values), (0, np.inf))],
-        "null": [float(np.mean([one.null.interval[edge] for one in asked])) for edge in (0, 1)],
+        "value": _number(mean),
+        "interval": _numbers(interval_around(mean, error, len(values) - 1, len(values), (0, np.inf))),
+        "null": _numbers(np.mean([one.null.interval for one in asked], axis=0)),
     }

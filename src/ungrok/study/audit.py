@@ -110,8 +110,7 @@ def written_audit(out: Path, plan: Plan, store: Store, say: Report = lambda _: N
 def sentences(content: dict[str, Any]) -> list[str]:
     """Return what an audit says in a few lines, for people: who reached a stage, and what each measure that may speak says."""
     lines = [
-        f"{row['stage']}: {row['reached']} of {row['trained']} shadow models reached it"
-        for row in content["stages"]
+        f"{row['stage']}: {row['reached']} of {row['trained']} shadow models reached it" for row in content["stages"]
     ]
     for row in content["rows"]:
         where = f"{row['measure']}, {row['method']} from {row['stage']}, {row['forget']}"
@@ -119,7 +118,9 @@ def sentences(content: dict[str, Any]) -> list[str]:
             lines.append(f"{where}: {row['reason']}")
             continue
         low, high = row["interval"]
-        lines.append(f"{where}: {row['value']:.3f} [{low:.3f}, {high:.3f}], null {row['null']['mean']:.3f}; {row['words']}")
+        lines.append(
+            f"{where}: {row['value']:.3f} [{low:.3f}, {high:.3f}], null {row['null']['mean']:.3f}; {row['words']}"
+        )
     return lines
 
 
