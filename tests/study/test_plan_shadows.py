@@ -1,0 +1,54 @@
+"""The shadow models of a plan, their stages, and what unlearns from them."""
+
+from collections import Counter
+
+from ungrok.audits.shadows import holds
+from ungrok.study.jobs import Shadow, ShadowUnlearned, Train
+from ungrok.study.plan import make_plan
+from ungrok.study.plan_shadows import held_of
+from ungrok.study.seeding import Seeds
+
+FORGET = "forget=[{kind: random, size: 9}, {kind: class}]"
+
+
+def test_every_shadow_is_trained_once_and_scored_at_every_stage(tiny):
+    plan = make_plan(tiny("audit={shadows: 8}", FORGET))
+    assert len({own.training for own in plan.shadows}) == 8
+    scored = [own for own in plan.shadows if own.method is None]
+    assert Counter(own.stage for own in scored) == {"pre_grok": 8, "grokked": 8}
+    for own in scored:
+        job, training = plan.job(own.logits, Shadow), plan.job(own.training, Train)
+        assert job.inputs == {"stage": own.model}
+        assert plan.jobs[own.model].inputs == {"trajectory": own.training}
+        assert training.spec.training_seed == Seeds(0).shadow_of(own.shadow)
+        assert training.spec.problem.train_size == 240
+        assert training.spec.held == held_of(plan.recipe, own.shadow)
+        assert [block.seed for block in training.spec.held.forget] == [Seeds(0).forget] * 2
+
+
+def test_shadows_that_hold_a_set_unlearn_it_by_every_method(tiny):
+    plan = make_plan(tiny("audit={shadows: 8, stages: [grokked], unlearn: [scrub, fisher]}", FORGET))
+    after = [own for own in plan.shadows if own.method]
+    assert Counter((own.forget, own.method) for own in after) == {
+        (forget, method): 4 for forget in ("class", "random-9") for method in ("scrub", "fisher")
+    }
+    for own in after:
+        spec = plan.job(own.logits, ShadowUnlearned).spec
+        number = ["class", "random-9"].index(own.forget)
+        assert holds(own.shadow, 2, Seeds(0).shadows)[number]
+        assert spec.forget == held_of(plan.recipe, own.shadow).forget[number]
+        assert spec.unlearn.kind == own.method
+        assert (spec.dose, spec.strength) == (plan.recipe.claims.dose, plan.recipe.claims.strength)
+        assert plan.jobs[own.logits].inputs == {"stage": own.model}
+
+
+def test_a_method_that_goes_back_reads_the_training(tiny):
+    plan = make_plan(tiny("audit={shadows: 8, stages: [grokked]}", "unlearn=[{kind: rewind_to_delete}]"))
+    for own in [own for own in plan.shadows if own.method]:
+        assert plan.jobs[own.logits].inputs == {"stage": own.model, "trajectory": own.training}
+
+
+def test_a_study_keeps_its_jobs_and_more_shadows_or_methods_add_some(tiny):
+    plain, audited, more = (make_plan(tiny(*given)) for given in ([], ["audit={shadows: 8, unlearn: [scrub]}"], ["audit={shadows: 16}"]))
+    assert set(plain.jobs) < set(audited.jobs) < set(more.jobs)
+    assert not plain.shadows
