@@ -76,7 +76,7 @@ def test_planted_truths_are_halves_of_the_models_and_decide_what_may_speak(stage
         assert [truth["value"] for truth in row["truths"]] == [
             measure(signals[name], oracle).value for name in ("retrain", "half", "identity")
         ]
-    assert [(row["measure"], row["words"]) for row in content["planted"]][0] == ("ulira", "may speak")
+    assert content["planted"][0]["words"] == "may speak"
     assert {(row["measure"], row["words"]) for row in content["rows"]} == {
         (row["measure"], row["words"]) for row in content["planted"]
     }

@@ -30,6 +30,7 @@ IMAGES = (
     "stress={attacks: [{kind: quantize, bits: [2]}], places: [end]}",
     "lasting={updates: 2, lr: [0.01]}",
     "requests=2",
+    "audit={shadows: 8, stages: [final], unlearn: [uphill]}",
 )
 TEXT = (
     "seeds=[0]",

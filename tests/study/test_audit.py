@@ -32,9 +32,9 @@ OVERRIDES = (
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory):
     """Return a plan and the folder in which an audit was run in this process."""
-    from ungrok.study.loading import load
-
     from pathlib import Path
+
+    from ungrok.study.loading import load
 
     plan = make_plan(load(str(Path(__file__).with_name("tiny.yaml")), OVERRIDES))
     folder = tmp_path_factory.mktemp("audit")
@@ -87,7 +87,9 @@ def test_no_weights_stay_and_a_further_method_makes_them_again(audited):
     left = {path.name for path in (folder / "store").glob("*/*.safetensors")}
     assert left == {"logits.safetensors"}
     assert engine.pending(store, audit_jobs(plan), lambda _: None) == []
-    more = make_plan(plan.recipe.model_copy(update={"unlearn": [plan.recipe.unlearn[0].model_copy(update={"lr": 0.1})]}))
+    more = make_plan(
+        plan.recipe.model_copy(update={"unlearn": [plan.recipe.unlearn[0].model_copy(update={"lr": 0.1})]})
+    )
     one = next(own for own in more.shadows if own.method)
     needed = more.needed_for(one.logits)
     before = (folder / "store" / one.training / "result.json").read_bytes()

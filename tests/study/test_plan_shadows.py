@@ -49,6 +49,8 @@ def test_a_method_that_goes_back_reads_the_training(tiny):
 
 
 def test_a_study_keeps_its_jobs_and_more_shadows_or_methods_add_some(tiny):
-    plain, audited, more = (make_plan(tiny(*given)) for given in ([], ["audit={shadows: 8, unlearn: [scrub]}"], ["audit={shadows: 16}"]))
+    plain, audited, more = (
+        make_plan(tiny(*given)) for given in ([], ["audit={shadows: 8, unlearn: [scrub]}"], ["audit={shadows: 16}"])
+    )
     assert set(plain.jobs) < set(audited.jobs) < set(more.jobs)
     assert not plain.shadows

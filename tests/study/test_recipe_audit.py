@@ -31,7 +31,11 @@ def test_sets_that_may_hold_whole_classes_are_drawn_first(tiny):
         (["audit={forget: [random]}"], "audit.forget: 'random' is not in this recipe"),
         (["audit={measures: [rmia]}"], "audit.measures.0: 'rmia' is not allowed; allowed: ulira, klom, neurips"),
         (
-            ["audit={stages: [twice]}", "controls={twice: {kind: rescaled, stage: grokked}}", "stages=[pre_grok, grokked, twice]"],
+            [
+                "audit={stages: [twice]}",
+                "controls={twice: {kind: rescaled, stage: grokked}}",
+                "stages=[pre_grok, grokked, twice]",
+            ],
             "audit.stages: 'twice' is no stage that each shadow reaches by itself",
         ),
         (["audit={}", "problem={kind: modular, train_fraction: 0.6}"], "audit: .*twice.*problem.train_fraction: 1.2"),
@@ -46,5 +50,7 @@ def test_what_does_not_fit_is_one_sentence_with_the_key(tiny, overrides, message
 
 
 def test_a_source_without_such_a_pool_says_what_it_has(tiny):
-    with pytest.raises(RecipeError, match=r"audit: .* pool of 1700 training examples, twice the recipe's 850 .* 1797 examples"):
+    with pytest.raises(
+        RecipeError, match=r"audit: .* pool of 1700 training examples, twice the recipe's 850 .* 1797 examples"
+    ):
         preflight(tiny("audit={}", "problem.train_size=850"))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ungrok.core.errors import RecipeError
-from ungrok.data.forget import AtRandom, Mislabeled, WholeClass
 from ungrok.data.digits import Digits
+from ungrok.data.forget import AtRandom, Mislabeled, WholeClass
 from ungrok.study.jobs.blocks import Forget
 from ungrok.study.jobs.held import Held, drawn_sets
 
@@ -50,7 +50,7 @@ def test_each_set_is_drawn_from_what_those_before_it_leave(pool):
     assert len(sets[1]) == 20
     wrong = {i for i in pool.mislabeled.tolist() if i < 120}
     assert set(sets[2].tolist()) == wrong - set(sets[0].tolist()) - set(sets[1].tolist())
-    with pytest.raises(RecipeError, match="audit.forget: 'class' after 1 other sets: .* no training examples"):
+    with pytest.raises(RecipeError, match=r"audit.forget: 'class' after 1 other sets: .* no training examples"):
         drawn_sets(pool, 120, [CLASS, CLASS])
 
 

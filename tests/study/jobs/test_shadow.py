@@ -81,7 +81,9 @@ def test_the_one_of_a_pair_that_holds_the_set_unlearns_it(made):
     inside = torch.isin(torch.from_numpy(chosen), forget)
     method, seed = plan.recipe.unlearn[0], Seeds(0).shadow_unlearning_of(own.shadow)
     ours, theirs = (
-        TensorBatches(run.data.train.of(part.nonzero()[:, 0]), getattr(plan.recipe.batches, role), path_batches(seed, role))
+        TensorBatches(
+            run.data.train.of(part.nonzero()[:, 0]), getattr(plan.recipe.batches, role), path_batches(seed, role)
+        )
         for role, part in (("forget", inside), ("retain", ~inside))
     )
     for step in method.path(run.model, ours, theirs, run.objective, seed=seed):
