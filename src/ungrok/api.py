@@ -12,11 +12,14 @@ from torch import nn
 from ungrok.audits.base import StressTest
 from ungrok.audits.beside import configured, side_by_side
 from ungrok.audits.collected import collected
+from ungrok.audits.one_model import AgainstShadows, against
 from ungrok.audits.report import StressReport
+from ungrok.audits.shadows import Shadows, load_shadows
 from ungrok.core.entrance import check_lists, check_model, check_objective, check_seed, made_by, recognized
 from ungrok.core.errors import RecipeError
 from ungrok.core.modules import bare
 from ungrok.core.objective import Batches, Objective
+from ungrok.core.scores import ClassScores
 from ungrok.core.seeds import seeded
 from ungrok.core.sets import check_apart, check_batches
 from ungrok.evaluate.audit import Audit
@@ -91,6 +94,7 @@ def audit(
     objective: Objective | None = None,
     tokenizer: Any = None,
     attacks: Iterable[str | StressTest] | None = (),
+    shadows: Shadows | str | Path | None = None,
     seed: int = 0,
 ) -> Audit:
     """Measure what an unlearned model still knows, what it has lost, and how far it is from retraining.
@@ -115,6 +119,10 @@ def audit(
             or batches with a label for every token, cross-entropy classification for all else.
         tokenizer: That of language models, one of transformers; gives the zlib attack.
         attacks: Attempts to bring back what was forgotten, as :func:`attack` takes them, every set being kept in memory; none by default.
+        shadows: Shadow models of a study with an ``audit``: its folder where it has one stage, or what
+            :func:`ungrok.audits.shadows.load_shadows` returns. ``forget`` must hold one of the sets that they were asked about, in the order of their
+            pool. One model can be told apart from models that never saw the set, or not; how its method does on average, and on single
+            examples, takes many unlearned ones: see :func:`ungrok.audits.one_model.one_model`.
         seed: Seed of the attackers' draws, of the factory, and of loaders that shuffle.
 
     Returns:
@@ -138,7 +146,8 @@ def audit(
         examination = _examined(objective, models, batches, factory, tokenizer)
         sets = collected(objective, models[UNLEARNED], batches) if tests else {}
     stress = side_by_side(tests, models, objective, sets, seed) if tests else None
-    return replace(_audit_of(examination, weights, seed), stress=stress)
+    beside = None if shadows is None else _beside(shadows, examination)
+    return replace(_audit_of(examination, weights, seed), stress=stress, shadows=beside)
 
 
 def sweep(
@@ -221,6 +230,24 @@ def _examined(
     for role, part in batches.items():
         examination.read(role, part)
     return examination
+
+
+def _beside(shadows: Shadows | str | Path, examination: Examination) -> AgainstShadows:
+    """Return the unlearned model beside shadow models.
+
+    Raises:
+        RecipeError: If they are of other models or another forget set.
+
+    """
+    given = shadows if isinstance(shadows, Shadows) else load_shadows(shadows)
+    scores = examination.scores[UNLEARNED]["forget"]
+    if not isinstance(scores, ClassScores) or scores.logits is None:
+        raise RecipeError("shadows: are models of classes; leave shadows out")
+    if scores.logits.shape[-1] != given.logits.shape[-1]:
+        raise RecipeError(
+            f"shadows: tell {given.logits.shape[-1]} classes apart, and unlearned {scores.logits.shape[-1]}"
+        )
+    return against(given, scores.logits.numpy(), scores.targets.numpy())
 
 
 def _apart(batches: dict[str, Batches]) -> dict[str, Batches]:

@@ -8,7 +8,9 @@ from ungrok.core.seeds import derive
 from ungrok.study.seeding import Seeds, batch_order, fresh_weights, initial_weights, path_batches
 
 
-@pytest.mark.parametrize("name", ["base", "training", "noise", "forget", "unlearning", "probe", "analysis", "data", "shadows"])
+@pytest.mark.parametrize(
+    "name", ["base", "training", "noise", "forget", "unlearning", "probe", "analysis", "data", "shadows"]
+)
 def test_each_draw_of_a_seed_has_its_own_name(name):
     assert getattr(Seeds(7), name) == derive(7, name)
 
