@@ -99,30 +99,25 @@ def audit(
 ) -> Audit:
     """Measure what an unlearned model still knows, what it has lost, and how far it is from retraining.
 
-    Every set is read once, and every model runs once over every batch of it, in eval mode; its mode is restored. A loader
-    may shuffle or augment: all models see the same batches.
-
-    Language models take dicts with ``input_ids``, ``attention_mask`` and ``labels``, padded on either side, as a collator of
-    transformers makes them, and ``objective=CausalLM(tokenizer.eos_token_id)``; left out, the token that ends an answer counts like any
-    other. UA, RA and TA are then shares of answer tokens that are the model's first choice after the true ones before them.
+    Every set is read once, and every model runs once over every batch of it, in eval mode; its mode is restored. A loader may shuffle or augment: all models
+    see the same batches. Language models take dicts with ``input_ids``, ``attention_mask`` and ``labels``, padded on either side, as a collator of transformers
+    makes them, and ``objective=CausalLM(tokenizer.eos_token_id)``; left out, the token that ends an answer counts like any other. UA, RA and TA are then
+    shares of answer tokens that are the model's first choice after the true ones before them.
 
     Args:
         original: The model before unlearning.
         unlearned: The model after it.
         forget: Batches that were to be forgotten.
         retain: Batches that were to be kept.
-        test: Batches that no model has seen. The attacks on a language model use them as examples that were never learned, so
-            they must be texts of the same kind as those to forget: other people's records, not world facts.
+        test: Batches that no model has seen. Attacks on a language model need texts of the same kind as those to forget, not world facts.
         oracle: A model retrained without ``forget``.
         factory: Returns a freshly initialized model; gives the ZRF score.
         objective: How a batch becomes logits and losses. By default ``CausalLM`` for a causal language model of transformers
             or batches with a label for every token, cross-entropy classification for all else.
         tokenizer: That of language models, one of transformers; gives the zlib attack.
         attacks: Attempts to bring back what was forgotten, as :func:`attack` takes them, every set being kept in memory; none by default.
-        shadows: Shadow models of a study with an ``audit``: its folder where it has one stage, or what
-            :func:`ungrok.audits.shadows.load_shadows` returns. ``forget`` must hold one of the sets that they were asked about, in the order of their
-            pool. One model can be told apart from models that never saw the set, or not; how its method does on average, and on single
-            examples, takes many unlearned ones: see :func:`ungrok.audits.one_model.one_model`.
+        shadows: Folder of a study with an ``audit``, or what :func:`ungrok.audits.shadows.load_shadows` returns; ``forget`` must be a set that
+            it asked about, in the order of its pool. What one model can say, and cannot: :func:`ungrok.audits.one_model.one_model`.
         seed: Seed of the attackers' draws, of the factory, and of loaders that shuffle.
 
     Returns:
@@ -146,8 +141,7 @@ def audit(
         examination = _examined(objective, models, batches, factory, tokenizer)
         sets = collected(objective, models[UNLEARNED], batches) if tests else {}
     stress = side_by_side(tests, models, objective, sets, seed) if tests else None
-    beside = None if shadows is None else _beside(shadows, examination)
-    return replace(_audit_of(examination, weights, seed), stress=stress, shadows=beside)
+    return replace(_audit_of(examination, weights, seed), stress=stress, shadows=_beside(shadows, examination))
 
 
 def sweep(
@@ -232,13 +226,15 @@ def _examined(
     return examination
 
 
-def _beside(shadows: Shadows | str | Path, examination: Examination) -> AgainstShadows:
-    """Return the unlearned model beside shadow models.
+def _beside(shadows: Shadows | str | Path | None, examination: Examination) -> AgainstShadows | None:
+    """Return the unlearned model beside shadow models; None without them.
 
     Raises:
         RecipeError: If they are of other models or another forget set.
 
     """
+    if shadows is None:
+        return None
     given = shadows if isinstance(shadows, Shadows) else load_shadows(shadows)
     scores = examination.scores[UNLEARNED]["forget"]
     if not isinstance(scores, ClassScores) or scores.logits is None:

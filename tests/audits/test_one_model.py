@@ -113,5 +113,5 @@ def test_an_audit_puts_the_unlearned_model_beside_the_shadows_of_a_folder(tmp_pa
 
 def test_another_forget_set_is_refused():
     _, stage = shadows()
-    with pytest.raises(RecipeError, match="forget: 3 examples, and none of the sets .* class of 15"):
+    with pytest.raises(RecipeError, match=r"forget: 3 examples, and none of the sets .* class of 15"):
         against(stage, np.zeros((3, 2)), [0, 0, 0])
