@@ -3,7 +3,7 @@
 from collections import Counter
 
 from ungrok.audits.shadows import holds
-from ungrok.study.jobs import Shadow, ShadowUnlearned, Train
+from ungrok.study.jobs import Shadow, ShadowSplit, ShadowUnlearned, Train
 from ungrok.study.plan import make_plan
 from ungrok.study.plan_shadows import held_of
 from ungrok.study.seeding import Seeds
@@ -46,6 +46,23 @@ def test_a_method_that_goes_back_reads_the_training(tiny):
     plan = make_plan(tiny("audit={shadows: 8, stages: [grokked]}", "unlearn=[{kind: rewind_to_delete}]"))
     for own in [own for own in plan.shadows if own.method]:
         assert plan.jobs[own.logits].inputs == {"stage": own.model, "trajectory": own.training}
+
+
+def test_what_shadows_say_of_examples_is_read_at_the_last_stage_by_every_seed(tiny):
+    ranked = "forget=[{kind: memorization, third: low, size: 9}, {kind: class}]"
+    plan = make_plan(tiny("audit={shadows: 8}", ranked))
+    splits = [job for job in plan.jobs.values() if isinstance(job, ShadowSplit)]
+    assert [job.spec.forget.seed for job in splits] == [Seeds(0).forget, Seeds(1).forget]
+    logits = {str(own.shadow): own.logits for own in plan.shadows if (own.stage, own.method) == ("grokked", None)}
+    for job in splits:
+        assert job.inputs == logits
+        assert (job.spec.problem.train_size, job.spec.pool.train_size) == (120, 240)
+        assert job.spec.held == held_of(plan.recipe, 0)
+    assert [block.rule.kind for block in splits[0].spec.held.forget] == ["class"]
+    keys = list(plan.jobs)
+    assert all(keys.index(key) < keys.index(job.key) for job in splits for key in job.inputs.values())
+    walked = [plan.jobs[path.path] for path in plan.paths if path.forget == "memorization-low-9"]
+    assert {job.inputs["split"] for job in walked} == {job.key for job in splits}
 
 
 def test_a_study_keeps_its_jobs_and_more_shadows_or_methods_add_some(tiny):

@@ -40,6 +40,19 @@ def test_sets_that_may_hold_whole_classes_are_drawn_first(tiny):
         ),
         (["audit={}", "problem={kind: modular, train_fraction: 0.6}"], "audit: .*twice.*problem.train_fraction: 1.2"),
         (["audit={}", "problem={kind: vision, train_size: null}"], "audit: .*problem.train_size is null"),
+        (
+            ["forget=[{kind: memorization}]"],
+            "forget: 'memorization-high' is read from shadow models; give the recipe a block audit",
+        ),
+        (["audit={}", "forget=[{kind: memorization}]", "data_seed=per_seed"], "needs the same data for all seeds"),
+        (
+            ["audit={}", "forget=[{kind: entanglement}]", "arms={more: {problem: {train_size: 130}}}"],
+            "is not of the data of arm 'more'",
+        ),
+        (
+            ["audit={forget: [memorization-high]}", "forget=[{kind: memorization}]"],
+            "audit.forget: 'memorization-high' depends on how training went",
+        ),
         (["audit={}", "trajectory.exposure={within: class}"], "audit: does not go with trajectory.exposure"),
     ],
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_args
 
 import torch
@@ -157,6 +157,7 @@ class Data:
         mislabeled: int64 indices into ``train`` of the examples whose label was corrupted.
         augment: What is done to training batches; never to any other.
         exposed: Which training examples are shown early and which late, where a training staggers them.
+        ranked: Numbers that shadow models give every training example, float64 of shape (n,), by kind of forget rule.
 
     """
 
@@ -177,6 +178,7 @@ class Data:
     mislabeled: Tensor
     augment: Augment | None = None
     exposed: Exposed | None = None
+    ranked: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def outputs(self) -> int:

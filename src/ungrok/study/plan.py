@@ -22,7 +22,7 @@ from ungrok.study.jobs.trained import TrainSpec
 from ungrok.study.plan_measurements import Measurement, add_learned, add_measurements
 from ungrok.study.plan_paths import PathJobs, add_path, add_paths, asked
 from ungrok.study.plan_sequences import ORACLE, SECOND_ORACLE, SequenceJobs, add_sequences
-from ungrok.study.plan_shadows import ShadowJobs, add_shadows
+from ungrok.study.plan_shadows import ShadowJobs, add_shadow_split, add_shadows
 from ungrok.study.plan_stages import add_stage
 from ungrok.study.plan_stress import StressJobs, add_lasting, add_stress
 from ungrok.study.rates import Extent
@@ -237,6 +237,8 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
     """
     arms = {arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)}
     plan = Plan(recipe, arms=arms, extents=extents or {})
+    if recipe.audit:
+        add_shadows(plan)
     for arm in plan.arms:
         for seed in recipe.seeds_of(arm):
             _add_trajectory(plan, arm, seed)
@@ -252,8 +254,6 @@ def make_plan(recipe: Recipe, extents: Extents | None = None) -> Plan:
         add_stress(plan)
     if recipe.lasting:
         add_lasting(plan)
-    if recipe.audit:
-        add_shadows(plan)
     return plan
 
 
@@ -287,6 +287,8 @@ def _requested(plan: Plan, arm: str, seed: int, rule: ForgetRule, draw: int = 0,
     request = Request(plan.settings(arm, seed), seed, rule, drawing(plan.recipe, seed), draw, phase=phase)
     if not rule.from_trajectory:
         return request
+    if rule.from_shadows:
+        return replace(request, split=add_shadow_split(plan, request))
     inputs, label = {"trajectory": plan.trajectories[arm, seed]}, f"split {rule.label}, {arm}, seed {seed}"
     label += _nth(request)
     key = plan.add(jobs.ChooseSplit(SplitSpec(forget=request.forget), inputs, label))

@@ -13,13 +13,14 @@ from ungrok.study.draws import seen_by
 from ungrok.study.jobs.blocks import Forget
 from ungrok.study.jobs.held import Held
 from ungrok.study.jobs.shadow import ShadowSpec, ShadowUnlearnedSpec
+from ungrok.study.jobs.shadow_split import ShadowSplitSpec
 from ungrok.study.plan_stages import add_reached
 from ungrok.study.recipe_audit import audited_rules, audited_stages
 from ungrok.study.recipe_blocks import BASE
 from ungrok.study.seeding import Seeds
 
 if TYPE_CHECKING:
-    from ungrok.study.plan import Plan
+    from ungrok.study.plan import Plan, Request
     from ungrok.study.recipe import Recipe
 
 
@@ -97,6 +98,15 @@ def add_shadows(plan: Plan) -> None:
             plan.shadows.append(replace(where, logits=logits))
             for method in methods:
                 _add_unlearned(plan, where, held, method)
+
+
+def add_shadow_split(plan: Plan, request: Request) -> str:
+    """Add the job that chooses what to forget by the shadow models at the last stage that is audited."""
+    recipe = plan.recipe
+    problem, stage = seen_by(recipe, plan.arms[BASE].problem, recipe.seeds[0]), audited_stages(recipe)[-1]
+    spec = ShadowSplitSpec(forget=request.forget, problem=problem, pool=problem.pool()[0], held=held_of(recipe, 0))
+    inputs = {str(own.shadow): own.logits for own in plan.shadows if own.stage == stage and own.method is None}
+    return plan.add(jobs.ShadowSplit(spec, inputs, f"split {request.rule.label}, seed {request.seed}"))
 
 
 def _add_unlearned(plan: Plan, where: ShadowJobs, held: Held, method: Unlearner) -> None:

@@ -99,8 +99,9 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
     _check_exposure(recipe, data, training)
     for rule in recipe.forget:
         if rule.from_trajectory:
-            _check_local(rule, data, training, recipe.requests)
-            _check_repair(recipe, rule, len(data.train) - getattr(rule, "size", 0))
+            if not rule.from_shadows:
+                _check_local(rule, data, training, recipe.requests)
+            _check_repair(recipe, rule, len(data.train) - (getattr(rule, "size", 0) or 0))
             continue
         sizes = list(_sizes(recipe, arm, rule, data))
         _check_repair(recipe, rule, len(data.train) - max(sizes))

@@ -49,7 +49,7 @@ def audited_stages(recipe: Recipe) -> list[str]:
 def audited_rules(recipe: Recipe) -> list[ForgetRule]:
     """Return the forget rules that are asked about, in the order in which their sets are drawn: those first that may hold whole classes."""
     own = recipe.audit.forget if recipe.audit else None
-    asked = [rule for rule in recipe.forget if own is None or rule.label in own]
+    asked = [rule for rule in recipe.forget if (not rule.from_shadows if own is None else rule.label in own)]
     return sorted(asked, key=lambda rule: not rule.empties_classes)
 
 
@@ -67,6 +67,9 @@ def audit_references(recipe: Recipe) -> Iterator[tuple[str, str, list[str]]]:
 
 def check_audit(recipe: Recipe) -> None:
     """Raise ValueError where the block does not fit the rest of the recipe."""
+    ranked = [rule for rule in recipe.forget if rule.from_shadows]
+    for rule in ranked:
+        _check_ranked(recipe, rule)
     if recipe.audit is None:
         return
     problem, kind = recipe.problem, recipe.problem.kind
@@ -94,6 +97,19 @@ def check_audit(recipe: Recipe) -> None:
         if rule.from_trajectory:
             raise ValueError(
                 f"audit.forget: {shown(rule.label)} depends on how training went, and each shadow trains otherwise; name others"
+            )
+
+
+def _check_ranked(recipe: Recipe, rule: ForgetRule) -> None:
+    """Raise ValueError where a rule is read from shadow models that have not seen just these data."""
+    if recipe.audit is None:
+        raise ValueError(f"forget: {shown(rule.label)} is read from shadow models; give the recipe a block audit")
+    if recipe.data_seed is not None:
+        raise ValueError(f"forget: {shown(rule.label)} needs the same data for all seeds; leave it or data_seed out")
+    for arm in recipe.arms:
+        if rule in recipe.forget_of(arm) and recipe.for_arm(arm)[0] != recipe.problem:
+            raise ValueError(
+                f"forget: {shown(rule.label)} is not of the data of arm {shown(arm)}; give the arm other forget splits"
             )
 
 

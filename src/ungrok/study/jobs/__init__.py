@@ -13,6 +13,7 @@ from ungrok.study.jobs.placed import Placed
 from ungrok.study.jobs.rescaled import RescaledCheckpoint
 from ungrok.study.jobs.sequence import RequestSequence
 from ungrok.study.jobs.shadow import Shadow, ShadowLogits, ShadowUnlearned
+from ungrok.study.jobs.shadow_split import ShadowSplit
 from ungrok.study.jobs.snapshot import Snapshot
 from ungrok.study.jobs.split import ChooseSplit
 from ungrok.study.jobs.stage import Stage
@@ -36,6 +37,7 @@ __all__ = [
     "RescaledCheckpoint",
     "Shadow",
     "ShadowLogits",
+    "ShadowSplit",
     "ShadowUnlearned",
     "Snapshot",
     "Stage",
