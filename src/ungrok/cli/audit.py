@@ -19,15 +19,18 @@ def audit(
     """Train shadow models, unlearn from them, and ask whether they look like models that never saw the data.
 
     Only the jobs of the recipe's block audit are run; a recipe without one gets the default one, of 64 shadows. What the measures say, and
-    which of them may speak, is written to audit.json. Jobs that are finished already are not run again.
+    which of them may speak, is written to audit.json and to a page. Jobs that are finished already are not run again.
     """
     check_scheduler(scheduler)
     content = load_recipe(recipe, overrides)
     if content.audit is None:
         content = load_recipe(recipe, [*(overrides or ()), "audit={}"])
-    from ungrok.study.audit import FILE, run_audit
+    from ungrok.report.audit_page import write_audit_page
+    from ungrok.study.audit import run_audit
+    from ungrok.study.folder import kept_where_read_only
     from ungrok.study.run import folders, planned
 
     folder, where = folders(content, out, store)
-    run_audit(planned(content), folder, where, workers=workers, scheduler=scheduler, say=say)
-    typer.echo(folder / FILE)
+    told = run_audit(planned(content), folder, where, workers=workers, scheduler=scheduler, say=say)
+    with kept_where_read_only(folder, "its page and figures", say):
+        typer.echo(write_audit_page(folder, content, told))

@@ -189,9 +189,10 @@ def _say_power(recipe: Recipe) -> None:
     from ungrok.study.claims.headline import last_rows_of, resolved, rows_of
     from ungrok.study.looks import share
     from ungrok.study.power import found_first_and_last, smallest_p
+    from ungrok.study.recipe_audit import family_alpha
     from ungrok.study.units import units_of
 
-    headline, seeds, alpha = resolved(recipe), len(units_of(recipe)), recipe.claims.alpha * share(1)
+    headline, seeds, alpha = resolved(recipe), len(units_of(recipe)), family_alpha(recipe) * share(1)
     if headline is None:
         return
     rows, last = rows_of(recipe, headline), last_rows_of(recipe, headline)

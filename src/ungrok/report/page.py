@@ -22,6 +22,7 @@ from ungrok.report.attacks import Attacks
 from ungrok.report.export import LATEX, write_tables
 from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
+from ungrok.report.figures.audit import audit_pictures
 from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named, light_fonts
 from ungrok.report.figures.front import front
 from ungrok.report.figures.lasting import lasting
@@ -32,6 +33,7 @@ from ungrok.report.sections import Shown, sections
 from ungrok.report.tables import verdicts
 from ungrok.report.tables.table import Table
 from ungrok.report.view import View
+from ungrok.study.audit import read_audit
 from ungrok.study.claims import Doses, Verdict
 from ungrok.study.plan import Plan
 from ungrok.study.results import Results
@@ -63,13 +65,18 @@ def write_report(
         StoreError: If the folder cannot be written.
 
     """
-    view, family = View(plan, results, judged, doses), family_of(plan.recipe)
+    view, family = View(plan, results, judged, doses, read_audit(out, plan.recipe)), family_of(plan.recipe)
     page = out / "report" / "index.html"
     with explained(out), mpl.rc_context(STYLE), glyphs_named():
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
         (page.parent / "figures").mkdir(parents=True, exist_ok=True)
         mechanism, attacks, first = Mechanism(view), Attacks(view), list(front(view))
-        more = [*mechanism_figures.pictures(mechanism), *stress(attacks), *lasting(view)]
+        more = [
+            *mechanism_figures.pictures(mechanism),
+            *stress(attacks),
+            *lasting(view),
+            *audit_pictures(view.audit, view.names),
+        ]
         every = distinct([*first, *family.pictures(view), *more])
         shown = [saved(picture, page.parent / "figures") for picture in every]
         content = contents(view, family, mechanism, attacks, shown, made, fronts=len(first))

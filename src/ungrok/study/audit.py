@@ -10,7 +10,7 @@ import numpy as np
 
 from ungrok.audits.shadows import Shadows, Unlearned, save_shadows
 from ungrok.audits.table import table
-from ungrok.core.files import write_json
+from ungrok.core.files import read_json, write_json
 from ungrok.data.base import Data
 from ungrok.study import engine
 from ungrok.study.cluster import Report, check_dashboard
@@ -22,7 +22,9 @@ from ungrok.study.jobs.held import drawn_sets
 from ungrok.study.jobs.shadow import LOGITS, POOL, TEST
 from ungrok.study.plan import Plan
 from ungrok.study.plan_shadows import ShadowJobs, held_of
+from ungrok.study.privacy import privacy
 from ungrok.study.problem_data import load_data
+from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_audit import audited_rules, audited_stages
 from ungrok.study.store import TENSORS, Store, explained
 
@@ -98,12 +100,22 @@ def written_audit(out: Path, plan: Plan, store: Store, say: Report = lambda _: N
     content = {"recipe": plan.recipe.name, "hash": plan.recipe.hash} | table(
         every, asked.measures, memorization=asked.memorization, entanglement=asked.entanglement
     )
+    judged = privacy(plan.recipe, every, content["planted"])
+    if judged is not None:
+        content["privacy"] = judged
     with kept_where_read_only(out, "its audit", say), explained(out):
         out.mkdir(parents=True, exist_ok=True)
         save_shadows(out / FOLDER, every)
         write_json(out / FILE, content)
     for text in sentences(content):
         say(f"  {text}")
+    return content
+
+
+def read_audit(out: Path, recipe: Recipe) -> dict[str, Any]:
+    """Return what ``audit.json`` in a study's folder holds; empty where the recipe has no audit, or it was not written yet."""
+    path = out / FILE
+    content: dict[str, Any] = read_json(path) if recipe.audit and path.is_file() else {}
     return content
 
 
@@ -121,6 +133,9 @@ def sentences(content: dict[str, Any]) -> list[str]:
         lines.append(
             f"{where}: {row['value']:.3f} [{low:.3f}, {high:.3f}], null {row['null']['mean']:.3f}; {row['words']}"
         )
+    if "privacy" in content:
+        answer = content["privacy"]["answer"]
+        lines.append(f"{content['privacy']['question']} {answer['verdict'].capitalize()}. {answer['text']}")
     return lines
 
 

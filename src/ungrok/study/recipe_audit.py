@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from ungrok.core.errors import NotApplicable, shown
 from ungrok.core.schema import Schema
 from ungrok.data.forget import ForgetRule
-from ungrok.study.recipe_blocks import BASE, Level
+from ungrok.study.recipe_blocks import BASE, Level, Pair
 from ungrok.train.stages import STAGES, stage_name, step_of
 
 if TYPE_CHECKING:
@@ -116,3 +116,20 @@ def _check_ranked(recipe: Recipe, rule: ForgetRule) -> None:
 def _reached(recipe: Recipe, stage: str) -> bool:
     """Return whether a stage is found along any one trajectory."""
     return stage in STAGES or step_of(stage) is not None or isinstance(recipe.controls.get(stage), Level)
+
+
+def privacy_pairs(recipe: Recipe) -> list[Pair]:
+    """Return the comparisons of audited stages, the earlier side first: those whose privacy is compared."""
+    if recipe.audit is None or "ulira" not in recipe.audit.measures:
+        return []
+    audited = audited_stages(recipe)
+    return [
+        pair
+        for pair in recipe.claims.compare
+        if all(side.arm == BASE and not side.forget and stage_name(side.stage) in audited for side in pair)
+    ]
+
+
+def family_alpha(recipe: Recipe) -> float:
+    """Return what the headline family may spend of alpha: half of it where privacy is judged, too, which spends the other half."""
+    return recipe.claims.alpha / 2 if privacy_pairs(recipe) else recipe.claims.alpha
