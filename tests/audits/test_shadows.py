@@ -69,7 +69,7 @@ def drawn(models=6, test=4):
     inside = np.flatnonzero(held[:, SETS[0]].all(axis=1))
     unlearned = Unlearned(inside, logits[inside] * 2, np.zeros((len(inside), test, 3), dtype=np.float16))
     return Shadows(
-        "grokked", models + 2, np.arange(models), held, logits, logits[:, :test], draw.integers(3, size=POOL),
+        "a/b", models + 2, np.arange(models), held, logits, logits[:, :test], draw.integers(3, size=POOL),
         draw.integers(3, size=test), {"first": SETS[0], "second": SETS[1]}, {"first": {"scrub": unlearned}},
     )  # fmt: skip
 
@@ -95,14 +95,14 @@ def test_a_stage_is_read_as_it_was_written(tmp_path):
     stage = drawn()
     save_shadows(tmp_path / "shadows", [stage])
     again = load_shadows(tmp_path)
-    assert (again.stage, again.trained) == ("grokked", 8)
+    assert (again.stage, again.trained) == ("a/b", 8)
     for name in ("numbers", "held", "logits", "test", "targets", "test_targets"):
         assert np.array_equal(getattr(again, name), getattr(stage, name))
         assert getattr(again, name).dtype == getattr(stage, name).dtype
     assert np.array_equal(again.forget["second"], SETS[1])
     assert np.array_equal(again.after("first", "scrub"), stage.after("first", "scrub"))
     assert np.array_equal(again.unlearned["first"]["scrub"].numbers, stage.unlearned["first"]["scrub"].numbers)
-    with pytest.raises(RecipeError, match="stage: 'final' is not known; allowed: grokked"):
+    with pytest.raises(RecipeError, match="stage: 'final' is not known; allowed: a/b"):
         load_shadows(tmp_path, "final")
     with pytest.raises(RecipeError, match="holds no shadow models"):
         load_shadows(tmp_path / "elsewhere")

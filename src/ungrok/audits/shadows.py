@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -20,7 +21,6 @@ Floats = NDArray[np.float64]
 Halves = NDArray[np.float16]
 Indices = NDArray[np.int64]
 
-SUFFIX = ".safetensors"
 
 
 def holds(shadow: int, sets: int, seed: int) -> list[bool]:
@@ -178,11 +178,16 @@ def save_shadows(folder: Path, every: Sequence[Shadows]) -> None:
             own = stage.unlearned[forget][method]
             arrays |= {f"unlearned.{place}.{name}": getattr(own, name) for name in ("numbers", "logits", "test")}
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-        save_packed(folder / f"{stage.stage}{SUFFIX}", tensors)
+        save_packed(folder / _file(stage.stage), tensors)
         described.append(
             {"stage": stage.stage, "trained": stage.trained, "forget": [*stage.forget], "unlearned": models}
         )
     write_json(folder / "shadows.json", described)
+
+
+def _file(stage: str) -> str:
+    """Return the name of the file of a stage, whatever characters the stage's own name has."""
+    return f"{quote(stage, safe='')}.safetensors"
 
 
 def load_shadows(folder: str | Path, stage: str | None = None) -> Shadows:
@@ -208,7 +213,7 @@ def load_shadows(folder: str | Path, stage: str | None = None) -> Shadows:
     if chosen not in by_stage:
         raise unknown("stage", chosen, by_stage)
     entry = by_stage[chosen]
-    arrays = {name: tensor.numpy() for name, tensor in load_tensors(path / f"{chosen}{SUFFIX}").items()}
+    arrays = {name: tensor.numpy() for name, tensor in load_tensors(path / _file(chosen)).items()}
     unlearned: dict[str, dict[str, Unlearned]] = {}
     for place, (forget, method) in enumerate(entry["unlearned"]):
         parts = (arrays[f"unlearned.{place}.{name}"] for name in ("numbers", "logits", "test"))

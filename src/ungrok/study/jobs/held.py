@@ -91,7 +91,7 @@ def drawn_sets(pool: Data, size: int, asked: list[Forget]) -> Drawn:
     left, targets = torch.arange(size), pool.train.targets.cpu()
     sets, barred = list[Tensor](), list[Tensor]()
     for block in asked:
-        corrupted = (left[:, None] == pool.mislabeled).any(dim=1).nonzero()[:, 0]
+        corrupted = torch.isin(left, pool.mislabeled).nonzero()[:, 0]
         data = replace(pool, train=pool.train.of(left), mislabeled=corrupted)
         try:
             chosen = block.rule.split(data, block.seed, block.before).forget
