@@ -12,7 +12,7 @@ FORGET = "forget=[{kind: random, size: 9}, {kind: class}]"
 
 
 def test_every_shadow_is_trained_once_and_scored_at_every_stage(tiny):
-    plan = make_plan(tiny("audit={shadows: 8}", FORGET))
+    plan = make_plan(tiny("audit={shadows: 8, place: dose}", FORGET))
     assert len({own.training for own in plan.shadows}) == 8
     scored = [own for own in plan.shadows if own.method is None]
     assert Counter(own.stage for own in scored) == {"pre_grok": 8, "grokked": 8}
@@ -27,7 +27,7 @@ def test_every_shadow_is_trained_once_and_scored_at_every_stage(tiny):
 
 
 def test_shadows_that_hold_a_set_unlearn_it_by_every_method(tiny):
-    plan = make_plan(tiny("audit={shadows: 8, stages: [grokked], unlearn: [scrub, fisher]}", FORGET))
+    plan = make_plan(tiny("audit={shadows: 8, place: dose, stages: [grokked], unlearn: [scrub, fisher]}", FORGET))
     after = [own for own in plan.shadows if own.method]
     assert Counter((own.forget, own.method) for own in after) == {
         (forget, method): 4 for forget in ("class", "random-9") for method in ("scrub", "fisher")
@@ -43,14 +43,14 @@ def test_shadows_that_hold_a_set_unlearn_it_by_every_method(tiny):
 
 
 def test_a_method_that_goes_back_reads_the_training(tiny):
-    plan = make_plan(tiny("audit={shadows: 8, stages: [grokked]}", "unlearn=[{kind: rewind_to_delete}]"))
+    plan = make_plan(tiny("audit={shadows: 8, place: dose, stages: [grokked]}", "unlearn=[{kind: rewind_to_delete}]"))
     for own in [own for own in plan.shadows if own.method]:
         assert plan.jobs[own.logits].inputs == {"stage": own.model, "trajectory": own.training}
 
 
 def test_what_shadows_say_of_examples_is_read_at_the_last_stage_by_every_seed(tiny):
     ranked = "forget=[{kind: memorization, third: low, size: 9}, {kind: class}]"
-    plan = make_plan(tiny("audit={shadows: 8}", ranked))
+    plan = make_plan(tiny("audit={shadows: 8, place: dose}", ranked))
     splits = [job for job in plan.jobs.values() if isinstance(job, ShadowSplit)]
     assert [job.spec.forget.seed for job in splits] == [Seeds(0).forget, Seeds(1).forget]
     logits = {str(own.shadow): own.logits for own in plan.shadows if (own.stage, own.method) == ("grokked", None)}
@@ -67,7 +67,8 @@ def test_what_shadows_say_of_examples_is_read_at_the_last_stage_by_every_seed(ti
 
 def test_a_study_keeps_its_jobs_and_more_shadows_or_methods_add_some(tiny):
     plain, audited, more = (
-        make_plan(tiny(*given)) for given in ([], ["audit={shadows: 8, unlearn: [scrub]}"], ["audit={shadows: 16}"])
+        make_plan(tiny(*given))
+        for given in ([], ["audit={shadows: 8, place: dose, unlearn: [scrub]}"], ["audit={shadows: 16, place: dose}"])
     )
     assert set(plain.jobs) < set(audited.jobs) < set(more.jobs)
     assert not plain.shadows

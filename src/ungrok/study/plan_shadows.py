@@ -12,7 +12,7 @@ from ungrok.study import jobs
 from ungrok.study.draws import seen_by
 from ungrok.study.jobs.blocks import Forget
 from ungrok.study.jobs.held import Held
-from ungrok.study.jobs.shadow import ShadowSpec, ShadowUnlearnedSpec
+from ungrok.study.jobs.shadow import NEVER, ShadowSpec, ShadowUnlearnedSpec
 from ungrok.study.jobs.shadow_split import ShadowSplitSpec
 from ungrok.study.plan_stages import add_reached
 from ungrok.study.recipe_audit import audited_rules, audited_stages
@@ -96,8 +96,9 @@ def add_shadows(plan: Plan) -> None:
             where = ShadowJobs(shadow, stage, None, None, training, model, "")
             logits = plan.add(jobs.Shadow(ShadowSpec(), {"stage": model}, f"logits of {label}"))
             plan.shadows.append(replace(where, logits=logits))
-            for method in methods:
-                _add_unlearned(plan, where, held, method)
+    for where in [own for own in plan.shadows if own.method is None]:
+        for method in methods:
+            _add_unlearned(plan, where, method)
 
 
 def add_shadow_split(plan: Plan, request: Request) -> str:
@@ -109,11 +110,11 @@ def add_shadow_split(plan: Plan, request: Request) -> str:
     return plan.add(jobs.ShadowSplit(spec, inputs, f"split {request.rule.label}, seed {request.seed}"))
 
 
-def _add_unlearned(plan: Plan, where: ShadowJobs, held: Held, method: Unlearner) -> None:
-    recipe, seeds = plan.recipe, shadow_seeds(plan.recipe)
+def _add_unlearned(plan: Plan, where: ShadowJobs, method: Unlearner) -> None:
+    recipe, seeds, held = plan.recipe, shadow_seeds(plan.recipe), held_of(plan.recipe, where.shadow)
     inputs = {"stage": where.model} | ({"trajectory": where.training} if "rewound" in method.needs else {})
     rules = zip(audited_rules(recipe), held.forget, holds(where.shadow, len(held.forget), held.seed), strict=True)
-    for rule, block, inside in rules:
+    for place, (rule, block, inside) in enumerate(rules):
         if inside:
             spec = ShadowUnlearnedSpec(
                 unlearn=method,
@@ -125,5 +126,15 @@ def _add_unlearned(plan: Plan, where: ShadowJobs, held: Held, method: Unlearner)
                 strength=recipe.claims.strength,
             )
             label = f"{method.label} from {where.stage}, {rule.label}, shadow {where.shadow}"
-            logits = plan.add(jobs.ShadowUnlearned(spec, inputs, label))
+            logits = plan.add(jobs.ShadowUnlearned(spec, inputs | _never(plan, where.stage, place), label))
             plan.shadows.append(replace(where, forget=rule.label, method=method.label, logits=logits))
+
+
+def _never(plan: Plan, stage: str, place: int) -> dict[str, str]:
+    """Return the inputs by which a path knows where to stop: the logits of all shadows that never saw a set; empty for the matched dose."""
+    recipe = plan.recipe
+    if recipe.audit is None or recipe.audit.place == "dose":
+        return {}
+    sets, seed = len(audited_rules(recipe)), shadow_seeds(recipe).shadows
+    here = [own for own in plan.shadows if own.stage == stage and own.method is None]
+    return {f"{NEVER}{own.shadow}": own.logits for own in here if not holds(own.shadow, sets, seed)[place]}

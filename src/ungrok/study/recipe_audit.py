@@ -30,6 +30,10 @@ class ShadowAudit(Schema):
     )
     unlearn: list[str] | None = Field(None, min_length=1, description="labels of methods; all when null")
     forget: list[str] | None = Field(None, min_length=1, description="labels of forget splits; all when null")
+    place: Literal["oracle", "dose"] = Field(
+        "oracle",
+        description="where unlearning stops: at the first update with UA at or below that of the shadows that never saw the set, or at the matched dose",
+    )
     measures: list[Measure] = Field(["ulira", "klom", "neurips"], min_length=1)
     memorization: bool = Field(False, description="whether the memorization of every example of the pool is told")
     entanglement: bool = Field(False, description="whether the entanglement of every forget set is told")

@@ -24,7 +24,7 @@ AUDIT = (
     "stages=[final]",
     "claims.compare=[]",
     "unlearn=[{kind: gradient_ascent, lr: 0.05, updates: 4}]",
-    "audit={shadows: 8}",
+    "audit={shadows: 8, place: dose}",
 )
 
 
@@ -116,3 +116,45 @@ def test_where_there_is_no_stage_there_are_no_logits(made, tmp_path):
         result = store.open(own.logits, kind).result
         assert result.step is None
         assert result.reason
+
+
+def test_unlearning_stops_where_no_more_is_known_than_by_models_that_never_saw_the_set(tmp_path):
+    """At the first update with UA at or below the mean of the other shadows, or at the end; the path is the method's own."""
+    more = "unlearn=[{kind: gradient_ascent, lr: 0.01, updates: 6}, {kind: finetune, lr: 1.0e-6, updates: 2}]"
+    plan, store = make_plan(load(str(TINY), (*AUDIT[:-2], more, "audit={shadows: 8}"))), Store(tmp_path)
+    unlearned = [own for own in plan.shadows if own.method]
+    engine.run(plan.needed_for(*(own.logits for own in unlearned)), store, workers=0)
+    never = [own for own in plan.shadows if own.method is None and not holds(own.shadow, 1, Seeds(0).shadows)[0]]
+    *_, pool, _, forget = direct(plan, unlearned[0].shadow)
+    known = [
+        (
+            store.open(own.logits, Shadow).tensors("logits.safetensors")["pool"][forget].argmax(1)
+            == pool.train.targets[forget]
+        )
+        .double()
+        .mean()
+        .item()
+        for own in never
+    ]
+    level, stopped = sum(known) / len(known), set()
+    for own in unlearned:
+        run, pool, chosen, forget = direct(plan, own.shadow)
+        inside = torch.isin(torch.from_numpy(chosen), forget)
+        method = next(one for one in plan.recipe.unlearn if one.label == own.method)
+        seed = Seeds(0).shadow_unlearning_of(own.shadow)
+        ours, theirs = (
+            TensorBatches(
+                run.data.train.of(part.nonzero()[:, 0]), getattr(plan.recipe.batches, role), path_batches(seed, role)
+            )
+            for role, part in (("forget", inside), ("retain", ~inside))
+        )
+        for step in method.path(run.model, ours, theirs, run.objective, seed=seed):
+            if (
+                run.objective.score(step.model, TensorBatches(run.data.train.of(inside.nonzero()[:, 0]))).accuracy
+                <= level
+            ):
+                break
+        kept = store.open(own.logits, ShadowUnlearned).result
+        assert (kept.dose, kept.level) == (step.dose, pytest.approx(level))
+        stopped.add((own.method, kept.dose < method.updates))
+    assert ("gradient_ascent", True) in stopped

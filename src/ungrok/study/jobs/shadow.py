@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,15 @@ from ungrok.core.files import save_packed
 from ungrok.core.scores import ClassScores
 from ungrok.core.weights import whole
 from ungrok.data.base import Split
+from ungrok.data.forget import ForgetSplit
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, Spec, register
 from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
-from ungrok.study.jobs.paths import Sources, depart, matched_dose, walk_to
+from ungrok.study.jobs.paths import Departure, Sources, depart, matched_dose, walk_to
 from ungrok.study.jobs.snapshot import SnapshotSpec
 from ungrok.study.jobs.trained import TrainSpec, build_run
 from ungrok.study.problem_data import load_data
-from ungrok.study.store import Work
+from ungrok.study.store import Tick, Work
 from ungrok.train import Run
 
 LOGITS = "logits.safetensors"
@@ -41,14 +42,25 @@ class ShadowResult(Result):
     reason: str
 
 
+NEVER = "never-"
+"""How the roles of inputs begin that are the logits of shadows that never saw the forget set, at the same stage."""
+
+
 class ShadowUnlearnedSpec(SnapshotSpec):
-    """The path of a shadow model that holds the forget set, and the matched dose on it; ``forget`` is one of the sets of its training."""
+    """The path of a shadow model that holds the forget set, one of the sets of its training, and where it stops.
+
+    That is the first update, or strength, with UA at or below the mean UA of the inputs :data:`NEVER`, or the end where there is none. Without
+    such inputs it is the matched dose.
+    """
 
 
 class ShadowUnlearnedResult(ShadowResult):
-    """The same, and the ``dose`` at which the model stands."""
+    """The same, the ``dose`` at which the model stands, and the ``level`` of UA at which it was to stop; None at the matched dose."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"level"})
 
     dose: int | float | None = None
+    level: float | None = None
 
 
 class ShadowLogits(Job[Any, Any]):
@@ -89,7 +101,7 @@ class Shadow(ShadowLogits):
 
 @register
 class ShadowUnlearned(ShadowLogits):
-    """Unlearn a forget set from a shadow model that holds it, up to the matched dose, and score it there."""
+    """Unlearn a forget set from a shadow model that holds it, up to a place on the path, and score it there."""
 
     kind = "shadow_unlearned"
     version = 1
@@ -109,15 +121,51 @@ class ShadowUnlearned(ShadowLogits):
         assert training.held is not None
         split = training.held.split(load_data(training.problem), spec.forget)
         departure = depart(training, weights_of(source), spec, replace(Sources.of(work, training), split=split))
-        dose = matched_dose(spec.unlearn, departure.path.budget, spec.dose, spec.strength)
-        model = walk_to(departure.path, dose, work.tick)
+        level = self._level(work, split)
+        if level is None:
+            dose = matched_dose(spec.unlearn, departure.path.budget, spec.dose, spec.strength)
+            model = walk_to(departure.path, dose, work.tick)
+        else:
+            dose, model = _walk_until(departure, level, work.tick)
         finite = keep_logits(model, departure.run, training, work.folder)
-        return ShadowUnlearnedResult(step=step if finite else None, reason="" if finite else NOT_FINITE, dose=dose)
+        return ShadowUnlearnedResult(
+            step=step if finite else None, reason="" if finite else NOT_FINITE, dose=dose, level=level
+        )
+
+    def _level(self, work: Work, split: ForgetSplit) -> float | None:
+        """Return the mean UA of the shadows that never saw the set; None where the place is the matched dose, or none has logits."""
+        never = [work.open(role, ShadowLogits) for role in work.inputs if role.startswith(NEVER)]
+        there = [one.tensors(LOGITS)[POOL] for one in never if one.result.step is not None]
+        if not there:
+            return None
+        training = work.open("stage", Checkpoint).result.training
+        assert training.held is not None
+        pool = load_data(training.problem)
+        forget = training.held.examples(pool)[split.forget]
+        right = [
+            (logits[forget].float().argmax(dim=1) == pool.train.targets[forget]).double().mean() for logits in there
+        ]
+        return float(torch.stack(right).mean())
 
     def bill(self, prices: Prices) -> Bill:
         """Return the cost of the updates to the matched dose, and of one evaluation."""
-        price, updates = prices.unlearning, self.spec.dose * self.spec.updates()
+        price, to_end = prices.unlearning, any(role.startswith(NEVER) for role in self.inputs)
+        updates = (1.0 if to_end else self.spec.dose) * self.spec.updates()
         return Bill(updates * price.update + price.evaluation, prices.logits)
+
+
+def _walk_until(departure: Departure, level: float, tick: Tick) -> tuple[float, nn.Module]:
+    """Return the dose and the live model of the first place on a path with UA at or below a level, or those of its end."""
+    run, path = departure.run, departure.path
+    forget = run.data.train.of(departure.split.forget)
+    dose, model = 0.0, run.model
+    for place in path:
+        dose, model = place.dose, place.model
+        tick(place.dose / path.budget)
+        scores = forget.score(model, run.objective, run.training.evaluation_batch, keep_logits=False)
+        if scores.diverged or (scores.accuracy is not None and scores.accuracy <= level):
+            break
+    return dose, model
 
 
 def keep_logits(model: nn.Module, run: Run, training: TrainSpec, folder: Path) -> bool:
