@@ -226,26 +226,20 @@ def _answer(recipe: Recipe, rows: Sequence[Mapping[str, Any]], stages: Mapping[s
         verdict = "mixed"
     else:
         verdict = next((word for word in counts if counts[word]), CANNOT_TELL)
-    told = [row for row in own if row["word"] != CANNOT_TELL]
-    opening = opened(right, name)
     first, second = (stages[stage_name(side.stage)] for side in (left, right))
-    total, reached = len(own), len(np.intersect1d(first.numbers, second.numbers))
-    parts = [
-        f"{said} in {counts[word]}"
-        for word, said in (
-            ("supported", "harder to tell from models that never saw the data"),
-            ("refuted", "easier to tell from them"),
-            ("inconclusive", "open"),
-            (CANNOT_TELL, "not to be said at this number of models"),
-        )
-        if counts[word]
-    ]
-    aucs = ""
+    earlier, later, reached = opened(left, name), opened(right, name), np.intersect1d(first.numbers, second.numbers)
+    others = {
+        "refuted": "easier in",
+        "inconclusive": "open in",
+        CANNOT_TELL: "not to be judged at this number of models in",
+    }
+    text = (
+        f"{later[0].upper()}{later[1:]} unlearned models are harder to tell from models that never saw the data than {earlier} in "
+        f"{counts['supported'] or 'none'} of {len(own)} settings (a method and a forget set)"
+    )
+    text += "".join(f", {said} {counts[word]}" for word, said in others.items() if counts[word])
+    told = [row for row in own if row["word"] != CANNOT_TELL]
     if told:
         before, after = (median(row[side] for row in told) for side in ("earlier", "later"))
-        aucs = f"; U-LiRA's AUC is {before:.2f} {opened(left, name)} and {after:.2f} {opening} in the median"
-    text = (
-        f"{opening[0].upper()}{opening[1:]}, compared with {opened(left, name)}, of {total} {'rows' if total > 1 else 'row'} "
-        f"(a method and a forget set) unlearned models are {', '.join(parts)}{aucs}; {reached} of {first.trained} shadow models reached both stages."
-    )
-    return {"verdict": verdict, "text": text}
+        text += f"; U-LiRA's AUC is {before:.2f} and {after:.2f} in the median"
+    return {"verdict": verdict, "text": f"{text}; {len(reached)} of {first.trained} shadow models reached both stages."}
