@@ -12,11 +12,14 @@ from torch import nn
 from ungrok.audits.base import StressTest
 from ungrok.audits.beside import configured, side_by_side
 from ungrok.audits.collected import collected
+from ungrok.audits.one_model import AgainstShadows, against
 from ungrok.audits.report import StressReport
+from ungrok.audits.shadows import Shadows, load_shadows
 from ungrok.core.entrance import check_lists, check_model, check_objective, check_seed, made_by, recognized
 from ungrok.core.errors import RecipeError
 from ungrok.core.modules import bare
 from ungrok.core.objective import Batches, Objective
+from ungrok.core.scores import ClassScores
 from ungrok.core.seeds import seeded
 from ungrok.core.sets import check_apart, check_batches
 from ungrok.evaluate.audit import Audit
@@ -91,30 +94,30 @@ def audit(
     objective: Objective | None = None,
     tokenizer: Any = None,
     attacks: Iterable[str | StressTest] | None = (),
+    shadows: Shadows | str | Path | None = None,
     seed: int = 0,
 ) -> Audit:
     """Measure what an unlearned model still knows, what it has lost, and how far it is from retraining.
 
-    Every set is read once, and every model runs once over every batch of it, in eval mode; its mode is restored. A loader
-    may shuffle or augment: all models see the same batches.
-
-    Language models take dicts with ``input_ids``, ``attention_mask`` and ``labels``, padded on either side, as a collator of
-    transformers makes them, and ``objective=CausalLM(tokenizer.eos_token_id)``; left out, the token that ends an answer counts like any
-    other. UA, RA and TA are then shares of answer tokens that are the model's first choice after the true ones before them.
+    Every set is read once, and every model runs once over every batch of it, in eval mode; its mode is restored. A loader may shuffle or augment: all models
+    see the same batches. Language models take dicts with ``input_ids``, ``attention_mask`` and ``labels``, padded on either side, as a collator of transformers
+    makes them, and ``objective=CausalLM(tokenizer.eos_token_id)``; left out, the token that ends an answer counts like any other. UA, RA and TA are then
+    shares of answer tokens that are the model's first choice after the true ones before them.
 
     Args:
         original: The model before unlearning.
         unlearned: The model after it.
         forget: Batches that were to be forgotten.
         retain: Batches that were to be kept.
-        test: Batches that no model has seen. The attacks on a language model use them as examples that were never learned, so
-            they must be texts of the same kind as those to forget: other people's records, not world facts.
+        test: Batches that no model has seen. Attacks on a language model need texts of the same kind as those to forget, not world facts.
         oracle: A model retrained without ``forget``.
         factory: Returns a freshly initialized model; gives the ZRF score.
         objective: How a batch becomes logits and losses. By default ``CausalLM`` for a causal language model of transformers
             or batches with a label for every token, cross-entropy classification for all else.
         tokenizer: That of language models, one of transformers; gives the zlib attack.
         attacks: Attempts to bring back what was forgotten, as :func:`attack` takes them, every set being kept in memory; none by default.
+        shadows: Folder of a study with an ``audit``, or what :func:`ungrok.audits.shadows.load_shadows` returns; ``forget`` must be a set that
+            it asked about, in the order of its pool. What one model can say, and cannot: :func:`ungrok.audits.one_model.one_model`.
         seed: Seed of the attackers' draws, of the factory, and of loaders that shuffle.
 
     Returns:
@@ -138,7 +141,7 @@ def audit(
         examination = _examined(objective, models, batches, factory, tokenizer)
         sets = collected(objective, models[UNLEARNED], batches) if tests else {}
     stress = side_by_side(tests, models, objective, sets, seed) if tests else None
-    return replace(_audit_of(examination, weights, seed), stress=stress)
+    return replace(_audit_of(examination, weights, seed), stress=stress, shadows=_beside(shadows, examination))
 
 
 def sweep(
@@ -226,6 +229,26 @@ def _examined(
         examination.read(role, part)
     examination.contents.check()
     return examination
+
+
+def _beside(shadows: Shadows | str | Path | None, examination: Examination) -> AgainstShadows | None:
+    """Return the unlearned model beside shadow models; None without them.
+
+    Raises:
+        RecipeError: If they are of other models or another forget set.
+
+    """
+    if shadows is None:
+        return None
+    given = shadows if isinstance(shadows, Shadows) else load_shadows(shadows)
+    scores = examination.scores[UNLEARNED]["forget"]
+    if not isinstance(scores, ClassScores) or scores.logits is None:
+        raise RecipeError("shadows: are models of classes; leave shadows out")
+    if scores.logits.shape[-1] != given.logits.shape[-1]:
+        raise RecipeError(
+            f"shadows: tell {given.logits.shape[-1]} classes apart, and unlearned {scores.logits.shape[-1]}"
+        )
+    return against(given, scores.logits.numpy(), scores.targets.numpy())
 
 
 def _apart(batches: dict[str, Batches]) -> dict[str, Batches]:

@@ -32,7 +32,7 @@ def test_every_summary_is_a_sentence_that_fits(ungrok):
     code, out, _ = ungrok("--help")
     summaries = [line for line in out.partition("Commands:\n")[2].splitlines() if line.strip()]
     assert code == 0
-    assert len(summaries) == len(app.registered_commands) + len(app.registered_groups) == 21
+    assert len(summaries) == len(app.registered_commands) + len(app.registered_groups) == 22
     assert all(line.endswith(".") and not line.endswith("...") for line in summaries), summaries
 
 

@@ -50,14 +50,29 @@ EXPOSED = (
     "stages=[final]",
     "claims.compare=[]",
 )
+SHADOWS = (
+    "seeds=[0]",
+    "noise_seeds=0",
+    "trajectory.steps=20",
+    "forget=[{kind: class}, {kind: memorization, size: 9}]",
+    "unlearn=[{kind: gradient_ascent, updates: 2, name: uphill}]",
+    "stages=[final]",
+    "claims.compare=[]",
+    "audit={shadows: 8}",
+)
 FROM_TEXT = ("split", "train with split", "oracle with split", "unlearn with split")
 
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory):
-    """Return the jobs of three small studies, and the store that holds them all."""
+    """Return the jobs of four small studies, and the store that holds them all."""
     store, jobs = Store(tmp_path_factory.mktemp("store")), []
-    for name, overrides in (("tiny.yaml", IMAGES), ("tiny-text.yaml", TEXT), ("tiny.yaml", EXPOSED)):
+    for name, overrides in (
+        ("tiny.yaml", IMAGES),
+        ("tiny-text.yaml", TEXT),
+        ("tiny.yaml", EXPOSED),
+        ("tiny.yaml", SHADOWS),
+    ):
         plan = make_plan(load(str(STUDY / name), overrides))
         engine.run(list(plan.jobs.values()), store, workers=0)
         jobs += plan.jobs.values()
@@ -112,6 +127,8 @@ def test_a_kind_has_a_name_a_version_and_a_cost(job):
 
 
 def test_labels_of_methods_and_measures_are_in_no_spec(studies):
-    specs = [job.spec.spec() for job in studies[0] if job.kind in ("unlearn", "snapshot", "analyze")]
+    specs = [
+        job.spec.spec() for job in studies[0] if job.kind in ("unlearn", "snapshot", "analyze", "shadow_unlearned")
+    ]
     assert specs
     assert not any("uphill" in json.dumps(spec) or "angles" in json.dumps(spec) for spec in specs)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.data.arithmetic import Modular
 
 SMALL = [Modular(modulus=7), Modular(modulus=11, operation="multiplication", train_fraction=0.3)]
@@ -60,3 +60,12 @@ def test_modular_targets(operation, result):
 def test_impossible_problems_are_recipe_errors(problem, message):
     with pytest.raises(RecipeError, match=message):
         problem.load()
+
+
+def test_the_pool_is_twice_as_large_and_begins_with_the_problems_own_pairs():
+    problem = Modular(modulus=11, train_fraction=0.3)
+    pool, own = problem.pool()
+    assert (pool.train_fraction, own) == (0.6, len(problem.load().train))
+    assert torch.equal(pool.load().train.inputs[:own], problem.load().train.inputs)
+    with pytest.raises(NotApplicable, match=r"problem.train_fraction: 1.0 is not allowed"):
+        Modular(train_fraction=0.5).pool()

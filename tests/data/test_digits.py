@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.data.base import PROBLEMS
 from ungrok.data.digits import Digits
 
@@ -66,3 +66,12 @@ def test_settings_out_of_range():
     with pytest.raises(ValidationError, match="label_noise"):
         Digits(label_noise=1.0)
     assert {"digits", "modular", "vision"} <= set(PROBLEMS.names())
+
+
+def test_the_pool_is_twice_as_large_and_begins_with_the_problems_own_examples():
+    problem = Digits(train_size=100, validation_size=50, data_seed=3)
+    pool, own = problem.pool()
+    assert (pool, own) == (Digits(train_size=200, validation_size=50, data_seed=3), 100)
+    assert torch.equal(pool.load().train.inputs[:100], problem.load().train.inputs)
+    with pytest.raises(NotApplicable, match=r"problem.train_size: 1702 is not allowed"):
+        Digits(train_size=851, validation_size=50).pool()

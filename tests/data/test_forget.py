@@ -140,10 +140,12 @@ def test_all_rules_are_registered():
     assert FORGET_RULES.names() == [
         "class",
         "classes",
+        "entanglement",
         "exposed",
         "given",
         "last",
         "local_grokking",
+        "memorization",
         "mislabeled",
         "random",
     ]

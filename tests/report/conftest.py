@@ -15,6 +15,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
+from ungrok.audits.planted import MAY_SPEAK
+from ungrok.audits.shadows import Shadows, Unlearned
+from ungrok.audits.table import table as audit_table
 from ungrok.evaluate.targets import target_column
 from ungrok.report.evidence import Evidence
 from ungrok.report.evidence_numbers import FiledMeasure
@@ -26,6 +29,8 @@ from ungrok.report.view import View
 from ungrok.study.claims import Doses, judge
 from ungrok.study.loading import load, validate
 from ungrok.study.plan import Plan, make_plan
+from ungrok.study.privacy import privacy
+from ungrok.study.recipe import Recipe
 from ungrok.study.results import KEYS, MECHANISM, Results
 from ungrok.study.results_stress import LASTING, STRESS
 from ungrok.study.verdict_file import FiledVerdict
@@ -613,3 +618,34 @@ def measured():
         return FiledMeasure.model_validate(row | changes)
 
     return make
+
+
+def _shadows(stage: str, apart: float, seed: int) -> Shadows:
+    """Return 16 shadow models, the first 8 of which held a forget set of 12 examples and unlearned it; their margins are then ``apart`` too large."""
+    numbers, held, targets = np.random.default_rng(seed), np.zeros((16, 20), dtype=bool), np.zeros(20, dtype=np.int64)
+    held[:8, :16], held[8:, 12:] = True, True
+    margins = numbers.normal(size=(16, 20)) + 3 * held
+    after = numbers.normal(size=(8, 20)) + apart
+    logits, unlearned = (np.stack([m, np.zeros_like(m)], axis=-1).astype(np.float16) for m in (margins, after))
+    own = Unlearned(np.arange(8), unlearned, unlearned[:, :4])
+    made = {"class": np.arange(12)}, {"class": {"neggrad_plus": own}}
+    return Shadows(stage, 16, np.arange(16), held, logits, logits[:, :4], targets, targets[:4], *made)
+
+
+@pytest.fixture(scope="session")
+def audited() -> tuple[Recipe, dict[str, Any]]:
+    """Return a recipe with an audit, and what its ``audit.json`` holds: unlearned models that stand out before grokking and not after it."""
+    recipe = load(
+        str(Path(__file__).parents[1] / "study" / "tiny.yaml"),
+        [
+            "stages=[memorized, final]",
+            "unlearn=[{kind: neggrad_plus}]",
+            "claims.compare=[[memorized, final]]",
+            "audit={shadows: 16, measures: [ulira], memorization: true, entanglement: true}",
+        ],
+    )
+    every = [_shadows("memorized", 3.0, 0), _shadows("final", 0.0, 1)]
+    content = audit_table(every, ["ulira"], memorization=True, entanglement=True)
+    return recipe, content | {
+        "privacy": privacy(recipe, every, [row | {"words": MAY_SPEAK} for row in content["planted"]])
+    }

@@ -60,7 +60,8 @@ def test_the_signal_of_the_transition_is_named(study):
 
 def test_whether_forgetting_lasts_is_answered_with_its_numbers(attacked_study, study):
     """Before grokking the third place lasts, 35 points of bystander accuracy and 20 of RA below; the first comes back to 0.9."""
-    lasting, attacked = first_screen(attacked_study()).durable
+    ((question, (lasting, attacked)),) = first_screen(attacked_study()).asked
+    assert question == "Does forgetting last?"
     assert lasting.startswith("Before grokking it lasts for the one method after 100 updates (median)")
     assert "35 percentage points of bystander accuracy" in lasting
     assert "After grokking it does not last for the one method" in lasting
@@ -70,7 +71,7 @@ def test_whether_forgetting_lasts_is_answered_with_its_numbers(attacked_study, s
         "(two oracles differ by 0.05); after grokking the one method has hidden what it was to forget: the worst gap to the oracle is 0.80 "
         "on average (two oracles differ by 0.05)."
     )
-    assert first_screen(study()).durable == ()
+    assert first_screen(study()).asked == []
 
 
 def test_the_file_of_answers_holds_the_sentences_of_the_first_screen(attacked_study):
@@ -82,9 +83,10 @@ def test_the_file_of_answers_holds_the_sentences_of_the_first_screen(attacked_st
         attacked_study(forget=split, claims={"compare": sides, "targets": [0.1]}, stages=["final"]),
     ):
         screen, filed = first_screen(view), filed_answers(view.recipe, view.results, view.verdicts)
-        assert len(screen.durable) == 2
-        assert filed["durable"]["text"] == " ".join(screen.durable)
-        assert filed["durable"]["question"] == screen.asked
+        ((question, sentences),) = screen.asked
+        assert len(sentences) == 2
+        assert filed["durable"]["text"] == " ".join(sentences)
+        assert filed["durable"]["question"] == question
         assert [answer["text"] for answer in filed["claims"]] == [answer.sentence for answer in screen.answers] != []
         assert [answer["overturned_by"] for answer in filed["claims"]] == [
             answer.overturned_by for answer in screen.answers
@@ -99,11 +101,11 @@ def test_words_under_attack_are_counted(attacked_study):
     table = view.results.stress
     known = table[(table["method"] != "scrub") | (table["attack"] != "prune")]
     few = known[(known["method"] != "finetune") | (known["seed"] < 4)]
-    said = first_screen(replace(view, results=replace(view.results, stress=few))).durable[-1]
+    said = first_screen(replace(view, results=replace(view.results, stress=few))).asked[0][1][-1]
     assert said.startswith(
         "Under attack, before grokking 1 of 3 methods has hidden what it was to forget, 1 has forgotten and 1 is undecided: the worst gap to the oracle is 0.13"
     )
-    assert not any("Under attack" in said for said in first_screen(attacked_study(oracle=False)).durable)
+    assert not any("Under attack" in said for _, said in first_screen(attacked_study(oracle=False)).asked)
 
 
 def test_words_of_attacks_are_explained_where_there_are_any(attacked_study):

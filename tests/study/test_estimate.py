@@ -99,3 +99,14 @@ def test_a_disk_that_is_too_small_is_noticed(tiny, tmp_path, monkeypatch):
     check_disk(plan, jobs, store)
     free[0] = total[0] = 0
     check_disk(plan, jobs, store)
+
+
+def test_an_audit_costs_its_trainings_its_paths_and_an_evaluation_of_every_model(known, tiny):
+    plan = make_plan(tiny("audit={shadows: 8, stages: [grokked], unlearn: [scrub]}", "trajectory.replay=1"))
+    cost, steps, evaluated = estimate(plan), plan.recipe.trajectory.steps, len(plan.recipe.trajectory.evaluated())
+    assert (cost.audit.shadows, cost.audit.unlearned) == (8, 4)
+    training = 8 * (steps * steps + 1000 * evaluated)
+    replays = 8 * steps / 2 * steps
+    assert cost.audit.seconds == pytest.approx(training + replays + 12 * 1000 + 4 * 20 * steps)
+    assert cost.audit.kept == cost.audit.bytes == 12 * 2 * 10 * (240 + 1797 - 220)
+    assert estimate(make_plan(tiny())).audit is None

@@ -23,6 +23,8 @@ def test_only_trainings_on_a_gpu_that_differ_in_seeds_are_alike(tiny, monkeypatc
     assert alike(jobs) == []
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     jobs = list(make_plan(tiny("device=cuda", "forget=[{kind: class}, {kind: random, size: 9}]")).jobs.values())
+    shadows = list(make_plan(tiny("device=cuda", "seeds=[0]", "noise_seeds=0", "audit={shadows: 8}")).jobs.values())
+    assert [len(group) for group in alike(shadows)] == [8]
     labels = [sorted(job.label for job in group) for group in alike(jobs)]
     assert labels == [
         ["trajectory, base, seed 0", "trajectory, base, seed 1"],

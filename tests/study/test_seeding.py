@@ -8,7 +8,9 @@ from ungrok.core.seeds import derive
 from ungrok.study.seeding import Seeds, batch_order, fresh_weights, initial_weights, path_batches
 
 
-@pytest.mark.parametrize("name", ["base", "training", "noise", "forget", "unlearning", "probe", "analysis", "data"])
+@pytest.mark.parametrize(
+    "name", ["base", "training", "noise", "forget", "unlearning", "probe", "analysis", "data", "shadows"]
+)
 def test_each_draw_of_a_seed_has_its_own_name(name):
     assert getattr(Seeds(7), name) == derive(7, name)
 
@@ -33,3 +35,8 @@ def test_requests_and_phases_have_seeds_of_their_own_and_the_first_that_of_the_o
         derive(7, "forget", "request", 3),
     )
     assert [Seeds(7).unlearning_in(n) for n in (1, 2)] == [derive(7, "unlearning"), derive(7, "unlearning", "phase", 2)]
+
+
+def test_every_shadow_has_seeds_of_its_own():
+    assert Seeds(7).shadow_of(3) == derive(derive(7, "shadows"), "training", 3)
+    assert Seeds(7).shadow_unlearning_of(3) == derive(derive(7, "shadows"), "unlearning", 3)

@@ -6,9 +6,11 @@ from ungrok.audits.entanglement import entanglement
 from ungrok.audits.klom import klom
 from ungrok.audits.memorization import influence, memorization
 from ungrok.audits.neurips import neurips_score
+from ungrok.audits.one_model import one_model
 from ungrok.audits.planted import planted
 from ungrok.audits.rmia import rmia
 from ungrok.audits.scoring import Score, Scorer
+from ungrok.audits.shadows import load_shadows
 from ungrok.audits.sharded import shards_hit, share_retrained
 from ungrok.audits.signals import correctness, margins, probabilities
 from ungrok.audits.ulira import ulira
@@ -28,10 +30,12 @@ __all__ = [
     "entanglement",
     "influence",
     "klom",
+    "load_shadows",
     "margins",
     "memorization",
     "neurips_score",
     "noisy_fine_tuning",
+    "one_model",
     "output_perturbation",
     "output_perturbation_sigma",
     "planted",

@@ -98,6 +98,11 @@ def ulira(
     return ULiRA(values=single_aucs(table[0], table[1]), scores=(table[0], table[1]), **common)
 
 
+def pooled_auc(unlearned: Floats, never: Floats) -> float:
+    """Return the AUC alone, by Gaussian densities, of margins of shape (models, examples) that :func:`ulira` would take."""
+    return auc_of(*_gaussian(unlearned, never))
+
+
 def _summaries(table: Table) -> dict[str, float]:
     members, others = table
     right = (

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ungrok.cli import advise, compare, delete, evidence, listing, share, single, store, study, sweep
+from ungrok.cli import advise, audit, compare, delete, evidence, listing, share, single, store, study, sweep
 from ungrok.cli.output import say
 from ungrok.core.errors import StoreError, UngrokError, UngrokWarning, WorkersLost, clipped, first_line
 
@@ -62,6 +62,7 @@ for command in (study.study, study.stress, study.check, study.show, study.report
     app.command()(command)
 for command in (single.train, single.unlearn, single.evaluate, single.analyze):
     app.command()(command)
+app.command()(audit.audit)
 app.command()(sweep.sweep)
 app.command()(sweep.convert)
 app.command()(delete.delete)

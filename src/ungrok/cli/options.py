@@ -154,6 +154,12 @@ OfTheSplit = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def check_scheduler(given: str | None) -> None:
+    """Raise RecipeError where the option ``--scheduler`` names nothing."""
+    if given is not None and not given.strip():
+        raise RecipeError("--scheduler: is empty; name an address, as tcp://host:8786, or a scheduler file")
+
+
 def load_recipe(name: str, overrides: Sequence[str] | None) -> Recipe:
     """Return the recipe of a name or path with its overrides.
 

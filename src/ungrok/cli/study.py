@@ -18,14 +18,14 @@ from ungrok.cli.options import (
     StoreDir,
     Track,
     Workers,
+    check_scheduler,
     load_recipe,
     study_folder,
 )
 from ungrok.cli.output import say, tracked
-from ungrok.core.errors import RecipeError
 
 if TYPE_CHECKING:
-    from ungrok.study.estimate import StudyCost
+    from ungrok.study.estimate import AuditCost, StudyCost
     from ungrok.study.folder import StudyFolder
     from ungrok.study.plan import Plan
     from ungrok.study.recipe import Recipe
@@ -81,8 +81,7 @@ def _run(
     dashboard: bool = False,
 ) -> None:
     """Run the study of a recipe, and print where its report is."""
-    if scheduler is not None and not scheduler.strip():
-        raise RecipeError("--scheduler: is empty; name an address, as tcp://host:8786, or a scheduler file")
+    check_scheduler(scheduler)
     from ungrok.study.run import run_study
 
     made = run_study(content, out, store, workers=workers, scheduler=scheduler, dashboard=dashboard, say=say)
@@ -144,6 +143,8 @@ def check(recipe: RecipeName, overrides: Overrides = None, store: StoreDir = Non
     )
     for text in _times(plan, cost, rounds), *([_times(most, most_cost, " at most")] if rounds else []):
         typer.echo(text)
+    if cost.audit:
+        typer.echo(_audit_line(cost.audit))
     where = folders(content, None, store)[1]
     regrow(plan, where)
     _say_power(content)
@@ -164,14 +165,26 @@ def _times(plan: Plan, cost: StudyCost, what: str) -> str:
     )
 
 
+def _audit_line(cost: AuditCost) -> str:
+    """Return the line that says what the audit takes, which is counted above already."""
+    from ungrok.study.engine import default_workers
+
+    workers = default_workers()
+    return (
+        f"audit: {cost.shadows} shadow models, {cost.unlearned} unlearned from them; about {duration(cost.seconds)} of one processor, "
+        f"{duration(cost.seconds / workers)} on {workers}; about {cost.bytes / 1e6:.0f} MB of disk, of which {cost.kept / 1e6:.0f} MB stay"
+    )
+
+
 def _say_power(recipe: Recipe) -> None:
     """Print how many rows the headline family has, and what it could find."""
     from ungrok.study.claims.headline import last_rows_of, resolved, rows_of
     from ungrok.study.looks import share
     from ungrok.study.power import found_first_and_last, smallest_p
+    from ungrok.study.recipe_audit import family_alpha
     from ungrok.study.units import units_of
 
-    headline, seeds, alpha = resolved(recipe), len(units_of(recipe)), recipe.claims.alpha * share(1)
+    headline, seeds, alpha = resolved(recipe), len(units_of(recipe)), family_alpha(recipe) * share(1)
     if headline is None:
         return
     rows, last = rows_of(recipe, headline), last_rows_of(recipe, headline)

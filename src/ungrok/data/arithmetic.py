@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,8 @@ from pydantic import Field
 
 from ungrok.core.errors import RecipeError
 from ungrok.core.memory import check_fits
-from ungrok.data.base import PROBLEMS, Problem, Split, cut
+from ungrok.data.base import PROBLEMS, Problem, Split
+from ungrok.data.parts import cut
 
 
 @PROBLEMS.register
@@ -25,6 +26,10 @@ class Modular(Problem):
     modulus: int = Field(53, ge=3, description="p, a prime")
     operation: Literal["addition", "multiplication"] = "addition"
     train_fraction: float = Field(0.5, gt=0, lt=1, description="share of the p² pairs that is trained on")
+
+    def pool(self) -> tuple[Self, int]:
+        """Return the problem with ``train_fraction`` doubled, and the number of pairs that are trained on."""
+        return self._with(train_fraction=2 * self.train_fraction), round(self.train_fraction * self.modulus**2)
 
     def splits(self) -> tuple[Split, Split, Split, int]:
         """Return the three splits and p."""

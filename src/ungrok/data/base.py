@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_args
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Batches, Classification, Family, Loss, Objective
 from ungrok.core.registry import Registry
-from ungrok.core.schema import Schema
+from ungrok.core.schema import Schema, explain
 from ungrok.core.scores import Scores
 from ungrok.core.seeds import generator
 from ungrok.data.augment import Augment
@@ -190,6 +190,7 @@ class Data:
         mislabeled: int64 indices into ``train`` of the examples whose label was corrupted.
         augment: What is done to training batches; never to any other.
         exposed: Which training examples are shown early and which late, where a training staggers them.
+        ranked: Numbers that shadow models give every training example, float64 of shape (n,), by kind of forget rule.
 
     """
 
@@ -210,6 +211,7 @@ class Data:
     mislabeled: Tensor
     augment: Augment | None = None
     exposed: Exposed | None = None
+    ranked: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def outputs(self) -> int:
@@ -341,6 +343,29 @@ class Problem(Schema):
         """Return what a reader of the report must know of the data."""
         return []
 
+    def pool(self) -> tuple[Self, int]:
+        """Return the problem with twice as many training examples, of which its own come first, and the number of its own.
+
+        Shadow models are trained on random halves of these.
+
+        Raises:
+            NotApplicable: If the data cannot be drawn so.
+
+        """
+        raise NotApplicable(f"problem {self.kind!r} has no further training examples to draw from")
+
+    def _with(self, **changes: float) -> Self:
+        """Return the problem with other settings.
+
+        Raises:
+            NotApplicable: If they are not allowed.
+
+        """
+        try:
+            return self.model_validate(self.to_dict() | changes)
+        except ValidationError as error:
+            raise NotApplicable(f"problem.{explain(error, changes)}") from None
+
     def pinned(self) -> Self:
         """Return the problem with all that its data depend on filled in, such as hashes of files; job keys are made from this."""
         return self
@@ -366,28 +391,3 @@ class Problem(Schema):
 
 
 PROBLEMS: Registry[Problem] = Registry("problem", "ungrok.problems", ("ungrok.data", "PROBLEMS.register"), Problem)
-
-
-def cut(whole: Split, sizes: dict[str, int | None], seed: int) -> list[Split]:
-    """Shuffle a data set with ``seed`` and cut it into parts, in the order of ``sizes``.
-
-    Args:
-        whole: All examples.
-        sizes: Number of examples per part; the last may be None for all that is left.
-        seed: Seed of the shuffle.
-
-    Raises:
-        RecipeError: If there are too few examples, or a part would be empty.
-
-    """
-    order = torch.randperm(len(whole), generator=generator(seed, "split"))
-    wanted = sum(size or 0 for size in sizes.values())
-    if wanted > len(whole) or 0 in sizes.values() or (None in sizes.values() and wanted == len(whole)):
-        parts = ", ".join(f"{name} {'the rest' if size is None else size}" for name, size in sizes.items())
-        raise RecipeError(f"problem: {parts} asked of {len(whole)} examples; every part must hold at least one")
-    bounds, start = [], 0
-    for size in sizes.values():
-        stop = len(whole) if size is None else start + size
-        bounds.append(whole.of(order[start:stop]))
-        start = stop
-    return bounds

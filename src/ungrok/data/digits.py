@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
 
-from ungrok.data.base import PROBLEMS, Problem, Split, cut
+from ungrok.data.base import PROBLEMS, Problem, Split
+from ungrok.data.parts import cut
 
 
 @PROBLEMS.register
@@ -21,6 +22,10 @@ class Digits(Problem):
     kind: Literal["digits"] = "digits"
     train_size: int = Field(400, ge=10, le=1700, description="training images")
     validation_size: int = Field(400, ge=10, le=1700, description="validation images")
+
+    def pool(self) -> tuple[Self, int]:
+        """Return the problem with ``train_size`` doubled, and ``train_size``."""
+        return self._with(train_size=2 * self.train_size), self.train_size
 
     def splits(self) -> tuple[Split, Split, Split, int]:
         """Return the three splits and 10."""

@@ -72,6 +72,9 @@ class ForgetRule(Schema):
     from_trajectory: ClassVar[bool] = False
     """Whether the rule depends on how training went, so that every seed has its own candidates."""
 
+    from_shadows: ClassVar[bool] = False
+    """Whether it depends on shadow models instead, whose trainings all seeds share."""
+
     of_classes: ClassVar[bool] = False
     """Whether the forget examples are chosen by their class."""
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ungrok.core.errors import RecipeError, nearest
+from ungrok.core.errors import NotApplicable, RecipeError, nearest
 from ungrok.core.schema import Schema
 from ungrok.core.seeds import generator
 from ungrok.data.augment import Augment
-from ungrok.data.base import Problem, Split, cut
+from ungrok.data.base import Problem, Split
 from ungrok.data.cache import Decoded, decoded
 from ungrok.data.decode import Decoding, left_out
+from ungrok.data.parts import cut
 from ungrok.data.pixels import Scale
 from ungrok.data.stored import Stored
 
@@ -116,6 +117,19 @@ class ImageProblem(Problem):
             if missing := sorted(set(range(len(source.table))) - set(kept.tolist())):
                 notes.append(f"{source.name}: {left_out(source.table, source.image, missing)}.")
         return notes
+
+    def pool(self) -> tuple[Self, int]:
+        """Return the problem with ``train_size`` doubled, and ``train_size``.
+
+        Raises:
+            NotApplicable: If that is null, so that all images are trained on already.
+
+        """
+        if self.train_size is None:
+            raise NotApplicable(
+                "problem.train_size is null, so that all images are trained on already; name half of them or fewer"
+            )
+        return self._with(train_size=2 * self.train_size), self.train_size
 
     def splits(self) -> tuple[Split, Split, Split, int]:
         """Return the three splits and the number of classes."""

@@ -36,6 +36,7 @@ class Audit:
         zrf: Zero-retrain-forgetting score on the forget set; None without a factory.
         reading: Which direction of the attack's AUC is better, in a sentence.
         stress: What attacks brought back, a :class:`ungrok.audits.report.StressReport`; None where none was asked for.
+        shadows: The unlearned model beside shadow models, a :class:`ungrok.audits.one_model.AgainstShadows`; None where none were given.
 
     """
 
@@ -51,6 +52,7 @@ class Audit:
     zrf: float | None
     reading: str = READING
     stress: Shown | None = None
+    shadows: Shown | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types, ready for JSON."""
@@ -58,8 +60,9 @@ class Audit:
             model: {name: outcome.to_dict() for name, outcome in outcomes.items()} if outcomes else None
             for model, outcomes in self.membership.items()
         }
-        stress = {"stress": self.stress.to_dict()} if self.stress else {}
-        return {**vars(self), "membership": attacks} | stress
+        beside = {"stress": self.stress, "shadows": self.shadows}
+        shown = {name: part.to_dict() for name, part in beside.items() if part}
+        return {**vars(self), "membership": attacks} | shown
 
     def __str__(self) -> str:
         more = list(next(iter(self.memorization.values()), {}))
@@ -75,7 +78,7 @@ class Audit:
         for name in dict.fromkeys(name for attacks in self.membership.values() for name in attacks or {}):
             outcomes = [attacks.get(name) if attacks else None for attacks in self.membership.values()]
             lines.append(f"{name:>18}{''.join(f'{_interval(outcome):>22}' for outcome in outcomes)}")
-        return "\n".join([*lines, self.reading, *([str(self.stress)] if self.stress else [])])
+        return "\n".join([*lines, self.reading, *(str(part) for part in (self.stress, self.shadows) if part)])
 
     def to_json(self) -> str:
         """Return :meth:`to_dict` as JSON."""

@@ -168,7 +168,7 @@ def contents(every: Sequence[Evidence], asked: Sequence[Question], shown: Sequen
     return {
         "name": f"evidence of {plural(len(every), 'recipe')}",
         "question": ASKED,
-        "screen": {"first": overview(asked), "answers": [said(one) for one in asked], "durable": [], "last": []},
+        "screen": {"first": overview(asked), "answers": [said(one) for one in asked], "asked": [], "last": []},
         "words": WORDS,
         "front": shown,
         "headline": list(summary(asked)),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ungrok.core.errors import spoken
 from ungrok.report.format import number
 from ungrok.report.view import View
 from ungrok.study.claims import QUESTION, Answer, At, answers, durable_of, first_things, place_name, resolved
 from ungrok.study.exposure_checks import check_sentences
+from ungrok.study.privacy import QUESTION as PRIVACY
+from ungrok.study.recipe_audit import family_alpha
 from ungrok.study.units import units_of
 
 STAGES = {
@@ -64,16 +67,14 @@ class Screen:
         first: What did not happen, which a reader must know before anything else.
         answers: One answer per claim that has rows in the headline family.
         last: How far the words can be trusted.
-        durable: Whether forgetting lasts, and what attacks say of it; empty where neither was asked.
-        asked: The question that these sentences answer.
+        asked: Further questions, whether forgetting lasts and whether it is more private, each with the sentences that answer it.
 
     """
 
     first: list[str]
     answers: list[Answer]
     last: list[str]
-    durable: Sequence[str] = ()
-    asked: str = QUESTION
+    asked: Sequence[tuple[str, Sequence[str]]] = ()
 
 
 def first_screen(view: View, looked: str = "") -> Screen:
@@ -86,7 +87,16 @@ def first_screen(view: View, looked: str = "") -> Screen:
     last = [looked, CALIBRATE] if any(verdict.headline for verdict in named) else []
     durable = durable_of(view.lasts, view.recipe, results.stress).sentences
     every = answers(named, view.recipe)
-    return Screen(first, every, [sentence for sentence in last if sentence], durable)
+    asked = [(QUESTION, durable), (PRIVACY, privacy_sentences(view.audit))]
+    return Screen(first, every, [sentence for sentence in last if sentence], [one for one in asked if one[1]])
+
+
+def privacy_sentences(audit: Mapping[str, Any]) -> list[str]:
+    """Return what an audit answers to whether a grokked model forgets more privately; nothing where it was not asked."""
+    if "privacy" not in audit:
+        return []
+    answer = audit["privacy"]["answer"]
+    return [f"{answer['verdict'].capitalize()}. {answer['text']}"]
 
 
 def looks(alpha: float, number_of_look: int, seeds_before: Sequence[Sequence[int]]) -> str:
@@ -158,7 +168,7 @@ def words(view: View) -> Iterator[tuple[str, str]]:
         "word",
         (
             f"supported or refuted where the interval leaves out no difference. The rows of the headline family are tested together by "
-            f"swapping the sides of whole {units.noun}, so that any false word among them has a chance of at most {claims.alpha:g}; words speak of "
+            f"swapping the sides of whole {units.noun}, so that any false word among them has a chance of at most {family_alpha(view.recipe):g}; words speak of "
             "sides, not of means. Refuted also where the effect is too small to matter. Rows outside the family are exploratory, and so is "
             f"everything with fewer than six {units.noun}: an effect and its interval, no word."
         ),

@@ -23,6 +23,7 @@ from ungrok.report.export import LATEX, write_tables
 from ungrok.report.families import ReportFamily, family_of
 from ungrok.report.figures import mechanism as mechanism_figures
 from ungrok.report.figures.advice import advice_of_study
+from ungrok.report.figures.audit import audit_pictures
 from ungrok.report.figures.drawing import STYLE, Picture, glyphs_named, light_fonts
 from ungrok.report.figures.front import front
 from ungrok.report.figures.lasting import lasting
@@ -33,6 +34,7 @@ from ungrok.report.sections import Shown, sections
 from ungrok.report.tables import verdicts
 from ungrok.report.tables.table import Table
 from ungrok.report.view import View
+from ungrok.study.audit import read_audit
 from ungrok.study.claims import Doses, Verdict
 from ungrok.study.plan import Plan
 from ungrok.study.results import Results
@@ -64,7 +66,7 @@ def write_report(
         StoreError: If the folder cannot be written.
 
     """
-    view, family = View(plan, results, judged, doses), family_of(plan.recipe)
+    view, family = View(plan, results, judged, doses, read_audit(out, plan.recipe)), family_of(plan.recipe)
     page = out / "report" / "index.html"
     with explained(out), mpl.rc_context(STYLE), glyphs_named():
         shutil.rmtree(page.parent / "figures", ignore_errors=True)
@@ -75,6 +77,7 @@ def write_report(
             *stress(attacks),
             *lasting(view),
             *advice_of_study(view, made.get("sizes")),
+            *audit_pictures(view.audit, view.names),
         ]
         every = distinct([*first, *family.pictures(view), *more])
         shown = [saved(picture, page.parent / "figures") for picture in every]

@@ -11,6 +11,7 @@ from ungrok.report.families import ReportFamily
 from ungrok.report.mechanism import Mechanism
 from ungrok.report.tables import costs, oracle, transitions, updates, verdicts
 from ungrok.report.tables import mechanism as mechanism_tables
+from ungrok.report.tables.audit import Audit, audit_tables
 from ungrok.report.tables.components import components
 from ungrok.report.tables.controls import controls
 from ungrok.report.tables.exposure import exposure
@@ -23,6 +24,7 @@ from ungrok.report.tables.table import Table
 from ungrok.report.tables.warnings import warnings
 from ungrok.report.view import View
 from ungrok.study.loading import to_yaml
+from ungrok.study.names import Names
 
 Shown = dict[str, str]
 """A figure as the page holds it: its ``name``, ``title``, ``how``, the ``section`` that it stands in, and ``image``, a data URI."""
@@ -77,6 +79,7 @@ def sections(
         Section("figures", "Figures", figures=_of("figures", figures)),
         *_optional("lasting", "Forgetting that lasts", lasting_table(view), _of("lasting", figures)),
         *_optional("stress", "Attacks after unlearning", stress_tables(attacks), _of("stress", figures)),
+        *audit_section(view.audit, view.names, _of("audit", figures)),
         *_optional("sequences", "Requests in sequence", sequences(view), _of("sequences", figures)),
         *_optional("schemes", "Schemes that certify or prepare", schemes(view)),
         *_optional("language", "Language", family.own_tables(view)),
@@ -114,6 +117,11 @@ def _optional(key: str, title: str, tables: Iterator[Table], figures: Sequence[S
     there = _plain(tables)
     if there or figures:
         yield Section(key, title, there, figures)
+
+
+def audit_section(audit: Audit, names: Names, figures: Sequence[Shown] = ()) -> Iterator[Section]:
+    """Yield what audits of many models say, where there are any."""
+    yield from _optional("audit", "Audits of many models", audit_tables(audit, names), figures)
 
 
 def _of_verdicts(view: View, later: str) -> Iterator[Section]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -87,6 +89,7 @@ class View:
         results: Its tables.
         verdicts: Its verdicts.
         doses: Per method label, where paths end and where doses are matched.
+        audit: What its ``audit.json`` holds; empty without an audit.
 
     """
 
@@ -94,6 +97,7 @@ class View:
     results: Results
     verdicts: list[Verdict]
     doses: dict[str, Doses]
+    audit: Mapping[str, Any] = field(default_factory=dict)
     _reached: dict[tuple[Place, float | str], Reach] = field(default_factory=dict, repr=False)
 
     @classmethod

@@ -60,6 +60,10 @@ class Prices(Protocol):
     def examples(self) -> int:
         """Number of examples that are scored at each place of a path."""
 
+    @property
+    def logits(self) -> int:
+        """Bytes that the logits of one shadow model take on all its pool and the test examples, before they are packed."""
+
     def of(self, spec: TrainSpec) -> Price:
         """Return the price of a training."""
 

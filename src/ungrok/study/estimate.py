@@ -16,7 +16,7 @@ from ungrok.core.schema import canonical
 from ungrok.core.weights import kept
 from ungrok.study.bill import Price, timed
 from ungrok.study.job import AnyJob
-from ungrok.study.jobs import Train
+from ungrok.study.jobs import ShadowLogits, ShadowUnlearned, Train
 from ungrok.study.jobs.trained import TrainSpec, build_run, fresh_model
 from ungrok.study.plan import Plan
 from ungrok.study.store import Store
@@ -33,6 +33,26 @@ FEW = 512
 
 
 @dataclass(frozen=True)
+class AuditCost:
+    """Rough cost of an audit.
+
+    Args:
+        shadows: Models that are trained.
+        unlearned: Models that unlearn.
+        seconds: Time of one processor.
+        bytes: Size on disk while it runs.
+        kept: Size of what stays: logits.
+
+    """
+
+    shadows: int
+    unlearned: int
+    seconds: float
+    bytes: int
+    kept: int
+
+
+@dataclass(frozen=True)
 class StudyCost:
     """Rough cost of a study without its analyses: how long those take depends mostly on their settings.
 
@@ -40,12 +60,14 @@ class StudyCost:
         seconds: Time of one processor, by job kind.
         bytes: Size on disk.
         checkpoints: Number of training checkpoints that are kept, over all trajectories.
+        audit: The part of it that an audit by shadow models takes; None without one.
 
     """
 
     seconds: dict[str, float]
     bytes: int
     checkpoints: int
+    audit: AuditCost | None = None
 
 
 def estimate(plan: Plan) -> StudyCost:
@@ -94,7 +116,20 @@ def _add_up(plan: Plan, prices: _Prices) -> StudyCost:
             seconds[job.kind] += bill.seconds
             size += bill.bytes
             checkpoints += bill.checkpoints
-    return StudyCost(seconds, size, checkpoints)
+    return StudyCost(seconds, size, checkpoints, _audit(plan, prices) if plan.shadows else None)
+
+
+def _audit(plan: Plan, prices: _Prices) -> AuditCost:
+    """Return the cost of the jobs that make a plan's shadow models."""
+    jobs = plan.needed_for(*(own.logits for own in plan.shadows))
+    bills = [(job, bill) for job in jobs if (bill := job.bill(prices))]
+    return AuditCost(
+        shadows=sum(isinstance(job, Train) for job in jobs),
+        unlearned=sum(isinstance(job, ShadowUnlearned) for job in jobs),
+        seconds=sum(bill.seconds for _, bill in bills),
+        bytes=sum(bill.bytes for _, bill in bills),
+        kept=sum(bill.bytes for job, bill in bills if isinstance(job, ShadowLogits)),
+    )
 
 
 class _Prices:
@@ -104,6 +139,7 @@ class _Prices:
         first = plan.job(next(iter(plan.trajectories.values())), Train).spec
         data = first.data()
         self.examples = len(data.train) + len(data.validation) + len(data.test)
+        self.logits = 2 * data.outputs * (2 * len(data.train) + len(data.test))
         self._price = price
         self._known: dict[str, Price] = {}
         self.unlearning = self.of(first)

@@ -80,7 +80,7 @@ def alike(jobs: Sequence[AnyJob]) -> list[list[Train]]:
     for job in jobs:
         if isinstance(job, Train) and job.spec.device == "cuda" and job.spec.problem.family == "classifier":
             without = job.spec.without and job.spec.without.model_copy(update={"seed": 0})
-            seeds = {"training_seed": 0, "without": without, "assignment": None}
+            seeds = {"training_seed": 0, "without": without, "assignment": None, "held": None}
             same = canonical(job.spec.model_copy(update=seeds).spec())
             groups.setdefault(same, []).append(job)
     return [group for group in groups.values() if len(group) > 1]

@@ -22,6 +22,7 @@ from ungrok.study.claims import Doses, Verdict, judge, resolved
 from ungrok.study.claims.judge import Paths
 from ungrok.study.inference import FEWEST
 from ungrok.study.recipe import Recipe
+from ungrok.study.recipe_audit import family_alpha
 from ungrok.study.store import Store, explained
 from ungrok.study.units import swaps
 
@@ -73,12 +74,12 @@ def look(store: Store, recipe: Recipe, headline: Mapping[str, Any]) -> Look:
     """
     path = store.root / "looks" / f"{study_digest(recipe)}.json"
     seeds, fewest = tuple(sorted(recipe.seeds)), FEWEST * (2 if swaps(recipe) else 1)
-    now = {"headline": dict(headline), "alpha": recipe.claims.alpha, "seeds": [list(seeds)]}
+    now = {"headline": dict(headline), "alpha": family_alpha(recipe), "seeds": [list(seeds)]}
     with explained(path):
         ledger = _read(path) or now
         if not path.exists() or _adds(ledger, headline, seeds):
             ledger = _recorded(store, path, now)
-    return _judged(ledger, recipe.claims.alpha, headline, seeds, fewest)
+    return _judged(ledger, family_alpha(recipe), headline, seeds, fewest)
 
 
 def judged(

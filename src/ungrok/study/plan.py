@@ -12,21 +12,19 @@ from ungrok.data.forget import ForgetRule
 from ungrok.study import jobs
 from ungrok.study.draws import seen_by
 from ungrok.study.job import AnyJob
-from ungrok.study.jobs.leveled import LeveledSpec
-from ungrok.study.jobs.matched import MatchedSpec
 from ungrok.study.jobs.oracle import OracleSpec
-from ungrok.study.jobs.rescaled import RescaledSpec
 from ungrok.study.jobs.split import SplitSpec
-from ungrok.study.jobs.stage import StageSpec
 from ungrok.study.plan_measurements import Measurement, add_learned, add_measurements
 from ungrok.study.plan_paths import PathJobs, add_path, add_paths, asked
 from ungrok.study.plan_requests import ArmSettings, Request
 from ungrok.study.plan_schemes import scheme_jobs
 from ungrok.study.plan_sequences import ORACLE, SECOND_ORACLE, SequenceJobs, add_sequences
+from ungrok.study.plan_shadows import ShadowJobs, add_shadow_split, add_shadows
+from ungrok.study.plan_stages import add_stage
 from ungrok.study.plan_stress import StressJobs, add_lasting, add_stress
 from ungrok.study.rates import Extent
 from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_blocks import BASE, Level, Rescaled
+from ungrok.study.recipe_blocks import BASE
 from ungrok.study.recipe_given import given_of
 from ungrok.study.seeding import Seeds
 from ungrok.study.units import assignment, drawing
@@ -58,6 +56,7 @@ class Plan:
         measurements: The analyses.
         stress: The attacks after unlearning.
         lasting: The searches for the first place of a path that lasts; ``rows`` is the key of the search.
+        shadows: The shadow models of an audit, at every stage and after unlearning.
         learned: (arm, seed, forget label, draw) to the key of the job that reads when the examples were learned, where they are staggered.
         warnings: What a reader of the report must know, for instance small forget sets.
         arms: What the trainings of each arm are made of.
@@ -83,6 +82,7 @@ class Plan:
     measurements: list[Measurement] = field(default_factory=list)
     stress: list[StressJobs] = field(default_factory=list)
     lasting: list[PathJobs] = field(default_factory=list)
+    shadows: list[ShadowJobs] = field(default_factory=list)
     learned: dict[tuple[str, int, str, int], str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     arms: dict[str, ArmSettings] = field(default_factory=dict)
@@ -155,6 +155,8 @@ def make_plan(recipe: Recipe, extents: Extents | None = None, known: dict[str, A
     """
     arms = {arm: ArmSettings.of(recipe, arm) for arm in (BASE, *recipe.arms)}
     plan = Plan(recipe, arms=arms, extents=extents or {}, known=known or {})
+    if recipe.audit:
+        add_shadows(plan)
     for arm in plan.arms:
         for seed in recipe.seeds_of(arm):
             _add_trajectory(plan, arm, seed)
@@ -193,7 +195,7 @@ def _add_seed(plan: Plan, arm: str, seed: int) -> None:
     """Add everything that follows from one trajectory."""
     recipe = plan.recipe
     for stage in recipe.stages_of(arm):
-        plan.stages[arm, seed, stage] = _add_stage(plan, arm, seed, stage)
+        plan.stages[arm, seed, stage] = add_stage(plan, arm, seed, stage)
     for rule in recipe.forget_of(arm):
         for draw in range(recipe.forget_draws):
             _add_draw(plan, _requested(plan, arm, seed, rule, draw))
@@ -204,6 +206,8 @@ def _requested(plan: Plan, arm: str, seed: int, rule: ForgetRule, draw: int = 0,
     request = Request(plan.settings(arm, seed), seed, rule, drawing(plan.recipe, seed), draw, phase=phase)
     if not rule.from_trajectory:
         return request
+    if rule.from_shadows:
+        return replace(request, split=add_shadow_split(plan, request))
     inputs, label = {"trajectory": plan.trajectories[arm, seed]}, f"split {rule.label}, {arm}, seed {seed}"
     label += _nth(request)
     key = plan.add(jobs.ChooseSplit(SplitSpec(forget=request.forget), inputs, label))
@@ -279,29 +283,6 @@ def _add_sequences(plan: Plan) -> None:
         add_sequences(plan, requests, stage, oracles, firsts[arm, seed, forget, stage])
 
 
-def _add_stage(plan: Plan, arm: str, seed: int, stage: str) -> str:
-    """Add the job that makes a stage's model, and what it is made from."""
-    control, label = plan.recipe.controls.get(stage), f"{stage}, {arm}, seed {seed}"
-    trajectory = {"trajectory": plan.trajectories[arm, seed]}
-    rule = plan.recipe.transition
-    if control is None:
-        return plan.add(jobs.Stage(StageSpec(stage=stage, transition=rule), trajectory, f"stage {label}"))
-    if isinstance(control, Level):
-        level = LeveledSpec(of=control.of, at=control.at, times=rule.sustained if control.sustained else 1)
-        return plan.add(jobs.LeveledCheckpoint(level, trajectory, f"level {label}"))
-    if isinstance(control, Rescaled):
-        source = _add_stage(plan, arm, seed, stage_name(control.stage))
-        return plan.add(
-            jobs.RescaledCheckpoint(RescaledSpec(factor=control.factor), {"stage": source}, f"rescaled {label}")
-        )
-    other = {
-        "to": _add_stage(plan, control.arm, seed, stage_name(control.stage)),
-        "to_trajectory": plan.trajectories[control.arm, seed],
-    }
-    spec = MatchedSpec(equal=control.equal, tolerance=control.tolerance, part=control.part, transition=rule)
-    return plan.add(jobs.MatchedCheckpoint(spec, trajectory | other, f"matched {label}"))
-
-
 def _add_along(plan: Plan) -> None:
     """Add unlearning from many checkpoints along the base arm's trajectories."""
     recipe, along = plan.recipe, plan.recipe.along
@@ -314,5 +295,5 @@ def _add_along(plan: Plan) -> None:
         for position in chosen:
             stage = stage_name(kept[position])
             if (BASE, seed, stage) not in plan.stages:
-                plan.stages[BASE, seed, stage] = _add_stage(plan, BASE, seed, stage)
+                plan.stages[BASE, seed, stage] = add_stage(plan, BASE, seed, stage)
                 add_path(plan, _requested(plan, BASE, seed, rule), stage, method, None)

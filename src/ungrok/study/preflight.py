@@ -24,6 +24,7 @@ from ungrok.study.claims.headline import resolved
 from ungrok.study.draws import seen_by
 from ungrok.study.inference import FEWEST
 from ungrok.study.plan_requests import device_of
+from ungrok.study.plan_shadows import check_pool
 from ungrok.study.problem_data import seen_data
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Rescaled
@@ -55,6 +56,7 @@ def preflight(recipe: Recipe) -> tuple[Data, list[str]]:
     for arm in reversed((BASE, *recipe.arms)):
         data, of_arm = _try_arm(recipe, arm)
         warnings += of_arm
+    check_pool(recipe)
     warnings += _slow_bfloat16(recipe)
     units = units_of(recipe)
     if resolved(recipe) is not None and len(units) < FEWEST:
@@ -99,8 +101,9 @@ def _try_arm(recipe: Recipe, arm: str) -> tuple[Data, list[str]]:
         scheme.members(len(data.train), scheme.steps or training.steps, 0)
     for rule in recipe.forget:
         if rule.from_trajectory:
-            _check_local(rule, data, training, recipe.requests)
-            _check_repair(recipe, rule, len(data.train) - getattr(rule, "size", 0))
+            if not rule.from_shadows:
+                _check_local(rule, data, training, recipe.requests)
+            _check_repair(recipe, rule, len(data.train) - (getattr(rule, "size", 0) or 0))
             continue
         sizes = list(_sizes(recipe, arm, rule, data))
         _check_repair(recipe, rule, len(data.train) - max(sizes))

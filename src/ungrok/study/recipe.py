@@ -20,6 +20,7 @@ from ungrok.study.draws import check_draws
 from ungrok.study.grids import with_grids
 from ungrok.study.levels import with_levels
 from ungrok.study.rates import rated
+from ungrok.study.recipe_audit import ShadowAudit, audit_references, check_audit
 from ungrok.study.recipe_blocks import (
     BASE,
     Along,
@@ -80,6 +81,7 @@ class Recipe(Schema):
             "stress",
             "lasting",
             "given",
+            "audit",
         }
     )
 
@@ -125,6 +127,9 @@ class Recipe(Schema):
     probe: Probe | None = Field(None, description="language models only: generations, truth ratios, attacks")
     stress: Stress | None = Field(None, description="attacks after unlearning: is it forgotten, or hidden?")
     lasting: Lasting | None = Field(None, description="how far unlearning must go for its forgetting to last")
+    audit: ShadowAudit | None = Field(
+        None, description="shadow models: do many unlearned models look like retrained ones?"
+    )
     claims: Claims = Claims()
     given: list[GivenRun] | None = Field(None, description="one entry per seed; ungrok.sweep writes it")
     device: Literal["auto", "cpu", "cuda"] = "cpu"
@@ -178,6 +183,7 @@ class Recipe(Schema):
                 raise ValueError(
                     f"{key}: {shown(name)} is not in this recipe; allowed: {listed(allowed)}{nearest(name, allowed)}"
                 )
+        check_audit(self)
         for arm, changes in self.arms.items():
             if changes.unlearn_lr and self.search:
                 raise ValueError(f"arms.{arm}.unlearn_lr: {changes.unlearn_lr:g} does not go with a search for rates")
@@ -242,6 +248,7 @@ class Recipe(Schema):
             yield "along.unlearn", self.along.unlearn, self.unlearn_labels()
             yield "along.forget", self.along.forget, self.forget_labels()
         yield from references(self)
+        yield from audit_references(self)
 
     def stages_of(self, arm: str) -> list[str]:
         """Return the names of an arm's stages."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ungrok.core.errors import DamagedFile, StoreError
 from ungrok.study import engine, outputs, search
+from ungrok.study.audit import drop_weights, written_audit
 from ungrok.study.claims import Verdict
 from ungrok.study.cluster import Report, check_dashboard
 from ungrok.study.estimate import check_disk
@@ -95,7 +96,10 @@ def run_study(
     ran = engine.run(jobs, where, more=more, workers=workers, scheduler=scheduler, dashboard=dashboard, say=rounds.say)
     say(f"{ran} jobs ran, {len(plan.every) - ran} were finished already")
     used = None if scheduler else engine.default_workers() if workers is None else workers
-    return written(folder, plan, where, used, scheduler, say)
+    made = written(folder, plan, where, used, scheduler, say)
+    if recipe.audit:
+        drop_weights(plan, where)
+    return made
 
 
 class _Rounds:
@@ -156,6 +160,8 @@ def written(
     with kept_where_read_only(out, "its tables", say):
         outputs.write_tables(out, plan, results, verdicts, made, answered)
     _say_answers(answered, say)
+    if plan.recipe.audit:
+        written_audit(out, plan, store, say)
     return _study(StudyFolder(out, plan.recipe, made, store), plan, results, verdicts)
 
 

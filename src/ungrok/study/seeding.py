@@ -85,6 +85,19 @@ class Seeds:
         """The seed of the attacks after unlearning, the same for all models that are attacked."""
         return derive(self.seed, "stress")
 
+    @cached_property
+    def shadows(self) -> int:
+        """The seed of drawing what each shadow model is trained on."""
+        return derive(self.seed, "shadows")
+
+    def shadow_of(self, number: int) -> int:
+        """Return the seed of training a shadow model, counted from 0."""
+        return derive(self.shadows, "training", number)
+
+    def shadow_unlearning_of(self, number: int) -> int:
+        """Return the seed of the unlearning paths of a shadow model, counted from 0."""
+        return derive(self.shadows, "unlearning", number)
+
 
 def initial_weights(training_seed: int) -> int:
     """Return the seed of a model's first weights."""

@@ -315,7 +315,9 @@ def _local(recipe: Recipe) -> bool:
     headline = resolved(recipe)
     named = {side.forget for side in headline.compare} if headline and headline.compare else {None}
     rules = [rule for rule in recipe.forget if None in named or rule.label in named]
-    return bool(rules) and all(rule.from_trajectory or rule.group_draw() is not None for rule in rules)
+    return bool(rules) and all(
+        (rule.from_trajectory and not rule.from_shadows) or rule.group_draw() is not None for rule in rules
+    )
 
 
 def _seed_counts(verdicts: Sequence[Verdict], recipe: Recipe) -> Iterator[str]:

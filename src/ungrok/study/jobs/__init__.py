@@ -13,6 +13,8 @@ from ungrok.study.jobs.placed import Placed
 from ungrok.study.jobs.rescaled import RescaledCheckpoint
 from ungrok.study.jobs.schemes import Fulfilled, Prepared
 from ungrok.study.jobs.sequence import RequestSequence
+from ungrok.study.jobs.shadow import Shadow, ShadowLogits, ShadowUnlearned
+from ungrok.study.jobs.shadow_split import ShadowSplit
 from ungrok.study.jobs.snapshot import Snapshot
 from ungrok.study.jobs.split import ChooseSplit
 from ungrok.study.jobs.stage import Stage
@@ -36,6 +38,10 @@ __all__ = [
     "Prepared",
     "RequestSequence",
     "RescaledCheckpoint",
+    "Shadow",
+    "ShadowLogits",
+    "ShadowSplit",
+    "ShadowUnlearned",
     "Snapshot",
     "Stage",
     "Stress",

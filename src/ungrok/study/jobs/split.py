@@ -48,7 +48,7 @@ class ChooseSplit(Job[SplitSpec, SplitResult]):
 
     kind = "split"
     version = 2
-    spec_type = SplitSpec
+    spec_type: ClassVar[type[SplitSpec]] = SplitSpec
     result_type = SplitResult
     cost = 0.2
 

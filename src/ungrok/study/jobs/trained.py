@@ -16,6 +16,7 @@ from ungrok.data.base import Data
 from ungrok.data.forget import ForgetSplit
 from ungrok.study.job import Job, Result, Spec
 from ungrok.study.jobs.blocks import Forget
+from ungrok.study.jobs.held import Held
 from ungrok.study.manifest import Finished
 from ungrok.study.problem_data import load_data, seen_data
 from ungrok.study.recipe import AnyModel, AnyProblem
@@ -28,7 +29,7 @@ from ungrok.train.record import checkpoint_name, is_checkpoint, model_state, pas
 class TrainSpec(Spec):
     """One training: what is learned, by what model, how, and without what."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"part", "measured", "assignment", "given"})
+    optional: ClassVar[frozenset[str]] = frozenset({"part", "measured", "assignment", "given", "held"})
 
     problem: AnyProblem
     model: AnyModel
@@ -45,10 +46,13 @@ class TrainSpec(Spec):
     """Which groups ``trajectory.exposure`` has; None without one."""
     given: str | None = None
     """SHA-256 of the checkpoints, where a user's program made them; None for a training of this package."""
+    held: Held | None = None
+    """The part of the training examples that a shadow model is trained on; None for all of them."""
 
     def data(self) -> Data:
         """Return all data of the problem, on the CPU; where the training staggers examples, they know which."""
-        return seen_data(load_data(self.problem), self.trajectory, self.assignment)
+        data = load_data(self.problem)
+        return seen_data(self.held.of(data) if self.held else data, self.trajectory, self.assignment)
 
 
 class TrainResult(Result):
@@ -94,7 +98,8 @@ FinishedTraining = Finished[TrainSpec, TrainResult]
 def trained_on(spec: TrainSpec) -> dict[str, str]:
     """Return the metadata that a file of weights carries: a digest of the examples that its model was trained on."""
     without = None if spec.without is None else spec.without.spec()
-    return {"ungrok.trained_on": digest({"problem": spec.problem.spec(), "without": without, "part": spec.part})}
+    held = {"held": spec.held.spec()} if spec.held else {}
+    return {"ungrok.trained_on": digest({"problem": spec.problem.spec(), "without": without, "part": spec.part} | held)}
 
 
 def fresh_model(spec: TrainSpec, seed: int) -> nn.Module:

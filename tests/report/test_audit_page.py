@@ -1,0 +1,26 @@
+"""The page of an audit answers its question and holds every table and figure."""
+
+from __future__ import annotations
+
+from html import unescape
+
+from ungrok.report.audit_page import write_audit_page
+
+
+def test_the_page_answers_first_and_holds_all(audited, tmp_path):
+    recipe, content = audited
+    page = write_audit_page(tmp_path, recipe, content)
+    text = unescape(page.read_text(encoding="utf-8"))
+    assert page == tmp_path / "report" / "audit.html"
+    answer = content["privacy"]["answer"]
+    assert f"Does a grokked model forget more privately?</span> Supported. {answer['text']}" in text
+    for title in (
+        "Privacy: U-LiRA at both stages",
+        "May the measures speak?",
+        "Measures of unlearned models",
+        "Shadow models",
+        "Recipe",
+    ):
+        assert title in text
+    assert [file.name for file in (tmp_path / "report" / "figures").glob("*.png")] == ["ulira-class.png"]
+    assert (tmp_path / "report" / "tables" / "Privacy-U-LiRA-at-both-stages.csv").is_file()
