@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
 from ungrok.data.arithmetic import Modular
-from ungrok.data.base import Data, Split, cut
+from ungrok.data.base import Data, Problem, Split, cut
 from ungrok.data.digits import Digits
 from ungrok.data.forget import ForgetSplit
 from ungrok.methods import UNLEARNERS
@@ -124,3 +124,8 @@ def test_a_split_is_scored_in_its_order(size):
 def test_an_empty_split_has_empty_scores():
     scores = numbered(0).score(torch.nn.Linear(2, 3), Classification(), 4)
     assert (len(scores), scores.accuracy, scores.diverged) == (0, None, False)
+
+
+def test_a_problem_has_a_pool_only_where_it_says_so():
+    with pytest.raises(NotApplicable, match="problem 'digits' has no further training examples"):
+        Problem.pool(Digits())

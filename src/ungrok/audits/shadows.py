@@ -22,7 +22,6 @@ Halves = NDArray[np.float16]
 Indices = NDArray[np.int64]
 
 
-
 def holds(shadow: int, sets: int, seed: int) -> list[bool]:
     """Return which forget sets a shadow model holds, each whole or not at all.
 

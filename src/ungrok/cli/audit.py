@@ -16,9 +16,9 @@ def audit(
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> None:
-    """Train shadow models, unlearn from them, and ask whether they look like models that never saw the data.
+    """Audit methods by many shadow models of a recipe.
 
-    Only the jobs of the recipe's block audit are run; a recipe without one gets the default one, of 64 shadows. What the measures say, and
+    Shadow models are trained, unlearned, and compared with those that never saw the data. Only the jobs of the recipe's block audit are run; a recipe without one gets the default one, of 64 shadows. What the measures say, and
     which of them may speak, is written to audit.json. Jobs that are finished already are not run again.
     """
     check_scheduler(scheduler)
