@@ -110,5 +110,5 @@ def test_the_pool_is_twice_as_large_and_begins_with_the_problems_own_images(smal
     pool, own = problem.pool()
     assert (own, len(pool.load().train)) == (20, 40)
     assert torch.equal(pixels(pool.load().train)[:20], pixels(problem.load().train))
-    with pytest.raises(NotApplicable, match="problem.train_size is null"):
+    with pytest.raises(NotApplicable, match=r"problem.train_size is null"):
         Vision(train_size=None, validation_size=20).pool()
