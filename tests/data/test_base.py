@@ -7,7 +7,7 @@ from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.core.objective import Classification
 from ungrok.data import base
 from ungrok.data.arithmetic import Modular
-from ungrok.data.base import Data, Split
+from ungrok.data.base import Data, Problem, Split
 from ungrok.data.digits import Digits
 from ungrok.data.forget import ForgetSplit
 from ungrok.data.pixels import Scale
@@ -127,3 +127,8 @@ def test_pixels_are_prepared_once_where_there_is_room(monkeypatch, room, kept):
 def test_an_empty_split_has_empty_scores():
     scores = numbered(0).score(torch.nn.Linear(2, 3), Classification(), 4)
     assert (len(scores), scores.accuracy, scores.diverged) == (0, None, False)
+
+
+def test_a_problem_has_a_pool_only_where_it_says_so():
+    with pytest.raises(NotApplicable, match="problem 'digits' has no further training examples"):
+        Problem.pool(Digits())

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from ungrok.core.errors import RecipeError
+from ungrok.core.errors import NotApplicable, RecipeError
 from ungrok.data.augment import Augment
 from ungrok.data.batches import TensorBatches
 from ungrok.data.vision import Vision
@@ -103,3 +103,12 @@ def test_streamed_equals_mapped(small):
 def test_normalization_that_cannot_be(normalize):
     with pytest.raises(ValidationError):
         Vision(normalize=normalize)
+
+
+def test_the_pool_is_twice_as_large_and_begins_with_the_problems_own_images(small):
+    problem = Vision(train_size=20, validation_size=20, data_seed=3)
+    pool, own = problem.pool()
+    assert (own, len(pool.load().train)) == (20, 40)
+    assert torch.equal(pixels(pool.load().train)[:20], pixels(problem.load().train))
+    with pytest.raises(NotApplicable, match=r"problem.train_size is null"):
+        Vision(train_size=None, validation_size=20).pool()

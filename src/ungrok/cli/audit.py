@@ -16,10 +16,11 @@ def audit(
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> None:
-    """Train shadow models and audit unlearning by them.
+    """Audit methods by many shadow models of a recipe.
 
-    Only the jobs of the recipe's block audit are run; a recipe without one gets the default one, of 64 shadows. What the measures say, and
-    which of them may speak, is written to audit.json and to a page. Jobs that are finished already are not run again.
+    Shadow models are trained, unlearned, and compared with those that never saw the data. Only the jobs of the recipe's block audit are run; a
+    recipe without one gets the default one, of 64 shadows. What the measures say, and which of them may speak, is written to audit.json and to a
+    page. Jobs that are finished already are not run again.
     """
     check_scheduler(scheduler)
     content = load_recipe(recipe, overrides)
