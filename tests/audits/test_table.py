@@ -42,7 +42,7 @@ def stage():
 
 @pytest.fixture(scope="module")
 def content(stage):
-    return table([stage], ["ulira", "klom"], memorization=True, entanglement=True)
+    return table([stage], ["ulira", "rmia", "klom"], memorization=True, entanglement=True)
 
 
 def test_a_row_holds_what_the_measure_returns(stage, content):
@@ -64,13 +64,46 @@ def test_retraining_cannot_be_told_from_models_that_never_saw_the_set(content):
     assert row["excess"] < 0.03
 
 
+def sigmoid(margins):
+    return 1 / (1 + np.exp(-margins))
+
+
+def test_rmia_takes_the_test_examples_of_the_same_models_for_its_population(stage, content):
+    test, inside, outside = sigmoid(stage.test[..., 0].astype(float)), np.arange(0, MODELS, 2), np.arange(1, MODELS, 2)
+    never, original = sigmoid(stage.never("class")), sigmoid(stage.original("class"))
+    for method in ("nothing", "retrained"):
+        row = next(r for r in content["rows"] if (r["measure"], r["method"]) == ("rmia", method))
+        alone = ungrok.audits.rmia(
+            sigmoid(stage.after("class", method)),
+            never,
+            population=(test[inside], test[outside]),
+            original=np.concatenate([original, test[inside]], axis=1),
+        )
+        assert (row["models"], row["examples"]) == ([32, 32], 30)
+        assert (row["value"], *row["interval"]) == pytest.approx((alone.auc, *alone.interval))
+        assert row["null"]["upper"] == pytest.approx(alone.null.upper)
+        assert row["needed"]["models"] == alone.needed.models
+        assert row["needed"]["value"] == pytest.approx(alone.needed.value)
+    (told,) = [row for row in content["planted"] if row["measure"] == "rmia"]
+    parts, half = {"oracle": never[:16], "retrain": never[16:], "identity": original[:16]}, original[:16].copy()
+    half[:, ::2] = never[16:, ::2]
+    behind = {"retrain": test[outside][16:], "identity": test[inside][:16], "half": test[inside][:16]}
+    assert [truth["value"] for truth in told["truths"]] == pytest.approx(
+        [
+            ungrok.audits.rmia(part, parts["oracle"], population=(behind[name], test[outside][:16])).auc
+            for name, part in (("retrain", parts["retrain"]), ("half", half), ("identity", parts["identity"]))
+        ]
+    )
+    assert told["words"] == "may speak"
+
+
 def test_planted_truths_are_halves_of_the_models_and_decide_what_may_speak(stage, content):
     signals = halves(stage, "class")
     assert {part.shape for part in signals.values()} == {(16, 30)}
     assert np.array_equal(np.concatenate([signals["oracle"], signals["retrain"]]), stage.never("class"))
     assert np.array_equal(signals["half"][:, ::2], signals["retrain"][:, ::2])
     assert np.array_equal(signals["half"][:, 1::2], signals["identity"][:, 1::2])
-    for row in content["planted"]:
+    for row in [row for row in content["planted"] if row["measure"] != "rmia"]:
         oracle = signals["oracle"]
         measure = {"ulira": ungrok.audits.ulira, "klom": ungrok.audits.klom}[row["measure"]]
         assert [truth["value"] for truth in row["truths"]] == [

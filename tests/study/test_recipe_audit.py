@@ -10,7 +10,7 @@ from ungrok.study.recipe_audit import audited_rules, audited_stages
 def test_what_is_left_out_is_the_recipes_own(tiny):
     more = "controls={half: {kind: level, of: train_accuracy, at: 0.5}, twice: {kind: rescaled, stage: grokked}}"
     recipe = tiny("audit={}", more, "stages=[grokked, half, twice]", "claims.compare=[]")
-    assert (recipe.audit.shadows, recipe.audit.measures) == (64, ["ulira", "klom", "neurips"])
+    assert (recipe.audit.shadows, recipe.audit.measures) == (64, ["ulira", "rmia", "klom", "neurips"])
     assert audited_stages(recipe) == ["grokked", "half"]
     assert [rule.label for rule in audited_rules(recipe)] == ["class"]
 
@@ -29,7 +29,7 @@ def test_sets_that_may_hold_whole_classes_are_drawn_first(tiny):
         (["audit={stages: [final]}"], "audit.stages: 'final' is not in this recipe; allowed: pre_grok, grokked"),
         (["audit={unlearn: [salun]}"], "audit.unlearn: 'salun' is not in this recipe"),
         (["audit={forget: [random]}"], "audit.forget: 'random' is not in this recipe"),
-        (["audit={measures: [rmia]}"], "audit.measures.0: 'rmia' is not allowed; allowed: ulira, klom, neurips"),
+        (["audit={measures: [lira]}"], "audit.measures.0: 'lira' is not allowed; allowed: ulira, rmia, klom, neurips"),
         (
             [
                 "audit={stages: [twice]}",

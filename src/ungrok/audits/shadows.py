@@ -135,15 +135,26 @@ class Shadows:
             raise unknown("forget", forget, self.forget)
         return np.asarray(self.held[:, self.forget[forget]].all(axis=1))
 
-    def original(self, forget: str) -> Floats:
-        """Return the margins, on a forget set, of the models that held it and have unlearned nothing; shape (models, examples)."""
-        return self._margins(self.logits[self.holding(forget)], forget)
+    def original(self, forget: str, *, test: bool = False) -> Floats:
+        """Return the margins, on a forget set, of the models that held it and have unlearned nothing.
 
-    def never(self, forget: str) -> Floats:
+        Args:
+            forget: Label of the set.
+            test: Whether those on all test examples stand behind them.
+
+        Returns:
+            float64, shape (models, examples) or (models, examples + test examples).
+
+        """
+        inside = self.holding(forget)
+        return self._margins(self.logits[inside], self.test[inside], forget, test)
+
+    def never(self, forget: str, *, test: bool = False) -> Floats:
         """Return those of the models that never saw it."""
-        return self._margins(self.logits[~self.holding(forget)], forget)
+        outside = ~self.holding(forget)
+        return self._margins(self.logits[outside], self.test[outside], forget, test)
 
-    def after(self, forget: str, method: str) -> Floats:
+    def after(self, forget: str, method: str, *, test: bool = False) -> Floats:
         """Return those of the models that unlearned it.
 
         Raises:
@@ -154,13 +165,14 @@ class Shadows:
         methods = self.unlearned.get(forget, {})
         if method not in methods:
             raise unknown("method", method, methods)
-        return self._margins(methods[method].logits, forget)
+        return self._margins(methods[method].logits, methods[method].test, forget, test)
 
-    def _margins(self, logits: Halves, forget: str) -> Floats:
+    def _margins(self, logits: Halves, test: Halves, forget: str, behind: bool) -> Floats:
         chosen = self.forget[forget]
+        parts = [(logits[:, chosen], self.targets[chosen])] + ([(test, self.test_targets)] if behind else [])
         if len(logits) == 0:
-            return np.zeros((0, len(chosen)))
-        return margins(logits[:, chosen], self.targets[chosen])
+            return np.zeros((0, sum(len(targets) for _, targets in parts)))
+        return np.concatenate([margins(*part) for part in parts], axis=1)
 
 
 def save_shadows(folder: Path, every: Sequence[Shadows]) -> None:

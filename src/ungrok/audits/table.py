@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,16 @@ from ungrok.audits.klom import klom
 from ungrok.audits.memorization import memorization
 from ungrok.audits.neurips import neurips_score
 from ungrok.audits.planted import CANNOT_TELL, planted
+from ungrok.audits.rmia import RMIA, rmia
 from ungrok.audits.shadows import Floats, Halves, Shadows
 from ungrok.audits.signals import correctness
 from ungrok.audits.ulira import ulira
 
 Row = dict[str, Any]
 
-MEASURES: dict[str, Callable[..., Calibrated]] = {"ulira": ulira, "klom": klom, "neurips": neurips_score}
+Measure = Callable[..., Calibrated]
+
+MEASURES: dict[str, Measure] = {"ulira": ulira, "rmia": rmia, "klom": klom, "neurips": neurips_score}
 """By name: from signals of unlearned models and of models that never saw the examples to an outcome."""
 
 THIRDS = ("low", "middle", "high")
@@ -82,32 +86,36 @@ def _stage(stage: Shadows) -> Row:
     }
 
 
-def halves(stage: Shadows, forget: str) -> dict[str, Floats]:
+def halves(stage: Shadows, forget: str, *, test: bool = False) -> dict[str, Floats]:
     """Return the signals of planted truths: models that never saw a forget set, in two halves, and as many that held it.
 
     Args:
         stage: The logits.
         forget: Label of the forget set.
+        test: Whether margins on all test examples stand behind those on the set.
 
     Returns:
-        ``oracle`` and ``retrain``, the halves; ``identity``, of which nothing was unlearned; ``half``: in every second column ``retrain``, in
-        the others ``identity``. All are of shape (models, examples) with the same number of models, half of those that a row rests on.
+        ``oracle`` and ``retrain``, the halves; ``identity``, of which nothing was unlearned; ``half``: in every second column of the set
+        ``retrain``, in the others and on test examples ``identity``. All are of shape (models, examples) with the same number of models, half of
+        those that a row rests on.
 
     """
-    never, original = stage.never(forget), stage.original(forget)
+    never, original = stage.never(forget, test=test), stage.original(forget, test=test)
     models = min(len(never) // 2, len(original))
     oracle, retrain, identity = never[:models], never[models : 2 * models], original[:models]
-    half = np.where(np.arange(never.shape[1]) % 2 == 0, retrain, identity)
+    column = np.arange(never.shape[1])
+    half = np.where((column % 2 == 0) & (column < len(stage.forget[forget])), retrain, identity)
     return {"oracle": oracle, "retrain": retrain, "identity": identity, "half": half}
 
 
 def _planted(stage: Shadows, forget: str, name: str) -> Row:
-    signals = halves(stage, forget)
+    measure, test = _measure(stage, forget, name)
+    signals = halves(stage, forget, test=test)
     oracle, models = signals.pop("oracle"), len(signals["retrain"])
     row: Row = {"measure": name, "stage": stage.stage, "forget": forget, "models": models}
     if models < LEAST:
         return row | {"words": CANNOT_TELL, "reason": _few(models), "truths": []}
-    told = planted(_measure(name), oracle, **signals)
+    told = planted(measure, oracle, **signals)
     truths = [
         {
             "name": truth.name,
@@ -123,13 +131,14 @@ def _planted(stage: Shadows, forget: str, name: str) -> Row:
 
 
 def _row(stage: Shadows, forget: str, method: str, name: str) -> Row:
-    unlearned, never, original = stage.after(forget, method), stage.never(forget), stage.original(forget)
+    measure, test = _measure(stage, forget, name)
+    unlearned, never = stage.after(forget, method, test=test), stage.never(forget, test=test)
     row: Row = {"measure": name, "stage": stage.stage, "forget": forget, "method": method}
-    row |= {"models": [len(unlearned), len(never)], "examples": unlearned.shape[1]}
+    row |= {"models": [len(unlearned), len(never)], "examples": len(stage.forget[forget])}
     fewest = min(len(unlearned), len(never))
     if fewest < LEAST:
         return row | {"reason": _few(fewest)}
-    outcome = _measure(name)(unlearned, never, original=original)
+    outcome = measure(unlearned, never, original=stage.original(forget, test=test))
     needed, alone = outcome.needed, outcome.over_examples
     return row | {
         "reason": "",
@@ -150,8 +159,22 @@ def _row(stage: Shadows, forget: str, method: str, name: str) -> Row:
     }
 
 
-def _measure(name: str) -> Callable[..., Calibrated]:
-    return MEASURES[name]
+def _measure(stage: Shadows, forget: str, name: str) -> tuple[Measure, bool]:
+    """Return a measure of margins, and whether it asks for those on test examples behind those on the forget set."""
+    return (partial(_rmia, len(stage.forget[forget])), True) if name == "rmia" else (MEASURES[name], False)
+
+
+def _rmia(examples: int, target: Floats, out: Floats, original: Floats | None = None) -> RMIA:
+    """Return RMIA's outcome, with all that stands behind so many examples as its population."""
+    from scipy.special import expit
+
+    target, out = expit(target), expit(out)
+    return rmia(
+        target[:, :examples],
+        out[:, :examples],
+        population=(target[:, examples:], out[:, examples:]),
+        original=None if original is None else expit(original),
+    )
 
 
 def _number(value: float) -> float | None:

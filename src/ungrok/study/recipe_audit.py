@@ -16,7 +16,7 @@ from ungrok.train.stages import STAGES, stage_name, step_of
 if TYPE_CHECKING:
     from ungrok.study.recipe import Recipe
 
-Measure = Literal["ulira", "klom", "neurips"]
+Measure = Literal["ulira", "rmia", "klom", "neurips"]
 
 
 class ShadowAudit(Schema):
@@ -34,7 +34,7 @@ class ShadowAudit(Schema):
         "oracle",
         description="where unlearning stops: at the first update with UA at or below that of the shadows that never saw the set, or at the matched dose",
     )
-    measures: list[Measure] = Field(["ulira", "klom", "neurips"], min_length=1)
+    measures: list[Measure] = Field(["ulira", "rmia", "klom", "neurips"], min_length=1)
     memorization: bool = Field(False, description="whether the memorization of every example of the pool is told")
     entanglement: bool = Field(False, description="whether the entanglement of every forget set is told")
 
