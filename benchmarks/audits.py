@@ -1,18 +1,23 @@
-"""Audits of many models against slow, obvious versions on the same arrays: the time that each takes, and that they give equal values.
+"""Audits of many models against slow, obvious versions and public code on the same arrays: the time that each takes, and that they give equal values.
 
 python benchmarks/audits.py [ROUNDS]
+SOURCES=FOLDER python benchmarks/audits.py [ROUNDS]
 
-The NeurIPS score is set against every pair of thresholds tried one by one, and, where SOURCE names the public code's metric.py (google-deepmind/
-unlearning_evaluation, which asks for CUDA and fails an assertion of its own; both are taken out as it is read), against that, whose double
-thresholds lie on a grid near the ends of the narrower range, so that its values are no larger than ours. RMIA is set against
-all pairs of example and population as ml_privacy_meter counts them, KLoM against a loop over examples and bins as EasyDUB has it.
+The NeurIPS score is set against every pair of thresholds tried one by one, KLoM against a loop over examples and bins, RMIA against all pairs of
+example and population. Of the public code those files count that stand in the folder:
+
+metric.py    of google-deepmind/unlearning_evaluation, which asks for CUDA and fails an assertion of its own; both are taken out as it is read. Its
+             double thresholds lie on a grid near the ends of the narrower range, so that its values are no larger than ours.
+easydub.py   easydub/eval.py of easydub/EasyDUB-code (MIT), and
+bench.py     unlearning_bench/eval.py of RoyRin/data-unlearning-bench (MIT): KLoM, each without a progress bar.
+attacks.py   of privacytrustlab/ml_privacy_meter (MIT): RMIA.
+
 Times are of one process on one thread, in turn, without nulls and intervals.
-
-SOURCE=metric.py python benchmarks/audits.py [ROUNDS]
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import statistics
 import sys
@@ -23,7 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy import stats
 
 from ungrok.audits.klom import _histogram
 from ungrok.audits.neurips import DELTA, epsilons
@@ -63,16 +70,41 @@ def slow_epsilon(unlearned: Floats, oracle: Floats) -> float:
     return min(best, 50.0)
 
 
-def source_epsilons(path: Path) -> Callable[[Floats, Floats], Floats]:
-    """Return the public code's own function, without CUDA and without its assertion."""
+def functions(path: Path, *wanted: str) -> dict[str, Any]:
+    """Return functions of a file of public code, and run nothing else of it; without CUDA, progress bars and an assertion that fails."""
     text = path.read_text(encoding="utf-8").replace(".cuda()", "").replace("assert thr_eps,", "assert len(thr_eps),")
-    names: dict[str, Any] = {}
-    exec(compile(text, str(path), "exec"), names)
+    tree = ast.parse(text)
+    if wanted:
+        tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in wanted]
+    names: dict[str, Any] = {"np": np, "torch": torch, "stats": stats, "Any": Any, "print": lambda *_: None}
+    names["tqdm"] = lambda iterable, **_: iterable
+    exec(compile(tree, str(path), "exec"), names)
+    return names
+
+
+def source_epsilons(path: Path) -> Callable[[Floats, Floats], Floats]:
+    """Return the public code's own function."""
+    names = functions(path)
 
     def run(unlearned: Floats, oracle: Floats) -> Floats:
         above = np.median(oracle, axis=0) > np.median(unlearned, axis=0)
         sides = np.where(above, oracle, unlearned), np.where(above, unlearned, oracle)
         return np.asarray(names["_get_epsilons"](*sides, DELTA))
+
+    return run
+
+
+def source_shares(path: Path, joined: Floats, out: Floats) -> Work:
+    """Return the work of ml_privacy_meter, whose columns are models: the target, the one paired with it, which it leaves out, and the out models."""
+    score = functions(path, "get_rmia_out_signals", "run_rmia")["run_rmia"]
+
+    def run() -> Floats:
+        scores = []
+        for target in joined:
+            columns = np.concatenate([target[None], target[None], out]).T
+            examples, population = columns[:EXAMPLES], columns[EXAMPLES:]
+            scores.append(score(0, examples, population, np.zeros(examples.shape, dtype=bool), len(out), 0.3))
+        return np.stack(scores)
 
     return run
 
@@ -110,44 +142,71 @@ def compare(name: str, slow: Work, ours: Work, rounds: int, share: float = 1.0) 
         seconds.append(end - middle)
     apart = values[..., : theirs.shape[-1]] - theirs
     spread = f"{statistics.median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g})"
+    each = 1000 * statistics.median(seconds) / EXAMPLES
     print(
-        f"{name}: slow / ours {spread}, ours {statistics.median(seconds):.3f} s, ours - slow {apart.min():.2g} to {apart.max():.2g}"
+        f"{name}: slow / ours {spread}, ours {each:.3g} ms an example, ours - slow {apart.min():.2g} to {apart.max():.2g}",
+        flush=True,
     )
 
 
-def main(rounds: int) -> None:
-    """Compare all three."""
-    draw = np.random.default_rng(0)
-    unlearned, oracle = draw.normal(0.5, 1.2, (MODELS, EXAMPLES)), draw.normal(size=(MODELS, EXAMPLES))
+def neurips(unlearned: Floats, oracle: Floats, sources: Path, rounds: int) -> None:
+    """Compare the NeurIPS score; the slow versions do a few examples."""
     few = 4
 
     def one_by_one() -> Floats:
         return np.array([slow_epsilon(unlearned[:, e], oracle[:, e]) for e in range(few)])
 
-    def exact() -> Floats:
-        return epsilons(unlearned, oracle)
+    compare("NeurIPS score, all thresholds", one_by_one, lambda: epsilons(unlearned, oracle), rounds, few / EXAMPLES)
+    if not (sources / "metric.py").is_file():
+        return
+    public, whole = source_epsilons(sources / "metric.py"), (unlearned, oracle)
+    near = tuple(0.25 * side[:FEW_MODELS] for side in whole)
+    for name, (left, right) in (("public code", whole), ("the same, 16 models, signals a quarter", near)):
+        compare(
+            f"NeurIPS score, {name}",
+            lambda left=left, right=right: public(left[:, :few], right[:, :few]),
+            lambda left=left, right=right: epsilons(left, right),
+            rounds,
+            few / EXAMPLES,
+        )
 
-    compare("NeurIPS score, all thresholds", one_by_one, exact, rounds, few / EXAMPLES)
-    if source := os.environ.get("SOURCE"):
-        public, whole = source_epsilons(Path(source)), (unlearned, oracle)
-        near = tuple(0.25 * side[:FEW_MODELS] for side in whole)
-        for name, (left, right) in (("public code", whole), ("the same, 16 models, signals a quarter", near)):
-            compare(
-                f"NeurIPS score, {name}",
-                lambda left=left, right=right: public(left[:, :few], right[:, :few]),
-                lambda left=left, right=right: epsilons(left, right),
-                rounds,
-                few / EXAMPLES,
-            )
-    compare(
-        "KLoM",
-        lambda: slow_divergences(unlearned, oracle),
-        lambda: _histogram(unlearned, oracle, "histogram"),
-        rounds,
-    )
+
+def divergences(unlearned: Floats, oracle: Floats, sources: Path, rounds: int) -> None:
+    """Compare KLoM; each public form with ours of the same kind."""
+
+    def ours() -> Floats:
+        return _histogram(unlearned, oracle, "histogram")
+
+    compare("KLoM, loop", lambda: slow_divergences(unlearned, oracle), ours, rounds)
+    sides = torch.from_numpy(unlearned), torch.from_numpy(oracle)
+    if (path := sources / "easydub.py").is_file():
+        easydub = functions(path, "binned_kl_divergence", "klom_from_margins")["klom_from_margins"]
+        compare("KLoM, EasyDUB", lambda: easydub(*sides[::-1]), ours, rounds)
+    if (path := sources / "bench.py").is_file():
+        bench = functions(path, "to_np_cpu", "compute_binned_KL_div", "kl_from_margins")["kl_from_margins"]
+        compare(
+            "KLoM, data-unlearning-bench",
+            lambda: bench(*sides),
+            lambda: _histogram(unlearned, oracle, "histogram_renormalized"),
+            rounds,
+        )
+
+
+def main(rounds: int) -> None:
+    """Compare all three."""
+    draw, sources = np.random.default_rng(0), Path(os.environ.get("SOURCES", ""))
+    unlearned, oracle = draw.normal(0.5, 1.2, (MODELS, EXAMPLES)), draw.normal(size=(MODELS, EXAMPLES))
+    neurips(unlearned, oracle, sources, rounds)
+    divergences(unlearned, oracle, sources, rounds)
     joined, out = draw.random((2, MODELS, EXAMPLES + POPULATION))
     mean = np.broadcast_to(out.mean(axis=0), joined.shape)
-    compare("RMIA", lambda: slow_shares(joined, out), lambda: _scores(joined, mean, EXAMPLES, 0.3, 1.0), rounds)
+
+    def shares() -> Floats:
+        return _scores(joined, mean, EXAMPLES, 0.3, 1.0)
+
+    compare("RMIA, all pairs", lambda: slow_shares(joined, out), shares, rounds)
+    if (path := sources / "attacks.py").is_file():
+        compare("RMIA, ml_privacy_meter", source_shares(path, joined, out), shares, rounds)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Memorization and influence: closed forms, a nearest neighbor on labels drawn at random, and the null."""
+"""Memorization, influence and the worst forget set: closed forms, a nearest neighbor on labels drawn at random, and the null."""
+
+from itertools import combinations
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from ungrok.audits.memorization import influence, memorization
+from ungrok.audits.memorization import influence, memorization, worst_case
 from ungrok.core.errors import RecipeError
 
 
@@ -76,6 +78,31 @@ def test_influence_has_memorization_on_its_diagonal():
     expected = elsewhere[held[:, 2], 3].mean() - elsewhere[~held[:, 2], 3].mean()
     assert influence(correct, held, on=elsewhere).shape == (6, 4)
     assert influence(correct, held, on=elsewhere)[2, 3] == pytest.approx(expected, abs=1e-12)
+
+
+def damage(values, chosen):
+    return sum(values[i, j] for i in chosen for j in range(len(values)) if j not in chosen)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_worst_set_is_built_from_the_best_next_example_and_near_the_best_of_all_sets(seed):
+    values = np.random.default_rng(seed).random((8, 8)) - 0.2
+    picked: list[int] = []
+    for _ in range(3):
+        picked.append(max(set(range(8)) - {*picked}, key=lambda i: damage(values, [*picked, i])))
+    assert worst_case(values, 3).tolist() == picked
+    best = max(damage(values, chosen) for chosen in combinations(range(8), 3))
+    assert damage(values, picked) >= (1 - 1 / np.e) * best
+    alone = values.mean(axis=1, keepdims=True).repeat(8, axis=1)
+    exact = max(combinations(range(8), 3), key=lambda chosen: damage(alone, chosen))
+    assert sorted(worst_case(alone, 3)) == [*exact], "where each example does as much to all others"
+
+
+def test_the_worst_set_leaves_some_examples():
+    with pytest.raises(RecipeError, match="size: 4 is not allowed; 1 to 3 examples"):
+        worst_case(np.eye(4), 4)
+    with pytest.raises(RecipeError, match="square"):
+        worst_case(np.ones((4, 3)), 1)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from ungrok.audits.attacked import attacked
 from ungrok.audits.base import STRESS_TESTS, Examples, Setting, StressMaterial, StressStep, StressTest
 from ungrok.audits.entanglement import entanglement
 from ungrok.audits.klom import klom
-from ungrok.audits.memorization import influence, memorization
+from ungrok.audits.memorization import influence, memorization, worst_case
 from ungrok.audits.neurips import neurips_score
 from ungrok.audits.one_model import one_model
 from ungrok.audits.planted import planted
@@ -44,4 +44,5 @@ __all__ = [
     "shards_hit",
     "share_retrained",
     "ulira",
+    "worst_case",
 ]

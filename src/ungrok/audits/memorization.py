@@ -136,6 +136,39 @@ def influence(correct: ArrayLike, held: ArrayLike, on: ArrayLike | None = None) 
     return np.asarray(with_it / count - (asked.sum(axis=0) - with_it) / (len(inside) - count))
 
 
+def worst_case(influence: ArrayLike, size: int) -> Indices:
+    """Return a forget set without which a model gets most others wrong, as far as influences add up, one example after another.
+
+    The damage of a set S is the sum of ``influence[i, j]`` over i in S and j outside of it; the next example is the one with which it is largest,
+    the first of several. It is no more than a guess at the worst set: the best of all sets is not sought, influences of single examples
+    need not add up, and the largest of many estimates are too large. Fan et al. (arXiv 2403.07362) search for other worst sets, those hardest to erase,
+    by training; this takes ``examples × size`` additions.
+
+    Args:
+        influence: As :func:`influence` returns it without ``on``, shape (examples, examples); the diagonal does not matter.
+        size: Number of examples to choose, fewer than there are.
+
+    Returns:
+        int64, shape (size,), in the order of choice.
+
+    Raises:
+        RecipeError: If it is not square, holds what is not finite, or ``size`` does not fit.
+
+    """
+    given = np.asarray(influence, dtype=np.float64)
+    if given.ndim != 2 or given.shape[0] != given.shape[1] or not np.isfinite(given).all():
+        raise RecipeError(f"influence: a square array of finite numbers is needed, not one of shape {given.shape}")
+    if not 0 < size < len(given):
+        raise RecipeError(f"size: {size} is not allowed; 1 to {len(given) - 1} examples can be chosen")
+    gains, chosen = given.sum(axis=1) - np.diagonal(given), np.empty(size, dtype=np.int64)
+    for place in range(size):
+        chosen[place] = best = int(gains.argmax())
+        # The others lose what they would have done to it, and what it does to them.
+        gains -= given[:, best] + given[best]
+        gains[best] = -np.inf
+    return chosen
+
+
 def _memorized(right: Floats, inside: Floats) -> Floats:
     count, with_it = inside.sum(axis=0), (right * inside).sum(axis=0)
     with np.errstate(invalid="ignore"):
