@@ -126,6 +126,11 @@ def test_who_reached_the_stage_and_how_well_models_do(stage, content):
     assert rows["original"]["forget_set"] == right[inside][:, FORGET].mean()
     held = stage.held[inside][:, others]
     assert rows["original"]["retain"] == pytest.approx(right[inside][:, others][held].mean())
+    own = stage.unlearned["class"]["retrained"].logits[:, FORGET]
+    level = rows["never"]["forget_set"]
+    down = sum((model[:, 0] >= model[:, 1]).mean() <= level for model in own)
+    assert 0 < down < len(own)
+    assert (rows["retrained"]["down"], rows["nothing"]["down"]) == (down, 0)
     assert rows["never"]["test"] == (stage.test[1::2, :, 0] >= stage.test[1::2, :, 1]).mean()
 
 

@@ -19,7 +19,7 @@ def test_audit_writes_its_file_and_a_study_the_same(ungrok, tiny):
     code, out, err = ungrok("audit", *tiny, *SMALL, "--workers", "0", "--out", "out", "--store", "store")
     assert (code, out) == (0, "out/report/audit.html\n"), err
     page = Path(out.strip()).read_text(encoding="utf-8")
-    for title in ("May the measures speak?", "Measures of unlearned models", "Shadow models"):
+    for title in ("Measures on planted truths", "Measures of unlearned models", "Shadow models"):
         assert title in page
     assert "tiny: audit of 8 shadow models, 28 jobs\n" in err
     assert "final: 8 of 8 shadow models reached it\n" in err

@@ -202,8 +202,13 @@ def test_a_method_is_handed_the_sets_that_were_given(model):
     assert [bare.forget, bare.retain, bare.validation] == [forget, (), ()]
 
 
-def test_two_methods_stop_by_themselves():
+def test_these_methods_stop_by_themselves():
     from ungrok.methods import UNLEARNERS
 
     own = [name for name in UNLEARNERS.names() if UNLEARNERS.get(name).__module__.startswith("ungrok.")]
-    assert [name for name in own if UNLEARNERS.get(name).self_stopping] == ["nabla_tau", "rewind_to_delete"]
+    assert [name for name in own if UNLEARNERS.get(name).self_stopping] == [
+        "nabla_tau",
+        "noisy_finetune",
+        "output_perturbation",
+        "rewind_to_delete",
+    ]

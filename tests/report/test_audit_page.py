@@ -16,7 +16,7 @@ def test_the_page_answers_first_and_holds_all(audited, tmp_path):
     assert f"Does a grokked model forget more privately?</span> Supported. {answer['text']}" in text
     for title in (
         "Privacy: U-LiRA at both stages",
-        "May the measures speak?",
+        "Measures on planted truths",
         "Measures of unlearned models",
         "Shadow models",
         "Recipe",

@@ -50,7 +50,8 @@ def table(
         - ``planted``: for every measure, stage and forget set, what it says of planted truths, and the words that follow.
         - ``rows``: for every measure, stage, forget set and method: ``value``, ``interval``, ``null``, how many models are needed, and
           the same words. Only the reason where models are too few.
-        - ``accuracies``: means over models on the forget set, on what else they were trained on, and on test examples.
+        - ``accuracies``: means over models on the forget set, on what else they were trained on, and on test examples; of unlearned models also how
+          many are ``down`` at or below the accuracy on the forget set of those that never saw it.
         - ``memorization``, ``entanglement``: where asked for.
 
     """
@@ -197,9 +198,12 @@ def _accuracies(stage: Shadows, forget: str) -> list[Row]:
         _accuracy(stage, forget, who, stage.logits[chosen], stage.test[chosen], stage.held[chosen])
         for who, chosen in groups.items()
     ]
+    level = rows[1]["forget_set"]
     for method, own in stage.unlearned.get(forget, {}).items():
         held = stage.held[np.searchsorted(stage.numbers, own.numbers)]
-        rows.append(_accuracy(stage, forget, method, own.logits, own.test, held))
+        known = correctness(own.logits[:, stage.forget[forget]], stage.targets[stage.forget[forget]]).mean(axis=1)
+        down = None if level is None else int((known <= level + 1e-9).sum())
+        rows.append(_accuracy(stage, forget, method, own.logits, own.test, held) | {"down": down})
     return rows
 
 

@@ -23,6 +23,7 @@ TABLES = {
     "stress": ("stress", "attacks after unlearning"),
     "lasting": ("lasting", "places at which forgetting lasts"),
     "learned": ("learned", "when each forget set was shown and learned"),
+    "schemes": ("schemes", "schemes that prepare for deletion during training, and what requests cost them"),
     "timings": ("timings", "seconds per job"),
 }
 """By the name of a study's table: that of the configuration, and what it holds."""

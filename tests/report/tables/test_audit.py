@@ -24,7 +24,7 @@ def test_privacy_names_both_sides_and_the_word(audited, tables):
 
 
 def test_planted_truths_stand_with_their_null_and_the_word(audited, tables):
-    for told, row in zip(audited[1]["planted"], tables["May the measures speak?"].rows, strict=True):
+    for told, row in zip(audited[1]["planted"], tables["Measures on planted truths"].rows, strict=True):
         retrain, half, identity = told["truths"]
         assert row[3] == "4"
         assert [cell.split()[0] for cell in row[4:7]] == [f"{one['excess']:.3f}" for one in (retrain, half, identity)]
@@ -33,7 +33,7 @@ def test_planted_truths_stand_with_their_null_and_the_word(audited, tables):
 
 def test_measures_stand_with_interval_null_and_models_needed(audited, tables):
     for told, row in zip(audited[1]["rows"], tables["Measures of unlearned models"].rows, strict=True):
-        assert row[3:6] == ["NegGrad+", "8 and 8", f"{told['value']:.3f}"]
+        assert row[3:6] == ["NegGrad+", "8", f"{told['value']:.3f}"]
         assert row[9].startswith(f"{told['null']['mean']:.3f} [{told['null']['interval'][0]:.3f},")
         models = told["needed"]["models"]
         assert row[10].startswith("–" if models is None else str(models))
@@ -44,7 +44,9 @@ def test_accuracies_of_shadows_are_those_counted_by_hand(audited, tables):
     assert [row[3] for row in rows[:3]] == ["nothing unlearned", "never saw the forget set", "NegGrad+"]
     assert [row[1] for row in rows] == ["16 of 16"] * 6
     for row, told in zip(rows, audited[1]["accuracies"], strict=True):
-        assert row[5:] == [f"{told[name]:.3f}" for name in ("forget_set", "retain", "test")]
+        assert row[5:8] == [f"{told[name]:.3f}" for name in ("forget_set", "retain", "test")]
+    told = audited[1]["accuracies"]
+    assert [row[8] for row in rows[:3]] == ["–", "–", f"{told[2]['down']} of 8"]
 
 
 def test_memorization_and_entanglement_have_a_row_a_stage(audited, tables):

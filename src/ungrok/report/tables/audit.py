@@ -61,7 +61,7 @@ def _privacy(told: Mapping[str, Any], names: Names) -> Table:
     how = (
         "U-LiRA's AUC says how well unlearned models are told from models that never saw the forget set; 0.5 is not at all. Nearer: how much nearer to 0.5 "
         "the later one is; above 0 agrees that later models forget more privately. All rows are tested together by swapping the stages of whole shadow "
-        f"models, with the AUC computed anew each time; intervals hold together, at a level of {1 - told['alpha']:.1%}. A row gets a word only where U-LiRA "
+        f"models, with the AUC computed anew each time; intervals hold together, at a level of {100 * (1 - told['alpha']):.1f} %. A row gets a word only where U-LiRA "
         "may speak at both stages."
     )
     columns = [
@@ -114,7 +114,7 @@ def _planted(planted: Sequence[Mapping[str, Any]], names: Names) -> Table:
         "null",
         "word",
     ]
-    return Table("May the measures speak?", how, columns, rows, keys=3)
+    return Table("Measures on planted truths", how, columns, rows, keys=3)
 
 
 def _measured(measured: Sequence[Mapping[str, Any]], names: Names) -> Table:
@@ -126,7 +126,7 @@ def _measured(measured: Sequence[Mapping[str, Any]], names: Names) -> Table:
             names.forget(row["forget"]),
             names.method(row["method"]),
         ]
-        key.append(" and ".join(whole(count) for count in row["models"]))
+        key.append(" and ".join(dict.fromkeys(whole(count) for count in row["models"])))
         if row["reason"]:
             rows.append([*key, *reason(row["reason"], 6), row["words"]])
             continue
@@ -170,14 +170,15 @@ def _shadows(audit: Audit, names: Names) -> Table:
         who = WHO.get(row["who"]) or names.method(row["who"])
         share = f"{stage['reached']} of {stage['trained']}"
         numbers = [fixed(row[name]) for name in ("forget_set", "retain", "test")]
-        rows.append(
-            [names.stage(row["stage"]), share, names.forget(row["forget"]), who, whole(row["models"]), *numbers]
-        )
+        down = MISSING if row.get("down") is None else f"{row['down']} of {row['models']}"
+        key: Row = [names.stage(row["stage"]), share, names.forget(row["forget"]), who, whole(row["models"])]
+        rows.append([*key, *numbers, down])
     how = (
         "Shadow models are trained like those of the study, each on a random half of the pool, in which each forget set is whole or not at all. Reached: how many "
-        "of them came to the stage; the others are in no row. Accuracies are means over models: on the forget set, on what else they were trained on, on test examples."
+        "of them came to the stage; the others are in no row. Accuracies are means over models: on the forget set, on what else they were trained on, on test examples. "
+        "Down: how many have a UA at or below the mean of those that never saw the set, which is where unlearning stops; the others stand at the end of their path."
     )
-    columns = ["stage", "reached", "forget set", "models that", "models", "UA", "RA", "TA"]
+    columns = ["stage", "reached", "forget set", "models that", "models", "UA", "RA", "TA", "down"]
     return Table("Shadow models", how, columns, rows, keys=4)
 
 
