@@ -46,13 +46,11 @@ def table(
         entanglement: Whether the entanglement of every forget set is told.
 
     Returns:
-        - ``stages``: how many shadows were trained and how many reached the stage.
-        - ``planted``: for every measure, stage and forget set, what it says of planted truths, and the words that follow.
-        - ``rows``: for every measure, stage, forget set and method: ``value``, ``interval``, ``null``, how many models are needed, and
-          the same words. Only the reason where models are too few.
-        - ``accuracies``: means over models on the forget set, on what else they were trained on, and on test examples; of unlearned models also how
-          many are ``down`` at or below the accuracy on the forget set of those that never saw it.
-        - ``memorization``, ``entanglement``: where asked for.
+        ``stages``: how many shadows were trained and how many reached the stage. ``planted``: for every measure, stage and forget set, what it says
+        of planted truths, and the words that follow. ``rows``: for every measure, stage, forget set and method ``value``, ``interval``, ``null``, how
+        many models are needed, and the same words; only the reason where models are too few. ``accuracies``: means over models on the forget set,
+        on what else they were trained on, and on test examples; of unlearned models also how many are ``down`` at or below the accuracy on the forget
+        set of those that never saw it. ``memorization``, ``entanglement``: where asked for.
 
     """
     names = list(measures)
