@@ -53,7 +53,9 @@ def test_a_method_that_needs_an_earlier_model_reads_the_training(tiny, kind):
 
 def test_methods_that_are_judged_at_their_end_are_not_stopped_by_what_is_known_of_the_set(tiny):
     kinds = ("retrain", "output_perturbation", "scrub")
-    plan = make_plan(tiny("audit={shadows: 8}", "claims.dose=0.5", f"unlearn=[{', '.join(f'{{kind: {kind}}}' for kind in kinds)}]"))
+    plan = make_plan(
+        tiny("audit={shadows: 8}", "claims.dose=0.5", f"unlearn=[{', '.join(f'{{kind: {kind}}}' for kind in kinds)}]")
+    )
     walked = {kind: [own for own in plan.shadows if own.method == kind] for kind in kinds}
     assert {kind: len(every) for kind, every in walked.items()} == dict.fromkeys(kinds, 8)
     for kind, every in walked.items():
