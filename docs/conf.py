@@ -37,6 +37,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True, "exclude-m
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 nitpicky = False
+toc_object_entries = False  # the navigation of each of hundreds of pages would hold every function
 # napoleon takes "float64, shape (n,)" for types and looks for a class named shape.
 suppress_warnings = ["ref.python"]
 

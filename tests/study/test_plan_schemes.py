@@ -35,3 +35,17 @@ def test_an_oracle_of_the_last_step_that_is_there_is_taken():
     assert {one.oracle for one in scheme_jobs(plan)} == {
         key for (arm, _, _, _), key in plan.oracles.items() if arm == "base"
     }
+
+
+def test_a_request_for_a_set_that_shadow_models_chose_reads_it_from_where_the_paths_do():
+    ranked = ["forget=[{kind: memorization, size: 5}, {kind: class}]", "audit={shadows: 8}", "schemes=[{kind: sisa}]"]
+    plan = make_plan(load(str(TINY), ranked))
+    for one in scheme_jobs(plan):
+        fulfilled, oracle = plan.jobs[one.fulfilled], plan.jobs[one.oracle]
+        chosen = {
+            plan.jobs[path.path].inputs.get("split")
+            for path in plan.paths
+            if (path.seed, path.forget) == (one.seed, one.forget)
+        }
+        assert {job.inputs.get("split") for job in (fulfilled, oracle)} == chosen
+        assert (fulfilled.spec.forget is None) == (one.forget == "memorization-high-5")

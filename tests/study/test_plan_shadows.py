@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from ungrok.audits.shadows import holds
 from ungrok.study.jobs import Shadow, ShadowSplit, ShadowUnlearned, Train
 from ungrok.study.plan import make_plan
@@ -42,10 +44,25 @@ def test_shadows_that_hold_a_set_unlearn_it_by_every_method(tiny):
         assert plan.jobs[own.logits].inputs == {"stage": own.model}
 
 
-def test_a_method_that_goes_back_reads_the_training(tiny):
-    plan = make_plan(tiny("audit={shadows: 8, place: dose, stages: [grokked]}", "unlearn=[{kind: rewind_to_delete}]"))
+@pytest.mark.parametrize("kind", ["rewind_to_delete", "output_perturbation"])
+def test_a_method_that_needs_an_earlier_model_reads_the_training(tiny, kind):
+    plan = make_plan(tiny("audit={shadows: 8, place: dose, stages: [grokked]}", f"unlearn=[{{kind: {kind}}}]"))
     for own in [own for own in plan.shadows if own.method]:
         assert plan.jobs[own.logits].inputs == {"stage": own.model, "trajectory": own.training}
+
+
+def test_methods_that_are_judged_at_their_end_are_not_stopped_by_what_is_known_of_the_set(tiny):
+    kinds = ("retrain", "output_perturbation", "scrub")
+    plan = make_plan(
+        tiny("audit={shadows: 8}", "claims.dose=0.5", f"unlearn=[{', '.join(f'{{kind: {kind}}}' for kind in kinds)}]")
+    )
+    walked = {kind: [own for own in plan.shadows if own.method == kind] for kind in kinds}
+    assert {kind: len(every) for kind, every in walked.items()} == dict.fromkeys(kinds, 8)
+    for kind, every in walked.items():
+        for own in every:
+            job = plan.job(own.logits, ShadowUnlearned)
+            stopped = any(role.startswith("never-") for role in job.inputs)
+            assert (stopped, job.spec.dose) == ((True, 0.5) if kind == "scrub" else (False, 1.0))
 
 
 def test_what_shadows_say_of_examples_is_read_at_the_last_stage_by_every_seed(tiny):

@@ -46,6 +46,10 @@ def test_sets_that_may_hold_whole_classes_are_drawn_first(tiny):
         ),
         (["audit={}", "forget=[{kind: memorization}]", "data_seed=per_seed"], "needs the same data for all seeds"),
         (
+            ["audit={}", "forget=[{kind: memorization}]", "problem.label_noise=0.1"],
+            "needs the same labels in the pool: problem.label_noise draws others there",
+        ),
+        (
             ["audit={}", "forget=[{kind: entanglement}]", "arms={more: {problem: {train_size: 130}}}"],
             "is not of the data of arm 'more'",
         ),

@@ -25,7 +25,7 @@ SHADOWS = "Shadow models are audited: models trained on random halves of a pool,
 
 
 def write_audit_page(out: Path, recipe: Recipe, audit: Mapping[str, Any]) -> Path:
-    """Write the page of an audit under ``out``, its figures under ``report/figures`` and its tables under ``report/tables``.
+    """Write the page of an audit under ``out``, its figures under ``report/figures`` and its tables under ``report/tables/audit``.
 
     Args:
         out: The study's folder.
@@ -56,5 +56,5 @@ def write_audit_page(out: Path, recipe: Recipe, audit: Mapping[str, Any]) -> Pat
             "sections": [*audit_section(audit, names), recipe_section],
         }
         write_text(page, filled(content))
-        write_tables(page.parent / "tables", tables_of(content))
+        write_tables(page.parent / "tables" / "audit", tables_of(content))
     return page

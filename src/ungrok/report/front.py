@@ -96,7 +96,7 @@ def privacy_sentences(audit: Mapping[str, Any]) -> list[str]:
     if "privacy" not in audit:
         return []
     answer = audit["privacy"]["answer"]
-    return [f"{answer['verdict'].capitalize()}. {answer['text']}"]
+    return [f"{answer['verdict'][0].upper()}{answer['verdict'][1:]}. {answer['text']}"]
 
 
 def looks(alpha: float, number_of_look: int, seeds_before: Sequence[Sequence[int]]) -> str:

@@ -136,7 +136,9 @@ def sentences(content: dict[str, Any]) -> list[str]:
         )
     if "privacy" in content:
         answer = content["privacy"]["answer"]
-        lines.append(f"{content['privacy']['question']} {answer['verdict'].capitalize()}. {answer['text']}")
+        lines.append(
+            f"{content['privacy']['question']} {answer['verdict'][0].upper()}{answer['verdict'][1:]}. {answer['text']}"
+        )
     return lines
 
 

@@ -52,7 +52,7 @@ def scheme_jobs(plan: Plan) -> list[SchemeJobs]:
             label = f"{scheme.label}, seed {seed}"
             prepared = plan.add(jobs.Prepared(PreparedSpec(training=training, scheme=scheme), {}, f"models of {label}"))
             for rule in recipe.forget_of(BASE):
-                split = plan.splits.get((BASE, seed, rule.label))
+                split = plan.jobs[_known_oracle(plan, seed, rule.label)].inputs.get("split")
                 asked = None if split else Forget(rule=rule, seed=Seeds(drawing(recipe, seed)).forget)
                 inputs = {"prepared": prepared} | ({"split": split} if split else {})
                 key = plan.add(jobs.Fulfilled(FulfilledSpec(forget=asked), inputs, f"{rule.label} by {label}"))
@@ -63,10 +63,14 @@ def scheme_jobs(plan: Plan) -> list[SchemeJobs]:
 
 def _last_oracle(plan: Plan, seed: int, forget: str, asked: Forget | None) -> str:
     """Return the key of the oracle at the last step, which stands beside a scheme wherever stages lie."""
-    known = next(key for (arm, own, label, _), key in plan.oracles.items() if (arm, own, label) == (BASE, seed, forget))
-    inputs = dict(plan.jobs[known].inputs)
+    inputs = dict(plan.jobs[_known_oracle(plan, seed, forget)].inputs)
     stage = StageSpec(stage=FINAL, transition=plan.recipe.transition)
     label = f"stage {FINAL}, {BASE}, seed {seed}"
     inputs["stage"] = plan.add(jobs.Stage(stage, {"trajectory": plan.trajectories[BASE, seed]}, label))
     spec = OracleSpec(forget=asked, scores=plan.recipe.problem.scores)
     return plan.add(jobs.Oracle(spec, inputs, f"oracle of {BASE} {seed} {forget} {FINAL}"))
+
+
+def _known_oracle(plan: Plan, seed: int, forget: str) -> str:
+    """Return the key of an oracle of a forget split in the base arm, whatever its stage."""
+    return next(key for (arm, own, label, _), key in plan.oracles.items() if (arm, own, label) == (BASE, seed, forget))

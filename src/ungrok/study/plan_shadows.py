@@ -10,6 +10,7 @@ from ungrok.core.errors import RecipeError
 from ungrok.methods import Unlearner
 from ungrok.study import jobs
 from ungrok.study.draws import seen_by
+from ungrok.study.fulfilled import judged_at_end
 from ungrok.study.jobs.blocks import Forget
 from ungrok.study.jobs.held import Held
 from ungrok.study.jobs.shadow import NEVER, ShadowSpec, ShadowUnlearnedSpec
@@ -113,7 +114,9 @@ def add_shadow_split(plan: Plan, request: Request) -> str:
 
 def _add_unlearned(plan: Plan, where: ShadowJobs, method: Unlearner) -> None:
     recipe, seeds, held = plan.recipe, shadow_seeds(plan.recipe), held_of(plan.recipe, where.shadow)
-    inputs = {"stage": where.model} | ({"trajectory": where.training} if "rewound" in method.needs else {})
+    assert recipe.audit is not None
+    earlier, to_end = {"rewound", "base"} & {*method.needs}, recipe.audit.place == "oracle" and judged_at_end(method)
+    inputs = {"stage": where.model} | ({"trajectory": where.training} if earlier else {})
     rules = zip(audited_rules(recipe), held.forget, holds(where.shadow, len(held.forget), held.seed), strict=True)
     for place, (rule, block, inside) in enumerate(rules):
         if inside:
@@ -123,11 +126,12 @@ def _add_unlearned(plan: Plan, where: ShadowJobs, method: Unlearner) -> None:
                 seed=seeds.shadow_unlearning_of(where.shadow),
                 batches=recipe.batches,
                 speed=recipe.speed.unlearning,
-                dose=recipe.claims.dose,
+                dose=1.0 if to_end else recipe.claims.dose,
                 strength=recipe.claims.strength,
             )
             label = f"{method.label} from {where.stage}, {rule.label}, shadow {where.shadow}"
-            logits = plan.add(jobs.ShadowUnlearned(spec, inputs | _never(plan, where.stage, place), label))
+            never = {} if to_end else _never(plan, where.stage, place)
+            logits = plan.add(jobs.ShadowUnlearned(spec, inputs | never, label))
             plan.shadows.append(replace(where, forget=rule.label, method=method.label, logits=logits))
 
 

@@ -32,7 +32,7 @@ class ShadowAudit(Schema):
     forget: list[str] | None = Field(None, min_length=1, description="labels of forget splits; all when null")
     place: Literal["oracle", "dose"] = Field(
         "oracle",
-        description="where unlearning stops: at the first update with UA at or below that of the shadows that never saw the set, or at the matched dose",
+        description="where unlearning stops: at the first update with UA at or below that of the shadows that never saw the set (at the end for methods that stop by themselves or start from fresh weights), or at the matched dose",
     )
     measures: list[Measure] = Field(["ulira", "rmia", "klom", "neurips"], min_length=1)
     memorization: bool = Field(False, description="whether the memorization of every example of the pool is told")
@@ -110,6 +110,10 @@ def _check_ranked(recipe: Recipe, rule: ForgetRule) -> None:
         raise ValueError(f"forget: {shown(rule.label)} is read from shadow models; give the recipe a block audit")
     if recipe.data_seed is not None:
         raise ValueError(f"forget: {shown(rule.label)} needs the same data for all seeds; leave it or data_seed out")
+    if recipe.problem.label_noise:
+        raise ValueError(
+            f"forget: {shown(rule.label)} needs the same labels in the pool: problem.label_noise draws others there; leave one of the two out"
+        )
     for arm in recipe.arms:
         if rule in recipe.forget_of(arm) and recipe.for_arm(arm)[0] != recipe.problem:
             raise ValueError(

@@ -50,7 +50,7 @@ class ShadowUnlearnedSpec(SnapshotSpec):
     """The path of a shadow model that holds the forget set, one of the sets of its training, and where it stops.
 
     That is the first update, or strength, with UA at or below the mean UA of the inputs :data:`NEVER`, or the end where there is none. Without
-    such inputs it is the matched dose.
+    such inputs it is the matched dose, which is the end of the path for methods that are judged there.
     """
 
 
