@@ -644,7 +644,7 @@ def audited() -> tuple[Recipe, dict[str, Any]]:
             "audit={shadows: 16, measures: [ulira], memorization: true, entanglement: true}",
         ],
     )
-    every = [_shadows("memorized", 3.0, 0), _shadows("final", 0.0, 1)]
+    every = [_shadows("memorized", -3.0, 0), _shadows("final", -1.0, 1)]
     content = audit_table(every, ["ulira"], memorization=True, entanglement=True)
     return recipe, content | {
         "privacy": privacy(recipe, every, [row | {"words": MAY_SPEAK} for row in content["planted"]])

@@ -68,13 +68,20 @@ def test_flips_are_those_of_a_slow_version():
         assert outcome.p_value == pytest.approx(np.mean(largest >= statistics[place, 0] - 1e-9))
 
 
-@pytest.mark.parametrize("kind", [{}, {"scale": 2.0, "moved": 3.0}], ids=["same margins", "larger margins later"])
-def test_no_difference_in_privacy_is_named_at_most_as_often_as_alpha_says(kind):
+MIXED = np.where(np.arange(12) % 2, 0.7, -0.7)
+
+
+@pytest.mark.parametrize(
+    ("apart", "kind"),
+    [((0.7, 0.7), {}), ((0.7, 0.7), {"scale": 2.0, "moved": 3.0}), ((1.0, -1.0), {}), ((0.7, MIXED), {})],
+    ids=["same margins", "larger margins later", "too little and too much", "both within a stage"],
+)
+def test_no_difference_in_privacy_is_named_at_most_as_often_as_alpha_says(apart, kind):
     numbers, tables = np.random.default_rng(1), 200
     named = [
         outcome.low > 0 or outcome.high < 0
         for _ in range(tables)
-        for outcome in flipped([Paired(*drawn(numbers, (0.7, 0.7), **kind))], 16, alpha=0.05, flips=40)
+        for outcome in flipped([Paired(*drawn(numbers, apart, **kind))], 16, alpha=0.05, flips=40)
     ]
     assert np.mean(named) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / tables)
 
@@ -128,27 +135,35 @@ def planted(words):
 
 def test_the_answer_says_which_way_and_over_how_many():
     recipe = load(TINY, AUDITED)
-    every = [shadows("memorized", 3.0, 0), shadows("final", 0.0, 1)]
+    every = [shadows("memorized", -3.0, 0), shadows("final", -1.0, 1)]
     told = privacy(recipe, every, planted(MAY_SPEAK))
     (row,) = told["rows"]
     assert (row["word"], row["shadows"], told["alpha"]) == ("supported", 16, 0.025)
     assert row["earlier"] > 0.9
+    assert row["down"] == [1.0, 1.0]
     assert row["effect"] == pytest.approx(abs(row["earlier"] - 0.5) - abs(row["later"] - 0.5))
     assert told["answer"]["verdict"] == "supported"
     assert told["answer"]["text"] == (
         "At the end unlearned models are harder to tell from models that never saw the data than at memorization in 1 of 1 settings (a method and a "
         f"forget set); U-LiRA's AUC is {row['earlier']:.2f} and {row['later']:.2f} in the median; 16 of 16 shadow models reached both stages."
     )
-    (back,) = privacy(recipe, [shadows("memorized", 0.0, 1), shadows("final", 3.0, 0)], planted(MAY_SPEAK))["rows"]
+    (back,) = privacy(recipe, [shadows("memorized", -1.0, 1), shadows("final", -3.0, 0)], planted(MAY_SPEAK))["rows"]
     assert back["word"] == "refuted"
 
 
 def test_a_row_has_no_word_where_the_measure_may_not_speak():
     recipe = load(TINY, AUDITED)
-    every = [shadows("memorized", 3.0, 0), shadows("final", 0.0, 1)]
+    every = [shadows("memorized", -3.0, 0), shadows("final", -1.0, 1)]
     told = privacy(recipe, every, planted(CANNOT_TELL))
     assert [row["word"] for row in told["rows"]] == [CANNOT_TELL]
     assert told["answer"]["verdict"] == CANNOT_TELL
+
+
+def test_a_row_has_no_word_where_models_did_not_come_down_to_those_that_never_saw_the_set():
+    recipe = load(TINY, AUDITED)
+    (row,) = privacy(recipe, [shadows("memorized", 3.0, 0), shadows("final", -1.0, 1)], planted(MAY_SPEAK))["rows"]
+    assert row["interval"][0] > 0
+    assert (row["down"], row["word"]) == ([0.0, 1.0], "inconclusive")
 
 
 def test_both_families_have_half_of_alpha_and_without_an_audit_there_is_one(tmp_path):

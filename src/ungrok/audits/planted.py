@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ungrok.audits.calibrated import Calibrated, Interval
@@ -88,7 +89,9 @@ def planted(
 
     """
     asked: dict[Name, ArrayLike] = {"retrain": retrain, "half": half, "identity": identity}
-    outcomes = {name: measure(signals, oracle) for name, signals in asked.items()}
+    # Halves of both sets of retrained models are as large as the sides of each truth, and the null of some measures falls with their size.
+    null = measure(retrain, np.concatenate([np.asarray(oracle), np.asarray(retrain)])).null
+    outcomes = {name: replace(measure(signals, oracle), null=null) for name, signals in asked.items()}
     excess = {name: outcome.excess for name, outcome in outcomes.items()}
     holds = {
         "retrain": outcomes["retrain"].excess_interval.low <= outcomes["retrain"].null.upper,

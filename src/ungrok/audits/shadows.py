@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ungrok.audits.signals import margins
+from ungrok.audits.signals import correctness, margins
 from ungrok.core.errors import RecipeError, listed, unknown
 from ungrok.core.files import load_tensors, read_json, save_packed, write_json
 from ungrok.core.seeds import generator
@@ -166,6 +166,18 @@ class Shadows:
         if method not in methods:
             raise unknown("method", method, methods)
         return self._margins(methods[method].logits, methods[method].test, forget, test)
+
+    def down(self, forget: str, method: str) -> Bools | None:
+        """Return which models that unlearned a set are right about no more of it than models that never saw it are on average, bool, shape (models,).
+
+        None where no model never saw it.
+        """
+        chosen, never = self.forget[forget], ~self.holding(forget)
+        if not never.any():
+            return None
+        targets, own = self.targets[chosen], self.unlearned[forget][method].logits[:, chosen]
+        level = correctness(self.logits[never][:, chosen], targets).mean()
+        return np.asarray(correctness(own, targets).mean(axis=1) <= level + 1e-9)
 
     def _margins(self, logits: Halves, test: Halves, forget: str, behind: bool) -> Floats:
         chosen = self.forget[forget]

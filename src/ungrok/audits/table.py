@@ -196,12 +196,10 @@ def _accuracies(stage: Shadows, forget: str) -> list[Row]:
         _accuracy(stage, forget, who, stage.logits[chosen], stage.test[chosen], stage.held[chosen])
         for who, chosen in groups.items()
     ]
-    level = rows[1]["forget_set"]
     for method, own in stage.unlearned.get(forget, {}).items():
-        held = stage.held[np.searchsorted(stage.numbers, own.numbers)]
-        known = correctness(own.logits[:, stage.forget[forget]], stage.targets[stage.forget[forget]]).mean(axis=1)
-        down = None if level is None else int((known <= level + 1e-9).sum())
-        rows.append(_accuracy(stage, forget, method, own.logits, own.test, held) | {"down": down})
+        held, down = stage.held[np.searchsorted(stage.numbers, own.numbers)], stage.down(forget, method)
+        row = _accuracy(stage, forget, method, own.logits, own.test, held)
+        rows.append(row | {"down": None if down is None else int(down.sum())})
     return rows
 
 

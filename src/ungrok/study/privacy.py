@@ -28,6 +28,12 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 QUESTION = "Does a grokked model forget more privately?"
+ENOUGH = 0.9
+"""Share of the shadows of a row that must have come down to the UA of models that never saw the set, at both stages, for a word."""
+
+CLEARLY = 2.0
+"""Standard errors by which an example must lie on the other side than the rest to be reflected by itself."""
+
 FLIPS = 1000
 """Sign vectors that are tried, the observed one among them."""
 
@@ -58,8 +64,9 @@ class Group:
 class Paired:
     """What U-LiRA sees of one method and forget set at two stages.
 
-    Margins are standardized by those of the models that never saw the set at the same stage, example by example. U-LiRA with Gaussian
-    densities does not see that; but a stage at which all margins are larger then is no difference in privacy under the flips either.
+    Margins are standardized by those of the models that never saw the set at the same stage, example by example, and reflected where unlearned
+    models lie below these: all of a stage by the mean of all, and single examples that lie clearly on the other side. U-LiRA with Gaussian densities does not see either. But under the flips a stage at which all margins are
+    larger, or one where models forgot too much beside one where they forgot too little, is then no difference in privacy.
 
     Args:
         unlearned: Shadows that held the set and unlearned it.
@@ -89,7 +96,11 @@ def _sides(group: Group) -> tuple[Floats, Floats]:
 def _standardized(unlearned: Floats, never: Floats) -> tuple[Floats, Floats]:
     center, spread = never.mean(axis=0), never.std(axis=0, ddof=1)
     spread = np.where(spread > 0, spread, 1.0)
-    return (unlearned - center) / spread, (never - center) / spread
+    left, right = ((side - center) / spread for side in (unlearned, never))
+    whole = -1.0 if left.mean() < 0 else 1.0
+    below = -whole * left.mean(axis=0) > CLEARLY * np.sqrt(left.var(axis=0, ddof=1) / len(left) + 1 / len(right))
+    sign = np.where(below, -whole, whole)
+    return sign * left, sign * right
 
 
 @dataclass(frozen=True)
@@ -174,7 +185,7 @@ def privacy(recipe: Recipe, every: Sequence[Shadows], planted: Sequence[Mapping[
     trained = max((stage.trained for stage in every), default=0)
     alpha = family_alpha(recipe)
     for (row, paired), outcome in zip(there, flipped([paired for _, paired in there], trained, alpha), strict=True):
-        named = outcome.low > 0 or outcome.high < 0
+        named = min(row["down"]) >= ENOUGH and (outcome.low > 0 or outcome.high < 0)
         word: Word = "inconclusive" if not named else "supported" if outcome.effect > 0 else "refuted"
         row |= {
             "earlier": paired.aucs[0],
@@ -199,9 +210,19 @@ def _rows(earlier: Shadows, later: Shadows) -> Iterator[tuple[dict[str, Any], Pa
             )
             fewest, total = min(len(unlearned.numbers), len(never.numbers)), len(unlearned.numbers) + len(never.numbers)
             row: dict[str, Any] = {"earlier_stage": earlier.stage, "later_stage": later.stage, "forget": forget}
-            row |= {"method": method, "shadows": total}
+            row |= {
+                "method": method,
+                "shadows": total,
+                "down": [_down(stage, forget, method) for stage in (earlier, later)],
+            }
             enough = fewest >= LEAST and total >= FEWEST
             yield row if enough else row | {"word": CANNOT_TELL}, Paired(unlearned, never) if enough else None
+
+
+def _down(stage: Shadows, forget: str, method: str) -> float:
+    """Return the share of models that came down to the UA of models that never saw the set; 0 where none is known."""
+    down = stage.down(forget, method)
+    return 0.0 if down is None or not len(down) else float(down.mean())
 
 
 def _common(first: tuple[Indices, Floats], second: tuple[Indices, Floats]) -> Group:
