@@ -4,8 +4,8 @@ python benchmarks/shadows.py [ROUNDS] [KEY=VALUE ...]
 
 Ours are the jobs of a study that train a shadow model of digits-audit, find its stages and keep its logits there, run into an empty store one
 by one; bare is a hand-written loop that makes the same number of updates on the same examples and looks at nothing. A round is one shadow
-of each, in turn, in one process on one thread. First as a bare loop would ask it, of the last step alone; then as the recipe stands, where
-finding a stage takes 149 looks at every split.
+of each, in turn, in one process on one thread. First as a bare loop would ask it, looking at the first and the last step alone; then as the recipe stands, where
+finding a stage takes many looks at every split.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ungrok.study.loading import load
 from ungrok.study.plan import Plan, make_plan
 from ungrok.study.store import Store
 
-LAST = ("stages=[final]", "claims.compare=[]", "trajectory.evaluate_steps=2")
+LAST = ("stages=[final]", "claims.compare=[]", "trajectory.evaluate_steps=6000")
 
 
 def planned(overrides: Sequence[str]) -> Plan:
