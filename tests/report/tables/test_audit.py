@@ -18,9 +18,10 @@ def test_privacy_names_both_sides_and_the_word(audited, tables):
     (told,) = audited[1]["privacy"]["rows"]
     (row,) = tables["Privacy: U-LiRA at both stages"].rows
     assert row[:5] == ["at memorization", "at the end", "one class", "NegGrad+", "16"]
-    assert row[5:8] == [f"{told[name]:.3f}" for name in ("earlier", "later", "effect")]
-    assert row[8] == f"[{told['interval'][0]:.3f},\N{NO-BREAK SPACE}{told['interval'][1]:.3f}]".replace("-", "−")
-    assert row[10] == told["word"] == "supported"
+    assert row[5] == "100 % → 100 %"
+    assert row[6:9] == [f"{told[name]:.3f}" for name in ("earlier", "later", "effect")]
+    assert row[9] == f"[{told['interval'][0]:.3f},\N{NO-BREAK SPACE}{told['interval'][1]:.3f}]".replace("-", "−")
+    assert row[11] == told["word"] == "supported"
 
 
 def test_planted_truths_stand_with_their_null_and_the_word(audited, tables):
