@@ -12,6 +12,10 @@ def point(ua, ra, ta):
 def test_gap_is_the_mean_of_three_absolute_differences():
     assert oracle_gap(point(0.5, 0.9, 0.8), point(0.2, 1.0, 0.9)) == pytest.approx((0.3 + 0.1 + 0.1) / 3)
     assert oracle_gap(point(0.1, 1.0, 0.9), point(0.2, 0.9, 0.8)) == pytest.approx(0.1)
+
+
+def test_gap_has_the_same_bytes_under_every_python():
+    assert oracle_gap(point(0.1, 0.2, 0.3), point(0.0, 0.0, 0.0)) == 0.6000000000000001 / 3
     assert oracle_gap(point(0.5, 0.9, 0.8), point(0.5, 0.9, 0.8)) == 0
 
 
