@@ -31,8 +31,8 @@ def test_the_script_is_of_the_size_of_a_users_and_the_added_lines_are_few():
 
 def test_script_and_added_lines_give_a_study_with_verdicts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    faster = SCRIPT.replace("STEPS, EVERY, WIDTH = 31, 4000, 100, 64", "STEPS, EVERY, WIDTH = 31, 60, 20, 16").replace(
-        "lr=1e-3, weight_decay=1.0", "lr=0.03"
+    faster = SCRIPT.replace("STEPS, EVERY, WIDTH = 31, 2000, 50, 64", "STEPS, EVERY, WIDTH = 31, 60, 20, 16").replace(
+        "lr=1e-3, weight_decay=4.0", "lr=0.03"
     )
     assert "31, 60, 20, 16" in faster
     assert "lr=0.03" in faster
