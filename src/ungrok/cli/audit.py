@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from ungrok.cli.options import OutDir, Overrides, RecipeName, Scheduler, StoreDir, Workers, check_scheduler, load_recipe
+from ungrok.cli.options import (
+    OutDir,
+    Overrides,
+    RecipeName,
+    Scheduler,
+    StoreDir,
+    Workers,
+    check_scheduler,
+    load_with_block,
+)
 from ungrok.cli.output import say
 
 
@@ -23,9 +32,7 @@ def audit(
     page. Jobs that are finished already are not run again.
     """
     check_scheduler(scheduler)
-    content = load_recipe(recipe, overrides)
-    if content.audit is None:
-        content = load_recipe(recipe, [*(overrides or ()), "audit={}"])
+    content = load_with_block(recipe, overrides, "audit")
     from ungrok.report.audit_page import write_audit_page
     from ungrok.study.audit import run_audit
     from ungrok.study.folder import kept_where_read_only

@@ -180,6 +180,12 @@ def load_recipe(name: str, overrides: Sequence[str] | None) -> Recipe:
         raise RecipeError(f"{error}; quote it for the shell: '{whole}'") from None
 
 
+def load_with_block(name: str, overrides: Sequence[str] | None, block: str) -> Recipe:
+    """Return a recipe as :func:`load_recipe` does, with a block at its defaults where the recipe has none."""
+    recipe = load_recipe(name, overrides)
+    return load_recipe(name, [*(overrides or ()), f"{block}={{}}"]) if getattr(recipe, block) is None else recipe
+
+
 def settings_of(words: Sequence[str]) -> dict[str, Any]:
     """Return the settings of a method given as ``key=value``, values being YAML."""
     settings = {}

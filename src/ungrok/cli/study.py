@@ -20,6 +20,7 @@ from ungrok.cli.options import (
     Workers,
     check_scheduler,
     load_recipe,
+    load_with_block,
     study_folder,
 )
 from ungrok.cli.output import say, tracked
@@ -64,10 +65,7 @@ def stress(
     A recipe that has no block stress gets the default one: all attacks that run on its models, at every target, the rewound place and
     the end of each path. Jobs that are finished already, of the study without attacks for instance, are not run again.
     """
-    content = load_recipe(recipe, overrides)
-    if content.stress is None:
-        content = load_recipe(recipe, [*(overrides or ()), "stress={}"])
-    _run(content, out, store, workers, scheduler, track)
+    _run(load_with_block(recipe, overrides, "stress"), out, store, workers, scheduler, track)
 
 
 def _run(

@@ -65,8 +65,9 @@ class Paired:
     """What U-LiRA sees of one method and forget set at two stages.
 
     Margins are standardized by those of the models that never saw the set at the same stage, example by example, and reflected where unlearned
-    models lie below these: all of a stage by the mean of all, and single examples that lie clearly on the other side. U-LiRA with Gaussian densities does not see either. But under the flips a stage at which all margins are
-    larger, or one where models forgot too much beside one where they forgot too little, is then no difference in privacy.
+    models lie below these: all of a stage by the mean of all, and single examples that lie clearly on the other side. U-LiRA with Gaussian
+    densities sees neither. But under the flips a stage at which all margins are larger, or one where models forgot too much beside one where
+    they forgot too little, is then no difference in privacy.
 
     Args:
         unlearned: Shadows that held the set and unlearned it.
@@ -75,8 +76,8 @@ class Paired:
     """
 
     def __init__(self, unlearned: Group, never: Group) -> None:
-        self.shadows = len(unlearned.numbers) + len(never.numbers)
-        earlier, later = (_standardized(u, n) for u, n in zip(_sides(unlearned), _sides(never), strict=True))
+        earlier = _standardized(unlearned.earlier, never.earlier)
+        later = _standardized(unlearned.later, never.later)
         self._unlearned = Group(unlearned.numbers, earlier[0], later[0])
         self._never = Group(never.numbers, earlier[1], later[1])
         self.aucs = tuple(pooled_auc(*sides) for sides in (earlier, later))
@@ -87,10 +88,6 @@ class Paired:
         sides = zip(self._unlearned.swapped(signs), self._never.swapped(signs), strict=True)
         earlier, later = (abs(pooled_auc(unlearned, never) - 0.5) for unlearned, never in sides)
         return earlier - later
-
-
-def _sides(group: Group) -> tuple[Floats, Floats]:
-    return group.earlier, group.later
 
 
 def _standardized(unlearned: Floats, never: Floats) -> tuple[Floats, Floats]:
@@ -164,7 +161,8 @@ def privacy(recipe: Recipe, every: Sequence[Shadows], planted: Sequence[Mapping[
 
     Returns:
         ``question``, ``alpha``; ``rows``: per comparison, forget set and method ``earlier`` and ``later`` AUC, ``effect`` (how much nearer to 0.5
-        the later one is), ``interval``, ``p_value``, ``shadows`` and ``word``; ``answer``: ``verdict`` and ``text``.
+        the later one is), ``interval``, ``p_value``, ``shadows``, ``down`` (the share of models that came down to the UA of models that never saw
+        the set, at both stages) and ``word``; ``answer``: ``verdict`` and ``text``.
 
     """
     pairs = privacy_pairs(recipe)

@@ -8,6 +8,7 @@ from typing import Any
 from ungrok.report.format import MISSING, bracketed, fixed, number, p_value, whole
 from ungrok.report.tables.table import Row, Table, reason
 from ungrok.study.names import Names
+from ungrok.study.privacy import ENOUGH
 
 Audit = Mapping[str, Any]
 """What ``audit.json`` holds."""
@@ -63,7 +64,7 @@ def _privacy(told: Mapping[str, Any], names: Names) -> Table:
         "U-LiRA's AUC says how well unlearned models are told from models that never saw the forget set; 0.5 is not at all. Nearer: how much nearer to 0.5 "
         "the later one is; above 0 agrees that later models forget more privately. All rows are tested together by swapping the stages of whole shadow "
         f"models, with the AUC computed anew each time; intervals hold together, at a level of {100 * (1 - told['alpha']):.1f} %. A row gets a word only where U-LiRA "
-        "may speak at both stages, and at least 90 % of the models came down to the UA of models that never saw the set (down)."
+        f"may speak at both stages, and at least {100 * ENOUGH:.0f} % of the models came down to the UA of models that never saw the set (down)."
     )
     columns = [
         "earlier",

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from ungrok.core.files import save_packed
 from ungrok.core.scores import ClassScores
 from ungrok.core.weights import whole
-from ungrok.data.base import Split
-from ungrok.data.forget import ForgetSplit
+from ungrok.data.base import Data, Split
 from ungrok.study.bill import Bill, Prices
 from ungrok.study.job import Job, Result, Spec, register
 from ungrok.study.jobs.checkpoint import Checkpoint, weights_of
@@ -119,9 +118,10 @@ class ShadowUnlearned(ShadowLogits):
         if step is None:
             return ShadowUnlearnedResult(step=None, reason=source.result.reason)
         assert training.held is not None
-        split = training.held.split(load_data(training.problem), spec.forget)
+        pool = load_data(training.problem)
+        split = training.held.split(pool, spec.forget)
         departure = depart(training, weights_of(source), spec, replace(Sources.of(work, training), split=split))
-        level = self._level(work, split)
+        level = _level(work, pool, training.held.examples(pool)[split.forget])
         if level is None:
             dose = matched_dose(spec.unlearn, departure.path.budget, spec.dose, spec.strength)
             model = walk_to(departure.path, dose, work.tick)
@@ -132,26 +132,19 @@ class ShadowUnlearned(ShadowLogits):
             step=step if finite else None, reason="" if finite else NOT_FINITE, dose=dose, level=level
         )
 
-    def _level(self, work: Work, split: ForgetSplit) -> float | None:
-        """Return the mean UA of the shadows that never saw the set; None where the place is the matched dose, or none has logits."""
-        never = [work.open(role, ShadowLogits) for role in work.inputs if role.startswith(NEVER)]
-        there = [one.tensors(LOGITS)[POOL] for one in never if one.result.step is not None]
-        if not there:
-            return None
-        training = work.open("stage", Checkpoint).result.training
-        assert training.held is not None
-        pool = load_data(training.problem)
-        forget = training.held.examples(pool)[split.forget]
-        right = [
-            (logits[forget].float().argmax(dim=1) == pool.train.targets[forget]).double().mean() for logits in there
-        ]
-        return float(torch.stack(right).mean())
-
     def bill(self, prices: Prices) -> Bill:
         """Return the cost of the updates to the matched dose, and of one evaluation."""
         price, to_end = prices.unlearning, any(role.startswith(NEVER) for role in self.inputs)
         updates = (1.0 if to_end else self.spec.dose) * self.spec.updates()
         return Bill(updates * price.update + price.evaluation, prices.logits)
+
+
+def _level(work: Work, pool: Data, forget: Tensor) -> float | None:
+    """Return the mean UA, on examples of the pool, of the shadows that never saw them; None at the matched dose, or where none has logits."""
+    never = [work.open(role, ShadowLogits) for role in work.inputs if role.startswith(NEVER)]
+    there = [one.tensors(LOGITS)[POOL] for one in never if one.result.step is not None]
+    right = [(logits[forget].float().argmax(dim=1) == pool.train.targets[forget]).double().mean() for logits in there]
+    return float(torch.stack(right).mean()) if right else None
 
 
 def _walk_until(departure: Departure, level: float, tick: Tick) -> tuple[float, nn.Module]:
