@@ -29,6 +29,7 @@ from ungrok.report.view import View
 from ungrok.study.claims import Doses, judge
 from ungrok.study.loading import load, validate
 from ungrok.study.plan import Plan, make_plan
+from ungrok.study.looks import Look
 from ungrok.study.privacy import privacy
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import KEYS, MECHANISM, Results
@@ -647,5 +648,7 @@ def audited() -> tuple[Recipe, dict[str, Any]]:
     every = [_shadows("memorized", -3.0, 0), _shadows("final", -1.0, 1)]
     content = audit_table(every, ["ulira"], memorization=True, entanglement=True)
     return recipe, content | {
-        "privacy": privacy(recipe, every, [row | {"words": MAY_SPEAK} for row in content["planted"]])
+        "privacy": privacy(
+            recipe, every, [row | {"words": MAY_SPEAK} for row in content["planted"]], Look(0.025, 1, (), True)
+        )
     }

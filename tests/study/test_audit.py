@@ -11,12 +11,13 @@ import pytest
 from ungrok.audits import margins
 from ungrok.audits.shadows import load_shadows
 from ungrok.study import engine
-from ungrok.study.audit import audit_jobs, drop_weights, run_audit, sentences, signals
+from ungrok.study.audit import audit_jobs, drop_weights, read_audit, run_audit, sentences, signals
 from ungrok.study.jobs import ShadowLogits, Unlearn
 from ungrok.study.jobs.held import drawn_sets
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 from ungrok.study.plan_shadows import held_of
+from ungrok.study.running import running
 from ungrok.study.store import Store
 
 OVERRIDES = (
@@ -104,13 +105,19 @@ def test_no_weights_stay_and_a_further_method_makes_them_again(audited):
     assert engine.run(needed, store, workers=0, say=said.append) == 3
     assert (folder / "store" / one.training / "result.json").read_bytes() == before
     assert any("left out" in text for text in said)
+    with running(store):
+        drop_weights(plan, store)
+        assert len(list((folder / "store" / one.training).glob("*.safetensors"))) > 0
     drop_weights(plan, store)
+    assert not list((folder / "store" / one.training).glob("*.safetensors"))
 
 
 def test_the_file_says_whose_it_is_and_its_lines_say_what_stands_in_it(audited):
     plan, folder = audited
     content = json.loads((folder / "run" / "audit.json").read_text())
     assert (content["recipe"], content["hash"]) == ("tiny", plan.recipe.hash)
+    assert read_audit(folder / "run", plan.recipe) == content
+    assert read_audit(folder / "run", plan.recipe.model_copy(update={"seeds": [0, 1]})) == {}
     row = content["rows"][0]
     assert (row["models"], row["words"]) == ([4, 4], "cannot tell at this N")
     lines = sentences(content)

@@ -84,6 +84,8 @@ def test_alpha_may_be_lowered_later_but_not_raised(store, tiny):
 def test_studies_that_differ_in_more_than_seeds_claims_and_name_are_others(store, tiny):
     same = tiny("seeds=[7]", "name=renamed", "claims.targets=[0.5]")
     assert study_digest(same) == study_digest(tiny()) != study_digest(tiny("trajectory.steps=149"))
+    for more in ("analyze=[{kind: weight_norm}]", "schemes=[{kind: sisa}]", "audit={shadows: 16}"):
+        assert study_digest(tiny(more)) == study_digest(tiny())
     assert look(store, tiny(f"seeds={SIX}"), HEADLINE).number == 1
     assert look(store, tiny(f"seeds={TEN}", "trajectory.steps=149"), OTHER).number == 1
     assert len(ledgers(store)) == 2

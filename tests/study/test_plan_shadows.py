@@ -51,10 +51,15 @@ def test_a_method_that_needs_an_earlier_model_reads_the_training(tiny, kind):
         assert plan.jobs[own.logits].inputs == {"stage": own.model, "trajectory": own.training}
 
 
-def test_methods_that_are_judged_at_their_end_are_not_stopped_by_what_is_known_of_the_set(tiny):
-    kinds = ("retrain", "output_perturbation", "scrub")
+@pytest.mark.parametrize("place", ["oracle", "dose"])
+def test_methods_that_are_judged_at_their_end_are_not_stopped_before_it(tiny, place):
+    kinds = ("retrain", "output_perturbation", "noisy_finetune", "scrub")
     plan = make_plan(
-        tiny("audit={shadows: 8}", "claims.dose=0.5", f"unlearn=[{', '.join(f'{{kind: {kind}}}' for kind in kinds)}]")
+        tiny(
+            f"audit={{shadows: 8, place: {place}}}",
+            "claims.dose=0.5",
+            f"unlearn=[{', '.join(f'{{kind: {kind}}}' for kind in kinds)}]",
+        )
     )
     walked = {kind: [own for own in plan.shadows if own.method == kind] for kind in kinds}
     assert {kind: len(every) for kind, every in walked.items()} == dict.fromkeys(kinds, 8)
@@ -62,7 +67,7 @@ def test_methods_that_are_judged_at_their_end_are_not_stopped_by_what_is_known_o
         for own in every:
             job = plan.job(own.logits, ShadowUnlearned)
             stopped = any(role.startswith("never-") for role in job.inputs)
-            assert (stopped, job.spec.dose) == ((True, 0.5) if kind == "scrub" else (False, 1.0))
+            assert (stopped, job.spec.dose) == ((place == "oracle", 0.5) if kind == "scrub" else (False, 1.0))
 
 
 def test_what_shadows_say_of_examples_is_read_at_the_last_stage_by_every_seed(tiny):

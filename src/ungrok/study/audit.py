@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ungrok.audits.calibrated import LEAST
 from ungrok.audits.shadows import Shadows, Unlearned, save_shadows
 from ungrok.audits.table import table
 from ungrok.core.files import read_json, write_json
@@ -17,16 +19,19 @@ from ungrok.study.cluster import Report, check_dashboard
 from ungrok.study.estimate import check_disk
 from ungrok.study.folder import check_writable, kept_where_read_only
 from ungrok.study.job import AnyJob
+from ungrok.study.inference import FEWEST
 from ungrok.study.jobs import ShadowLogits, Train
 from ungrok.study.jobs.held import drawn_sets
 from ungrok.study.jobs.shadow import LOGITS, POOL, TEST
+from ungrok.study.looks import look_at_shadows
 from ungrok.study.manifest import TENSORS
 from ungrok.study.plan import Plan
 from ungrok.study.plan_shadows import ShadowJobs, held_of
-from ungrok.study.privacy import privacy
+from ungrok.study.privacy import family, privacy
 from ungrok.study.problem_data import load_data
 from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_audit import audited_rules, audited_stages
+from ungrok.study.recipe_audit import audited_rules, audited_stages, privacy_pairs
+from ungrok.study.running import InUse, at_rest
 from ungrok.study.store import Store, explained
 
 FILE = "audit.json"
@@ -101,9 +106,9 @@ def written_audit(out: Path, plan: Plan, store: Store, say: Report = lambda _: N
     content = {"recipe": plan.recipe.name, "hash": plan.recipe.hash} | table(
         every, asked.measures, memorization=asked.memorization, entanglement=asked.entanglement
     )
-    judged = privacy(plan.recipe, every, content["planted"])
-    if judged is not None:
-        content["privacy"] = judged
+    if privacy_pairs(plan.recipe):
+        own = look_at_shadows(store, plan.recipe, family(plan.recipe), max(FEWEST, 2 * LEAST))
+        content["privacy"] = privacy(plan.recipe, every, content["planted"], own)
     with kept_where_read_only(out, "its audit", say), explained(out):
         out.mkdir(parents=True, exist_ok=True)
         save_shadows(out / FOLDER, every)
@@ -114,10 +119,10 @@ def written_audit(out: Path, plan: Plan, store: Store, say: Report = lambda _: N
 
 
 def read_audit(out: Path, recipe: Recipe) -> dict[str, Any]:
-    """Return what ``audit.json`` in a study's folder holds; empty where the recipe has no audit, or it was not written yet."""
+    """Return what ``audit.json`` in a study's folder holds; empty where the recipe has no audit, it was not written yet or is that of another recipe."""
     path = out / FILE
     content: dict[str, Any] = read_json(path) if recipe.audit and path.is_file() else {}
-    return content
+    return content if content.get("hash") == recipe.hash else {}
 
 
 def sentences(content: dict[str, Any]) -> list[str]:
@@ -143,14 +148,17 @@ def sentences(content: dict[str, Any]) -> list[str]:
 
 
 def drop_weights(plan: Plan, store: Store) -> None:
-    """Leave the weights of shadow models out of a store, once all their logits are there.
+    """Leave the weights of shadow models out of a store, once all their logits are there and no study runs on it, which might be reading them.
 
     A job that is added later, for a further method say, makes them again.
     """
-    for key in dict.fromkeys(key for own in plan.shadows for key in (own.training, own.model)):
-        names = {path.name for path in store.folder(key).glob(f"*{TENSORS}")}
-        if names:
-            store.leave_out(key, names)
+    keys = dict.fromkeys(key for own in plan.shadows for key in (own.training, own.model))
+    weights = {key: {path.name for path in store.folder(key).glob(f"*{TENSORS}")} for key in keys}
+    there = {key: names for key, names in weights.items() if names}
+    if there:
+        with suppress(InUse), at_rest(store):
+            for key, names in there.items():
+                store.leave_out(key, names)
 
 
 def run_audit(

@@ -64,7 +64,7 @@ def look(store: Store, recipe: Recipe, headline: Mapping[str, Any]) -> Look:
 
     Args:
         store: The study's store. One that cannot be written is only read.
-        recipe: The study's recipe. Studies that differ in seeds, claims and name only are one study.
+        recipe: The study's recipe. Studies that differ in seeds, claims, name, analyses, schemes and audit only are one study.
         headline: The headline family with nothing left open, as plain JSON types.
 
     Raises:
@@ -72,14 +72,36 @@ def look(store: Store, recipe: Recipe, headline: Mapping[str, Any]) -> Look:
         StoreError: If it cannot be read, or, where it is to be written, on a file system without locks.
 
     """
-    path = store.root / "looks" / f"{study_digest(recipe)}.json"
-    seeds, fewest = tuple(sorted(recipe.seeds)), FEWEST * (2 if swaps(recipe) else 1)
-    now = {"headline": dict(headline), "alpha": family_alpha(recipe), "seeds": [list(seeds)]}
+    fewest = FEWEST * (2 if swaps(recipe) else 1)
+    return _look(store, _path(store, recipe), headline, family_alpha(recipe), tuple(sorted(recipe.seeds)), fewest)
+
+
+def look_at_shadows(store: Store, recipe: Recipe, family: Mapping[str, Any], fewest: int) -> Look:
+    """Return which look at the shadow models of a study this is, and record it in the store; the seeds of the look are their numbers.
+
+    Adding shadow models is as free as adding seeds. The family may spend half of alpha; where the headline was judged before the recipe had an
+    audit, and so at all of alpha, it may spend what the headline's next look would have.
+
+    Args:
+        store: As for :func:`look`.
+        recipe: The study's recipe, with a block ``audit``.
+        family: What is judged, as plain JSON types.
+        fewest: Shadow models below which no word is said.
+
+    Raises:
+        DamagedFile: As for :func:`look`.
+        StoreError: As for :func:`look`.
+
+    """
+    assert recipe.audit is not None
+    path, alpha = _path(store, recipe), family_alpha(recipe)
     with explained(path):
-        ledger = _read(path) or now
-        if not path.exists() or _adds(ledger, headline, seeds):
-            ledger = _recorded(store, path, now)
-    return _judged(ledger, family_alpha(recipe), headline, seeds, fewest)
+        before = _read(path)
+    if before is not None and before["alpha"] > alpha:
+        least = FEWEST * (2 if swaps(recipe) else 1)
+        alpha = recipe.claims.alpha * share(1 + sum(len(each) >= least for each in before["seeds"]))
+    own = path.with_name(f"{path.stem}-privacy.json")
+    return _look(store, own, family, alpha, tuple(range(recipe.audit.shadows)), fewest)
 
 
 def judged(
@@ -108,8 +130,26 @@ def judged(
 
 
 def study_digest(recipe: Recipe) -> str:
-    """Return what names a study whatever its seeds, claims and name, as 24 hexadecimal digits."""
-    return digest({key: value for key, value in recipe.spec().items() if key not in ("seeds", "claims", "name")})
+    """Return what names a study, as 24 hexadecimal digits: all of its recipe but what leaves the trainings and paths of a seed as they are."""
+    left_out = {"seeds", "claims", "name", "analyze", "schemes"}
+    if not any(rule.from_shadows for rule in recipe.forget):
+        left_out.add("audit")
+    return digest({key: value for key, value in recipe.spec().items() if key not in left_out})
+
+
+def _path(store: Store, recipe: Recipe) -> Path:
+    return store.root / "looks" / f"{study_digest(recipe)}.json"
+
+
+def _look(
+    store: Store, path: Path, headline: Mapping[str, Any], alpha: float, seeds: tuple[int, ...], fewest: int
+) -> Look:
+    now = {"headline": dict(headline), "alpha": alpha, "seeds": [list(seeds)]}
+    with explained(path):
+        ledger = _read(path) or now
+        if not path.exists() or _adds(ledger, headline, seeds):
+            ledger = _recorded(store, path, now)
+    return _judged(ledger, alpha, headline, seeds, fewest)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

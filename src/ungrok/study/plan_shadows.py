@@ -115,7 +115,7 @@ def add_shadow_split(plan: Plan, request: Request) -> str:
 def _add_unlearned(plan: Plan, where: ShadowJobs, method: Unlearner) -> None:
     recipe, seeds, held = plan.recipe, shadow_seeds(plan.recipe), held_of(plan.recipe, where.shadow)
     assert recipe.audit is not None
-    earlier, to_end = {"rewound", "base"} & {*method.needs}, recipe.audit.place == "oracle" and judged_at_end(method)
+    earlier, to_end = {"rewound", "base"} & {*method.needs}, judged_at_end(method)
     inputs = {"stage": where.model} | ({"trajectory": where.training} if earlier else {})
     rules = zip(audited_rules(recipe), held.forget, holds(where.shadow, len(held.forget), held.seed), strict=True)
     for place, (rule, block, inside) in enumerate(rules):

@@ -1,6 +1,6 @@
-"""Does a grokked model forget more privately? U-LiRA's AUC at two stages of the same shadow models, which are flipped between the stages.
+"""Does a grokked model forget more privately? U-LiRA's AUC at two stages of the same shadow models, whose stages are swapped in pairs of models.
 
-A second family of rows beside the headline, since its units are shadow models and not seeds; each family spends half of alpha.
+A second family of rows beside the headline, since its units are pairs of shadow models and not seeds; each family spends half of alpha.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from ungrok.audits.planted import CANNOT_TELL, MAY_SPEAK
 from ungrok.audits.shadows import Shadows
 from ungrok.audits.ulira import pooled_auc
 from ungrok.study.inference import FEWEST
+from ungrok.study.looks import Look
 from ungrok.study.names import Names
 from ungrok.study.recipe import Recipe
-from ungrok.study.recipe_audit import family_alpha, privacy_pairs
+from ungrok.study.recipe_audit import audited_rules, privacy_pairs
 from ungrok.train.stages import stage_name
 
 Floats = NDArray[np.float64]
@@ -37,7 +38,7 @@ CLEARLY = 2.0
 FLIPS = 1000
 """Sign vectors that are tried, the observed one among them."""
 
-Word = Literal["supported", "refuted", "inconclusive", "cannot tell at this N"]
+Word = Literal["supported", "refuted", "inconclusive", "exploratory", "cannot tell at this N"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Group:
     later: Floats
 
     def swapped(self, signs: Floats) -> tuple[Floats, Floats]:
-        """Return both stages after the shadows with a negative sign changed sides; ``signs`` has one for each shadow that was trained."""
-        swap = (signs[self.numbers] < 0)[:, None]
+        """Return both stages after the pairs of shadows with a negative sign changed sides; ``signs`` has one for each pair that was trained."""
+        swap = (signs[self.numbers // 2] < 0)[:, None]
         return np.where(swap, self.later, self.earlier), np.where(swap, self.earlier, self.later)
 
 
@@ -82,12 +83,28 @@ class Paired:
         self._never = Group(never.numbers, earlier[1], later[1])
         self.aucs = tuple(pooled_auc(*sides) for sides in (earlier, later))
         """At the earlier and at the later stage."""
+        self.effect = abs(self.aucs[0] - 0.5) - abs(self.aucs[1] - 0.5)
+        """How much nearer to 0.5 the later AUC is."""
 
     def difference(self, signs: Floats) -> float:
         """Return how much nearer to 0.5 the later AUC is, after a flip."""
-        sides = zip(self._unlearned.swapped(signs), self._never.swapped(signs), strict=True)
-        earlier, later = (abs(pooled_auc(unlearned, never) - 0.5) for unlearned, never in sides)
-        return earlier - later
+        return _nearer(self._unlearned.swapped(signs), self._never.swapped(signs))
+
+    def jackknife(self) -> tuple[float, int]:
+        """Return the standard error of the effect when each pair of shadows is left out in turn, and its degrees of freedom."""
+        sides = self._unlearned, self._never
+        pairs = np.unique(np.concatenate([side.numbers for side in sides]) // 2)
+        without = [
+            _nearer(*([own[side.numbers // 2 != pair] for own in (side.earlier, side.later)] for side in sides))
+            for pair in pairs
+        ]
+        return float(np.sqrt((len(pairs) - 1) * np.var(without))), len(pairs) - 1
+
+
+def _nearer(unlearned: Sequence[Floats], never: Sequence[Floats]) -> float:
+    """Return how much nearer to 0.5 the AUC of a second stage is than that of a first."""
+    earlier, later = (abs(pooled_auc(*sides) - 0.5) for sides in zip(unlearned, never, strict=True))
+    return earlier - later
 
 
 def _standardized(unlearned: Floats, never: Floats) -> tuple[Floats, Floats]:
@@ -119,20 +136,25 @@ class Tested:
 
 
 def flipped(rows: Sequence[Paired], trained: int, alpha: float, flips: int = FLIPS) -> list[Tested]:
-    """Test all rows at once by joint flips of whole shadow models; pooled AUCs are computed anew in every flip.
+    """Test all rows at once by joint flips of pairs of shadow models; pooled AUCs are computed anew in every flip.
 
-    The statistic of a row is its difference over the root mean square of its differences under all flips, and it is compared with the largest
-    of all rows under each flip (single step). An interval supposes that the difference is spread around its value as it is around 0 under the
-    flips; it leaves out 0 exactly where the adjusted p-value is at most alpha.
+    Shadows 2k and 2k + 1 are one unit, since they share out one pool. The statistic of a row is its difference over the root mean square of its
+    differences under all flips, and it is compared with the largest of all rows under each flip (single step).
+
+    Flips err too often where stages differ in how their examples lie although their AUCs are equal, and a jackknife over pairs where there are few
+    of them. So a row must pass both: its p-value is the larger one, that of the jackknife from Student's distribution, times the number of
+    rows; its interval, which leaves out 0 exactly where the p-value is at most alpha, is the wider one.
 
     Args:
         rows: The rows.
         trained: Number of shadow models.
-        alpha: Chance that any row is named where each shadow's stages may be swapped.
+        alpha: Chance that any row is named where each pair's stages may be swapped.
         flips: Sign vectors tried, the observed one among them.
 
     """
-    signs = 1.0 - 2.0 * np.random.default_rng(0).integers(0, 2, (flips, trained))
+    from scipy.stats import t
+
+    signs = 1.0 - 2.0 * np.random.default_rng(0).integers(0, 2, (flips, -(-trained // 2)))
     signs[0] = 1.0
     differences = np.array([[row.difference(sign) for sign in signs] for row in rows]).reshape(len(rows), flips)
     scale = np.sqrt((differences**2).mean(axis=1, keepdims=True))
@@ -140,51 +162,65 @@ def flipped(rows: Sequence[Paired], trained: int, alpha: float, flips: int = FLI
     largest = statistics.max(axis=0, initial=0.0)
     rank = math.floor(alpha * flips * (1 + 1e-12))
     reach = np.sort(largest)[::-1][rank]
-    return [
-        Tested(
-            own[0],
-            own[0] - reach * spread[0],
-            own[0] + reach * spread[0],
-            float((largest >= statistic[0] - 1e-9).mean()),
-        )
-        for own, spread, statistic in zip(differences, scale, statistics, strict=True)
-    ]
+    tested = []
+    for row, spread, statistic in zip(rows, scale[:, 0], statistics[:, 0], strict=True):
+        error, freedom = row.jackknife()
+        half = max(reach * spread, t.isf(alpha / (2 * len(rows)), freedom) * error)
+        alone = 2 * t.sf(abs(row.effect) / error, freedom) if error > 0 else float(row.effect == 0)
+        p_value = max((largest >= statistic - 1e-9).mean(), min(1.0, len(rows) * alone))
+        tested.append(Tested(row.effect, row.effect - half, row.effect + half, float(p_value)))
+    return tested
 
 
-def privacy(recipe: Recipe, every: Sequence[Shadows], planted: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return what is said of privacy, as plain JSON types; None where the recipe compares no two audited stages.
+def family(recipe: Recipe) -> dict[str, Any]:
+    """Return the family of rows that are judged together, as plain JSON types: what is fixed at the first look."""
+    assert recipe.audit is not None
+    return {
+        "compare": [[stage_name(side.stage) for side in pair] for pair in privacy_pairs(recipe)],
+        "forget": [rule.label for rule in audited_rules(recipe)],
+        "unlearn": recipe.audit.unlearn or recipe.unlearn_labels(),
+        "place": recipe.audit.place,
+    }
+
+
+def privacy(
+    recipe: Recipe, every: Sequence[Shadows], planted: Sequence[Mapping[str, Any]], look: Look
+) -> dict[str, Any]:
+    """Return what is said of privacy, as plain JSON types.
 
     Args:
-        recipe: Of the study.
+        recipe: Of a study that compares two audited stages.
         every: The logits of its shadow models, by stage.
         planted: What each measure says of planted truths, as in ``audit.json``; a row gets a word only where U-LiRA may speak at both stages.
+        look: What this look at the shadow models may spend. Where another family was fixed first, all words are exploratory.
 
     Returns:
-        ``question``, ``alpha``; ``rows``: per comparison, forget set and method ``earlier`` and ``later`` AUC, ``effect`` (how much nearer to 0.5
-        the later one is), ``interval``, ``p_value``, ``shadows``, ``down`` (the share of models that came down to the UA of models that never saw
-        the set, at both stages) and ``word``; ``answer``: ``verdict`` and ``text``.
+        ``question``, ``alpha``; ``looked``: the numbers of shadow models at which the family was judged before; ``rows``: per comparison, forget
+        set and method ``earlier`` and ``later`` AUC, ``effect`` (how much nearer to 0.5 the later one is), ``interval``, ``p_value``, ``shadows``,
+        ``down`` (the share of models that came down to the UA of models that never saw the set, at both stages) and ``word``; ``answer``:
+        ``verdict`` and ``text``.
 
     """
-    pairs = privacy_pairs(recipe)
-    if not pairs:
-        return None
     stages = {stage.stage: stage for stage in every}
     speaks = {
         (row["stage"], row["forget"]) for row in planted if row["measure"] == "ulira" and row["words"] == MAY_SPEAK
     }
     rows: list[dict[str, Any]] = []
     there: list[tuple[dict[str, Any], Paired]] = []
-    for earlier, later in pairs:
+    for earlier, later in privacy_pairs(recipe):
         for row, paired in _rows(stages[stage_name(earlier.stage)], stages[stage_name(later.stage)]):
             silent = any((row[stage], row["forget"]) not in speaks for stage in ("earlier_stage", "later_stage"))
             rows.append(row | ({"word": CANNOT_TELL} if silent else {}))
             if paired is not None:
                 there.append((rows[-1], paired))
     trained = max((stage.trained for stage in every), default=0)
-    alpha = family_alpha(recipe)
-    for (row, paired), outcome in zip(there, flipped([paired for _, paired in there], trained, alpha), strict=True):
+    for (row, paired), outcome in zip(
+        there, flipped([paired for _, paired in there], trained, look.alpha), strict=True
+    ):
         named = min(row["down"]) >= ENOUGH and (outcome.low > 0 or outcome.high < 0)
         word: Word = "inconclusive" if not named else "supported" if outcome.effect > 0 else "refuted"
+        if not look.first_headline_same:
+            word = "exploratory"
         row |= {
             "earlier": paired.aucs[0],
             "later": paired.aucs[1],
@@ -193,7 +229,8 @@ def privacy(recipe: Recipe, every: Sequence[Shadows], planted: Sequence[Mapping[
             "p_value": outcome.p_value,
             "word": row.get("word", word),
         }
-    return {"question": QUESTION, "alpha": alpha, "rows": rows, "answer": _answer(recipe, rows, stages)}
+    said = {"question": QUESTION, "alpha": look.alpha, "looked": [len(numbers) for numbers in look.seeds_before]}
+    return said | {"rows": rows, "answer": _answer(recipe, rows, stages)}
 
 
 def _rows(earlier: Shadows, later: Shadows) -> Iterator[tuple[dict[str, Any], Paired | None]]:
@@ -239,7 +276,7 @@ def _answer(recipe: Recipe, rows: Sequence[Mapping[str, Any]], stages: Mapping[s
         if (row["earlier_stage"], row["later_stage"]) == (stage_name(left.stage), stage_name(right.stage))
     ]
     words = [row["word"] for row in own]
-    counts = {word: words.count(word) for word in ("supported", "refuted", "inconclusive", CANNOT_TELL)}
+    counts = {word: words.count(word) for word in ("supported", "refuted", "inconclusive", "exploratory", CANNOT_TELL)}
     if counts["supported"] and counts["refuted"]:
         verdict = "mixed"
     else:
@@ -249,6 +286,7 @@ def _answer(recipe: Recipe, rows: Sequence[Mapping[str, Any]], stages: Mapping[s
     others = {
         "refuted": "easier in",
         "inconclusive": "open in",
+        "exploratory": "without a word, since other settings were judged before, in",
         CANNOT_TELL: "not to be judged at this number of models in",
     }
     text = (

@@ -32,7 +32,7 @@ class ShadowAudit(Schema):
     forget: list[str] | None = Field(None, min_length=1, description="labels of forget splits; all when null")
     place: Literal["oracle", "dose"] = Field(
         "oracle",
-        description="where unlearning stops: at the first update with UA at or below that of the shadows that never saw the set (at the end for methods that stop by themselves or start from fresh weights), or at the matched dose",
+        description="where unlearning stops: at the first update with UA at or below that of the shadows that never saw the set, or at the matched dose; methods that stop by themselves or start from fresh weights are always judged at the end",
     )
     measures: list[Measure] = Field(["ulira", "rmia", "klom", "neurips"], min_length=1)
     memorization: bool = Field(False, description="whether the memorization of every example of the pool is told")

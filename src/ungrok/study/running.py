@@ -14,6 +14,10 @@ PRUNING, RUNNING = "pruning", "running-"
 """Names of locks: the one that is held where a study starts or a store is pruned, and how those of running studies begin."""
 
 
+class InUse(StoreError):
+    """A study runs on the store."""
+
+
 @contextmanager
 def running(store: Store) -> Iterator[None]:
     """Let others know that jobs run for as long as the block takes, which starts once nobody prunes; a process that dies lets go."""
@@ -33,12 +37,12 @@ def at_rest(store: Store) -> Iterator[None]:
     """Hold a store on which no study runs, so that none starts before the end of the block.
 
     Raises:
-        StoreError: If a study runs on it.
+        InUse: If a study runs on it.
 
     """
     with store.lock(PRUNING):
         for path in (store.root / LOCKS).glob(f"{RUNNING}*"):
             if is_locked(path):
-                raise StoreError(f"store {store.root}: a study runs on it; prune it when that has ended")
+                raise InUse(f"store {store.root}: a study runs on it; prune it when that has ended")
             path.unlink(missing_ok=True)
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from ungrok.study.jobs import Shadow, ShadowUnlearned, Train
 from ungrok.study.loading import load
 from ungrok.study.plan import make_plan
 from ungrok.study.seeding import Seeds, batch_order, initial_weights, path_batches
-from ungrok.study.store import Store
+from ungrok.study.store import Store, Work
 from ungrok.train import Run
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
@@ -116,6 +117,23 @@ def test_where_there_is_no_stage_there_are_no_logits(made, tmp_path):
         result = store.open(own.logits, kind).result
         assert result.step is None
         assert result.reason
+
+
+def test_where_no_shadow_that_never_saw_the_set_is_at_the_stage_nothing_says_where_to_stop(made, tmp_path, monkeypatch):
+    plan, store = make_plan(load(str(TINY), (*AUDIT[:-1], "audit={shadows: 8}"))), Store(tmp_path)
+    own = next(one for one in plan.shadows if one.method)
+    opened = Work.open
+
+    def open_without_never(work, role, kind):
+        if role.startswith("never-"):
+            return SimpleNamespace(result=SimpleNamespace(step=None))
+        return opened(work, role, kind)
+
+    monkeypatch.setattr(Work, "open", open_without_never)
+    engine.run(plan.needed_for(own.logits), store, workers=0)
+    result = store.open(own.logits, ShadowUnlearned).result
+    assert (result.step, result.dose) == (None, None)
+    assert result.reason == "no shadow that never saw the forget set reached this stage, so nothing says where to stop"
 
 
 def test_unlearning_stops_where_no_more_is_known_than_by_models_that_never_saw_the_set(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ungrok.core.errors import spoken
 from ungrok.report.format import MISSING, bracketed, fixed, number, p_value, whole
 from ungrok.report.tables.table import Row, Table, reason
 from ungrok.study.names import Names
@@ -66,6 +67,8 @@ def _privacy(told: Mapping[str, Any], names: Names) -> Table:
         f"models, with the AUC computed anew each time; intervals hold together, at a level of {100 * (1 - told['alpha']):.1f} %. A row gets a word only where U-LiRA "
         f"may speak at both stages, and at least {100 * ENOUGH:.0f} % of the models came down to the UA of models that never saw the set (down)."
     )
+    if told["looked"]:
+        how += f" These rows were judged before with {spoken([str(count) for count in told['looked']])} shadow models, which has spent a part of α."
     columns = [
         "earlier",
         "later",

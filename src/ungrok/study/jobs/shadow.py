@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,6 +29,7 @@ POOL, TEST = "pool", "test"
 """Names of the tensors in it."""
 
 NOT_FINITE = "its logits are not finite"
+NO_LEVEL = "no shadow that never saw the forget set reached this stage, so nothing says where to stop"
 
 
 class ShadowSpec(Spec):
@@ -49,7 +51,7 @@ class ShadowUnlearnedSpec(SnapshotSpec):
     """The path of a shadow model that holds the forget set, one of the sets of its training, and where it stops.
 
     That is the first update, or strength, with UA at or below the mean UA of the inputs :data:`NEVER`, or the end where there is none. Without
-    such inputs it is the matched dose, which is the end of the path for methods that are judged there.
+    such inputs it is at ``dose``.
     """
 
 
@@ -118,10 +120,14 @@ class ShadowUnlearned(ShadowLogits):
         if step is None:
             return ShadowUnlearnedResult(step=None, reason=source.result.reason)
         assert training.held is not None
+        never = [work.open(role, ShadowLogits) for role in work.inputs if role.startswith(NEVER)]
+        there = [one.tensors(LOGITS)[POOL] for one in never if one.result.step is not None]
+        if never and not there:
+            return ShadowUnlearnedResult(step=None, reason=NO_LEVEL)
         pool = load_data(training.problem)
         split = training.held.split(pool, spec.forget)
         departure = depart(training, weights_of(source), spec, replace(Sources.of(work, training), split=split))
-        level = _level(work, pool, training.held.examples(pool)[split.forget])
+        level = _level(there, pool, training.held.examples(pool)[split.forget])
         if level is None:
             dose = matched_dose(spec.unlearn, departure.path.budget, spec.dose, spec.strength)
             model = walk_to(departure.path, dose, work.tick)
@@ -139,11 +145,9 @@ class ShadowUnlearned(ShadowLogits):
         return Bill(updates * price.update + price.evaluation, prices.logits)
 
 
-def _level(work: Work, pool: Data, forget: Tensor) -> float | None:
-    """Return the mean UA, on examples of the pool, of the shadows that never saw them; None at the matched dose, or where none has logits."""
-    never = [work.open(role, ShadowLogits) for role in work.inputs if role.startswith(NEVER)]
-    there = [one.tensors(LOGITS)[POOL] for one in never if one.result.step is not None]
-    right = [(logits[forget].float().argmax(dim=1) == pool.train.targets[forget]).double().mean() for logits in there]
+def _level(never: Sequence[Tensor], pool: Data, forget: Tensor) -> float | None:
+    """Return the mean UA, on examples of the pool, of shadows that never saw them, from their logits; None without any."""
+    right = [(logits[forget].float().argmax(dim=1) == pool.train.targets[forget]).double().mean() for logits in never]
     return float(torch.stack(right).mean()) if right else None
 
 
