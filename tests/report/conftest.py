@@ -28,8 +28,8 @@ from ungrok.report.tables.ends import AUCS, DISTANCES, SHARES
 from ungrok.report.view import View
 from ungrok.study.claims import Doses, judge
 from ungrok.study.loading import load, validate
-from ungrok.study.plan import Plan, make_plan
 from ungrok.study.looks import Look
+from ungrok.study.plan import Plan, make_plan
 from ungrok.study.privacy import privacy
 from ungrok.study.recipe import Recipe
 from ungrok.study.results import KEYS, MECHANISM, Results

@@ -18,8 +18,8 @@ from ungrok.study import engine
 from ungrok.study.cluster import Report, check_dashboard
 from ungrok.study.estimate import check_disk
 from ungrok.study.folder import check_writable, kept_where_read_only
-from ungrok.study.job import AnyJob
 from ungrok.study.inference import FEWEST
+from ungrok.study.job import AnyJob
 from ungrok.study.jobs import ShadowLogits, Train
 from ungrok.study.jobs.held import drawn_sets
 from ungrok.study.jobs.shadow import LOGITS, POOL, TEST
