@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ungrok.recipes import shipped
 from ungrok.report.evidence import read
+from ungrok.report.evidence_audits import read_audits
 from ungrok.report.evidence_docs import results_page
 from ungrok.study.loading import load
 
@@ -16,13 +17,14 @@ FILES = sorted((DOCS / "evidence").glob("*.json"))
 
 def test_the_page_of_results_is_made_from_the_evidence():
     page = (DOCS / "results.md").read_text(encoding="utf-8")
-    assert page == results_page(read(FILES))
+    assert page == results_page(read(FILES), read_audits(FILES))
     known = [f"| {name} |" in page or f"\n## {name}\n" in page for name in shipped()]
     assert (len(known) > 20, all(known)) == (True, True)
 
 
 def test_files_are_named_after_their_recipes():
-    assert sorted(file.stem for file in FILES) == sorted(one.recipe.replace("/", "-") for one in read(FILES))
+    names = [f"{one.recipe}.json" for one in read(FILES)] + [f"{one.recipe}.audit.json" for one in read_audits(FILES)]
+    assert sorted(file.name for file in FILES) == sorted(name.replace("/", "-") for name in names)
 
 
 def test_a_study_stands_with_what_it_was_made_with_and_its_answers(evidence, filed):

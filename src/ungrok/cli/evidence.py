@@ -27,7 +27,7 @@ def evidence(
         typer.Argument(
             metavar="RUN",
             callback=_there,
-            help="The --out folders of studies, files that --save wrote, or folders of them.",
+            help="The --out folders of studies and audits, files that --save wrote, or folders of them.",
         ),
     ],
     out: PageDir = None,
@@ -40,19 +40,20 @@ def evidence(
     In all settings, in some or in none, and without each study in turn: as a page and a JSON file. With --save, --markdown or --json it does that instead, unless --out asks for the page too.
     """
     from ungrok.report import evidence as filed
+    from ungrok.report.evidence_audits import read_audits, save_audits
 
-    every = filed.read(paths)
+    every, audits = filed.read(paths), read_audits(paths)
     if save:
-        for file in filed.save(save, every):
+        for file in (*filed.save(save, every), *save_audits(save, audits)):
             typer.echo(file)
     if markdown:
         from ungrok.report.evidence_docs import results_page
 
-        typer.echo(results_page(every), nl=False)
+        typer.echo(results_page(every, audits), nl=False)
     if as_json or out or not (save or markdown):
         from ungrok.report import evidence_page as page
 
         if as_json:
-            typer.echo(json.dumps(page.as_json(every), indent=1, ensure_ascii=False))
+            typer.echo(json.dumps(page.as_json(every, audits), indent=1, ensure_ascii=False))
         if out or not (save or markdown or as_json):
-            typer.echo(page.write_evidence(out or Path("runs") / "evidence", every))
+            typer.echo(page.write_evidence(out or Path("runs") / "evidence", every, audits))

@@ -16,6 +16,7 @@ from ungrok.core.schema import Schema, explain
 from ungrok.report.evidence_numbers import FiledEnd, FiledMeasure, ends, measures
 from ungrok.report.scale import Scale, scale
 from ungrok.report.view import View
+from ungrok.study.audit import FILE
 from ungrok.study.folder import StudyFolder
 from ungrok.study.loading import load
 from ungrok.study.names import Names
@@ -24,6 +25,9 @@ from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import BASE, Side
 from ungrok.study.store import explained
 from ungrok.study.verdict_file import VERSION, FiledVerdict, read_verdicts
+
+AUDIT = ".audit.json"
+"""How the names of files end that hold what shadow models say, see :mod:`ungrok.report.evidence_audits`."""
 
 
 class FiledAnswer(Schema):
@@ -77,7 +81,7 @@ class Evidence(Schema):
 
 
 def read(paths: Sequence[Path]) -> list[Evidence]:
-    """Return the evidence of several studies, by name of their recipes.
+    """Return the evidence of several studies, by name of their recipes; audits are passed over.
 
     Args:
         paths: Folders of studies, files that :func:`save` wrote, or folders of such files.
@@ -97,10 +101,12 @@ def read(paths: Sequence[Path]) -> list[Evidence]:
 def _read(path: Path) -> Iterator[Evidence]:
     if (path / "recipe.yaml").is_file():
         yield of_study(path)
+    elif path.name.endswith(AUDIT) or (path / FILE).is_file():
+        return
     elif path.is_file():
         yield _of_file(path)
     elif files := sorted(path.glob("*.json")) if path.is_dir() else []:
-        yield from map(_of_file, files)
+        yield from (_of_file(file) for file in files if not file.name.endswith(AUDIT))
     else:
         raise RecipeError(f"{shown_file(path)} holds no study (no recipe.yaml) and no file of evidence")
 

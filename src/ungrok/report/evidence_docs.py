@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ungrok.core.errors import spoken
 from ungrok.recipes import shipped
 from ungrok.report.across import Question, SettingWord, questions
 from ungrok.report.evidence import Evidence
+from ungrok.report.evidence_audits import FiledAudit
 from ungrok.report.evidence_page import said
 from ungrok.report.export import markdown
 from ungrok.report.format import plural
@@ -18,25 +19,27 @@ from ungrok.report.tables.table import Table
 from ungrok.study.claims import QUESTION
 from ungrok.study.claims.answers import STRENGTHS, WORDINGS
 from ungrok.study.loading import load
+from ungrok.study.privacy import QUESTION as PRIVACY
 
 MADE = """This page is made from the files in `docs/evidence` by `ungrok evidence docs/evidence --markdown > docs/results.md`, never by hand.
 `ungrok evidence docs/evidence` writes them as one page with forest plots. [How claims are decided](claims.md) says what the words mean.
 """
 
 
-def results_page(every: Sequence[Evidence]) -> str:
-    """Return the page as Markdown: the answer over all recipes, the paper's tables and figures, then every recipe.
+def results_page(every: Sequence[Evidence], audits: Sequence[FiledAudit] = ()) -> str:
+    """Return the page as Markdown: the answer over all recipes, the paper's tables and figures, privacy, then every recipe.
 
     Args:
         every: The evidence of studies of shipped recipes, by name.
+        audits: What shadow models of shipped recipes say of privacy, by name.
 
     """
     asked = questions(every)
     parts = ["# Results\n", *_answer(every, asked), MADE, "## The paper's tables and figures\n"]
-    parts += [_shown(beside_paper(every)), _shown(rests(every)), *_over_all(every, asked)]
+    parts += [_shown(beside_paper(every)), _shown(rests(every)), *_over_all(every, asked), *_of_audits(audits)]
     for one in every:
         parts += _of_study(one)
-    return "\n".join([*parts, *_not_run(every)])
+    return "\n".join([*parts, *_not_run({one.recipe for one in (*every, *audits)})])
 
 
 def _answer(every: Sequence[Evidence], asked: Sequence[Question]) -> Iterator[str]:
@@ -108,6 +111,14 @@ def _over_all(every: Sequence[Evidence], asked: Sequence[Question]) -> Iterator[
         yield _shown(table)
 
 
+def _of_audits(audits: Sequence[FiledAudit]) -> Iterator[str]:
+    if audits:
+        yield f"## {PRIVACY}\n"
+    for one in audits:
+        yield f"**{one.recipe}.** {one.answer} {one.made}{_changed(one)}\n"
+        yield _shown(one.table())
+
+
 def _of_study(one: Evidence) -> Iterator[str]:
     judged = f" on {one.date}" if one.date else ""
     yield f"## {one.recipe}\n"
@@ -127,7 +138,7 @@ def _of_study(one: Evidence) -> Iterator[str]:
         yield _shown(table)
 
 
-def _changed(one: Evidence) -> str:
+def _changed(one: Evidence | FiledAudit) -> str:
     """Return a remark where the shipped recipe is no longer the one that ran."""
     path = shipped().get(one.recipe)
     if path is None:
@@ -135,9 +146,8 @@ def _changed(one: Evidence) -> str:
     return "" if load(str(path)).hash == one.hash else "; the recipe has changed since"
 
 
-def _not_run(every: Sequence[Evidence]) -> Iterator[str]:
+def _not_run(ran: Collection[str]) -> Iterator[str]:
     """Yield the table of shipped recipes of which there is no evidence."""
-    ran = {one.recipe for one in every}
     rows = [[name, _about(name)] for name in shipped() if name not in ran]
     if rows:
         how = "No result of these recipes stands here; ungrok check says what one costs."

@@ -13,12 +13,14 @@ from ungrok.core.errors import spoken
 from ungrok.core.files import write_json, write_text
 from ungrok.report.across import Question, SettingWord, Tally, questions
 from ungrok.report.evidence import Evidence
+from ungrok.report.evidence_audits import FiledAudit
 from ungrok.report.figures.drawing import STYLE, glyphs_named
 from ungrok.report.figures.forest import forests
 from ungrok.report.format import plural, unit_of
 from ungrok.report.page import distinct, filled, saved
 from ungrok.report.sections import Section, Shown
 from ungrok.report.tables.across import as_effect, rows_of, spread_of, studies, summary, title, without
+from ungrok.study.privacy import QUESTION as PRIVACY
 from ungrok.study.store import explained
 
 ASKED = (
@@ -130,12 +132,13 @@ def overview(asked: Sequence[Question]) -> list[str]:
     return [f"{texts[extent]}: {spoken(names)}." for extent, names in groups.items() if names]
 
 
-def write_evidence(out: Path, every: Sequence[Evidence]) -> Path:
+def write_evidence(out: Path, every: Sequence[Evidence], audits: Sequence[FiledAudit] = ()) -> Path:
     """Write ``evidence.html`` and ``evidence.json`` under ``out``, and every forest plot as PNG and PDF under ``figures``.
 
     Args:
         out: The folder.
         every: The studies.
+        audits: What shadow models say of privacy.
 
     Returns:
         The path of the page.
@@ -150,31 +153,46 @@ def write_evidence(out: Path, every: Sequence[Evidence]) -> Path:
         by_name = {one.recipe: one for one in every}
         pictures = distinct([picture for one in asked for picture in forests(one, by_name)])
         shown = [saved(picture, out / "figures") for picture in pictures]
-        write_text(out / "evidence.html", filled(contents(every, asked, shown)))
-        write_json(out / "evidence.json", as_json(every))
+        write_text(out / "evidence.html", filled(contents(every, asked, shown, audits)))
+        write_json(out / "evidence.json", as_json(every, audits))
     return out / "evidence.html"
 
 
-def as_json(every: Sequence[Evidence]) -> dict[str, Any]:
-    """Return the studies without their rows, and every question with its rows and what they come to, as plain JSON types."""
+def as_json(every: Sequence[Evidence], audits: Sequence[FiledAudit] = ()) -> dict[str, Any]:
+    """Return the studies without their rows, every question with its rows and what they come to, and audits, as plain JSON types."""
     made = [one.model_dump(mode="json", exclude={"verdicts"}) for one in every]
-    return {"version": 1, "studies": made, "questions": [one.to_dict() for one in questions(every)]}
+    asked = [one.to_dict() for one in questions(every)]
+    return {"version": 1, "studies": made, "questions": asked, "audits": [one.to_dict() for one in audits]}
 
 
-def contents(every: Sequence[Evidence], asked: Sequence[Question], shown: Sequence[Shown]) -> dict[str, Any]:
+def contents(
+    every: Sequence[Evidence], asked: Sequence[Question], shown: Sequence[Shown], audits: Sequence[FiledAudit] = ()
+) -> dict[str, Any]:
     """Return what fills the page; see :func:`ungrok.report.page.filled`."""
     by_name = {one.recipe: one for one in every}
     left = [("", table) for one in asked if (table := without(one))]
+    private = [f"{one.recipe}: {one.answer}" for one in audits]
     return {
         "name": f"evidence of {plural(len(every), 'recipe')}",
         "question": ASKED,
-        "screen": {"first": overview(asked), "answers": [said(one) for one in asked], "asked": [], "last": []},
+        "screen": {
+            "first": overview(asked),
+            "answers": [said(one) for one in asked],
+            "asked": [(PRIVACY, private)] if private else [],
+            "last": [],
+        },
         "words": WORDS,
         "front": shown,
         "headline": list(summary(asked)),
         "sections": [
             Section("rows", "Every row", [("verdicts", rows_of(one, by_name)) for one in asked]),
             *([Section("without", "Without each recipe", left)] if left else []),
+            *(
+                Section(
+                    f"audit-{one.recipe}", f"{PRIVACY} {one.recipe}", [("verdicts", one.table())], sentences=[one.made]
+                )
+                for one in audits
+            ),
             *(Section(f"study-{one.recipe}", one.recipe, sentences=study_sentences(one)) for one in every),
             Section("studies", "Studies", [("plain", studies(every))]),
         ],

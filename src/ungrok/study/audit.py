@@ -25,6 +25,7 @@ from ungrok.study.jobs.held import drawn_sets
 from ungrok.study.jobs.shadow import LOGITS, POOL, TEST
 from ungrok.study.looks import look_at_shadows
 from ungrok.study.manifest import TENSORS
+from ungrok.study.outputs import origin
 from ungrok.study.plan import Plan
 from ungrok.study.plan_shadows import ShadowJobs, held_of
 from ungrok.study.privacy import family, privacy
@@ -103,12 +104,16 @@ def written_audit(out: Path, plan: Plan, store: Store, say: Report = lambda _: N
     asked = plan.recipe.audit
     assert asked is not None
     every = signals(plan, store)
-    content = {"recipe": plan.recipe.name, "hash": plan.recipe.hash} | table(
-        every, asked.measures, memorization=asked.memorization, entanglement=asked.entanglement
-    )
-    if privacy_pairs(plan.recipe):
-        own = look_at_shadows(store, plan.recipe, family(plan.recipe), max(FEWEST, 2 * LEAST))
-        content["privacy"] = privacy(plan.recipe, every, content["planted"], own)
+    recipe = plan.recipe
+    content = {
+        "recipe": recipe.name,
+        "hash": recipe.hash,
+        "settings": recipe.to_dict(),
+        "made": origin(recipe),
+    } | table(every, asked.measures, memorization=asked.memorization, entanglement=asked.entanglement)
+    if privacy_pairs(recipe):
+        own = look_at_shadows(store, recipe, family(recipe), max(FEWEST, 2 * LEAST))
+        content["privacy"] = privacy(recipe, every, content["planted"], own)
     with kept_where_read_only(out, "its audit", say), explained(out):
         out.mkdir(parents=True, exist_ok=True)
         save_shadows(out / FOLDER, every)

@@ -82,15 +82,7 @@ def provenance(
 ) -> dict[str, Any]:
     """Return versions, commit, day (in UTC), hardware, device, threads, the store, and seconds per job kind."""
     seconds = results.timings.groupby("kind")["seconds"].agg(["count", "sum"])
-    return {
-        "versions": versions(PACKAGES),
-        "commit": commit(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "platform": platform.platform(),
-        "processor": processor(),
-        "processors": os.cpu_count(),
-        "device": device_of(plan.recipe),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    return origin(plan.recipe) | {
         "threads_per_job": 1,
         "workers": workers,
         "scheduler": scheduler,
@@ -99,6 +91,20 @@ def provenance(
             kind: {"count": int(row["count"]), "seconds": round(float(row["sum"]), 3)}
             for kind, row in seconds.iterrows()
         },
+    }
+
+
+def origin(recipe: Recipe) -> dict[str, Any]:
+    """Return what results of a recipe are made with here and now: versions, commit, day (in UTC), hardware and device."""
+    return {
+        "versions": versions(PACKAGES),
+        "commit": commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "processors": os.cpu_count(),
+        "device": device_of(recipe),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 

@@ -31,7 +31,7 @@ def audit_tables(audit: Audit, names: Names) -> Iterator[Table]:
     if not audit:
         return
     if "privacy" in audit:
-        yield _privacy(audit["privacy"], names)
+        yield privacy_table(with_names(audit["privacy"], names))
     yield _planted(audit["planted"], names)
     if audit["rows"]:
         yield _measured(audit["rows"], names)
@@ -48,11 +48,18 @@ def _range(values: Sequence[float | None] | None, decimals: int = 3) -> str:
     return bracketed(*(fixed(value, decimals) for value in values))
 
 
-def _privacy(told: Mapping[str, Any], names: Names) -> Table:
+def with_names(told: Mapping[str, Any], names: Names) -> dict[str, Any]:
+    """Return what is said of privacy, in ``audit.json``, with names for people in place of labels."""
+    called = {"earlier_stage": names.stage, "later_stage": names.stage, "forget": names.forget, "method": names.method}
+    rows = [row | {key: name(row[key]) for key, name in called.items()} for row in told["rows"]]
+    return {**told, "rows": rows}
+
+
+def privacy_table(told: Mapping[str, Any]) -> Table:
+    """Return the table of privacy, from what :func:`with_names` returns."""
     rows: list[Row] = []
     for row in told["rows"]:
-        key: Row = [names.stage(row["earlier_stage"]), names.stage(row["later_stage"]), names.forget(row["forget"])]
-        key += [names.method(row["method"]), whole(row["shadows"])]
+        key: Row = [row["earlier_stage"], row["later_stage"], row["forget"], row["method"], whole(row["shadows"])]
         key.append(" → ".join(f"{100 * share:.0f} %" for share in row["down"]))
         if "effect" not in row:
             rows.append([*key, *reason("too few shadow models", 5), row["word"]])
