@@ -39,7 +39,7 @@ def results_page(every: Sequence[Evidence], audits: Sequence[FiledAudit] = ()) -
     parts += [_shown(beside_paper(every)), _shown(rests(every)), *_over_all(every, asked), *_of_audits(audits)]
     for one in every:
         parts += _of_study(one)
-    return "\n".join([*parts, *_not_run({one.recipe for one in (*every, *audits)})])
+    return "\n".join([*parts, *_not_run({one.recipe for one in every} | {one.recipe for one in audits})])
 
 
 def _answer(every: Sequence[Evidence], asked: Sequence[Question]) -> Iterator[str]:
@@ -115,7 +115,8 @@ def _of_audits(audits: Sequence[FiledAudit]) -> Iterator[str]:
     if audits:
         yield f"## {PRIVACY}\n"
     for one in audits:
-        yield f"**{one.recipe}.** {one.answer} {one.made}{_changed(one)}\n"
+        yield f"### {one.recipe}\n"
+        yield f"{one.answer} {one.made.removesuffix('.')}{_changed(one)}.\n"
         yield _shown(one.table())
 
 

@@ -70,8 +70,8 @@ def privacy_table(told: Mapping[str, Any]) -> Table:
         )
     how = (
         "U-LiRA's AUC says how well unlearned models are told from models that never saw the forget set; 0.5 is not at all. Nearer: how much nearer to 0.5 "
-        "the later one is; above 0 agrees that later models forget more privately. All rows are tested together by swapping the stages of whole shadow "
-        f"models, with the AUC computed anew each time; intervals hold together, at a level of {100 * (1 - told['alpha']):.1f} %. A row gets a word only where U-LiRA "
+        "the later one is; above 0 agrees that later models forget more privately. All rows are tested together, by swapping the stages of pairs of shadow "
+        f"models with the AUC computed anew each time and by a jackknife over pairs, and must pass both; intervals hold together, at a level of {100 * (1 - told['alpha']):.1f} %. A row gets a word only where U-LiRA "
         f"may speak at both stages, and at least {100 * ENOUGH:.0f} % of the models came down to the UA of models that never saw the set (down)."
     )
     if told["looked"]:
