@@ -48,7 +48,8 @@ def test_pages_show_the_answer_and_every_row(audited, run, tmp_path):
     page = results_page([], audits)
     (row,) = privacy_table(with_names(told["privacy"], Names(recipe))).rows
     assert "## Does a grokked model forget more privately?" in page
-    assert f"### tiny\n\n{audits[0].answer} {audits[0].made}" in page
+    gone = ", a recipe that no longer comes with the package."
+    assert f"### tiny\n\n{audits[0].answer} {audits[0].made.removesuffix('.')}{gone}" in page
     assert "| " + " | ".join(str(cell) for cell in row) + " |" in page
     html = write_evidence(tmp_path / "page", [], audits).read_text(encoding="utf-8")
     assert audits[0].made in html
