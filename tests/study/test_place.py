@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from ungrok.core.errors import RecipeError
 from ungrok.study.place import Comparison, Place, comparisons
 from ungrok.study.recipe_blocks import Side
 
@@ -29,3 +32,21 @@ def test_sides_without_a_split_are_compared_on_each(tiny):
         ("grokked/class → grokked/random-5", "class", "random-5"),
         ("pre_grok/class → grokked", "class", "class"),
     ]
+
+
+def test_arms_are_compared_on_the_splits_that_both_have(tiny):
+    recipe = tiny(
+        "forget=[{kind: class}, {kind: random, size: 5}]",
+        "arms={short: {forget: [random-5]}, whole: {forget: [class]}}",
+        "claims.compare=[[{arm: short, stage: grokked}, grokked], [{arm: short, stage: grokked}, {arm: whole, stage: grokked}]]",
+    )
+    assert [(c.label, *c.forgets) for c in comparisons(recipe)] == [("short/grokked → grokked", "random-5", "random-5")]
+
+
+def test_a_side_may_not_name_a_split_that_its_arm_lacks(tiny):
+    with pytest.raises(RecipeError, match="claims.compare forget: 'class' is not in this recipe; allowed: random-5"):
+        tiny(
+            "forget=[{kind: class}, {kind: random, size: 5}]",
+            "arms={short: {forget: [random-5]}}",
+            "claims.compare=[[{arm: short, stage: grokked, forget: class}, {stage: grokked, forget: class}]]",
+        )

@@ -67,10 +67,11 @@ class Comparison:
 
 
 def comparisons(recipe: Recipe) -> list[Comparison]:
-    """Return every comparison of a recipe; sides that name no forget split are compared on each split in turn."""
+    """Return every comparison of a recipe; sides that name no forget split are compared on each split in turn that the arms of both have."""
     every = []
     for left, right in recipe.claims.compare:
         named = left.forget or right.forget
-        splits = [named] if named else recipe.forget_labels()
+        own, other = (recipe.forget_of(side.arm) for side in (left, right))
+        splits = [named] if named else [rule.label for rule in own if rule in other]
         every += [Comparison(left, right, left.forget or split, right.forget or split) for split in splits]
     return every

@@ -235,7 +235,7 @@ class Recipe(Schema):
             yield "claims.compare arm", side.arm, arms
             yield "claims.compare stage", stage_name(side.stage), self.stages_of(side.arm)
             if side.forget:
-                yield "claims.compare forget", side.forget, self.forget_labels()
+                yield "claims.compare forget", side.forget, [rule.label for rule in self.forget_of(side.arm)]
         for label in self.claims.headline.forget or []:
             yield "claims.headline.forget", label, self.forget_labels()
         for arm, changes in self.arms.items():

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from ungrok.core.errors import RecipeError, shown
 from ungrok.methods import Unlearner
 from ungrok.study.claims.verdicts import Target
+from ungrok.study.place import comparisons
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Headline, HeadlineMetric
 from ungrok.study.recipe_stress import Lasting, Stress, where_label
@@ -101,8 +102,7 @@ def last_rows_of(recipe: Recipe, headline: Headline) -> int:
 
 def _rows(recipe: Recipe, headline: Headline) -> Iterator[tuple[str, HeadlineMetric, int]]:
     """Yield the label of every method with each metric by which it is judged, and how many rows that gives."""
-    every = len(headline.forget or recipe.forget)
-    splits = sum(1 if any(side.forget for side in pair) else every for pair in headline.pairs)
+    splits = sum(one.sides in headline.pairs and covers(headline, one.left_forget) for one in comparisons(recipe))
     searched = recipe.searched()
     for method in recipe.unlearn:
         possible = judged(method, searched=method.label in searched)
