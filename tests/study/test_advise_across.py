@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from tests.study.test_advise import EARLY, LATE, measured, setting, unknown
@@ -36,6 +37,17 @@ def test_a_policy_that_is_not_admissible_is_followed_by_retraining():
     harmful = setting({EARLY: measured(90, 10, damage=0.5)})
     assert math.exp(losses(harmful, ONE)[EARLY].log_ratio) == pytest.approx((100 + 180) / 180)
     assert losses(harmful, Terms(1, accuracy=0.99)) == {}
+
+
+def test_where_no_retraining_is_accurate_enough_a_policy_is_followed_by_the_cheapest_admissible_one():
+    scheme = Policy("base", "final", "sisa")
+    both = setting({EARLY: measured(90, 10), scheme: measured(200, 20, accuracy=0.99)})
+    anew = Policy("base", "final", RETRAINED)
+    better = replace(both, policies={policy: one for policy, one in both.policies.items() if policy != anew})
+    table = losses(better, ONE)
+    assert (table[scheme].log_ratio, table[scheme].admissible) == (0, True)
+    assert math.exp(table[EARLY].log_ratio) == pytest.approx((100 + 220) / 220)
+    assert not table[EARLY].admissible
 
 
 def test_what_is_not_known_has_no_place_in_the_rule(four):

@@ -52,15 +52,15 @@ class Loss:
 def losses(setting: Setting, terms: Terms) -> dict[Policy, Loss]:
     """Return what every policy costs in a setting beside the cheapest admissible one; empty where no stage is accurate enough.
 
-    A policy that is not admissible must be followed by retraining to a stage that is accurate enough, whose C(K) is added. Policies whose cost is not
-    known are left out.
+    A policy that is not admissible must be followed by retraining to a stage that is accurate enough, whose C(K) is added; where none is, since
+    only the models of a scheme are, by the cheapest admissible policy. Policies whose cost is not known are left out.
     """
     priced = price(setting, terms)
     good = admissible(priced)
     if not good:
         return {}
     best = good[0].total(terms.by)
-    again = next(one for one in good if one.policy.retrains).total(terms.by)
+    again = next((one for one in good if one.policy.retrains), good[0]).total(terms.by)
     return {
         one.policy: Loss(math.log((one.total(terms.by) + again * bool(one.failures)) / best), not one.failures)
         for one in priced
