@@ -44,7 +44,7 @@ def test_arms_are_compared_on_the_splits_that_both_have(tiny):
 
 
 def test_a_side_may_not_name_a_split_that_its_arm_lacks(tiny):
-    with pytest.raises(RecipeError, match="claims.compare forget: 'class' is not in this recipe; allowed: random-5"):
+    with pytest.raises(RecipeError, match=r"claims.compare forget: 'class' is not in this recipe; allowed: random-5"):
         tiny(
             "forget=[{kind: class}, {kind: random, size: 5}]",
             "arms={short: {forget: [random-5]}}",
