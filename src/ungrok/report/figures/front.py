@@ -60,7 +60,7 @@ def front(view: View) -> Iterator[Picture]:
     most = max(len(lines) for lines in panels)
     height = max(CURVE, 1.2 + LINE * most)
     figure = Figure(figsize=(WIDTH, height))
-    figure.set_layout_engine("constrained", wspace=0.08)
+    figure.set_layout_engine("constrained", wspace=0.05)
     heights = [CURVE, max(height - CURVE, 0.01)]
     grid = figure.add_gridspec(2, 1 + len(panels), width_ratios=[1.2, *[1] * len(panels)], height_ratios=heights)
     _curves(view, figure.add_subplot(grid[0, 0]), family[0].comparison.left.arm)
