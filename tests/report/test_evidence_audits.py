@@ -40,6 +40,8 @@ def test_an_audit_is_filed_with_what_it_was_made_with_and_names_for_people(audit
     assert file.name == "tiny.audit.json"
     assert read_audits([tmp_path / "filed"]) == read_audits([file]) == [one]
     assert read([run, file, tmp_path / "filed"]) == []
+    with pytest.raises(RecipeError, match="two audits are called 'tiny'"):
+        read_audits([run, file])
 
 
 def test_pages_show_the_answer_and_every_row(audited, run, tmp_path):

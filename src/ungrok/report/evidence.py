@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import pandas as pd
 from pydantic import Field, ValidationError
@@ -28,6 +28,18 @@ from ungrok.study.verdict_file import VERSION, FiledVerdict, read_verdicts
 
 AUDIT = ".audit.json"
 """How the names of files end that hold what shadow models say, see :mod:`ungrok.report.evidence_audits`."""
+
+
+class Named(Protocol):
+    """What is filed under the name of a recipe."""
+
+    @property
+    def recipe(self) -> str:
+        """That name."""
+
+
+N = TypeVar("N", bound=Named)
+S = TypeVar("S", bound=Schema)
 
 
 class FiledAnswer(Schema):
@@ -91,11 +103,21 @@ def read(paths: Sequence[Path]) -> list[Evidence]:
         StoreError: If a file is damaged or cannot be read.
 
     """
-    every = [evidence for path in paths for evidence in _read(path)]
-    repeated = [name for name, count in Counter(one.recipe for one in every).items() if count > 1]
-    if repeated:
-        raise RecipeError(f"two studies are called {repeated[0]!r}; leave one out, or report it under another name")
-    return sorted(every, key=lambda one: one.recipe)
+    return by_recipe((evidence for path in paths for evidence in _read(path)), "studies")
+
+
+def by_recipe(every: Iterable[N], what: str) -> list[N]:
+    """Return what was filed in the order of recipes' names; ``what`` names several of them.
+
+    Raises:
+        RecipeError: If two are of one recipe.
+
+    """
+    ordered = sorted(every, key=lambda one: one.recipe)
+    for one, following in pairwise(ordered):
+        if one.recipe == following.recipe:
+            raise RecipeError(f"two {what} are called {one.recipe!r}; leave one out, or report it under another name")
+    return ordered
 
 
 def _read(path: Path) -> Iterator[Evidence]:
@@ -104,19 +126,25 @@ def _read(path: Path) -> Iterator[Evidence]:
     elif path.name.endswith(AUDIT) or (path / FILE).is_file():
         return
     elif path.is_file():
-        yield _of_file(path)
+        yield of_file(path, Evidence, "evidence")
     elif files := sorted(path.glob("*.json")) if path.is_dir() else []:
-        yield from (_of_file(file) for file in files if not file.name.endswith(AUDIT))
+        yield from (of_file(file, Evidence, "evidence") for file in files if not file.name.endswith(AUDIT))
     else:
         raise RecipeError(f"{shown_file(path)} holds no study (no recipe.yaml) and no file of evidence")
 
 
-def _of_file(path: Path) -> Evidence:
+def of_file(path: Path, kind: type[S], what: str) -> S:
+    """Return what :func:`write_each` wrote to a file; ``what`` names it.
+
+    Raises:
+        RecipeError: If the file holds something else.
+
+    """
     content = read_json(path)
     try:
-        return Evidence.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{shown_file(path)}: is no evidence of this version ({explain(error, content)})") from None
+        raise RecipeError(f"{shown_file(path)}: is no {what} of this version ({explain(error, content)})") from None
 
 
 def of_study(path: Path) -> Evidence:
@@ -190,10 +218,20 @@ def save(folder: Path, every: Sequence[Evidence]) -> list[Path]:
         StoreError: If the folder cannot be written.
 
     """
+    return write_each(folder, {one.recipe: one for one in every}, ".json")
+
+
+def write_each(folder: Path, filed: Mapping[str, Schema], ending: str) -> list[Path]:
+    """Write what is filed by the name of its recipe to one file each, whose names end with ``ending``, and return the files.
+
+    Raises:
+        StoreError: If the folder cannot be written.
+
+    """
     files = []
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for one in every:
-            files.append(folder / f"{one.recipe.replace('/', '-')}.json")
+        for recipe, one in filed.items():
+            files.append(folder / f"{recipe.replace('/', '-')}{ending}")
             write_text(files[-1], one.model_dump_json(indent=1) + "\n")
     return files

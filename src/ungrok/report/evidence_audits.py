@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ungrok.core.errors import RecipeError, shown_file
-from ungrok.core.files import read_json, write_text
-from ungrok.core.schema import Schema, explain
-from ungrok.report.evidence import AUDIT, hardware
+from ungrok.core.files import read_json
+from ungrok.core.schema import Schema
+from ungrok.report.evidence import AUDIT, by_recipe, hardware, of_file, write_each
 from ungrok.report.front import privacy_sentences
 from ungrok.report.scale import Scale, scale
 from ungrok.report.tables.audit import privacy_table, with_names
@@ -19,7 +19,6 @@ from ungrok.report.tables.table import Table
 from ungrok.study.audit import FILE
 from ungrok.study.loading import validate
 from ungrok.study.names import Names
-from ungrok.study.store import explained
 
 
 class FiledAudit(Schema):
@@ -64,12 +63,11 @@ def read_audits(paths: Sequence[Path]) -> list[FiledAudit]:
         paths: Folders of studies, files that :func:`save_audits` wrote, or folders of such files; what is none of these is passed over.
 
     Raises:
-        RecipeError: If a file was written by another version of the package.
+        RecipeError: If a file was written by another version of the package, or two are of one recipe.
         StoreError: If a file is damaged or cannot be read.
 
     """
-    every = [audit for path in paths for audit in _read(path)]
-    return sorted(every, key=lambda one: one.recipe)
+    return by_recipe((audit for path in paths for audit in _read(path)), "audits")
 
 
 def _read(path: Path) -> Iterator[FiledAudit]:
@@ -78,9 +76,9 @@ def _read(path: Path) -> Iterator[FiledAudit]:
         if "privacy" in content:
             yield _of_audit(path / FILE, content)
     elif path.is_dir():
-        yield from map(_of_file, sorted(path.glob(f"*{AUDIT}")))
+        yield from (of_file(file, FiledAudit, "audit") for file in sorted(path.glob(f"*{AUDIT}")))
     elif path.name.endswith(AUDIT):
-        yield _of_file(path)
+        yield of_file(path, FiledAudit, "audit")
 
 
 def _of_audit(path: Path, content: dict[str, Any]) -> FiledAudit:
@@ -102,14 +100,6 @@ def _of_audit(path: Path, content: dict[str, Any]) -> FiledAudit:
     )
 
 
-def _of_file(path: Path) -> FiledAudit:
-    content = read_json(path)
-    try:
-        return FiledAudit.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError(f"{shown_file(path)}: is no audit of this version ({explain(error, content)})") from None
-
-
 def save_audits(folder: Path, every: Sequence[FiledAudit]) -> list[Path]:
     """Write audits to one file per recipe, named after it, and return the files.
 
@@ -117,10 +107,4 @@ def save_audits(folder: Path, every: Sequence[FiledAudit]) -> list[Path]:
         StoreError: If the folder cannot be written.
 
     """
-    files = []
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for one in every:
-            files.append(folder / f"{one.recipe.replace('/', '-')}{AUDIT}")
-            write_text(files[-1], one.model_dump_json(indent=1) + "\n")
-    return files
+    return write_each(folder, {one.recipe: one for one in every}, AUDIT)

@@ -8,7 +8,7 @@ that often.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,8 @@ def look(store: Store, recipe: Recipe, headline: Mapping[str, Any]) -> Look:
         StoreError: If it cannot be read, or, where it is to be written, on a file system without locks.
 
     """
-    fewest = FEWEST * (2 if swaps(recipe) else 1)
-    return _look(store, _path(store, recipe), headline, family_alpha(recipe), tuple(sorted(recipe.seeds)), fewest)
+    seeds = tuple(sorted(recipe.seeds))
+    return _look(store, _path(store, recipe), headline, family_alpha(recipe), seeds, _fewest(recipe))
 
 
 def look_at_shadows(store: Store, recipe: Recipe, family: Mapping[str, Any], fewest: int) -> Look:
@@ -98,8 +98,7 @@ def look_at_shadows(store: Store, recipe: Recipe, family: Mapping[str, Any], few
     with explained(path):
         before = _read(path)
     if before is not None and before["alpha"] > alpha:
-        least = FEWEST * (2 if swaps(recipe) else 1)
-        alpha = recipe.claims.alpha * share(1 + sum(len(each) >= least for each in before["seeds"]))
+        alpha = recipe.claims.alpha * share(1 + _spending(before["seeds"], _fewest(recipe)))
     own = path.with_name(f"{path.stem}-privacy.json")
     return _look(store, own, family, alpha, tuple(range(recipe.audit.shadows)), fewest)
 
@@ -135,6 +134,16 @@ def study_digest(recipe: Recipe) -> str:
     if not any(rule.from_shadows for rule in recipe.forget):
         left_out.add("audit")
     return digest({key: value for key, value in recipe.spec().items() if key not in left_out})
+
+
+def _fewest(recipe: Recipe) -> int:
+    """Return the number of seeds below which no word is said."""
+    return FEWEST * (2 if swaps(recipe) else 1)
+
+
+def _spending(looks: Sequence[Sequence[int]], fewest: int) -> int:
+    """Return how many looks, each given by its seeds, spent a part of alpha."""
+    return sum(len(seeds) >= fewest for seeds in looks)
 
 
 def _path(store: Store, recipe: Recipe) -> Path:
@@ -198,5 +207,5 @@ def _judged(
     least = min(alpha, ledger["alpha"])
     if len(seeds) < fewest:
         return Look(least, 0, before, first_headline_same=True)
-    number = 1 + sum(len(each) >= fewest for each in before)
+    number = 1 + _spending(before, fewest)
     return Look(least * share(number), number, before, first_headline_same=True)

@@ -71,7 +71,7 @@ def comparisons(recipe: Recipe) -> list[Comparison]:
     every = []
     for left, right in recipe.claims.compare:
         named = left.forget or right.forget
-        own, other = (recipe.forget_of(side.arm) for side in (left, right))
-        splits = [named] if named else [rule.label for rule in own if rule in other]
+        own, other = (recipe.forget_labels(side.arm) for side in (left, right))
+        splits = [named] if named else [split for split in own if split in other]
         every += [Comparison(left, right, left.forget or split, right.forget or split) for split in splits]
     return every

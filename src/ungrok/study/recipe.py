@@ -235,7 +235,7 @@ class Recipe(Schema):
             yield "claims.compare arm", side.arm, arms
             yield "claims.compare stage", stage_name(side.stage), self.stages_of(side.arm)
             if side.forget:
-                yield "claims.compare forget", side.forget, [rule.label for rule in self.forget_of(side.arm)]
+                yield "claims.compare forget", side.forget, self.forget_labels(side.arm)
         for label in self.claims.headline.forget or []:
             yield "claims.headline.forget", label, self.forget_labels()
         for arm, changes in self.arms.items():
@@ -268,9 +268,9 @@ class Recipe(Schema):
         """Return the names of all arms' stages, the recipe's own first."""
         return list(dict.fromkeys(stage for arm in (BASE, *self.arms) for stage in self.stages_of(arm)))
 
-    def forget_labels(self) -> list[str]:
-        """Return the labels of the forget splits."""
-        return [rule.label for rule in self.forget]
+    def forget_labels(self, arm: str = BASE) -> list[str]:
+        """Return the labels of the forget splits of an arm; the base arm has all."""
+        return [rule.label for rule in self.forget_of(arm)]
 
     def unlearn_labels(self) -> list[str]:
         """Return the labels of the methods."""

@@ -240,6 +240,13 @@ def test_a_family_may_hold_several_comparisons(hand):
     assert "also" not in hand.tiny(*THREE, "claims.headline={metrics: [damage]}").spec()["claims"]["headline"]
 
 
+def test_a_comparison_has_rows_for_the_splits_that_both_arms_have(hand):
+    splits = "forget=[{kind: class}, {kind: random, size: 5}]"
+    both = hand.tiny(*THREE, splits, f"claims.headline={{compare: {SAM}}}")
+    lacking = hand.tiny(*THREE, splits, "arms.sam.forget=[class]", f"claims.headline={{compare: {SAM}}}")
+    assert rows_of(both, resolved(both)) == 2 * rows_of(lacking, resolved(lacking)) > 0
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

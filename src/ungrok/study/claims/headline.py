@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from ungrok.core.errors import RecipeError, shown
 from ungrok.methods import Unlearner
 from ungrok.study.claims.verdicts import Target
-from ungrok.study.place import comparisons
+from ungrok.study.place import Comparison, comparisons
 from ungrok.study.recipe import Recipe
 from ungrok.study.recipe_blocks import Headline, HeadlineMetric
 from ungrok.study.recipe_stress import Lasting, Stress, where_label
@@ -84,6 +84,11 @@ def covers(headline: Headline, forget: str) -> bool:
     return headline.forget is None or forget in headline.forget
 
 
+def judges(headline: Headline, comparison: Comparison) -> bool:
+    """Return whether a comparison is one of those that a family judges."""
+    return comparison.sides in headline.pairs and covers(headline, comparison.left_forget)
+
+
 def rows_of(recipe: Recipe, headline: Headline) -> int:
     """Return how many rows a resolved family has at most."""
     return sum(count for _, _, count in _rows(recipe, headline))
@@ -102,7 +107,7 @@ def last_rows_of(recipe: Recipe, headline: Headline) -> int:
 
 def _rows(recipe: Recipe, headline: Headline) -> Iterator[tuple[str, HeadlineMetric, int]]:
     """Yield the label of every method with each metric by which it is judged, and how many rows that gives."""
-    splits = sum(one.sides in headline.pairs and covers(headline, one.left_forget) for one in comparisons(recipe))
+    splits = sum(judges(headline, one) for one in comparisons(recipe))
     searched = recipe.searched()
     for method in recipe.unlearn:
         possible = judged(method, searched=method.label in searched)

@@ -11,7 +11,7 @@ from scipy.special import betaincinv
 
 from ungrok.methods import Unlearner
 from ungrok.study.claims.base import Claim, Evidence, Finding, Pairs, Sides, every_claim
-from ungrok.study.claims.headline import covers, judged, rates_repaired, resolved
+from ungrok.study.claims.headline import judged, judges, rates_repaired, resolved
 from ungrok.study.claims.notes import Note
 from ungrok.study.claims.verdicts import At, Doses, Effect, Verdict, Word, decide
 from ungrok.study.inference import FEWEST, Differences, PairedRow, Spreads, family
@@ -201,7 +201,7 @@ def _is_member(
     headline: Headline | None,
 ) -> bool:
     """Return whether a finding belongs to the headline family."""
-    if headline is None or comparison.sides not in headline.pairs or not covers(headline, comparison.left_forget):
+    if headline is None or not judges(headline, comparison):
         return False
     at = At("end") if unlearner.self_stopping else At.target(headline.target)  # type: ignore[arg-type]
     accuracy = "bystander_accuracy" if evidence.has("bystander_accuracy") else "TA"
