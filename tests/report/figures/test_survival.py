@@ -14,3 +14,12 @@ def test_survival_is_the_share_still_short_of_the_target(study, drawn):
     assert list(early.get_xdata()) == [0, 10, 20, 40, 100]
     assert list(early.get_ydata()) == pytest.approx([1, 7 / 8, 5 / 8, 4 / 8, 4 / 8])
     assert list(late.get_ydata()) == pytest.approx([1, 0, 0])
+
+
+def test_sides_that_differ_only_in_what_is_forgotten_are_told_apart(study, drawn):
+    sides = [[{"stage": "grokked", "forget": split} for split in ("class", "random-20")]]
+    rules = [{"kind": "class"}, {"kind": "random", "size": 20}]
+    figures = drawn(study(forget=rules, claims={"compare": sides}))
+    legends = [figures[name].legends[0] for name in figures if name.startswith("survival")]
+    names = [[text.get_text() for text in legend.get_texts()] for legend in legends]
+    assert len(names) == 1 and len(set(names[0])) == 2, names

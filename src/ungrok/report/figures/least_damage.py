@@ -52,9 +52,7 @@ def least_damage(view: View, comparison: Comparison) -> Iterator[Picture]:
         grid[2 * row + 1, 0].set_ylabel("difference")
     figure.supxlabel("forgotten, 1 − UA")
     figure.supylabel("percentage points")
-    names = [
-        (color(view, stage_name(side.stage)), view.names.series(side.arm, side.stage)) for side in comparison.sides
-    ]
+    names = [(color(view, stage_name(side.stage)), view.names.side(side)) for side in comparison.sides]
     sides = [
         Line2D([], [], color=shade, linestyle=style, label=name)
         for (shade, name), style in zip(names, STYLES, strict=True)

@@ -55,7 +55,7 @@ def survival(view: View, comparison: Comparison) -> Iterator[Picture]:
                 color=color(view, stage),
                 linestyle=style,
                 linewidth=thick,
-                label=view.names.series(side.arm, side.stage),
+                label=view.names.side(side),
             )
             for stage, side, (style, thick) in zip(stages, comparison.sides, styles, strict=True)
         ],
