@@ -28,3 +28,14 @@ def test_without_an_oracle_there_is_nothing_to_draw(study, style):
     view = study()
     view.results.rows[["oracle_bystander_accuracy", "oracle_TA"]] = np.nan
     assert list(least_damage(view, view.comparisons[0])) == []
+
+
+def test_long_names_of_sides_leave_the_legend_in_the_figure(study, style):
+    names = [f"{'settled, at the end ' * 2}{group}" for group in ("late", "early")]
+    rules = [{"kind": "class", "name": names[0]}, {"kind": "random", "size": 20, "name": names[1]}]
+    view = study(forget=rules, claims={"compare": [[{"stage": "grokked", "forget": name} for name in names]]})
+    (picture,) = least_damage(view, view.comparisons[0])
+    picture.figure.canvas.draw()
+    box = picture.figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= picture.figure.bbox.width

@@ -157,7 +157,7 @@ def panels(count: int, height: float = 1.75, *, share: bool = True) -> tuple[Fig
     return figure, grid[:count]
 
 
-def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+def legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend above a figure: at most five entries a line, and fewer where they would not fit."""
     labels = [str(handle.get_label()) for handle in handles]
     rows = math.ceil(len(labels) / 5)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ungrok.report.figures.drawing import GRAY, WIDTH, Picture, color, own_scale, panel_title
+from ungrok.report.figures.drawing import GRAY, WIDTH, Picture, color, legend, own_scale, panel_title
 from ungrok.report.format import slug
 from ungrok.report.frontiers import LEVELS, Frontier, frontier, median_of_seeds
 from ungrok.report.view import View
@@ -60,7 +60,7 @@ def least_damage(view: View, comparison: Comparison) -> Iterator[Picture]:
     shown = Patch(
         color=GRAY, alpha=0.4, linewidth=0, label=f"band of {1 - view.recipe.claims.alpha:.0%} for all levels together"
     )
-    figure.legend(handles=[*sides, shown], loc="outside upper center", ncols=3)
+    legend(figure, [*sides, shown])
     how = (
         "Above: the least that is lost beyond what retraining loses too, over all learning rates and places of a path at which at least so much is "
         "forgotten, medians over seeds. Below: the earlier side minus the later, mean over seeds; above 0 the later side does less "
